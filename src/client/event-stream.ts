@@ -1,0 +1,28 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { unstalled } from './answers.ts'
+import { type HttpResponse, NoAnswer } from './transport.ts'
+
+/** Longest line or message of an event stream that is taken from outside. */
+const MESSAGE_BYTES_MAX = 1024 * 1024
+
+/**
+ * The messages of a `text/event-stream` answer, as they come.
+ *
+ * @param silenceMs the portal writes a heartbeat far more often; a stream silent for so long is dead
+ * @throws NoAnswer when the stream breaks, goes silent or grows beyond bounds
+ */
+export async function* eventStream(
+  response: HttpResponse<AsyncIterable<Uint8Array>>,
+  silenceMs: number,
+): AsyncGenerator<EventSourceMessage> {
+  let messages: EventSourceMessage[] = []
+  const parser = createParser({ onEvent: (message) => messages.push(message), maxBufferSize: MESSAGE_BYTES_MAX })
+  const decoder = new TextDecoder()
+  for await (const bytes of unstalled(response, silenceMs)) {
+    parser.feed(decoder.decode(bytes, { stream: true }))
+    const ready = messages
+    messages = []
+    yield* ready
+  }
+  throw new NoAnswer('the portal closed the stream')
+}

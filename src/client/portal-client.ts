@@ -1,0 +1,302 @@
+/**
+ * The portal's HTTP interface, typed: one method a request. It sends once and says what came back; patience is the
+ * caller's (`patience.ts`). Every method throws `RemoteProblem` when the portal said no, `NoAnswer` when nothing
+ * intelligible came back, and the signal's reason when that aborts.
+ */
+import type { TSchema } from 'typebox'
+import {
+  AccountStatus,
+  type Announcement,
+  type Completion,
+  type DigestAlgorithm,
+  type Disposition,
+  DispositionResult,
+  EventPage,
+  formatContentDigest,
+  heartbeatMs,
+  type JoinRequest,
+  Limits,
+  Notification,
+  Offer,
+  Progress,
+  parseContentDigest,
+  TransferPage,
+  TransferStatus,
+  Withdrawal,
+} from '../protocol/index.ts'
+import { checked, parsed, readAnswer, throwIfProblem } from './answers.ts'
+import { eventStream } from './event-stream.ts'
+import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
+
+/** What bounds one request. */
+export interface CallOptions {
+  /** Without a sign of life for so long, the request is given up. */
+  readonly stallMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** A message of the sender's event stream. `current` says that everything from before has been replayed. */
+export type SenderEvent =
+  | { readonly type: 'notification'; readonly notification: Notification }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  | { readonly type: 'current' }
+
+/** A message of the receiver's inbox. `current` says that everything that was waiting has been offered. */
+export type InboxEvent =
+  | { readonly type: 'offer'; readonly offer: Offer }
+  | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
+  | { readonly type: 'current' }
+
+/** A part on its way to the receiver. The body is to be verified against the digest. */
+export interface IncomingPart<Body> {
+  readonly lengthBytes: number
+  /** hex */
+  readonly digest: string
+  readonly body: Body
+  /** Gives up what has not been read of the body. */
+  discard(): void
+}
+
+const STALL_MS_DEFAULT = 20_000
+/** A stream is dead when so many heartbeats in a row did not come. */
+const HEARTBEATS_MISSED_MAX = 3
+
+export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable<Uint8Array>> {
+  readonly #transport: Transport<Body>
+  readonly #token: string | null
+
+  /** @param token null for what needs no account: `limits` and `join` */
+  constructor(transport: Transport<Body>, token: string | null) {
+    this.#transport = transport
+    this.#token = token
+  }
+
+  limits(options?: CallOptions): Promise<Limits> {
+    return this.#json('GET', '/v1/limits', Limits, undefined, options)
+  }
+
+  join(request: JoinRequest, options?: CallOptions): Promise<AccountStatus> {
+    return this.#json('POST', '/v1/join', AccountStatus, request, options)
+  }
+
+  account(options?: CallOptions): Promise<AccountStatus> {
+    return this.#json('GET', '/v1/account', AccountStatus, undefined, options)
+  }
+
+  /** Announces a transfer, or finds that it is known already. */
+  announce(transferId: string, announcement: Announcement, options?: CallOptions): Promise<TransferStatus> {
+    return this.#json('PUT', `/v1/transfers/${transferId}`, TransferStatus, announcement, options)
+  }
+
+  transfer(transferId: string, options?: CallOptions): Promise<TransferStatus> {
+    return this.#json('GET', `/v1/transfers/${transferId}`, TransferStatus, undefined, options)
+  }
+
+  /** The newest transfers of the account; `before` is the last page's `before`. */
+  transfers(page: { before?: string; limit?: number } = {}, options?: CallOptions): Promise<TransferPage> {
+    return this.#json('GET', `/v1/transfers${query(page)}`, TransferPage, undefined, options)
+  }
+
+  /** Sends one part. When it resolves, the portal holds the part, verified and durable. */
+  async putPart(
+    transferId: string,
+    partNumber: number,
+    part: { bytes: Uint8Array; digestAlgorithm: DigestAlgorithm; digest: string },
+    options: CallOptions & { onSent?: (byteCount: number) => void } = {},
+  ): Promise<void> {
+    const response = await this.#send({
+      method: 'PUT',
+      path: `/v1/transfers/${transferId}/parts/${partNumber}`,
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-digest': formatContentDigest(part.digestAlgorithm, part.digest),
+      },
+      body: part.bytes,
+      ...options,
+    })
+    await throwIfProblem(response, stallMsOf(options))
+    await drain(response)
+  }
+
+  /** Ends an attempt; the answer is the first notification. */
+  complete(transferId: string, completion: Completion, options?: CallOptions): Promise<Notification> {
+    return this.#json('POST', `/v1/transfers/${transferId}/complete`, Notification, completion, options)
+  }
+
+  cancel(transferId: string, options?: CallOptions): Promise<TransferStatus> {
+    return this.#json('DELETE', `/v1/transfers/${transferId}`, TransferStatus, undefined, options)
+  }
+
+  /** One page of the account's event log, or of one transfer's. */
+  events(
+    page: { after?: string; limit?: number; transferId?: string } = {},
+    options?: CallOptions,
+  ): Promise<EventPage> {
+    const { transferId, ...rest } = page
+    return this.#json('GET', `${eventsPath(transferId)}${query(rest)}`, EventPage, undefined, options)
+  }
+
+  /**
+   * Follows the event log until it breaks: everything after `after`, then what happens. Without `after` it starts
+   * with what happens from now on.
+   */
+  async *watchEvents(
+    from: { after?: string; transferId?: string } = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<SenderEvent> {
+    const headers = from.after === undefined ? {} : { 'last-event-id': from.after }
+    for await (const { event, data } of this.#stream(eventsPath(from.transferId), headers, options)) {
+      switch (event) {
+        case 'notification':
+          yield { type: 'notification', notification: checked(Notification, parsed(data)) }
+          break
+        case 'progress':
+          yield { type: 'progress', progress: checked(Progress, parsed(data)) }
+          break
+        case 'current':
+          yield { type: 'current' }
+          break
+        // Other events are those of a newer portal: they mean nothing here.
+      }
+    }
+  }
+
+  /**
+   * Follows the inbox until it breaks.
+   *
+   * @param receiver `instanceId` names this receiving process; `window` is how many offers it works on at once
+   */
+  async *watchInbox(
+    receiver: { instanceId: string; window: number },
+    options: CallOptions = {},
+  ): AsyncGenerator<InboxEvent> {
+    const path = `/v1/inbox${query({ instance: receiver.instanceId, window: receiver.window })}`
+    for await (const { event, data } of this.#stream(path, {}, options)) {
+      switch (event) {
+        case 'offer':
+          yield { type: 'offer', offer: checked(Offer, parsed(data)) }
+          break
+        case 'withdrawn':
+          yield { type: 'withdrawn', withdrawal: checked(Withdrawal, parsed(data)) }
+          break
+        case 'current':
+          yield { type: 'current' }
+          break
+      }
+    }
+  }
+
+  /**
+   * How an offer stands; renews its lease.
+   *
+   * @param wait holds the answer for so many seconds while the transfer is not stored (RFC 7240 section 4.3)
+   */
+  offer(
+    transferId: string,
+    { leaseId, waitSeconds, heldBytes }: { leaseId: string; waitSeconds: number; heldBytes: number },
+    { stallMs = STALL_MS_DEFAULT, ...options }: CallOptions = {},
+  ): Promise<Offer> {
+    const path = `/v1/inbox/${transferId}${query({ lease: leaseId, held: heldBytes })}`
+    const patient = { ...options, stallMs: stallMs + waitSeconds * 1000 }
+    return this.#json('GET', path, Offer, undefined, patient, { prefer: `wait=${waitSeconds}` })
+  }
+
+  /**
+   * Fetches a part; renews the lease.
+   *
+   * @param wait holds the answer for so many seconds while the part is on its way to the portal
+   * @throws RemoteProblem `part-pending` when it had not come by then
+   */
+  async incomingPart(
+    transferId: string,
+    partNumber: number,
+    {
+      leaseId,
+      heldBytes,
+      waitSeconds,
+      digestAlgorithm,
+    }: { leaseId: string; heldBytes: number; waitSeconds: number; digestAlgorithm: DigestAlgorithm },
+    { stallMs = STALL_MS_DEFAULT, ...options }: CallOptions = {},
+  ): Promise<IncomingPart<Body>> {
+    const response = await this.#send({
+      method: 'GET',
+      path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
+      headers: { prefer: `wait=${waitSeconds}` },
+      stallMs: stallMs + waitSeconds * 1000,
+      ...options,
+    })
+    await throwIfProblem(response, stallMs)
+    return {
+      lengthBytes: Number(response.header('content-length')),
+      digest: parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined),
+      body: response.body,
+      discard: () => response.discard(),
+    }
+  }
+
+  /** The receiver's notification to the portal. The same again succeeds. */
+  disposition(transferId: string, disposition: Disposition, options?: CallOptions): Promise<DispositionResult> {
+    return this.#json('POST', `/v1/inbox/${transferId}/disposition`, DispositionResult, disposition, options)
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close()
+  }
+
+  #send(
+    request: Omit<HttpRequest, 'stallMs' | 'signal'> & CallOptions & { signal?: AbortSignal },
+  ): Promise<HttpResponse<Body>> {
+    const { stallMs = STALL_MS_DEFAULT, headers, ...rest } = request
+    const authorization = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` }
+    return this.#transport.request({ ...rest, stallMs, headers: { ...authorization, ...headers } })
+  }
+
+  async #json<Schema extends TSchema>(
+    method: HttpRequest['method'],
+    path: string,
+    schema: Schema,
+    content: unknown,
+    options: CallOptions = {},
+    headers: Record<string, string> = {},
+  ) {
+    const body = content === undefined ? {} : { body: new TextEncoder().encode(JSON.stringify(content)) }
+    const contentType = content === undefined ? {} : { 'content-type': 'application/json' }
+    const response = await this.#send({ method, path, headers: { ...contentType, ...headers }, ...body, ...options })
+    return readAnswer(response, schema, stallMsOf(options))
+  }
+
+  async *#stream(path: string, headers: Record<string, string>, options: CallOptions) {
+    const response = await this.#send({
+      method: 'GET',
+      path,
+      headers: { accept: 'text/event-stream', ...headers },
+      ...options,
+    })
+    await throwIfProblem(response, stallMsOf(options))
+    if (!response.header('content-type')?.startsWith('text/event-stream')) {
+      throw new NoAnswer('the answer is not an event stream')
+    }
+    yield* eventStream(response, heartbeatMs * HEARTBEATS_MISSED_MAX)
+  }
+}
+
+function stallMsOf({ stallMs = STALL_MS_DEFAULT }: CallOptions): number {
+  return stallMs
+}
+
+function eventsPath(transferId: string | undefined): string {
+  return transferId === undefined ? '/v1/events' : `/v1/transfers/${transferId}/events`
+}
+
+function query(values: Record<string, string | number | undefined>): string {
+  const given = Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)] as [string, string]],
+  )
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
+}
+
+async function drain({ body }: HttpResponse<AsyncIterable<Uint8Array>>): Promise<void> {
+  for await (const _ of body) {
+    // An answer without content is read to its end, so that its connection can be used again.
+  }
+}

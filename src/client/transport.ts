@@ -1,0 +1,41 @@
+/**
+ * The one thing that differs between Node and a browser: how a request gets to the portal. Everything else of the
+ * client stands on this contract.
+ */
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  /** Path and query, beginning with a slash; added to the portal's address. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** Called as bytes of the body leave this process. */
+  readonly onSent?: (byteCount: number) => void
+  /** The request fails when for so long neither a byte could be sent nor the answer began. */
+  readonly stallMs: number
+  readonly signal?: AbortSignal
+}
+
+/** An answer whose head has arrived. The body must be read to its end or discarded. */
+export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
+  readonly status: number
+  /** @returns the field value, null where it is absent */
+  header(name: string): string | null
+  readonly body: Body
+  /** Gives up the rest of the body and its connection. Does nothing once the body has been read. */
+  discard(): void
+}
+
+export interface Transport<Body extends AsyncIterable<Uint8Array>> {
+  /** @throws NoAnswer when no head of an answer arrives; the reason of `signal` when that aborts */
+  request(request: HttpRequest): Promise<HttpResponse<Body>>
+  close(): Promise<void>
+}
+
+/**
+ * Nothing, or nothing intelligible, came back: the connection failed, broke or stalled. What the request wanted may
+ * or may not have happened.
+ */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer'
+}

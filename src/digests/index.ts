@@ -1,0 +1,47 @@
+/** Computing digests: the registry of algorithms, one file each. */
+import { Buffer } from 'node:buffer'
+import { type DigestAlgorithm, fromHex, isDigestAlgorithm, Problem } from '../protocol/index.ts'
+import { sha256 } from './sha-256.ts'
+
+/** A running digest. `digest` may be called once. */
+export interface Hasher {
+  update(bytes: Uint8Array): void
+  /** @returns lower-case hex */
+  digest(): string
+}
+
+/** One algorithm. */
+export interface DigestDriver {
+  readonly name: DigestAlgorithm
+  create(): Hasher
+}
+
+const drivers: Readonly<Record<DigestAlgorithm, DigestDriver>> = { 'sha-256': sha256 }
+
+/** The algorithms this installation can compute, fastest first. */
+export const digestAlgorithms: readonly DigestAlgorithm[] = ['sha-256']
+
+/** @throws Problem `digest-unsupported-algorithm` for a name that is not known here */
+export function digestDriver(name: string): DigestDriver {
+  if (!isDigestAlgorithm(name)) throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+  return drivers[name]
+}
+
+/** The digest of one buffer, in hex. */
+export function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): string {
+  const hasher = drivers[algorithm].create()
+  hasher.update(bytes)
+  return hasher.digest()
+}
+
+/**
+ * The manifestDigest: the digest over the raw part digests, one after another in the order of their part numbers.
+ * This holds for a file of one part too; an empty file's is the digest of nothing.
+ *
+ * @param partDigests hex, in the order of part numbers
+ */
+export function manifestDigestOf(algorithm: DigestAlgorithm, partDigests: Iterable<string>): string {
+  const hasher = drivers[algorithm].create()
+  for (const digest of partDigests) hasher.update(Buffer.from(fromHex(digest)))
+  return hasher.digest()
+}

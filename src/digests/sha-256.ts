@@ -1,0 +1,16 @@
+import { createHash } from 'node:crypto'
+import type { DigestDriver } from './index.ts'
+
+/** SHA-256 (FIPS 180-4): the one that everybody has. */
+export const sha256: DigestDriver = {
+  name: 'sha-256',
+  create() {
+    const hash = createHash('sha256')
+    return {
+      update: (bytes) => {
+        hash.update(bytes)
+      },
+      digest: () => hash.digest('hex'),
+    }
+  },
+}

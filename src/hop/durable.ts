@@ -1,0 +1,57 @@
+/** What it takes on this machine that a file or a name survives the loss of power. */
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/** Makes the entries of a folder durable: what was created, renamed or removed in it stays so. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } catch (error) {
+    // Windows cannot sync a folder and does not need to: NTFS journals its entries.
+    if (process.platform !== 'win32') throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Creates a folder and its missing parents, and makes each new entry durable. */
+export async function makeFolder(folder: string, mode = 0o700): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode })
+  if (first === undefined) return
+  let path = folder
+  while (path !== dirname(first)) {
+    path = dirname(path)
+    await syncFolder(path)
+  }
+}
+
+/** Replaces a small file as a whole: after a crash it holds either the old text or the new one. */
+export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
+  const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
+  try {
+    const handle = await open(partial, 'wx', mode)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(path))
+}
+
+/** Whether an error of the file system has that code. */
+export function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+}
+
+/** Whether an error says that there is no room: the disk is full, or the owner's quota on it. */
+export function isNoRoom(error: unknown): boolean {
+  return hasCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG')
+}

@@ -1,0 +1,4 @@
+/** The receiving half of a hop: take parts in, verify, make durable, judge. Used by the portal and by the receiver. */
+export * from './durable.ts'
+export * from './take-part.ts'
+export * from './verdict.ts'

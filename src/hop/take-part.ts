@@ -1,0 +1,122 @@
+/**
+ * Taking in one part: the same at the portal and at the receiver.
+ *
+ * Bytes are hashed as they arrive and gathered into large writes. A part is committed only when every byte of it
+ * came and the digest is the one announced; otherwise nothing of it is kept. When `takePart` resolves, the sink
+ * has made the part durable.
+ */
+import type { Readable } from 'node:stream'
+import { digestDriver } from '../digests/index.ts'
+import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
+
+/** Where the bytes of one part go. Exactly one of `commit` and `discard` is called, once, as the last call. */
+export interface PartSink {
+  /** Appends. The buffers belong to the sink until the promise resolves. */
+  write(buffers: readonly Uint8Array[]): Promise<void>
+  /** Makes the part durable, then visible under its number. */
+  commit(): Promise<void>
+  /** Leaves no trace of the part. Never throws for a part that is already gone. */
+  discard(): Promise<void>
+}
+
+/** What the part has to be. */
+export interface PartExpectation {
+  readonly partNumber: number
+  readonly lengthBytes: number
+  readonly digestAlgorithm: DigestAlgorithm
+  /** hex */
+  readonly digest: string
+}
+
+export interface TakePartOptions {
+  /** A source that brings nothing for so long has stalled: the part is given up. */
+  readonly idleMs: number
+  readonly signal?: AbortSignal
+  /** Called with the number of bytes that have just arrived. */
+  readonly onBytes?: (byteCount: number) => void
+}
+
+/** Bytes are gathered to about this much before they are written: fewer, larger system calls. */
+const GATHER_BYTES = 1024 * 1024
+
+/**
+ * Reads a part from `source` to its end, verifies it and commits it to the sink.
+ *
+ * @throws Problem `part-incomplete` when the source ends early, brings too much, breaks or stalls;
+ *   `digest-mismatching-value` when the bytes are not those of the digest. Errors of the sink pass through.
+ */
+export async function takePart(
+  source: Readable,
+  expected: PartExpectation,
+  openSink: () => Promise<PartSink>,
+  options: TakePartOptions,
+): Promise<void> {
+  const { partNumber, lengthBytes } = expected
+  const hasher = digestDriver(expected.digestAlgorithm).create()
+  const sink = await openSink()
+  let gathered: Uint8Array[] = []
+  let gatheredBytes = 0
+  let arrivedBytes = 0
+  // One write may be under way while the next bytes arrive and are hashed.
+  let writing: Promise<void> = Promise.resolve()
+
+  const flush = async (): Promise<void> => {
+    await writing
+    writing = sink.write(gathered)
+    // The failure is seen by the `await writing` of the next flush; this keeps it from being "unhandled" until then.
+    writing.catch(() => {})
+    gathered = []
+    gatheredBytes = 0
+  }
+  const incomplete = (detail: string, cause?: unknown): Problem =>
+    new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
+
+  const watchdog = setTimeout(() => source.destroy(incomplete(`no byte came for ${options.idleMs} ms`)), options.idleMs)
+  const abort = (): void => {
+    source.destroy(incomplete('the transfer was given up', options.signal?.reason))
+  }
+  options.signal?.addEventListener('abort', abort, { once: true })
+  try {
+    if (options.signal?.aborted === true) abort()
+    for await (const bytes of arriving(source, incomplete)) {
+      watchdog.refresh()
+      arrivedBytes += bytes.length
+      if (arrivedBytes > lengthBytes) throw incomplete('more bytes came than were announced')
+      hasher.update(bytes)
+      gathered.push(bytes)
+      gatheredBytes += bytes.length
+      options.onBytes?.(bytes.length)
+      if (gatheredBytes >= GATHER_BYTES) await flush()
+    }
+    if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
+    const actual = hasher.digest()
+    if (actual !== expected.digest) {
+      throw new Problem('digest-mismatching-value', { partNumber, expected: expected.digest, actual })
+    }
+    if (gatheredBytes > 0) await flush()
+    await writing
+    await sink.commit()
+  } catch (error) {
+    await writing.catch(() => {})
+    await sink.discard()
+    throw error
+  } finally {
+    clearTimeout(watchdog)
+    options.signal?.removeEventListener('abort', abort)
+  }
+}
+
+/**
+ * The chunks of a stream, its failure told as an incomplete part. The stream outlives a reader that stops early, so
+ * that a refusal can still be answered over the connection that the rest of the body comes from.
+ */
+async function* arriving(
+  source: Readable,
+  incomplete: (detail: string, cause: unknown) => Problem,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source.iterator({ destroyOnReturn: false })
+  } catch (cause) {
+    throw cause instanceof Problem ? cause : incomplete('the connection broke', cause)
+  }
+}

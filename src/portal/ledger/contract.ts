@@ -1,0 +1,204 @@
+/**
+ * The portal's durable record: accounts, transfers, deliveries and events.
+ *
+ * Obligations of every driver, which `test/suites/ledger.ts` checks:
+ * - A method that changes anything resolves only when the change survives the loss of power.
+ * - State changes through `moveTransfer` and `moveDelivery` alone. Each asserts the table in `src/protocol/states.ts`,
+ *   compares and sets, and writes the events it causes in the same transaction. It returns null when another won.
+ * - Time is the ledger's own clock: callers pass durations and get points in time back.
+ * - The events of one account become visible in the order of their ids.
+ * - No query reads more rows than it returns, whatever the number of transfers.
+ */
+import type { Announcement, Metadata, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
+
+export interface Account {
+  readonly accountId: number
+  readonly name: string
+}
+
+export interface Lease {
+  readonly leaseId: string
+  /** The receiving process that holds it. */
+  readonly instanceId: string
+  readonly expiresAtMs: number
+}
+
+interface DeliveryBase {
+  readonly receiverId: number
+  readonly receiver: string
+  /** How often it was offered. */
+  readonly offers: number
+  /** How often the receiver asked for parts again. */
+  readonly resends: number
+  /** What the receiver said to have verified so far in its current try. */
+  readonly fetchedBytes: number
+}
+
+export type Delivery = DeliveryBase &
+  (
+    | { readonly state: 'waiting'; readonly offerAtMs: number }
+    | { readonly state: 'offered'; readonly lease: Lease }
+    | { readonly state: 'delivered'; readonly leaseId: string }
+    | { readonly state: 'failed'; readonly leaseId: string | null; readonly problem: ProblemJson }
+  )
+
+interface TransferBase {
+  readonly transferId: string
+  readonly senderId: number
+  readonly sender: string
+  readonly attempt: number
+  readonly metadata: Metadata
+  readonly sizeBytes: number
+  readonly partSizeBytes: number
+  readonly digestAlgorithm: string
+  readonly createdAtMs: number
+  readonly expiresAtMs: number
+  readonly deliveries: readonly Delivery[]
+}
+
+export type Transfer = TransferBase &
+  (
+    | { readonly state: 'receiving'; readonly uploadDeadlineMs: number | null }
+    | { readonly state: 'stored' | 'ended'; readonly manifestDigest: string }
+    | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
+  )
+
+/** Where a transfer goes. The first notification goes into the log with it. */
+export type TransferChange =
+  | { readonly state: 'stored'; readonly manifestDigest: string }
+  | {
+      /** A new attempt: what was bad is deleted and wanted again. */
+      readonly state: 'receiving'
+      readonly problem: ProblemJson
+      readonly wanted: readonly PartRange[]
+      /** Null after the sender went silent: from then on only the expiry bounds the transfer. */
+      readonly uploadTimeoutMs: number | null
+    }
+  | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
+
+/** Where a delivery goes. A final state puts the second notification into the log, once the transfer is stored. */
+export type DeliveryChange =
+  | { readonly state: 'waiting'; readonly offerInMs: number }
+  | { readonly state: 'offered'; readonly leaseMs: number }
+  | { readonly state: 'delivered' }
+  | { readonly state: 'failed'; readonly problem: ProblemJson }
+
+/** The bounds that an announcement is held against, in the transaction that admits it. */
+export interface Admission {
+  readonly expiryMs: number
+  readonly uploadTimeoutMs: number
+  readonly accountBytesMax: number
+  readonly accountTransfersMax: number
+  readonly storageBytesMax: number
+  /** What the store has room for, or null where it cannot know. */
+  readonly freeBytes: number | null
+}
+
+export interface NewTransfer extends Announcement {
+  readonly transferId: string
+  readonly senderId: number
+}
+
+export interface Ledger {
+  /** @throws Problem `account-exists` */
+  createInvite(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
+
+  /**
+   * Uses up an invite and opens its account. Again with the same token it returns the same account, so that a lost
+   * answer can be repeated.
+   *
+   * @returns null when there is no such invite, it has run out, or it was used with another token
+   */
+  redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
+
+  accountByTokenId(tokenId: string): Promise<(Account & { readonly tokenHash: string }) | null>
+
+  /**
+   * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.
+   *
+   * @returns the transfer, and whether this call made it: the same announcement again changes nothing
+   * @throws Problem `receiver-unknown`, `transfer-conflict` (the id is taken by other content, or by somebody
+   *   else), `too-many-transfers`; nothing is recorded then
+   */
+  announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
+
+  transfer(transferId: string): Promise<Transfer | null>
+
+  /** The newest transfers of a sender, those announced before the transfer `before` if given. */
+  transfersOf(senderId: number, page: { before: string | null; limit: number }): Promise<Transfer[]>
+
+  /** Puts off the upload timeout of a `receiving` transfer. */
+  touchTransfer(transferId: string, uploadTimeoutMs: number): Promise<void>
+
+  /**
+   * The one door for the state of a transfer. Compares both state and attempt, so that a verdict about one attempt
+   * never hits the next.
+   *
+   * @returns the transfer as it is after the move, or null when it was no longer at `from`
+   */
+  moveTransfer(
+    transferId: string,
+    from: { state: 'receiving'; attempt: number },
+    change: TransferChange,
+  ): Promise<Transfer | null>
+
+  /** The delivery of a transfer to one receiver; null where there is none. */
+  delivery(transferId: string, receiverId: number): Promise<{ transfer: Transfer; delivery: Delivery } | null>
+
+  /**
+   * The one door for the state of a delivery. The last delivery that ends takes its stored transfer to `ended`.
+   *
+   * @param leaseId the lease that the delivery must have where it is `offered`; null compares the state alone
+   * @returns the transfer as it is after the move, or null when the delivery was no longer at `from`
+   */
+  moveDelivery(
+    transferId: string,
+    receiverId: number,
+    from: { state: 'waiting' } | { state: 'offered'; leaseId: string },
+    change: DeliveryChange,
+  ): Promise<Transfer | null>
+
+  /**
+   * Offers the next deliveries that are due to a receiving process: each goes from `waiting` to `offered` under a
+   * lease of its own. Oldest first.
+   */
+  offerNext(receiverId: number, instanceId: string, offer: { leaseMs: number; limit: number }): Promise<Transfer[]>
+
+  /** A receiving process has come (back): its own offers, and those put off, are due at once. */
+  welcome(receiverId: number, instanceId: string): Promise<void>
+
+  /** Milliseconds until the next delivery of a receiver is due to be offered; null when none waits. */
+  nextOfferInMs(receiverId: number): Promise<number | null>
+
+  /** @returns false when the lease is no longer the delivery's */
+  renewLease(
+    transferId: string,
+    receiverId: number,
+    leaseId: string,
+    renewal: { leaseMs: number; fetchedBytes: number | null },
+  ): Promise<boolean>
+
+  /** Events of an account after an id, oldest first; where one of its transfers is named, those of it alone. */
+  events(accountId: number, page: { after: string; limit: number; transferId: string | null }): Promise<Notification[]>
+
+  /** The id of the newest event of an account; '0' when there is none. */
+  lastEventId(accountId: number): Promise<string>
+
+  /** What the sweeper has to do, oldest first. */
+  dueUploads(limit: number): Promise<Transfer[]>
+  dueLeases(limit: number): Promise<{ transferId: string; receiverId: number; leaseId: string; offers: number }[]>
+  dueExpiries(limit: number): Promise<Transfer[]>
+
+  /** Transfers that take nothing more and may still have parts in the store. */
+  dueRemovals(limit: number): Promise<string[]>
+  /** The parts of a transfer are gone from the store. */
+  removed(transferId: string): Promise<void>
+
+  /** Forgets ended transfers with their events, and invites that ran out, that are older than `historyMs`. */
+  prune(historyMs: number, limit: number): Promise<number>
+
+  /** How many transfers and deliveries there are in the states that are not final, and how many bytes are held. */
+  totals(): Promise<{ openTransfers: number; openBytes: number }>
+
+  close(): Promise<void>
+}

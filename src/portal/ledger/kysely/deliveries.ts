@@ -1,0 +1,178 @@
+import { sql } from 'kysely'
+import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
+import type { DeliveryChange, Ledger, Transfer } from '../contract.ts'
+import { appendEvent } from './events.ts'
+import { type LedgerContext, loadTransfer } from './rows.ts'
+import { endTransfer } from './transfers.ts'
+
+// The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
+const waiting = sql.lit<'waiting'>('waiting')
+const offered = sql.lit<'offered'>('offered')
+
+/** Deliveries: offers under a lease, and the one door for their state. */
+export function deliveries({
+  db,
+  now,
+}: LedgerContext): Pick<
+  Ledger,
+  'delivery' | 'moveDelivery' | 'offerNext' | 'welcome' | 'nextOfferInMs' | 'renewLease'
+> {
+  return {
+    async delivery(transferId, receiverId) {
+      const transfer = await loadTransfer(db, transferId)
+      const delivery = transfer?.deliveries.find((one) => one.receiverId === receiverId)
+      return transfer === null || delivery === undefined ? null : { transfer, delivery }
+    },
+
+    async moveDelivery(transferId, receiverId, from, change) {
+      assertDeliveryMove(from.state, change.state)
+      return db.transaction().execute(async (tx) => {
+        const atMs = now()
+        const before = await loadTransfer(tx, transferId)
+        if (before === null) return null
+        if (change.state === 'delivered' && before.state !== 'stored') {
+          throw new Error(`nothing can be delivered of a transfer that is ${before.state}`)
+        }
+        const moved = await tx
+          .updateTable('deliveries')
+          .set(columnsOf(change, atMs))
+          .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
+          .where('transfer_id', '=', transferId)
+          .where('receiver_id', '=', receiverId)
+          .where('state', '=', from.state)
+          .$if(from.state === 'offered', (query) =>
+            query.where('lease_id', '=', from.state === 'offered' ? from.leaseId : ''),
+          )
+          .returning('receiver')
+          .executeTakeFirst()
+        if (moved === undefined) return null
+        if (change.state === 'delivered' || change.state === 'failed') {
+          const { open_deliveries } = await tx
+            .updateTable('transfers')
+            .set((eb) => ({ open_deliveries: eb('open_deliveries', '-', 1) }))
+            .where('transfer_id', '=', transferId)
+            .returning('open_deliveries')
+            .executeTakeFirstOrThrow()
+          // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
+          if (before.state === 'stored') {
+            const about = { accountId: before.senderId, transferId, atMs, attempt: before.attempt }
+            const { receiver } = moved
+            await appendEvent(
+              tx,
+              about,
+              change.state === 'delivered'
+                ? { notification: 'delivered', receiver }
+                : { notification: 'failed', receiver, problem: change.problem },
+            )
+            if (open_deliveries === 0) await endTransfer(tx, transferId, 'stored', atMs)
+          }
+        }
+        return loadTransfer(tx, transferId)
+      })
+    },
+
+    async offerNext(receiverId, instanceId, { leaseMs, limit }) {
+      assertDeliveryMove('waiting', 'offered')
+      return db.transaction().execute(async (tx) => {
+        const atMs = now()
+        const due = await tx
+          .selectFrom('deliveries')
+          .select('transfer_id')
+          .where('receiver_id', '=', receiverId)
+          .where('state', '=', waiting)
+          .where('offer_at_ms', '<=', atMs)
+          .orderBy('offer_at_ms')
+          .limit(limit)
+          .execute()
+        const transfers: Transfer[] = []
+        for (const { transfer_id } of due) {
+          const result = await tx
+            .updateTable('deliveries')
+            .set((eb) => ({
+              state: 'offered',
+              offers: eb('offers', '+', 1),
+              fetched_bytes: 0,
+              lease_id: newLeaseId(),
+              instance_id: instanceId,
+              lease_expires_at_ms: atMs + leaseMs,
+            }))
+            .where('transfer_id', '=', transfer_id)
+            .where('receiver_id', '=', receiverId)
+            .where('state', '=', waiting)
+            .executeTakeFirst()
+          const transfer = result.numUpdatedRows > 0n ? await loadTransfer(tx, transfer_id) : null
+          if (transfer !== null) transfers.push(transfer)
+        }
+        return transfers
+      })
+    },
+
+    async welcome(receiverId, instanceId) {
+      assertDeliveryMove('offered', 'waiting')
+      await db.transaction().execute(async (tx) => {
+        const atMs = now()
+        await tx
+          .updateTable('deliveries')
+          .set({ ...columnsOf({ state: 'waiting', offerInMs: 0 }, atMs) })
+          .where('receiver_id', '=', receiverId)
+          .where('instance_id', '=', instanceId)
+          .where('state', '=', offered)
+          .execute()
+        await tx
+          .updateTable('deliveries')
+          .set({ offer_at_ms: atMs })
+          .where('receiver_id', '=', receiverId)
+          .where('state', '=', waiting)
+          .where('offer_at_ms', '>', atMs)
+          .execute()
+      })
+    },
+
+    async nextOfferInMs(receiverId) {
+      const row = await db
+        .selectFrom('deliveries')
+        .select('offer_at_ms')
+        .where('receiver_id', '=', receiverId)
+        .where('state', '=', waiting)
+        .orderBy('offer_at_ms')
+        .limit(1)
+        .executeTakeFirst()
+      return row === undefined ? null : Math.max(0, row.offer_at_ms - now())
+    },
+
+    async renewLease(transferId, receiverId, leaseId, { leaseMs, fetchedBytes }) {
+      const result = await db
+        .updateTable('deliveries')
+        .set({
+          lease_expires_at_ms: now() + leaseMs,
+          ...(fetchedBytes === null ? {} : { fetched_bytes: fetchedBytes }),
+        })
+        .where('transfer_id', '=', transferId)
+        .where('receiver_id', '=', receiverId)
+        .where('state', '=', offered)
+        .where('lease_id', '=', leaseId)
+        .executeTakeFirst()
+      return result.numUpdatedRows > 0n
+    },
+  }
+}
+
+function columnsOf(change: DeliveryChange, atMs: number) {
+  switch (change.state) {
+    case 'waiting':
+      return {
+        state: change.state,
+        offer_at_ms: atMs + change.offerInMs,
+        lease_id: null,
+        instance_id: null,
+        lease_expires_at_ms: null,
+      }
+    case 'offered':
+      return { lease_expires_at_ms: atMs + change.leaseMs }
+    case 'delivered':
+      // The lease stays on record, so that the same answer again is recognised.
+      return { state: change.state, lease_expires_at_ms: null }
+    case 'failed':
+      return { state: change.state, problem: JSON.stringify(change.problem), lease_expires_at_ms: null }
+  }
+}

@@ -1,0 +1,19 @@
+/** The ledger over any SQL database that Kysely speaks to. The drivers beside this folder bring the connection. */
+import type { Ledger } from '../contract.ts'
+import { accounts } from './accounts.ts'
+import { deliveries } from './deliveries.ts'
+import { events } from './events.ts'
+import type { LedgerContext } from './rows.ts'
+import { sweeps } from './sweeps.ts'
+import { transfers } from './transfers.ts'
+
+export function kyselyLedger(context: LedgerContext): Ledger {
+  return {
+    ...accounts(context),
+    ...transfers(context),
+    ...deliveries(context),
+    ...events(context),
+    ...sweeps(context),
+    close: () => context.db.destroy(),
+  }
+}

@@ -1,0 +1,142 @@
+/** From rows to records. */
+import type { Kysely, Selectable, Transaction } from 'kysely'
+import type { Notification, ProblemJson } from '../../../protocol/index.ts'
+import type { Delivery, Transfer } from '../contract.ts'
+import type { LedgerTables } from '../schema.ts'
+
+export type Db = Kysely<LedgerTables>
+export type Tx = Transaction<LedgerTables>
+export type TransferRow = Selectable<LedgerTables['transfers']>
+export type DeliveryRow = Selectable<LedgerTables['deliveries']>
+type EventRow = Selectable<LedgerTables['events']>
+
+/** What every part of the Kysely ledger stands on. */
+export interface LedgerContext {
+  readonly db: Db
+  /** The ledger's clock. */
+  readonly now: () => number
+}
+
+/** A column that its state says is set. */
+function must<T>(value: T | null, column: string): T {
+  if (value === null) throw new Error(`the ledger has no ${column} where the state needs one`)
+  return value
+}
+
+function toDelivery(row: DeliveryRow): Delivery {
+  const base = {
+    receiverId: row.receiver_id,
+    receiver: row.receiver,
+    offers: row.offers,
+    resends: row.resends,
+    fetchedBytes: row.fetched_bytes,
+  }
+  switch (row.state) {
+    case 'waiting':
+      return { ...base, state: row.state, offerAtMs: row.offer_at_ms }
+    case 'offered': {
+      const lease = {
+        leaseId: must(row.lease_id, 'lease_id'),
+        instanceId: must(row.instance_id, 'instance_id'),
+        expiresAtMs: must(row.lease_expires_at_ms, 'lease_expires_at_ms'),
+      }
+      return { ...base, state: row.state, lease }
+    }
+    case 'delivered':
+      return { ...base, state: row.state, leaseId: must(row.lease_id, 'lease_id') }
+    case 'failed':
+      return { ...base, state: row.state, leaseId: row.lease_id, problem: JSON.parse(must(row.problem, 'problem')) }
+  }
+}
+
+function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[]): Transfer {
+  const base = {
+    transferId: row.transfer_id,
+    senderId: row.sender_id,
+    sender: row.sender,
+    attempt: row.attempt,
+    metadata: JSON.parse(row.metadata),
+    sizeBytes: row.size_bytes,
+    partSizeBytes: row.part_size_bytes,
+    digestAlgorithm: row.digest_algorithm,
+    createdAtMs: row.created_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    deliveries: deliveries.map(toDelivery),
+  }
+  switch (row.state) {
+    case 'receiving':
+      return { ...base, state: row.state, uploadDeadlineMs: row.upload_deadline_ms }
+    case 'stored':
+    case 'ended':
+      return { ...base, state: row.state, manifestDigest: must(row.manifest_digest, 'manifest_digest') }
+    case 'refused':
+    case 'cancelled':
+    case 'expired':
+      return { ...base, state: row.state, problem: JSON.parse(must(row.problem, 'problem')) }
+  }
+}
+
+/** A transfer with its deliveries, in the order in which they were announced; null where there is none. */
+export async function loadTransfer(db: Db, transferId: string): Promise<Transfer | null> {
+  const row = await db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).executeTakeFirst()
+  return row === undefined ? null : withDeliveries(db, row)
+}
+
+/** A transfer row with its deliveries. */
+export async function withDeliveries(db: Db, row: TransferRow): Promise<Transfer> {
+  const deliveries = await db
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('transfer_id', '=', row.transfer_id)
+    .orderBy('receiver_id')
+    .execute()
+  return toTransfer(row, deliveries)
+}
+
+/** An event as it goes over the wire. */
+export function toNotification(row: EventRow): Notification {
+  const base = {
+    eventId: String(row.event_id),
+    at: new Date(row.at_ms).toISOString(),
+    transferId: row.transfer_id,
+    attempt: row.attempt,
+  }
+  const problem = (): ProblemJson => JSON.parse(must(row.problem, 'problem'))
+  switch (row.notification) {
+    case 'stored':
+      return { ...base, notification: row.notification }
+    case 'resend':
+      return {
+        ...base,
+        notification: row.notification,
+        problem: problem(),
+        wanted: JSON.parse(must(row.wanted, 'wanted')),
+      }
+    case 'refused':
+      return { ...base, notification: row.notification, problem: problem() }
+    case 'delivered':
+      return { ...base, notification: row.notification, receiver: must(row.receiver, 'receiver') }
+    case 'failed':
+      return { ...base, notification: row.notification, receiver: must(row.receiver, 'receiver'), problem: problem() }
+  }
+}
+
+/** How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. */
+export async function countOpen(tx: Tx, senderId: number, change: { transfers: number; bytes: number }): Promise<void> {
+  await tx
+    .updateTable('accounts')
+    .set((eb) => ({
+      open_transfers: eb('open_transfers', '+', change.transfers),
+      open_bytes: eb('open_bytes', '+', change.bytes),
+    }))
+    .where('account_id', '=', senderId)
+    .execute()
+  await tx
+    .updateTable('totals')
+    .set((eb) => ({
+      open_transfers: eb('open_transfers', '+', change.transfers),
+      open_bytes: eb('open_bytes', '+', change.bytes),
+    }))
+    .where('id', '=', 1)
+    .execute()
+}

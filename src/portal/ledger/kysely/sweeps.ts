@@ -1,0 +1,96 @@
+import { sql } from 'kysely'
+import type { Ledger } from '../contract.ts'
+import { type LedgerContext, withDeliveries } from './rows.ts'
+
+/** What has to be done because time passed. Each query walks one partial index, oldest first. */
+export function sweeps({
+  db,
+  now,
+}: LedgerContext): Pick<
+  Ledger,
+  'dueUploads' | 'dueLeases' | 'dueExpiries' | 'dueRemovals' | 'removed' | 'prune' | 'totals'
+> {
+  return {
+    async dueUploads(limit) {
+      const rows = await db
+        .selectFrom('transfers')
+        .selectAll()
+        .where('state', '=', sql.lit('receiving'))
+        .where('upload_deadline_ms', '<=', now())
+        .orderBy('upload_deadline_ms')
+        .limit(limit)
+        .execute()
+      return Promise.all(rows.map((row) => withDeliveries(db, row)))
+    },
+
+    async dueLeases(limit) {
+      const rows = await db
+        .selectFrom('deliveries')
+        .select(['transfer_id', 'receiver_id', 'lease_id', 'offers'])
+        .where('state', '=', sql.lit('offered'))
+        .where('lease_expires_at_ms', '<=', now())
+        .orderBy('lease_expires_at_ms')
+        .limit(limit)
+        .execute()
+      return rows.flatMap(({ transfer_id, receiver_id, lease_id, offers }) =>
+        lease_id === null ? [] : [{ transferId: transfer_id, receiverId: receiver_id, leaseId: lease_id, offers }],
+      )
+    },
+
+    async dueExpiries(limit) {
+      const rows = await db
+        .selectFrom('transfers')
+        .selectAll()
+        .where('state', 'in', sql<'receiving' | 'stored'>`('receiving', 'stored')`)
+        .where('expires_at_ms', '<=', now())
+        .orderBy('expires_at_ms')
+        .limit(limit)
+        .execute()
+      return Promise.all(rows.map((row) => withDeliveries(db, row)))
+    },
+
+    async dueRemovals(limit) {
+      const rows = await db
+        .selectFrom('transfers')
+        .select('transfer_id')
+        .where('parts_held', '=', sql.lit(1))
+        .where('ended_at_ms', 'is not', null)
+        .orderBy('ended_at_ms')
+        .limit(limit)
+        .execute()
+      return rows.map((row) => row.transfer_id)
+    },
+
+    async removed(transferId) {
+      await db.updateTable('transfers').set({ parts_held: 0 }).where('transfer_id', '=', transferId).execute()
+    },
+
+    async prune(historyMs, limit) {
+      const beforeMs = now() - historyMs
+      return db.transaction().execute(async (tx) => {
+        const rows = await tx
+          .selectFrom('transfers')
+          .select('transfer_id')
+          .where('parts_held', '=', sql.lit(0))
+          .where('ended_at_ms', '<=', beforeMs)
+          .orderBy('ended_at_ms')
+          .limit(limit)
+          .execute()
+        for (const { transfer_id } of rows) {
+          await tx.deleteFrom('transfers').where('transfer_id', '=', transfer_id).execute()
+        }
+        await tx.deleteFrom('invites').where('expires_at_ms', '<=', beforeMs).execute()
+        return rows.length
+      })
+    },
+
+    async totals() {
+      const row = await db
+        .selectFrom('totals')
+        .select(['open_transfers', 'open_bytes'])
+        .where('id', '=', 1)
+        .executeTakeFirstOrThrow()
+      return { openTransfers: row.open_transfers, openBytes: row.open_bytes }
+    },
+  }
+}

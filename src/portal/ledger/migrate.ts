@@ -1,0 +1,15 @@
+/** Brings a database to the newest schema. Migrations are numbered and only ever added. */
+import type { Kysely } from 'kysely'
+import { Migrator } from 'kysely/migration'
+import * as first from './migrations/0001-first.ts'
+
+const migrations = { '0001-first': first }
+
+/** @throws Error when a migration fails, or when the database was made by a newer version */
+export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
+  const { error } = await migrator.migrateToLatest()
+  if (error !== undefined) {
+    throw new Error('the ledger could not be brought to the schema of this version', { cause: error })
+  }
+}

@@ -1,0 +1,76 @@
+/** The tables, as types for Kysely. What the database really holds is in `schema.sql`, made by the migrations. */
+import type { ColumnType, Generated } from 'kysely'
+import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
+
+export interface LedgerTables {
+  accounts: {
+    account_id: Generated<number>
+    name: string
+    token_id: string
+    token_hash: string
+    created_at_ms: number
+    /** Kept with every change of a transfer, so that admission reads one row. */
+    open_transfers: ColumnType<number, number | undefined, number>
+    open_bytes: ColumnType<number, number | undefined, number>
+  }
+  invites: {
+    secret_hash: string
+    name: string
+    expires_at_ms: number
+    /** The token that used it up. */
+    token_id: string | null
+  }
+  totals: {
+    id: number
+    open_transfers: number
+    open_bytes: number
+  }
+  transfers: {
+    transfer_id: string
+    sender_id: number
+    sender: string
+    state: TransferState
+    attempt: number
+    /** The announcement as it came, to recognise its repetition. */
+    announcement: string
+    metadata: string
+    size_bytes: number
+    part_size_bytes: number
+    digest_algorithm: string
+    manifest_digest: string | null
+    problem: string | null
+    created_at_ms: number
+    expires_at_ms: number
+    upload_deadline_ms: number | null
+    /** Deliveries without an outcome. */
+    open_deliveries: number
+    ended_at_ms: number | null
+    /** 1 while the store may hold parts of it. */
+    parts_held: number
+  }
+  deliveries: {
+    transfer_id: string
+    receiver_id: number
+    receiver: string
+    state: DeliveryState
+    offers: number
+    resends: number
+    fetched_bytes: number
+    offer_at_ms: number
+    lease_id: string | null
+    instance_id: string | null
+    lease_expires_at_ms: number | null
+    problem: string | null
+  }
+  events: {
+    event_id: Generated<number>
+    account_id: number
+    transfer_id: string
+    at_ms: number
+    attempt: number
+    notification: NotificationKind
+    receiver: string | null
+    problem: string | null
+    wanted: string | null
+  }
+}

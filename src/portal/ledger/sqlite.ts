@@ -1,0 +1,65 @@
+/**
+ * The ledger in one SQLite file, by the SQLite that comes with Node. Several processes of one machine may have it
+ * open: the portal, and the commands of its operator.
+ *
+ * `synchronous = full` makes every commit wait for the disk: what is told to a sender or a receiver is durable.
+ */
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import type { Ledger } from './contract.ts'
+import { kyselyLedger } from './kysely/index.ts'
+import { migrate } from './migrate.ts'
+import type { LedgerTables } from './schema.ts'
+
+export interface SqliteLedgerOptions {
+  /** Path of the database file, created if absent; `:memory:` for one that is gone with the process. */
+  readonly path: string
+  readonly now?: () => number
+  /** Is shown every SQL statement that runs: for tests that look at query plans. */
+  readonly onQuery?: (sql: string, parameters: readonly unknown[]) => void
+}
+
+/** How long a writer waits for a writer of another process. */
+const BUSY_TIMEOUT_MS = 10_000
+/** Statements are compiled once; there are far fewer different ones than this. */
+const STATEMENTS_MAX = 512
+
+export async function sqliteLedger({ path, now = Date.now, onQuery }: SqliteLedgerOptions): Promise<Ledger> {
+  const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
+  const db = new Kysely<LedgerTables>({
+    dialect: new SqliteDialect({ database: adapt(database) }),
+    ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
+  })
+  await migrate(db)
+  return kyselyLedger({ db, now })
+}
+
+/** Node's SQLite in the shape that Kysely's dialect asks for. */
+function adapt(database: DatabaseSync): SqliteDatabase {
+  const statements = new Map<string, SqliteStatement>()
+  return {
+    close: () => database.close(),
+    prepare(sql) {
+      // A transaction that reads first and writes later could not wait for another process's write lock: it would
+      // fail at once. So each takes the lock at its beginning.
+      const text = sql === 'begin' ? 'begin immediate' : sql
+      let statement = statements.get(text)
+      if (statement === undefined) {
+        if (statements.size >= STATEMENTS_MAX) statements.clear()
+        statement = adaptStatement(database.prepare(text))
+        statements.set(text, statement)
+      }
+      return statement
+    },
+  }
+}
+
+function adaptStatement(statement: StatementSync): SqliteStatement {
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+    run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+    iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Temporary storage: where the portal keeps the parts of transfers. What a part holds is opaque to it.
+ *
+ * The store is the truth about which parts are held: a part's key carries its number and its digest, so that after
+ * any crash what is there can be listed without a database. Every driver passes `test/suites/store.ts`.
+ */
+import type { Readable } from 'node:stream'
+import type { PartSink } from '../../hop/index.ts'
+
+export interface PartKey {
+  readonly transferId: string
+  readonly partNumber: number
+  /** hex; the algorithm is the transfer's */
+  readonly digest: string
+}
+
+/** A part's bytes on their way out. The reader consumes or destroys the stream. */
+export interface PartContent {
+  readonly lengthBytes: number
+  readonly stream: Readable
+}
+
+export interface Store {
+  /**
+   * Opens a place for one part. Its `commit` makes the content durable and visible, and then removes another
+   * version of the same part number. Several sinks for one key may be open; each commit is atomic.
+   *
+   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `store-failed` otherwise
+   */
+  openPart(key: PartKey): Promise<PartSink>
+
+  /** The digest under which a part is held, or null. */
+  find(transferId: string, partNumber: number): Promise<string | null>
+
+  /** All parts held of a transfer: part number -> digest. Empty for an unknown transfer. */
+  list(transferId: string): Promise<ReadonlyMap<number, string>>
+
+  /** The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held. */
+  read(key: PartKey, range?: { startByte: number; endByte: number }): Promise<PartContent | null>
+
+  /** Removes one part. Removing what is not there succeeds. */
+  removePart(key: PartKey): Promise<void>
+
+  /** After this resolves, what `list` said before the call survives the loss of power. */
+  seal(transferId: string): Promise<void>
+
+  /** Removes everything of a transfer, partial content too. Removing what is not there succeeds. */
+  remove(transferId: string): Promise<void>
+
+  /** Every transfer of which anything is stored, in no particular order. For the sweeper's search for orphans. */
+  transferIds(): AsyncIterable<string>
+
+  /** How much more can be stored, or null where the driver cannot know. */
+  freeBytes(): Promise<number | null>
+}

@@ -1,0 +1,217 @@
+/**
+ * Parts as files of a folder that one portal process owns:
+ *
+ *     FOLDER/<last two of the id>/<transferId>/<partNumber>.<digest>
+ *
+ * A part is written beside its final name with the ending `.partial`, synced, then renamed, so that a name without
+ * that ending always stands for a whole, verified, durable content. The entries of the folders are synced by `seal`.
+ */
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder } from '../../hop/index.ts'
+import { Problem } from '../../protocol/index.ts'
+import type { PartKey, Store } from './contract.ts'
+
+/** Large reads: fewer system calls for the same bytes. */
+const READ_BYTES = 1024 * 1024
+/** Listings are kept for as many transfers; an older one is read from the folder again. */
+const LISTINGS_MAX = 4096
+const PART_NAME = /^([1-9][0-9]{0,5})\.([0-9a-f]{32,128})$/
+const TRANSFER_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+type Listing = Map<number, string>
+
+/** @param folder is created if it does not exist. No other process may use it at the same time. */
+export async function fsStore(folder: string): Promise<Store> {
+  await makeFolder(folder)
+  return new FsStore(folder)
+}
+
+class FsStore implements Store {
+  readonly #folder: string
+  /** What each transfer's folder holds, so that finding one part does not mean reading the whole folder. */
+  readonly #listings = new Map<string, Promise<Listing>>()
+  /** Shard folders whose own entry is known to be durable. */
+  readonly #durableShards = new Set<string>()
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async openPart(key: PartKey): Promise<PartSink> {
+    const target = this.#pathOf(key)
+    const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
+    try {
+      await mkdir(this.#folderOf(key.transferId), { recursive: true, mode: 0o700 })
+      const handle = await open(partial, 'wx', 0o600)
+      return {
+        write: async (buffers) => {
+          try {
+            await writeAll(handle, buffers)
+          } catch (cause) {
+            throw storeProblem(cause)
+          }
+        },
+        commit: async () => {
+          try {
+            await handle.datasync()
+            await handle.close()
+            await rename(partial, target)
+            await this.#replaced(key)
+          } catch (cause) {
+            throw storeProblem(cause)
+          }
+        },
+        discard: async () => {
+          await handle.close()
+          await rm(partial, { force: true })
+        },
+      }
+    } catch (cause) {
+      throw storeProblem(cause)
+    }
+  }
+
+  async find(transferId: string, partNumber: number): Promise<string | null> {
+    return (await this.#listing(transferId)).get(partNumber) ?? null
+  }
+
+  async list(transferId: string): Promise<ReadonlyMap<number, string>> {
+    return new Map(await this.#listing(transferId))
+  }
+
+  async read(key: PartKey, range?: { startByte: number; endByte: number }) {
+    let handle: Awaited<ReturnType<typeof open>>
+    try {
+      handle = await open(this.#pathOf(key), 'r')
+    } catch (cause) {
+      if (hasCode(cause, 'ENOENT')) return null
+      throw storeProblem(cause)
+    }
+    try {
+      const { size } = await handle.stat()
+      const { startByte, endByte } = range ?? { startByte: 0, endByte: size - 1 }
+      const stream = createReadStream('', { fd: handle, start: startByte, end: endByte, highWaterMark: READ_BYTES })
+      return { lengthBytes: endByte - startByte + 1, stream }
+    } catch (cause) {
+      await handle.close()
+      throw storeProblem(cause)
+    }
+  }
+
+  async removePart(key: PartKey): Promise<void> {
+    await rm(this.#pathOf(key), { force: true })
+    const listing = await this.#listing(key.transferId)
+    if (listing.get(key.partNumber) === key.digest) listing.delete(key.partNumber)
+  }
+
+  async seal(transferId: string): Promise<void> {
+    const folder = this.#folderOf(transferId)
+    const shard = this.#shardOf(transferId)
+    try {
+      await syncFolder(folder)
+    } catch (cause) {
+      // A transfer of an empty file has no part and so no folder: there is nothing to keep.
+      if (hasCode(cause, 'ENOENT')) return
+      throw storeProblem(cause)
+    }
+    await syncFolder(shard)
+    if (!this.#durableShards.has(shard)) {
+      await syncFolder(this.#folder)
+      this.#durableShards.add(shard)
+    }
+  }
+
+  async remove(transferId: string): Promise<void> {
+    this.#listings.delete(transferId)
+    await rm(this.#folderOf(transferId), { recursive: true, force: true, maxRetries: 2 })
+    this.#listings.delete(transferId)
+  }
+
+  async *transferIds(): AsyncGenerator<string> {
+    for (const shard of await readdir(this.#folder)) {
+      for (const name of await readdir(join(this.#folder, shard)).catch(emptyIfNoFolder)) {
+        if (TRANSFER_NAME.test(name)) yield name
+      }
+    }
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folder)
+    return bavail * bsize
+  }
+
+  #shardOf(transferId: string): string {
+    // The end of a UUIDv7 is random; its beginning is the time.
+    return join(this.#folder, transferId.slice(-2))
+  }
+
+  #folderOf(transferId: string): string {
+    return join(this.#shardOf(transferId), transferId)
+  }
+
+  #pathOf({ transferId, partNumber, digest }: PartKey): string {
+    return join(this.#folderOf(transferId), `${partNumber}.${digest}`)
+  }
+
+  /** A part is in place: it supersedes another version of the same number. */
+  async #replaced({ transferId, partNumber, digest }: PartKey): Promise<void> {
+    const listing = await this.#listing(transferId)
+    const before = listing.get(partNumber)
+    listing.set(partNumber, digest)
+    if (before !== undefined && before !== digest) {
+      await rm(this.#pathOf({ transferId, partNumber, digest: before }), { force: true })
+    }
+  }
+
+  #listing(transferId: string): Promise<Listing> {
+    let listing = this.#listings.get(transferId)
+    if (listing === undefined) {
+      listing = readListing(this.#folderOf(transferId))
+      listing.catch(() => this.#listings.delete(transferId))
+      if (this.#listings.size >= LISTINGS_MAX) {
+        const [oldest] = this.#listings.keys()
+        if (oldest !== undefined) this.#listings.delete(oldest)
+      }
+    } else {
+      // Moved to the end: the map's order is that of last use.
+      this.#listings.delete(transferId)
+    }
+    this.#listings.set(transferId, listing)
+    return listing
+  }
+}
+
+async function readListing(folder: string): Promise<Listing> {
+  const listing: Listing = new Map()
+  for (const name of await readdir(folder).catch(emptyIfNoFolder)) {
+    const match = PART_NAME.exec(name)
+    if (match?.[1] !== undefined && match[2] !== undefined) listing.set(Number(match[1]), match[2])
+  }
+  return listing
+}
+
+function emptyIfNoFolder(cause: unknown): string[] {
+  if (hasCode(cause, 'ENOENT', 'ENOTDIR')) return []
+  throw storeProblem(cause)
+}
+
+/** `writev` may write less than it was given, so what remains is written again. */
+async function writeAll(handle: Awaited<ReturnType<typeof open>>, buffers: readonly Uint8Array[]): Promise<void> {
+  let rest = [...buffers]
+  while (rest.length > 0) {
+    let { bytesWritten } = await handle.writev(rest)
+    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
+      bytesWritten -= rest[0].length
+      rest = rest.slice(1)
+    }
+    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
+  }
+}
+
+function storeProblem(cause: unknown): Problem {
+  if (cause instanceof Problem) return cause
+  return new Problem(isNoRoom(cause) ? 'storage-full' : 'store-failed', {}, { cause })
+}

@@ -1,0 +1,230 @@
+/**
+ * Everything that travels as JSON, as TypeBox schemas: the portal validates requests with them, clients validate
+ * answers, `/openapi.json` is made from them, and the types of both sides are derived from them. Units stand last
+ * in names; times are RFC 3339 in UTC; digests are lower-case hex of the transfer's `digestAlgorithm`.
+ */
+import { type Static, Type } from 'typebox'
+import {
+  eventsPerPageMax,
+  nameLengthMax,
+  partSizeBytesMax,
+  partsPerTransferMax,
+  receiversPerTransferMax,
+  transferSizeBytesMax,
+} from './limits.ts'
+import { deliveryStates, transferStates } from './states.ts'
+
+const closed = { additionalProperties: false } as const
+
+/** UUIDv7 (RFC 9562 section 5.7), lower case. */
+export const TransferId = Type.String({
+  pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$',
+})
+export const AccountName = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' })
+export const DigestHex = Type.String({ pattern: '^(?:[0-9a-f]{2}){16,64}$' })
+export const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' })
+/** Decimal digits; an event that happened later has a larger number. To be treated as opaque otherwise. */
+export const EventId = Type.String({ pattern: '^[0-9]{1,18}$' })
+export const LeaseId = Type.String({ pattern: '^[A-Za-z0-9_-]{16,64}$' })
+/** Names one receiving process for one folder, so that it gets its own offers again after a restart. */
+export const InstanceId = Type.String({ pattern: '^[A-Za-z0-9_-]{8,64}$' })
+export const PartNumber = Type.Integer({ minimum: 1, maximum: partsPerTransferMax })
+/** Inclusive runs of part numbers. */
+export const PartRanges = Type.Array(Type.Tuple([PartNumber, PartNumber]), { maxItems: partsPerTransferMax })
+
+/** RFC 9457. Members that are not named here are passed on as they came. */
+export const ProblemBody = Type.Object(
+  {
+    type: Type.String({ maxLength: 256 }),
+    title: Type.String({ maxLength: 512 }),
+    status: Type.Integer({ minimum: 100, maximum: 599 }),
+    code: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }),
+    detail: Type.Optional(Type.String({ maxLength: 4096 })),
+  },
+  { additionalProperties: true },
+)
+
+/** What the receiver needs to know of the file, and the portal does not. */
+export const Metadata = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: nameLengthMax }),
+    mediaType: Type.Optional(Type.String({ maxLength: 128 })),
+  },
+  closed,
+)
+export type Metadata = Static<typeof Metadata>
+
+/** Body of `PUT /v1/transfers/{transferId}`. */
+export const Announcement = Type.Object(
+  {
+    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax, uniqueItems: true }),
+    metadata: Metadata,
+    sizeBytes: Type.Integer({ minimum: 0, maximum: transferSizeBytesMax }),
+    partSizeBytes: Type.Integer({ minimum: 1, maximum: partSizeBytesMax }),
+    digestAlgorithm: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
+  },
+  closed,
+)
+export type Announcement = Static<typeof Announcement>
+
+/** Body of `POST /v1/transfers/{transferId}/complete`. */
+export const Completion = Type.Object(
+  {
+    manifestDigest: DigestHex,
+    /** The attempt that this ends, so that the answer to an earlier one can be asked for again. */
+    attempt: Type.Integer({ minimum: 1 }),
+  },
+  closed,
+)
+export type Completion = Static<typeof Completion>
+
+const notificationBase = {
+  eventId: EventId,
+  at: Timestamp,
+  transferId: TransferId,
+  /** Which attempt at the upload this is about, from 1. */
+  attempt: Type.Integer({ minimum: 1 }),
+}
+
+/** A notification in the log: the first about the hop to the portal, the second about one receiver. */
+export const Notification = Type.Union([
+  Type.Object({ ...notificationBase, notification: Type.Literal('stored') }),
+  Type.Object({ ...notificationBase, notification: Type.Literal('resend'), problem: ProblemBody, wanted: PartRanges }),
+  Type.Object({ ...notificationBase, notification: Type.Literal('refused'), problem: ProblemBody }),
+  Type.Object({ ...notificationBase, notification: Type.Literal('delivered'), receiver: AccountName }),
+  Type.Object({
+    ...notificationBase,
+    notification: Type.Literal('failed'),
+    receiver: AccountName,
+    problem: ProblemBody,
+  }),
+])
+export type Notification = Static<typeof Notification>
+export type NotificationKind = Notification['notification']
+
+/** How a delivery stands, as its sender sees it. */
+export const DeliveryStatus = Type.Object({
+  receiver: AccountName,
+  state: Type.Enum(deliveryStates),
+  /** How much of the file the receiver has fetched and verified, as it last said. */
+  fetchedBytes: Type.Integer({ minimum: 0 }),
+  /** How often the file was offered. */
+  offers: Type.Integer({ minimum: 0 }),
+  problem: Type.Optional(ProblemBody),
+})
+export type DeliveryStatus = Static<typeof DeliveryStatus>
+
+export const HeldPart = Type.Object({ partNumber: PartNumber, digest: DigestHex })
+export type HeldPart = Static<typeof HeldPart>
+
+/** A transfer without its parts, as listed. */
+export const TransferSummary = Type.Object({
+  transferId: TransferId,
+  state: Type.Enum(transferStates),
+  attempt: Type.Integer({ minimum: 1 }),
+  from: AccountName,
+  to: Type.Array(AccountName),
+  metadata: Metadata,
+  sizeBytes: Type.Integer({ minimum: 0 }),
+  partSizeBytes: Type.Integer({ minimum: 1 }),
+  digestAlgorithm: Type.String(),
+  createdAt: Timestamp,
+  expiresAt: Timestamp,
+  deliveries: Type.Array(DeliveryStatus),
+})
+export type TransferSummary = Static<typeof TransferSummary>
+
+/** Answer of `GET /v1/transfers/{transferId}`: what a resume needs. `parts` is empty once nothing is wanted. */
+export const TransferStatus = Type.Object({
+  ...TransferSummary.properties,
+  parts: Type.Array(HeldPart),
+  notifications: Type.Array(Notification),
+})
+export type TransferStatus = Static<typeof TransferStatus>
+
+export const TransferPage = Type.Object({
+  transfers: Type.Array(TransferSummary),
+  before: Type.Union([TransferId, Type.Null()]),
+})
+export type TransferPage = Static<typeof TransferPage>
+
+/** One page of the event log; `after` is where the next page starts. */
+export const EventPage = Type.Object({
+  events: Type.Array(Notification, { maxItems: eventsPerPageMax }),
+  after: EventId,
+})
+export type EventPage = Static<typeof EventPage>
+
+/** A passing message on the sender's event stream: has no id, is not replayed. `fetchedBytes` are verified ones. */
+export const Progress = Type.Object({
+  transferId: TransferId,
+  receiver: AccountName,
+  fetchedBytes: Type.Integer({ minimum: 0 }),
+})
+export type Progress = Static<typeof Progress>
+
+/** Portal to receiver: take this file. Valid until the lease ends; fetching parts renews the lease. */
+export const Offer = Type.Object({
+  transferId: TransferId,
+  leaseId: LeaseId,
+  leaseMs: Type.Integer({ minimum: 1 }),
+  /** `receiving` while the file is still on its way to the portal. Nothing is committed before it says `stored`. */
+  state: Type.Union([Type.Literal('receiving'), Type.Literal('stored')]),
+  from: AccountName,
+  metadata: Metadata,
+  sizeBytes: Type.Integer({ minimum: 0, maximum: transferSizeBytesMax }),
+  partSizeBytes: Type.Integer({ minimum: 1, maximum: partSizeBytesMax }),
+  digestAlgorithm: Type.String(),
+  /** What the sender said in `complete`; null until stored. */
+  manifestDigest: Type.Union([DigestHex, Type.Null()]),
+  expiresAt: Timestamp,
+})
+export type Offer = Static<typeof Offer>
+
+/** Portal to receiver: that offer is void; delete what you have of it. */
+export const Withdrawal = Type.Object({ transferId: TransferId, problem: ProblemBody })
+export type Withdrawal = Static<typeof Withdrawal>
+
+/** Body of `POST /v1/inbox/{transferId}/disposition`: the receiver's notification to the portal. */
+export const Disposition = Type.Union([
+  Type.Object({ leaseId: LeaseId, disposition: Type.Literal('received'), manifestDigest: DigestHex }, closed),
+  Type.Object(
+    { leaseId: LeaseId, disposition: Type.Literal('resend'), problem: ProblemBody, wanted: PartRanges },
+    closed,
+  ),
+  Type.Object({ leaseId: LeaseId, disposition: Type.Literal('refused'), problem: ProblemBody }, closed),
+])
+export type Disposition = Static<typeof Disposition>
+
+/** Answer to a disposition: how the delivery stands now. `offered` means that the lease goes on. */
+export const DispositionResult = Type.Object({ state: Type.Enum(deliveryStates) })
+export type DispositionResult = Static<typeof DispositionResult>
+
+/** Body of `POST /v1/join`. The token is made by the one who joins, so that a lost answer can be repeated. */
+export const JoinRequest = Type.Object(
+  {
+    invite: Type.String({ pattern: '^gli_[A-Za-z0-9_-]{43}$' }),
+    token: Type.String({ pattern: '^glt_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{43}$' }),
+  },
+  closed,
+)
+export type JoinRequest = Static<typeof JoinRequest>
+
+export const AccountStatus = Type.Object({ account: AccountName })
+export type AccountStatus = Static<typeof AccountStatus>
+
+/** Answer of `GET /v1/limits`. */
+export const Limits = Type.Object({
+  digestAlgorithms: Type.Array(Type.String()),
+  partSizeBytesMin: Type.Integer(),
+  partSizeBytesMax: Type.Integer(),
+  partsPerTransferMax: Type.Integer(),
+  transferSizeBytesMax: Type.Integer(),
+  receiversPerTransferMax: Type.Integer(),
+  attemptsMax: Type.Integer(),
+  uploadTimeoutMs: Type.Integer(),
+  leaseMs: Type.Integer(),
+  expiryMs: Type.Integer(),
+  heartbeatMs: Type.Integer(),
+})
+export type Limits = Static<typeof Limits>

@@ -1,0 +1,25 @@
+/** What a caller of `receive` is told while it runs. */
+import type { ProblemJson } from '../protocol/index.ts'
+
+interface About {
+  readonly transferId: string
+  readonly from: string
+  /** The name that the sender gave. Not to be shown unescaped. */
+  readonly name: string
+  readonly sizeBytes: number
+}
+
+export type ReceiveEvent =
+  | { readonly type: 'connected' }
+  /** The connection to the portal is gone; the next try comes after a pause. */
+  | { readonly type: 'disconnected'; readonly reason: string; readonly pauseMs: number }
+  | ({ readonly type: 'offered'; readonly isResumed: boolean } & About)
+  /** `heldBytes` are written and verified. */
+  | ({ readonly type: 'fetching'; readonly heldBytes: number } & About)
+  /** Bad content was deleted and asked for again. */
+  | ({ readonly type: 'repeating'; readonly problem: ProblemJson } & About)
+  /** The file stands under `path`, durable, and the portal knows. `isRenamed` when the name is not the sender's. */
+  | ({ readonly type: 'received'; readonly path: string; readonly isRenamed: boolean } & About)
+  | ({ readonly type: 'refused'; readonly problem: ProblemJson } & About)
+  /** The portal withdrew the offer; what was there of it has been deleted. */
+  | ({ readonly type: 'withdrawn'; readonly problem: ProblemJson } & About)

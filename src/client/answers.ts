@@ -87,7 +87,7 @@ async function readText(response: AnyResponse, stallMs: number): Promise<string>
   return text + decoder.decode()
 }
 
-/** The chunks of a body. @throws NoAnswer when it breaks, or when nothing comes for `stallMs` */
+/** The bytes of a body. @throws NoAnswer when it breaks, or when nothing comes for `stallMs` */
 export async function* unstalled(response: AnyResponse, stallMs: number): AsyncGenerator<Uint8Array> {
   let stalled = false
   const watchdog = setTimeout(() => {

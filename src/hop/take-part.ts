@@ -107,7 +107,7 @@ export async function takePart(
 }
 
 /**
- * The chunks of a stream, its failure told as an incomplete part. The stream outlives a reader that stops early, so
+ * The bytes of a stream, its failure told as an incomplete part. The stream outlives a reader that stops early, so
  * that a refusal can still be answered over the connection that the rest of the body comes from.
  */
 async function* arriving(

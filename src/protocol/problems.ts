@@ -27,7 +27,6 @@ export const problemKinds = {
   'request-invalid': { status: 400, title: 'The request is not of the documented form', next: 'fix' },
   'credentials-invalid': { status: 401, title: 'No valid token came with the request', next: 'fix' },
   'not-found': { status: 404, title: 'There is nothing here for this account', next: 'fix' },
-  'method-not-allowed': { status: 405, title: 'This resource does not know that method', next: 'fix' },
   'request-timeout': { status: 408, title: 'The request did not arrive in time', next: 'retry' },
   'length-required': { status: 411, title: 'The request must say its Content-Length', next: 'fix' },
   'body-too-large': { status: 413, title: 'The request body is larger than this resource takes', next: 'fix' },
@@ -50,6 +49,7 @@ export const problemKinds = {
 
   'part-unknown': { status: 404, title: 'The transfer has no part of that number', next: 'fix' },
   'part-length-wrong': { status: 400, title: 'The part is not as long as its transfer says', next: 'fix' },
+  'part-conflict': { status: 409, title: 'The part is held already, with other content', next: 'fix' },
   'part-incomplete': { status: 400, title: 'The part ended early or stalled; nothing of it was kept', next: 'resend' },
   'digest-required': { status: 400, title: 'The part must carry a Content-Digest', next: 'fix' },
   'digest-unsupported-algorithm': { status: 400, title: 'The digest algorithm is not the one agreed', next: 'fix' },

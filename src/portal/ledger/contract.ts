@@ -127,7 +127,10 @@ export interface Ledger {
   /** The newest transfers of a sender, those announced before the transfer `before` if given. */
   transfersOf(senderId: number, page: { before: string | null; limit: number }): Promise<Transfer[]>
 
-  /** Puts off the upload timeout of a `receiving` transfer. */
+  /**
+   * Puts off the upload timeout of a `receiving` transfer. Cheap enough for every part: it writes only when the
+   * time left has visibly shrunk.
+   */
   touchTransfer(transferId: string, uploadTimeoutMs: number): Promise<void>
 
   /**
@@ -170,7 +173,11 @@ export interface Ledger {
   /** Milliseconds until the next delivery of a receiver is due to be offered; null when none waits. */
   nextOfferInMs(receiverId: number): Promise<number | null>
 
-  /** @returns false when the lease is no longer the delivery's */
+  /**
+   * Renews a lease. Cheap enough for every part: it writes only when the time left has visibly shrunk.
+   *
+   * @returns false when the lease is no longer the delivery's
+   */
   renewLease(
     transferId: string,
     receiverId: number,

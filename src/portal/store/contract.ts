@@ -22,10 +22,12 @@ export interface PartContent {
 
 export interface Store {
   /**
-   * Opens a place for one part. Its `commit` makes the content durable and visible, and then removes another
-   * version of the same part number. Several sinks for one key may be open; each commit is atomic.
+   * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one key may be
+   * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one
+   * that was already answered for.
    *
-   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `store-failed` otherwise
+   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `store-failed` otherwise;
+   *   `part-conflict` from `commit` when the number is held under another digest
    */
   openPart(key: PartKey): Promise<PartSink>
 

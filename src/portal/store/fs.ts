@@ -33,6 +33,8 @@ class FsStore implements Store {
   readonly #folder: string
   /** What each transfer's folder holds, so that finding one part does not mean reading the whole folder. */
   readonly #listings = new Map<string, Promise<Listing>>()
+  /** The newest commit under way of a part number: the next one waits for it. */
+  readonly #placings = new Map<string, Promise<void>>()
   /** Shard folders whose own entry is known to be durable. */
   readonly #durableShards = new Set<string>()
 
@@ -58,8 +60,7 @@ class FsStore implements Store {
           try {
             await handle.datasync()
             await handle.close()
-            await rename(partial, target)
-            await this.#replaced(key)
+            await this.#placeInTurn(key, partial)
           } catch (cause) {
             throw storeProblem(cause)
           }
@@ -156,14 +157,26 @@ class FsStore implements Store {
     return join(this.#folderOf(transferId), `${partNumber}.${digest}`)
   }
 
-  /** A part is in place: it supersedes another version of the same number. */
-  async #replaced({ transferId, partNumber, digest }: PartKey): Promise<void> {
-    const listing = await this.#listing(transferId)
-    const before = listing.get(partNumber)
-    listing.set(partNumber, digest)
-    if (before !== undefined && before !== digest) {
-      await rm(this.#pathOf({ transferId, partNumber, digest: before }), { force: true })
+  /** Commits of one part number go one after another, so that two of them cannot both find it free. */
+  async #placeInTurn(key: PartKey, partial: string): Promise<void> {
+    const turn = `${key.transferId}/${key.partNumber}`
+    const before = this.#placings.get(turn) ?? Promise.resolve()
+    const placing = before.catch(() => {}).then(() => this.#place(key, partial))
+    this.#placings.set(turn, placing)
+    try {
+      await placing
+    } finally {
+      if (this.#placings.get(turn) === placing) this.#placings.delete(turn)
     }
+  }
+
+  async #place(key: PartKey, partial: string): Promise<void> {
+    const { transferId, partNumber, digest } = key
+    const held = (await this.#listing(transferId)).get(partNumber) ?? digest
+    if (held !== digest) throw new Problem('part-conflict', { partNumber })
+    await rename(partial, this.#pathOf(key))
+    const listing = await this.#listing(transferId)
+    listing.set(partNumber, digest)
   }
 
   #listing(transferId: string): Promise<Listing> {

@@ -35,8 +35,10 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
           gathered.push(bytes)
         },
         async commit() {
-          forget(transferId, partNumber)
           const parts = transfers.get(transferId) ?? new Map<number, HeldPart>()
+          const before = parts.get(partNumber)
+          if (before !== undefined && before.digest !== digest) throw new Problem('part-conflict', { partNumber })
+          forget(transferId, partNumber)
           transfers.set(transferId, parts.set(partNumber, { digest, bytes: Buffer.concat(gathered) }))
         },
         async discard() {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger, Transfer } from '../contract.ts'
 import { appendEvent } from './events.ts'
-import { type LedgerContext, loadTransfer } from './rows.ts'
+import { type LedgerContext, loadTransfer, RENEW_BELOW } from './rows.ts'
 import { endTransfer } from './transfers.ts'
 
 // The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
@@ -35,7 +35,7 @@ export function deliveries({
         }
         const moved = await tx
           .updateTable('deliveries')
-          .set(columnsOf(change, atMs))
+          .set(columnsOf(change, before, atMs))
           .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
           .where('transfer_id', '=', transferId)
           .where('receiver_id', '=', receiverId)
@@ -113,7 +113,7 @@ export function deliveries({
         const atMs = now()
         await tx
           .updateTable('deliveries')
-          .set({ ...columnsOf({ state: 'waiting', offerInMs: 0 }, atMs) })
+          .set(waitingColumns(0, atMs))
           .where('receiver_id', '=', receiverId)
           .where('instance_id', '=', instanceId)
           .where('state', '=', offered)
@@ -141,37 +141,51 @@ export function deliveries({
     },
 
     async renewLease(transferId, receiverId, leaseId, { leaseMs, fetchedBytes }) {
-      const result = await db
+      const atMs = now()
+      const renewed = await db
         .updateTable('deliveries')
         .set({
-          lease_expires_at_ms: now() + leaseMs,
+          lease_expires_at_ms: atMs + leaseMs,
           ...(fetchedBytes === null ? {} : { fetched_bytes: fetchedBytes }),
         })
         .where('transfer_id', '=', transferId)
         .where('receiver_id', '=', receiverId)
         .where('state', '=', offered)
         .where('lease_id', '=', leaseId)
+        .where('lease_expires_at_ms', '<', atMs + leaseMs * RENEW_BELOW)
         .executeTakeFirst()
-      return result.numUpdatedRows > 0n
+      if (renewed.numUpdatedRows > 0n) return true
+      const held = await db
+        .selectFrom('deliveries')
+        .select('lease_id')
+        .where('transfer_id', '=', transferId)
+        .where('receiver_id', '=', receiverId)
+        .where('state', '=', offered)
+        .executeTakeFirst()
+      return held?.lease_id === leaseId
     },
   }
 }
 
-function columnsOf(change: DeliveryChange, atMs: number) {
+function waitingColumns(offerInMs: number, atMs: number) {
+  return {
+    state: 'waiting' as const,
+    offer_at_ms: atMs + offerInMs,
+    lease_id: null,
+    instance_id: null,
+    lease_expires_at_ms: null,
+  }
+}
+
+function columnsOf(change: DeliveryChange, transfer: Transfer, atMs: number) {
   switch (change.state) {
     case 'waiting':
-      return {
-        state: change.state,
-        offer_at_ms: atMs + change.offerInMs,
-        lease_id: null,
-        instance_id: null,
-        lease_expires_at_ms: null,
-      }
+      return waitingColumns(change.offerInMs, atMs)
     case 'offered':
       return { lease_expires_at_ms: atMs + change.leaseMs }
     case 'delivered':
       // The lease stays on record, so that the same answer again is recognised.
-      return { state: change.state, lease_expires_at_ms: null }
+      return { state: change.state, lease_expires_at_ms: null, fetched_bytes: transfer.sizeBytes }
     case 'failed':
       return { state: change.state, problem: JSON.stringify(change.problem), lease_expires_at_ms: null }
   }

@@ -17,6 +17,9 @@ export interface LedgerContext {
   readonly now: () => number
 }
 
+/** A deadline is put off only when less than this share of its time is left: most renewals then cost no write. */
+export const RENEW_BELOW = 0.75
+
 /** A column that its state says is set. */
 function must<T>(value: T | null, column: string): T {
   if (value === null) throw new Error(`the ledger has no ${column} where the state needs one`)

@@ -8,7 +8,7 @@ import {
 } from '../../../protocol/index.ts'
 import type { Admission, Ledger, NewTransfer, Transfer, TransferChange } from '../contract.ts'
 import { appendEvent } from './events.ts'
-import { countOpen, type LedgerContext, loadTransfer, type Tx, withDeliveries } from './rows.ts'
+import { countOpen, type LedgerContext, loadTransfer, RENEW_BELOW, type Tx, withDeliveries } from './rows.ts'
 
 /** Transfers: how they are admitted, and the one door for their state. */
 export function transfers({
@@ -53,6 +53,12 @@ export function transfers({
         .set({ upload_deadline_ms: now() + uploadTimeoutMs })
         .where('transfer_id', '=', transferId)
         .where('state', '=', 'receiving')
+        .where((eb) =>
+          eb.or([
+            eb('upload_deadline_ms', 'is', null),
+            eb('upload_deadline_ms', '<', now() + uploadTimeoutMs * RENEW_BELOW),
+          ]),
+        )
         .execute()
     },
 

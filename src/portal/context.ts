@@ -1,0 +1,36 @@
+/** What everything in the portal stands on, and what has to happen after each move of a transfer. */
+import type { Logger } from 'pino'
+import { isFinalTransfer } from '../protocol/index.ts'
+import type { Ledger, Transfer } from './ledger/contract.ts'
+import type { Metrics } from './metrics.ts'
+import type { PortalOptions } from './options.ts'
+import { type Signals, topics } from './signals.ts'
+import type { Store } from './store/contract.ts'
+
+export interface PortalContext {
+  readonly ledger: Ledger
+  readonly store: Store
+  readonly signals: Signals
+  readonly options: PortalOptions
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+/** Wakes everybody whom a move of this transfer concerns; the parts of one that is over go at once. */
+export function afterMove(context: PortalContext, transfer: Transfer): void {
+  const { signals } = context
+  signals.publish(topics.transfer(transfer.transferId))
+  signals.publish(topics.events(transfer.senderId))
+  for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId))
+  if (isFinalTransfer(transfer.state)) {
+    removeParts(context, transfer.transferId).catch((error: unknown) => {
+      context.log.warn({ err: error, transferId: transfer.transferId }, 'parts not removed yet; the sweeper goes on')
+    })
+  }
+}
+
+/** Removes the parts of a transfer that is over. The ledger remembers what is still to be removed. */
+export async function removeParts({ store, ledger }: PortalContext, transferId: string): Promise<void> {
+  await store.remove(transferId)
+  await ledger.removed(transferId)
+}

@@ -1,0 +1,237 @@
+/**
+ * The portal's half of the second hop: from temporary storage to a receiver, under a lease.
+ *
+ * Promises kept here: only who holds the present lease can answer for a delivery; the same answer again succeeds;
+ * a receiver's problem reaches the sender unchanged.
+ */
+import { digestDriver } from '../digests/index.ts'
+import {
+  type Disposition,
+  inRanges,
+  isDigestAlgorithm,
+  type Offer,
+  Problem,
+  type ProblemJson,
+  partSpan,
+} from '../protocol/index.ts'
+import { afterMove, type PortalContext } from './context.ts'
+import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
+import { topics, Waiter } from './signals.ts'
+import type { PartContent } from './store/contract.ts'
+import { offerOf } from './views.ts'
+
+/** Who asks, under which lease, and how far it has come. */
+export interface LeaseClaim {
+  readonly account: Account
+  readonly transferId: string
+  readonly leaseId: string
+  /** What the receiver holds, verified; null when it does not say. */
+  readonly heldBytes: number | null
+}
+
+interface Leased {
+  readonly transfer: Transfer
+  readonly delivery: Delivery & { readonly state: 'offered' }
+}
+
+/** A part for the receiver, with what its head says. */
+export interface OutgoingPart {
+  readonly content: PartContent
+  readonly digestAlgorithm: string
+  readonly digest: string
+  readonly partBytes: number
+}
+
+export class Deliveries {
+  readonly #context: PortalContext
+
+  constructor(context: PortalContext) {
+    this.#context = context
+  }
+
+  /**
+   * How an offer stands, after waiting up to `waitMs` for the transfer to be stored. Renews the lease.
+   *
+   * @throws Problem `lease-lost`, `delivery-ended`, `not-found`
+   */
+  async offer(claim: LeaseClaim, waitMs: number, signal: AbortSignal): Promise<Offer> {
+    const { options, signals } = this.#context
+    using waiter = new Waiter(signals, topics.transfer(claim.transferId))
+    const endAtMs = performance.now() + waitMs
+    while (true) {
+      const { transfer, delivery } = await this.#leased(claim)
+      const leftMs = endAtMs - performance.now()
+      if (transfer.state === 'stored' || leftMs <= 0 || signal.aborted) {
+        const offer = offerOf(transfer, delivery, options.leaseMs)
+        if (offer === null) throw new Problem('lease-lost')
+        return offer
+      }
+      await waiter.wait(leftMs, signal)
+    }
+  }
+
+  /**
+   * A part, after waiting up to `waitMs` for it to arrive at the portal. Renews the lease.
+   *
+   * @throws Problem `part-pending` when it has not arrived by then; `lease-lost`, `delivery-ended`, `not-found`,
+   *   `part-unknown`
+   */
+  async part(
+    claim: LeaseClaim,
+    partNumber: number,
+    { waitMs, signal, rangeOf }: { waitMs: number; signal: AbortSignal; rangeOf: RangeChooser },
+  ): Promise<OutgoingPart> {
+    const { store, signals } = this.#context
+    const { transferId } = claim
+    using waiter = new Waiter(signals, topics.transfer(transferId))
+    const endAtMs = performance.now() + waitMs
+    while (true) {
+      const { transfer } = await this.#leased(claim)
+      const { lengthBytes } = partSpan(transfer, partNumber)
+      const digest = await store.find(transferId, partNumber)
+      if (digest !== null) {
+        const content = await store.read({ transferId, partNumber, digest }, rangeOf(digest, lengthBytes))
+        if (content !== null) {
+          return { content, digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes }
+        }
+      }
+      if (transfer.state !== 'receiving') return this.#lost(transfer, partNumber)
+      const leftMs = endAtMs - performance.now()
+      if (leftMs <= 0 || signal.aborted) throw new Problem('part-pending', { partNumber })
+      await waiter.wait(leftMs, signal)
+    }
+  }
+
+  /**
+   * Takes the receiver's notification.
+   *
+   * @returns the state of the delivery afterwards; `offered` means: ask for the parts again, under the same lease
+   * @throws Problem `lease-lost`, `delivery-ended`, `not-found`, `manifest-mismatching`
+   */
+  async dispose(account: Account, transferId: string, answer: Disposition): Promise<Delivery['state']> {
+    const found = await this.#context.ledger.delivery(transferId, account.accountId)
+    if (found === null) throw new Problem('not-found')
+    const { transfer, delivery } = found
+    if (isRepetition(delivery, answer)) return delivery.state
+    const leased = requireLease(transfer, delivery, answer.leaseId)
+    switch (answer.disposition) {
+      case 'received':
+        if (transfer.state !== 'stored') {
+          throw new Problem('request-invalid', { detail: 'nothing can be received before it is stored' })
+        }
+        if (transfer.manifestDigest !== answer.manifestDigest) {
+          throw new Problem('manifest-mismatching', { expected: transfer.manifestDigest })
+        }
+        return this.#move(leased, { state: 'delivered' })
+      case 'refused':
+        return this.#move(leased, { state: 'failed', problem: answer.problem })
+      case 'resend':
+        return this.#askedAgain(leased, answer)
+    }
+  }
+
+  /** The lease of an offer ran out: the receiver has nothing, and is offered it again after a pause. */
+  async leaseRanOut(due: { transferId: string; receiverId: number; leaseId: string; offers: number }): Promise<void> {
+    const { ledger, options } = this.#context
+    const { transferId, receiverId, leaseId, offers } = due
+    const offerInMs = Math.min(options.offerPauseMsMax, options.offerPauseMsMin * 2 ** Math.min(offers - 1, 30))
+    const from = { state: 'offered', leaseId } as const
+    const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'waiting', offerInMs })
+    if (moved !== null) afterMove(this.#context, moved)
+  }
+
+  /** @throws Problem unless the claim is that of the present lease, which is renewed */
+  async #leased({ account, transferId, leaseId, heldBytes }: LeaseClaim): Promise<Leased> {
+    const { ledger, options, signals } = this.#context
+    const found = await ledger.delivery(transferId, account.accountId)
+    if (found === null) throw new Problem('not-found')
+    const leased = requireLease(found.transfer, found.delivery, leaseId)
+    const fetchedBytes = heldBytes === null ? null : Math.min(heldBytes, found.transfer.sizeBytes)
+    await ledger.renewLease(transferId, account.accountId, leaseId, { leaseMs: options.leaseMs, fetchedBytes })
+    if (fetchedBytes !== null) {
+      const message = JSON.stringify({ transferId, receiver: account.name, fetchedBytes })
+      signals.publish(topics.progress(found.transfer.senderId), message)
+    }
+    return leased
+  }
+
+  /** The receiver deleted bad content and wants it again: unless the portal's own copy is bad, it gets it. */
+  async #askedAgain(leased: Leased, answer: Disposition & { disposition: 'resend' }): Promise<Delivery['state']> {
+    const { options, store } = this.#context
+    const { transfer, delivery } = leased
+    for (const [partNumber, digest] of await store.list(transfer.transferId)) {
+      if (!inRanges(answer.wanted, partNumber)) continue
+      if (await this.#isSound(transfer, partNumber, digest)) continue
+      await store.removePart({ transferId: transfer.transferId, partNumber, digest })
+      if (transfer.state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber) })
+    }
+    if (delivery.resends + 1 >= options.attemptsMax) {
+      return this.#move(leased, { state: 'failed', problem: answer.problem })
+    }
+    return this.#move(leased, { state: 'offered', leaseMs: options.leaseMs })
+  }
+
+  async #isSound(transfer: Transfer, partNumber: number, digest: string): Promise<boolean> {
+    const { transferId, digestAlgorithm } = transfer
+    if (!isDigestAlgorithm(digestAlgorithm)) return false
+    const content = await this.#context.store.read({ transferId, partNumber, digest })
+    if (content === null) return false
+    const hasher = digestDriver(digestAlgorithm).create()
+    for await (const bytes of content.stream) hasher.update(bytes)
+    return hasher.digest() === digest
+  }
+
+  /** A stored transfer lacks a part: the storage broke its promise, and nobody can be given the file any more. */
+  async #lost(transfer: Transfer, partNumber: number): Promise<never> {
+    const { ledger, log, metrics } = this.#context
+    log.error({ transferId: transfer.transferId, partNumber }, 'a stored part is gone')
+    const problem = goneBad(partNumber)
+    for (const delivery of transfer.deliveries) {
+      if (delivery.state !== 'offered' && delivery.state !== 'waiting') continue
+      const from =
+        delivery.state === 'offered'
+          ? { state: delivery.state, leaseId: delivery.lease.leaseId }
+          : { state: delivery.state }
+      const change = { state: 'failed', problem } as const
+      const moved = await ledger.moveDelivery(transfer.transferId, delivery.receiverId, from, change)
+      if (moved === null) continue
+      metrics.notifications.inc({ notification: 'failed' })
+      afterMove(this.#context, moved)
+    }
+    throw new Problem('delivery-ended', { problem })
+  }
+
+  async #move({ transfer, delivery }: Leased, change: DeliveryChange): Promise<Delivery['state']> {
+    const { ledger, metrics } = this.#context
+    const { transferId } = transfer
+    const from = { state: 'offered', leaseId: delivery.lease.leaseId } as const
+    const moved = await ledger.moveDelivery(transferId, delivery.receiverId, from, change)
+    if (moved === null) throw new Problem('lease-lost')
+    if (change.state === 'delivered' || change.state === 'failed') {
+      metrics.notifications.inc({ notification: change.state })
+      afterMove(this.#context, moved)
+    }
+    return change.state
+  }
+}
+
+/** Chooses the bytes of a part that are wanted, once its digest and length are known; undefined for all of it. */
+export type RangeChooser = (digest: string, partBytes: number) => { startByte: number; endByte: number } | undefined
+
+function requireLease(transfer: Transfer, delivery: Delivery, leaseId: string): Leased {
+  if (delivery.state === 'delivered') throw new Problem('delivery-ended')
+  if (delivery.state === 'failed') throw new Problem('delivery-ended', { problem: delivery.problem })
+  if (delivery.state !== 'offered' || delivery.lease.leaseId !== leaseId) throw new Problem('lease-lost')
+  return { transfer, delivery }
+}
+
+/** The answer that ended this delivery, once more: its first answer may have been lost. */
+function isRepetition(delivery: Delivery, { disposition, leaseId }: Disposition): boolean {
+  if (delivery.state === 'delivered') return disposition === 'received' && delivery.leaseId === leaseId
+  if (delivery.state === 'failed') return disposition !== 'received' && delivery.leaseId === leaseId
+  return false
+}
+
+function goneBad(partNumber: number): ProblemJson {
+  return new Problem('stored-part-corrupt', { partNumber }).toJSON()
+}

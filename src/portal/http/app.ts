@@ -1,0 +1,53 @@
+/** What the routes stand on, and the types that Fastify needs to know of them. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify'
+import { Problem, waitSecondsMax } from '../../protocol/index.ts'
+import type { PortalContext } from '../context.ts'
+import type { Deliveries } from '../deliveries.ts'
+import type { Account } from '../ledger/contract.ts'
+import type { Transfers } from '../transfers.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+export interface Services {
+  readonly context: PortalContext
+  readonly transfers: Transfers
+  readonly deliveries: Deliveries
+  /** Aborts when the portal stops: whoever waits, ends. */
+  readonly stop: AbortSignal
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The account whose token came with the request; null where none is needed. */
+    account: Account | null
+  }
+}
+
+/** The account of an authenticated request. */
+export function accountOf(request: FastifyRequest): Account {
+  if (request.account === null) throw new Problem('credentials-invalid')
+  return request.account
+}
+
+/** How long the client wants the answer to be held: `Prefer: wait=N` (RFC 7240 section 4.3), bounded. */
+export function waitMsOf(request: FastifyRequest): number {
+  const prefer = String(request.headers.prefer ?? '')
+  const seconds = Number(/(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?/i.exec(prefer)?.[1] ?? 0)
+  return Math.min(seconds, waitSecondsMax) * 1000
+}
+
+/** A signal that aborts when the client goes or the portal stops. */
+export function goneSignal(request: FastifyRequest, stop: AbortSignal): AbortSignal {
+  const gone = new AbortController()
+  request.raw.socket.once('close', () => gone.abort())
+  return AbortSignal.any([gone.signal, stop])
+}

@@ -1,0 +1,68 @@
+/** Every error of the HTTP layer as `application/problem+json` (RFC 9457) with a code of the table. */
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../../protocol/index.ts'
+
+export const problemMediaType = 'application/problem+json'
+/** What a client that is told "later" should wait at least. */
+const RETRY_AFTER_SECONDS = 1
+
+/** The problem that stands for any error thrown while a request is handled. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const { code = '', statusCode, validation, message } = error as Partial<FastifyError>
+  if (validation !== undefined) return new Problem('request-invalid', { detail: message }, { cause: error })
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new Problem('body-too-large', {}, { cause: error })
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new Problem('media-type-unsupported', {}, { cause: error })
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new Problem('request-invalid', { detail: message }, { cause: error })
+  }
+  return new Problem('internal', {}, { cause: error })
+}
+
+/** Answers with a problem. What is left of the request's body is read and dropped, so that the answer arrives. */
+export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
+  const hasBody = request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
+  const isUnread = hasBody && !request.raw.readableEnded && !request.raw.destroyed
+  if (isUnread) {
+    // Nothing more of this body is wanted: the connection ends with the answer.
+    reply.header('connection', 'close')
+    request.raw.resume()
+  }
+  if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer')
+  if (problem.next === 'retry') reply.header('retry-after', String(RETRY_AFTER_SECONDS))
+  reply.code(problem.status).type(problemMediaType).send(problem.toJSON())
+}
+
+/** Answers what could not even be parsed as HTTP, and closes the connection. */
+export function answerUnparsable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const problem = unparsableProblem(error)
+  const body = JSON.stringify(problem)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${problem.code}`,
+    `content-type: ${problemMediaType}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  socket.destroySoon()
+}
+
+function unparsableProblem({ code }: { code?: string }): Problem {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new Problem('headers-too-large')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new Problem('request-timeout')
+    default:
+      return new Problem('request-invalid', { detail: 'this is not HTTP/1.1' })
+  }
+}

@@ -1,0 +1,169 @@
+/** `/v1/inbox`: what a receiver is offered, fetches and answers. The receiver dials out; nothing dials in. */
+import { Type } from 'typebox'
+import {
+  Disposition,
+  DispositionResult,
+  formatContentDigest,
+  InstanceId,
+  isDigestAlgorithm,
+  LeaseId,
+  Offer,
+  Problem,
+  problemBytesMax,
+  TransferId,
+} from '../../../protocol/index.ts'
+import type { LeaseClaim } from '../../deliveries.ts'
+import { inboxMessages } from '../../inbox.ts'
+import { type App, accountOf, goneSignal, type Services, waitMsOf } from '../app.ts'
+import { byteRange } from '../range.ts'
+import { answerWithEvents, type SseMessage } from '../sse.ts'
+
+const Params = Type.Object({ transferId: TransferId })
+const PartParams = Type.Object({ transferId: TransferId, partNumber: Type.String({ pattern: '^[1-9][0-9]{0,5}$' }) })
+const LeaseQuery = Type.Object(
+  { lease: LeaseId, held: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$' })) },
+  { additionalProperties: false },
+)
+const tags = ['receiver']
+const WINDOW_DEFAULT = 4
+const WINDOW_MAX = 64
+
+export function inboxRoutes(app: App, services: Services): void {
+  const { context, deliveries, stop } = services
+
+  app.get(
+    '/v1/inbox',
+    {
+      schema: {
+        summary: 'Offers as text/event-stream: what waits, then what comes; at most `window` open at a time',
+        tags,
+        querystring: Type.Object(
+          { instance: InstanceId, window: Type.Optional(Type.String({ pattern: '^[1-9][0-9]?$' })) },
+          { additionalProperties: false },
+        ),
+        produces: ['text/event-stream'],
+      },
+    },
+    async (request, reply) => {
+      const window = Math.min(Number(request.query.window ?? WINDOW_DEFAULT), WINDOW_MAX)
+      const inbox = { account: accountOf(request), instanceId: request.query.instance, window }
+      context.metrics.inboxes.inc()
+      try {
+        await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))
+      } finally {
+        context.metrics.inboxes.dec()
+      }
+    },
+  )
+
+  app.get(
+    '/v1/inbox/:transferId',
+    {
+      schema: {
+        summary: 'How an offer stands; Prefer: wait=N holds the answer until the transfer is stored',
+        tags,
+        params: Params,
+        querystring: LeaseQuery,
+        response: { 200: Offer },
+      },
+    },
+    (request) => {
+      const claim = claimOf(accountOf(request), request.params.transferId, request.query)
+      return deliveries.offer(claim, waitMsOf(request), goneSignal(request, stop))
+    },
+  )
+
+  app.get(
+    '/v1/inbox/:transferId/parts/:partNumber',
+    {
+      schema: {
+        summary: 'One part; Prefer: wait=N holds the request while the part is on its way to the portal',
+        tags,
+        params: PartParams,
+        querystring: LeaseQuery,
+        produces: ['application/octet-stream'],
+      },
+    },
+    async (request, reply) => {
+      const { headers } = request
+      let range: ReturnType<typeof byteRange>
+      const claim = claimOf(accountOf(request), request.params.transferId, request.query)
+      const part = await deliveries.part(claim, Number(request.params.partNumber), {
+        waitMs: waitMsOf(request),
+        signal: goneSignal(request, stop),
+        rangeOf: (digest, partBytes) => {
+          range = byteRange(headers.range, headers['if-range'], `"${digest}"`, partBytes)
+          return range
+        },
+      })
+      const { content, digest, digestAlgorithm, partBytes } = part
+      if (!isDigestAlgorithm(digestAlgorithm)) throw new Problem('digest-unsupported-algorithm')
+      reply.headers({
+        'content-type': 'application/octet-stream',
+        'content-length': content.lengthBytes,
+        etag: `"${digest}"`,
+        'accept-ranges': 'bytes',
+        'cache-control': 'no-store',
+      })
+      // RFC 9530: Content-Digest is that of the bytes in this message, so a partial answer carries Repr-Digest instead.
+      const digestField = formatContentDigest(digestAlgorithm, digest)
+      if (range === undefined) reply.header('content-digest', digestField)
+      else {
+        reply.code(206).headers({
+          'content-range': `bytes ${range.startByte}-${range.endByte}/${partBytes}`,
+          'repr-digest': digestField,
+        })
+      }
+      context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
+      return reply.send(content.stream)
+    },
+  )
+
+  app.post(
+    '/v1/inbox/:transferId/disposition',
+    {
+      schema: {
+        summary: "The receiver's notification: received, resend or refused. The same again succeeds",
+        tags,
+        params: Params,
+        body: Disposition,
+        response: { 200: DispositionResult },
+      },
+    },
+    async (request) => {
+      const { body } = request
+      if ('problem' in body && JSON.stringify(body.problem).length > problemBytesMax) {
+        throw new Problem('body-too-large', { problemBytesMax })
+      }
+      return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body) }
+    },
+  )
+}
+
+function claimOf(
+  account: LeaseClaim['account'],
+  transferId: string,
+  { lease, held }: { lease: string; held?: string },
+): LeaseClaim {
+  return { account, transferId, leaseId: lease, heldBytes: held === undefined ? null : Number(held) }
+}
+
+async function* messages(
+  { context }: Services,
+  inbox: Parameters<typeof inboxMessages>[1],
+  gone: AbortSignal,
+): AsyncGenerator<SseMessage> {
+  for await (const message of inboxMessages(context, inbox, gone)) {
+    switch (message.type) {
+      case 'offer':
+        yield { event: 'offer', data: message.offer }
+        break
+      case 'withdrawn':
+        yield { event: 'withdrawn', data: message.withdrawal }
+        break
+      case 'current':
+        yield { event: 'current', data: {} }
+        break
+    }
+  }
+}

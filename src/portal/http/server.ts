@@ -1,0 +1,112 @@
+/** The portal's HTTP interface, put together: limits and time-outs for everybody, tokens for those who need one. */
+import fastifySwagger from '@fastify/swagger'
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyRequest, LogController } from 'fastify'
+import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
+import { authenticate } from '../accounts.ts'
+import type { App, Services } from './app.ts'
+import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
+import { eventRoutes } from './routes/events.ts'
+import { inboxRoutes } from './routes/inbox.ts'
+import { accountRoute, joinRoute } from './routes/join.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { partRoute } from './routes/parts.ts'
+import { transferRoutes } from './routes/transfers.ts'
+
+const HEADERS_MS = 10_000
+const JSON_BODY_MS = 10_000
+const KEEP_ALIVE_MS = 65_000
+const HEADER_BYTES_MAX = 16 * 1024
+const HEADERS_COUNT_MAX = 64
+/** A connection without a byte for so many times the idle time is cut, whatever it was waiting for. */
+const SOCKET_IDLE_FACTOR = 3
+const SOCKET_IDLE_MS_MIN = 60_000
+
+/** Builds the server; it does not listen yet. */
+export async function buildServer(services: Services): Promise<App> {
+  const { options, log } = services.context
+  const app = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: jsonBodyBytesMax,
+    connectionTimeout: Math.max(SOCKET_IDLE_MS_MIN, options.idleMs * SOCKET_IDLE_FACTOR),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // The body of a part may take long as long as it moves; `takePart` sees to that. Other bodies: see below.
+    requestTimeout: 0,
+    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_MS, connectionsCheckingInterval: 2_000 },
+    forceCloseConnections: false,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 100 },
+    clientErrorHandler: answerUnparsable,
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(request as FastifyRequest, reply, toProblem(error))
+    },
+  }) as unknown as App
+  app.server.maxConnections = options.connectionsMax
+  app.server.maxHeadersCount = HEADERS_COUNT_MAX
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  app.decorateRequest('account', null)
+  handleErrors(app, services)
+  boundBodies(app)
+  await app.register(fastifySwagger, { openapi: openapiHead })
+
+  operationRoutes(app, services)
+  joinRoute(app, services)
+  await app.register(async (child) => {
+    const accounts = child as unknown as App
+    accounts.addHook('onRequest', async (request) => {
+      request.account = await authenticate(services.context.ledger, request.headers.authorization)
+    })
+    accountRoute(accounts)
+    transferRoutes(accounts, services)
+    eventRoutes(accounts, services)
+    inboxRoutes(accounts, services)
+    await accounts.register(async (raw) => {
+      // The body of a part is a raw stream, whatever it calls itself.
+      raw.removeAllContentTypeParsers()
+      raw.addContentTypeParser('*', (_request, _payload, done) => done(null))
+      partRoute(raw as unknown as App, services)
+    })
+  })
+  await app.ready()
+  return app
+}
+
+function handleErrors(app: App, { context }: Services): void {
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error)
+    context.metrics.problems.inc({ code: problem.code })
+    if (problem.status >= 500) {
+      request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, problem.message)
+    }
+    sendProblem(request, reply, problem)
+  })
+  app.setNotFoundHandler((request, reply) => sendProblem(request, reply, new Problem('not-found')))
+}
+
+/** A JSON body has to arrive within a fixed time; that of a part only has to keep moving. */
+function boundBodies(app: App): void {
+  const timers = new WeakMap<FastifyRequest, ReturnType<typeof setTimeout>>()
+  const settle = (request: FastifyRequest): void => clearTimeout(timers.get(request))
+  app.addHook('preParsing', async (request, reply) => {
+    if (request.routeOptions.url?.endsWith('/parts/:partNumber') === true) return
+    const late = (): void => sendProblem(request, reply, new Problem('request-timeout'))
+    timers.set(request, setTimeout(late, JSON_BODY_MS))
+  })
+  app.addHook('preValidation', async (request) => settle(request))
+  app.addHook('onError', async (request) => settle(request))
+  app.addHook('onRequestAbort', async (request) => settle(request))
+  app.addHook('onResponse', async (request) => settle(request))
+}
+
+const openapiHead = {
+  openapi: '3.1.0',
+  info: {
+    title: 'GoLooader portal',
+    description: 'File delivery with receipts. PROTOCOL.md says what the requests mean together.',
+    version: '1',
+  },
+  components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
+  security: [{ token: [] }],
+}

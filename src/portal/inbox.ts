@@ -1,0 +1,80 @@
+/**
+ * What one connected receiver is offered: everything that waits for it, then what comes. At most `window` offers are
+ * open at a time, so that no lease runs while its file only queues at the receiver.
+ */
+import { isFinalDelivery, type Offer, Problem, type Withdrawal } from '../protocol/index.ts'
+import type { PortalContext } from './context.ts'
+import type { Account } from './ledger/contract.ts'
+import { topics, Waiter } from './signals.ts'
+import { offerOf } from './views.ts'
+
+export type InboxMessage =
+  | { readonly type: 'offer'; readonly offer: Offer }
+  | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
+  | { readonly type: 'current' }
+
+export interface InboxRequest {
+  readonly account: Account
+  readonly instanceId: string
+  readonly window: number
+}
+
+/** The messages for one connection, until `signal` aborts. */
+export async function* inboxMessages(
+  context: PortalContext,
+  { account, instanceId, window }: InboxRequest,
+  signal: AbortSignal,
+): AsyncGenerator<InboxMessage> {
+  const { ledger, signals, options } = context
+  using waiter = new Waiter(signals, topics.inbox(account.accountId))
+  await ledger.welcome(account.accountId, instanceId)
+  /** Offers of this connection that have no answer yet: transferId -> leaseId. */
+  const open = new Map<string, string>()
+  let isCurrent = false
+
+  while (!signal.aborted) {
+    for (const [transferId, leaseId] of open) {
+      const problem = await endOf(context, account, transferId, leaseId)
+      if (problem === null) continue
+      open.delete(transferId)
+      if (problem !== undefined) yield { type: 'withdrawn', withdrawal: { transferId, problem } }
+    }
+    const limit = window - open.size
+    const transfers = limit > 0 ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit }) : []
+    for (const transfer of transfers) {
+      const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
+      const offer = delivery === undefined ? null : offerOf(transfer, delivery, options.leaseMs)
+      if (offer === null) continue
+      open.set(offer.transferId, offer.leaseId)
+      yield { type: 'offer', offer }
+    }
+    if (!isCurrent) {
+      isCurrent = true
+      yield { type: 'current' }
+    }
+    // With a full window there is nothing to offer until an answer comes, and that is signalled.
+    const nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
+    await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
+  }
+}
+
+/**
+ * Whether an open offer is over.
+ *
+ * @returns null while it is open; undefined when there is nothing to tell the receiver; the problem when the offer
+ *   was withdrawn
+ */
+async function endOf(
+  { ledger }: PortalContext,
+  account: Account,
+  transferId: string,
+  leaseId: string,
+): Promise<Withdrawal['problem'] | null | undefined> {
+  const found = await ledger.delivery(transferId, account.accountId)
+  if (found === null) return new Problem('expired').toJSON()
+  const { delivery } = found
+  if (delivery.state === 'failed') return delivery.problem
+  if (isFinalDelivery(delivery.state)) return undefined
+  // A lease that ran out is not told: the next offer brings a new one, and what was fetched stays good.
+  return delivery.state === 'offered' && delivery.lease.leaseId === leaseId ? null : undefined
+}

@@ -1,0 +1,58 @@
+/** What an operator watches, in the form that Prometheus reads. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+
+export interface Metrics {
+  readonly registry: Registry
+  /** Notifications written into the log, by kind. */
+  readonly notifications: Counter<'notification'>
+  /** Bytes of parts that crossed a hop, by direction: `in` from senders, `out` to receivers. */
+  readonly partBytes: Counter<'direction'>
+  /** Requests that ended in a problem, by code. */
+  readonly problems: Counter<'code'>
+  readonly inboxes: Gauge
+}
+
+/** @param totals is asked when the metrics are read */
+export function createMetrics(totals: () => Promise<{ openTransfers: number; openBytes: number }>): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'golooader_open_transfers',
+    help: 'Transfers that have not ended',
+    registers,
+    async collect() {
+      this.set((await totals()).openTransfers)
+    },
+  })
+  new Gauge({
+    name: 'golooader_open_bytes',
+    help: 'Bytes that the transfers which have not ended add up to',
+    registers,
+    async collect() {
+      this.set((await totals()).openBytes)
+    },
+  })
+  return {
+    registry,
+    notifications: new Counter({
+      name: 'golooader_notifications_total',
+      help: 'Notifications given',
+      labelNames: ['notification'],
+      registers,
+    }),
+    partBytes: new Counter({
+      name: 'golooader_part_bytes_total',
+      help: 'Bytes of parts taken in and handed out',
+      labelNames: ['direction'],
+      registers,
+    }),
+    problems: new Counter({
+      name: 'golooader_problems_total',
+      help: 'Requests that ended in a problem',
+      labelNames: ['code'],
+      registers,
+    }),
+    inboxes: new Gauge({ name: 'golooader_inboxes', help: 'Receivers connected to this process', registers }),
+  }
+}

@@ -1,0 +1,72 @@
+/** What an operator can set, with safe defaults. Units stand last in names. */
+import { transferSizeBytesMax } from '../protocol/index.ts'
+
+const SECOND_MS = 1000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+const MIB = 1024 * 1024
+const GIB = 1024 * MIB
+
+export interface PortalOptions {
+  readonly listenHost: string
+  /** 0 takes a free port. */
+  readonly listenPort: number
+  /** Address under which senders and receivers reach the portal; null: the one it listens on. */
+  readonly publicUrl: string | null
+  /** Everything the portal keeps lies here. */
+  readonly dataFolder: string
+  readonly transferSizeBytesMax: number
+  /** What the open transfers of one account may add up to. */
+  readonly accountBytesMax: number
+  readonly accountTransfersMax: number
+  /** What all open transfers may add up to. */
+  readonly storageBytesMax: number
+  /** So much of the disk is left free, for the ledger above all. */
+  readonly freeBytesMin: number
+  /** Uploads of one transfer that may end in `resend`, and tries of a receiver, before it is given up. */
+  readonly attemptsMax: number
+  /** A sender that is silent for so long in the middle of an upload has gone. */
+  readonly uploadTimeoutMs: number
+  /** A connection on which nothing moves for so long is cut. */
+  readonly idleMs: number
+  /** A receiver that is silent for so long does not have the file, and is offered it again. */
+  readonly leaseMs: number
+  /** Pause before a file is offered again to a silent receiver: the first, and the longest. */
+  readonly offerPauseMsMin: number
+  readonly offerPauseMsMax: number
+  /** Time that a transfer may take in all. */
+  readonly expiryMs: number
+  /** Time for which ended transfers and their events are remembered. */
+  readonly historyMs: number
+  readonly inviteMs: number
+  readonly connectionsMax: number
+  /** How often the sweeper looks for what has run out. */
+  readonly sweepMs: number
+  /** Time that requests in flight get to finish when the portal stops. */
+  readonly stopMs: number
+}
+
+export const portalDefaults: PortalOptions = {
+  listenHost: '127.0.0.1',
+  listenPort: 7878,
+  publicUrl: null,
+  dataFolder: './golooader-data',
+  transferSizeBytesMax,
+  accountBytesMax: 1024 * GIB,
+  accountTransfersMax: 10_000,
+  storageBytesMax: 1024 * GIB,
+  freeBytesMin: 256 * MIB,
+  attemptsMax: 5,
+  uploadTimeoutMs: 10 * MINUTE_MS,
+  idleMs: 30 * SECOND_MS,
+  leaseMs: MINUTE_MS,
+  offerPauseMsMin: SECOND_MS,
+  offerPauseMsMax: 5 * MINUTE_MS,
+  expiryMs: 7 * DAY_MS,
+  historyMs: 30 * DAY_MS,
+  inviteMs: DAY_MS,
+  connectionsMax: 20_000,
+  sweepMs: SECOND_MS,
+  stopMs: 5 * SECOND_MS,
+}

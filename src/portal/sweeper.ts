@@ -1,0 +1,86 @@
+/**
+ * What happens because time passes: uploads and leases run out, transfers expire, parts of what is over are removed,
+ * history is forgotten. Every step is a compare-and-set, so any number of sweepers can run.
+ */
+import { isFinalTransfer, Problem } from '../protocol/index.ts'
+import { type PortalContext, removeParts } from './context.ts'
+import type { Deliveries } from './deliveries.ts'
+import type { Delivery } from './ledger/contract.ts'
+import type { Transfers } from './transfers.ts'
+
+/** So many of each kind are handled in one round; the next round goes on. */
+const BATCH = 200
+const PRUNE_EVERY_MS = 10 * 60 * 1000
+
+export class Sweeper {
+  readonly #context: PortalContext
+  readonly #transfers: Transfers
+  readonly #deliveries: Deliveries
+  #timer: ReturnType<typeof setTimeout> | null = null
+  #round: Promise<void> = Promise.resolve()
+  #isStopped = false
+  #prunedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(context: PortalContext, transfers: Transfers, deliveries: Deliveries) {
+    this.#context = context
+    this.#transfers = transfers
+    this.#deliveries = deliveries
+  }
+
+  /** Sweeps every `sweepMs` until stopped. */
+  start(): void {
+    this.#timer = setTimeout(() => {
+      this.#round = this.sweep()
+        .catch((error: unknown) => this.#context.log.error({ err: error }, 'a sweep failed; the next one goes on'))
+        .then(() => (this.#isStopped ? undefined : this.start()))
+    }, this.#context.options.sweepMs)
+  }
+
+  /** Resolves when a sweep under way has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#round
+  }
+
+  /** One round over everything that is due now. */
+  async sweep(): Promise<void> {
+    const { ledger, log, options } = this.#context
+    for (const transfer of await ledger.dueExpiries(BATCH)) {
+      log.info({ transferId: transfer.transferId }, 'transfer expired')
+      await this.#transfers.end(transfer, 'expired', expiryProblem)
+    }
+    for (const transfer of await ledger.dueUploads(BATCH)) {
+      log.info({ transferId: transfer.transferId }, 'upload timed out')
+      await this.#transfers.uploadTimedOut(transfer)
+    }
+    for (const due of await ledger.dueLeases(BATCH)) {
+      log.info({ transferId: due.transferId, offers: due.offers }, 'lease ran out')
+      await this.#deliveries.leaseRanOut(due)
+    }
+    for (const transferId of await ledger.dueRemovals(BATCH)) await removeParts(this.#context, transferId)
+    if (performance.now() - this.#prunedAtMs > PRUNE_EVERY_MS) {
+      this.#prunedAtMs = performance.now()
+      await ledger.prune(options.historyMs, BATCH)
+    }
+  }
+
+  /** Removes what the store holds of transfers that the ledger says are over, or does not know: after a crash. */
+  async removeOrphans(signal: AbortSignal): Promise<void> {
+    const { store, ledger, log } = this.#context
+    for await (const transferId of store.transferIds()) {
+      if (signal.aborted) return
+      const transfer = await ledger.transfer(transferId)
+      if (transfer !== null && !isFinalTransfer(transfer.state)) continue
+      log.info({ transferId }, 'orphaned parts removed')
+      await store.remove(transferId)
+    }
+  }
+}
+
+/** A receiver that was offered the file and never answered is told from one that never came. */
+function expiryProblem(delivery: Delivery | null): Problem {
+  return delivery !== null && delivery.offers > 0
+    ? new Problem('receiver-silent', { offers: delivery.offers })
+    : new Problem('expired')
+}

@@ -1,0 +1,346 @@
+/**
+ * The portal's half of the first hop: from the sender into temporary storage.
+ *
+ * Promises kept here: `stored` is said only when every part is verified and durable and the ledger says so durably;
+ * what was bad is deleted before it is asked for again; each attempt gets exactly one first notification, and asking
+ * again gets the same one.
+ */
+import type { Readable } from 'node:stream'
+import { digestAlgorithms } from '../digests/index.ts'
+import { judge, takePart, type Verdict } from '../hop/index.ts'
+import {
+  type Announcement,
+  allParts,
+  type Completion,
+  type DigestAlgorithm,
+  eventsPerPageMax,
+  isDigestAlgorithm,
+  isFinalDelivery,
+  type Notification,
+  Problem,
+  parseContentDigest,
+  partCount,
+  partSizeBytesMax,
+  partSizeBytesMin,
+  partSpan,
+  partsPerTransferMax,
+  type TransferStatus,
+} from '../protocol/index.ts'
+import { afterMove, type PortalContext } from './context.ts'
+import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
+import { topics } from './signals.ts'
+import { transferStatus } from './views.ts'
+
+type Receiving = Transfer & { readonly state: 'receiving' }
+
+/** One part as it comes in over HTTP, nothing of it checked yet. */
+export interface IncomingPart {
+  readonly partNumber: number
+  readonly contentLength: string | undefined
+  readonly contentDigest: string | undefined
+  readonly body: Readable
+  readonly signal: AbortSignal
+}
+
+export class Transfers {
+  readonly #context: PortalContext
+
+  constructor(context: PortalContext) {
+    this.#context = context
+  }
+
+  /**
+   * Admits a transfer, or finds the one that the same announcement made before.
+   *
+   * @throws Problem when it is refused before any content; `storage-full` carries the event that recorded it
+   */
+  async announce(
+    account: Account,
+    transferId: string,
+    announcement: Announcement,
+  ): Promise<{ status: TransferStatus; isNew: boolean }> {
+    const { ledger, store, options, signals, metrics } = this.#context
+    requireSuitable(announcement, options.transferSizeBytesMax)
+    const roomBytes = await store.freeBytes()
+    const { transfer, isNew } = await ledger.announce(
+      { ...announcement, transferId, senderId: account.accountId },
+      {
+        expiryMs: options.expiryMs,
+        uploadTimeoutMs: options.uploadTimeoutMs,
+        accountBytesMax: options.accountBytesMax,
+        accountTransfersMax: options.accountTransfersMax,
+        storageBytesMax: options.storageBytesMax,
+        freeBytes: roomBytes === null ? null : Math.max(0, roomBytes - options.freeBytesMin),
+      },
+    )
+    if (isNew) {
+      if (transfer.state === 'receiving') {
+        for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId))
+      } else {
+        metrics.notifications.inc({ notification: 'refused' })
+        signals.publish(topics.events(transfer.senderId))
+      }
+    }
+    const status = await this.#status(transfer)
+    const refusal = status.notifications.at(-1)
+    if (isNew && refusal?.notification === 'refused') {
+      const { eventId, at, attempt, problem } = refusal
+      throw new Problem('storage-full', { ...detailsOf(problem), transferId, eventId, at, attempt })
+    }
+    return { status, isNew }
+  }
+
+  /** @throws Problem `not-found`, for somebody else's transfer too */
+  async status(account: Account, transferId: string): Promise<TransferStatus> {
+    return this.#status(await this.#own(account, transferId))
+  }
+
+  /** Takes one part in. When it resolves, the part is verified and durable. */
+  async takePart(account: Account, transferId: string, part: IncomingPart): Promise<void> {
+    const { ledger, store, options, signals, metrics } = this.#context
+    const transfer = requireReceiving(await this.#own(account, transferId))
+    const digestAlgorithm = algorithmOf(transfer)
+    const { partNumber } = part
+    const { lengthBytes } = partSpan(transfer, partNumber)
+    requireLength(part.contentLength, lengthBytes)
+    const digest = parseContentDigest(digestAlgorithm, part.contentDigest)
+    const touch = () => ledger.touchTransfer(transferId, options.uploadTimeoutMs)
+    await touch()
+    const held = await store.find(transferId, partNumber)
+    if (held === digest) return
+    if (held !== null) throw new Problem('part-conflict', { partNumber })
+
+    // A part may take longer than the upload timeout: while its bytes come, the sender is not silent.
+    let touchedAtMs = performance.now()
+    const onBytes = (): void => {
+      if (performance.now() - touchedAtMs < options.uploadTimeoutMs / 4) return
+      touchedAtMs = performance.now()
+      touch().catch((error: unknown) => this.#context.log.warn({ err: error, transferId }, 'upload not put off'))
+    }
+    try {
+      await takePart(
+        part.body,
+        { partNumber, lengthBytes, digestAlgorithm, digest },
+        () => store.openPart({ transferId, partNumber, digest }),
+        { idleMs: options.idleMs, signal: part.signal, onBytes },
+      )
+    } catch (error) {
+      if (isStorageProblem(error)) throw await this.#cannotStore(transfer, error)
+      throw error
+    }
+    metrics.partBytes.inc({ direction: 'in' }, lengthBytes)
+    // The transfer may have ended while the part came in: then nobody else would delete the part.
+    const now = await ledger.transfer(transferId)
+    if (now?.state !== 'receiving') {
+      if (now?.state !== 'stored') await store.remove(transferId)
+      throw new Problem('transfer-closed', { state: now?.state })
+    }
+    signals.publish(topics.transfer(transferId))
+  }
+
+  /** Ends an attempt: the answer is its first notification. The same request again gets the same answer. */
+  async complete(account: Account, transferId: string, completion: Completion): Promise<Notification> {
+    while (true) {
+      const transfer = await this.#own(account, transferId)
+      const { attempt, manifestDigest } = completion
+      if (attempt > transfer.attempt) {
+        throw new Problem('request-invalid', { detail: `the transfer is at attempt ${transfer.attempt}` })
+      }
+      if (transfer.state !== 'receiving' || attempt < transfer.attempt) {
+        return this.#recorded(transfer, completion)
+      }
+      const change = await this.#conclude(transfer, manifestDigest)
+      const moved = await this.#move(transfer, change)
+      if (moved !== null) return moved
+      // Somebody else ended this attempt in the meantime: look again, and say what the ledger says.
+    }
+  }
+
+  /** Cancels what has not ended. A transfer that is over already stays as it is. */
+  async cancel(account: Account, transferId: string): Promise<TransferStatus> {
+    const transfer = await this.#own(account, transferId)
+    const problem = new Problem('cancelled')
+    await this.end(transfer, 'cancelled', () => problem)
+    return this.status(account, transferId)
+  }
+
+  /**
+   * Ends a transfer that was not delivered to everybody: before it is stored as a whole, afterwards delivery by
+   * delivery.
+   */
+  async end(
+    transfer: Transfer,
+    as: 'cancelled' | 'expired',
+    problemOf: (delivery: Delivery | null) => Problem,
+  ): Promise<void> {
+    const { ledger, store, metrics } = this.#context
+    if (transfer.state === 'receiving') {
+      await store.remove(transfer.transferId)
+      const moved = await this.#move(transfer, { state: as, problem: problemOf(null).toJSON() })
+      if (moved !== null) return
+      const now = await ledger.transfer(transfer.transferId)
+      return now === null ? undefined : this.end(now, as, problemOf)
+    }
+    if (transfer.state !== 'stored') return
+    for (const delivery of transfer.deliveries) {
+      let current: Delivery | undefined = delivery
+      while (current !== undefined && !isFinalDelivery(current.state)) {
+        const from =
+          current.state === 'offered'
+            ? { state: current.state, leaseId: current.lease.leaseId }
+            : { state: 'waiting' as const }
+        const problem = problemOf(current).toJSON()
+        const moved = await ledger.moveDelivery(transfer.transferId, delivery.receiverId, from, {
+          state: 'failed',
+          problem,
+        })
+        if (moved !== null) {
+          metrics.notifications.inc({ notification: 'failed' })
+          afterMove(this.#context, moved)
+          break
+        }
+        current = (await ledger.delivery(transfer.transferId, delivery.receiverId))?.delivery
+      }
+    }
+  }
+
+  /** The sender went silent in the middle of an upload: what came so far is deleted and wanted again. */
+  async uploadTimedOut(transfer: Transfer): Promise<void> {
+    if (transfer.state !== 'receiving') return
+    await this.#context.store.remove(transfer.transferId)
+    const verdict = { problem: new Problem('upload-timeout'), wanted: allParts(transfer) }
+    await this.#move(transfer, this.#again(transfer, verdict, null))
+  }
+
+  async #own(account: Account, transferId: string): Promise<Transfer> {
+    const transfer = await this.#context.ledger.transfer(transferId)
+    if (transfer?.senderId !== account.accountId) throw new Problem('not-found')
+    return transfer
+  }
+
+  async #status(transfer: Transfer): Promise<TransferStatus> {
+    const { store, ledger } = this.#context
+    const held = transfer.state === 'receiving' ? await store.list(transfer.transferId) : new Map<number, string>()
+    const page = { after: '0', limit: eventsPerPageMax, transferId: transfer.transferId }
+    return transferStatus(transfer, held, await ledger.events(transfer.senderId, page))
+  }
+
+  /** What an attempt comes to. Everything that the change says of the store has been done when this resolves. */
+  async #conclude(transfer: Receiving, manifestDigest: string): Promise<TransferChange> {
+    const { store, options } = this.#context
+    const { transferId } = transfer
+    try {
+      const held = await store.list(transferId)
+      const verdict = judge(transfer, algorithmOf(transfer), held, manifestDigest)
+      if (verdict.disposition === 'received') {
+        await store.seal(transferId)
+        return { state: 'stored', manifestDigest }
+      }
+      if (verdict.problem.code === 'manifest-mismatching') await store.remove(transferId)
+      return this.#again(transfer, verdict, options.uploadTimeoutMs)
+    } catch (error) {
+      if (!isStorageProblem(error)) throw error
+      await store.remove(transferId).catch(() => {})
+      return { state: 'refused', problem: error.toJSON() }
+    }
+  }
+
+  /** Asks again, or gives up when it was asked often enough. */
+  #again(
+    transfer: Receiving,
+    { problem, wanted }: Pick<Verdict & { disposition: 'resend' }, 'problem' | 'wanted'>,
+    uploadTimeoutMs: number | null,
+  ): TransferChange {
+    if (transfer.attempt < this.#context.options.attemptsMax) {
+      return { state: 'receiving', problem: problem.toJSON(), wanted, uploadTimeoutMs }
+    }
+    const { attempt } = transfer
+    const exhausted = new Problem('attempts-exhausted', { attempts: attempt, last: problem.code })
+    return { state: 'refused', problem: exhausted.toJSON() }
+  }
+
+  /** The storage failed under a transfer: everything of it is deleted and it is refused. */
+  async #cannotStore(transfer: Receiving, problem: Problem): Promise<Problem> {
+    const { store, log } = this.#context
+    log.error({ err: problem, transferId: transfer.transferId }, 'a part could not be stored')
+    // First the parts: on a full disk the ledger may need the room to write this down.
+    await store.remove(transfer.transferId).catch(() => {})
+    const change: TransferChange = { state: 'refused', problem: problem.toJSON() }
+    let current: Transfer | null = transfer
+    while (current?.state === 'receiving') {
+      const notification = await this.#move(current, change)
+      if (notification !== null) {
+        const { eventId, at, attempt } = notification
+        return new Problem(problem.code, { ...problem.details, transferId: transfer.transferId, eventId, at, attempt })
+      }
+      current = await this.#context.ledger.transfer(transfer.transferId)
+    }
+    return new Problem('transfer-closed', { state: current?.state })
+  }
+
+  /** @returns the notification that the move caused; null when somebody else was faster */
+  async #move(transfer: Receiving, change: TransferChange): Promise<Notification | null> {
+    const { ledger, metrics } = this.#context
+    const { transferId, attempt } = transfer
+    const moved = await ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
+    if (moved === null) return null
+    const notification = await this.#firstNotification(moved, attempt)
+    if (notification === null) throw new Error(`the move of ${transferId} left no notification`)
+    metrics.notifications.inc({ notification: notification.notification })
+    afterMove(this.#context, moved)
+    return notification
+  }
+
+  async #firstNotification(transfer: Transfer, attempt: number): Promise<Notification | null> {
+    const page = { after: '0', limit: eventsPerPageMax, transferId: transfer.transferId }
+    const notifications = await this.#context.ledger.events(transfer.senderId, page)
+    return notifications.find((one) => one.attempt === attempt && !('receiver' in one)) ?? null
+  }
+
+  async #recorded(transfer: Transfer, { attempt, manifestDigest }: Completion): Promise<Notification> {
+    const isStored = transfer.state === 'stored' || transfer.state === 'ended'
+    if (isStored && attempt === transfer.attempt && transfer.manifestDigest !== manifestDigest) {
+      throw new Problem('transfer-conflict', { detail: 'the transfer is stored under another manifestDigest' })
+    }
+    const notification = await this.#firstNotification(transfer, attempt)
+    if (notification === null) throw new Problem('transfer-closed', { state: transfer.state })
+    return notification
+  }
+}
+
+function requireReceiving(transfer: Transfer): Receiving {
+  if (transfer.state !== 'receiving') throw new Problem('transfer-closed', { state: transfer.state })
+  return transfer
+}
+
+function requireSuitable(announcement: Announcement, sizeBytesMax: number): void {
+  if (!isDigestAlgorithm(announcement.digestAlgorithm) || !digestAlgorithms.includes(announcement.digestAlgorithm)) {
+    throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+  }
+  if (announcement.sizeBytes > sizeBytesMax) {
+    throw new Problem('transfer-too-large', { sizeBytes: announcement.sizeBytes, sizeBytesMax })
+  }
+  const count = partCount(announcement)
+  if (announcement.partSizeBytes < partSizeBytesMin || count > partsPerTransferMax) {
+    throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
+  }
+}
+
+function requireLength(contentLength: string | undefined, lengthBytes: number): void {
+  if (contentLength === undefined) throw new Problem('length-required')
+  if (contentLength !== String(lengthBytes)) throw new Problem('part-length-wrong', { lengthBytes })
+}
+
+function algorithmOf({ digestAlgorithm }: Transfer): DigestAlgorithm {
+  if (!isDigestAlgorithm(digestAlgorithm)) throw new Error(`digest algorithm ${digestAlgorithm} was admitted`)
+  return digestAlgorithm
+}
+
+function isStorageProblem(error: unknown): error is Problem {
+  return error instanceof Problem && (error.code === 'storage-full' || error.code === 'store-failed')
+}
+
+/** The members of a recorded problem that are not those of every problem. */
+function detailsOf({ type: _type, title: _title, status: _status, code: _code, ...details }: Record<string, unknown>) {
+  return details
+}

@@ -205,7 +205,8 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
    * Fetches a part; renews the lease.
    *
    * @param wait holds the answer for so many seconds while the part is on its way to the portal
-   * @throws RemoteProblem `part-pending` when it had not come by then
+   * @throws RemoteProblem `part-pending` when it had not come by then; Problem `digest-required`,
+   *   `digest-invalid-value` or `digest-unsupported-algorithm` when the answer does not name the part's digest
    */
   async incomingPart(
     transferId: string,
@@ -226,11 +227,16 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       ...options,
     })
     await throwIfProblem(response, stallMs)
-    return {
-      lengthBytes: Number(response.header('content-length')),
-      digest: parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined),
-      body: response.body,
-      discard: () => response.discard(),
+    try {
+      return {
+        lengthBytes: Number(response.header('content-length')),
+        digest: parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined),
+        body: response.body,
+        discard: () => response.discard(),
+      }
+    } catch (error) {
+      response.discard()
+      throw error
     }
   }
 

@@ -16,11 +16,20 @@ import { deliveryStates, transferStates } from './states.ts'
 
 const closed = { additionalProperties: false } as const
 
+const TRANSFER_ID = '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
+const ACCOUNT_NAME = '^[a-z0-9][a-z0-9._-]{0,62}$'
+const INVITE = '^gli_[A-Za-z0-9_-]{43}$'
+
+/** Whether a text has the form of a transfer id. */
+export const isTransferId = (text: string): boolean => new RegExp(TRANSFER_ID).test(text)
+/** Whether a text can be the name of an account. */
+export const isAccountName = (text: string): boolean => new RegExp(ACCOUNT_NAME).test(text)
+/** Whether a text has the form of an invite. */
+export const isInvite = (text: string): boolean => new RegExp(INVITE).test(text)
+
 /** UUIDv7 (RFC 9562 section 5.7), lower case. */
-export const TransferId = Type.String({
-  pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$',
-})
-export const AccountName = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' })
+export const TransferId = Type.String({ pattern: TRANSFER_ID })
+export const AccountName = Type.String({ pattern: ACCOUNT_NAME })
 export const DigestHex = Type.String({ pattern: '^(?:[0-9a-f]{2}){16,64}$' })
 export const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' })
 /** Decimal digits; an event that happened later has a larger number. To be treated as opaque otherwise. */
@@ -203,7 +212,7 @@ export type DispositionResult = Static<typeof DispositionResult>
 /** Body of `POST /v1/join`. The token is made by the one who joins, so that a lost answer can be repeated. */
 export const JoinRequest = Type.Object(
   {
-    invite: Type.String({ pattern: '^gli_[A-Za-z0-9_-]{43}$' }),
+    invite: Type.String({ pattern: INVITE }),
     token: Type.String({ pattern: '^glt_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{43}$' }),
   },
   closed,

@@ -23,3 +23,5 @@ export type ReceiveEvent =
   | ({ readonly type: 'refused'; readonly problem: ProblemJson } & About)
   /** The portal withdrew the offer; what was there of it has been deleted. */
   | ({ readonly type: 'withdrawn'; readonly problem: ProblemJson } & About)
+  /** The offer was lost before an answer could be given; what is verified is kept for the next one. */
+  | ({ readonly type: 'given-up'; readonly reason: string } & About)

@@ -13,7 +13,10 @@ export type SenderNotification =
     }
 
 export type SendEvent =
-  /** A file is about to be sent, or its transfer to be gone on with (`isResumed`). */
+  /**
+   * A file is about to be sent, or its transfer to be gone on with (`isResumed`). When that turns out to be over, a
+   * second `started` follows for the same path, with a new transferId.
+   */
   | {
       readonly type: 'started'
       readonly transferId: string
@@ -46,7 +49,7 @@ export type SendEvent =
   /** No answer; the sender assumes that the portal does not have it, and tries again after a pause. */
   | { readonly type: 'silence'; readonly transferId: string | null; readonly reason: string; readonly pauseMs: number }
 
-/** How the sending of one file ended. */
+/** How the sending of one file ended. `transferId` is empty where no transfer was begun. */
 export type SendOutcome = { readonly path: string; readonly transferId: string } & (
   | { readonly outcome: 'delivered' }
   /** Stored; `--no-wait` asked for no more. */

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import { Problem, waitSecondsMax } from '../../protocol/index.ts'
 import type { PortalContext } from '../context.ts'
 import type { Deliveries } from '../deliveries.ts'
@@ -46,8 +46,8 @@ export function waitMsOf(request: FastifyRequest): number {
 }
 
 /** A signal that aborts when the client goes or the portal stops. */
-export function goneSignal(request: FastifyRequest, stop: AbortSignal): AbortSignal {
+export function goneSignal(reply: FastifyReply, stop: AbortSignal): AbortSignal {
   const gone = new AbortController()
-  request.raw.socket.once('close', () => gone.abort())
+  reply.raw.once('close', () => gone.abort())
   return AbortSignal.any([gone.signal, stop])
 }

@@ -67,9 +67,9 @@ export function inboxRoutes(app: App, services: Services): void {
         response: { 200: Offer },
       },
     },
-    (request) => {
+    (request, reply) => {
       const claim = claimOf(accountOf(request), request.params.transferId, request.query)
-      return deliveries.offer(claim, waitMsOf(request), goneSignal(request, stop))
+      return deliveries.offer(claim, waitMsOf(request), goneSignal(reply, stop))
     },
   )
 
@@ -90,7 +90,7 @@ export function inboxRoutes(app: App, services: Services): void {
       const claim = claimOf(accountOf(request), request.params.transferId, request.query)
       const part = await deliveries.part(claim, Number(request.params.partNumber), {
         waitMs: waitMsOf(request),
-        signal: goneSignal(request, stop),
+        signal: goneSignal(reply, stop),
         rangeOf: (digest, partBytes) => {
           range = byteRange(headers.range, headers['if-range'], `"${digest}"`, partBytes)
           return range

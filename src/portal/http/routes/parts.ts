@@ -27,7 +27,7 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
         contentLength: request.headers['content-length'],
         contentDigest: request.headers['content-digest'],
         body: request.raw,
-        signal: goneSignal(request, stop),
+        signal: goneSignal(reply, stop),
       })
       // A part that was held already has not been read: the rest of it is dropped.
       request.raw.resume()

@@ -1,0 +1,77 @@
+import { text } from 'node:stream/consumers'
+import type { Command } from 'commander'
+import { PortalClient } from '../client/index.ts'
+import { nodeTransport } from '../client/node-transport.ts'
+import { isInvite } from '../protocol/index.ts'
+import { shortPatience } from './connect.ts'
+import { interruptSignal, UsageError } from './exit.ts'
+import { option } from './options.ts'
+import { pendingToken, readProfile, writeProfile } from './profiles.ts'
+
+export function joinCommand(program: Command): void {
+  program
+    .command('join')
+    .summary('join a portal with the link of an invite')
+    .description(
+      'Joins the portal that invited you, and keeps what proves it is you in a profile on this machine.\n' +
+        'Joining again with the same link, after a lost answer, is safe.',
+    )
+    .argument('<link>', "the link, or '-' to read it from standard input")
+    .addOption(option('--profile <name>', 'name for the profile; the name of the account if not given'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  golooader join 'https://portal.example/join#gli_…'
+  golooader join - < link.txt
+  golooader join 'https://…' --profile work`,
+    )
+    .action(async (link: string, flags: { profile?: string }) => {
+      const { account, path, portalUrl } = await joinPortal(link, flags.profile, interruptSignal())
+      process.stdout.write(
+        `joined ${portalUrl} as ${account} (profile ${path})\n` +
+          'receive files:  golooader receive --into DIR\n' +
+          'send files:     golooader send FILE --to NAME\n',
+      )
+    })
+}
+
+/** Joins, and keeps the profile. */
+export async function joinPortal(
+  linkOrDash: string,
+  profileName: string | undefined,
+  signal: AbortSignal,
+): Promise<{ account: string; path: string; portalUrl: string }> {
+  const { portalUrl, invite } = parseLink(linkOrDash === '-' ? await text(process.stdin) : linkOrDash)
+  const { token, settle } = await pendingToken(invite)
+  const client = new PortalClient(nodeTransport(portalUrl), null)
+  try {
+    const { account } = await shortPatience(signal).insist(() => client.join({ invite, token }, { signal }))
+    const name = profileName ?? account
+    const other = await readProfile(name)
+    if (other !== null && (other.portalUrl !== portalUrl || other.account !== account)) {
+      throw new UsageError(
+        `there is a profile '${name}' already, for ${other.account} at ${other.portalUrl}. ` +
+          'Run the same command again with --profile and another name',
+      )
+    }
+    const path = await writeProfile(name, { portalUrl, account, token })
+    await settle()
+    return { account, path, portalUrl }
+  } finally {
+    await client.close()
+  }
+}
+
+function parseLink(link: string): { portalUrl: string; invite: string } {
+  const url = URL.canParse(link.trim()) ? new URL(link.trim()) : null
+  const invite = url?.hash.slice(1) ?? ''
+  const isLink = url !== null && /^https?:$/.test(url.protocol) && url.pathname.endsWith('/join') && isInvite(invite)
+  if (!isLink) {
+    throw new UsageError(
+      'this is not the link of an invite: it looks like https://portal.example/join#gli_… ' +
+        "(in a shell, put it in quotes: '#' begins a comment there)",
+    )
+  }
+  return { portalUrl: `${url.origin}${url.pathname.slice(0, -'/join'.length)}`, invite }
+}

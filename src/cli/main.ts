@@ -1,0 +1,58 @@
+/** The command line: every command, and how it ends. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { cancelCommand } from './cancel.ts'
+import { demoCommand } from './demo.ts'
+import { reportError } from './exit.ts'
+import { inviteCommand } from './invite.ts'
+import { joinCommand } from './join.ts'
+import { portalCommand } from './portal.ts'
+import { receiveCommand } from './receive.ts'
+import { sendCommand } from './send.ts'
+import { statusCommand } from './status.ts'
+
+const help = `
+The first five minutes, on one machine:
+  golooader portal                           run the portal (leave it running)
+  golooader invite alice                     prints a link; then: golooader join LINK
+  golooader invite bob                       prints a link; then: golooader join LINK
+  golooader receive --into in --profile bob  bob waits for files
+  golooader send report.pdf --to bob --profile alice
+
+Every option is also an environment variable: --answer-timeout is GOLOOADER_ANSWER_TIMEOUT. Flags win.
+Or see it all at work: golooader demo`
+
+/** Runs a command line. @returns the exit code */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command('golooader')
+    .description('File delivery with receipts: send a file, and hear twice what became of it.')
+    .version(version())
+    .showHelpAfterError('(golooader --help shows how)')
+    .addHelpText('after', help)
+    .exitOverride()
+  for (const add of [
+    portalCommand,
+    inviteCommand,
+    joinCommand,
+    receiveCommand,
+    sendCommand,
+    statusCommand,
+    cancelCommand,
+    demoCommand,
+  ]) {
+    add(program)
+  }
+  // A reader that went away (`golooader status | head -1`) is no error of ours.
+  process.stdout.on('error', () => process.exit(0))
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return Number(process.exitCode ?? 0)
+  } catch (error) {
+    return reportError(error)
+  }
+}
+
+function version(): string {
+  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return manifest.version
+}

@@ -1,0 +1,123 @@
+/** What is known of the files being sent, from the events of the sender: the ground of every way to show it. */
+import { basename } from 'node:path'
+import type { SendEvent } from '../sender/events.ts'
+import { printable } from './text.ts'
+
+/** How one receiver stands. */
+export type ReceiverProgress =
+  | { readonly state: 'waiting'; readonly fetchedBytes: number }
+  | { readonly state: 'delivered'; readonly tookMs: number }
+  | { readonly state: 'failed' }
+
+export interface FileProgress {
+  readonly transferId: string
+  readonly path: string
+  /** Safe to show. */
+  readonly label: string
+  readonly sizeBytes: number
+  readonly to: readonly string[]
+  readonly startedAtMs: number
+  hashedBytes: number
+  sentBytes: number
+  acknowledgedBytes: number
+  /** Null until the first notification. */
+  storedAtMs: number | null
+  isOver: boolean
+  readonly receivers: Map<string, ReceiverProgress>
+  readonly rate: Rate
+}
+
+/** The window over which a rate is taken: long enough to be calm, short enough to be true. */
+const RATE_WINDOW_MS = 3_000
+
+/** Bytes per second over the last few seconds. */
+class Rate {
+  #samples: { atMs: number; bytes: number }[] = []
+
+  add(bytes: number): void {
+    const atMs = performance.now()
+    this.#samples.push({ atMs, bytes })
+    while (this.#samples.length > 2 && (this.#samples[1]?.atMs ?? atMs) < atMs - RATE_WINDOW_MS) this.#samples.shift()
+  }
+
+  /** Null until there is enough to tell. */
+  get bytesPerSecond(): number | null {
+    const first = this.#samples[0]
+    const last = this.#samples.at(-1)
+    if (first === undefined || last === undefined || last.atMs - first.atMs < 200) return null
+    return ((last.bytes - first.bytes) * 1000) / (last.atMs - first.atMs)
+  }
+}
+
+export class SendProgress {
+  readonly files = new Map<string, FileProgress>()
+
+  /** @returns the file that the event was about, null where there is none */
+  apply(event: SendEvent): FileProgress | null {
+    if (event.type === 'started') return this.#start(event)
+    const transferId = event.type === 'notification' ? event.notification.transferId : event.transferId
+    const file = transferId === null ? undefined : this.files.get(transferId)
+    if (file === undefined) return null
+    switch (event.type) {
+      case 'uploading':
+        file.hashedBytes = event.hashedBytes
+        file.sentBytes = event.sentBytes
+        file.acknowledgedBytes = event.acknowledgedBytes
+        file.rate.add(event.acknowledgedBytes)
+        break
+      case 'fetched':
+        if (file.receivers.get(event.receiver)?.state === 'waiting') {
+          file.receivers.set(event.receiver, { state: 'waiting', fetchedBytes: event.fetchedBytes })
+        }
+        break
+      case 'notification':
+        this.#note(file, event.notification)
+        break
+    }
+    return file
+  }
+
+  #start(event: SendEvent & { type: 'started' }): FileProgress {
+    const { transferId, path, sizeBytes, to } = event
+    const receivers = new Map(to.map((name) => [name, { state: 'waiting' as const, fetchedBytes: 0 }]))
+    const file: FileProgress = {
+      transferId,
+      path,
+      label: printable(basename(path)),
+      sizeBytes,
+      to,
+      startedAtMs: performance.now(),
+      hashedBytes: 0,
+      sentBytes: 0,
+      acknowledgedBytes: 0,
+      storedAtMs: null,
+      isOver: false,
+      receivers: new Map(receivers),
+      rate: new Rate(),
+    }
+    this.files.set(transferId, file)
+    return file
+  }
+
+  #note(file: FileProgress, notification: (SendEvent & { type: 'notification' })['notification']): void {
+    switch (notification.notification) {
+      case 'stored':
+        file.storedAtMs = performance.now()
+        file.acknowledgedBytes = file.sizeBytes
+        break
+      case 'refused':
+        file.isOver = true
+        break
+      case 'delivered':
+        file.receivers.set(notification.receiver, {
+          state: 'delivered',
+          tookMs: performance.now() - (file.storedAtMs ?? file.startedAtMs),
+        })
+        break
+      case 'failed':
+        file.receivers.set(notification.receiver, { state: 'failed' })
+        break
+    }
+    if ([...file.receivers.values()].every(({ state }) => state !== 'waiting')) file.isOver = true
+  }
+}

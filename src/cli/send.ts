@@ -1,0 +1,143 @@
+import type { Command } from 'commander'
+import { isAccountName } from '../protocol/index.ts'
+import type { SendOutcome } from '../sender/events.ts'
+import { send } from '../sender/index.ts'
+import { type Connection, connect, shortPatience } from './connect.ts'
+import { exitCodes, interruptSignal, UsageError } from './exit.ts'
+import { durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
+import { stateFolder } from './profiles.ts'
+import { chooseView, type SendView } from './send-view.ts'
+
+interface SendFlags {
+  readonly to: string
+  readonly profile?: string
+  readonly json?: boolean
+  readonly answerTimeout: number
+  /** `--wait 10m`; false for `--no-wait`; true or undefined for as long as it takes. */
+  readonly wait?: number | boolean
+  readonly partSize?: number
+  readonly partsInFlight?: number
+}
+
+const ANSWER_TIMEOUT_MS_DEFAULT = 60_000
+
+export function sendCommand(program: Command): void {
+  program
+    .command('send')
+    .summary('send files, and hear twice what became of each')
+    .description(
+      'Sends files to one or more receivers by way of the portal, and tells twice what became of each:\n' +
+        'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
+    )
+    .argument('<file...>', 'files to send')
+    .addOption(option('--to <names>', 'receivers, separated by commas').makeOptionMandatory())
+    .addOption(profileOption())
+    .addOption(
+      option('--answer-timeout <duration>', 'how long to bear silence before giving up with exit code 5')
+        .argParser(durationMs)
+        .default(ANSWER_TIMEOUT_MS_DEFAULT, '60s'),
+    )
+    .addOption(
+      option(
+        '--wait <duration>',
+        'how long to wait for the receivers once the file is stored; for ever if not given',
+      ).argParser(durationMs),
+    )
+    .addOption(option('--no-wait', 'return after the first notification'))
+    .addOption(jsonOption())
+    .addOption(option('--part-size <size>', 'size of the parts that travel').argParser(sizeBytes))
+    .addOption(option('--parts-in-flight <number>', 'parts on their way at the same time').argParser(wholeNumber))
+    .addHelpText('after', sendHelp)
+    .action(async (paths: string[], flags: SendFlags) => {
+      const signal = interruptSignal()
+      const connection = await connect(flags.profile)
+      const view = chooseView(process.stdout, flags.json === true)
+      try {
+        process.exitCode = await runSend(connection, paths, flags, view, signal)
+      } finally {
+        await connection.client.close()
+      }
+    })
+}
+
+const sendHelp = `
+Examples:
+  golooader send report.pdf --to bob                 wait until bob has it
+  golooader send *.jpg --to bob,carol                several files, several receivers
+  golooader send big.iso --to bob --no-wait          return once the portal has it; see later: golooader status
+  golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
+  golooader send data.csv --to bob --json            one JSON object a line
+
+Interrupted? Run the same command again: it goes on where it stopped.
+
+Exit codes:
+  0    delivered to all receivers (with --no-wait: stored)
+  1    a bug in golooader
+  2    wrong usage: nothing was sent
+  3    stored, but a receiver did not take it; its reason was shown
+  4    refused by the portal: sending again will not help
+  5    no answer: assume that it was not received; run the same command again
+  6    stored, but not yet delivered when --wait ran out
+  130  interrupted
+  Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
+
+/** Sends files and shows it. @returns the exit code */
+export async function runSend(
+  { client, portalUrl, account }: Connection,
+  paths: readonly string[],
+  flags: SendFlags,
+  view: SendView,
+  signal: AbortSignal,
+): Promise<number> {
+  const to = receiversOf(flags.to)
+  let outcomes: SendOutcome[] = []
+  let exitCode: number = exitCodes.bug
+  try {
+    const sender = account ?? (await shortPatience(signal).insist(() => client.account({ signal }))).account
+    outcomes = await send({
+      client,
+      identity: { portalUrl, account: sender },
+      stateFolder: stateFolder(),
+      paths,
+      to,
+      answerTimeoutMs: flags.answerTimeout,
+      waitMs: typeof flags.wait === 'number' ? flags.wait : null,
+      isWaiting: flags.wait !== false,
+      signal,
+      onEvent: (event) => view.onEvent(event),
+      ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
+      ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
+    })
+    exitCode = exitCodeOf(outcomes)
+  } catch (error) {
+    view.end([], signal.aborted ? exitCodes.interrupted : exitCode)
+    throw error
+  }
+  view.end(outcomes, exitCode)
+  return exitCode
+}
+
+function receiversOf(text: string): string[] {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  const wrong = names.find((name) => !isAccountName(name))
+  if (wrong !== undefined) throw new UsageError(`'${wrong}' cannot be the name of a receiver`)
+  if (names.length === 0) throw new UsageError('--to needs the name of a receiver')
+  return [...new Set(names)]
+}
+
+/** Of several outcomes, the one that most needs somebody to act. */
+function exitCodeOf(outcomes: readonly SendOutcome[]): number {
+  const codes = {
+    'no-answer': exitCodes.noAnswer,
+    refused: exitCodes.refused,
+    failed: exitCodes.failed,
+    undelivered: exitCodes.undelivered,
+  } as const
+  for (const [outcome, code] of Object.entries(codes)) {
+    if (outcomes.some((one) => one.outcome === outcome)) return code
+  }
+  return exitCodes.ok
+}

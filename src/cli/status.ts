@@ -1,0 +1,137 @@
+import type { Command } from 'commander'
+import {
+  type DeliveryStatus,
+  isTransferId,
+  type Notification,
+  type TransferStatus,
+  type TransferSummary,
+} from '../protocol/index.ts'
+import { connect, shortPatience } from './connect.ts'
+import { interruptSignal, UsageError } from './exit.ts'
+import { jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import { problemText } from './send-lines.ts'
+import { bytesText, listText, printable } from './text.ts'
+
+interface StatusFlags {
+  readonly profile?: string
+  readonly json?: boolean
+  readonly limit: number
+}
+
+const LIMIT_DEFAULT = 20
+
+export function statusCommand(program: Command): void {
+  program
+    .command('status')
+    .summary('see what became of what you sent')
+    .description('Shows the transfers you sent, newest first; or one of them with both of its notifications.')
+    .argument('[transfer]', 'id of one transfer')
+    .addOption(profileOption())
+    .addOption(option('--limit <number>', 'how many transfers to show').argParser(wholeNumber).default(LIMIT_DEFAULT))
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  golooader status
+  golooader status 01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c
+  golooader status --json | jq .state`,
+    )
+    .action(async (transferId: string | undefined, flags: StatusFlags) => {
+      const signal = interruptSignal()
+      const { client } = await connect(flags.profile)
+      try {
+        const patience = shortPatience(signal)
+        if (transferId === undefined) {
+          const page = await patience.insist(() => client.transfers({ limit: Math.min(flags.limit, 100) }, { signal }))
+          showList(page.transfers, flags.json === true)
+        } else {
+          requireTransferId(transferId)
+          showOne(await patience.insist(() => client.transfer(transferId, { signal })), flags.json === true)
+        }
+      } finally {
+        await client.close()
+      }
+    })
+}
+
+/** @throws UsageError when the text is no transfer id */
+export function requireTransferId(text: string): void {
+  if (!isTransferId(text)) {
+    throw new UsageError(`'${printable(text)}' is not the id of a transfer. See them with: golooader status`)
+  }
+}
+
+function showList(transfers: readonly TransferSummary[], isJson: boolean): void {
+  if (isJson) {
+    for (const transfer of transfers) process.stdout.write(`${JSON.stringify(transfer)}\n`)
+    return
+  }
+  if (transfers.length === 0) process.stdout.write('nothing sent yet: golooader send FILE --to NAME\n')
+  for (const transfer of transfers) {
+    const name = printable(transfer.metadata.name)
+    process.stdout.write(
+      `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${bytesText(transfer.sizeBytes).padStart(9)}  ` +
+        `${name} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
+    )
+  }
+}
+
+/** One transfer: both hops, then everything that was notified. */
+export function showOne(transfer: TransferStatus, isJson: boolean): void {
+  if (isJson) {
+    process.stdout.write(`${JSON.stringify(transfer)}\n`)
+    return
+  }
+  const { metadata, sizeBytes, from, to } = transfer
+  const lines = [
+    `${printable(metadata.name)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
+    `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
+    `state: ${stateText(transfer)}`,
+    ...transfer.deliveries.map((delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}`),
+    ...(transfer.notifications.length === 0 ? [] : ['notifications:']),
+    ...transfer.notifications.map((one) => `  ${localTime(one.at)}  ${notificationText(one)}`),
+  ]
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function stateText({ state, deliveries }: TransferSummary): string {
+  switch (state) {
+    case 'receiving':
+      return 'on its way to the portal'
+    case 'stored':
+      return 'stored at the portal, not yet delivered to all'
+    case 'ended':
+      return deliveries.every((delivery) => delivery.state === 'delivered')
+        ? 'delivered'
+        : 'ended, not delivered to all'
+    default:
+      return state
+  }
+}
+
+function deliveryText(delivery: DeliveryStatus, sizeBytes: number): string {
+  switch (delivery.state) {
+    case 'waiting':
+      return delivery.offers === 0 ? 'waiting for it to come' : `waiting, offered ${delivery.offers} times`
+    case 'offered':
+      return `being fetched, ${bytesText(delivery.fetchedBytes)} of ${bytesText(sizeBytes)} so far`
+    case 'delivered':
+      return 'delivered'
+    case 'failed':
+      return delivery.problem === undefined ? 'failed' : `failed: ${problemText(delivery.problem)}`
+  }
+}
+
+function notificationText(notification: Notification): string {
+  const receiver = 'receiver' in notification ? ` ${notification.receiver}` : ''
+  const problem = 'problem' in notification ? `: ${problemText(notification.problem)}` : ''
+  return `${notification.notification}${receiver}${problem}`
+}
+
+function localTime(timestamp: string): string {
+  const date = new Date(timestamp)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+}

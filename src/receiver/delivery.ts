@@ -1,0 +1,277 @@
+/**
+ * One transfer at the receiver, from its offer to the answer.
+ *
+ * The answers and what stands behind each: `received` once the file is in the folder, whole and durable, and not
+ * before the portal said that it is stored; `resend` once what was bad is deleted; `refused` once everything of the
+ * transfer is deleted. Where no answer can be given, what is verified is kept for the next offer.
+ */
+
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { type PortalClient, RemoteProblem } from '../client/index.ts'
+import { digestDriver } from '../digests/index.ts'
+import { judge } from '../hop/index.ts'
+import { type Offer, type PartRange, Problem, type ProblemJson } from '../protocol/index.ts'
+import type { ReceiveEvent } from './events.ts'
+import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
+import type { Inbox, Published } from './inbox.ts'
+import { safeName } from './names.ts'
+import { openPartialFile, type PartialFile, type PartialLayout } from './partial-file.ts'
+import { OfferLapsed, StandingOffer } from './standing-offer.ts'
+import { writeProblem } from './write-problem.ts'
+
+export interface DeliveryContext {
+  readonly client: PortalClient<Readable>
+  readonly inbox: Inbox
+  readonly partsInFlight: number
+  readonly idleMs: number
+  readonly onEvent: (event: ReceiveEvent) => void
+  /** Aborts when the receiver stops: what is verified is kept. */
+  readonly signal: AbortSignal
+}
+
+/** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
+export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
+
+/** The portal has ended the delivery; it wants no answer. */
+class DeliveryWithdrawn extends Error {
+  override readonly name = 'DeliveryWithdrawn'
+  readonly problem: ProblemJson
+
+  constructor(problem: ProblemJson, options?: ErrorOptions) {
+    super(problem.title, options)
+    this.problem = problem
+  }
+}
+
+export class Delivery {
+  readonly #context: DeliveryContext
+  readonly #standing: StandingOffer
+  readonly #about: {
+    readonly transferId: string
+    readonly from: string
+    readonly name: string
+    readonly sizeBytes: number
+  }
+  readonly #withdrawal = new AbortController()
+  readonly #signal: AbortSignal
+  #partial: PartialFile | null = null
+  #published: Published | null = null
+  /** While an answer is under way, its own answer says how the delivery stands. */
+  #isAnswering = false
+
+  constructor(context: DeliveryContext, offer: Offer) {
+    const { transferId, from, metadata, sizeBytes } = offer
+    this.#context = context
+    this.#standing = new StandingOffer(context.client, offer, () => this.#heldBytes)
+    this.#about = { transferId, from, name: metadata.name, sizeBytes }
+    this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
+  }
+
+  /** The portal offers the transfer anew while this runs. */
+  offered(offer: Offer): void {
+    this.#standing.renew(offer)
+  }
+
+  /** The portal withdraws the offer while this runs. */
+  withdrawn(problem: ProblemJson): void {
+    if (!this.#isAnswering) this.#withdrawal.abort(new DeliveryWithdrawn(problem))
+  }
+
+  /**
+   * Runs until the delivery has left this receiver.
+   *
+   * @throws RemoteProblem `credentials-invalid`; Error for a mistake in the program
+   */
+  async run(): Promise<DeliveryOutcome> {
+    const keeping = new AbortController()
+    const keeper = this.#standing.keep(AbortSignal.any([this.#signal, keeping.signal]))
+    try {
+      return await this.#deliver()
+    } catch (error) {
+      return await this.#end(error)
+    } finally {
+      keeping.abort()
+      await this.#partial?.close()
+      await keeper
+    }
+  }
+
+  get #heldBytes(): number {
+    return this.#published === null ? (this.#partial?.heldBytes ?? 0) : this.#about.sizeBytes
+  }
+
+  async #deliver(): Promise<DeliveryOutcome> {
+    const { inbox, onEvent } = this.#context
+    const { transferId } = this.#about
+    this.#published = await inbox.published(transferId)
+    if (this.#published !== null) {
+      onEvent({ type: 'offered', isResumed: true, ...this.#about })
+      return this.#answerReceived(this.#published)
+    }
+    const { partial, layout, name } = await this.#prepare()
+    const manifestDigest = await this.#complete(partial, layout)
+    await partial.finish()
+    this.#signal.throwIfAborted()
+    this.#published = await inbox.commit(transferId, name, manifestDigest)
+    return this.#answerReceived(this.#published)
+  }
+
+  /** Everything that can be refused before a byte has travelled; then what is there already of the file. */
+  async #prepare(): Promise<{ partial: PartialFile; layout: PartialLayout; name: string }> {
+    const { inbox, onEvent } = this.#context
+    const { transferId, sizeBytes } = this.#about
+    const { partSizeBytes, digestAlgorithm } = this.#standing.offer
+    let isAnnounced = false
+    try {
+      const layout = { sizeBytes, partSizeBytes, digestAlgorithm: digestDriver(digestAlgorithm).name }
+      const { name } = safeName(this.#about.name)
+      const partial = await openPartialFile(inbox.pathsOf(transferId), layout, this.#signal)
+      this.#partial = partial
+      onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
+      isAnnounced = true
+      const neededBytes = sizeBytes - partial.heldBytes
+      const freeBytes = await inbox.freeBytes()
+      if (neededBytes > freeBytes) {
+        const detail = `the receiver has room for ${freeBytes} bytes, and ${neededBytes} are needed`
+        throw new Problem('disk-full', { neededBytes, freeBytes, detail })
+      }
+      return { partial, layout, name }
+    } catch (error) {
+      if (!isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
+      throw error
+    }
+  }
+
+  /** Fetches until the parts make up the file that the sender announced. @returns its manifestDigest */
+  async #complete(partial: PartialFile, layout: PartialLayout): Promise<string> {
+    const { client, partsInFlight, idleMs, onEvent } = this.#context
+    const onHeld = () => onEvent({ type: 'fetching', heldBytes: partial.heldBytes, ...this.#about })
+    const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })
+    const askAgain = (problem: Problem, wanted: readonly PartRange[]) => this.#askAgain(problem, wanted)
+    const standing = this.#standing
+    while (true) {
+      await fetchMissingParts(
+        { client, standing, partial, layout, partsInFlight, idleMs, onHeld, onRepeat, askAgain },
+        this.#signal,
+      )
+      const { manifestDigest } = await standing.stored(this.#signal)
+      const verdict = judge(layout, layout.digestAlgorithm, partial.held, manifestDigest)
+      if (verdict.disposition === 'received') return manifestDigest
+      await partial.startOver()
+      onRepeat(verdict.problem)
+      await this.#askAgain(verdict.problem, verdict.wanted)
+    }
+  }
+
+  /** @throws DeliveryFailed when the portal does not want to send it again */
+  async #askAgain(problem: Problem, wanted: readonly PartRange[]): Promise<void> {
+    const state = await this.#answer({
+      disposition: 'resend',
+      problem: problem.toJSON(),
+      wanted: wanted.map(([first, last]) => [first, last]),
+    })
+    // `waiting` means that it will be offered anew; the next request finds the lease lost and waits for that.
+    if (state !== 'offered' && state !== 'waiting') throw new DeliveryFailed(problem)
+  }
+
+  async #answerReceived({ name, manifestDigest }: Published): Promise<DeliveryOutcome> {
+    const { inbox, onEvent } = this.#context
+    const state = await this.#answer({ disposition: 'received', manifestDigest })
+    if (state !== 'delivered') throw new DeliveryWithdrawn(new Problem('delivery-ended').toJSON())
+    await inbox.forget(this.#about.transferId)
+    const path = join(inbox.folder, name)
+    onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, ...this.#about })
+    return 'received'
+  }
+
+  async #refuse(problem: Problem): Promise<DeliveryOutcome> {
+    await this.#delete()
+    try {
+      await this.#answer({ disposition: 'refused', problem: problem.toJSON() })
+    } catch (error) {
+      // A delivery that has ended otherwise meanwhile needs no answer; to the user it is the same.
+      if (!isEnded(error)) throw error
+    }
+    this.#context.onEvent({ type: 'refused', problem: problem.toJSON(), ...this.#about })
+    return 'refused'
+  }
+
+  /** Gives an answer, until it has been heard. @returns the state of the delivery afterwards */
+  async #answer(
+    answer:
+      | { disposition: 'received'; manifestDigest: string }
+      | { disposition: 'resend'; problem: ProblemJson; wanted: [number, number][] }
+      | { disposition: 'refused'; problem: ProblemJson },
+  ) {
+    const { client } = this.#context
+    this.#isAnswering = true
+    try {
+      const { state } = await this.#standing.insist(
+        ({ transferId, leaseId }) => client.disposition(transferId, { leaseId, ...answer }, { signal: this.#signal }),
+        this.#signal,
+      )
+      return state
+    } finally {
+      this.#isAnswering = false
+    }
+  }
+
+  /** What an error means for the delivery. */
+  async #end(error: unknown): Promise<DeliveryOutcome> {
+    if (this.#context.signal.aborted) return 'open'
+    if (error instanceof OfferLapsed) return this.#giveUp(error.message)
+    if (error instanceof DeliveryWithdrawn) return this.#endWithdrawn(error.problem)
+    if (isEnded(error)) return this.#endWithdrawn(causeOf(error.problem))
+    // One request that the portal finds wrong must not end the other deliveries; a token that is not valid does.
+    if (error instanceof RemoteProblem && error.code !== 'credentials-invalid') return this.#giveUp(error.message)
+    if (error instanceof DeliveryFailed) {
+      await this.#delete()
+      this.#context.onEvent({ type: 'refused', problem: error.problem.toJSON(), ...this.#about })
+      return 'refused'
+    }
+    const problem = this.#published === null ? writeProblem(error) : null
+    if (problem === null) throw error
+    try {
+      return await this.#refuse(problem)
+    } catch (unanswered) {
+      return this.#end(unanswered)
+    }
+  }
+
+  #giveUp(reason: string): DeliveryOutcome {
+    this.#context.onEvent({ type: 'given-up', reason, ...this.#about })
+    return 'open'
+  }
+
+  async #endWithdrawn(problem: ProblemJson): Promise<DeliveryOutcome> {
+    await this.#delete()
+    // What is in the folder is the user's. The portal ended the delivery before it heard of that.
+    const detail = 'the delivery had ended before the portal was told, and the file has been kept'
+    const told = this.#published === null ? problem : { ...problem, detail }
+    this.#context.onEvent({ type: 'withdrawn', problem: told, ...this.#about })
+    return 'withdrawn'
+  }
+
+  /** Deletes what there is of the transfer, except a file in the folder. */
+  async #delete(): Promise<void> {
+    await this.#partial?.close()
+    this.#partial = null
+    await this.#context.inbox.discard(this.#about.transferId)
+  }
+}
+
+/** Whether the portal says that there is no delivery any more that could be answered. */
+function isEnded(error: unknown): error is RemoteProblem {
+  return error instanceof RemoteProblem && (error.next === 'refused' || error.code === 'not-found')
+}
+
+/** Why a delivery has ended: `delivery-ended` carries the problem that ended it. */
+function causeOf(problem: ProblemJson): ProblemJson {
+  const cause = problem.problem
+  return isProblemJson(cause) ? cause : problem
+}
+
+function isProblemJson(value: unknown): value is ProblemJson {
+  return typeof value === 'object' && value !== null && 'code' in value && 'title' in value
+}

@@ -1,0 +1,119 @@
+/**
+ * Fetching what is missing of a file, a few parts at a time, in the order of their numbers: while the file is still
+ * on its way to the portal, that is the order in which they come.
+ *
+ * A part of which bytes are bad or missing is deleted and asked for again; the good ones are kept.
+ */
+import type { Readable } from 'node:stream'
+import { NoAnswer, type PortalClient } from '../client/index.ts'
+import { takePart } from '../hop/index.ts'
+import { missingParts, type Offer, type PartRange, Problem, partSpan, waitSecondsMax } from '../protocol/index.ts'
+import type { PartialFile, PartialLayout } from './partial-file.ts'
+import type { StandingOffer } from './standing-offer.ts'
+
+export interface FetchOptions {
+  readonly client: PortalClient<Readable>
+  readonly standing: StandingOffer
+  readonly partial: PartialFile
+  readonly layout: PartialLayout
+  readonly partsInFlight: number
+  /** A connection that brings nothing for so long has stalled. */
+  readonly idleMs: number
+  /** Another part is verified and durable. */
+  readonly onHeld: () => void
+  /** Bad content was deleted and will be fetched again. */
+  readonly onRepeat: (problem: Problem) => void
+  /** Tells the portal that content was corrupt. @throws DeliveryFailed when the portal gives up */
+  readonly askAgain: (problem: Problem, wanted: readonly PartRange[]) => Promise<void>
+}
+
+/** The portal's answer to "resend" was that the delivery has failed. */
+export class DeliveryFailed extends Error {
+  override readonly name = 'DeliveryFailed'
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.message)
+    this.problem = problem
+  }
+}
+
+/**
+ * Fetches until every part is held.
+ *
+ * @throws what `StandingOffer.insist` throws; DeliveryFailed; errors of the file system
+ */
+export async function fetchMissingParts(options: FetchOptions, signal: AbortSignal): Promise<void> {
+  const wanted = numbersOf(missingParts(options.layout, options.partial.held))
+  const ending = new AbortController()
+  const workerSignal = AbortSignal.any([signal, ending.signal])
+  const work = async (): Promise<void> => {
+    try {
+      // All workers draw from the one generator, which ends for all when one of them fails.
+      for (const partNumber of wanted) await fetchPart(options, partNumber, workerSignal)
+    } catch (error) {
+      ending.abort(error)
+      throw error
+    }
+  }
+  const workers = Array.from({ length: options.partsInFlight }, work)
+  try {
+    await Promise.all(workers)
+  } finally {
+    // None may still write when the caller deletes or renames the file.
+    await Promise.allSettled(workers)
+  }
+}
+
+async function fetchPart(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<void> {
+  while (true) {
+    try {
+      await options.standing.insist((offer) => fetchOnce(options, offer, partNumber, signal), signal)
+      options.onHeld()
+      return
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'digest-mismatching-value') throw error
+      options.onRepeat(error)
+      await options.askAgain(error, [[partNumber, partNumber]])
+    }
+  }
+}
+
+/** @throws NoAnswer when the content broke off or is not what a portal gives; Problem `digest-mismatching-value` */
+async function fetchOnce(
+  { client, partial, layout, idleMs, onRepeat }: FetchOptions,
+  { transferId, leaseId, state }: Offer,
+  partNumber: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { digestAlgorithm } = layout
+  const { lengthBytes } = partSpan(layout, partNumber)
+  const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
+  const request = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm }
+  const incoming = await client
+    .incomingPart(transferId, partNumber, request, { stallMs: idleMs, signal })
+    .catch((cause: unknown) => {
+      // The digest of the head cannot be read: something between the portal and here takes headers away.
+      throw cause instanceof Problem ? new NoAnswer(cause.message, { cause }) : cause
+    })
+  // The connection may break at a moment when nobody reads, and an error without a listener would end the process.
+  incoming.body.on('error', () => {})
+  try {
+    if (incoming.lengthBytes !== lengthBytes) throw new NoAnswer('the part is not as long as its transfer says')
+    const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
+    const openSink = async () => partial.sink(partNumber, incoming.digest)
+    await takePart(incoming.body, expected, openSink, { idleMs, signal })
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
+    if (!signal.aborted) onRepeat(error)
+    throw new NoAnswer(error.message, { cause: error })
+  } finally {
+    incoming.discard()
+  }
+}
+
+function* numbersOf(ranges: readonly PartRange[]): Generator<number> {
+  for (const [first, last] of ranges) {
+    for (let partNumber = first; partNumber <= last; partNumber++) yield partNumber
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The folder that files are delivered to, and the step that matters most: giving a finished file its name.
+ *
+ * The promise: a file appears in the folder whole, verified and durable, under a name that nothing had before; and
+ * however often this process is killed in between, it appears exactly once, and is answered for.
+ *
+ * How it is kept. Before anything appears, a commit record says durably which transfer is about to appear under which
+ * name. Then the finished content gets that name by `link`, which never replaces a file; then the folder is synced;
+ * only then is the old name, `<transferId>.partial`, taken away. The record stays until the portal has answered. So a
+ * later run that finds a record knows what happened:
+ *
+ * - the content has no old name any more: it was published;
+ * - the content has its old name and one in the folder: it was published, and the rest remains to be done;
+ * - the content has only its old name: it was not published, and all of it is done again.
+ *
+ * Where a file system has no hard links, the name is taken by a small placeholder that is created exclusively, and the
+ * content is renamed over it. Only a crash between the creation of the placeholder and its first byte leaves a trace:
+ * an empty file beside the delivered one.
+ */
+import { constants } from 'node:fs'
+import { chmod, link, lstat, mkdir, open, readdir, readFile, realpath, rename, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hasCode, makeFolder, replaceFile, syncFolder } from '../hop/index.ts'
+import { Problem, randomText } from '../protocol/index.ts'
+import { type FolderLock, lockFolder } from './folder-lock.ts'
+import { numberedName, sameNamesMax } from './names.ts'
+import { inboxFolderName, type TransferPaths, transferPaths } from './paths.ts'
+import { writeProblem } from './write-problem.ts'
+
+const INSTANCE_BYTES = 18
+const INSTANCE_ID = /^[A-Za-z0-9_-]{8,64}$/
+const FOLDER_MODE = 0o755
+const PRIVATE_MODE = 0o700
+const DAY_MS = 86_400_000
+/** A transfer lives for 7 days unless a portal says otherwise; its leftovers are of no use for much longer. */
+const LEFTOVER_MS_MAX = 8 * DAY_MS
+/** A commit record keeps a file from being delivered twice, and is small: it may stay much longer. */
+const RECORD_MS_MAX = 90 * DAY_MS
+/** What file systems and kernels say where there are no hard links, or no more of them. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
+
+/** What is about to be published, or is published and not yet answered. */
+interface CommitRecord {
+  readonly transferId: string
+  readonly finalName: string
+  /** hex */
+  readonly manifestDigest: string
+}
+
+/** A file that stands in the folder under its final name, durable. */
+export interface Published {
+  readonly name: string
+  /** hex */
+  readonly manifestDigest: string
+}
+
+/**
+ * Takes possession of a folder; creates it if it does not exist.
+ *
+ * @throws Problem `folder-unavailable` when another receiver has it or it cannot be written, `disk-full`,
+ *   `write-failed`
+ */
+export async function openInbox(folder: string): Promise<Inbox> {
+  let lock: FolderLock | null = null
+  try {
+    await makeFolder(folder, FOLDER_MODE)
+    const realFolder = await realpath(folder)
+    lock = await lockFolder(realFolder)
+    const own = join(realFolder, inboxFolderName)
+    await mkdir(own, { recursive: true, mode: PRIVATE_MODE })
+    await chmod(own, PRIVATE_MODE)
+    await syncFolder(realFolder)
+    const inbox = new Inbox(realFolder, await instanceOf(own), lock)
+    await removeLeftovers(own)
+    return inbox
+  } catch (error) {
+    await lock?.release()
+    // EEXIST is what `mkdir` says of a folder that is a file.
+    if (hasCode(error, 'EEXIST'))
+      throw new Problem('folder-unavailable', { detail: 'it is not a folder' }, { cause: error })
+    throw writeProblem(error) ?? error
+  }
+}
+
+export class Inbox implements AsyncDisposable {
+  readonly folder: string
+  /** Names this folder to the portal, so that a restarted receiver gets its own offers again. */
+  readonly instanceId: string
+  readonly #lock: FolderLock
+
+  constructor(folder: string, instanceId: string, lock: FolderLock) {
+    this.folder = folder
+    this.instanceId = instanceId
+    this.#lock = lock
+  }
+
+  pathsOf(transferId: string): TransferPaths {
+    return transferPaths(this.folder, transferId)
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(join(this.folder, inboxFolderName))
+    return bavail * bsize
+  }
+
+  /**
+   * Whether an earlier run has published a transfer, and only the answer to the portal is open. Completes what was
+   * left of the publishing.
+   *
+   * @returns null when the file is not in the folder
+   */
+  async published(transferId: string): Promise<Published | null> {
+    const record = await readRecord(this.pathsOf(transferId).commit)
+    if (record === null) return null
+    const name = await this.#nameOf(record)
+    if (name === null) return null
+    await this.#finish(transferId)
+    return { name, manifestDigest: record.manifestDigest }
+  }
+
+  /**
+   * Publishes a finished, durable and closed partial file. It is in the folder when this resolves; it never takes the
+   * place of another file.
+   *
+   * @param name what `safeName` gave; a number is added where it is taken
+   * @throws Problem `name-refused` when all numbers are taken; errors of the file system
+   */
+  async commit(transferId: string, name: string, manifestDigest: string): Promise<Published> {
+    for (let number = 0; number <= sameNamesMax; number++) {
+      const finalName = numberedName(name, number)
+      // Looked at first only to save the record for a name that is clearly taken; what decides is `#publish`.
+      if ((await this.#isTaken(finalName)) && !(await this.#isPlaceholder(finalName, transferId))) continue
+      const record: CommitRecord = { transferId, finalName, manifestDigest }
+      await replaceFile(this.pathsOf(transferId).commit, `${JSON.stringify(record)}\n`)
+      if (await this.#publish(transferId, finalName)) {
+        await this.#finish(transferId)
+        return { name: finalName, manifestDigest }
+      }
+    }
+    throw new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
+  }
+
+  /** The portal has answered: nothing more needs to be remembered of a published transfer. */
+  async forget(transferId: string): Promise<void> {
+    await rm(this.pathsOf(transferId).commit, { force: true })
+  }
+
+  /**
+   * Deletes what there is of a transfer, except a file that has been published. A folder that cannot be written cannot
+   * be cleaned either: what stays is removed by a later start.
+   */
+  async discard(transferId: string): Promise<void> {
+    const { partial, parts, commit } = this.pathsOf(transferId)
+    try {
+      if ((await statOrNull(commit)) !== null) {
+        // A record without a partial file would say "published", so the record goes first, durably.
+        await rm(commit, { force: true })
+        await syncFolder(join(this.folder, inboxFolderName))
+      }
+      await rm(parts, { force: true })
+      await rm(partial, { force: true })
+    } catch (error) {
+      if (writeProblem(error) === null) throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock.release()
+  }
+
+  /** The name in the folder of the content that a record is about; null when it has none. */
+  async #nameOf({ transferId, finalName }: CommitRecord): Promise<string | null> {
+    const old = await statOrNull(this.pathsOf(transferId).partial)
+    if (old === null) return finalName
+    if (old.nlink === 1n) return null
+    // A link count alone proves nothing, backups make links too: the content must be seen in the folder. The user
+    // may have given it another name since.
+    for (const name of [finalName, ...(await readdir(this.folder))]) {
+      const found = await statOrNull(join(this.folder, name))
+      if (found !== null && found.ino === old.ino && found.dev === old.dev) return name
+    }
+    return null
+  }
+
+  /** @returns false when the name is taken */
+  async #publish(transferId: string, finalName: string): Promise<boolean> {
+    const { partial } = this.pathsOf(transferId)
+    const path = join(this.folder, finalName)
+    try {
+      await link(partial, path)
+      return true
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) {
+        if (!(await this.#isPlaceholder(finalName, transferId))) return false
+      } else if (hasCode(error, ...NO_LINKS)) {
+        if (!(await this.#placehold(finalName, transferId))) return false
+      } else throw error
+    }
+    await rename(partial, path)
+    return true
+  }
+
+  /** Durable first, then without the old name. */
+  async #finish(transferId: string): Promise<void> {
+    const { partial, parts } = this.pathsOf(transferId)
+    await syncFolder(this.folder)
+    await rm(parts, { force: true })
+    await rm(partial, { force: true })
+    await syncFolder(join(this.folder, inboxFolderName))
+  }
+
+  async #isTaken(name: string): Promise<boolean> {
+    return (await statOrNull(join(this.folder, name))) !== null
+  }
+
+  async #placehold(name: string, transferId: string): Promise<boolean> {
+    try {
+      const handle = await open(join(this.folder, name), 'wx', FOLDER_MODE & 0o666)
+      try {
+        await handle.writeFile(placeholderOf(transferId))
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      return true
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) return this.#isPlaceholder(name, transferId)
+      throw error
+    }
+  }
+
+  async #isPlaceholder(name: string, transferId: string): Promise<boolean> {
+    const path = join(this.folder, name)
+    const text = placeholderOf(transferId)
+    const stat = await statOrNull(path)
+    if (stat === null || !stat.isFile() || stat.size !== BigInt(text.length)) return false
+    return (await readFile(path, { encoding: 'utf8', flag: constants.O_RDONLY })) === text
+  }
+}
+
+function placeholderOf(transferId: string): string {
+  return `golooader: the file of transfer ${transferId} is about to take this place\n`
+}
+
+async function instanceOf(own: string): Promise<string> {
+  const path = join(own, 'instance')
+  try {
+    const instanceId = (await readFile(path, 'utf8')).trim()
+    if (INSTANCE_ID.test(instanceId)) return instanceId
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
+  const instanceId = randomText(INSTANCE_BYTES)
+  await replaceFile(path, `${instanceId}\n`)
+  return instanceId
+}
+
+async function removeLeftovers(own: string): Promise<void> {
+  // In the order of names a record goes before its partial file: the other way round it would say "published".
+  const names = (await readdir(own)).sort()
+  const recorded = new Set(
+    names.flatMap((name) => (name.endsWith('.commit') ? [name.slice(0, -'.commit'.length)] : [])),
+  )
+  for (const name of names) {
+    if (!/\.(?:partial|parts|commit)$/.test(name)) continue
+    const path = join(own, name)
+    const isRecorded = recorded.has(name.slice(0, name.lastIndexOf('.')))
+    const stat = await statOrNull(path)
+    if (stat === null) continue
+    const ageMs = Date.now() - Number(stat.mtimeMs)
+    if (ageMs > (isRecorded ? RECORD_MS_MAX : LEFTOVER_MS_MAX)) await rm(path, { force: true })
+  }
+}
+
+/** @returns null when there is none */
+async function readRecord(path: string): Promise<CommitRecord | null> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+  try {
+    return recordOf(JSON.parse(text))
+  } catch (cause) {
+    // A record is replaced as a whole, so this is not half a record: something else wrote it.
+    throw new Problem('write-failed', { detail: 'a commit record of the receiver cannot be read' }, { cause })
+  }
+}
+
+/** @throws Error for a value of another form */
+function recordOf(value: unknown): CommitRecord {
+  if (typeof value !== 'object' || value === null) throw new Error('not an object')
+  const { transferId, finalName, manifestDigest }: Partial<Record<keyof CommitRecord, unknown>> = value
+  if (typeof transferId !== 'string' || typeof finalName !== 'string' || typeof manifestDigest !== 'string') {
+    throw new Error('a member is missing')
+  }
+  return { transferId, finalName, manifestDigest }
+}
+
+async function statOrNull(path: string) {
+  try {
+    return await lstat(path, { bigint: true })
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A file on its way in: the content, written at the offsets of its parts, and beside it a list of the parts that
+ * count.
+ *
+ *     <transferId>.parts:   golooader-parts 1 <sizeBytes> <partSizeBytes> <digestAlgorithm>
+ *                           <partNumber> <digest>
+ *                           ...
+ *
+ * A part is entered in the list only once its bytes are verified and durable. The list itself is not synced: what is
+ * missing there is fetched again, and what a later run reads there it believes only after it has hashed the part
+ * anew. So neither a crash nor a disk that lies can make a part count that is not there.
+ */
+import { constants } from 'node:fs'
+import { appendFile, type FileHandle, open, readFile, rm } from 'node:fs/promises'
+import { digestDriver } from '../digests/index.ts'
+import { hasCode, type PartSink, replaceFile } from '../hop/index.ts'
+import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
+import type { TransferPaths } from './paths.ts'
+
+/** What the parts belong to; a list of other parts is of no use. */
+export interface PartialLayout extends PartLayout {
+  readonly digestAlgorithm: DigestAlgorithm
+}
+
+const READ_BYTES = 1024 * 1024
+/** The mode of the finished file, less what the umask takes. Until then its folder keeps others out. */
+const FILE_MODE = 0o644
+
+/**
+ * Opens what is there of a transfer, or begins it.
+ *
+ * @throws errors of the file system; the signal's reason when that aborts
+ */
+export async function openPartialFile(
+  paths: TransferPaths,
+  layout: PartialLayout,
+  signal: AbortSignal,
+): Promise<PartialFile> {
+  const listed = await readList(paths.parts, layout)
+  const handle = listed.size === 0 ? null : await openKept(paths.partial)
+  if (handle === null) return begin(paths, layout)
+  try {
+    const held = await verified(handle, layout, listed, signal)
+    // A line that was cut off by a crash, or that names a bad part, does not stay.
+    await writeList(paths.parts, layout, held)
+    return new PartialFile(paths, layout, handle, held)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+export class PartialFile {
+  readonly #paths: TransferPaths
+  readonly #layout: PartialLayout
+  readonly #handle: FileHandle
+  readonly #held: Map<number, string>
+  #heldBytes = 0
+
+  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, string>) {
+    this.#paths = paths
+    this.#layout = layout
+    this.#handle = handle
+    this.#held = held
+    for (const partNumber of held.keys()) this.#heldBytes += partSpan(layout, partNumber).lengthBytes
+  }
+
+  /** The parts that are verified and durable: part number -> digest in hex. */
+  get held(): ReadonlyMap<number, string> {
+    return this.#held
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** Where the bytes of one part go. What was written of a part that is discarded does not count. */
+  sink(partNumber: number, digest: string): PartSink {
+    const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
+    let atBytes = offsetBytes
+    return {
+      write: async (buffers) => {
+        atBytes = await writeAllAt(this.#handle, buffers, atBytes)
+      },
+      commit: async () => {
+        await this.#handle.datasync()
+        // The list must be there: a folder that has vanished is noticed here, and is not made anew.
+        const flag = constants.O_WRONLY | constants.O_APPEND
+        await appendFile(this.#paths.parts, `${partNumber} ${digest}\n`, { flag })
+        if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
+        this.#held.set(partNumber, digest)
+      },
+      discard: async () => {
+        // The bytes stay where they are, unlisted, until those of the next try replace them.
+      },
+    }
+  }
+
+  /** Deletes all parts: none of them counts any more. */
+  async startOver(): Promise<void> {
+    this.#held.clear()
+    this.#heldBytes = 0
+    await writeList(this.#paths.parts, this.#layout, this.#held)
+    await this.#handle.truncate(0)
+  }
+
+  /** Makes the whole content durable, in its exact length, and ends the writing. */
+  async finish(): Promise<void> {
+    await this.#handle.truncate(this.#layout.sizeBytes)
+    await this.#handle.sync()
+    await this.close()
+  }
+
+  /** May be called again. */
+  async close(): Promise<void> {
+    if (this.#handle.fd !== -1) await this.#handle.close()
+  }
+}
+
+async function begin(paths: TransferPaths, layout: PartialLayout): Promise<PartialFile> {
+  // Never truncated: after a crash the old one may be a second name of a file that is published already.
+  await rm(paths.parts, { force: true })
+  await rm(paths.partial, { force: true })
+  const handle = await open(paths.partial, 'wx+', FILE_MODE)
+  try {
+    await writeList(paths.parts, layout, new Map())
+    return new PartialFile(paths, layout, handle, new Map())
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** @returns null when there is nothing that may be written to */
+async function openKept(path: string): Promise<FileHandle | null> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, 'r+')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+  const { nlink } = await handle.stat()
+  if (nlink === 1) return handle
+  await handle.close()
+  return null
+}
+
+function headOf({ sizeBytes, partSizeBytes, digestAlgorithm }: PartialLayout): string {
+  return `golooader-parts 1 ${sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
+}
+
+async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<number, string>): Promise<void> {
+  const lines = [headOf(layout), ...[...held].map(([partNumber, digest]) => `${partNumber} ${digest}`)]
+  await replaceFile(path, `${lines.join('\n')}\n`)
+}
+
+/** The parts that are listed, none of them verified; empty for a list of other parts. */
+async function readList(path: string, layout: PartialLayout): Promise<Map<number, string>> {
+  const listed = new Map<number, string>()
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return listed
+    throw error
+  }
+  const [head, ...lines] = text.split('\n')
+  if (head !== headOf(layout)) return listed
+  const count = partCount(layout)
+  for (const line of lines) {
+    const [, number, digest] = /^([1-9][0-9]{0,5}) ([0-9a-f]+)$/.exec(line) ?? []
+    if (number === undefined || digest === undefined || Number(number) > count) continue
+    if (isDigestHex(layout.digestAlgorithm, digest)) listed.set(Number(number), digest)
+  }
+  return listed
+}
+
+async function verified(
+  handle: FileHandle,
+  layout: PartialLayout,
+  listed: ReadonlyMap<number, string>,
+  signal: AbortSignal,
+): Promise<Map<number, string>> {
+  const held = new Map<number, string>()
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, layout.partSizeBytes))
+  for (const [partNumber, digest] of listed) {
+    const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
+    const hasher = digestDriver(layout.digestAlgorithm).create()
+    let readBytes = 0
+    while (readBytes < lengthBytes) {
+      signal.throwIfAborted()
+      const wantedBytes = Math.min(buffer.length, lengthBytes - readBytes)
+      const { bytesRead } = await handle.read(buffer, 0, wantedBytes, offsetBytes + readBytes)
+      if (bytesRead === 0) break
+      hasher.update(buffer.subarray(0, bytesRead))
+      readBytes += bytesRead
+    }
+    if (readBytes === lengthBytes && hasher.digest() === digest) held.set(partNumber, digest)
+  }
+  return held
+}
+
+/** `writev` may write less than it was given, so what remains is written again. @returns where the next byte goes */
+async function writeAllAt(handle: FileHandle, buffers: readonly Uint8Array[], startByte: number): Promise<number> {
+  let atBytes = startByte
+  let rest = [...buffers]
+  while (rest.length > 0) {
+    let { bytesWritten } = await handle.writev(rest, atBytes)
+    atBytes += bytesWritten
+    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
+      bytesWritten -= rest[0].length
+      rest = rest.slice(1)
+    }
+    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
+  }
+  return atBytes
+}

@@ -1,0 +1,159 @@
+/**
+ * App 3, the receiver: dials out to the portal, stays connected, and takes in every file that is offered.
+ */
+import type { Readable } from 'node:stream'
+import { type InboxEvent, type PortalClient, sleep } from '../client/index.ts'
+import type { Offer } from '../protocol/index.ts'
+import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
+import type { ReceiveEvent } from './events.ts'
+import { openInbox } from './inbox.ts'
+import { pauseAfter } from './standing-offer.ts'
+
+export interface ReceiveOptions {
+  readonly client: PortalClient<Readable>
+  /** Where the files go; created if it does not exist. */
+  readonly folder: string
+  /** Ends after the first delivery that has been answered: received or refused. */
+  readonly isOnce: boolean
+  /** Stops cleanly: what is verified is kept for the next time. */
+  readonly signal: AbortSignal
+  readonly onEvent: (event: ReceiveEvent) => void
+  readonly transfersAtOnce?: number
+  /** Per transfer. */
+  readonly partsInFlight?: number
+  /** A connection that brings nothing for so long has stalled. */
+  readonly idleMs?: number
+}
+
+/** How many deliveries were answered how. */
+export interface ReceiveResult {
+  readonly received: number
+  readonly refused: number
+}
+
+const TRANSFERS_AT_ONCE_DEFAULT = 4
+const PARTS_IN_FLIGHT_DEFAULT = 2
+const IDLE_MS_DEFAULT = 30_000
+/** Tasks that wait for a lost offer do not count at the portal, so there may be more of them than were asked for. */
+const TASKS_PER_TRANSFER_MAX = 4
+
+/**
+ * Receives until `signal` aborts, or, with `isOnce`, until one delivery has been answered. Connects again and again;
+ * a portal that is away is waited for.
+ *
+ * @throws Problem `folder-unavailable`, `disk-full` or `write-failed` when the folder cannot be used at all;
+ *   RemoteProblem when the portal does not want this receiver, `credentials-invalid` for one
+ */
+export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
+  await using inbox = await openInbox(options.folder)
+  const ending = new AbortController()
+  const signal = AbortSignal.any([options.signal, ending.signal])
+  const { client, onEvent, partsInFlight = PARTS_IN_FLIGHT_DEFAULT, idleMs = IDLE_MS_DEFAULT } = options
+  const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
+  const tasks = new Tasks({ client, inbox, partsInFlight, idleMs, onEvent, signal }, transfersAtOnce, {
+    ended: (outcome) => {
+      if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
+    },
+    failed: (error) => ending.abort(error),
+  })
+  try {
+    await watch(
+      options,
+      { instanceId: inbox.instanceId, window: transfersAtOnce },
+      (event) => tasks.take(event),
+      signal,
+    )
+  } finally {
+    ending.abort()
+    await tasks.settled()
+  }
+  if (tasks.failure !== null) throw tasks.failure.error
+  return tasks.counts
+}
+
+/** Follows the inbox until the signal aborts, connecting again whenever that breaks. */
+async function watch(
+  { client, onEvent }: ReceiveOptions,
+  receiver: { instanceId: string; window: number },
+  onInbox: (event: InboxEvent) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let tries = 1; !signal.aborted; tries++) {
+    let isConnected = false
+    try {
+      for await (const event of client.watchInbox(receiver, { signal })) {
+        if (signal.aborted) return
+        if (!isConnected) onEvent({ type: 'connected' })
+        isConnected = true
+        await onInbox(event)
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      if (isConnected) tries = 1
+      const pauseMs = pauseAfter(error, tries)
+      onEvent({ type: 'disconnected', reason: error instanceof Error ? error.message : String(error), pauseMs })
+      // An abort ends the pause, and the condition of the loop ends the rest.
+      await sleep(pauseMs, signal).catch(() => {})
+    }
+  }
+}
+
+/** The deliveries that are under way, at most one per transfer. */
+class Tasks {
+  readonly #context: DeliveryContext
+  readonly #tasksMax: number
+  readonly #hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void }
+  readonly #running = new Map<string, { readonly delivery: Delivery; readonly done: Promise<void> }>()
+  readonly counts = { received: 0, refused: 0 }
+  /** The first error that no delivery could deal with. */
+  failure: { readonly error: unknown } | null = null
+
+  constructor(
+    context: DeliveryContext,
+    transfersAtOnce: number,
+    hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void },
+  ) {
+    this.#context = context
+    this.#tasksMax = transfersAtOnce * TASKS_PER_TRANSFER_MAX
+    this.#hooks = hooks
+  }
+
+  async take(event: InboxEvent): Promise<void> {
+    if (event.type === 'offer') this.#offered(event.offer)
+    if (event.type !== 'withdrawn') return
+    const { transferId, problem } = event.withdrawal
+    const running = this.#running.get(transferId)
+    if (running === undefined) await this.#context.inbox.discard(transferId)
+    else running.delivery.withdrawn(problem)
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ done }) => done))
+  }
+
+  #offered(offer: Offer): void {
+    const { transferId } = offer
+    const running = this.#running.get(transferId)
+    if (running !== undefined) {
+      running.delivery.offered(offer)
+      return
+    }
+    // An offer that is let pass comes again when its lease has run out.
+    if (this.#running.size >= this.#tasksMax) return
+    const delivery = new Delivery(this.#context, offer)
+    this.#running.set(transferId, { delivery, done: this.#run(transferId, delivery) })
+  }
+
+  async #run(transferId: string, delivery: Delivery): Promise<void> {
+    try {
+      const outcome = await delivery.run()
+      if (outcome === 'received' || outcome === 'refused') this.counts[outcome]++
+      this.#hooks.ended(outcome)
+    } catch (error) {
+      this.failure ??= { error }
+      this.#hooks.failed(error)
+    } finally {
+      this.#running.delete(transferId)
+    }
+  }
+}

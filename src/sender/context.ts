@@ -1,0 +1,30 @@
+import type { Readable } from 'node:stream'
+import type { Patience, PortalClient } from '../client/index.ts'
+import type { DigestAlgorithm, Limits } from '../protocol/index.ts'
+import type { EventWatch } from './event-watch.ts'
+import type { SendEvent } from './events.ts'
+import type { Journal } from './journal.ts'
+
+/** What all transfers of one `send` share. */
+export interface SendContext {
+  readonly client: PortalClient<Readable>
+  readonly journal: Journal
+  readonly events: EventWatch
+  /** The portal's own. */
+  readonly limits: Limits
+  readonly digestAlgorithm: DigestAlgorithm
+  readonly portalUrl: string
+  readonly account: string
+  /** Each once, in ascending order. */
+  readonly to: readonly string[]
+  readonly waitMs: number | null
+  readonly partSizeBytes: number
+  readonly partsInFlight: number
+  readonly transfersAtOnce: number
+  /** Memory that the parts of one transfer may take while they are on their way. */
+  readonly bufferBytesMax: number
+  /** A patience of its own for each transfer; `transferId` goes into its events. */
+  readonly patience: (transferId: string) => Patience
+  readonly signal: AbortSignal
+  readonly onEvent: (event: SendEvent) => void
+}

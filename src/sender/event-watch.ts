@@ -1,0 +1,137 @@
+/**
+ * The account's event stream, one for a whole `send`. It is open before the first announcement, so that nothing
+ * that happens to a transfer is missed, and it comes back for as long as anybody waits.
+ */
+import { EventEmitter, once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { NoAnswer, Patience, type PortalClient, type SenderEvent } from '../client/index.ts'
+import type { Notification, Progress } from '../protocol/index.ts'
+
+/** One who wants to know about a transfer. */
+export interface Subscriber {
+  /** A message came, about whatever transfer: the portal lives. */
+  heard(): void
+  told(notification: Notification): void
+  fetched(progress: Progress): void
+}
+
+export interface EventWatchOptions {
+  readonly client: PortalClient<Readable>
+  /** Bounds the first opening. Once it was open, it is opened again for ever. */
+  readonly answerTimeoutMs: number
+  readonly signal: AbortSignal
+  readonly onSilence: (reason: string, pauseMs: number) => void
+}
+
+export class EventWatch {
+  readonly #options: EventWatchOptions
+  readonly #subscribers = new Map<string, Subscriber>()
+  readonly #opened = Promise.withResolvers<void>()
+  readonly #gaps = new EventEmitter()
+  #patience: Patience
+  /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
+  #after: string | null = null
+  #isOpened = false
+
+  constructor(options: EventWatchOptions) {
+    this.#options = options
+    this.#patience = this.#patienceOf(options.answerTimeoutMs)
+    this.#gaps.setMaxListeners(0)
+    // Whoever awaits `opened` sees the failure; nobody has to.
+    this.#opened.promise.catch(() => {})
+  }
+
+  /** Resolves when the stream is up for the first time; rejects when it could not be opened in time. */
+  get opened(): Promise<void> {
+    return this.#opened.promise
+  }
+
+  subscribe(transferId: string, subscriber: Subscriber): void {
+    this.#subscribers.set(transferId, subscriber)
+  }
+
+  unsubscribe(transferId: string): void {
+    this.#subscribers.delete(transferId)
+  }
+
+  /** Resolves at the next time that events may have been missed. Rejects when the signal aborts. */
+  async gap(signal: AbortSignal): Promise<void> {
+    await once(this.#gaps, 'gap', { signal })
+  }
+
+  /**
+   * Follows the stream until the signal aborts. Never resolves.
+   *
+   * @throws the signal's reason; NoAnswer when the stream could not be opened at first; RemoteProblem when the
+   *   portal does not let this account watch (any more)
+   */
+  async follow(): Promise<never> {
+    try {
+      for (let tries = 1; ; tries++) {
+        const wasCurrent = await this.#followOnce(tries)
+        if (wasCurrent) tries = 0
+      }
+    } catch (error) {
+      this.#opened.reject(error)
+      throw error
+    }
+  }
+
+  /** @returns whether the stream was up before it broke */
+  async #followOnce(tries: number): Promise<boolean> {
+    const { client, signal } = this.#options
+    const giveUp = new AbortController()
+    const { stallMs } = this.#patience
+    const late = new NoAnswer(`the event stream did not begin within ${stallMs} ms`)
+    const watchdog = setTimeout(() => giveUp.abort(late), stallMs)
+    let isCurrent = false
+    try {
+      const from = this.#after === null ? {} : { after: this.#after }
+      for await (const event of client.watchEvents(from, {
+        stallMs,
+        signal: AbortSignal.any([signal, giveUp.signal]),
+      })) {
+        if (event.type === 'current') {
+          clearTimeout(watchdog)
+          isCurrent = true
+          this.#current()
+        } else if (!isCurrent) {
+          watchdog.refresh()
+        }
+        this.#dispatch(event)
+      }
+      throw new NoAnswer('the portal closed the event stream')
+    } catch (error) {
+      signal.throwIfAborted()
+      await this.#patience.pause(error, isCurrent ? 1 : tries)
+    } finally {
+      clearTimeout(watchdog)
+    }
+    return isCurrent
+  }
+
+  #current(): void {
+    if (this.#isOpened && this.#after === null) this.#gaps.emit('gap')
+    this.#isOpened = true
+    this.#patience = this.#patienceOf(Number.POSITIVE_INFINITY)
+    this.#opened.resolve()
+  }
+
+  #dispatch(event: SenderEvent): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.heard()
+    switch (event.type) {
+      case 'notification':
+        this.#after = event.notification.eventId
+        this.#subscribers.get(event.notification.transferId)?.told(event.notification)
+        break
+      case 'progress':
+        this.#subscribers.get(event.progress.transferId)?.fetched(event.progress)
+        break
+    }
+  }
+
+  #patienceOf(answerTimeoutMs: number): Patience {
+    const { signal, onSilence } = this.#options
+    return new Patience({ answerTimeoutMs, signal, onRetry: (error, pauseMs) => onSilence(error.message, pauseMs) })
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * The hop from sender to portal: announce, send, complete, and act on the first notification.
+ *
+ * The transfer is in the journal before the portal hears of it. Every request can be repeated, and is, under the same
+ * transferId: a lost answer never makes a second transfer. What the sender does not know it asks the portal for, and
+ * acts on the state that it finds.
+ */
+import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
+import { manifestDigestOf } from '../digests/index.ts'
+import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
+import { beginAnew, cancelUnstored, findBegun } from './begin.ts'
+import type { SendContext } from './context.ts'
+import type { JournalEntry } from './journal.ts'
+import { NotificationLog } from './notification-log.ts'
+import { isLogged, refusalOf } from './refusal.ts'
+import { type OpenSource, openSource, type Source } from './source.ts'
+import { layoutOf, uploadParts } from './upload.ts'
+
+type End =
+  | { readonly end: 'stored' }
+  | { readonly end: 'refused'; readonly problem: ProblemJson }
+  /** The sender must assume that the portal does not have the file. */
+  | { readonly end: 'no-answer'; readonly reason: string }
+
+/** How the first hop ended, and for which transfer. */
+export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: NotificationLog }
+
+/**
+ * Sends one file to the portal, going on with the transfer of an earlier run where there is one.
+ *
+ * The transfer stays subscribed to the event stream when the end is `stored`.
+ *
+ * @throws Problem `source-unreadable`, `source-not-a-file` when there is no transfer yet; RemoteProblem
+ *   `credentials-invalid`; the signal's reason
+ */
+export async function passFirstHop(context: SendContext, source: Source): Promise<FirstHopEnd> {
+  await using file = await openSource(source)
+  const begun = await findBegun(context, file)
+  if (begun !== null) {
+    const end = await new FirstHop(context, file, begun, true).pass()
+    if (end !== null) return end
+  }
+  const end = await new FirstHop(context, file, await beginAnew(context, file), false).pass()
+  if (end === null) throw new Error('only a resumed transfer can turn out to be over')
+  return end
+}
+
+class FirstHop {
+  readonly #context: SendContext
+  readonly #file: OpenSource
+  readonly #entry: JournalEntry
+  readonly #isResumed: boolean
+  readonly #patience: Patience
+  readonly #log: NotificationLog
+  readonly #digests = new Map<number, string>()
+  #isAnnounced = false
+
+  constructor(context: SendContext, file: OpenSource, entry: JournalEntry, isResumed: boolean) {
+    this.#context = context
+    this.#file = file
+    this.#entry = entry
+    this.#isResumed = isResumed
+    this.#patience = context.patience(entry.transferId)
+    this.#log = new NotificationLog(entry.transferId, entry.to, context.onEvent)
+  }
+
+  /** @returns null when a transfer that was to be resumed turns out to be over: the file needs a new one */
+  async pass(): Promise<FirstHopEnd | null> {
+    const { events, onEvent } = this.#context
+    const { transferId, source, to } = this.#entry
+    onEvent({
+      type: 'started',
+      transferId,
+      path: this.#file.source.path,
+      sizeBytes: source.sizeBytes,
+      to,
+      isResumed: this.#isResumed,
+    })
+    events.subscribe(transferId, {
+      heard: this.#patience.heard,
+      told: (notification) => this.#log.tell(notification),
+      fetched: (progress) => onEvent({ type: 'fetched', ...progress }),
+    })
+    const end = await this.#pass().catch((error) => this.#endFor(error))
+    if (end?.end !== 'stored') events.unsubscribe(transferId)
+    return end === null ? null : { ...end, entry: this.#entry, log: this.#log }
+  }
+
+  async #pass(): Promise<End | null> {
+    const status = await this.#announce()
+    if (status === null) return null
+    this.#isAnnounced = true
+    try {
+      return await this.#send(status)
+    } catch (error) {
+      if (!(error instanceof RemoteProblem) || error.next === 'retry' || isAboutAccount(error)) throw error
+      if (this.#isResumed && error.code === 'part-conflict') {
+        // The file has other content than the earlier run sent, though everything about it looks the same.
+        await this.#abandon()
+        return null
+      }
+      // The portal does not want what it was sent. Its state says why: somebody cancelled, it expired, it broke.
+      const now = await this.#status()
+      if (now.state === 'receiving') throw error
+      return this.#closed(now)
+    }
+  }
+
+  /** @returns null when the transfer was to be resumed and is over */
+  async #announce(): Promise<TransferStatus | null> {
+    const { transferId, to, name, source, partSizeBytes, digestAlgorithm } = this.#entry
+    const announcement = {
+      to: [...to],
+      metadata: { name },
+      sizeBytes: source.sizeBytes,
+      partSizeBytes,
+      digestAlgorithm,
+    }
+    try {
+      const status = await this.#insist((options) => this.#context.client.announce(transferId, announcement, options))
+      return this.#isResumed && isLost(status) ? null : status
+    } catch (error) {
+      const isOver = error instanceof RemoteProblem && (error.next === 'refused' || error.code === 'not-found')
+      if (this.#isResumed && isOver) return null
+      throw error
+    }
+  }
+
+  /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
+  async #send(announced: TransferStatus): Promise<End> {
+    const { digestAlgorithm } = this.#entry
+    let status = announced
+    // An earlier attempt that came to nothing while nobody was there to be told.
+    for (const notification of status.notifications) {
+      if (notification.attempt === status.attempt - 1) this.#repeat(notification)
+    }
+    for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
+      if (status.state !== 'receiving') return this.#closed(status)
+      await this.#upload(status)
+      const manifestDigest = manifestDigestOf(digestAlgorithm, this.#digestsInOrder())
+      const notification = await this.#complete(status.attempt, manifestDigest)
+      switch (notification.notification) {
+        case 'stored':
+          this.#log.tell(notification)
+          return { end: 'stored' }
+        case 'refused':
+          this.#log.tell(notification)
+          return { end: 'refused', problem: notification.problem }
+        case 'resend':
+          this.#repeat(notification)
+          status = await this.#status()
+          break
+        default:
+          throw new NoAnswer(`the portal answered the upload with "${notification.notification}"`)
+      }
+    }
+    throw new NoAnswer('the portal asks for the file again more often than its own limit allows')
+  }
+
+  async #upload(status: TransferStatus): Promise<void> {
+    const held = new Map(status.parts.map(({ partNumber, digest }) => [partNumber, digest]))
+    const upload = { context: this.#context, entry: this.#entry, file: this.#file, patience: this.#patience }
+    await uploadParts({ ...upload, digests: this.#digests }, held)
+    await this.#file.assertUnchanged()
+  }
+
+  /** Ends an attempt. An answer that got lost is looked for in the portal's log before it is asked for again. */
+  #complete(attempt: number, manifestDigest: string): Promise<Notification> {
+    const { client } = this.#context
+    const { transferId } = this.#entry
+    let isRepeat = false
+    return this.#insist(async (options) => {
+      if (isRepeat) {
+        const { notifications } = await client.transfer(transferId, options)
+        const told = notifications.find((notification) => isVerdict(notification) && notification.attempt === attempt)
+        if (told !== undefined) return told
+      }
+      isRepeat = true
+      return client.complete(transferId, { manifestDigest, attempt }, options)
+    })
+  }
+
+  #repeat(notification: Notification): void {
+    if (notification.notification !== 'resend') return
+    this.#log.tell(notification)
+    const { transferId, wanted, problem } = notification
+    this.#context.onEvent({ type: 'repeating', transferId, wanted, problem })
+  }
+
+  /** What the portal has recorded of a transfer that takes no more content. */
+  #closed(status: TransferStatus): End {
+    let problem: ProblemJson | null = null
+    for (const notification of status.notifications) {
+      // What was asked for again once has no meaning any more.
+      if (notification.notification !== 'resend') this.#log.tell(notification)
+      if (notification.notification === 'refused') problem = notification.problem
+    }
+    if (!isLost(status)) return { end: 'stored' }
+    return { end: 'refused', problem: problem ?? new Problem('transfer-closed', { state: status.state }).toJSON() }
+  }
+
+  /** @throws the error itself where it is not the end of this transfer alone */
+  async #endFor(error: unknown): Promise<End> {
+    const { signal } = this.#context
+    signal.throwIfAborted()
+    if (error instanceof NoAnswer) return { end: 'no-answer', reason: error.message }
+    if (error instanceof Problem) {
+      await this.#abandon()
+      return { end: 'refused', problem: error.toJSON() }
+    }
+    if (!(error instanceof RemoteProblem) || isAboutAccount(error)) throw error
+    if (error.next === 'retry') return { end: 'no-answer', reason: error.message }
+    await this.#abandon()
+    if (error.next === 'refused') this.#tellRefusal(refusalOf(this.#entry.transferId, error.problem))
+    return { end: 'refused', problem: error.problem }
+  }
+
+  #tellRefusal(notification: ReturnType<typeof refusalOf>): void {
+    if (isLogged(notification)) this.#log.tell(notification)
+    else this.#context.onEvent({ type: 'notification', notification })
+  }
+
+  /** Nothing more will be sent: the portal need not keep what it has. */
+  async #abandon(): Promise<void> {
+    if (!this.#isAnnounced) return
+    // That the portal then says "cancelled" is no news.
+    this.#context.events.unsubscribe(this.#entry.transferId)
+    await cancelUnstored(this.#context, this.#entry.transferId)
+  }
+
+  #status(): Promise<TransferStatus> {
+    return this.#insist((options) => this.#context.client.transfer(this.#entry.transferId, options))
+  }
+
+  #insist<Result>(request: (options: CallOptions) => Promise<Result>): Promise<Result> {
+    const { signal } = this.#context
+    return this.#patience.insist(() => request({ stallMs: this.#patience.stallMs, signal }))
+  }
+
+  *#digestsInOrder(): Generator<string> {
+    const count = partCount(layoutOf(this.#entry))
+    for (let partNumber = 1; partNumber <= count; partNumber++) {
+      const digest = this.#digests.get(partNumber)
+      if (digest === undefined) throw new Error(`part ${partNumber} was not read`)
+      yield digest
+    }
+  }
+}
+
+/** Whether the portal has given the transfer up. */
+function isLost({ state }: TransferStatus): boolean {
+  return state === 'refused' || state === 'cancelled' || state === 'expired'
+}
+
+/** Whether it is a first notification. */
+function isVerdict({ notification }: Notification): boolean {
+  return notification === 'stored' || notification === 'resend' || notification === 'refused'
+}
+
+/** Whether no other file of this account would fare better. */
+function isAboutAccount(error: RemoteProblem): boolean {
+  return error.code === 'credentials-invalid'
+}

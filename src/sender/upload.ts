@@ -1,0 +1,193 @@
+/**
+ * One attempt at the content: every part is read and hashed, those that the portal lacks are sent.
+ *
+ * Reading goes ahead of sending by one part. The bytes that are hashed are the bytes that are sent, from the same
+ * buffer, so the digests are true of what the portal was given even if the file changes meanwhile.
+ */
+import { setMaxListeners } from 'node:events'
+import { NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
+import { type PartLayout, partCount, partSpan } from '../protocol/index.ts'
+import { BufferPool } from './buffer-pool.ts'
+import type { SendContext } from './context.ts'
+import type { JournalEntry } from './journal.ts'
+import type { OpenSource } from './source.ts'
+
+/** A part that arrives damaged more often than this will do so again. */
+const PART_TRIES_MAX = 5
+
+export interface Upload {
+  readonly context: SendContext
+  readonly entry: JournalEntry
+  readonly file: OpenSource
+  readonly patience: Patience
+  /** What an earlier attempt of this run read, by part number; what is read now is added. */
+  readonly digests: Map<number, string>
+}
+
+/** How a file is cut into parts. */
+export function layoutOf({ source, partSizeBytes }: JournalEntry): PartLayout {
+  return { sizeBytes: source.sizeBytes, partSizeBytes }
+}
+
+/**
+ * Sends every part that the portal does not hold with the digest that it has here. When it resolves, the portal
+ * holds all parts and `digests` is complete.
+ *
+ * @param held what the portal holds: part number -> digest in hex
+ * @throws Problem `source-changed`, `source-unreadable`; NoAnswer when silence lasted too long or a part never
+ *   arrives undamaged; RemoteProblem that waiting does not mend; the signal's reason
+ */
+export async function uploadParts(upload: Upload, held: ReadonlyMap<number, string>): Promise<void> {
+  const { context, entry, file, digests } = upload
+  const layout = layoutOf(entry)
+  const progress = new UploadProgress(upload)
+  const stop = new AbortController()
+  const signal = AbortSignal.any([context.signal, stop.signal])
+  setMaxListeners(0, signal)
+  const pool = poolOf(context, layout)
+  const underway = new Set<Promise<void>>()
+  const failures: unknown[] = []
+  const failed = (error: unknown): void => {
+    failures.push(error)
+    stop.abort(new Error('another part of the same transfer failed'))
+  }
+  try {
+    for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
+      const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
+      const known = digests.get(partNumber)
+      if (known !== undefined && known === held.get(partNumber)) {
+        progress.skipped(lengthBytes)
+        continue
+      }
+      const buffer = await pool.take()
+      if (signal.aborted) break
+      const bytes = buffer.subarray(0, lengthBytes)
+      const digest = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm)
+      digests.set(partNumber, digest)
+      progress.hashed(lengthBytes)
+      if (held.get(partNumber) === digest) {
+        progress.acknowledged(partNumber, lengthBytes)
+        pool.give(buffer)
+        continue
+      }
+      if (underway.size >= context.partsInFlight) await Promise.race(underway)
+      const sending = sendPart(upload, { partNumber, bytes, digest, progress, signal })
+        .catch(failed)
+        .finally(() => {
+          pool.give(buffer)
+          underway.delete(sending)
+        })
+      underway.add(sending)
+    }
+  } catch (error) {
+    failed(error)
+  }
+  // Nothing may still use a buffer, or the file, when this returns.
+  await Promise.all(underway)
+  context.signal.throwIfAborted()
+  if (failures.length > 0) throw failures[0]
+}
+
+interface PartOnItsWay {
+  readonly partNumber: number
+  readonly bytes: Uint8Array
+  readonly digest: string
+  readonly progress: UploadProgress
+  readonly signal: AbortSignal
+}
+
+/** Sends one part until the portal holds it. */
+async function sendPart(
+  { context, entry, patience }: Upload,
+  { partNumber, bytes, digest, progress, signal }: PartOnItsWay,
+): Promise<void> {
+  const { transferId, digestAlgorithm } = entry
+  let furthestBytes = 0
+  const put = (): Promise<void> => {
+    let sentBytes = 0
+    const onSent = (byteCount: number): void => {
+      sentBytes += byteCount
+      progress.sent(partNumber, sentBytes)
+      // What leaves this process may get no further than the kernel. Only bytes that no earlier try got to are a sign
+      // of life, or a portal that takes connections and never reads would be waited for for ever.
+      if (sentBytes <= furthestBytes) return
+      furthestBytes = sentBytes
+      patience.heard()
+    }
+    return context.client.putPart(
+      transferId,
+      partNumber,
+      { bytes, digestAlgorithm, digest },
+      { stallMs: patience.stallMs, signal, onSent },
+    )
+  }
+  for (let tries = 1; ; tries++) {
+    try {
+      await patience.insist(put)
+      return progress.acknowledged(partNumber, bytes.length)
+    } catch (error) {
+      progress.sent(partNumber, 0)
+      if (!(error instanceof RemoteProblem) || error.next !== 'resend') throw error
+      patience.heard()
+      if (tries >= PART_TRIES_MAX) {
+        const reason = `part ${partNumber} did not arrive whole in ${tries} tries: ${error.message}`
+        throw new NoAnswer(reason, { cause: error })
+      }
+      context.onEvent({ type: 'repeating', transferId, wanted: [[partNumber, partNumber]], problem: error.problem })
+    }
+  }
+}
+
+function poolOf({ bufferBytesMax, partsInFlight }: SendContext, layout: PartLayout): BufferPool {
+  const sizeBytes = Math.min(layout.partSizeBytes, layout.sizeBytes)
+  const count = Math.min(partsInFlight + 1, Math.floor(bufferBytesMax / Math.max(1, sizeBytes)))
+  return new BufferPool(Math.max(1, count), sizeBytes)
+}
+
+/** Counts bytes, each of the three kinds over the whole file, and tells. */
+class UploadProgress {
+  readonly #upload: Upload
+  readonly #onTheirWay = new Map<number, number>()
+  #hashedBytes = 0
+  #acknowledgedBytes = 0
+
+  constructor(upload: Upload) {
+    this.#upload = upload
+  }
+
+  /** The portal has these bytes from an earlier attempt. */
+  skipped(byteCount: number): void {
+    this.#hashedBytes += byteCount
+    this.#acknowledgedBytes += byteCount
+    this.#tell()
+  }
+
+  hashed(byteCount: number): void {
+    this.#hashedBytes += byteCount
+    this.#tell()
+  }
+
+  /** @param sentBytes how much of the part has left in the current try */
+  sent(partNumber: number, sentBytes: number): void {
+    this.#onTheirWay.set(partNumber, sentBytes)
+    this.#tell()
+  }
+
+  acknowledged(partNumber: number, byteCount: number): void {
+    this.#onTheirWay.delete(partNumber)
+    this.#acknowledgedBytes += byteCount
+    this.#tell()
+  }
+
+  #tell(): void {
+    let sentBytes = this.#acknowledgedBytes
+    for (const byteCount of this.#onTheirWay.values()) sentBytes += byteCount
+    this.#upload.context.onEvent({
+      type: 'uploading',
+      transferId: this.#upload.entry.transferId,
+      hashedBytes: this.#hashedBytes,
+      sentBytes,
+      acknowledgedBytes: this.#acknowledgedBytes,
+    })
+  }
+}

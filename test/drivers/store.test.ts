@@ -1,0 +1,158 @@
+/** The stores that are there, under the suite of the contract; then what only a folder of files can show. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { fsStore } from '../../src/portal/store/fs.ts'
+import { memoryStore } from '../../src/portal/store/memory.ts'
+import { newTransferId } from '../../src/protocol/index.ts'
+import { put, somePart, testStore } from '../suites/store.ts'
+
+testStore('memory', async () => ({ store: memoryStore(), cleanUp: async () => {} }))
+
+testStore('fs', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
+  return { store: await fsStore(folder), cleanUp: () => rm(folder, { recursive: true }) }
+})
+
+/** A folder that is gone after the test. */
+async function testFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  return folder
+}
+
+/** Every file below a folder, by name. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+}
+
+describe('memory store with a capacity', () => {
+  test('a part that does not fit is refused with storage-full, and its room is free again', async () => {
+    const store = memoryStore({ capacityBytes: 1000 })
+    const transferId = newTransferId()
+    await put(store, somePart(transferId, 1, 600))
+    const tooLarge = somePart(transferId, 2, 401)
+    const sink = await store.openPart(tooLarge.key)
+    await expect(sink.write([tooLarge.bytes])).rejects.toMatchObject({ code: 'storage-full' })
+    await sink.discard()
+    await put(store, somePart(transferId, 2, 400))
+    expect(await store.freeBytes()).toBe(0)
+    await put(store, somePart(newTransferId(), 1, 1)).catch(() => {})
+    await store.remove(transferId)
+    expect(await store.freeBytes()).toBe(1000)
+  })
+
+  test('putting a part again does not count it twice', async () => {
+    const store = memoryStore({ capacityBytes: 1000 })
+    const part = somePart(newTransferId(), 1, 300)
+    for (let i = 0; i < 5; i++) await put(store, part)
+    expect(await store.freeBytes()).toBe(700)
+  })
+})
+
+describe('fs store', () => {
+  test('opened again, it holds what was committed', async () => {
+    const folder = await testFolder()
+    const transferId = newTransferId()
+    const parts = [1, 2, 10_000].map((partNumber) => somePart(transferId, partNumber))
+    const before = await fsStore(folder)
+    for (const part of parts) await put(before, part)
+    const after = await fsStore(folder)
+    expect(await after.list(transferId)).toEqual(await before.list(transferId))
+    expect((await after.list(transferId)).size).toBe(3)
+  })
+
+  test('a part that a crash cut off is not held, and goes with its transfer', async () => {
+    const folder = await testFolder()
+    const transferId = newTransferId()
+    const { key, bytes } = somePart(transferId, 1)
+    const crashed = await fsStore(folder)
+    const sink = await crashed.openPart(key)
+    await sink.write([bytes])
+    onTestFinished(() => sink.discard())
+
+    const store = await fsStore(folder)
+    expect([...(await store.list(transferId))]).toEqual([])
+    expect(await store.read(key)).toBeNull()
+    const ids: string[] = []
+    for await (const id of store.transferIds()) ids.push(id)
+    expect(ids, 'the sweeper finds it').toEqual([transferId])
+    await store.remove(transferId)
+    expect(await filesIn(folder)).toEqual([])
+  })
+
+  test('discarding leaves no file behind', async () => {
+    const folder = await testFolder()
+    const store = await fsStore(folder)
+    const { key, bytes } = somePart(newTransferId(), 1)
+    const sink = await store.openPart(key)
+    await sink.write([bytes])
+    expect(await filesIn(folder)).toHaveLength(1)
+    await sink.discard()
+    expect(await filesIn(folder)).toEqual([])
+  })
+
+  test('after a restart, what is held is still not replaced', async () => {
+    const folder = await testFolder()
+    const transferId = newTransferId()
+    const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
+    await put(await fsStore(folder), held)
+    const store = await fsStore(folder)
+    const sink = await store.openPart(late.key)
+    await sink.write([late.bytes])
+    await expect(sink.commit()).rejects.toMatchObject({ code: 'part-conflict' })
+    await sink.discard()
+    expect(await filesIn(folder)).toEqual([`1.${held.key.digest}`])
+  })
+
+  test('files that are not its own are neither listed nor an error', async () => {
+    const folder = await testFolder()
+    const store = await fsStore(folder)
+    const part = somePart(newTransferId(), 1)
+    await put(store, part)
+    const { transferId } = part.key
+    await writeFile(join(folder, 'README'), '')
+    await writeFile(join(folder, transferId.slice(-2), 'note'), '')
+    await writeFile(join(folder, transferId.slice(-2), transferId, 'note'), '')
+    const reopened = await fsStore(folder)
+    expect([...(await reopened.list(transferId))]).toEqual([[1, part.key.digest]])
+    const ids: string[] = []
+    for await (const id of reopened.transferIds()) ids.push(id)
+    expect(ids).toEqual([transferId])
+  })
+
+  test('a file that was cut short on disk says its true length', async () => {
+    const folder = await testFolder()
+    const store = await fsStore(folder)
+    const part = somePart(newTransferId(), 1, 1000)
+    await put(store, part)
+    const { transferId, digest } = part.key
+    await truncate(join(folder, transferId.slice(-2), transferId, `1.${digest}`), 500)
+    const content = await store.read(part.key)
+    content?.stream.destroy()
+    expect(content?.lengthBytes).toBe(500)
+  })
+
+  test('on a full disk a part is refused with storage-full, leaves nothing, and what was there stays', async () => {
+    if (process.platform !== 'linux') return
+    const folder = await testFolder()
+    // The small disk is mounted for one process alone, so that nothing has to be unmounted whatever happens.
+    const inside = 'mount -t tmpfs -o size=2m,mode=700 tmpfs "$0" && exec "$1" "$2" "$0"'
+    const script = join(import.meta.dirname, 'full-disk.ts')
+    const run = promisify(execFile)('unshare', ['-r', '-m', 'sh', '-c', inside, folder, process.execPath, script])
+    const { stdout } = await run.catch((cause) => {
+      throw new Error('this test mounts a small tmpfs, which needs root or unprivileged user namespaces', { cause })
+    })
+    expect(JSON.parse(stdout)).toEqual({
+      code: 'storage-full',
+      causeCode: 'ENOSPC',
+      filesAfterwards: 1,
+      firstIsIntact: true,
+      fitsAfterwards: true,
+    })
+  })
+})

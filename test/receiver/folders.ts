@@ -1,0 +1,43 @@
+/** Folders and contents for the tests of the receiver. */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
+import { partCount, partSpan } from '../../src/protocol/index.ts'
+
+/** A new folder that is gone after the test. */
+export async function newFolder(): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'golooader-receiver-')))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** What a user sees in the folder. */
+export async function visible(folder: string): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => name !== '.golooader').sort()
+}
+
+/** What is not finished, or not answered. */
+export async function unfinished(folder: string): Promise<string[]> {
+  return (await readdir(join(folder, '.golooader'))).filter((name) => name !== 'instance').sort()
+}
+
+/** A random file, cut into parts. */
+export function newContent(sizeBytes: number, partSizeBytes: number) {
+  const bytes = randomBytes(sizeBytes)
+  const layout = { sizeBytes, partSizeBytes, digestAlgorithm: 'sha-256' } as const
+  const parts = Array.from({ length: partCount(layout) }, (_, index) => {
+    const { offsetBytes, lengthBytes } = partSpan(layout, index + 1)
+    const part = bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+    return { bytes: part, digest: digestOf('sha-256', part) }
+  })
+  const manifestDigest = manifestDigestOf(
+    'sha-256',
+    parts.map(({ digest }) => digest),
+  )
+  return { bytes, layout, parts, manifestDigest }
+}
+
+export type Content = ReturnType<typeof newContent>

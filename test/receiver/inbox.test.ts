@@ -1,0 +1,194 @@
+/** Giving a finished file its name: never over another file, and once, wherever a run ended. */
+import { chmod, link, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { newTransferId } from '../../src/protocol/index.ts'
+import { type Inbox, openInbox } from '../../src/receiver/inbox.ts'
+import { newFolder, unfinished, visible } from './folders.ts'
+
+const manifestDigest = 'ab'.repeat(32)
+
+/** A file that is complete and waits for its name. */
+async function finished(inbox: Inbox, content = 'content') {
+  const transferId = newTransferId()
+  const paths = inbox.pathsOf(transferId)
+  await writeFile(paths.partial, content)
+  await writeFile(paths.parts, 'golooader-parts 1 7 7 sha-256\n')
+  return { transferId, paths }
+}
+
+const record = (transferId: string, finalName: string) => JSON.stringify({ transferId, finalName, manifestDigest })
+
+test('a file gets its name, and its record stays until the answer is heard', async () => {
+  const folder = await newFolder()
+  await using inbox = await openInbox(folder)
+  const { transferId } = await finished(inbox)
+  expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toEqual({ name: 'a.txt', manifestDigest })
+  expect(await visible(folder)).toEqual(['a.txt'])
+  expect(await unfinished(folder)).toEqual([`${transferId}.commit`])
+  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+  await inbox.forget(transferId)
+  expect(await unfinished(folder)).toEqual([])
+  expect(await inbox.published(transferId)).toBeNull()
+})
+
+test('a name that is taken is never taken over', async () => {
+  const folder = await newFolder()
+  await using inbox = await openInbox(folder)
+  await writeFile(join(folder, 'a.txt'), 'mine')
+  await mkdir(join(folder, 'a (1).txt'))
+  await symlink('nowhere', join(folder, 'a (2).txt'))
+  const { transferId } = await finished(inbox)
+  expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toMatchObject({ name: 'a (3).txt' })
+  expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('mine')
+  expect(await readFile(join(folder, 'a (3).txt'), 'utf8')).toBe('content')
+  expect(await visible(folder)).toHaveLength(4)
+})
+
+test('many files of one name at once are all kept', async () => {
+  const folder = await newFolder()
+  await using inbox = await openInbox(folder)
+  const contents = Array.from({ length: 20 }, (_, index) => `content ${index}`)
+  const waiting = await Promise.all(contents.map((content) => finished(inbox, content)))
+  await Promise.all(waiting.map(({ transferId }) => inbox.commit(transferId, 'a.txt', manifestDigest)))
+  const names = await visible(folder)
+  const found = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
+  expect(found.sort()).toEqual(contents.sort())
+})
+
+describe('a restart finds out what happened', () => {
+  test('killed before anything was recorded: nothing was published', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId } = await finished(inbox)
+    expect(await inbox.published(transferId)).toBeNull()
+  })
+
+  test('killed between the record and the name: it is done again, once', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    expect(await inbox.published(transferId)).toBeNull()
+    await inbox.commit(transferId, 'a.txt', manifestDigest)
+    expect(await visible(folder)).toEqual(['a.txt'])
+  })
+
+  test('killed between the name and the removal of the old one: it was published', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    await link(paths.partial, join(folder, 'a.txt'))
+    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+    expect(await visible(folder)).toEqual(['a.txt'])
+    expect(await unfinished(folder)).toEqual([`${transferId}.commit`])
+    expect((await stat(join(folder, 'a.txt'))).nlink).toBe(1)
+  })
+
+  test('the same, and the user has renamed the file since', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    await link(paths.partial, join(folder, 'renamed.txt'))
+    expect(await inbox.published(transferId)).toMatchObject({ name: 'renamed.txt' })
+    expect(await visible(folder)).toEqual(['renamed.txt'])
+  })
+
+  test('a second name that a backup gave it elsewhere does not count as published', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    await link(paths.partial, join(folder, '.golooader', 'backup'))
+    expect(await inbox.published(transferId)).toBeNull()
+  })
+
+  test('killed before the answer was heard: it is answered again, even if the user moved the file away', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId } = await finished(inbox)
+    await inbox.commit(transferId, 'a.txt', manifestDigest)
+    await rm(join(folder, 'a.txt'))
+    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+    expect(await visible(folder)).toEqual([])
+  })
+
+  test('killed after the placeholder, where there are no hard links: its name is taken, no other', async () => {
+    const folder = await newFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const placeholder = `golooader: the file of transfer ${transferId} is about to take this place\n`
+    await writeFile(join(folder, 'a.txt'), placeholder)
+    expect(await inbox.published(transferId)).toBeNull()
+    expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toMatchObject({ name: 'a.txt' })
+    expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('content')
+    expect(await visible(folder)).toEqual(['a.txt'])
+  })
+})
+
+test('what is discarded is gone, and what was published stays', async () => {
+  const folder = await newFolder()
+  await using inbox = await openInbox(folder)
+  const { transferId, paths } = await finished(inbox)
+  await writeFile(paths.commit, record(transferId, 'a.txt'))
+  await link(paths.partial, join(folder, 'a.txt'))
+  await inbox.discard(transferId)
+  expect(await unfinished(folder)).toEqual([])
+  expect(await visible(folder)).toEqual(['a.txt'])
+})
+
+test('a folder keeps its instance, and loses what is old and unfinished', async () => {
+  const folder = join(await newFolder(), 'new', 'deep')
+  const first = await openInbox(folder)
+  const { transferId: old, paths } = await finished(first)
+  const { transferId: young } = await finished(first)
+  const { transferId: unanswered, paths: recorded } = await finished(first)
+  await writeFile(recorded.commit, record(unanswered, 'a.txt'))
+  const longAgo = new Date(Date.now() - 9 * 86_400_000)
+  for (const path of [...Object.values(paths).slice(0, 2), ...Object.values(recorded)])
+    await utimes(path, longAgo, longAgo)
+  await first[Symbol.asyncDispose]()
+
+  await using second = await openInbox(folder)
+  expect(second.instanceId).toBe(first.instanceId)
+  const ids = new Set((await unfinished(folder)).map((name) => name.slice(0, name.indexOf('.'))))
+  expect(ids).toEqual(new Set([young, unanswered]))
+  expect(ids.has(old)).toBe(false)
+  expect((await stat(join(folder, '.golooader'))).mode & 0o777).toBe(0o700)
+})
+
+describe('a folder that cannot be used', () => {
+  test('one that another receiver uses', async () => {
+    const folder = await newFolder()
+    const first = await openInbox(folder)
+    await symlink(folder, `${folder}-link`)
+    try {
+      for (const path of [folder, `${folder}-link`]) {
+        await expect(openInbox(path)).rejects.toMatchObject({
+          code: 'folder-unavailable',
+          details: { detail: `another receiver is using ${folder}` },
+        })
+      }
+    } finally {
+      await rm(`${folder}-link`)
+    }
+    await first[Symbol.asyncDispose]()
+    await (await openInbox(folder))[Symbol.asyncDispose]()
+  })
+
+  test('one that is a file', async () => {
+    const folder = await newFolder()
+    await writeFile(join(folder, 'file'), '')
+    await expect(openInbox(join(folder, 'file'))).rejects.toMatchObject({ code: 'folder-unavailable' })
+  })
+
+  test.skipIf(process.getuid?.() === 0)('one that may not be written (not as root, who may)', async () => {
+    const folder = await newFolder()
+    await chmod(folder, 0o500)
+    await expect(openInbox(folder)).rejects.toMatchObject({ code: 'folder-unavailable' })
+    expect(await readdir(folder)).toEqual([])
+  })
+})

@@ -1,0 +1,132 @@
+/** What a restarted receiver believes of a file that it had begun. */
+import { appendFile, link, open, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { expect, test } from 'vitest'
+import { takePart } from '../../src/hop/index.ts'
+import { openPartialFile, type PartialFile } from '../../src/receiver/partial-file.ts'
+import type { TransferPaths } from '../../src/receiver/paths.ts'
+import { type Content, newContent, newFolder } from './folders.ts'
+
+const idle = new AbortController().signal
+
+async function paths(): Promise<TransferPaths> {
+  const folder = await newFolder()
+  return { partial: join(folder, 'x.partial'), parts: join(folder, 'x.parts'), commit: join(folder, 'x.commit') }
+}
+
+async function take(file: PartialFile, { parts }: Content, partNumber: number): Promise<void> {
+  const part = parts[partNumber - 1]
+  if (part === undefined) throw new Error('no such part')
+  const { bytes, digest } = part
+  const expected = { partNumber, lengthBytes: bytes.length, digestAlgorithm: 'sha-256', digest } as const
+  await takePart(
+    Readable.from([bytes.subarray(0, 3), bytes.subarray(3)]),
+    expected,
+    async () => file.sink(partNumber, digest),
+    {
+      idleMs: 1000,
+    },
+  )
+}
+
+/** A transfer of five parts of which 5, 1 and 2 have come. */
+async function begun() {
+  const where = await paths()
+  const content = newContent(4_500, 1_000)
+  const file = await openPartialFile(where, content.layout, idle)
+  for (const partNumber of [5, 1, 2]) await take(file, content, partNumber)
+  expect(file.heldBytes).toBe(2_500)
+  await file.close()
+  return { where, content }
+}
+
+test('parts may come in any order, and make up the file', async () => {
+  const { where, content } = await begun()
+  const file = await openPartialFile(where, content.layout, idle)
+  expect([...file.held.keys()].sort()).toEqual([1, 2, 5])
+  await take(file, content, 4)
+  await take(file, content, 3)
+  await file.finish()
+  expect((await readFile(where.partial)).equals(content.bytes)).toBe(true)
+})
+
+test('a part that has gone bad on the disk is not believed; the good ones are', async () => {
+  const { where, content } = await begun()
+  const handle = await open(where.partial, 'r+')
+  await handle.write(Buffer.from([(content.bytes[1_500] ?? 0) ^ 1]), 0, 1, 1_500)
+  await handle.close()
+  const file = await openPartialFile(where, content.layout, idle)
+  expect([...file.held.keys()].sort()).toEqual([1, 5])
+  expect(file.heldBytes).toBe(1_500)
+  await file.close()
+})
+
+test('content that is cut off does not count', async () => {
+  const { where, content } = await begun()
+  await truncate(where.partial, 4_200)
+  const file = await openPartialFile(where, content.layout, idle)
+  expect([...file.held.keys()].sort()).toEqual([1, 2])
+  await file.close()
+})
+
+test('a line that was cut off by a crash costs its part, and no later one', async () => {
+  const { where, content } = await begun()
+  await appendFile(where.parts, '3 abcdef')
+  const file = await openPartialFile(where, content.layout, idle)
+  await take(file, content, 4)
+  await file.close()
+  const again = await openPartialFile(where, content.layout, idle)
+  expect([...again.held.keys()].sort()).toEqual([1, 2, 4, 5])
+  await again.close()
+})
+
+test.each([
+  ['another part size', { partSizeBytes: 500 }],
+  ['another size', { sizeBytes: 4_600 }],
+])('parts of %s are of no use', async (_, difference) => {
+  const { where, content } = await begun()
+  const file = await openPartialFile(where, { ...content.layout, ...difference }, idle)
+  expect(file.held.size).toBe(0)
+  await file.close()
+})
+
+test('a file that has a second name is not written to: it may be published already', async () => {
+  const { where, content } = await begun()
+  await link(where.partial, `${where.partial}.published`)
+  const before = await readFile(`${where.partial}.published`)
+  const file = await openPartialFile(where, content.layout, idle)
+  expect(file.held.size).toBe(0)
+  await take(file, content, 3)
+  await file.close()
+  expect((await readFile(`${where.partial}.published`)).equals(before)).toBe(true)
+})
+
+test('starting over forgets everything', async () => {
+  const { where, content } = await begun()
+  const file = await openPartialFile(where, content.layout, idle)
+  await file.startOver()
+  expect([file.held.size, file.heldBytes]).toEqual([0, 0])
+  await file.close()
+  const again = await openPartialFile(where, content.layout, idle)
+  expect(again.held.size).toBe(0)
+  await again.close()
+})
+
+test('an empty file is a file', async () => {
+  const where = await paths()
+  const file = await openPartialFile(where, newContent(0, 1_000).layout, idle)
+  await file.finish()
+  expect((await stat(where.partial)).size).toBe(0)
+})
+
+test('a list without content, and content without a list, are nothing', async () => {
+  const where = await paths()
+  const { layout } = newContent(10, 10)
+  await writeFile(where.parts, `golooader-parts 1 10 10 sha-256\n1 ${'ab'.repeat(32)}\n`)
+  await (await openPartialFile(where, layout, idle)).close()
+  await writeFile(where.partial, 'something else')
+  const file = await openPartialFile(where, layout, idle)
+  expect(file.held.size).toBe(0)
+  await file.close()
+})

@@ -1,0 +1,344 @@
+/** The receiver against a portal that does as it is told: what lands in the folder, and what the portal hears. */
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { transferSizeBytesMax } from '../../src/protocol/index.ts'
+import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
+import { newContent, newFolder, unfinished, visible } from './folders.ts'
+import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
+
+const TEN_PARTS = () => newContent(10_000, 1_000)
+
+/** A receiver that runs until the test ends, or stops it. */
+function running(portal: ScriptedPortal, folder: string, options: Partial<ReceiveOptions> = {}) {
+  const stopping = new AbortController()
+  const events: ReceiveEvent[] = []
+  const result = receive({
+    client: portal.client(),
+    folder,
+    isOnce: false,
+    signal: stopping.signal,
+    onEvent: (event) => events.push(event),
+    idleMs: 2_000,
+    ...options,
+  })
+  const stop = () => {
+    stopping.abort()
+    return result
+  }
+  onTestFinished(async () => {
+    await stop().catch(() => {})
+  })
+  const seen = <Type extends ReceiveEvent['type']>(type: Type) =>
+    vi.waitFor(
+      () => {
+        const event = events.find((one): one is Extract<ReceiveEvent, { type: Type }> => one.type === type)
+        if (event === undefined) throw new Error(`no "${type}" among ${events.map((one) => one.type).join(', ')}`)
+        return event
+      },
+      { timeout: 8_000, interval: 5 },
+    )
+  return { events, seen, result, stop }
+}
+
+/** Receives one file, to its answer. */
+async function receiveOnce(portal: ScriptedPortal, folder: string) {
+  const receiver = running(portal, folder, { isOnce: true })
+  return { ...receiver, counts: await receiver.result }
+}
+
+describe('a file arrives', () => {
+  test.each([
+    ['empty', 0],
+    ['of one byte', 1],
+    ['of exactly one part', 70_000],
+    ['of a part and a byte', 70_001],
+    ['of exactly three parts', 210_000],
+    ['of many writes per part', 3_333_333, 1_500_000],
+  ])('one that is %s', async (_, sizeBytes, partSizeBytes = 70_000) => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const content = newContent(sizeBytes, partSizeBytes)
+    portal.send(content)
+    const { counts, events } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 1, refused: 0 })
+    expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+    expect((await stat(join(folder, 'file.bin'))).mode & 0o777).toBe(0o644 & ~process.umask())
+    expect(portal.dispositions).toMatchObject([{ disposition: 'received', manifestDigest: content.manifestDigest }])
+    expect(events.at(-1)).toMatchObject({ type: 'received', path: join(folder, 'file.bin'), isRenamed: false })
+    expect(await unfinished(folder)).toEqual([])
+  })
+
+  test('several at once, and one more that comes later', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    for (let number = 0; number < 5; number++) portal.send(TEN_PARTS())
+    const receiver = running(portal, folder)
+    await vi.waitFor(async () => expect(await visible(folder)).toHaveLength(5))
+    portal.send(TEN_PARTS(), { metadata: { name: '.profile' } })
+    await vi.waitFor(() => expect(portal.dispositions).toHaveLength(6))
+    expect(await visible(folder)).toContain('_profile')
+    expect(await visible(folder)).toContain('file (4).bin')
+    await vi.waitFor(() => expect(receiver.events.filter(({ type }) => type === 'received')).toHaveLength(6))
+    expect(await receiver.stop()).toEqual({ received: 6, refused: 0 })
+  })
+})
+
+describe('what is bad is asked for again', () => {
+  test('a corrupted part, and none of the good ones', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const content = TEN_PARTS()
+    let corruptions = 0
+    portal.onPart = (partNumber) => (partNumber === 4 && corruptions++ < 2 ? 'corrupt' : 'serve')
+    portal.send(content)
+    const { events } = await receiveOnce(portal, folder)
+    expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+    expect(portal.dispositions).toMatchObject([
+      { disposition: 'resend', problem: { code: 'digest-mismatching-value', partNumber: 4 }, wanted: [[4, 4]] },
+      { disposition: 'resend' },
+      { disposition: 'received' },
+    ])
+    expect(portal.asked.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 10])
+    expect(events.filter(({ type }) => type === 'repeating')).toHaveLength(2)
+  })
+
+  test.each(['cut', 'headless', 'unavailable', 'part-pending'] as const)(
+    'a part whose request ends with "%s" is just fetched again',
+    async (script) => {
+      const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+      const content = TEN_PARTS()
+      let failures = 0
+      portal.onPart = (partNumber) => (partNumber === 7 && failures++ < 2 ? script : 'serve')
+      portal.send(content)
+      await receiveOnce(portal, folder)
+      expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+      expect(portal.dispositions).toHaveLength(1)
+      expect(portal.asked).toHaveLength(12)
+    },
+  )
+
+  test('all parts, when they are not those of the file', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const content = TEN_PARTS()
+    const transferId = portal.send(content, { manifestDigest: 'ab'.repeat(32) })
+    portal.onAnswer = ({ disposition }) => {
+      if (disposition !== 'resend') return 'delivered'
+      portal.change(transferId, { manifestDigest: content.manifestDigest })
+      portal.offerAgain(transferId)
+      return 'offered'
+    }
+    const { counts, events } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 1, refused: 0 })
+    expect(portal.dispositions[0]).toMatchObject({ problem: { code: 'manifest-mismatching' }, wanted: [[1, 10]] })
+    expect(events).toContainEqual(expect.objectContaining({ type: 'repeating' }))
+    expect(portal.asked).toHaveLength(20)
+  })
+
+  test('until the portal gives up: then nothing is left of it', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onPart = (partNumber) => (partNumber === 2 ? 'corrupt' : 'serve')
+    portal.onAnswer = () => (portal.dispositions.length < 3 ? 'offered' : 'failed')
+    portal.send(TEN_PARTS())
+    const { counts, events } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 0, refused: 1 })
+    expect(events.at(-1)).toMatchObject({ type: 'refused', problem: { code: 'digest-mismatching-value' } })
+    expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
+  })
+})
+
+describe('nothing is said too early', () => {
+  test('a file that is not stored yet gets no name, though all parts are there', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const content = TEN_PARTS()
+    const transferId = portal.send(content, { state: 'receiving', manifestDigest: null })
+    const receiver = running(portal, folder, { isOnce: true })
+    // The question how the offer stands comes when nothing is left to fetch; it is asked again and again.
+    await vi.waitFor(() => expect(portal.held.filter((bytes) => bytes === 10_000).length).toBeGreaterThan(3))
+    expect(await visible(folder)).toEqual([])
+    expect(portal.dispositions).toEqual([])
+    portal.change(transferId, { state: 'stored', manifestDigest: content.manifestDigest })
+    expect(await receiver.result).toEqual({ received: 1, refused: 0 })
+    expect(await visible(folder)).toEqual(['file.bin'])
+  })
+
+  test('an answer that got lost is repeated, and the file is there once', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onAnswer = () => (portal.dispositions.length < 3 ? 'lost' : 'delivered')
+    portal.send(TEN_PARTS())
+    expect((await receiveOnce(portal, folder)).counts).toEqual({ received: 1, refused: 0 })
+    expect(portal.dispositions).toHaveLength(3)
+    expect(await visible(folder)).toEqual(['file.bin'])
+  })
+
+  test('a receiver that stopped before its answer was heard gives it after the restart, once', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onAnswer = () => 'lost'
+    const transferId = portal.send(TEN_PARTS())
+    const first = running(portal, folder)
+    await vi.waitFor(() => expect(portal.dispositions.length).toBeGreaterThan(0))
+    await first.stop()
+    expect(await visible(folder)).toEqual(['file.bin'])
+    portal.onAnswer = () => 'delivered'
+    portal.offerAgain(transferId)
+    const { counts, events } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 1, refused: 0 })
+    expect(events.at(-1)).toMatchObject({ type: 'received', path: join(folder, 'file.bin') })
+    expect(portal.asked).toHaveLength(10)
+    expect(await visible(folder)).toEqual(['file.bin'])
+    expect(await unfinished(folder)).toEqual([])
+  })
+})
+
+describe('an interruption costs little', () => {
+  test('a receiver that is started again fetches only what is missing, as the same instance', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const content = TEN_PARTS()
+    const held = Promise.withResolvers<void>()
+    portal.onPart = (partNumber) => {
+      if (partNumber <= 6) return 'serve'
+      held.resolve()
+      return new Promise(() => {})
+    }
+    portal.send(content)
+    const first = running(portal, folder, { partsInFlight: 1 })
+    await held.promise
+    await first.stop()
+    portal.onPart = () => 'serve'
+    portal.asked.length = 0
+    const { events } = await receiveOnce(portal, folder)
+    expect(events).toContainEqual(expect.objectContaining({ type: 'offered', isResumed: true }))
+    expect(portal.asked).toEqual([7, 8, 9, 10])
+    expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+    expect(new Set(portal.connections.map(({ instanceId }) => instanceId)).size).toBe(1)
+  })
+
+  test('after a lost lease it goes on under the next one', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    let isLost = false
+    portal.onPart = (partNumber) => {
+      if (partNumber !== 5 || isLost) return 'serve'
+      isLost = true
+      setTimeout(() => portal.offerAgain(transferId), 100)
+      return 'lease-lost'
+    }
+    const transferId = portal.send(TEN_PARTS())
+    expect((await receiveOnce(portal, folder)).counts).toEqual({ received: 1, refused: 0 })
+    expect(portal.asked.filter((partNumber) => partNumber <= 4)).toEqual([1, 2, 3, 4])
+  })
+
+  test('a lost lease without a new offer is given up, and what is there is kept', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onPart = (partNumber) => (partNumber === 5 ? 'lease-lost' : 'serve')
+    const transferId = portal.send(TEN_PARTS(), { leaseMs: 100 })
+    const receiver = running(portal, folder, { partsInFlight: 1 })
+    await receiver.seen('given-up')
+    portal.onPart = () => 'serve'
+    portal.offerAgain(transferId)
+    await receiver.seen('received')
+    expect(portal.asked).toEqual([1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10])
+  })
+
+  test('the lease is renewed while a single part takes longer than it lasts', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onPart = async (): Promise<PartScript> => {
+      await vi.waitFor(() => expect(portal.held.length).toBeGreaterThan(4))
+      return 'serve'
+    }
+    portal.send(newContent(10, 10), { leaseMs: 150 })
+    expect((await receiveOnce(portal, folder)).counts).toEqual({ received: 1, refused: 0 })
+  })
+
+  test('a broken connection is made again', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    let refusals = 0
+    portal.onInbox = () => (refusals++ < 2 ? 'unavailable' : null)
+    const receiver = running(portal, folder)
+    await receiver.seen('connected')
+    portal.breakStreams()
+    await vi.waitFor(() => expect(portal.connections).toHaveLength(2))
+    portal.send(TEN_PARTS())
+    await receiver.seen('received')
+    expect(receiver.events.filter(({ type }) => type === 'disconnected')).toHaveLength(3)
+  })
+})
+
+describe('an offer comes to nothing', () => {
+  test('a withdrawn one leaves nothing behind', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const reached = Promise.withResolvers<void>()
+    portal.onPart = (partNumber) => {
+      if (partNumber < 5) return 'serve'
+      reached.resolve()
+      return new Promise(() => {})
+    }
+    const transferId = portal.send(TEN_PARTS())
+    const receiver = running(portal, folder)
+    await reached.promise
+    portal.withdraw(transferId, 'cancelled')
+    expect(await receiver.seen('withdrawn')).toMatchObject({ problem: { code: 'cancelled' }, transferId })
+    expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
+    expect(portal.dispositions).toEqual([])
+    expect(await receiver.stop()).toEqual({ received: 0, refused: 0 })
+  })
+
+  test('one that the portal has ended leaves nothing behind', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.onPart = (partNumber) => (partNumber === 5 ? 'delivery-ended' : 'serve')
+    portal.send(TEN_PARTS())
+    await running(portal, folder).seen('withdrawn')
+    expect(await unfinished(folder)).toEqual([])
+  })
+
+  test.each([
+    ['name-refused', { metadata: { name: '../../etc/passwd' } }],
+    ['digest-unsupported-algorithm', { digestAlgorithm: 'md5' }],
+    ['disk-full', { sizeBytes: transferSizeBytesMax, partSizeBytes: 64 * 1024 * 1024 }],
+  ])('the sender hears "%s"', async (code, changes) => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    portal.send(TEN_PARTS(), changes)
+    const { counts, events } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 0, refused: 1 })
+    expect(portal.dispositions).toMatchObject([{ disposition: 'refused', problem: { code } }])
+    expect(events.at(-1)).toMatchObject({ type: 'refused', problem: { code } })
+    expect(portal.asked).toEqual([])
+    expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
+  })
+
+  test('a folder that has vanished is told to the sender, and is not made anew', async () => {
+    const [portal, parent] = [await ScriptedPortal.start(), await newFolder()]
+    const folder = join(parent, 'inbox')
+    portal.onPart = async (partNumber): Promise<PartScript> => {
+      if (partNumber === 5) await rm(folder, { recursive: true })
+      return 'serve'
+    }
+    portal.send(TEN_PARTS())
+    await receiveOnce(portal, folder)
+    const [answer] = portal.dispositions
+    expect(answer).toMatchObject({ disposition: 'refused', problem: { code: 'folder-unavailable' } })
+    expect(JSON.stringify(answer)).not.toContain(parent)
+    expect(await readdir(parent)).toEqual([])
+  })
+
+  test('a folder in the place of a file of ours is no reason to stop', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const transferId = portal.send(TEN_PARTS())
+    await mkdir(join(folder, '.golooader', `${transferId}.partial`), { recursive: true })
+    await writeFile(join(folder, '.golooader', `${transferId}.partial`, 'x'), '')
+    const { counts } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 0, refused: 1 })
+    expect(portal.dispositions).toMatchObject([{ problem: { code: 'write-failed' } }])
+  })
+})
+
+test('a token that is not valid ends it', async () => {
+  const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+  portal.onInbox = () => 'credentials-invalid'
+  await expect(running(portal, folder).result).rejects.toMatchObject({ problem: { code: 'credentials-invalid' } })
+})
+
+test('stopping before anything has come ends it at once, and frees the folder', async () => {
+  const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+  for (let number = 0; number < 2; number++) {
+    const receiver = running(portal, folder)
+    await receiver.seen('connected')
+    expect(await receiver.stop()).toEqual({ received: 0, refused: 0 })
+  }
+})

@@ -1,0 +1,211 @@
+/**
+ * A portal's half of the second hop, as a real HTTP server that does what a test tells it to: for the answers, and the
+ * failures, that a sound portal gives only by accident.
+ */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { onTestFinished } from 'vitest'
+import { PortalClient } from '../../src/client/index.ts'
+import { nodeTransport } from '../../src/client/node-transport.ts'
+import {
+  type DeliveryState,
+  type Disposition,
+  formatContentDigest,
+  newLeaseId,
+  newTransferId,
+  type Offer,
+  Problem,
+  type ProblemCode,
+} from '../../src/protocol/index.ts'
+import type { Content } from './folders.ts'
+
+/** What happens to one request; `serve` is what a sound portal does. */
+export type PartScript = 'serve' | 'corrupt' | 'cut' | 'headless' | ProblemCode
+export type AnswerScript = DeliveryState | 'lost' | ProblemCode
+
+const LEASE_MS = 2_000
+const HOLD_MS = 50
+
+interface Transfer {
+  offer: Offer
+  readonly content: Content
+}
+
+export class ScriptedPortal {
+  readonly dispositions: Disposition[] = []
+  /** The part numbers that were asked for, in order. */
+  readonly asked: number[] = []
+  readonly connections: { instanceId: string; window: string }[] = []
+  readonly held: number[] = []
+  /** Called for each request for a part. */
+  onPart: (partNumber: number) => PartScript | Promise<PartScript> = () => 'serve'
+  onAnswer: (disposition: Disposition) => AnswerScript | Promise<AnswerScript> = ({ disposition }) =>
+    disposition === 'received' ? 'delivered' : disposition === 'refused' ? 'failed' : 'offered'
+  onInbox: () => ProblemCode | null = () => null
+  readonly #transfers = new Map<string, Transfer>()
+  readonly #streams = new Set<ServerResponse>()
+  readonly #server = createServer((request, response) => {
+    this.#serve(request, response).catch((error: unknown) => response.destroy(error as Error))
+  })
+
+  static async start(): Promise<ScriptedPortal> {
+    const portal = new ScriptedPortal()
+    portal.#server.listen(0, '127.0.0.1')
+    await once(portal.#server, 'listening')
+    onTestFinished(() => {
+      portal.#server.closeAllConnections()
+      portal.#server.close()
+    })
+    return portal
+  }
+
+  client(): PortalClient<Readable> {
+    const { port } = this.#server.address() as AddressInfo
+    const client = new PortalClient(nodeTransport(`http://127.0.0.1:${port}`), 'token')
+    onTestFinished(() => client.close())
+    return client
+  }
+
+  /** Offers a file to whoever is connected, and to whoever connects. @returns its transferId */
+  send(content: Content, changes: Partial<Offer> = {}): string {
+    const transferId = newTransferId()
+    const offer: Offer = {
+      transferId,
+      leaseId: newLeaseId(),
+      leaseMs: LEASE_MS,
+      state: 'stored',
+      from: 'ada',
+      metadata: { name: 'file.bin' },
+      ...content.layout,
+      manifestDigest: content.manifestDigest,
+      expiresAt: '2099-01-01T00:00:00.000Z',
+      ...changes,
+    }
+    this.#transfers.set(transferId, { offer, content })
+    this.#write('offer', offer)
+    return transferId
+  }
+
+  /** Changes an offer, without telling. */
+  change(transferId: string, changes: Partial<Offer>): void {
+    const transfer = this.#transferOf(transferId)
+    transfer.offer = { ...transfer.offer, ...changes }
+  }
+
+  /** Offers a file anew, under another lease. */
+  offerAgain(transferId: string): void {
+    this.change(transferId, { leaseId: newLeaseId() })
+    this.#write('offer', this.#transferOf(transferId).offer)
+  }
+
+  withdraw(transferId: string, code: ProblemCode): void {
+    this.#transfers.delete(transferId)
+    this.#write('withdrawn', { transferId, problem: new Problem(code).toJSON() })
+  }
+
+  /** Breaks the connections of all receivers' inboxes. */
+  breakStreams(): void {
+    for (const stream of this.#streams) stream.destroy()
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://portal')
+    const [transferId, what, number] = url.pathname.split('/').slice(3)
+    if (transferId === undefined) return this.#inbox(url, response)
+    const transfer = this.#transfers.get(transferId)
+    if (what === 'disposition') return this.#answer(transfer, JSON.parse(await text(request)), response)
+    if (transfer === undefined) return refuse(response, 'delivery-ended')
+    if (url.searchParams.get('lease') !== transfer.offer.leaseId) return refuse(response, 'lease-lost')
+    this.held.push(Number(url.searchParams.get('held')))
+    if (what === 'parts') return this.#part(transfer, Number(number), response)
+    if (transfer.offer.state === 'receiving' && request.headers.prefer !== 'wait=0') await sleep(HOLD_MS)
+    json(response, transfer.offer)
+  }
+
+  #inbox(url: URL, response: ServerResponse): void {
+    const code = this.onInbox()
+    if (code !== null) {
+      refuse(response, code)
+      return
+    }
+    const { instance = '', window = '' } = Object.fromEntries(url.searchParams)
+    this.connections.push({ instanceId: instance, window })
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    this.#streams.add(response)
+    response.once('close', () => this.#streams.delete(response))
+    for (const { offer } of this.#transfers.values()) response.write(message('offer', offer))
+    response.write(message('current', {}))
+  }
+
+  async #part({ content }: Transfer, partNumber: number, response: ServerResponse): Promise<void> {
+    this.asked.push(partNumber)
+    const script = await this.onPart(partNumber)
+    const part = content.parts[partNumber - 1]
+    if (part === undefined) return refuse(response, 'part-unknown')
+    const digest = formatContentDigest('sha-256', part.digest)
+    const head = { 'content-length': part.bytes.length, ...(script === 'headless' ? {} : { 'content-digest': digest }) }
+    switch (script) {
+      case 'serve':
+      case 'headless':
+        response.writeHead(200, head).end(part.bytes)
+        break
+      case 'corrupt': {
+        const bytes = Buffer.from(part.bytes)
+        bytes[0] = (bytes[0] ?? 0) ^ 1
+        response.writeHead(200, head).end(bytes)
+        break
+      }
+      case 'cut':
+        response.writeHead(200, head).write(part.bytes.subarray(0, -1), () => response.destroy())
+        break
+      default:
+        refuse(response, script)
+    }
+  }
+
+  async #answer(transfer: Transfer | undefined, disposition: Disposition, response: ServerResponse): Promise<void> {
+    if (transfer === undefined) return refuse(response, 'delivery-ended')
+    if (disposition.leaseId !== transfer.offer.leaseId) return refuse(response, 'lease-lost')
+    this.dispositions.push(disposition)
+    const script = await this.onAnswer(disposition)
+    if (script === 'lost') response.destroy()
+    else if (script === 'delivered' || script === 'failed' || script === 'offered' || script === 'waiting') {
+      // Like the real one, a portal that ends a delivery tells all its streams, before it answers.
+      if (script === 'failed' && disposition.disposition !== 'received') {
+        this.#write('withdrawn', { transferId: transfer.offer.transferId, problem: disposition.problem })
+      }
+      if (script === 'delivered' || script === 'failed') this.#transfers.delete(transfer.offer.transferId)
+      json(response, { state: script })
+    } else refuse(response, script)
+  }
+
+  #write(event: string, data: unknown): void {
+    for (const stream of this.#streams) stream.write(message(event, data))
+  }
+
+  #transferOf(transferId: string): Transfer {
+    const transfer = this.#transfers.get(transferId)
+    if (transfer === undefined) throw new Error('no such transfer')
+    return transfer
+  }
+}
+
+function message(event: string, data: unknown): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+}
+
+function refuse(response: ServerResponse, code: ProblemCode): void {
+  const problem = new Problem(code)
+  response.writeHead(problem.status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem))
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,248 @@
+/** A portal in memory for the sender's tests: it keeps the protocol, except where the test tells it to misbehave. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Readable } from 'node:stream'
+import { nodeTransport } from '../../src/client/node-transport.ts'
+import { PortalClient } from '../../src/client/portal-client.ts'
+import { digestOf } from '../../src/digests/index.ts'
+import { judge } from '../../src/hop/index.ts'
+import {
+  type Announcement,
+  allParts,
+  type Limits,
+  type Notification,
+  newToken,
+  Problem,
+  parseContentDigest,
+  type TransferState,
+  type TransferStatus,
+} from '../../src/protocol/index.ts'
+
+interface Held {
+  readonly announcement: Announcement
+  readonly parts: Map<number, Buffer>
+  readonly notifications: Notification[]
+  state: TransferState
+  attempt: number
+}
+
+type Content<N = Notification> = N extends Notification ? Omit<N, 'eventId' | 'at' | 'transferId' | 'attempt'> : never
+
+/** What a request runs into before it is served. It may answer by itself, destroy the connection, or throw. */
+type Interference = (request: { method: string; path: string; count: number; raw: ServerResponse }) => unknown
+
+const limits: Limits = {
+  digestAlgorithms: ['sha-256'],
+  partSizeBytesMin: 1,
+  partSizeBytesMax: 64 * 1024 * 1024,
+  partsPerTransferMax: 10_000,
+  transferSizeBytesMax: 2 ** 40,
+  receiversPerTransferMax: 32,
+  attemptsMax: 5,
+  uploadTimeoutMs: 60_000,
+  leaseMs: 60_000,
+  expiryMs: 60_000,
+  heartbeatMs: 15_000,
+}
+
+export class ScriptedPortal implements AsyncDisposable {
+  readonly transfers = new Map<string, Held>()
+  /** `METHOD /path`, in the order of arrival. */
+  readonly requests: string[] = []
+  readonly client: PortalClient<Readable>
+  /** What receivers do with a stored file; null: they are away. */
+  receive: ((transferId: string, receiver: string) => Content) | null = (_, receiver) => ({
+    notification: 'delivered',
+    receiver,
+  })
+  interfere: Interference = () => {}
+  readonly #server = createServer((request, response) => {
+    this.#serve(request, response).catch((error) => {
+      if (!(error instanceof Problem)) response.destroy()
+      else answer(response, error.status, error.toJSON(), 'application/problem+json')
+    })
+  })
+  readonly #streams = new Set<ServerResponse>()
+  #events = 0
+
+  private constructor() {
+    this.client = new PortalClient(
+      { request: (...request) => this.#transport.request(...request), close: () => this.#transport.close() },
+      newToken(),
+    )
+  }
+  #transport = nodeTransport('http://127.0.0.1:9')
+
+  static async start(): Promise<ScriptedPortal> {
+    const portal = new ScriptedPortal()
+    await new Promise<void>((resolve) => portal.#server.listen(0, '127.0.0.1', resolve))
+    portal.#transport = nodeTransport(`http://127.0.0.1:${(portal.#server.address() as AddressInfo).port}`)
+    return portal
+  }
+
+  /** How often a request of that kind came. */
+  count(pattern: RegExp): number {
+    return this.requests.filter((request) => pattern.test(request)).length
+  }
+
+  /** The only transfer there is. */
+  only(): Held & { transferId: string } {
+    const [entry, other] = this.transfers
+    if (entry === undefined || other !== undefined) throw new Error(`there are ${this.transfers.size} transfers`)
+    return Object.assign(entry[1], { transferId: entry[0] })
+  }
+
+  content(held: Held): Buffer {
+    return Buffer.concat([...held.parts].sort(([a], [b]) => a - b).map(([, bytes]) => bytes))
+  }
+
+  notify(transferId: string, content: Content): Notification {
+    const held = this.#held(transferId)
+    const notification = {
+      ...content,
+      eventId: String(++this.#events),
+      at: new Date().toISOString(),
+      transferId,
+      attempt: held.attempt,
+    } as Notification
+    held.notifications.push(notification)
+    for (const stream of this.#streams) writeEvent(stream, 'notification', notification)
+    return notification
+  }
+
+  /** What the portal does when the sender was silent for too long in the middle of an upload. */
+  timeOut(transferId: string): void {
+    const held = this.#held(transferId)
+    held.parts.clear()
+    const problem = new Problem('upload-timeout').toJSON()
+    this.notify(transferId, { notification: 'resend', problem, wanted: allParts(held.announcement).map(mutable) })
+    held.attempt++
+  }
+
+  cutStreams(): void {
+    for (const stream of this.#streams) stream.destroy()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#transport.close()
+    this.#server.closeAllConnections()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url: path = '' } = request
+    this.requests.push(`${method} ${path}`)
+    const count = this.requests.filter((one) => one === `${method} ${path}`).length
+    const body = Buffer.concat(await request.toArray())
+    await this.interfere({ method, path, count, raw: response })
+    if (response.writableEnded || response.destroyed) return
+    if (path === '/v1/limits') return answer(response, 200, limits)
+    if (path === '/v1/events') return this.#stream(response)
+    const [, transferId = '', , partNumber] = /^\/v1\/transfers\/([^/]+)(\/parts\/(\d+)|\/complete)?$/.exec(path) ?? []
+    if (partNumber !== undefined) {
+      this.#takePart(transferId, Number(partNumber), request, body)
+      response.writeHead(204).end()
+    } else if (path.endsWith('/complete')) {
+      answer(response, 200, this.#complete(transferId, JSON.parse(body.toString())))
+    } else {
+      if (method === 'PUT') this.#announce(transferId, JSON.parse(body.toString()))
+      if (method === 'DELETE') this.#cancel(transferId)
+      answer(response, 200, this.#status(transferId))
+    }
+  }
+
+  #stream(response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    this.#streams.add(response)
+    response.on('close', () => this.#streams.delete(response))
+    writeEvent(response, 'current', {})
+  }
+
+  #announce(transferId: string, announcement: Announcement): void {
+    if (this.transfers.has(transferId)) return
+    this.transfers.set(transferId, {
+      announcement,
+      parts: new Map(),
+      notifications: [],
+      state: 'receiving',
+      attempt: 1,
+    })
+  }
+
+  #takePart(transferId: string, partNumber: number, request: IncomingMessage, bytes: Buffer): void {
+    const held = this.#held(transferId)
+    if (held.state !== 'receiving') throw new Problem('transfer-closed')
+    const expected = parseContentDigest('sha-256', String(request.headers['content-digest']))
+    if (digestOf('sha-256', bytes) !== expected) throw new Problem('digest-mismatching-value', { partNumber })
+    held.parts.set(partNumber, bytes)
+  }
+
+  #complete(transferId: string, { manifestDigest, attempt }: { manifestDigest: string; attempt: number }) {
+    const held = this.#held(transferId)
+    const told = held.notifications.find((one) => one.attempt === attempt && !('receiver' in one))
+    if (told !== undefined) return told
+    const verdict = judge(held.announcement, 'sha-256', digestsOf(held), manifestDigest)
+    if (verdict.disposition === 'resend') {
+      const wanted = verdict.wanted.map(mutable)
+      const notification = this.notify(transferId, {
+        notification: 'resend',
+        problem: verdict.problem.toJSON(),
+        wanted,
+      })
+      held.attempt++
+      return notification
+    }
+    held.state = 'stored'
+    const notification = this.notify(transferId, { notification: 'stored' })
+    if (this.receive !== null) {
+      for (const receiver of held.announcement.to) this.notify(transferId, this.receive(transferId, receiver))
+    }
+    return notification
+  }
+
+  #cancel(transferId: string): void {
+    const held = this.#held(transferId)
+    held.state = 'cancelled'
+    held.parts.clear()
+    this.notify(transferId, { notification: 'refused', problem: new Problem('cancelled').toJSON() })
+  }
+
+  #held(transferId: string): Held {
+    const held = this.transfers.get(transferId)
+    if (held === undefined) throw new Problem('not-found')
+    return held
+  }
+
+  #status(transferId: string): TransferStatus {
+    const held = this.#held(transferId)
+    const at = new Date().toISOString()
+    return {
+      ...held.announcement,
+      transferId,
+      state: held.state,
+      attempt: held.attempt,
+      from: 'ada',
+      createdAt: at,
+      expiresAt: at,
+      deliveries: [],
+      parts: [...digestsOf(held)].map(([partNumber, digest]) => ({ partNumber, digest })),
+      notifications: held.notifications,
+    }
+  }
+}
+
+function digestsOf({ parts }: Held): Map<number, string> {
+  return new Map([...parts].map(([partNumber, bytes]) => [partNumber, digestOf('sha-256', bytes)]))
+}
+
+function mutable([first, last]: readonly [number, number]): [number, number] {
+  return [first, last]
+}
+
+function answer(response: ServerResponse, status: number, content: unknown, type = 'application/json'): void {
+  response.writeHead(status, { 'content-type': type }).end(JSON.stringify(content))
+}
+
+function writeEvent(stream: ServerResponse, event: string, data: unknown): void {
+  stream.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+}

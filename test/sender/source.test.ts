@@ -1,0 +1,109 @@
+import { execFileSync } from 'node:child_process'
+import { appendFile, mkdir, rename, symlink, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { expect, test } from 'vitest'
+import { digestOf } from '../../src/digests/index.ts'
+import { checkSources, openSource } from '../../src/sender/source.ts'
+import { TestFolder } from './folder.ts'
+
+async function openOnly(path: string) {
+  const [source] = await checkSources([path])
+  if (source === undefined) throw new Error('no source')
+  return openSource(source)
+}
+
+test('a directory is refused with the way to send it all the same', async () => {
+  await using folder = await TestFolder.make()
+  await mkdir(folder.join('photos'))
+  const problem = await checkSources([folder.join('photos')]).catch((error) => error)
+  expect(problem).toMatchObject({ code: 'source-not-a-file', details: { path: folder.join('photos') } })
+  expect(problem.message).toContain('tar -czf photos.tar.gz photos')
+})
+
+test('a fifo and a socket are refused, without a hint that would not help', async () => {
+  await using folder = await TestFolder.make()
+  execFileSync('mkfifo', [folder.join('fifo')])
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(folder.join('socket'), resolve))
+  try {
+    for (const path of [folder.join('fifo'), folder.join('socket'), '/dev/null']) {
+      const problem = await checkSources([path]).catch((error) => error)
+      expect(problem).toMatchObject({ code: 'source-not-a-file' })
+      expect(problem.message).not.toContain('tar')
+    }
+  } finally {
+    server.close()
+  }
+})
+
+test('a file that is not there is unreadable, by its own path', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(folder.join('here'), 'x')
+  await expect(checkSources([folder.join('here'), folder.join('gone')])).rejects.toMatchObject({
+    code: 'source-unreadable',
+    details: { path: folder.join('gone') },
+  })
+})
+
+test('the same file twice is refused, through a link too', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(folder.join('file'), 'x')
+  await symlink('file', folder.join('link'))
+  await expect(checkSources([folder.join('file'), folder.join('link')])).rejects.toMatchObject({
+    code: 'request-invalid',
+  })
+})
+
+test('only the last element of a path is announced', async () => {
+  await using folder = await TestFolder.make()
+  await mkdir(folder.join('a'))
+  await writeFile(folder.join('a', 'file.txt'), 'x')
+  const [source] = await checkSources([`${folder.path}/a/../a/file.txt`])
+  expect(source?.name).toBe('file.txt')
+})
+
+test('a name that is not UTF-8 is sent with the replacement character', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(Buffer.concat([Buffer.from(`${folder.path}/caf`), Buffer.from([0xe9])]), 'crème')
+  const [source] = await checkSources([folder.join('caf\uFFFD')])
+  expect(source?.name).toBe('caf\uFFFD')
+  await using file = await openOnly(folder.join('caf\uFFFD'))
+  expect(file.identity.sizeBytes).toBe(6)
+  await file.assertUnchanged()
+})
+
+test('a part is read from its offset, with its digest', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(folder.join('file'), '0123456789')
+  await using file = await openOnly(folder.join('file'))
+  const target = Buffer.alloc(4)
+  expect(await file.readPart(target, 3, 'sha-256')).toBe(digestOf('sha-256', Buffer.from('3456')))
+  expect(target.toString()).toBe('3456')
+  await file.assertUnchanged()
+})
+
+test('a file that shrinks while it is read has changed', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(folder.join('file'), '0123456789')
+  await using file = await openOnly(folder.join('file'))
+  await truncate(folder.join('file'), 5)
+  await expect(file.readPart(Buffer.alloc(4), 3, 'sha-256')).rejects.toMatchObject({ code: 'source-changed' })
+})
+
+test.each([
+  ['grows', (path: string) => appendFile(path, 'x')],
+  ['is replaced by an equal one', (path: string) => replaceByEqual(path)],
+  ['is removed', (path: string) => rename(path, `${path}.old`)],
+])('a file that %s meanwhile has changed', async (_, change) => {
+  await using folder = await TestFolder.make()
+  const path = folder.join('file')
+  await writeFile(path, '0123456789')
+  await using file = await openOnly(path)
+  await change(path)
+  await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
+})
+
+async function replaceByEqual(path: string): Promise<void> {
+  await writeFile(`${path}.new`, '0123456789')
+  await rename(`${path}.new`, path)
+}

@@ -1,0 +1,178 @@
+/**
+ * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> client | hop | digests -> protocol. Sender, portal and
+ * receiver never import each other, and what a browser or a light installation loads stays light.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { type Import, importsOf, readSources, root, type Source } from './sources.ts'
+
+/** Folder of `src` -> the folders it may import from, besides itself. A file directly in `src` is `.`. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  protocol: [],
+  digests: ['protocol'],
+  hop: ['digests', 'protocol'],
+  client: ['digests', 'protocol'],
+  sender: ['client', 'hop', 'digests', 'protocol'],
+  portal: ['client', 'hop', 'digests', 'protocol'],
+  receiver: ['client', 'hop', 'digests', 'protocol'],
+  page: ['client', 'digests', 'protocol'],
+  cli: ['sender', 'portal', 'receiver', 'client', 'hop', 'digests', 'protocol'],
+  '.': ['sender', 'receiver', 'client', 'protocol'],
+}
+
+const nodeTransport = 'src/client/node-transport.ts'
+const databaseDrivers = /^(node:sqlite|pg|pg-.*|kysely.*|better-sqlite3)$/
+const sources = readSources()
+const imports = sources.flatMap(importsOf)
+
+function folderOf(path: string): string {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? '.'
+}
+
+/** The import as a line that says where to look. */
+function line({ from, specifier, kind }: Import): string {
+  return `${from}: ${kind} import of ${specifier}`
+}
+
+function importsThat(isForbidden: (one: Import) => boolean): string[] {
+  return imports.filter(isForbidden).map(line)
+}
+
+/** Every file and package that is loaded, at once, with `entry`: types and `import()` aside. */
+function loadedWith(entry: string): Set<string> {
+  const loaded = new Set([entry])
+  for (const path of loaded) {
+    for (const { from, kind, target, specifier } of imports) {
+      if (from === path && kind === 'static') loaded.add(target ?? specifier)
+    }
+  }
+  return loaded
+}
+
+describe('imports are found', () => {
+  const source: Source = {
+    path: 'src/hop/example.ts',
+    text: [
+      "import './plain.ts'",
+      "import type { A } from './type.ts'",
+      "import { b } from '../named.ts'",
+      'import {',
+      '  c,',
+      '  type D,',
+      '} from "./lines.ts"',
+      "export * from './star.ts'",
+      "export type { E } from './exported-type.ts'",
+      "import * as f from 'node:fs'",
+      "const g = await import('./dynamic.ts')",
+      "type H = typeof import('./queried.ts')",
+      "// import './comment.ts'",
+      "/* import './comment.ts' */",
+      "const text = 'import x from elsewhere'",
+    ].join('\n'),
+  }
+
+  test('in every way of writing them, and nowhere else', () => {
+    expect(importsOf(source).map(({ kind, target, specifier }) => `${kind} ${target ?? specifier}`)).toEqual([
+      'static src/hop/plain.ts',
+      'type src/hop/type.ts',
+      'static src/named.ts',
+      'static src/hop/lines.ts',
+      'static src/hop/star.ts',
+      'type src/hop/exported-type.ts',
+      'static node:fs',
+      'dynamic src/hop/dynamic.ts',
+      'type src/hop/queried.ts',
+    ])
+  })
+
+  test('in the sources as they are, each leading to a file', () => {
+    expect(imports.length).toBeGreaterThan(50)
+    const broken = imports.filter(({ target }) => target !== null && !existsSync(join(root, target)))
+    expect(broken.map(line)).toEqual([])
+  })
+})
+
+test('every folder of src has its place among the arrows', () => {
+  const unknown = new Set(sources.map(({ path }) => folderOf(path)).filter((folder) => !(folder in arrows)))
+  expect([...unknown]).toEqual([])
+})
+
+test('the arrows point one way', () => {
+  const against = importsThat(({ from, target }) => {
+    if (target === null) return false
+    const [own, other] = [folderOf(from), folderOf(target)]
+    return own !== other && arrows[own]?.includes(other) !== true
+  })
+  expect(against).toEqual([])
+})
+
+test('sender, portal and receiver never import each other', () => {
+  const apps = ['sender', 'portal', 'receiver']
+  const across = importsThat(({ from, target }) => {
+    if (target === null || !apps.includes(folderOf(from))) return false
+    return folderOf(target) !== folderOf(from) && apps.includes(folderOf(target))
+  })
+  expect(across).toEqual([])
+})
+
+test('the protocol runs anywhere: it needs nothing of ours and nothing of Node', () => {
+  const foreign = importsThat(
+    ({ from, target, specifier }) =>
+      folderOf(from) === 'protocol' &&
+      (specifier.startsWith('node:') || (target !== null && folderOf(target) !== 'protocol')),
+  )
+  expect(foreign).toEqual([])
+})
+
+test('the client runs in a browser, except for its transport for Node', () => {
+  const bound = importsThat(
+    ({ from, specifier }) =>
+      folderOf(from) === 'client' && from !== nodeTransport && /^(node:|undici\b)/.test(specifier),
+  )
+  expect(bound).toEqual([])
+  expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
+})
+
+test('only the transport for Node uses undici', () => {
+  const users = imports.filter(({ specifier }) => /^undici\b/.test(specifier)).map(({ from }) => from)
+  expect(users.filter((from) => from !== nodeTransport)).toEqual([])
+})
+
+test('the contracts of ledger and store know no driver', () => {
+  const contracts = ['src/portal/ledger/contract.ts', 'src/portal/store/contract.ts']
+  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$/
+  for (const contract of contracts) expect(sources.some(({ path }) => path === contract)).toBe(true)
+  const bound = importsThat(
+    ({ from, target, specifier, kind }) =>
+      contracts.includes(from) && (kind !== 'type' || !allowed.test(target ?? specifier)),
+  )
+  expect(bound).toEqual([])
+})
+
+test('only the ledger knows a database', () => {
+  const users = importsThat(
+    ({ from, specifier }) => databaseDrivers.test(specifier) && !from.startsWith('src/portal/ledger/'),
+  )
+  expect(users).toEqual([])
+})
+
+test('the SDK of an S3 store is loaded only by whoever configures one', () => {
+  expect(importsThat(({ specifier, kind }) => specifier.startsWith('@aws-sdk/') && kind === 'static')).toEqual([])
+  const elsewhere = importsThat(
+    ({ from, specifier, kind }) =>
+      specifier.startsWith('@aws-sdk/') && kind === 'dynamic' && !from.startsWith('src/portal/store/'),
+  )
+  expect(elsewhere).toEqual([])
+})
+
+test('sending and receiving load neither a database nor a server', () => {
+  const heavy = /^(node:sqlite|kysely|pg|@aws-sdk\/|fastify|@fastify\/|prom-client)/
+  const entries = sources.map(({ path }) => path).filter((path) => /^src\/(sender\/|receiver\/|index\.ts)/.test(path))
+  for (const entry of entries) {
+    expect(
+      [...loadedWith(entry)].filter((name) => heavy.test(name)),
+      entry,
+    ).toEqual([])
+  }
+})

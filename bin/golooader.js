@@ -3,6 +3,7 @@
 // brings its own Node as a dev dependency; a published package runs what `tsc` compiled on prepack.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const NODE_MAJOR_MIN = 24
@@ -10,6 +11,8 @@ const NODE_MAJOR_MIN = 24
 if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) {
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const compiled = new URL('../dist/cli/main.js', import.meta.url)
+  // Keeps compiled code between runs: a command starts in half the time.
+  module.enableCompileCache?.()
   const { main } = await import(existsSync(source) ? source.href : compiled.href)
   process.exitCode = await main(process.argv.slice(2))
 } else {

@@ -41,7 +41,7 @@ export class Patience {
 
   /** How long one request may stall: short enough that several fit into the silence that is borne. */
   get stallMs(): number {
-    return Math.min(STALL_MS_MAX, Math.max(STALL_MS_MIN, this.#options.answerTimeoutMs / TRIES_PER_SILENCE))
+    return Math.round(Math.min(STALL_MS_MAX, Math.max(STALL_MS_MIN, this.#options.answerTimeoutMs / TRIES_PER_SILENCE)))
   }
 
   /**

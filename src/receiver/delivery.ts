@@ -38,8 +38,8 @@ class DeliveryWithdrawn extends Error {
   override readonly name = 'DeliveryWithdrawn'
   readonly problem: ProblemJson
 
-  constructor(problem: ProblemJson, options?: ErrorOptions) {
-    super(problem.title, options)
+  constructor(problem: ProblemJson) {
+    super(problem.title)
     this.problem = problem
   }
 }
@@ -57,8 +57,8 @@ export class Delivery {
   readonly #signal: AbortSignal
   #partial: PartialFile | null = null
   #published: Published | null = null
-  /** While an answer is under way, its own answer says how the delivery stands. */
-  #isAnswering = false
+  /** While answers are under way, what the portal says to them tells how the delivery stands. */
+  #answering = 0
 
   constructor(context: DeliveryContext, offer: Offer) {
     const { transferId, from, metadata, sizeBytes } = offer
@@ -75,7 +75,7 @@ export class Delivery {
 
   /** The portal withdraws the offer while this runs. */
   withdrawn(problem: ProblemJson): void {
-    if (!this.#isAnswering) this.#withdrawal.abort(new DeliveryWithdrawn(problem))
+    if (this.#answering === 0) this.#withdrawal.abort(new DeliveryWithdrawn(problem))
   }
 
   /**
@@ -205,7 +205,7 @@ export class Delivery {
       | { disposition: 'refused'; problem: ProblemJson },
   ) {
     const { client } = this.#context
-    this.#isAnswering = true
+    this.#answering++
     try {
       const { state } = await this.#standing.insist(
         ({ transferId, leaseId }) => client.disposition(transferId, { leaseId, ...answer }, { signal: this.#signal }),
@@ -213,7 +213,7 @@ export class Delivery {
       )
       return state
     } finally {
-      this.#isAnswering = false
+      this.#answering--
     }
   }
 

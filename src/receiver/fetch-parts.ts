@@ -56,13 +56,12 @@ export async function fetchMissingParts(options: FetchOptions, signal: AbortSign
       throw error
     }
   }
-  const workers = Array.from({ length: options.partsInFlight }, work)
-  try {
-    await Promise.all(workers)
-  } finally {
-    // None may still write when the caller deletes or renames the file.
-    await Promise.allSettled(workers)
-  }
+  // All of them are waited for: none may still write when the caller deletes or renames the file.
+  const results = await Promise.allSettled(Array.from({ length: options.partsInFlight }, work))
+  // When the portal gives up on one part, the request for another may find the delivery ended before that is heard.
+  const failed = results.find((result) => result.status === 'rejected' && result.reason instanceof DeliveryFailed)
+  if (failed?.status === 'rejected') throw failed.reason
+  if (ending.signal.aborted) throw ending.signal.reason
 }
 
 async function fetchPart(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<void> {

@@ -19,7 +19,7 @@ export type * from './events.ts'
 const PARTS_IN_FLIGHT_DEFAULT = 3
 const TRANSFERS_AT_ONCE_DEFAULT = 2
 /** All parts in memory together, whatever their size and number. */
-const BUFFER_BYTES_MAX = 128 * 1024 * 1024
+const BUFFER_BYTES_MAX = 96 * 1024 * 1024
 
 export interface SendOptions {
   readonly client: PortalClient<Readable>

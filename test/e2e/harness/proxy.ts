@@ -1,0 +1,138 @@
+/**
+ * A network that can be made bad: a real HTTP proxy between a client and the portal, which corrupts, cuts, holds back
+ * or slows what passes, as a test asks of it. It forwards bytes as they come.
+ */
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Transform } from 'node:stream'
+
+/** What becomes of one request. Every field is for this request alone. */
+export interface Fault {
+  /** One bit of the request's body is flipped on its way to the portal. */
+  readonly corruptRequest?: boolean
+  /** One bit of the answer's body is flipped on its way back. */
+  readonly corruptAnswer?: boolean
+  /** The portal gets the request and does its work, but its answer is lost with the connection. */
+  readonly loseAnswer?: boolean
+  /** The connection is cut after so many bytes of the request's body. */
+  readonly cutRequestAfterBytes?: number
+  /** The connection is cut after so many bytes of the answer's body. */
+  readonly cutAnswerAfterBytes?: number
+  /** Nothing is passed on, nothing is answered. */
+  readonly hang?: boolean
+  /** Bodies pass at this pace. */
+  readonly bytesPerSecond?: number
+  /** The connection is refused, as that of a dead host. */
+  readonly refuse?: boolean
+}
+
+/** What a request looks like to a rule. `count` is how often this very method and path has been asked for, from 1. */
+export interface Seen {
+  readonly method: string
+  readonly path: string
+  readonly count: number
+}
+
+export class FaultyNetwork implements AsyncDisposable {
+  readonly url: string
+  /** Every request that came, in order. */
+  readonly seen: Seen[] = []
+  /** Decides over each request; null lets it pass. Replace it at any time. */
+  rule: (seen: Seen) => Fault | null = () => null
+  readonly #server: Server
+  readonly #counts = new Map<string, number>()
+
+  private constructor(server: Server, url: string) {
+    this.#server = server
+    this.url = url
+  }
+
+  /** Opens the proxy in front of a portal, whose address is asked for at each request. */
+  static async open(portalUrl: () => string): Promise<FaultyNetwork> {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const network = new FaultyNetwork(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    server.on('request', (incoming, answer) => network.#pass(incoming, answer, portalUrl()))
+    return network
+  }
+
+  /** How many requests came whose method and path fit. */
+  count(method: string, path: RegExp): number {
+    return this.seen.filter((one) => one.method === method && path.test(one.path)).length
+  }
+
+  #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
+    const { method = 'GET', url = '/' } = incoming
+    const path = url.replace(/\?.*/, '')
+    const key = `${method} ${path}`
+    const count = (this.#counts.get(key) ?? 0) + 1
+    this.#counts.set(key, count)
+    const seen = { method, path, count }
+    this.seen.push(seen)
+    const fault = this.rule(seen) ?? {}
+    if (fault.refuse === true) {
+      incoming.socket.destroy()
+      return
+    }
+    if (fault.hang === true) {
+      incoming.resume()
+      return
+    }
+    const outgoing = request(portalUrl + url, { method, headers: incoming.headers, agent: false })
+    const cut = (): void => {
+      outgoing.destroy()
+      incoming.socket.destroy()
+    }
+    outgoing.on('error', () => incoming.socket.destroy())
+    incoming.on('error', () => outgoing.destroy())
+    answer.on('close', () => outgoing.destroy())
+    outgoing.on('response', (back) => {
+      if (fault.loseAnswer === true) {
+        back.resume()
+        back.on('end', cut)
+        return
+      }
+      answer.writeHead(back.statusCode ?? 502, back.headers)
+      answer.flushHeaders()
+      back.on('error', cut)
+      back
+        .pipe(disturbed(fault.corruptAnswer === true, fault.cutAnswerAfterBytes, fault.bytesPerSecond, cut))
+        .pipe(answer)
+    })
+    incoming
+      .pipe(disturbed(fault.corruptRequest === true, fault.cutRequestAfterBytes, fault.bytesPerSecond, cut))
+      .pipe(outgoing)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+}
+
+/** A pipe that flips one bit, cuts, or slows. */
+function disturbed(
+  isCorrupt: boolean,
+  cutAfterBytes: number | undefined,
+  bytesPerSecond: number | undefined,
+  cut: () => void,
+): Transform {
+  let passedBytes = 0
+  let isDone = !isCorrupt
+  return new Transform({
+    transform(bytes: Buffer, _encoding, done) {
+      if (!isDone && bytes.length > 0) {
+        isDone = true
+        bytes = Buffer.from(bytes)
+        bytes[0] = (bytes[0] ?? 0) ^ 1
+      }
+      passedBytes += bytes.length
+      if (cutAfterBytes !== undefined && passedBytes > cutAfterBytes) {
+        cut()
+        return
+      }
+      if (bytesPerSecond === undefined) done(null, bytes)
+      else setTimeout(() => done(null, bytes), (bytes.length * 1000) / bytesPerSecond)
+    },
+  })
+}

@@ -1,0 +1,262 @@
+/**
+ * A world for one test: a temporary folder with a portal, senders and receivers as real processes over real sockets.
+ * Everything in it ends and goes when the world is disposed of.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash, randomFillSync } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
+import { PortalClient } from '../../../src/client/index.ts'
+import { nodeTransport } from '../../../src/client/node-transport.ts'
+import { invite, openLedger } from '../../../src/portal/index.ts'
+import { newToken } from '../../../src/protocol/index.ts'
+import type { FaultyNetwork } from './proxy.ts'
+
+const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
+const UNTIL_MS = 30_000
+
+/** How a command ended. */
+export interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** One object of `--json`. */
+export type JsonLine = Readonly<Record<string, unknown>> & { readonly type: string }
+
+/** A running command. */
+export class Running {
+  readonly child: ChildProcess
+  readonly ended: Promise<Ended>
+  readonly lines: string[] = []
+  #stderr = ''
+  #wake: () => void = () => {}
+
+  constructor(child: ChildProcess) {
+    this.child = child
+    if (child.stdout === null || child.stderr === null) throw new Error('the child has no pipes')
+    const reading = createInterface({ input: child.stdout })
+    reading.on('line', (line) => {
+      this.lines.push(line)
+      this.#wake()
+    })
+    child.stderr.on('data', (data) => {
+      this.#stderr += data
+    })
+    this.ended = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.#wake()
+        const stdout = `${this.lines.join('\n')}\n`
+        resolve({ code: code ?? (signal === 'SIGKILL' ? 137 : 143), stdout, stderr: this.#stderr })
+      })
+    })
+  }
+
+  get stderr(): string {
+    return this.#stderr
+  }
+
+  /** What `--json` said so far. */
+  get json(): JsonLine[] {
+    return this.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+  }
+
+  /** Resolves with the first line of output, past or future, that fits. Fails when the process ends without one. */
+  async line(isIt: (line: string) => boolean): Promise<string> {
+    const deadline = AbortSignal.timeout(UNTIL_MS)
+    while (true) {
+      const found = this.lines.find(isIt)
+      if (found !== undefined) return found
+      if (this.child.exitCode !== null || this.child.signalCode !== null || deadline.aborted) {
+        throw new Error(`no such line\nstdout:\n${this.lines.join('\n')}\nstderr:\n${this.#stderr}`)
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        setTimeout(resolve, 1_000).unref()
+      })
+    }
+  }
+
+  /** Resolves with the first object of `--json` that fits. */
+  async object(isIt: (value: JsonLine) => boolean): Promise<JsonLine> {
+    return JSON.parse(await this.line((line) => line.startsWith('{') && isIt(JSON.parse(line))))
+  }
+
+  /** Resolves with the first notification of that kind. */
+  notification(kind: string): Promise<JsonLine> {
+    return this.object((value) => value.type === 'notification' && value.notification === kind)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal)
+  }
+
+  /** Ends it with a signal and waits until it is gone. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      // A stopped process takes no other signal than this one until it goes on.
+      if (signal !== 'SIGKILL') this.child.kill('SIGCONT')
+      this.child.kill(signal)
+    }
+    return this.ended
+  }
+}
+
+export interface PortalProcess extends Running {
+  readonly url: string
+}
+
+export class World implements AsyncDisposable {
+  readonly folder: string
+  readonly dataFolder: string
+  portalUrl = ''
+  #portalPort = 0
+  readonly #running: Running[] = []
+  readonly #clients: PortalClient[] = []
+
+  private constructor(folder: string) {
+    this.folder = folder
+    this.dataFolder = join(folder, 'portal')
+  }
+
+  static async create(): Promise<World> {
+    return new World(await mkdtemp(join(tmpdir(), 'golooader-test-')))
+  }
+
+  path(...names: string[]): string {
+    return join(this.folder, ...names)
+  }
+
+  /** Starts a command of this project. `wrapper` runs it under another program, `unshare` for instance. */
+  start(args: readonly string[], options: { env?: Record<string, string>; wrapper?: readonly string[] } = {}): Running {
+    const [command = process.execPath, ...rest] = [...(options.wrapper ?? []), process.execPath, program, ...args]
+    const env = {
+      PATH: process.env.PATH,
+      HOME: this.folder,
+      XDG_CONFIG_HOME: this.path('config'),
+      XDG_STATE_HOME: this.path('state'),
+      ...options.env,
+    }
+    const running = new Running(spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: this.folder }))
+    this.#running.push(running)
+    return running
+  }
+
+  /** Runs a command to its end. */
+  run(...args: string[]): Promise<Ended> {
+    return this.start(args).ended
+  }
+
+  /** Starts the portal; again after it ended, on the same port and data. Resolves when it serves. */
+  async portal(args: readonly string[] = [], options: { wrapper?: readonly string[] } = {}): Promise<Running> {
+    const listen = `127.0.0.1:${this.#portalPort}`
+    const running = this.start(['portal', '--listen', listen, '--data', this.dataFolder, ...args], options)
+    const line = await running.line((one) => one.startsWith('portal listening on '))
+    this.portalUrl = /http:\S+[0-9]/.exec(line)?.[0] ?? ''
+    this.#portalPort = Number(new URL(this.portalUrl).port)
+    return running
+  }
+
+  /**
+   * Opens accounts, each with a profile of its own name, as `invite` and `join` do but without their processes.
+   * `through` names the proxy by which an account reaches the portal.
+   */
+  async join(names: readonly string[], through: Readonly<Record<string, FaultyNetwork>> = {}): Promise<void> {
+    const ledger = await openLedger(this.dataFolder)
+    const transport = nodeTransport(this.portalUrl)
+    await mkdir(this.path('config', 'golooader', 'profiles'), { recursive: true })
+    for (const name of names) {
+      const token = newToken()
+      await new PortalClient(transport, null).join({ invite: await invite(ledger, name, 60_000), token })
+      const profile = { portalUrl: through[name]?.url ?? this.portalUrl, account: name, token }
+      await writeFile(this.#profile(name), JSON.stringify(profile))
+    }
+    await transport.close()
+    await ledger.close()
+  }
+
+  #profile(name: string): string {
+    return this.path('config', 'golooader', 'profiles', `${name}.json`)
+  }
+
+  send(file: string | readonly string[], to: string, ...args: string[]): Running {
+    const files = typeof file === 'string' ? [file] : file
+    return this.start(['send', ...files, '--to', to, '--profile', 'alice', '--json', ...args])
+  }
+
+  /** Starts a receiver, its files in a folder of its name. Resolves when it is connected. */
+  async receiver(name: string, args: readonly string[] = [], options: { wrapper?: readonly string[] } = {}) {
+    const running = this.start(['receive', '--into', this.inbox(name), '--profile', name, '--json', ...args], options)
+    await running.object((value) => value.type === 'connected')
+    return running
+  }
+
+  inbox(name: string): string {
+    return this.path('inbox', name)
+  }
+
+  /** Names of the files that stand in an inbox, what is unfinished left out. */
+  async received(name: string): Promise<string[]> {
+    const names = await readdir(this.inbox(name)).catch(() => [])
+    return names.filter((one) => one !== '.golooader').sort()
+  }
+
+  /** The client of an account, for looking at the portal directly. */
+  async client(name: string): Promise<PortalClient> {
+    const client = new PortalClient(nodeTransport(this.portalUrl), await this.token(name))
+    this.#clients.push(client)
+    return client
+  }
+
+  /** The token of an account, for requests made by hand. */
+  async token(name: string): Promise<string> {
+    return JSON.parse(await readFile(this.#profile(name), 'utf8')).token
+  }
+
+  /** Makes a file of random content. */
+  async file(name: string, sizeBytes: number): Promise<string> {
+    const path = this.path('files', name)
+    await mkdir(this.path('files'), { recursive: true })
+    const handle = await open(path, 'w')
+    const block = Buffer.alloc(Math.min(sizeBytes, 1024 * 1024))
+    for (let left = sizeBytes; left > 0; left -= block.length) {
+      await handle.write(randomFillSync(block).subarray(0, Math.min(left, block.length)))
+    }
+    await handle.close()
+    return path
+  }
+
+  /** Names of everything that lies in the portal's temporary storage. */
+  async stored(): Promise<string[]> {
+    const entries = await readdir(join(this.dataFolder, 'store'), { recursive: true, withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()))
+    await Promise.all(this.#running.map((running) => running.stop('SIGKILL')))
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** The SHA-256 of a file, in hex. */
+export async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path), hash)
+  return hash.digest('hex')
+}
+
+/** Asks until it is true. For what happens in other processes and is nowhere told. */
+export async function until(isIt: () => Promise<boolean> | boolean, what: string): Promise<void> {
+  const deadline = performance.now() + UNTIL_MS
+  while (!(await isIt())) {
+    if (performance.now() > deadline) throw new Error(`it did not come to this in time: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}

@@ -264,6 +264,11 @@ async function removeLeftovers(own: string): Promise<void> {
   for (const name of names) {
     if (!/\.(?:partial|parts|commit)$/.test(name)) continue
     const path = join(own, name)
+    if (name.startsWith('.')) {
+      // What `replaceFile` was killed over; the folder is ours, so nobody else is writing it now.
+      await rm(path, { force: true })
+      continue
+    }
     const isRecorded = recorded.has(name.slice(0, name.lastIndexOf('.')))
     const stat = await statOrNull(path)
     if (stat === null) continue

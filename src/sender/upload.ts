@@ -41,16 +41,8 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
   const { context, entry, file, digests } = upload
   const layout = layoutOf(entry)
   const progress = new UploadProgress(upload)
-  const stop = new AbortController()
-  const signal = AbortSignal.any([context.signal, stop.signal])
-  setMaxListeners(0, signal)
   const pool = poolOf(context, layout)
-  const underway = new Set<Promise<void>>()
-  const failures: unknown[] = []
-  const failed = (error: unknown): void => {
-    failures.push(error)
-    stop.abort(new Error('another part of the same transfer failed'))
-  }
+  const flight = new Flight(context)
   try {
     for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
       const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
@@ -60,7 +52,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         continue
       }
       const buffer = await pool.take()
-      if (signal.aborted) break
+      if (flight.signal.aborted) break
       const bytes = buffer.subarray(0, lengthBytes)
       const digest = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm)
       digests.set(partNumber, digest)
@@ -70,22 +62,49 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         pool.give(buffer)
         continue
       }
-      if (underway.size >= context.partsInFlight) await Promise.race(underway)
-      const sending = sendPart(upload, { partNumber, bytes, digest, progress, signal })
-        .catch(failed)
-        .finally(() => {
-          pool.give(buffer)
-          underway.delete(sending)
-        })
-      underway.add(sending)
+      const part = { partNumber, bytes, digest, progress, signal: flight.signal }
+      await flight.add(() => sendPart(upload, part).finally(() => pool.give(buffer)))
     }
   } catch (error) {
-    failed(error)
+    flight.fail(error)
   }
-  // Nothing may still use a buffer, or the file, when this returns.
-  await Promise.all(underway)
-  context.signal.throwIfAborted()
-  if (failures.length > 0) throw failures[0]
+  await flight.landed()
+}
+
+/** The parts that are on their way at the same time. The first that fails stops the others. */
+class Flight {
+  readonly signal: AbortSignal
+  readonly #context: SendContext
+  readonly #stop = new AbortController()
+  readonly #underway = new Set<Promise<void>>()
+  readonly #failures: unknown[] = []
+
+  constructor(context: SendContext) {
+    this.#context = context
+    this.signal = AbortSignal.any([context.signal, this.#stop.signal])
+    setMaxListeners(0, this.signal)
+  }
+
+  /** Starts sending a part as soon as there is a place for it. Never rejects. */
+  async add(send: () => Promise<void>): Promise<void> {
+    if (this.#underway.size >= this.#context.partsInFlight) await Promise.race(this.#underway)
+    const sending = send()
+      .catch((error) => this.fail(error))
+      .finally(() => this.#underway.delete(sending))
+    this.#underway.add(sending)
+  }
+
+  fail(error: unknown): void {
+    this.#failures.push(error)
+    this.#stop.abort(new Error('another part of the same transfer failed'))
+  }
+
+  /** Resolves when nothing uses a buffer any more. @throws the first failure, or the reason of the caller's signal */
+  async landed(): Promise<void> {
+    await Promise.all(this.#underway)
+    this.#context.signal.throwIfAborted()
+    if (this.#failures.length > 0) throw this.#failures[0]
+  }
 }
 
 interface PartOnItsWay {

@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { fsStore } from '../../src/portal/store/fs.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
+import { testFolder } from '../suites/folder.ts'
 import { put, somePart, testStore } from '../suites/store.ts'
 
 testStore('memory', async () => ({ store: memoryStore(), cleanUp: async () => {} }))
@@ -16,13 +17,6 @@ testStore('fs', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
   return { store: await fsStore(folder), cleanUp: () => rm(folder, { recursive: true }) }
 })
-
-/** A folder that is gone after the test. */
-async function testFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
-  onTestFinished(() => rm(folder, { recursive: true }))
-  return folder
-}
 
 /** Every file below a folder, by name. */
 async function filesIn(folder: string): Promise<string[]> {

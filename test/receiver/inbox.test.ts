@@ -150,6 +150,8 @@ test('a folder keeps its instance, and loses what is old and unfinished', async 
   const longAgo = new Date(Date.now() - 9 * 86_400_000)
   for (const path of [...Object.values(paths).slice(0, 2), ...Object.values(recorded)])
     await utimes(path, longAgo, longAgo)
+  // What a receiver was killed over while it replaced a small file; nothing else would ever take it away.
+  await writeFile(join(folder, '.golooader', '.0a1b2c3d4e5f.partial'), 'x')
   await first[Symbol.asyncDispose]()
 
   await using second = await openInbox(folder)

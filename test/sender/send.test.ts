@@ -104,9 +104,7 @@ describe('a file', () => {
     await writeFile(folder.join('large'), randomBytes(10))
     portal.interfere = ({ method }) => {
       const large = [...portal.transfers.values()].find(({ announcement }) => announcement.metadata.name === 'large')
-      if (method === 'PUT' && large !== undefined && large.state === 'receiving') {
-        large.state = 'refused'
-      }
+      if (method === 'PUT' && large?.state === 'receiving') large.state = 'refused'
     }
     const outcomes = await sending({ paths: [folder.join('large'), folder.join('file')], transfersAtOnce: 1 })
     expect(outcomes.map(({ outcome }) => outcome)).toEqual(['refused', 'delivered'])
@@ -158,10 +156,12 @@ describe('the content', () => {
   test('ends when the portal breaks, with what the portal recorded', async () => {
     portal.interfere = ({ path }) => {
       if (!path.endsWith('/parts/3')) return
-      const { transferId } = portal.only()
       if (portal.only().state === 'receiving') {
         portal.only().state = 'refused'
-        portal.notify(transferId, { notification: 'refused', problem: new Problem('store-failed').toJSON() })
+        portal.notify(portal.only().transferId, {
+          notification: 'refused',
+          problem: new Problem('store-failed').toJSON(),
+        })
       }
       throw new Problem('store-failed')
     }
@@ -223,6 +223,12 @@ describe('a portal that is silent', () => {
     expect(portal.count(/parts\/[12]$/)).toBe(1)
   })
 
+  test('but takes bytes for ever is not waited for either', async () => {
+    portal.interfere = ({ path }) => (path.endsWith('/parts/3') ? new Promise(() => {}) : undefined)
+    expect(await sending({ answerTimeoutMs: 900 })).toMatchObject([{ outcome: 'no-answer' }])
+    expect(portal.count(/parts\/3$/)).toBeGreaterThan(1)
+  })
+
   test('after it stored the file does not end the wait', async () => {
     portal.receive = null
     const waiting = sending({ answerTimeoutMs: 300 })
@@ -235,9 +241,8 @@ describe('a portal that is silent', () => {
     }
     portal.cutStreams()
     await expect.poll(() => refusedStreams).toBe(3)
-    const { transferId } = portal.only()
     await expect.poll(() => portal.count(/events/)).toBe(5)
-    portal.notify(transferId, { notification: 'delivered', receiver: 'bob' })
+    portal.notify(portal.only().transferId, { notification: 'delivered', receiver: 'bob' })
     expect(await waiting).toMatchObject([{ outcome: 'delivered' }])
   })
 
@@ -291,6 +296,41 @@ describe('the same command again', () => {
     expect(outcome?.transferId).not.toBe(transferId)
     expect(events.flatMap((event) => (event.type === 'started' ? [event.isResumed] : []))).toEqual([true, false])
     expect(told()).toEqual(['stored', 'delivered'])
+  })
+
+  test('makes a new transfer when the portal holds other content of a file that looks the same', async () => {
+    await interrupted(/parts\/4$/)
+    const { transferId } = portal.only()
+    portal.interfere = ({ method, path }) => {
+      if (method === 'PUT' && path.includes(`${transferId}/parts`)) throw new Problem('part-conflict')
+    }
+    const [outcome] = await sending()
+    expect(outcome).toMatchObject({ outcome: 'delivered' })
+    expect(outcome?.transferId).not.toBe(transferId)
+    expect(portal.transfers.get(transferId)?.state).toBe('cancelled')
+  })
+
+  test('is told what happened while the event stream was away', async () => {
+    portal.receive = null
+    await sending({ waitMs: 50 })
+    const { transferId } = portal.only()
+    const looks = portal.count(/^GET \/v1\/transfers/)
+    const waiting = sending()
+    await expect.poll(() => portal.count(/^GET \/v1\/transfers/)).toBe(looks + 1)
+    portal.cutStreams()
+    // No stream is up now, and the sender has no event to go on from.
+    portal.notify(transferId, { notification: 'delivered', receiver: 'bob' })
+    expect(await waiting).toMatchObject([{ outcome: 'delivered' }])
+  })
+
+  test('goes on after an interruption of the wait', async () => {
+    portal.receive = null
+    const stop = new AbortController()
+    const waiting = sending({ signal: stop.signal })
+    await expect.poll(told).toEqual(['stored'])
+    stop.abort(new Error('interrupted'))
+    await expect(waiting).rejects.toThrow('interrupted')
+    expect(await journalled()).toBe(1)
   })
 
   test('for a file that has changed cancels the old transfer and makes a new one', async () => {

@@ -5,7 +5,7 @@
  * `synchronous = full` makes every commit wait for the disk: what is told to a sender or a receiver is durable.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import { Kysely, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
 import type { Ledger } from './contract.ts'
 import { kyselyLedger } from './kysely/index.ts'
 import { migrate } from './migrate.ts'
@@ -28,11 +28,25 @@ export async function sqliteLedger({ path, now = Date.now, onQuery }: SqliteLedg
   const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
   database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
   const db = new Kysely<LedgerTables>({
-    dialect: new SqliteDialect({ database: adapt(database) }),
+    dialect: new LedgerDialect({ database: adapt(database) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
   await migrate(db)
   return kyselyLedger({ db, now })
+}
+
+/**
+ * SQLite can change its schema within a transaction, though Kysely does not count on it. With this, a migration that
+ * is cut off leaves nothing behind, and of two processes that open a new file one waits for the other's migrations.
+ */
+class LedgerDialect extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new (class extends SqliteAdapter {
+      override get supportsTransactionalDdl(): boolean {
+        return true
+      }
+    })()
+  }
 }
 
 /** Node's SQLite in the shape that Kysely's dialect asks for. */

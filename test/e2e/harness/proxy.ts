@@ -20,6 +20,8 @@ export interface Fault {
   readonly cutAnswerAfterBytes?: number
   /** Nothing is passed on, nothing is answered. */
   readonly hang?: boolean
+  /** Nothing is passed on before this resolves. */
+  readonly heldUntil?: Promise<unknown>
   /** Bodies pass at this pace. */
   readonly bytesPerSecond?: number
   /** The connection is refused, as that of a dead host. */
@@ -78,36 +80,49 @@ export class FaultyNetwork implements AsyncDisposable {
       incoming.resume()
       return
     }
-    const outgoing = request(portalUrl + url, { method, headers: incoming.headers, agent: false })
-    const cut = (): void => {
-      outgoing.destroy()
-      incoming.socket.destroy()
+    if (fault.heldUntil === undefined) {
+      forward(incoming, answer, portalUrl, fault)
+      return
     }
-    outgoing.on('error', () => incoming.socket.destroy())
-    incoming.on('error', () => outgoing.destroy())
-    answer.on('close', () => outgoing.destroy())
-    outgoing.on('response', (back) => {
-      if (fault.loseAnswer === true) {
-        back.resume()
-        back.on('end', cut)
-        return
-      }
-      answer.writeHead(back.statusCode ?? 502, back.headers)
-      answer.flushHeaders()
-      back.on('error', cut)
-      back
-        .pipe(disturbed(fault.corruptAnswer === true, fault.cutAnswerAfterBytes, fault.bytesPerSecond, cut))
-        .pipe(answer)
+    fault.heldUntil.then(() => {
+      // Who asked may have gone meanwhile.
+      if (!incoming.socket.destroyed) forward(incoming, answer, portalUrl, fault)
     })
-    incoming
-      .pipe(disturbed(fault.corruptRequest === true, fault.cutRequestAfterBytes, fault.bytesPerSecond, cut))
-      .pipe(outgoing)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
   }
+}
+
+/** Passes a request on, and its answer back, as the fault would have it. */
+function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string, fault: Fault): void {
+  const { method, url = '/' } = incoming
+  const outgoing = request(portalUrl + url, { method, headers: incoming.headers, agent: false })
+  const cut = (): void => {
+    outgoing.destroy()
+    incoming.socket.destroy()
+  }
+  outgoing.on('error', () => incoming.socket.destroy())
+  incoming.on('error', () => outgoing.destroy())
+  answer.on('close', () => outgoing.destroy())
+  outgoing.on('response', (back) => {
+    if (fault.loseAnswer === true) {
+      back.resume()
+      back.on('end', cut)
+      return
+    }
+    answer.writeHead(back.statusCode ?? 502, back.headers)
+    answer.flushHeaders()
+    back.on('error', cut)
+    back
+      .pipe(disturbed(fault.corruptAnswer === true, fault.cutAnswerAfterBytes, fault.bytesPerSecond, cut))
+      .pipe(answer)
+  })
+  incoming
+    .pipe(disturbed(fault.corruptRequest === true, fault.cutRequestAfterBytes, fault.bytesPerSecond, cut))
+    .pipe(outgoing)
 }
 
 /** A pipe that flips one bit, cuts, or slows. */

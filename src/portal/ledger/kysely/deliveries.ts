@@ -26,13 +26,13 @@ export function deliveries({
 
     async moveDelivery(transferId, receiverId, from, change) {
       assertDeliveryMove(from.state, change.state)
+      if (from.state === 'waiting' && change.state === 'offered') {
+        throw new Error('a delivery cannot be offered here: only offerNext gives it a lease')
+      }
       return db.transaction().execute(async (tx) => {
         const atMs = now()
         const before = await loadTransfer(tx, transferId)
         if (before === null) return null
-        if (change.state === 'delivered' && before.state !== 'stored') {
-          throw new Error(`nothing can be delivered of a transfer that is ${before.state}`)
-        }
         const moved = await tx
           .updateTable('deliveries')
           .set(columnsOf(change, before, atMs))
@@ -46,6 +46,10 @@ export function deliveries({
           .returning('receiver')
           .executeTakeFirst()
         if (moved === undefined) return null
+        // Only now: where another move won, that one may have ended the transfer.
+        if (change.state === 'delivered' && before.state !== 'stored') {
+          throw new Error(`a transfer that is ${before.state} cannot be delivered`)
+        }
         if (change.state === 'delivered' || change.state === 'failed') {
           const { open_deliveries } = await tx
             .updateTable('transfers')

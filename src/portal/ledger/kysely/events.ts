@@ -43,7 +43,8 @@ export function events({ db }: LedgerContext): Pick<Ledger, 'events' | 'lastEven
         .orderBy('event_id')
         .limit(limit)
         .execute()
-      return rows.map(toNotification)
+      // All events of a transfer are its sender's: to anybody else there are none, and nothing was read in vain.
+      return rows.filter((row) => row.account_id === accountId).map(toNotification)
     },
 
     async lastEventId(accountId) {

@@ -1,0 +1,8 @@
+/**
+ * GoLooader as a library: sender, receiver and the client they stand on. The portal is `golooader/portal`, and what
+ * goes over the wire `golooader/protocol`; nothing of a database is loaded from here.
+ */
+export * from './client/index.ts'
+export { nodeTransport } from './client/node-transport.ts'
+export { type ReceiveEvent, type ReceiveOptions, receive } from './receiver/index.ts'
+export { type SendEvent, type SendOptions, type SendOutcome, send } from './sender/index.ts'

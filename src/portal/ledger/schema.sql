@@ -1,0 +1,95 @@
+-- What the migrations make of an empty SQLite database. Written by test/drivers/sqlite.test.ts, to be read.
+
+CREATE TABLE accounts (
+  account_id integer primary key autoincrement,
+  name text not null unique,
+  token_id text not null unique,
+  token_hash text not null,
+  created_at_ms bigint not null,
+  open_transfers bigint default 0 not null,
+  open_bytes bigint default 0 not null
+);
+
+CREATE TABLE deliveries (
+  transfer_id text not null references transfers (transfer_id) on delete cascade,
+  receiver_id integer not null references accounts (account_id),
+  receiver text not null,
+  state text not null,
+  offers integer not null,
+  resends integer not null,
+  fetched_bytes bigint not null,
+  offer_at_ms bigint not null,
+  lease_id text,
+  instance_id text,
+  lease_expires_at_ms bigint,
+  problem text,
+  constraint deliveries_key primary key (transfer_id, receiver_id)
+);
+
+CREATE INDEX deliveries_by_lease on deliveries (lease_expires_at_ms) where state = 'offered';
+
+CREATE INDEX deliveries_offered on deliveries (receiver_id, instance_id) where state = 'offered';
+
+CREATE INDEX deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting';
+
+CREATE TABLE events (
+  event_id integer primary key autoincrement,
+  account_id integer not null references accounts (account_id),
+  transfer_id text not null references transfers (transfer_id) on delete cascade,
+  at_ms bigint not null,
+  attempt integer not null,
+  notification text not null,
+  receiver text,
+  problem text,
+  wanted text
+);
+
+CREATE INDEX events_by_account on events (account_id, event_id);
+
+CREATE INDEX events_by_transfer on events (transfer_id, event_id);
+
+CREATE TABLE invites (
+  secret_hash text not null primary key,
+  name text not null,
+  expires_at_ms bigint not null,
+  token_id text
+);
+
+CREATE INDEX invites_by_expiry on invites (expires_at_ms);
+
+CREATE TABLE totals (
+  id integer primary key check (id = 1),
+  open_transfers bigint not null,
+  open_bytes bigint not null
+);
+
+CREATE TABLE transfers (
+  transfer_id text not null primary key,
+  sender_id integer not null references accounts (account_id),
+  sender text not null,
+  state text not null,
+  attempt integer not null,
+  announcement text not null,
+  metadata text not null,
+  size_bytes bigint not null,
+  part_size_bytes bigint not null,
+  digest_algorithm text not null,
+  manifest_digest text,
+  problem text,
+  created_at_ms bigint not null,
+  expires_at_ms bigint not null,
+  upload_deadline_ms bigint,
+  open_deliveries integer not null,
+  ended_at_ms bigint,
+  parts_held integer not null
+);
+
+CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;
+
+CREATE INDEX transfers_by_expiry on transfers (expires_at_ms) where state in ('receiving', 'stored');
+
+CREATE INDEX transfers_by_sender on transfers (sender_id, transfer_id);
+
+CREATE INDEX transfers_by_upload_deadline on transfers (upload_deadline_ms) where state = 'receiving';
+
+CREATE INDEX transfers_to_remove on transfers (ended_at_ms) where parts_held = 1 and ended_at_ms is not null;

@@ -1,0 +1,38 @@
+/** The suite of the contract once more, over a ledger whose process does not live longer than one call. */
+import type { Ledger } from '../../src/portal/ledger/contract.ts'
+import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
+import { testFolder } from '../suites/folder.ts'
+import { testLedger } from '../suites/ledger.ts'
+
+/**
+ * A ledger that is closed and opened again between any two calls: nothing that decides may live in the process.
+ * One call goes after another; a call that is under way when the ledger closes would be another test.
+ */
+async function restarting(open: () => Promise<Ledger>): Promise<Ledger> {
+  let turn: Promise<unknown> = Promise.resolve()
+  const template = await open()
+  await template.close()
+  const methods = Object.keys(template) as (keyof Ledger)[]
+  const reopened = methods.map((method) => [
+    method,
+    (...parameters: unknown[]) => {
+      const result = turn.then(async () => {
+        const ledger = await open()
+        try {
+          return await Reflect.apply(ledger[method], ledger, parameters)
+        } finally {
+          if (method !== 'close') await ledger.close()
+        }
+      })
+      turn = result.catch(() => {})
+      return result
+    },
+  ])
+  return Object.fromEntries(reopened)
+}
+
+testLedger('sqlite in a file, restarted between calls', async (now) => {
+  // In memory where possible: what counts here is what is in the file, not how it got to the disk.
+  const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
+  return restarting(() => sqliteLedger({ path, now }))
+})

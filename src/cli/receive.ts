@@ -99,6 +99,9 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
       case 'refused':
         toldAtMs.delete(event.transferId)
         return say(`✘ ${what}: refused: ${problemText(event.problem)}. The sender is told`)
+      case 'given-up':
+        toldAtMs.delete(event.transferId)
+        return say(`… ${what}: left for later: ${printable(event.reason)}`)
       case 'withdrawn':
         toldAtMs.delete(event.transferId)
         return say(`✘ ${what}: withdrawn: ${problemText(event.problem)}`)

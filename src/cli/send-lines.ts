@@ -26,7 +26,7 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
     case 'repeating':
       return `↻ ${label}: ${problemText(event.problem)}. Sending again what was lost`
     case 'silence':
-      return `… no answer (${printable(event.reason)}): assuming it was not received, trying again in ${durationText(event.pauseMs)}`
+      return `… no answer from the portal (${printable(event.reason)}), trying again`
     case 'notification':
       return notificationLine(event.notification, file)
     case 'uploading':

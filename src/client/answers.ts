@@ -87,17 +87,24 @@ async function readText(response: AnyResponse, stallMs: number): Promise<string>
   return text + decoder.decode()
 }
 
-/** The bytes of a body. @throws NoAnswer when it breaks, or when nothing comes for `stallMs` */
+/**
+ * The bytes of a body. The time that their reader takes does not count as silence.
+ *
+ * @throws NoAnswer when it breaks, or when nothing comes for `stallMs`
+ */
 export async function* unstalled(response: AnyResponse, stallMs: number): AsyncGenerator<Uint8Array> {
   let stalled = false
-  const watchdog = setTimeout(() => {
-    stalled = true
-    response.discard()
-  }, stallMs)
+  const watch = () =>
+    setTimeout(() => {
+      stalled = true
+      response.discard()
+    }, stallMs)
+  let watchdog = watch()
   try {
     for await (const bytes of response.body) {
-      watchdog.refresh()
+      clearTimeout(watchdog)
       yield bytes
+      watchdog = watch()
     }
   } catch (cause) {
     if (!stalled) throw new NoAnswer('the connection broke', { cause })

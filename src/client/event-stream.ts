@@ -16,10 +16,18 @@ export async function* eventStream(
   silenceMs: number,
 ): AsyncGenerator<EventSourceMessage> {
   let messages: EventSourceMessage[] = []
-  const parser = createParser({ onEvent: (message) => messages.push(message), maxBufferSize: MESSAGE_BYTES_MAX })
+  let isTooLong = false
+  const parser = createParser({
+    onEvent: (message) => messages.push(message),
+    onError: ({ type }) => {
+      isTooLong ||= type === 'max-buffer-size-exceeded'
+    },
+    maxBufferSize: MESSAGE_BYTES_MAX,
+  })
   const decoder = new TextDecoder()
   for await (const bytes of unstalled(response, silenceMs)) {
     parser.feed(decoder.decode(bytes, { stream: true }))
+    if (isTooLong) throw new NoAnswer('a message of the stream is too long')
     const ready = messages
     messages = []
     yield* ready

@@ -73,7 +73,7 @@ export class Patience {
     // "Later" is an answer, but one that may come for ever: it does not count as a sign of progress.
     if (leftMs <= 0) throw error
     const wantedMs = (isLater ? error.retryAfterMs : null) ?? pauseBeforeTry(tries)
-    const pauseMs = Math.min(wantedMs, Math.max(leftMs, PAUSE_MS_MIN))
+    const pauseMs = Math.max(PAUSE_MS_MIN, Math.min(wantedMs, leftMs))
     this.#options.onRetry?.(error, pauseMs)
     await sleep(pauseMs, this.#options.signal)
   }

@@ -1,6 +1,6 @@
 /** What it takes on this machine that a file or a name survives the loss of power. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** Makes the entries of a folder durable: what was created, renamed or removed in it stays so. */
@@ -44,6 +44,31 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
     throw error
   }
   await syncFolder(dirname(path))
+}
+
+/**
+ * Writes buffers one after another. `writev` may write less than it was given, so what remains is written again.
+ *
+ * @param startByte where to; null to append
+ * @returns where the next byte goes; null when appending
+ */
+export async function writeAll(
+  handle: FileHandle,
+  buffers: readonly Uint8Array[],
+  startByte: number | null,
+): Promise<number | null> {
+  let atByte = startByte
+  let rest = [...buffers]
+  while (rest.length > 0) {
+    let { bytesWritten } = await handle.writev(rest, atByte ?? undefined)
+    if (atByte !== null) atByte += bytesWritten
+    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
+      bytesWritten -= rest[0].length
+      rest = rest.slice(1)
+    }
+    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
+  }
+  return atByte
 }
 
 /** Whether an error of the file system has that code. */

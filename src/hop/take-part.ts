@@ -71,7 +71,12 @@ export async function takePart(
   const incomplete = (detail: string, cause?: unknown): Problem =>
     new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
 
-  const watchdog = setTimeout(() => source.destroy(incomplete(`no byte came for ${options.idleMs} ms`)), options.idleMs)
+  // A slow sink is not a silent source: the time that it takes does not count.
+  let isFlushing = false
+  const watchdog = setTimeout(() => {
+    if (isFlushing) watchdog.refresh()
+    else source.destroy(incomplete(`no byte came for ${options.idleMs} ms`))
+  }, options.idleMs)
   const abort = (): void => {
     source.destroy(incomplete('the transfer was given up', options.signal?.reason))
   }
@@ -86,8 +91,14 @@ export async function takePart(
       gathered.push(bytes)
       gatheredBytes += bytes.length
       options.onBytes?.(bytes.length)
-      if (gatheredBytes >= GATHER_BYTES) await flush()
+      if (gatheredBytes >= GATHER_BYTES) {
+        isFlushing = true
+        await flush()
+        isFlushing = false
+        watchdog.refresh()
+      }
     }
+    clearTimeout(watchdog)
     if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
     const actual = hasher.digest()
     if (actual !== expected.digest) {

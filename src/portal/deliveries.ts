@@ -58,8 +58,8 @@ export class Deliveries {
     const { options, signals } = this.#context
     using waiter = new Waiter(signals, topics.transfer(claim.transferId))
     const endAtMs = performance.now() + waitMs
-    while (true) {
-      const { transfer, delivery } = await this.#leased(claim)
+    for (let current = claim; ; current = waited(claim)) {
+      const { transfer, delivery } = await this.#leased(current)
       const leftMs = endAtMs - performance.now()
       if (transfer.state === 'stored' || leftMs <= 0 || signal.aborted) {
         const offer = offerOf(transfer, delivery, options.leaseMs)
@@ -85,8 +85,8 @@ export class Deliveries {
     const { transferId } = claim
     using waiter = new Waiter(signals, topics.transfer(transferId))
     const endAtMs = performance.now() + waitMs
-    while (true) {
-      const { transfer } = await this.#leased(claim)
+    for (let current = claim; ; current = waited(claim)) {
+      const { transfer } = await this.#leased(current)
       const { lengthBytes } = partSpan(transfer, partNumber)
       const digest = await store.find(transferId, partNumber)
       if (digest !== null) {
@@ -217,6 +217,11 @@ export class Deliveries {
 
 /** Chooses the bytes of a part that are wanted, once its digest and length are known; undefined for all of it. */
 export type RangeChooser = (digest: string, partBytes: number) => { startByte: number; endByte: number } | undefined
+
+/** A claim after a wait: what the receiver held when it asked is old by then. */
+function waited(claim: LeaseClaim): LeaseClaim {
+  return { ...claim, heldBytes: null }
+}
 
 function requireLease(transfer: Transfer, delivery: Delivery, leaseId: string): Leased {
   if (delivery.state === 'delivered') throw new Problem('delivery-ended')

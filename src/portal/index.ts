@@ -2,10 +2,10 @@
  * App 2, the portal: takes files from senders into temporary storage, hands them on to receivers, and tells the
  * sender twice.
  */
-import { open } from 'node:fs/promises'
+import { open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino, { type Logger } from 'pino'
-import { makeFolder, replaceFile } from '../hop/index.ts'
+import { lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
 import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
 import { buildServer } from './http/server.ts'
@@ -43,13 +43,22 @@ export function addressFile(dataFolder: string): string {
   return join(dataFolder, 'address')
 }
 
-/** Starts a portal. When this resolves, it serves. */
+/**
+ * Starts a portal. When this resolves, it serves.
+ *
+ * @throws Problem `folder-unavailable` when another portal has the data folder
+ */
 export async function startPortal(
   settings: Partial<PortalOptions> = {},
   log: Logger = pino({ level: 'silent' }),
 ): Promise<RunningPortal> {
   const options: PortalOptions = { ...portalDefaults, ...settings }
+  await using opening = new AsyncDisposableStack()
+  await makeFolder(options.dataFolder)
+  const lock = await lockFolder(await realpath(options.dataFolder))
+  opening.defer(() => lock.release())
   const ledger = await openLedger(options.dataFolder)
+  opening.defer(() => ledger.close())
   const stop = new AbortController()
   const context: PortalContext = {
     ledger,
@@ -64,25 +73,31 @@ export async function startPortal(
   const sweeper = new Sweeper(context, transfers, deliveries)
   const app = await buildServer({ context, transfers, deliveries, stop: stop.signal })
   const listening = await app.listen({ host: options.listenHost, port: options.listenPort })
+  opening.defer(async () => {
+    const closing = app.close()
+    stop.abort()
+    const cut = setTimeout(() => app.server.closeAllConnections(), options.stopMs)
+    await closing
+    clearTimeout(cut)
+  })
   const url = options.publicUrl ?? listening
   await replaceFile(addressFile(options.dataFolder), `${url}\n`, 0o644)
   sweeper.start()
+  opening.defer(() => sweeper.stop())
   const orphans = sweeper
     .removeOrphans(stop.signal)
     .catch((error: unknown) => log.error({ err: error }, 'the search for orphaned parts failed'))
+  opening.defer(async () => {
+    stop.abort()
+    await orphans
+  })
   log.info({ url, dataFolder: options.dataFolder }, 'portal listening')
 
+  const running = opening.move()
   return {
     url,
     async close() {
-      const closing = app.close()
-      stop.abort()
-      const cut = setTimeout(() => app.server.closeAllConnections(), options.stopMs)
-      await closing
-      clearTimeout(cut)
-      await sweeper.stop()
-      await orphans
-      await ledger.close()
+      await running.disposeAsync()
       log.info('portal stopped')
     },
   }

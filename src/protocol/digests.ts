@@ -44,7 +44,7 @@ export function formatContentDigest(algorithm: DigestAlgorithm, hex: string): st
 
 /**
  * Reads the digest of one algorithm out of a `Content-Digest` field value; other algorithms beside it are ignored,
- * as RFC 9530 section 2 allows.
+ * as RFC 9530 section 2 allows, and so are parameters. Of several values the last counts (RFC 8941 section 4.2.2).
  *
  * @returns the digest in hex
  * @throws Problem `digest-required` where the field is absent, `digest-unsupported-algorithm` where it has none of
@@ -52,10 +52,10 @@ export function formatContentDigest(algorithm: DigestAlgorithm, hex: string): st
  */
 export function parseContentDigest(algorithm: DigestAlgorithm, field: string | undefined): string {
   if (field === undefined) throw new Problem('digest-required', { algorithm })
-  for (const member of field.split(',')) {
+  for (const member of field.split(',').reverse()) {
     const equals = member.indexOf('=')
     if (equals < 0 || member.slice(0, equals).trim() !== algorithm) continue
-    const value = /^:([A-Za-z0-9+/]*={0,2}):$/.exec(member.slice(equals + 1).trim())?.[1]
+    const value = /^:([A-Za-z0-9+/]*={0,2}):(?:;.*)?$/.exec(member.slice(equals + 1).trim())?.[1]
     const bytes = value === undefined ? null : decodeBase64(value)
     if (bytes?.length !== digestLengthsBytes[algorithm]) throw new Problem('digest-invalid-value', { algorithm })
     return toHex(bytes)

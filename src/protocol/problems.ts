@@ -71,7 +71,7 @@ export const problemKinds = {
 
   'name-refused': { status: 422, title: 'The receiver does not write a file of that name', next: 'refused' },
   'disk-full': { status: 507, title: 'The receiver has no room for the file', next: 'refused' },
-  'folder-unavailable': { status: 500, title: "The receiver's folder cannot be written", next: 'refused' },
+  'folder-unavailable': { status: 500, title: 'The folder cannot be used', next: 'refused' },
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 
   'source-changed': { status: 409, title: 'The file changed while it was being sent', next: 'refused' },

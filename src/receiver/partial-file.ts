@@ -13,7 +13,7 @@
 import { constants } from 'node:fs'
 import { appendFile, type FileHandle, open, readFile, rm } from 'node:fs/promises'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode, type PartSink, replaceFile } from '../hop/index.ts'
+import { hasCode, type PartSink, replaceFile, writeAll } from '../hop/index.ts'
 import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import type { TransferPaths } from './paths.ts'
 
@@ -77,10 +77,10 @@ export class PartialFile {
   /** Where the bytes of one part go. What was written of a part that is discarded does not count. */
   sink(partNumber: number, digest: string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
-    let atBytes = offsetBytes
+    let atByte: number | null = offsetBytes
     return {
       write: async (buffers) => {
-        atBytes = await writeAllAt(this.#handle, buffers, atBytes)
+        atByte = await writeAll(this.#handle, buffers, atByte)
       },
       commit: async () => {
         await this.#handle.datasync()
@@ -199,20 +199,4 @@ async function verified(
     if (readBytes === lengthBytes && hasher.digest() === digest) held.set(partNumber, digest)
   }
   return held
-}
-
-/** `writev` may write less than it was given, so what remains is written again. @returns where the next byte goes */
-async function writeAllAt(handle: FileHandle, buffers: readonly Uint8Array[], startByte: number): Promise<number> {
-  let atBytes = startByte
-  let rest = [...buffers]
-  while (rest.length > 0) {
-    let { bytesWritten } = await handle.writev(rest, atBytes)
-    atBytes += bytesWritten
-    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
-      bytesWritten -= rest[0].length
-      rest = rest.slice(1)
-    }
-    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
-  }
-  return atBytes
 }

@@ -49,16 +49,19 @@ export type SendEvent =
   /** No answer; the sender assumes that the portal does not have it, and tries again after a pause. */
   | { readonly type: 'silence'; readonly transferId: string | null; readonly reason: string; readonly pauseMs: number }
 
-/** How the sending of one file ended. `transferId` is empty where no transfer was begun. */
-export type SendOutcome = { readonly path: string; readonly transferId: string } & (
-  | { readonly outcome: 'delivered' }
-  /** Stored; `--no-wait` asked for no more. */
-  | { readonly outcome: 'stored' }
-  /** Stored, but these receivers did not take it. */
-  | { readonly outcome: 'failed'; readonly failures: readonly { receiver: string; problem: ProblemJson }[] }
-  | { readonly outcome: 'refused'; readonly problem: ProblemJson }
-  /** The sender must assume that the portal does not have it. */
-  | { readonly outcome: 'no-answer'; readonly reason: string }
-  /** Stored, but these receivers had not answered when the time to wait ran out. */
-  | { readonly outcome: 'undelivered'; readonly waitingFor: readonly string[] }
-)
+/** How the sending of one file ended. `transferId` is null where no transfer was begun. */
+export type SendOutcome =
+  | ({ readonly path: string; readonly transferId: string } & (
+      | { readonly outcome: 'delivered' }
+      /** Stored; `--no-wait` asked for no more. */
+      | { readonly outcome: 'stored' }
+      /** Stored, but these receivers did not take it. */
+      | { readonly outcome: 'failed'; readonly failures: readonly { receiver: string; problem: ProblemJson }[] }
+      /** Stored, but these receivers had not answered when the time to wait ran out. */
+      | { readonly outcome: 'undelivered'; readonly waitingFor: readonly string[] }
+    ))
+  | ({ readonly path: string; readonly transferId: string | null } & (
+      | { readonly outcome: 'refused'; readonly problem: ProblemJson }
+      /** The sender must assume that the portal does not have it. */
+      | { readonly outcome: 'no-answer'; readonly reason: string }
+    ))

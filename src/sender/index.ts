@@ -177,7 +177,7 @@ async function outcomeOf(
   sent: FirstHopEnd | Unreadable,
   isWaiting: boolean,
 ): Promise<SendOutcome> {
-  if (sent.end === 'unreadable') return { path, transferId: '', outcome: 'refused', problem: sent.problem }
+  if (sent.end === 'unreadable') return { path, transferId: null, outcome: 'refused', problem: sent.problem }
   const { entry, log } = sent
   const { transferId } = entry
   switch (sent.end) {
@@ -197,5 +197,5 @@ async function outcomeOf(
 }
 
 function unsent({ path }: Source, reason: string): SendOutcome {
-  return { path, transferId: '', outcome: 'no-answer', reason }
+  return { path, transferId: null, outcome: 'no-answer', reason }
 }

@@ -1,18 +1,9 @@
 /** Folders and contents for the tests of the receiver. */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { partCount, partSpan } from '../../src/protocol/index.ts'
-
-/** A new folder that is gone after the test. */
-export async function newFolder(): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'golooader-receiver-')))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** What a user sees in the folder. */
 export async function visible(folder: string): Promise<string[]> {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { type Inbox, openInbox } from '../../src/receiver/inbox.ts'
-import { newFolder, unfinished, visible } from './folders.ts'
+import { testFolder } from '../suites/folder.ts'
+import { unfinished, visible } from './folders.ts'
 
 const manifestDigest = 'ab'.repeat(32)
 
@@ -20,7 +21,7 @@ async function finished(inbox: Inbox, content = 'content') {
 const record = (transferId: string, finalName: string) => JSON.stringify({ transferId, finalName, manifestDigest })
 
 test('a file gets its name, and its record stays until the answer is heard', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   await using inbox = await openInbox(folder)
   const { transferId } = await finished(inbox)
   expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toEqual({ name: 'a.txt', manifestDigest })
@@ -33,7 +34,7 @@ test('a file gets its name, and its record stays until the answer is heard', asy
 })
 
 test('a name that is taken is never taken over', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   await using inbox = await openInbox(folder)
   await writeFile(join(folder, 'a.txt'), 'mine')
   await mkdir(join(folder, 'a (1).txt'))
@@ -46,7 +47,7 @@ test('a name that is taken is never taken over', async () => {
 })
 
 test('many files of one name at once are all kept', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   await using inbox = await openInbox(folder)
   const contents = Array.from({ length: 20 }, (_, index) => `content ${index}`)
   const waiting = await Promise.all(contents.map((content) => finished(inbox, content)))
@@ -58,14 +59,14 @@ test('many files of one name at once are all kept', async () => {
 
 describe('a restart finds out what happened', () => {
   test('killed before anything was recorded: nothing was published', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId } = await finished(inbox)
     expect(await inbox.published(transferId)).toBeNull()
   })
 
   test('killed between the record and the name: it is done again, once', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -75,7 +76,7 @@ describe('a restart finds out what happened', () => {
   })
 
   test('killed between the name and the removal of the old one: it was published', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -87,7 +88,7 @@ describe('a restart finds out what happened', () => {
   })
 
   test('the same, and the user has renamed the file since', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -97,7 +98,7 @@ describe('a restart finds out what happened', () => {
   })
 
   test('a second name that a backup gave it elsewhere does not count as published', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -106,7 +107,7 @@ describe('a restart finds out what happened', () => {
   })
 
   test('killed before the answer was heard: it is answered again, even if the user moved the file away', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId } = await finished(inbox)
     await inbox.commit(transferId, 'a.txt', manifestDigest)
@@ -116,7 +117,7 @@ describe('a restart finds out what happened', () => {
   })
 
   test('killed after the placeholder, where there are no hard links: its name is taken, no other', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -130,7 +131,7 @@ describe('a restart finds out what happened', () => {
 })
 
 test('what is discarded is gone, and what was published stays', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   await using inbox = await openInbox(folder)
   const { transferId, paths } = await finished(inbox)
   await writeFile(paths.commit, record(transferId, 'a.txt'))
@@ -141,7 +142,7 @@ test('what is discarded is gone, and what was published stays', async () => {
 })
 
 test('a folder keeps its instance, and loses what is old and unfinished', async () => {
-  const folder = join(await newFolder(), 'new', 'deep')
+  const folder = join(await testFolder(), 'new', 'deep')
   const first = await openInbox(folder)
   const { transferId: old, paths } = await finished(first)
   const { transferId: young } = await finished(first)
@@ -164,14 +165,14 @@ test('a folder keeps its instance, and loses what is old and unfinished', async 
 
 describe('a folder that cannot be used', () => {
   test('one that another receiver uses', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     const first = await openInbox(folder)
     await symlink(folder, `${folder}-link`)
     try {
       for (const path of [folder, `${folder}-link`]) {
         await expect(openInbox(path)).rejects.toMatchObject({
           code: 'folder-unavailable',
-          details: { detail: `another receiver is using ${folder}` },
+          details: { detail: `another process is using ${folder}` },
         })
       }
     } finally {
@@ -182,13 +183,13 @@ describe('a folder that cannot be used', () => {
   })
 
   test('one that is a file', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await writeFile(join(folder, 'file'), '')
     await expect(openInbox(join(folder, 'file'))).rejects.toMatchObject({ code: 'folder-unavailable' })
   })
 
   test.skipIf(process.getuid?.() === 0)('one that may not be written (not as root, who may)', async () => {
-    const folder = await newFolder()
+    const folder = await testFolder()
     await chmod(folder, 0o500)
     await expect(openInbox(folder)).rejects.toMatchObject({ code: 'folder-unavailable' })
     expect(await readdir(folder)).toEqual([])

@@ -6,12 +6,13 @@ import { expect, test } from 'vitest'
 import { takePart } from '../../src/hop/index.ts'
 import { openPartialFile, type PartialFile } from '../../src/receiver/partial-file.ts'
 import type { TransferPaths } from '../../src/receiver/paths.ts'
-import { type Content, newContent, newFolder } from './folders.ts'
+import { testFolder } from '../suites/folder.ts'
+import { type Content, newContent } from './folders.ts'
 
 const idle = new AbortController().signal
 
 async function paths(): Promise<TransferPaths> {
-  const folder = await newFolder()
+  const folder = await testFolder()
   return { partial: join(folder, 'x.partial'), parts: join(folder, 'x.parts'), commit: join(folder, 'x.commit') }
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { transferSizeBytesMax } from '../../src/protocol/index.ts'
 import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
-import { newContent, newFolder, unfinished, visible } from './folders.ts'
+import { testFolder } from '../suites/folder.ts'
+import { newContent, unfinished, visible } from './folders.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
 
 const TEN_PARTS = () => newContent(10_000, 1_000)
@@ -56,7 +57,7 @@ describe('a file arrives', () => {
     ['of exactly three parts', 210_000],
     ['of many writes per part', 3_333_333, 1_500_000],
   ])('one that is %s', async (_, sizeBytes, partSizeBytes = 70_000) => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = newContent(sizeBytes, partSizeBytes)
     portal.send(content)
     const { counts, events } = await receiveOnce(portal, folder)
@@ -69,7 +70,7 @@ describe('a file arrives', () => {
   })
 
   test('several at once, and one more that comes later', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     for (let number = 0; number < 5; number++) portal.send(TEN_PARTS())
     const receiver = running(portal, folder)
     await vi.waitFor(async () => expect(await visible(folder)).toHaveLength(5))
@@ -84,7 +85,7 @@ describe('a file arrives', () => {
 
 describe('what is bad is asked for again', () => {
   test('a corrupted part, and none of the good ones', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     let corruptions = 0
     portal.onPart = (partNumber) => (partNumber === 4 && corruptions++ < 2 ? 'corrupt' : 'serve')
@@ -103,7 +104,7 @@ describe('what is bad is asked for again', () => {
   test.each(['cut', 'headless', 'unavailable', 'part-pending'] as const)(
     'a part whose request ends with "%s" is just fetched again',
     async (script) => {
-      const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+      const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
       const content = TEN_PARTS()
       let failures = 0
       portal.onPart = (partNumber) => (partNumber === 7 && failures++ < 2 ? script : 'serve')
@@ -116,7 +117,7 @@ describe('what is bad is asked for again', () => {
   )
 
   test('all parts, when they are not those of the file', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const transferId = portal.send(content, { manifestDigest: 'ab'.repeat(32) })
     portal.onAnswer = ({ disposition }) => {
@@ -133,7 +134,7 @@ describe('what is bad is asked for again', () => {
   })
 
   test('until the portal gives up: then nothing is left of it', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 2 ? 'corrupt' : 'serve')
     portal.onAnswer = () => (portal.dispositions.length < 3 ? 'offered' : 'failed')
     portal.send(TEN_PARTS())
@@ -146,7 +147,7 @@ describe('what is bad is asked for again', () => {
 
 describe('nothing is said too early', () => {
   test('a file that is not stored yet gets no name, though all parts are there', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const transferId = portal.send(content, { state: 'receiving', manifestDigest: null })
     const receiver = running(portal, folder, { isOnce: true })
@@ -160,7 +161,7 @@ describe('nothing is said too early', () => {
   })
 
   test('an answer that got lost is repeated, and the file is there once', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onAnswer = () => (portal.dispositions.length < 3 ? 'lost' : 'delivered')
     portal.send(TEN_PARTS())
     expect((await receiveOnce(portal, folder)).counts).toEqual({ received: 1, refused: 0 })
@@ -169,7 +170,7 @@ describe('nothing is said too early', () => {
   })
 
   test('a receiver that stopped before its answer was heard gives it after the restart, once', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onAnswer = () => 'lost'
     const transferId = portal.send(TEN_PARTS())
     const first = running(portal, folder)
@@ -189,7 +190,7 @@ describe('nothing is said too early', () => {
 
 describe('an interruption costs little', () => {
   test('a receiver that is started again fetches only what is missing, as the same instance', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const held = Promise.withResolvers<void>()
     portal.onPart = (partNumber) => {
@@ -211,7 +212,7 @@ describe('an interruption costs little', () => {
   })
 
   test('after a lost lease it goes on under the next one', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     let isLost = false
     portal.onPart = (partNumber) => {
       if (partNumber !== 5 || isLost) return 'serve'
@@ -225,7 +226,7 @@ describe('an interruption costs little', () => {
   })
 
   test('a lost lease without a new offer is given up, and what is there is kept', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 5 ? 'lease-lost' : 'serve')
     const transferId = portal.send(TEN_PARTS(), { leaseMs: 100 })
     const receiver = running(portal, folder, { partsInFlight: 1 })
@@ -237,7 +238,7 @@ describe('an interruption costs little', () => {
   })
 
   test('the lease is renewed while a single part takes longer than it lasts', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = async (): Promise<PartScript> => {
       await vi.waitFor(() => expect(portal.held.length).toBeGreaterThan(4))
       return 'serve'
@@ -247,7 +248,7 @@ describe('an interruption costs little', () => {
   })
 
   test('a broken connection is made again', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     let refusals = 0
     portal.onInbox = () => (refusals++ < 2 ? 'unavailable' : null)
     const receiver = running(portal, folder)
@@ -262,7 +263,7 @@ describe('an interruption costs little', () => {
 
 describe('an offer comes to nothing', () => {
   test('a withdrawn one leaves nothing behind', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const reached = Promise.withResolvers<void>()
     portal.onPart = (partNumber) => {
       if (partNumber < 5) return 'serve'
@@ -280,7 +281,7 @@ describe('an offer comes to nothing', () => {
   })
 
   test('one that the portal has ended leaves nothing behind', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 5 ? 'delivery-ended' : 'serve')
     portal.send(TEN_PARTS())
     await running(portal, folder).seen('withdrawn')
@@ -292,7 +293,7 @@ describe('an offer comes to nothing', () => {
     ['digest-unsupported-algorithm', { digestAlgorithm: 'md5' }],
     ['disk-full', { sizeBytes: transferSizeBytesMax, partSizeBytes: 64 * 1024 * 1024 }],
   ])('the sender hears "%s"', async (code, changes) => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.send(TEN_PARTS(), changes)
     const { counts, events } = await receiveOnce(portal, folder)
     expect(counts).toEqual({ received: 0, refused: 1 })
@@ -303,7 +304,7 @@ describe('an offer comes to nothing', () => {
   })
 
   test('a folder that has vanished is told to the sender, and is not made anew', async () => {
-    const [portal, parent] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, parent] = [await ScriptedPortal.start(), await testFolder()]
     const folder = join(parent, 'inbox')
     portal.onPart = async (partNumber): Promise<PartScript> => {
       if (partNumber === 5) await rm(folder, { recursive: true })
@@ -318,7 +319,7 @@ describe('an offer comes to nothing', () => {
   })
 
   test('a folder in the place of a file of ours is no reason to stop', async () => {
-    const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const transferId = portal.send(TEN_PARTS())
     await mkdir(join(folder, '.golooader', `${transferId}.partial`), { recursive: true })
     await writeFile(join(folder, '.golooader', `${transferId}.partial`, 'x'), '')
@@ -329,13 +330,13 @@ describe('an offer comes to nothing', () => {
 })
 
 test('a token that is not valid ends it', async () => {
-  const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+  const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   portal.onInbox = () => 'credentials-invalid'
   await expect(running(portal, folder).result).rejects.toMatchObject({ problem: { code: 'credentials-invalid' } })
 })
 
 test('stopping before anything has come ends it at once, and frees the folder', async () => {
-  const [portal, folder] = [await ScriptedPortal.start(), await newFolder()]
+  const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   for (let number = 0; number < 2; number++) {
     const receiver = running(portal, folder)
     await receiver.seen('connected')

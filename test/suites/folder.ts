@@ -1,4 +1,4 @@
-import { access, mkdtemp, rm } from 'node:fs/promises'
+import { access, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -8,7 +8,7 @@ const MEMORY_FOLDER = '/dev/shm'
 /** A new folder that is gone after the test. `inMemory` takes one whose syncs cost nothing, where there is any. */
 export async function testFolder({ inMemory = false } = {}): Promise<string> {
   const parent = inMemory ? await access(MEMORY_FOLDER).then(() => MEMORY_FOLDER, tmpdir) : tmpdir()
-  const folder = await mkdtemp(join(parent, 'golooader-test-'))
+  const folder = await realpath(await mkdtemp(join(parent, 'golooader-test-')))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
 }

@@ -33,7 +33,12 @@ export async function buildServer(services: Services): Promise<App> {
     keepAliveTimeout: KEEP_ALIVE_MS,
     // The body of a part may take long as long as it moves; `takePart` sees to that. Other bodies: see below.
     requestTimeout: 0,
-    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_MS, connectionsCheckingInterval: 2_000 },
+    http: {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_MS,
+      connectionsCheckingInterval: 2_000,
+      requireHostHeader: false,
+    },
     forceCloseConnections: false,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },
@@ -46,7 +51,10 @@ export async function buildServer(services: Services): Promise<App> {
   app.server.maxHeadersCount = HEADERS_COUNT_MAX
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  // Fastify would take text in any place where JSON is wanted, and call it JSON of the wrong form.
+  app.removeContentTypeParser('text/plain')
   app.decorateRequest('account', null)
+  answerInPlaceOfNode(app)
   handleErrors(app, services)
   boundBodies(app)
   await app.register(fastifySwagger, { openapi: openapiHead })
@@ -71,6 +79,18 @@ export async function buildServer(services: Services): Promise<App> {
   })
   await app.ready()
   return app
+}
+
+/** What Node would refuse by itself, without a word of why. */
+function answerInPlaceOfNode(app: App): void {
+  // RFC 9112 section 3.2: a request of HTTP/1.1 without a Host is a bad one.
+  app.addHook('onRequest', async ({ headers, raw }) => {
+    if (headers.host === undefined && raw.httpVersion === '1.1') {
+      throw new Problem('request-invalid', { detail: 'the request has no Host' })
+    }
+  })
+  // RFC 9110 section 10.1.1: an expectation that is not known may be passed over.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
 }
 
 function handleErrors(app: App, { context }: Services): void {

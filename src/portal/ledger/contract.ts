@@ -107,7 +107,8 @@ export interface Ledger {
    * Uses up an invite and opens its account. Again with the same token it returns the same account, so that a lost
    * answer can be repeated.
    *
-   * @returns null when there is no such invite, it has run out, or it was used with another token
+   * @returns null when there is no such invite, it has run out, it was used with another token, or the token is that
+   *   of another account
    */
   redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
 

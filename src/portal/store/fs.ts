@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder } from '../../hop/index.ts'
+import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder, writeAll } from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
 import type { PartKey, Store } from './contract.ts'
 
@@ -51,7 +51,7 @@ class FsStore implements Store {
       return {
         write: async (buffers) => {
           try {
-            await writeAll(handle, buffers)
+            await writeAll(handle, buffers, null)
           } catch (cause) {
             throw storeProblem(cause)
           }
@@ -209,19 +209,6 @@ async function readListing(folder: string): Promise<Listing> {
 function emptyIfNoFolder(cause: unknown): string[] {
   if (hasCode(cause, 'ENOENT', 'ENOTDIR')) return []
   throw storeProblem(cause)
-}
-
-/** `writev` may write less than it was given, so what remains is written again. */
-async function writeAll(handle: Awaited<ReturnType<typeof open>>, buffers: readonly Uint8Array[]): Promise<void> {
-  let rest = [...buffers]
-  while (rest.length > 0) {
-    let { bytesWritten } = await handle.writev(rest)
-    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
-      bytesWritten -= rest[0].length
-      rest = rest.slice(1)
-    }
-    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
-  }
 }
 
 function storeProblem(cause: unknown): Problem {

@@ -20,6 +20,8 @@ export function eventRoutes(app: App, services: Services): void {
   app.get(
     '/v1/events',
     {
+      // HEAD of a stream would never end.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Notifications of the account: JSON, or text/event-stream with Last-Event-ID',
         tags,
@@ -32,6 +34,8 @@ export function eventRoutes(app: App, services: Services): void {
   app.get(
     '/v1/transfers/:transferId/events',
     {
+      // HEAD of a stream would never end.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Notifications of one transfer: JSON, or text/event-stream with Last-Event-ID',
         tags,

@@ -34,6 +34,8 @@ export function inboxRoutes(app: App, services: Services): void {
   app.get(
     '/v1/inbox',
     {
+      // HEAD would take offers away and show them to nobody.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Offers as text/event-stream: what waits, then what comes; at most `window` open at a time',
         tags,
@@ -115,6 +117,8 @@ export function inboxRoutes(app: App, services: Services): void {
         })
       }
       context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
+      // A receiver that stops reading is cut, as a sender is that stops writing. Node ends this with the answer.
+      reply.raw.setTimeout(context.options.idleMs)
       return reply.send(content.stream)
     },
   )
@@ -132,12 +136,23 @@ export function inboxRoutes(app: App, services: Services): void {
     },
     async (request) => {
       const { body } = request
-      if ('problem' in body && JSON.stringify(body.problem).length > problemBytesMax) {
+      if ('problem' in body && !isPassable(body.problem)) {
         throw new Problem('body-too-large', { problemBytesMax })
       }
       return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body) }
     },
   )
+}
+
+/** Whether a receiver's problem is small enough to be passed on. */
+function isPassable(problem: unknown): boolean {
+  try {
+    return Buffer.byteLength(JSON.stringify(problem)) <= problemBytesMax
+  } catch (error) {
+    // What was read as JSON can be written as such again, unless it is nested more deeply than the stack reaches.
+    if (error instanceof RangeError) return false
+    throw error
+  }
 }
 
 function claimOf(

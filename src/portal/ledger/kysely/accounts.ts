@@ -38,6 +38,12 @@ export function accounts({
           return isRepeated ? { accountId: account.account_id, name: account.name } : null
         }
         if (invite.token_id !== null || invite.expires_at_ms <= now()) return null
+        const owner = await tx
+          .selectFrom('accounts')
+          .select('account_id')
+          .where('token_id', '=', tokenId)
+          .executeTakeFirst()
+        if (owner !== undefined) return null
         const { account_id } = await tx
           .insertInto('accounts')
           .values({ name: invite.name, token_id: tokenId, token_hash: tokenHash, created_at_ms: now() })

@@ -1,15 +1,15 @@
-/** One receiver per folder, on each kind of system. */
+/** One process per folder, on each kind of system. */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { lockAddress, lockFolder } from '../../src/receiver/folder-lock.ts'
-import { newFolder } from './folders.ts'
+import { lockAddress, lockFolder } from '../../src/hop/folder-lock.ts'
+import { testFolder } from '../suites/folder.ts'
 
 test('a folder is locked until it is released', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   const lock = await lockFolder(folder)
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'folder-unavailable' })
   await lock.release()
@@ -24,7 +24,7 @@ test('each system has its own kind of address', () => {
 })
 
 test('with a socket file, a second receiver is kept out', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   const address = join(folder, 'lock')
   const lock = await lockFolder(folder, address)
   await expect(lockFolder(folder, address)).rejects.toMatchObject({ code: 'folder-unavailable' })
@@ -32,7 +32,7 @@ test('with a socket file, a second receiver is kept out', async () => {
 })
 
 test('with a socket file, what a killed receiver left behind is in nobody’s way', async () => {
-  const folder = await newFolder()
+  const folder = await testFolder()
   const address = join(folder, 'lock')
   const script = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))'
   await once(spawn(process.execPath, ['-e', script, address]), 'exit')

@@ -1,5 +1,5 @@
 /**
- * One receiver per folder. The lock is a listening socket, which the system lets go of when its process ends, however
+ * One process per folder. The lock is a listening socket, which the system lets go of when its process ends, however
  * it ends: there is no stale lock to clean up after a crash, and no process id to be mistaken for another's.
  */
 import { createHash } from 'node:crypto'
@@ -7,8 +7,8 @@ import { rm } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { hasCode } from '../hop/index.ts'
 import { Problem } from '../protocol/index.ts'
+import { hasCode } from './durable.ts'
 
 const NAME_LENGTH = 32
 
@@ -30,7 +30,7 @@ export function lockAddress(realFolder: string, platform: NodeJS.Platform = proc
   return join(tmpdir(), name)
 }
 
-/** @throws Problem `folder-unavailable` when another receiver has the folder */
+/** @throws Problem `folder-unavailable` when another process has the folder */
 export async function lockFolder(realFolder: string, address = lockAddress(realFolder)): Promise<FolderLock> {
   let server = await listen(address)
   if (server === null && isSocketFile(address) && (await isStale(address))) {
@@ -38,7 +38,7 @@ export async function lockFolder(realFolder: string, address = lockAddress(realF
     server = await listen(address)
   }
   if (server === null) {
-    throw new Problem('folder-unavailable', { detail: `another receiver is using ${realFolder}` })
+    throw new Problem('folder-unavailable', { detail: `another process is using ${realFolder}` })
   }
   const locked = server
   return { release: () => new Promise((resolve) => locked.close(() => resolve())) }

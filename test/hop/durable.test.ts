@@ -1,0 +1,67 @@
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { hasCode, isNoRoom, makeFolder, replaceFile, syncFolder } from '../../src/hop/index.ts'
+import { testFolder } from '../suites/folder.ts'
+
+describe('replacing a file', () => {
+  test('makes it, and then replaces all of it, readable by its owner alone', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'state.json')
+    await replaceFile(path, 'a long first text')
+    await replaceFile(path, 'short')
+    expect(await readFile(path, 'utf8')).toBe('short')
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
+    expect(await readdir(folder)).toEqual(['state.json'])
+  })
+
+  test('that fails leaves the old one, and nothing beside it', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'state.json')
+    await mkdir(path)
+    await writeFile(join(path, 'occupied'), '')
+    await expect(replaceFile(path, 'text')).rejects.toThrow()
+    expect(await readdir(folder)).toEqual(['state.json'])
+  })
+
+  test('at the same time leaves one of the texts, whole', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'state.json')
+    const texts = Array.from({ length: 10 }, (_, i) => String(i).repeat(10_000))
+    await Promise.all(texts.map((text) => replaceFile(path, text)))
+    expect(texts).toContain(await readFile(path, 'utf8'))
+    expect(await readdir(folder)).toEqual(['state.json'])
+  })
+})
+
+describe('making a folder', () => {
+  test('makes its parents too, and is content with what is there', async () => {
+    const folder = await testFolder()
+    const deep = join(folder, 'a', 'b', 'c')
+    await makeFolder(deep)
+    await makeFolder(deep)
+    expect((await stat(deep)).isDirectory()).toBe(true)
+    expect((await stat(deep)).mode & 0o777).toBe(0o700)
+  })
+
+  test('where a file stands fails', async () => {
+    const folder = await testFolder()
+    await writeFile(join(folder, 'a'), '')
+    await expect(makeFolder(join(folder, 'a', 'b'))).rejects.toThrow()
+  })
+})
+
+test('syncing a folder that is not there fails, and says so', async () => {
+  const folder = await testFolder()
+  await syncFolder(folder)
+  await expect(syncFolder(join(folder, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
+})
+
+test('a full disk and a full quota are no room; a file that may not be written is something else', () => {
+  const withCode = (code: string) => Object.assign(new Error(code), { code })
+  expect(['ENOSPC', 'EDQUOT', 'EFBIG'].every((code) => isNoRoom(withCode(code)))).toBe(true)
+  expect(['EACCES', 'EIO', 'EROFS'].some((code) => isNoRoom(withCode(code)))).toBe(false)
+  expect(hasCode(withCode('ENOENT'), 'EACCES', 'ENOENT')).toBe(true)
+  expect(hasCode(new Error('ENOENT'), 'ENOENT')).toBe(false)
+  expect(hasCode('ENOENT', 'ENOENT')).toBe(false)
+})

@@ -2,11 +2,13 @@
  * What one connected receiver is offered: everything that waits for it, then what comes. At most `window` offers are
  * open at a time, so that no lease runs while its file only queues at the receiver.
  */
-import { isFinalDelivery, type Offer, Problem, type Withdrawal } from '../protocol/index.ts'
+import { isFinalDelivery, type Offer, Problem, randomText, type Withdrawal } from '../protocol/index.ts'
 import type { PortalContext } from './context.ts'
 import type { Account } from './ledger/contract.ts'
-import { topics, Waiter } from './signals.ts'
+import { type Signals, topics, Waiter } from './signals.ts'
 import { offerOf } from './views.ts'
+
+const CONNECTION_ID_BYTES = 9
 
 export type InboxMessage =
   | { readonly type: 'offer'; readonly offer: Offer }
@@ -19,7 +21,7 @@ export interface InboxRequest {
   readonly window: number
 }
 
-/** The messages for one connection, until `signal` aborts. */
+/** The messages for one connection, until `signal` aborts or the same receiving process connects anew. */
 export async function* inboxMessages(
   context: PortalContext,
   { account, instanceId, window }: InboxRequest,
@@ -27,12 +29,13 @@ export async function* inboxMessages(
 ): AsyncGenerator<InboxMessage> {
   const { ledger, signals, options } = context
   using waiter = new Waiter(signals, topics.inbox(account.accountId))
+  using present = new Presence(signals, topics.takeover(account.accountId, instanceId), () => waiter.wake())
   await ledger.welcome(account.accountId, instanceId)
   /** Offers of this connection that have no answer yet: transferId -> leaseId. */
   const open = new Map<string, string>()
   let isCurrent = false
 
-  while (!signal.aborted) {
+  while (!signal.aborted && !present.isOver) {
     for (const [transferId, leaseId] of open) {
       const problem = await endOf(context, account, transferId, leaseId)
       if (problem === null) continue
@@ -55,6 +58,28 @@ export async function* inboxMessages(
     // With a full window there is nothing to offer until an answer comes, and that is signalled.
     const nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
     await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
+  }
+}
+
+/**
+ * Whether this is still the newest connection of its receiving process. An older one may not have noticed yet that
+ * nobody is at its other end, and would be given offers that reach nobody.
+ */
+class Presence implements Disposable {
+  isOver = false
+  readonly #unsubscribe: () => void
+
+  constructor(signals: Signals, topic: string, wake: () => void) {
+    const connectionId = randomText(CONNECTION_ID_BYTES)
+    signals.publish(topic, connectionId)
+    this.#unsubscribe = signals.subscribe(topic, (newest) => {
+      this.isOver = newest !== connectionId
+      if (this.isOver) wake()
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#unsubscribe()
   }
 }
 

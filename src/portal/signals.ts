@@ -18,6 +18,8 @@ export interface Signals {
 export const topics = {
   /** Something changed in what is offered to an account. */
   inbox: (accountId: number) => `inbox:${accountId}`,
+  /** A receiving process has connected anew. The payload names the connection: any older one is over. */
+  takeover: (accountId: number, instanceId: string) => `takeover:${accountId}:${instanceId}`,
   /** The event log of an account grew. */
   events: (accountId: number) => `events:${accountId}`,
   /** A receiver fetched something of an account's transfer. The payload is the message itself: it may get lost. */

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join as joinPath } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
@@ -121,11 +122,11 @@ describe('the schema', () => {
       )
       .all()
       .map(({ sql }) => `${laidOut(String(sql))};\n`)
-    const text = [
+    const dump = [
       '-- What the migrations make of an empty SQLite database. Written by test/drivers/sqlite.test.ts, to be read.\n',
       ...statements,
     ].join('\n')
-    await expect(text).toMatchFileSnapshot('../../src/portal/ledger/schema.sql')
+    await expect(dump).toMatchFileSnapshot('../../src/portal/ledger/schema.sql')
   })
 
   test('of a newer version is left alone', async () => {
@@ -157,16 +158,20 @@ describe('several processes on one file', () => {
   test('make it, write and read at the same time without hindering each other', async () => {
     const path = `${await testFolder()}/ledger.sqlite`
     const processes = [1, 2, 3, 4].map((number) =>
-      fork(joinPath(import.meta.dirname, 'ledger-writer.ts'), [path, `writer-${number}`], { stdio: 'inherit' }),
+      fork(joinPath(import.meta.dirname, 'ledger-writer.ts'), [path, `writer-${number}`], { silent: true }),
     )
     onTestFinished(() => {
       for (const process of processes) process.kill('SIGKILL')
     })
+    const complaints = processes.map((process) => (process.stderr === null ? '' : text(process.stderr)))
     const exited = Promise.all(processes.map((process) => once(process, 'exit')))
     await Promise.all(processes.map((process) => once(process, 'message')))
     for (const process of processes) process.send('go')
     const exits = await exited
-    expect(exits.map(([code]) => code)).toEqual([0, 0, 0, 0])
+    expect(
+      exits.map(([code]) => code),
+      (await Promise.all(complaints)).join(''),
+    ).toEqual([0, 0, 0, 0])
     const ledger = await sqliteLedger({ path })
     onTestFinished(() => ledger.close())
     expect(await ledger.totals()).toEqual({ openTransfers: 40, openBytes: 40_000 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
 import { type PartExpectation, type PartSink, takePart } from '../../src/hop/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
@@ -13,14 +13,20 @@ import { randomBytes, randomInt } from '../suites/random.ts'
 const IDLE_MS = 200
 const patient = { idleMs: 10_000 }
 
-/** A sink that remembers, and notes any call that the contract does not allow. */
+/** Calls that the contract of a sink does not allow. */
+const violations: string[] = []
+afterEach(() => {
+  expect(violations.splice(0)).toEqual([])
+})
+
+/** A sink that remembers. */
 function recordingSink(behaviour: Partial<PartSink> = {}) {
   const calls: string[] = []
   const written: Buffer[] = []
   let isWriting = false
   const call = async (name: string, act: () => Promise<void> | undefined): Promise<void> => {
-    if (calls.includes('commit done') || calls.includes('discard')) calls.push(`${name} too late`)
-    if (isWriting) calls.push(`${name} during a write`)
+    if (calls.includes('commit done') || calls.includes('discard')) violations.push(`${name} after the end`)
+    if (isWriting) violations.push(`${name} during a write`)
     calls.push(name)
     await act()
   }
@@ -223,6 +229,19 @@ describe('a source that breaks', () => {
     await expect(taking).rejects.toMatchObject({ code: 'part-incomplete', cause: { message: 'enough' } })
     expect(sink.calls).toEqual(['discard'])
     expect(source.destroyed).toBe(true)
+  })
+
+  test('while the sink still writes waits for the write before it discards', async () => {
+    const source = Readable.from(
+      (async function* () {
+        yield randomBytes(1_500_000)
+        throw new Error('reset by peer')
+      })(),
+    )
+    const sink = recordingSink({ write: () => new Promise((resolve) => setTimeout(resolve, 50)) })
+    const taking = takePart(source, expectationOf(Buffer.alloc(2_000_000)), sink.open, patient)
+    await expect(taking).rejects.toMatchObject({ code: 'part-incomplete' })
+    expect(sink.calls).toEqual(['write', 'discard'])
   })
 
   test('over a real connection that is cut leaves nothing', async () => {

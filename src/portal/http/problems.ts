@@ -6,6 +6,8 @@ import { Problem } from '../../protocol/index.ts'
 export const problemMediaType = 'application/problem+json'
 /** What a client that is told "later" should wait at least. */
 const RETRY_AFTER_SECONDS = 1
+/** How long the rest of a body is read that nobody wants. */
+const LINGER_MS = 10_000
 
 /** The problem that stands for any error thrown while a request is handled. */
 export function toProblem(error: unknown): Problem {
@@ -24,18 +26,23 @@ export function toProblem(error: unknown): Problem {
   return new Problem('internal', {}, { cause: error })
 }
 
-/** Answers with a problem. What is left of the request's body is read and dropped, so that the answer arrives. */
+/** Answers with a problem. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
-  const hasBody = request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
-  const isUnread = hasBody && !request.raw.readableEnded && !request.raw.destroyed
-  if (isUnread) {
-    // Nothing more of this body is wanted: the connection ends with the answer.
-    reply.header('connection', 'close')
-    request.raw.resume()
-  }
+  dropRest(request)
   if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer')
   if (problem.next === 'retry') reply.header('retry-after', String(RETRY_AFTER_SECONDS))
   reply.code(problem.status).type(problemMediaType).send(problem.toJSON())
+}
+
+/**
+ * Reads and drops what is left of a request's body, for a while. A connection that is closed while its client still
+ * writes takes the answer with it, and the client would never learn why.
+ */
+export function dropRest({ raw }: FastifyRequest): void {
+  if (raw.complete || raw.destroyed) return
+  raw.resume()
+  const cut = setTimeout(() => raw.destroy(), LINGER_MS)
+  raw.once('close', () => clearTimeout(cut))
 }
 
 /** Answers what could not even be parsed as HTTP, and closes the connection. */

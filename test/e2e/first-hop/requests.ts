@@ -32,12 +32,13 @@ export function partsSent(network: FaultyNetwork, from = 0): Record<number, numb
   return counts
 }
 
-/** Passes nothing on of the requests that fit, until it is opened. */
+/** Lets none of the requests that fit through until it is opened; then they are cut, and their repetitions pass. */
 export function gate(network: FaultyNetwork, isHeld: (seen: Seen) => boolean): { open(): void } {
   network.rule = (seen): Fault | null => (isHeld(seen) ? { hang: true } : null)
   return {
     open() {
       network.rule = () => null
+      network.cutHanging()
     },
   }
 }

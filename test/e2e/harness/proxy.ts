@@ -43,6 +43,7 @@ export class FaultyNetwork implements AsyncDisposable {
   rule: (seen: Seen) => Fault | null = () => null
   readonly #server: Server
   readonly #counts = new Map<string, number>()
+  readonly #hanging = new Set<IncomingMessage>()
 
   private constructor(server: Server, url: string) {
     this.#server = server
@@ -63,6 +64,12 @@ export class FaultyNetwork implements AsyncDisposable {
     return this.seen.filter((one) => one.method === method && path.test(one.path)).length
   }
 
+  /** Cuts the connection of every request that hangs, so that its client need not find out by itself. */
+  cutHanging(): void {
+    for (const incoming of this.#hanging) incoming.socket.destroy()
+    this.#hanging.clear()
+  }
+
   #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
     const { method = 'GET', url = '/' } = incoming
     const path = url.replace(/\?.*/, '')
@@ -77,6 +84,7 @@ export class FaultyNetwork implements AsyncDisposable {
       return
     }
     if (fault.hang === true) {
+      this.#hanging.add(incoming)
       incoming.resume()
       return
     }

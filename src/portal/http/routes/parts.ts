@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
+import { dropRest } from '../problems.ts'
 
 const Params = Type.Object({ transferId: TransferId, partNumber: Type.String({ pattern: '^[1-9][0-9]{0,5}$' }) })
 
@@ -29,8 +30,8 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
         body: request.raw,
         signal: goneSignal(reply, stop),
       })
-      // A part that was held already has not been read: the rest of it is dropped.
-      request.raw.resume()
+      // A part that was held already has not been read.
+      dropRest(request)
       return reply.code(204).send(null)
     },
   )

@@ -1,0 +1,232 @@
+/** What comes back is never trusted: from anything but a portal, and from a broken one, there is no answer. */
+import type { ServerResponse } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { eventStream } from '../../src/client/event-stream.ts'
+import { NoAnswer, PortalClient, RemoteProblem } from '../../src/client/index.ts'
+import { nodeTransport } from '../../src/client/node-transport.ts'
+import { newTransferId, Problem } from '../../src/protocol/index.ts'
+import { httpServer } from '../suites/http-server.ts'
+
+const STALL_MS = 200
+const brief = { stallMs: STALL_MS }
+
+/** A client of a server that answers everything in one way. */
+async function clientOf(answer: (response: ServerResponse) => void): Promise<PortalClient> {
+  const { url } = await httpServer((request, response) => {
+    request.resume().on('end', () => answer(response))
+  })
+  const transport = nodeTransport(url)
+  onTestFinished(() => transport.close())
+  return new PortalClient(transport, 'token')
+}
+
+function says(status: number, type: string, body: string, headers: Record<string, string> = {}) {
+  return (response: ServerResponse) => {
+    response.writeHead(status, { 'content-type': type, ...headers })
+    response.end(body)
+  }
+}
+
+test('a good answer is read', async () => {
+  const client = await clientOf(says(200, 'application/json', '{"account":"ada"}'))
+  expect(await client.account()).toEqual({ account: 'ada' })
+})
+
+describe('no answer is', () => {
+  test.each([
+    ['JSON that is cut off', says(200, 'application/json', '{"account":')],
+    ['JSON of another form', says(200, 'application/json', '{"account":"../x"}')],
+    ['nothing where something belongs', says(200, 'application/json', '')],
+    ['a page of a proxy', says(502, 'text/html', '<h1>Bad Gateway</h1>')],
+    ['a page of a captive portal', says(200, 'text/html', '<h1>Log in</h1>')],
+    ['a redirect', says(302, 'text/html', '', { location: 'http://127.0.0.1:1/' })],
+    ['an error as bare JSON', says(500, 'application/json', '{"message":"oops"}')],
+    ['a problem of another form', says(400, 'application/problem+json', '{"title":"x"}')],
+    ['a problem that is not JSON', says(400, 'application/problem+json', 'x')],
+    ['a connection that closes', (response: ServerResponse) => response.destroy()],
+    [
+      'a body that breaks off',
+      (response: ServerResponse) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 })
+        response.write('{"acc', () => response.destroy())
+      },
+    ],
+  ])('%s', async (_, answer) => {
+    const client = await clientOf(answer)
+    await expect(client.account(brief)).rejects.toBeInstanceOf(NoAnswer)
+  })
+
+  test('a body without end', async () => {
+    const client = await clientOf(says(200, 'application/json', `"${'x'.repeat(5 * 1024 * 1024)}"`))
+    await expect(client.account(brief)).rejects.toThrow('the answer is too long')
+  })
+
+  test('a body that stalls', async () => {
+    const client = await clientOf((response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.write('{"acc')
+    })
+    await expect(client.account(brief)).rejects.toThrow(`stalled for ${STALL_MS} ms`)
+  })
+
+  test('a stream that is none', async () => {
+    const client = await clientOf(says(200, 'application/json', '{}'))
+    await expect(client.watchEvents({}, brief).next()).rejects.toBeInstanceOf(NoAnswer)
+  })
+})
+
+describe('a no of the portal', () => {
+  test('is handed on in its own words, with members that nobody here knows', async () => {
+    const problem = { ...new Problem('storage-full', { detail: 'Full.' }).toJSON(), extra: { deep: ['ü'] } }
+    const client = await clientOf(says(507, 'application/problem+json; charset=utf-8', JSON.stringify(problem)))
+    const refusal = await client.account().catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(RemoteProblem)
+    expect(refusal).toMatchObject({ problem, code: 'storage-full', next: 'refused', retryAfterMs: null })
+  })
+
+  test.each([
+    ['3', 3000],
+    ['0', 0],
+    ['-1', null],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', null],
+  ])('with Retry-After: %s', async (field, retryAfterMs) => {
+    const body = JSON.stringify(new Problem('unavailable'))
+    const client = await clientOf(says(503, 'application/problem+json', body, { 'retry-after': field }))
+    await expect(client.account()).rejects.toMatchObject({ next: 'retry', retryAfterMs })
+  })
+
+  test('is found on a part and on a stream too', async () => {
+    const body = JSON.stringify(new Problem('digest-mismatching-value'))
+    const client = await clientOf(says(400, 'application/problem+json', body))
+    const part = { bytes: new Uint8Array(10), digestAlgorithm: 'sha-256', digest: '00'.repeat(32) } as const
+    const no = { code: 'digest-mismatching-value', next: 'resend' }
+    await expect(client.putPart(newTransferId(), 1, part)).rejects.toMatchObject(no)
+    await expect(client.watchEvents().next()).rejects.toMatchObject(no)
+    const held = { leaseId: 'lease', heldBytes: 0, waitSeconds: 0, digestAlgorithm: 'sha-256' } as const
+    await expect(client.incomingPart(newTransferId(), 1, held)).rejects.toMatchObject(no)
+  })
+})
+
+describe('an event stream', () => {
+  const stored = {
+    eventId: '7',
+    at: '2026-01-01T00:00:00.000Z',
+    transferId: newTransferId(),
+    attempt: 1,
+    notification: 'stored',
+  }
+
+  test('brings its messages however they are cut up, and tells when it ends', async () => {
+    const text = `: heartbeat\n\nevent: notification\nid: 7\ndata: ${JSON.stringify(stored)}\n\nevent: of-the-future\ndata: x\n\nevent: current\ndata:\n\n`
+    const client = await clientOf((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      for (const char of text) response.write(char)
+      response.end()
+    })
+    const events: unknown[] = []
+    const following = (async () => {
+      for await (const event of client.watchEvents()) events.push(event)
+    })()
+    await expect(following).rejects.toThrow('the portal closed the stream')
+    expect(events).toEqual([{ type: 'notification', notification: stored }, { type: 'current' }])
+  })
+
+  test('asks for what came after the last event that it had', async () => {
+    const asked = Promise.withResolvers<unknown>()
+    const { url } = await httpServer((request, response) => {
+      asked.resolve([request.url, request.headers['last-event-id'], request.headers.authorization])
+      response.destroy()
+    })
+    const transport = nodeTransport(url)
+    onTestFinished(() => transport.close())
+    await new PortalClient(transport, 'token')
+      .watchEvents({ after: '41' })
+      .next()
+      .catch(() => {})
+    expect(await asked.promise).toEqual(['/v1/events', '41', 'Bearer token'])
+  })
+
+  test('with a message that is not of the documented form is no answer', async () => {
+    const client = await clientOf(says(200, 'text/event-stream', 'event: notification\ndata: {"eventId":1}\n\n'))
+    await expect(client.watchEvents().next()).rejects.toBeInstanceOf(NoAnswer)
+  })
+
+  /** A body that a test writes by hand. */
+  function bodyOf(bytes: AsyncGenerator<Uint8Array>) {
+    let isDiscarded = false
+    const discarded = Promise.withResolvers<IteratorResult<Uint8Array>>()
+    const response = {
+      status: 200,
+      header: () => null,
+      body: {
+        [Symbol.asyncIterator]: () => ({ next: () => Promise.race([bytes.next(), discarded.promise]) }),
+      },
+      discard: () => {
+        isDiscarded = true
+        discarded.resolve({ done: true, value: undefined })
+      },
+    }
+    return { response, isDiscarded: () => isDiscarded }
+  }
+
+  test('that is silent for too long is dead, and its connection is given up', async () => {
+    const { response, isDiscarded } = bodyOf(
+      (async function* () {
+        yield Buffer.from('data: 1\n\n')
+        await new Promise(() => {})
+      })(),
+    )
+    const stream = eventStream(response, STALL_MS)
+    expect(await stream.next()).toMatchObject({ value: { data: '1' } })
+    const startedMs = performance.now()
+    await expect(stream.next()).rejects.toBeInstanceOf(NoAnswer)
+    expect(performance.now() - startedMs).toBeGreaterThan(STALL_MS * 0.9)
+    expect(isDiscarded()).toBe(true)
+  })
+
+  test('lives as long as heartbeats come', async () => {
+    const { response } = bodyOf(
+      (async function* () {
+        for (let i = 0; i < 6; i++) {
+          await new Promise((resolve) => setTimeout(resolve, STALL_MS / 2))
+          yield Buffer.from(': heartbeat\n\n')
+        }
+        yield Buffer.from('data: at last\n\n')
+      })(),
+    )
+    expect(await eventStream(response, STALL_MS).next()).toMatchObject({ value: { data: 'at last' } })
+  })
+
+  test('is not taken for silent while its reader is busy', async () => {
+    const { response } = bodyOf(
+      (async function* () {
+        yield Buffer.from('data: 1\n\n')
+        yield Buffer.from('data: 2\n\n')
+      })(),
+    )
+    const stream = eventStream(response, STALL_MS)
+    await stream.next()
+    await new Promise((resolve) => setTimeout(resolve, STALL_MS * 2))
+    expect(await stream.next()).toMatchObject({ value: { data: '2' } })
+  })
+
+  test('that brings a message without end is given up', async () => {
+    const { response } = bodyOf(
+      (async function* () {
+        yield Buffer.from('data: ')
+        while (true) yield Buffer.alloc(100_000, 'x')
+      })(),
+    )
+    await expect(eventStream(response, 10_000).next()).rejects.toBeInstanceOf(NoAnswer)
+  })
+
+  test('gives its connection up when its reader leaves', async () => {
+    const { response, isDiscarded } = bodyOf(
+      (async function* () {
+        while (true) yield Buffer.from('data: 1\n\n')
+      })(),
+    )
+    for await (const _ of eventStream(response, 10_000)) break
+    expect(isDiscarded()).toBe(true)
+  })
+})

@@ -1,0 +1,200 @@
+/** The transport over real connections: what is slow lives, what is dead ends. */
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { NoAnswer } from '../../src/client/index.ts'
+import { nodeTransport } from '../../src/client/node-transport.ts'
+import { httpServer } from '../suites/http-server.ts'
+import { randomBytes } from '../suites/random.ts'
+
+const STALL_MS = 400
+
+function transportTo(url: string) {
+  const transport = nodeTransport(url)
+  onTestFinished(() => transport.close())
+  return transport
+}
+
+describe('a request', () => {
+  test('brings its body whole, with its length, and the answer back', async () => {
+    const { url } = await httpServer(async (request, response) => {
+      const body = await buffer(request)
+      response.setHeader('content-type', 'text/plain')
+      response.end(`${request.method} ${request.url} ${request.headers['content-length']} ${body.length}`)
+    })
+    const body = randomBytes(1_000_000)
+    let sentBytes = 0
+    const response = await transportTo(`${url}/prefix/`).request({
+      method: 'PUT',
+      path: '/v1/x?a=b',
+      headers: {},
+      body,
+      stallMs: STALL_MS,
+      onSent: (byteCount) => {
+        sentBytes += byteCount
+      },
+    })
+    expect(response.status).toBe(200)
+    expect(response.header('content-type')).toBe('text/plain')
+    expect(response.header('etag')).toBeNull()
+    expect(String(await buffer(response.body))).toBe('PUT /prefix/v1/x?a=b 1000000 1000000')
+    expect(sentBytes).toBe(1_000_000)
+  })
+
+  test('to nobody is no answer', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    server.close()
+    await once(server, 'close')
+    const asking = transportTo(`http://127.0.0.1:${address.port}`).request({
+      method: 'GET',
+      path: '/',
+      headers: {},
+      stallMs: STALL_MS,
+    })
+    await expect(asking).rejects.toThrow(NoAnswer)
+    await expect(asking).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('to one who never answers ends when it has stalled', async () => {
+    const { url } = await httpServer(() => {})
+    const startedMs = performance.now()
+    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: STALL_MS })
+    await expect(asking).rejects.toThrow(`no answer within ${STALL_MS} ms`)
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(STALL_MS * 0.9)
+  })
+
+  test('to one who reads nothing of a large body ends when it has stalled', async () => {
+    const { url } = await httpServer((request) => {
+      request.socket.pause()
+    })
+    const asking = transportTo(url).request({
+      method: 'PUT',
+      path: '/',
+      headers: {},
+      body: Buffer.alloc(64 * 1024 * 1024),
+      stallMs: STALL_MS,
+    })
+    await expect(asking).rejects.toBeInstanceOf(NoAnswer)
+  })
+
+  test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
+    // The kernel takes some megabytes at once, so that progress comes in leaps: the stall must be longer than those.
+    const SIZE_BYTES = 24 * 1024 * 1024
+    const SLOW_STALL_MS = 1500
+    const READ_EVERY_MS = 9
+    const { url } = await httpServer((request, response) => {
+      let readBytes = 0
+      const timer = setInterval(() => {
+        readBytes += (request.read() ?? '').length
+      }, READ_EVERY_MS)
+      request.on('readable', () => {})
+      request.on('end', () => {
+        clearInterval(timer)
+        response.end(String(readBytes))
+      })
+    })
+    const startedMs = performance.now()
+    const response = await transportTo(url).request({
+      method: 'PUT',
+      path: '/',
+      headers: {},
+      body: Buffer.alloc(SIZE_BYTES),
+      stallMs: SLOW_STALL_MS,
+    })
+    expect(String(await buffer(response.body))).toBe(String(SIZE_BYTES))
+    expect(performance.now() - startedMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
+  })
+
+  test('that is refused in the middle of its body gets the refusal', async () => {
+    const { url } = await httpServer((request, response) => {
+      request.once('data', () => {
+        response.statusCode = 507
+        response.end('full')
+        request.resume()
+      })
+    })
+    const response = await transportTo(url).request({
+      method: 'PUT',
+      path: '/',
+      headers: {},
+      body: Buffer.alloc(8 * 1024 * 1024),
+      stallMs: 5000,
+    })
+    expect(response.status).toBe(507)
+    expect(String(await buffer(response.body))).toBe('full')
+  })
+})
+
+describe('giving up', () => {
+  test.each(['before', 'during'])('%s the request throws the reason, not silence', async (when) => {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    if (when === 'before') controller.abort(reason)
+    const { url } = await httpServer(() => controller.abort(reason))
+    const { signal } = controller
+    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+    await expect(asking).rejects.toBe(reason)
+  })
+
+  test('while the answer comes ends its body', async () => {
+    const { url } = await httpServer((_, response) => {
+      response.writeHead(200)
+      response.write('first')
+    })
+    const controller = new AbortController()
+    const { signal } = controller
+    const response = await transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+    const reading = (async () => {
+      for await (const _ of response.body) controller.abort(new Error('enough'))
+    })()
+    await expect(reading).rejects.toThrow()
+  })
+
+  test('an answer that is discarded ends its connection, and nothing else', async () => {
+    const closed = Promise.withResolvers<void>()
+    const { url } = await httpServer((request, response) => {
+      response.on('close', () => {
+        if (request.url === '/endless') closed.resolve()
+      })
+      response.writeHead(200)
+      response.write('first')
+      if (request.url !== '/endless') response.end()
+    })
+    const transport = transportTo(url)
+    const endless = await transport.request({ method: 'GET', path: '/endless', headers: {}, stallMs: 5000 })
+    endless.discard()
+    await closed.promise
+    endless.discard()
+    const next = await transport.request({ method: 'GET', path: '/', headers: {}, stallMs: 5000 })
+    expect(String(await buffer(next.body))).toBe('first')
+    next.discard()
+  })
+
+  test('a long life of one signal does not gather listeners', async () => {
+    const { url } = await httpServer((_, response) => response.end('x'))
+    const transport = transportTo(url)
+    const { signal } = new AbortController()
+    let listeners = 0
+    const add = signal.addEventListener.bind(signal)
+    const remove = signal.removeEventListener.bind(signal)
+    signal.addEventListener = (...parameters: Parameters<typeof add>) => {
+      listeners++
+      add(...parameters)
+    }
+    signal.removeEventListener = (...parameters: Parameters<typeof remove>) => {
+      listeners--
+      remove(...parameters)
+    }
+    for (let i = 0; i < 20; i++) {
+      const { body } = await transport.request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+      const closed = once(body, 'close')
+      await buffer(body)
+      await closed
+    }
+    expect(listeners).toBe(0)
+  })
+})

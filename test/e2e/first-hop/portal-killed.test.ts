@@ -1,0 +1,146 @@
+/** kill -9 of the portal at awkward moments: what it said is true afterwards, what it did not say travels again. */
+import { expect, test } from 'vitest'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { sha256Of, until, World } from '../harness/world.ts'
+import { deliveredOnce } from './delivered-once.ts'
+import { isComplete, MIB, notificationsOf, partOf, partsSent } from './requests.ts'
+
+const PATIENT = ['--answer-timeout', '40s'] as const
+
+test.each([1, 3, 5])(
+  'a portal killed when part %i comes is gone on with, and holds what it acknowledged',
+  async (at) => {
+    await using world = await World.create()
+    await using network = await FaultyNetwork.open(() => world.portalUrl)
+    const portal = await world.portal()
+    await world.join(['alice', 'bob'], { alice: network })
+    const path = await world.file('report.bin', 5 * MIB)
+    network.rule = (seen) => {
+      if (partOf(seen) === at) portal.signal('SIGKILL')
+      return null
+    }
+
+    // One part at a time, so that all before the fatal one have been acknowledged.
+    const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '1', ...PATIENT)
+    await portal.ended
+    network.rule = () => null
+    await world.portal()
+    await world.receiver('bob')
+    await deliveredOnce(world, sending, path)
+    const { [at]: triesOfFatal, ...others } = partsSent(network)
+    expect(triesOfFatal).toBeGreaterThan(1)
+    expect(Object.values(others)).toEqual([1, 1, 1, 1])
+  },
+)
+
+test('a portal killed with several parts in flight is gone on with', async () => {
+  await using world = await World.create()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  const portal = await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await world.file('report.bin', 12 * MIB)
+  let parts = 0
+  network.rule = (seen) => {
+    if (partOf(seen) !== null && ++parts === 7) portal.signal('SIGKILL')
+    return null
+  }
+  await world.receiver('bob')
+
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '4', ...PATIENT)
+  await portal.ended
+  await world.portal()
+  await deliveredOnce(world, sending, path)
+  const resent = Object.values(partsSent(network)).filter((count) => count > 1)
+  expect(resent.length).toBeLessThanOrEqual(4)
+})
+
+test('a portal killed in every attempt of a few is gone on with each time', async () => {
+  await using world = await World.create()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  let portal = await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await world.file('report.bin', 6 * MIB)
+  let fatal = 2
+  network.rule = (seen) => {
+    if (partOf(seen) === fatal) portal.signal('SIGKILL')
+    return null
+  }
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '1', ...PATIENT)
+  for (fatal of [2, 4, 6]) {
+    await portal.ended
+    const next = fatal + 2
+    fatal = 0
+    portal = await world.portal()
+    fatal = next
+  }
+  await world.receiver('bob')
+  await deliveredOnce(world, sending, path)
+})
+
+test.each([0, 2, 5, 10, 25])(
+  'a portal killed %i ms after complete came in has stored it, or is asked again',
+  async (ms) => {
+    await using world = await World.create()
+    await using network = await FaultyNetwork.open(() => world.portalUrl)
+    const portal = await world.portal()
+    await world.join(['alice', 'bob'], { alice: network })
+    const path = await world.file('report.bin', 3 * MIB)
+    network.rule = (seen) => {
+      if (!isComplete(seen)) return null
+      network.rule = () => null
+      setTimeout(() => portal.signal('SIGKILL'), ms)
+      return null
+    }
+
+    const sending = world.send(path, 'bob', '--part-size', '1MiB', ...PATIENT)
+    await portal.ended
+    await world.portal()
+    await world.receiver('bob')
+    await deliveredOnce(world, sending, path)
+    // Everything had been acknowledged before: nothing travels twice.
+    expect(partsSent(network)).toEqual({ 1: 1, 2: 1, 3: 1 })
+  },
+)
+
+test('a portal killed after it stored, before its answer got through, says stored again', async () => {
+  await using world = await World.create()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  const portal = await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await world.file('report.bin', 3 * MIB)
+  // From the answer on, nothing gets through that the sender asks until the portal was killed.
+  network.rule = (seen) => {
+    if (isComplete(seen)) return { loseAnswer: true }
+    return network.seen.some(isComplete) ? { hang: true } : null
+  }
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', ...PATIENT)
+  const alice = await world.client('alice')
+  await until(async () => (await alice.events()).events.length > 0, 'the portal has stored it')
+  const [stored] = (await alice.events()).events
+  await portal.stop('SIGKILL')
+  await world.portal()
+  network.rule = () => null
+  network.cutHanging()
+
+  await world.receiver('bob')
+  await deliveredOnce(world, sending, path)
+  expect(notificationsOf(sending)[0]).toMatchObject({ ...stored })
+})
+
+test('a file that was said to be stored survives a kill -9 of the portal right afterwards', async () => {
+  await using world = await World.create()
+  const portal = await world.portal()
+  await world.join(['alice', 'bob'])
+  const path = await world.file('report.bin', 5 * MIB + 1)
+
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', '--no-wait')
+  await sending.notification('stored')
+  portal.signal('SIGKILL')
+  await portal.ended
+  expect((await sending.ended).code).toBe(0)
+
+  await world.portal()
+  const bob = await world.receiver('bob')
+  await bob.object((line) => line.type === 'received')
+  expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
+})

@@ -1,0 +1,121 @@
+/** A transfer that is taken back, or whose time runs out, is deleted on all sides, and everybody is told why. */
+import { expect, test } from 'vitest'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { type Running, until, World } from '../harness/world.ts'
+import { holdBackAfter, holds, kindsOf, notifiedOf, recordOf, startSending, toldProblem, unfinished } from './scene.ts'
+
+const CODES = { refused: 4, failed: 3 } as const
+
+interface Scene {
+  readonly world: World
+  readonly bob: Running
+  readonly sending: Running
+  readonly transferId: string
+}
+
+/** The transfer is over for all three: nothing of it is anywhere, and all say the same. */
+async function expectOver(
+  { world, bob, sending, transferId }: Scene,
+  notification: keyof typeof CODES,
+  code: string,
+): Promise<void> {
+  expect(await toldProblem(bob, 'withdrawn')).toMatchObject({ code })
+  await until(async () => (await unfinished(world, 'bob')).length === 0, 'the receiver has deleted what it had')
+  expect(await world.received('bob')).toEqual([])
+  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
+  expect(await sending.notification(notification)).toMatchObject({ problem: { code } })
+  expect((await sending.ended).code).toBe(CODES[notification])
+  const { notifications } = await recordOf(world, transferId)
+  expect(kindsOf(notifications)).toEqual(notifiedOf(sending))
+  expect(notifications.at(-1)).toMatchObject({ notification, problem: { code } })
+}
+
+test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
+  ['cancelled', { portal: [], isCancelled: true, code: 'cancelled' }],
+  ['not complete in its time', { portal: ['--expiry', '6s'], isCancelled: false, code: 'expired' }],
+])('an upload that is %s is refused, and a receiver that has some of it deletes that', async (_what, options) => {
+  await using world = await World.create()
+  await world.portal(options.portal)
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { alice: network })
+  const gate = Promise.withResolvers<void>()
+  network.rule = ({ path }) => (path.endsWith('/complete') ? { heldUntil: gate.promise } : null)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'regretted.bin', 3)
+  await holds(bob, 3)
+  if (options.isCancelled) {
+    const cancelled = await world.run('cancel', transferId, '--profile', 'alice', '--json')
+    expect(cancelled.code).toBe(0)
+    expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: 'cancelled' })
+  }
+  await toldProblem(bob, 'withdrawn')
+  gate.resolve()
+  await expectOver({ world, bob, sending, transferId }, 'refused', options.code)
+  expect(notifiedOf(sending)).toEqual(['refused'])
+})
+
+test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
+  ['cancelled', { portal: [], isCancelled: true, code: 'cancelled' }],
+  ['not delivered in its time', { portal: ['--expiry', '6s'], isCancelled: false, code: 'receiver-silent' }],
+])(
+  'a stored file that is %s has failed, and a receiver in the middle of it deletes what it has',
+  async (_what, options) => {
+    await using world = await World.create()
+    await world.portal(options.portal)
+    await using network = await FaultyNetwork.open(() => world.portalUrl)
+    await world.join(['alice', 'bob'], { bob: network })
+    holdBackAfter(network, 2)
+    const bob = await world.receiver('bob')
+    const { transferId, sending } = await startSending(world, 'regretted.bin', 5)
+    await sending.notification('stored')
+    await holds(bob, 2)
+    expect(await unfinished(world, 'bob')).toHaveLength(2)
+    if (options.isCancelled) {
+      const cancelled = await world.run('cancel', transferId, '--profile', 'alice', '--json')
+      expect(cancelled.code).toBe(0)
+      expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: 'ended', deliveries: [{ state: 'failed' }] })
+    }
+    await expectOver({ world, bob, sending, transferId }, 'failed', options.code)
+    expect(notifiedOf(sending)).toEqual(['stored', 'failed'])
+    expect(bob.child.exitCode).toBe(null)
+  },
+)
+
+test('cancelling again changes nothing, and neither does cancelling what has been delivered', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  const cancel = (transferId: string) => world.run('cancel', transferId, '--profile', 'alice', '--json')
+  const { transferId, sending } = await startSending(world, 'twice.bin', 1)
+  await sending.notification('stored')
+  const [first, again] = [await cancel(transferId), await cancel(transferId)]
+  expect([first.code, again.code]).toEqual([0, 0])
+  expect(again.stdout).toBe(first.stdout)
+  expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'failed'])
+
+  const bob = await world.receiver('bob')
+  const delivered = await startSending(world, 'kept.bin', 1)
+  await bob.object((value) => value.type === 'received')
+  const before = await recordOf(world, delivered.transferId)
+  const late = await cancel(delivered.transferId)
+  expect(late.code).toBe(0)
+  expect(JSON.parse(late.stdout)).toEqual(before)
+  expect(kindsOf(before.notifications)).toEqual(['stored', 'delivered'])
+  expect(await world.received('bob')).toEqual(['kept.bin'])
+})
+
+test('a receiver that was away when its file was cancelled deletes what it had when it comes back', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'gone.bin', 5)
+  await sending.notification('stored')
+  await holds(bob, 2)
+  bob.signal('SIGSTOP')
+  expect((await world.run('cancel', transferId, '--profile', 'alice')).code).toBe(0)
+  bob.signal('SIGCONT')
+  await expectOver({ world, bob, sending, transferId }, 'failed', 'cancelled')
+})

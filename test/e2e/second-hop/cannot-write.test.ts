@@ -1,0 +1,148 @@
+/** A receiver that cannot write says why, and the sender is told the same, word for word. */
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
+import { newTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { type Running, until, World } from '../harness/world.ts'
+import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
+
+/** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
+async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) {
+  await mkdir(world.inbox(name), { recursive: true })
+  const mount = `mount -t tmpfs -o size=${sizeMib}m,mode=700 tmpfs "$0" && exec "$@"`
+  const wrapper = ['unshare', '-r', '-m', 'sh', '-c', mount, world.inbox(name)]
+  const receiver = await world.receiver(name, [], { wrapper })
+  return { receiver, disk: `/proc/${receiver.child.pid}/root${world.inbox(name)}` }
+}
+
+/** Everything in a folder, at any depth, except what a receiver always keeps there. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.flatMap((entry) => (entry.isFile() && entry.name !== 'instance' ? [entry.name] : [])).sort()
+}
+
+/** Writes until the disk is full. */
+async function fill(path: string): Promise<void> {
+  const handle = await open(path, 'w')
+  const block = Buffer.alloc(4096)
+  const isWritten = () =>
+    handle.write(block).then(
+      ({ bytesWritten }) => bytesWritten > 0,
+      () => false,
+    )
+  while (await isWritten());
+  await handle.close()
+}
+
+/** The sender is told what the receiver said: in its process, with exit code 3, and on record. */
+async function expectSameProblem(world: World, sending: Running, problem: ProblemJson): Promise<void> {
+  const failed = await sending.notification('failed')
+  expect(failed).toMatchObject({ receiver: 'bob' })
+  expect(failed.problem).toEqual(problem)
+  expect((await sending.ended).code).toBe(3)
+  const record = await recordOf(world, String(failed.transferId))
+  expect(record.deliveries[0]).toMatchObject({ state: 'failed', problem })
+  expect(kindsOf(record.notifications)).toEqual(['stored', 'failed'])
+  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
+}
+
+test('a receiver without room for a file says so before a byte of it has travelled', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 3)
+  const { sending } = await startSending(world, 'large.bin', 4)
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', status: 507, neededBytes: 4 * MIB })
+  await expectSameProblem(world, sending, problem)
+  expect(fetches(network)).toEqual([])
+  expect(await filesIn(disk)).toEqual([])
+
+  // It goes on with what fits.
+  await store(world, 'small.bin', 2)
+  await receiver.object((value) => value.type === 'received')
+  expect(await filesIn(disk)).toEqual(['small.bin'])
+})
+
+test('a receiver whose disk fills up in the middle of a file deletes what it has and says so', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 10)
+  const { sending } = await startSending(world, 'large.bin', 6)
+  await holds(receiver, 2)
+  await fill(join(disk, 'filler'))
+  release()
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
+  await expectSameProblem(world, sending, problem)
+  expect(await filesIn(disk)).toEqual(['filler'])
+})
+
+test('a receiver whose folder is deleted in the middle of a file says so, and does not make it anew', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { sending } = await startSending(world, 'homeless.bin', 5)
+  await holds(bob, 2)
+  await rm(world.inbox('bob'), { recursive: true })
+  release()
+
+  const problem = await toldProblem(bob, 'refused')
+  expect(problem).toMatchObject({ code: 'folder-unavailable', errno: 'ENOENT' })
+  // What the sender is told says nothing about where things lie on the receiver's machine.
+  expect(JSON.stringify(problem)).not.toContain(world.folder)
+  await expectSameProblem(world, sending, problem)
+  await expect(stat(world.inbox('bob'))).rejects.toThrow('ENOENT')
+
+  // What is sent next is refused as well, and the receiver lives.
+  const { sending: another } = await startSending(world, 'another.bin', 1)
+  expect(await another.notification('failed')).toMatchObject({ problem: { code: 'folder-unavailable' } })
+  expect(bob.child.exitCode).toBe(null)
+})
+
+test.each(['../evil', '/tmp/golooader-evil', 'sub/evil', '..', 'C:evil', '.golooader', ' '])(
+  'a file that is to be called "%s" is refused, and nothing is written anywhere',
+  async (name) => {
+    await using world = await World.create()
+    await world.portal()
+    await world.join(['alice', 'bob'])
+    const bob = await world.receiver('bob')
+    const before = await readdir(world.inbox('bob'), { recursive: true })
+    const alice = await world.client('alice')
+    const transferId = newTransferId()
+    const bytes = Buffer.from('evil')
+    const digest = digestOf('sha-256', bytes)
+    await alice.announce(transferId, {
+      to: ['bob'],
+      metadata: { name },
+      sizeBytes: bytes.length,
+      partSizeBytes: MIB,
+      digestAlgorithm: 'sha-256',
+    })
+    await alice.putPart(transferId, 1, { bytes, digest, digestAlgorithm: 'sha-256' })
+    const manifestDigest = manifestDigestOf('sha-256', [digest])
+    const first = await alice.complete(transferId, { manifestDigest, attempt: 1 })
+    expect(first.notification).toBe('stored')
+
+    const problem = await toldProblem(bob, 'refused')
+    expect(problem).toMatchObject({ code: 'name-refused', status: 422 })
+    await until(async () => (await alice.transfer(transferId)).state === 'ended', 'the transfer has ended')
+    const { notifications } = await alice.transfer(transferId)
+    expect(notifications).toMatchObject([{ notification: 'stored' }, { notification: 'failed', receiver: 'bob' }])
+    expect(notifications[1]).toHaveProperty('problem', problem)
+    expect(await readdir(world.inbox('bob'), { recursive: true })).toEqual(before)
+    expect((await readdir(world.folder, { recursive: true })).filter((one) => one.endsWith('evil'))).toEqual([])
+    await expect(stat('/tmp/golooader-evil')).rejects.toThrow('ENOENT')
+  },
+)

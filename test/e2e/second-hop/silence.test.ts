@@ -1,0 +1,131 @@
+/** Who says nothing has nothing: the lease ends, the file is offered again, and at the end of its time it has failed. */
+import { expect, test } from 'vitest'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { sha256Of, until, World } from '../harness/world.ts'
+import {
+  deliveryWatch,
+  holdBackAfter,
+  holds,
+  kindsOf,
+  notifiedOf,
+  recordOf,
+  startSending,
+  toldProblem,
+  unfinished,
+} from './scene.ts'
+
+const SHORT_LEASE = ['--lease', '1s']
+
+test('a receiver that stands still is offered the file again, and delivers it once when it goes on', async () => {
+  await using world = await World.create()
+  await world.portal(SHORT_LEASE)
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { path, transferId, sending } = await startSending(world, 'patient.bin', 6)
+  await sending.notification('stored')
+  await holds(bob, 2)
+  bob.signal('SIGSTOP')
+  const delivery = await deliveryWatch(world, transferId)
+  await until(async () => (await delivery()).offers >= 3, 'the file was offered again, and again')
+  expect(notifiedOf(sending)).toEqual(['stored'])
+
+  release()
+  bob.signal('SIGCONT')
+  expect((await sending.ended).code).toBe(0)
+  expect(notifiedOf(sending)).toEqual(['stored', 'delivered'])
+  await bob.object((value) => value.type === 'received')
+  expect(await world.received('bob')).toEqual(['patient.bin'])
+  expect(await sha256Of(`${world.inbox('bob')}/patient.bin`)).toBe(await sha256Of(path))
+  expect(await unfinished(world, 'bob')).toEqual([])
+})
+
+test('a receiver that is killed loses its lease, and is offered the file when it comes back', async () => {
+  await using world = await World.create()
+  await world.portal(SHORT_LEASE)
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'again.bin', 5)
+  await holds(bob, 2)
+  await bob.stop('SIGKILL')
+  const delivery = await deliveryWatch(world, transferId)
+  await until(async () => (await delivery()).state === 'waiting', 'the lease has ended')
+  expect(await world.received('bob')).toEqual([])
+
+  release()
+  const restarted = await world.receiver('bob')
+  expect((await sending.ended).code).toBe(0)
+  expect(notifiedOf(sending)).toEqual(['stored', 'delivered'])
+  expect(await restarted.object((value) => value.type === 'offered')).toMatchObject({ isResumed: true })
+  expect(await world.received('bob')).toEqual(['again.bin'])
+})
+
+test('a receiver whose requests come to nothing until the time is up has failed as silent', async () => {
+  await using world = await World.create()
+  await world.portal([...SHORT_LEASE, '--expiry', '6s'])
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const bob = await world.receiver('bob')
+  network.rule = () => ({ hang: true })
+  const { transferId, sending } = await startSending(world, 'unheard.bin', 3)
+
+  expect(await sending.notification('failed')).toMatchObject({
+    receiver: 'bob',
+    problem: { code: 'receiver-silent', offers: expect.any(Number) },
+  })
+  expect((await sending.ended).code).toBe(3)
+  expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'failed'])
+  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
+
+  // Once it hears again, it learns that it is too late.
+  network.rule = () => null
+  network.cutHanging()
+  expect(await toldProblem(bob, 'withdrawn')).toMatchObject({ code: 'receiver-silent' })
+  expect(await world.received('bob')).toEqual([])
+  await until(async () => (await unfinished(world, 'bob')).length === 0, 'what was there of it is deleted')
+})
+
+test('a receiver that listens but never answers is offered the file less and less often', async () => {
+  await using world = await World.create()
+  await world.portal(['--lease', '200ms', '--expiry', '14s'])
+  await world.join(['alice', 'bob'])
+  const bob = await world.client('bob')
+  const offeredAtMs: number[] = []
+  const listening = (async () => {
+    for await (const event of bob.watchInbox({ instanceId: 'never-answers', window: 1 })) {
+      if (event.type === 'offer') offeredAtMs.push(performance.now())
+    }
+  })().catch(() => {})
+  const { sending } = await startSending(world, 'ignored.bin', 1)
+
+  const { problem } = await sending.notification('failed')
+  expect(problem).toMatchObject({ code: 'receiver-silent', offers: offeredAtMs.length })
+  expect((await sending.ended).code).toBe(3)
+  const [firstMs = 0, secondMs = 0, thirdMs = 0, fourthMs = 0] = offeredAtMs
+  expect(fourthMs - thirdMs).toBeGreaterThan(secondMs - firstMs)
+  // The pause before the fourth offer is 4 s; without back-off it would be 1 s, and 1 s for the sweeper.
+  expect(fourthMs - thirdMs).toBeGreaterThan(3_500)
+  await bob.close()
+  await listening
+})
+
+test('a file for a receiver that never came has failed as expired', async () => {
+  await using world = await World.create()
+  await world.portal(['--expiry', '3s'])
+  await world.join(['alice', 'bob'])
+  const { transferId, sending } = await startSending(world, 'unwanted.bin', 2)
+
+  expect(await sending.notification('failed')).toMatchObject({ receiver: 'bob', problem: { code: 'expired' } })
+  expect((await sending.ended).code).toBe(3)
+  expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'failed'])
+  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
+  // Whoever comes now is offered nothing.
+  const bob = await world.client('bob')
+  for await (const event of bob.watchInbox({ instanceId: 'much-too-late', window: 1 })) {
+    expect(event.type).toBe('current')
+    break
+  }
+})

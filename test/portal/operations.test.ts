@@ -1,0 +1,94 @@
+/** What an operator and a client that looks first are told. */
+import { expect, test } from 'vitest'
+import { manifestDigest, partSizeBytes, TestPortal } from './portal.ts'
+
+test('the description names every request of the protocol', async () => {
+  const portal = await TestPortal.start()
+  const { status, body } = await portal.ask('GET', '/openapi.json')
+  expect(status).toBe(200)
+  const description: {
+    openapi: string
+    info: { title: string; version: string }
+    paths: Record<
+      string,
+      Record<string, { summary?: string; responses?: object; parameters?: { name: string; in: string }[] }>
+    >
+  } = JSON.parse(body.toString())
+  expect(description.openapi).toMatch(/^3\.1\./)
+  const requests = Object.entries(description.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  expect(requests.filter((one) => !one.startsWith('HEAD')).sort()).toEqual(
+    [
+      'GET /healthz',
+      'GET /readyz',
+      'GET /metrics',
+      'GET /openapi.json',
+      'GET /v1/limits',
+      'POST /v1/join',
+      'GET /v1/account',
+      'PUT /v1/transfers/{transferId}',
+      'GET /v1/transfers',
+      'GET /v1/transfers/{transferId}',
+      'DELETE /v1/transfers/{transferId}',
+      'POST /v1/transfers/{transferId}/complete',
+      'PUT /v1/transfers/{transferId}/parts/{partNumber}',
+      'GET /v1/events',
+      'GET /v1/transfers/{transferId}/events',
+      'GET /v1/inbox',
+      'GET /v1/inbox/{transferId}',
+      'GET /v1/inbox/{transferId}/parts/{partNumber}',
+      'POST /v1/inbox/{transferId}/disposition',
+    ].sort(),
+  )
+  for (const [path, methods] of Object.entries(description.paths)) {
+    for (const [method, { summary, responses, parameters = [] }] of Object.entries(methods)) {
+      expect(summary, `${method} ${path}`).toBeTruthy()
+      expect(responses).toBeTypeOf('object')
+      const named = parameters.filter((one) => one.in === 'path').map(({ name }) => `{${name}}`)
+      expect(named.sort()).toEqual((path.match(/\{\w+\}/g) ?? []).sort())
+    }
+  }
+  // Every schema that is referred to is there.
+  for (const [, name = ''] of body.toString().matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)) {
+    expect(body.toString()).toContain(`"${name}":`)
+  }
+})
+
+test('the figures follow what happens', async () => {
+  const portal = await TestPortal.start()
+  const figure = async (name: string): Promise<number> => {
+    const { headers, body } = await portal.ask('GET', '/metrics')
+    expect(headers['content-type']).toMatch(/^text\/plain; version=/)
+    const line = body
+      .toString()
+      .split('\n')
+      .find((one) => one.startsWith(`${name} `))
+    return Number(line?.slice(name.length + 1) ?? 0)
+  }
+  const content = Buffer.alloc(partSizeBytes + 1, 'counted ')
+  const transferId = await portal.store(content)
+  expect(await figure('golooader_open_transfers')).toBe(1)
+  expect(await figure('golooader_open_bytes')).toBe(content.length)
+  expect(await figure('golooader_part_bytes_total{direction="in"}')).toBe(content.length)
+  expect(await figure('golooader_notifications_total{notification="stored"}')).toBe(1)
+
+  const { leaseId } = await portal.offerOf(transferId)
+  await portal.ask('GET', `/v1/inbox/${transferId}/parts/2?lease=${leaseId}`, { token: portal.token('bob') })
+  await portal.dispose(transferId, { leaseId, disposition: 'received', manifestDigest: manifestDigest(content) })
+  await portal.ask('GET', '/v1/account')
+  expect(await figure('golooader_part_bytes_total{direction="out"}')).toBe(1)
+  expect(await figure('golooader_notifications_total{notification="delivered"}')).toBe(1)
+  expect(await figure('golooader_problems_total{code="credentials-invalid"}')).toBe(1)
+  expect(await figure('golooader_open_transfers')).toBe(0)
+  expect(await figure('golooader_open_bytes')).toBe(0)
+})
+
+test('it says that it lives, that it is ready, and what it takes', async () => {
+  const portal = await TestPortal.start({ transferSizeBytesMax: 1234, leaseMs: 5678 })
+  for (const path of ['/healthz', '/readyz']) {
+    for (const method of ['GET', 'HEAD']) expect((await portal.ask(method, path)).status).toBe(200)
+  }
+  const limits = JSON.parse((await portal.ask('GET', '/v1/limits')).body.toString())
+  expect(limits).toMatchObject({ transferSizeBytesMax: 1234, leaseMs: 5678, digestAlgorithms: ['sha-256'] })
+})

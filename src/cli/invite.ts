@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { hasCode } from '../hop/index.ts'
+import { readTextOrNull } from '../hop/index.ts'
 import { portalDefaults } from '../portal/options.ts'
 import { isAccountName } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
@@ -52,10 +51,6 @@ export async function makeInvite(name: string, dataFolder: string, publicUrl?: s
 
 /** The address the portal last listened on; its default one if it never ran. */
 async function readAddress(path: string): Promise<string> {
-  try {
-    return (await readFile(path, 'utf8')).trim()
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
-    return `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
-  }
+  const address = await readTextOrNull(path)
+  return address?.trim() ?? `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
 }

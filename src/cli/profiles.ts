@@ -3,12 +3,12 @@
  * readable by their owner alone.
  */
 import { createHash } from 'node:crypto'
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { hasCode, makeFolder, replaceFile } from '../hop/index.ts'
+import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/index.ts'
 import { AccountName, newToken } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
 
@@ -74,11 +74,12 @@ async function profileNames(): Promise<string[]> {
 /** @returns null when there is no such profile */
 export async function readProfile(name: string): Promise<Profile | null> {
   const path = profilePath(name)
+  const text = await readTextOrNull(path)
+  if (text === null) return null
   try {
-    const profile: unknown = JSON.parse(await readFile(path, 'utf8'))
+    const profile: unknown = JSON.parse(text)
     if (profileValidator.Check(profile)) return profile
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
     if (!(error instanceof SyntaxError)) throw error
   }
   throw new UsageError(`the profile ${path} is damaged. Remove it and join again`)
@@ -99,13 +100,8 @@ export async function pendingToken(invite: string): Promise<{ token: string; set
   const folder = join(configFolder(), 'joining')
   const path = join(folder, createHash('sha256').update(invite).digest('hex'))
   await makeFolder(folder)
-  let token = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return ''
-    throw error
-  })
-  if (token === '') {
-    token = newToken()
-    await replaceFile(path, token)
-  }
+  const kept = await readTextOrNull(path)
+  const token = kept ?? newToken()
+  if (kept === null) await replaceFile(path, token)
   return { token, settle: () => rm(path, { force: true }) }
 }

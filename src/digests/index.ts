@@ -1,20 +1,10 @@
 /** Computing digests: the registry of algorithms, one file each. */
 import { Buffer } from 'node:buffer'
 import { type DigestAlgorithm, fromHex, isDigestAlgorithm, Problem } from '../protocol/index.ts'
+import type { DigestDriver } from './driver.ts'
 import { sha256 } from './sha-256.ts'
 
-/** A running digest. `digest` may be called once. */
-export interface Hasher {
-  update(bytes: Uint8Array): void
-  /** @returns lower-case hex */
-  digest(): string
-}
-
-/** One algorithm. */
-export interface DigestDriver {
-  readonly name: DigestAlgorithm
-  create(): Hasher
-}
+export type { DigestDriver, Hasher } from './driver.ts'
 
 const drivers: Readonly<Record<DigestAlgorithm, DigestDriver>> = { 'sha-256': sha256 }
 

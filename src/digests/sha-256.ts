@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { DigestDriver } from './index.ts'
+import type { DigestDriver } from './driver.ts'
 
 /** SHA-256 (FIPS 180-4): the one that everybody has. */
 export const sha256: DigestDriver = {

@@ -1,6 +1,6 @@
 /** What it takes on this machine that a file or a name survives the loss of power. */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** Makes the entries of a folder durable: what was created, renamed or removed in it stays so. */
@@ -69,6 +69,16 @@ export async function writeAll(
     if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
   }
   return atByte
+}
+
+/** The text of a file; null where there is none. */
+export async function readTextOrNull(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
 }
 
 /** Whether an error of the file system has that code. */

@@ -20,7 +20,15 @@
 import { constants } from 'node:fs'
 import { chmod, link, lstat, mkdir, open, readdir, readFile, realpath, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FolderLock, hasCode, lockFolder, makeFolder, replaceFile, syncFolder } from '../hop/index.ts'
+import {
+  type FolderLock,
+  hasCode,
+  lockFolder,
+  makeFolder,
+  readTextOrNull,
+  replaceFile,
+  syncFolder,
+} from '../hop/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import { numberedName, sameNamesMax } from './names.ts'
 import { inboxFolderName, type TransferPaths, transferPaths } from './paths.ts'
@@ -243,12 +251,8 @@ function placeholderOf(transferId: string): string {
 
 async function instanceOf(own: string): Promise<string> {
   const path = join(own, 'instance')
-  try {
-    const instanceId = (await readFile(path, 'utf8')).trim()
-    if (INSTANCE_ID.test(instanceId)) return instanceId
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
-  }
+  const known = (await readTextOrNull(path))?.trim() ?? ''
+  if (INSTANCE_ID.test(known)) return known
   const instanceId = randomText(INSTANCE_BYTES)
   await replaceFile(path, `${instanceId}\n`)
   return instanceId
@@ -278,13 +282,8 @@ async function removeLeftovers(own: string): Promise<void> {
 
 /** @returns null when there is none */
 async function readRecord(path: string): Promise<CommitRecord | null> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
-    throw error
-  }
+  const text = await readTextOrNull(path)
+  if (text === null) return null
   try {
     return recordOf(JSON.parse(text))
   } catch (cause) {

@@ -11,9 +11,9 @@
  * anew. So neither a crash nor a disk that lies can make a part count that is not there.
  */
 import { constants } from 'node:fs'
-import { appendFile, type FileHandle, open, readFile, rm } from 'node:fs/promises'
+import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode, type PartSink, replaceFile, writeAll } from '../hop/index.ts'
+import { hasCode, type PartSink, readTextOrNull, replaceFile, writeAll } from '../hop/index.ts'
 import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import type { TransferPaths } from './paths.ts'
 
@@ -158,13 +158,8 @@ async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<
 /** The parts that are listed, none of them verified; empty for a list of other parts. */
 async function readList(path: string, layout: PartialLayout): Promise<Map<number, string>> {
   const listed = new Map<number, string>()
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return listed
-    throw error
-  }
+  const text = await readTextOrNull(path)
+  if (text === null) return listed
   const [head, ...lines] = text.split('\n')
   if (head !== headOf(layout)) return listed
   const count = partCount(layout)

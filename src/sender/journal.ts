@@ -4,12 +4,12 @@
  *
  * One JSON file per portal, account, file and receivers, named by the digest of these.
  */
-import { readFile, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { digestOf } from '../digests/index.ts'
-import { hasCode, makeFolder, replaceFile, syncFolder } from '../hop/index.ts'
+import { makeFolder, readTextOrNull, replaceFile, syncFolder } from '../hop/index.ts'
 import { type DigestAlgorithm, isDigestAlgorithm, Timestamp, TransferId } from '../protocol/index.ts'
 import type { SourceIdentity } from './source.ts'
 
@@ -73,13 +73,8 @@ export class Journal {
    */
   async read(key: JournalKey): Promise<JournalEntry | null> {
     const path = this.#pathOf(key)
-    let text: string
-    try {
-      text = await readFile(path, 'utf8')
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return null
-      throw error
-    }
+    const text = await readTextOrNull(path)
+    if (text === null) return null
     const entry = parseEntry(text)
     if (entry !== null && keyText(entry) === keyText(key)) return entry
     await rename(path, `${path}.damaged`)

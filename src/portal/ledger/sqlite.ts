@@ -5,6 +5,7 @@
  * `synchronous = full` makes every commit wait for the disk: what is told to a sender or a receiver is durable.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { setTimeout } from 'node:timers/promises'
 import { Kysely, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
 import type { Ledger } from './contract.ts'
 import { kyselyLedger } from './kysely/index.ts'
@@ -21,18 +22,43 @@ export interface SqliteLedgerOptions {
 
 /** How long a writer waits for a writer of another process. */
 const BUSY_TIMEOUT_MS = 10_000
+const WAL_TRIES_MAX = 100
+const WAL_PAUSE_MS = 20
+/** https://sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5
 /** Statements are compiled once; there are far fewer different ones than this. */
 const STATEMENTS_MAX = 512
 
 export async function sqliteLedger({ path, now = Date.now, onQuery }: SqliteLedgerOptions): Promise<Ledger> {
   const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
-  database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
+  await useWriteAheadLog(database)
+  database.exec('pragma synchronous = full; pragma journal_size_limit = 67108864')
   const db = new Kysely<LedgerTables>({
     dialect: new LedgerDialect({ database: adapt(database) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
   await migrate(db)
   return kyselyLedger({ db, now })
+}
+
+/**
+ * Only a new file has to be changed for this, and SQLite does not wait for another process that is just doing the
+ * same. So it is tried again.
+ */
+async function useWriteAheadLog(database: DatabaseSync): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      database.exec('pragma journal_mode = wal')
+      return
+    } catch (error) {
+      if (tries === WAL_TRIES_MAX || !isBusy(error)) throw error
+      await setTimeout(WAL_PAUSE_MS)
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY
 }
 
 /**

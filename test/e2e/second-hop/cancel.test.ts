@@ -104,7 +104,7 @@ test('cancelling again changes nothing, and neither does cancelling what has bee
   expect(await world.received('bob')).toEqual(['kept.bin'])
 })
 
-test('a receiver that was away when its file was cancelled deletes what it had when it comes back', async () => {
+test('a receiver that stood still when its file was cancelled deletes what it had when it goes on', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)

@@ -120,7 +120,7 @@ test('a second receiver in the same folder is told that there is one, and change
   for (const profile of ['bob', 'carol']) {
     const second = await world.run('receive', '--into', world.inbox('bob'), '--profile', profile)
     expect(second.code).toBe(2)
-    expect(second.stderr).toContain('another receiver is using')
+    expect(second.stderr).toContain('another process is using')
     expect(second.stderr).toContain('folder-unavailable')
   }
   await store(world, 'mine.bin', 1)

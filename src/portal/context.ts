@@ -6,11 +6,14 @@ import type { Metrics } from './metrics.ts'
 import type { PortalOptions } from './options.ts'
 import { type Signals, topics } from './signals.ts'
 import type { Store } from './store/contract.ts'
+import type { Turns } from './turns.ts'
 
 export interface PortalContext {
   readonly ledger: Ledger
   readonly store: Store
   readonly signals: Signals
+  /** By transferId: whoever judges or removes what the store holds of it. */
+  readonly turns: Turns
   readonly options: PortalOptions
   readonly metrics: Metrics
   readonly log: Logger

@@ -17,6 +17,7 @@ import { localSignals } from './signals.ts'
 import { fsStore } from './store/fs.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
+import { localTurns } from './turns.ts'
 
 export { invite } from './accounts.ts'
 export { type PortalOptions, portalDefaults } from './options.ts'
@@ -64,6 +65,7 @@ export async function startPortal(
     ledger,
     store: await fsStore(join(options.dataFolder, 'store')),
     signals: localSignals(),
+    turns: localTurns(),
     options,
     metrics: createMetrics(() => ledger.totals()),
     log,

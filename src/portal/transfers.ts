@@ -3,7 +3,8 @@
  *
  * Promises kept here: `stored` is said only when every part is verified and durable and the ledger says so durably;
  * what was bad is deleted before it is asked for again; each attempt gets exactly one first notification, and asking
- * again gets the same one.
+ * again gets the same one. Judging what is held of a transfer and removing it take turns: otherwise `stored` could be
+ * said of parts that are just being removed.
  */
 import type { Readable } from 'node:stream'
 import { digestAlgorithms } from '../digests/index.ts'
@@ -139,7 +140,11 @@ export class Transfers {
   }
 
   /** Ends an attempt: the answer is its first notification. The same request again gets the same answer. */
-  async complete(account: Account, transferId: string, completion: Completion): Promise<Notification> {
+  complete(account: Account, transferId: string, completion: Completion): Promise<Notification> {
+    return this.#context.turns.take(transferId, () => this.#complete(account, transferId, completion))
+  }
+
+  async #complete(account: Account, transferId: string, completion: Completion): Promise<Notification> {
     while (true) {
       const transfer = await this.#own(account, transferId)
       const { attempt, manifestDigest } = completion
@@ -174,15 +179,15 @@ export class Transfers {
     problemOf: (delivery: Delivery | null) => Problem,
   ): Promise<void> {
     const { ledger, store, metrics } = this.#context
-    if (transfer.state === 'receiving') {
-      await store.remove(transfer.transferId)
-      const moved = await this.#move(transfer, { state: as, problem: problemOf(null).toJSON() })
-      if (moved !== null) return
-      const now = await ledger.transfer(transfer.transferId)
-      return now === null ? undefined : this.end(now, as, problemOf)
-    }
-    if (transfer.state !== 'stored') return
-    for (const delivery of transfer.deliveries) {
+    const { transferId } = transfer
+    const ended = await this.#whileReceiving(transferId, async (receiving) => {
+      await store.remove(transferId)
+      return this.#move(receiving, { state: as, problem: problemOf(null).toJSON() })
+    })
+    if (ended !== null) return
+    const stored = await ledger.transfer(transferId)
+    if (stored?.state !== 'stored') return
+    for (const delivery of stored.deliveries) {
       let current: Delivery | undefined = delivery
       while (current !== undefined && !isFinalDelivery(current.state)) {
         const from =
@@ -190,26 +195,34 @@ export class Transfers {
             ? { state: current.state, leaseId: current.lease.leaseId }
             : { state: 'waiting' as const }
         const problem = problemOf(current).toJSON()
-        const moved = await ledger.moveDelivery(transfer.transferId, delivery.receiverId, from, {
-          state: 'failed',
-          problem,
-        })
+        const moved = await ledger.moveDelivery(transferId, delivery.receiverId, from, { state: 'failed', problem })
         if (moved !== null) {
           metrics.notifications.inc({ notification: 'failed' })
           afterMove(this.#context, moved)
           break
         }
-        current = (await ledger.delivery(transfer.transferId, delivery.receiverId))?.delivery
+        current = (await ledger.delivery(transferId, delivery.receiverId))?.delivery
       }
     }
   }
 
   /** The sender went silent in the middle of an upload: what came so far is deleted and wanted again. */
   async uploadTimedOut(transfer: Transfer): Promise<void> {
-    if (transfer.state !== 'receiving') return
-    await this.#context.store.remove(transfer.transferId)
-    const verdict = { problem: new Problem('upload-timeout'), wanted: allParts(transfer) }
-    await this.#move(transfer, this.#again(transfer, verdict, null))
+    await this.#whileReceiving(transfer.transferId, async (now) => {
+      // A deadline that has moved means that the sender is back.
+      if (transfer.state !== 'receiving' || transfer.uploadDeadlineMs !== now.uploadDeadlineMs) return
+      await this.#context.store.remove(now.transferId)
+      const verdict = { problem: new Problem('upload-timeout'), wanted: allParts(now) }
+      await this.#move(now, this.#again(now, verdict, null))
+    })
+  }
+
+  /** Acts upon a transfer that still takes parts, in its turn. @returns null for one that does not any more */
+  #whileReceiving<Result>(transferId: string, act: (transfer: Receiving) => Promise<Result>): Promise<Result | null> {
+    return this.#context.turns.take(transferId, async () => {
+      const transfer = await this.#context.ledger.transfer(transferId)
+      return transfer?.state === 'receiving' ? act(transfer) : null
+    })
   }
 
   async #own(account: Account, transferId: string): Promise<Transfer> {
@@ -263,19 +276,14 @@ export class Transfers {
   async #cannotStore(transfer: Receiving, problem: Problem): Promise<Problem> {
     const { store, log } = this.#context
     log.error({ err: problem, transferId: transfer.transferId }, 'a part could not be stored')
-    // First the parts: on a full disk the ledger may need the room to write this down.
-    await store.remove(transfer.transferId).catch(() => {})
-    const change: TransferChange = { state: 'refused', problem: problem.toJSON() }
-    let current: Transfer | null = transfer
-    while (current?.state === 'receiving') {
-      const notification = await this.#move(current, change)
-      if (notification !== null) {
-        const { eventId, at, attempt } = notification
-        return new Problem(problem.code, { ...problem.details, transferId: transfer.transferId, eventId, at, attempt })
-      }
-      current = await this.#context.ledger.transfer(transfer.transferId)
-    }
-    return new Problem('transfer-closed', { state: current?.state })
+    const notification = await this.#whileReceiving(transfer.transferId, async (now) => {
+      // First the parts: on a full disk the ledger may need the room to write this down.
+      await store.remove(transfer.transferId).catch(() => {})
+      return this.#move(now, { state: 'refused', problem: problem.toJSON() })
+    })
+    if (notification === null) return new Problem('transfer-closed')
+    const { eventId, at, attempt } = notification
+    return new Problem(problem.code, { ...problem.details, transferId: transfer.transferId, eventId, at, attempt })
   }
 
   /** @returns the notification that the move caused; null when somebody else was faster */

@@ -6,6 +6,10 @@ import { createMetrics } from '../../src/portal/metrics.ts'
 import { type PortalOptions, portalDefaults } from '../../src/portal/options.ts'
 import { localSignals } from '../../src/portal/signals.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
+import { localTurns } from '../../src/portal/turns.ts'
+
+/** One for all: each would watch the process for as long as that lives. Nobody reads these figures. */
+const metrics = createMetrics(async () => ({ openTransfers: 0, openBytes: 0 }))
 
 /** A context over this ledger; what else is not given is of the smallest kind. */
 export function aContext(
@@ -14,11 +18,12 @@ export function aContext(
     readonly options?: Partial<PortalOptions>
   },
 ): PortalContext {
-  const { ledger, options } = given
+  const { options } = given
   return {
     store: memoryStore(),
     signals: localSignals(),
-    metrics: createMetrics(() => ledger.totals()),
+    turns: localTurns(),
+    metrics,
     log: pino({ level: 'silent' }),
     ...given,
     options: { ...portalDefaults, ...options },

@@ -12,6 +12,7 @@ import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder, writeAll } from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
+import { localTurns } from '../turns.ts'
 import type { PartKey, Store } from './contract.ts'
 
 /** Large reads: fewer system calls for the same bytes. */
@@ -33,8 +34,8 @@ class FsStore implements Store {
   readonly #folder: string
   /** What each transfer's folder holds, so that finding one part does not mean reading the whole folder. */
   readonly #listings = new Map<string, Promise<Listing>>()
-  /** The newest commit under way of a part number: the next one waits for it. */
-  readonly #placings = new Map<string, Promise<void>>()
+  /** Commits of one part number go one after another, so that two of them cannot both find it free. */
+  readonly #placings = localTurns()
   /** Shard folders whose own entry is known to be durable. */
   readonly #durableShards = new Set<string>()
 
@@ -60,7 +61,7 @@ class FsStore implements Store {
           try {
             await handle.datasync()
             await handle.close()
-            await this.#placeInTurn(key, partial)
+            await this.#placings.take(`${key.transferId}/${key.partNumber}`, () => this.#place(key, partial))
           } catch (cause) {
             throw storeProblem(cause)
           }
@@ -155,19 +156,6 @@ class FsStore implements Store {
 
   #pathOf({ transferId, partNumber, digest }: PartKey): string {
     return join(this.#folderOf(transferId), `${partNumber}.${digest}`)
-  }
-
-  /** Commits of one part number go one after another, so that two of them cannot both find it free. */
-  async #placeInTurn(key: PartKey, partial: string): Promise<void> {
-    const turn = `${key.transferId}/${key.partNumber}`
-    const before = this.#placings.get(turn) ?? Promise.resolve()
-    const placing = before.catch(() => {}).then(() => this.#place(key, partial))
-    this.#placings.set(turn, placing)
-    try {
-      await placing
-    } finally {
-      if (this.#placings.get(turn) === placing) this.#placings.delete(turn)
-    }
   }
 
   async #place(key: PartKey, partial: string): Promise<void> {

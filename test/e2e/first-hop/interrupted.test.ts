@@ -11,7 +11,7 @@ async function sendHalf(world: World, network: FaultyNetwork, path: string) {
   const held = gate(network, (seen) => (partOf(seen) ?? 0) > 3)
   const sending = world.send(path, 'bob', ...PARTS)
   await until(async () => {
-    const names = await world.stored().catch(() => [])
+    const names = await world.stored()
     return names.length === 3 && names.every((name) => /^[123]\.[0-9a-f]+$/.test(name))
   }, 'the portal holds three parts')
   const { transferId } = await startOf(sending)

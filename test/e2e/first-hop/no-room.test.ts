@@ -1,9 +1,9 @@
 /** A portal without room says so as early as it can: `refused`, after which nothing more is sent. */
-import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
-import { type Running, until, World } from '../harness/world.ts'
+import { filesIn, type Running, until, World } from '../harness/world.ts'
 import { gate, isAnnounce, kindsOf, MIB, notificationsOf, partOf, partsSent, startOf } from './requests.ts'
 
 test.each([
@@ -167,9 +167,8 @@ class SmallDisk {
   }
 
   /** Names of everything that lies there. */
-  async files(): Promise<string[]> {
-    const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true })
-    return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+  files(): Promise<string[]> {
+    return filesIn(this.#folder)
   }
 }
 

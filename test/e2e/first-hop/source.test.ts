@@ -140,7 +140,7 @@ test('a file that changed between two runs is sent as a new transfer, and the ol
   const held = gate(network, (seen) => (partOf(seen) ?? 0) > 2)
   const first = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '30s')
   const { transferId: before } = await startOf(first)
-  await until(async () => (await world.stored().catch(() => [])).length === 2, 'two parts are at the portal')
+  await until(async () => (await world.stored()).length === 2, 'two parts are at the portal')
   await first.stop('SIGKILL')
   held.open()
   await appendFile(path, 'more')

@@ -4,15 +4,17 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomFillSync } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
 import { PortalClient } from '../../../src/client/index.ts'
 import { nodeTransport } from '../../../src/client/node-transport.ts'
+import { hasCode } from '../../../src/hop/index.ts'
 import { invite, openLedger } from '../../../src/portal/index.ts'
 import { newToken } from '../../../src/protocol/index.ts'
 import type { FaultyNetwork } from './proxy.ts'
@@ -126,7 +128,10 @@ export class World implements AsyncDisposable {
   }
 
   static async create(): Promise<World> {
-    return new World(await mkdtemp(join(tmpdir(), 'golooader-test-')))
+    const world = new World(await mkdtemp(join(tmpdir(), 'golooader-test-')))
+    // A test that runs out of its time never leaves its block, and its processes would stay.
+    onTestFinished(() => world[Symbol.asyncDispose]())
+    return world
   }
 
   path(...names: string[]): string {
@@ -234,14 +239,27 @@ export class World implements AsyncDisposable {
 
   /** Names of everything that lies in the portal's temporary storage. */
   async stored(): Promise<string[]> {
-    const entries = await readdir(join(this.dataFolder, 'store'), { recursive: true, withFileTypes: true })
-    return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+    return filesIn(join(this.dataFolder, 'store'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()))
     await Promise.all(this.#running.map((running) => running.stop('SIGKILL')))
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Names of the files in a folder and all below it, also while other processes remove some of them. */
+export async function filesIn(folder: string): Promise<string[]> {
+  while (true) {
+    try {
+      const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+      return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error
+      // A folder below it went while it was listed; or it is the folder itself that is not there.
+      if (!existsSync(folder)) return []
+    }
   }
 }
 

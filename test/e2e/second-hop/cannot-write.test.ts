@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
 import { newTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
-import { type Running, until, World } from '../harness/world.ts'
+import { filesIn, type Running, until, World } from '../harness/world.ts'
 import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
 
 /** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
@@ -17,10 +17,9 @@ async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) 
   return { receiver, disk: `/proc/${receiver.child.pid}/root${world.inbox(name)}` }
 }
 
-/** Everything in a folder, at any depth, except what a receiver always keeps there. */
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.flatMap((entry) => (entry.isFile() && entry.name !== 'instance' ? [entry.name] : [])).sort()
+/** Everything in an inbox, at any depth, except what a receiver always keeps there. */
+async function contentOf(inbox: string): Promise<string[]> {
+  return (await filesIn(inbox)).filter((name) => name !== 'instance').sort()
 }
 
 /** Writes until the disk is full. */
@@ -60,12 +59,12 @@ test('a receiver without room for a file says so before a byte of it has travell
   expect(problem).toMatchObject({ code: 'disk-full', status: 507, neededBytes: 4 * MIB })
   await expectSameProblem(world, sending, problem)
   expect(fetches(network)).toEqual([])
-  expect(await filesIn(disk)).toEqual([])
+  expect(await contentOf(disk)).toEqual([])
 
   // It goes on with what fits.
   await store(world, 'small.bin', 2)
   await receiver.object((value) => value.type === 'received')
-  expect(await filesIn(disk)).toEqual(['small.bin'])
+  expect(await contentOf(disk)).toEqual(['small.bin'])
 })
 
 test('a receiver whose disk fills up in the middle of a file deletes what it has and says so', async () => {
@@ -83,7 +82,7 @@ test('a receiver whose disk fills up in the middle of a file deletes what it has
   const problem = await toldProblem(receiver, 'refused')
   expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
   await expectSameProblem(world, sending, problem)
-  expect(await filesIn(disk)).toEqual(['filler'])
+  expect(await contentOf(disk)).toEqual(['filler'])
 })
 
 test('a receiver whose folder is deleted in the middle of a file says so, and does not make it anew', async () => {

@@ -1,0 +1,105 @@
+/** What has to be true of the portal after every command, whatever the command was. */
+import { expect } from 'vitest'
+import { isFinalTransfer, type Notification, type TransferState, transferMoves } from '../../../src/protocol/index.ts'
+import { type Model, type ModelTransfer, shortOf } from './model.ts'
+import { files, type System } from './system.ts'
+
+const firstKinds: readonly string[] = ['stored', 'resend', 'refused']
+
+/** Whether the table leads from one state to another, in any number of moves. */
+function leadsTo(from: TransferState, to: TransferState): boolean {
+  const reached = new Set<TransferState>([from])
+  for (const state of reached) for (const next of transferMoves[state]) reached.add(next)
+  return reached.has(to)
+}
+
+export class Checks {
+  /** The states that were seen last. */
+  readonly #seen = new Map<string, TransferState>()
+
+  /** @param isSwept whether a sweep has just gone over everything that is due */
+  async check(model: Model, system: System, { isSwept = false } = {}): Promise<void> {
+    const { ledger } = system.context
+    let openTransfers = 0
+    let openBytes = 0
+    for (const transfer of model.transfers) {
+      await this.#checkTransfer(transfer, system, isSwept)
+      if (isFinalTransfer(transfer.state)) continue
+      openTransfers += 1
+      openBytes += files[transfer.fileIndex]?.sizeBytes ?? 0
+    }
+    expect(await ledger.totals()).toEqual({ openTransfers, openBytes })
+  }
+
+  async #checkTransfer(transfer: ModelTransfer, system: System, isSwept: boolean): Promise<void> {
+    const { ledger, store } = system.context
+    const { transferId } = transfer
+    const real = await ledger.transfer(transferId)
+    if (real === null) throw new Error('the ledger has forgotten a transfer')
+    const before = this.#seen.get(transferId) ?? 'receiving'
+    if (!leadsTo(before, real.state)) throw new Error(`a transfer went from ${before} to ${real.state}`)
+    this.#seen.set(transferId, real.state)
+
+    const events = await notificationsOf(system, transferId)
+    checkNotifications(events, real.attempt)
+    const held = await store.list(transferId)
+    if (real.state === 'receiving') expect(new Map(held)).toEqual(transfer.held)
+    if (real.state === 'stored') {
+      expect([...held.keys()].sort((a, b) => a - b)).toEqual(files[transfer.fileIndex]?.parts.map((_, at) => at + 1))
+    }
+    if (isSwept && isFinalTransfer(real.state)) expect(held.size, 'parts of what is over').toBe(0)
+
+    expect({
+      state: real.state,
+      attempt: real.attempt,
+      told: events.map(shortOf),
+      deliveries: real.deliveries.map((one) => ({
+        receiver: one.receiver,
+        state: one.state,
+        offers: one.offers,
+        resends: one.resends,
+        code: one.state === 'failed' ? one.problem.code : null,
+      })),
+    }).toEqual({
+      state: transfer.state,
+      attempt: transfer.attempt,
+      told: transfer.told,
+      deliveries: [...transfer.deliveries]
+        .sort(([a], [b]) => system.account(a).accountId - system.account(b).accountId)
+        .map(([receiver, { state, offers, resends, code }]) => ({
+          receiver,
+          state,
+          offers,
+          resends,
+          code: state === 'failed' ? code : null,
+        })),
+    })
+  }
+}
+
+export async function notificationsOf(system: System, transferId: string): Promise<Notification[]> {
+  const { accountId } = system.account('alice')
+  return system.context.ledger.events(accountId, { after: '0', limit: 500, transferId })
+}
+
+/** The promises about notifications, read from the log alone. */
+function checkNotifications(events: readonly Notification[], attempt: number): void {
+  const firsts = events.filter((one) => firstKinds.includes(one.notification))
+  const seconds = events.filter((one) => !firstKinds.includes(one.notification))
+  expect(
+    firsts.map((one) => one.attempt),
+    'one first notification for each attempt, in order',
+  ).toEqual(firsts.map((_, index) => index + 1))
+  expect(
+    firsts.slice(0, -1).every((one) => one.notification === 'resend'),
+    'nothing after the last word',
+  ).toBe(true)
+  const last = firsts.at(-1)
+  const isOver = last !== undefined && last.notification !== 'resend'
+  expect(firsts.length).toBe(isOver ? attempt : attempt - 1)
+
+  const told = seconds.map((one) => ('receiver' in one ? one.receiver : ''))
+  expect(new Set(told).size, 'one second notification for each receiver at most').toBe(told.length)
+  const storedAt = events.findIndex((one) => one.notification === 'stored')
+  for (const second of seconds) expect(storedAt >= 0 && storedAt < events.indexOf(second)).toBe(true)
+}

@@ -1,0 +1,317 @@
+/** The events of a hop, each as a command of fast-check: what the model says comes of it, the portal has to say too. */
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { newTransferId, Problem } from '../../../src/protocol/index.ts'
+import { type Checks, notificationsOf } from './checks.ts'
+import { type Model, type ModelTransfer, shortOf } from './model.ts'
+import { files, options, outcomeOf, type PartKind, type Receiver, receivers, type System } from './system.ts'
+
+export interface Real {
+  readonly system: System
+  readonly checks: Checks
+}
+type Command = fc.AsyncCommand<Model, Real>
+
+const STALE_LEASE = 'l'.repeat(24)
+const isStale = fc.boolean()
+const receiver = fc.constantFrom(...receivers)
+const pick = fc.nat(5)
+const partNumber = fc.integer({ min: 1, max: 4 })
+
+/** A command that runs whenever there is a transfer for it, and is followed by every check. */
+function about(
+  name: string,
+  which: number,
+  run: (transfer: ModelTransfer, model: Model, real: Real) => Promise<{ isSwept?: boolean } | undefined>,
+): Command {
+  return {
+    check: (model) => model.transfers.length > 0,
+    async run(model, real) {
+      const transfer = model.transfers[which % model.transfers.length]
+      if (transfer === undefined) throw new Error('there is no transfer')
+      const swept = await run(transfer, model, real)
+      await real.checks.check(model, real.system, swept)
+    },
+    toString: () => `${name}(${which})`,
+  }
+}
+
+function leaseOf(transfer: ModelTransfer, name: Receiver, stale: boolean): string {
+  return stale ? STALE_LEASE : (transfer.deliveries.get(name)?.leaseId ?? STALE_LEASE)
+}
+
+function rightDigest(transfer: ModelTransfer): string {
+  return files[transfer.fileIndex]?.manifestDigest ?? ''
+}
+
+function answerFor(disposition: string, leaseId: string, manifestDigest: string) {
+  const problem = new Problem(disposition === 'resend' ? 'digest-mismatching-value' : 'disk-full').toJSON()
+  switch (disposition) {
+    case 'received':
+      return { disposition, leaseId, manifestDigest } as const
+    case 'resend':
+      return { disposition, leaseId, problem, wanted: [[1, 10_000]] as [number, number][] } as const
+    default:
+      return { disposition: 'refused', leaseId, problem } as const
+  }
+}
+
+const announce = fc.tuple(fc.nat(files.length - 1), fc.subarray([...receivers], { minLength: 1 }), fc.boolean()).map(
+  ([fileIndex, to, isRepeated]): Command => ({
+    check: (model) => model.transfers.length < 4,
+    async run(model, { system, checks }) {
+      const { sizeBytes, partSizeBytes } = files[fileIndex] ?? { sizeBytes: 0, partSizeBytes: 0 }
+      const announcement = { to, metadata: { name: 'a' }, sizeBytes, partSizeBytes, digestAlgorithm: 'sha-256' }
+      const transferId = newTransferId()
+      expect(await system.announce(transferId, announcement)).toBe('new')
+      model.announce(transferId, fileIndex, to)
+      if (isRepeated) {
+        expect(await system.announce(transferId, announcement)).toBe('known')
+        const other = { ...announcement, metadata: { name: 'b' } }
+        expect(await outcomeOf(system.announce(transferId, other))).toBe('transfer-conflict')
+      }
+      await checks.check(model, system)
+    },
+    toString: () => `announce(file ${fileIndex} to ${to})`,
+  }),
+)
+
+const putPart = fc
+  .tuple(
+    pick,
+    partNumber,
+    fc.constantFrom<PartKind>('right', 'right', 'right', 'right', 'other', 'corrupt', 'short', 'long', 'full'),
+  )
+  .map(([which, number, kind]) =>
+    about(`part ${number} ${kind}`, which, async (transfer, model, { system }) => {
+      const expected = model.putPart(transfer, number, kind)
+      expect(await outcomeOf(system.putPart(transfer.transferId, transfer.fileIndex, number, kind))).toBe(expected)
+      return undefined
+    }),
+  )
+
+/** All parts at once, so that a transfer gets anywhere. */
+const putAll = pick.map((which) =>
+  about('all parts', which, async (transfer, model, { system }) => {
+    for (let number = 1; number <= (files[transfer.fileIndex]?.parts.length ?? 0); number++) {
+      const expected = model.putPart(transfer, number, 'right')
+      expect(await outcomeOf(system.putPart(transfer.transferId, transfer.fileIndex, number, 'right'))).toBe(expected)
+    }
+    return undefined
+  }),
+)
+
+const complete = fc
+  .tuple(pick, fc.constantFrom('right', 'right', 'held', 'wrong'), fc.constantFrom(0, 0, 0, -1, 1))
+  .map(([which, kind, offset]) =>
+    about(`complete ${kind} ${offset}`, which, async (transfer, model, { system }) => {
+      const digests: Record<string, string> = {
+        right: rightDigest(transfer),
+        held: model.manifestDigest(transfer),
+        wrong: '0'.repeat(64),
+      }
+      const attempt = Math.max(1, transfer.attempt + offset)
+      const expected = model.complete(transfer, digests[kind] ?? '', attempt)
+      expect(await outcomeOf(system.complete(transfer.transferId, digests[kind] ?? '', attempt))).toBe(expected)
+      return undefined
+    }),
+  )
+
+const offer = fc
+  .tuple(receiver, fc.constantFrom('instance-1', 'instance-2'), fc.integer({ min: 1, max: 4 }), fc.boolean())
+  .map(
+    ([name, instanceId, limit, isNew]): Command => ({
+      check: () => true,
+      async run(model, { system, checks }) {
+        const { accountId } = system.account(name)
+        if (isNew) {
+          await system.context.ledger.welcome(accountId, instanceId)
+          model.welcome(name, instanceId)
+        }
+        const due = model.due(name)
+        const bound = { leaseMs: options.leaseMs, limit }
+        const offered = await system.context.ledger.offerNext(accountId, instanceId, bound)
+        expect(offered.length).toBe(Math.min(limit, due.length))
+        for (const { transferId, deliveries } of offered) {
+          const transfer = due.find((one) => one.transferId === transferId)
+          const delivery = transfer?.deliveries.get(name)
+          const real = deliveries.find((one) => one.receiver === name)
+          if (delivery === undefined || real?.state !== 'offered') throw new Error('offered what was not due')
+          model.offered(delivery, real.lease.leaseId, instanceId)
+        }
+        await checks.check(model, system)
+      },
+      toString: () => `offer(${limit} to ${name} at ${instanceId}${isNew ? ', new' : ''})`,
+    }),
+  )
+
+const fetch = fc.tuple(pick, receiver, partNumber, isStale).map(([which, name, number, stale]) =>
+  about(`fetch ${number} by ${name}${stale ? ', stale' : ''}`, which, async (transfer, model, { system }) => {
+    const leaseId = leaseOf(transfer, name, stale)
+    const expected = model.fetch(transfer, name, number, leaseId)
+    const claim = { account: system.account(name), transferId: transfer.transferId, leaseId, heldBytes: 0 }
+    const fetched = system.deliveries
+      .part(claim, number, { waitMs: 0, signal: new AbortController().signal, rangeOf: () => undefined })
+      .then(({ content, digest }) => {
+        content.stream.destroy()
+        return digest
+      })
+    expect(await outcomeOf(fetched)).toBe(expected)
+    return undefined
+  }),
+)
+
+const dispose = fc
+  .tuple(pick, receiver, fc.constantFrom('received', 'received', 'resend', 'refused'), isStale, fc.nat(9), fc.boolean())
+  .map(([which, name, disposition, stale, wrong, isRepeated]) =>
+    about(`${disposition} by ${name}${stale ? ', stale' : ''}`, which, async (transfer, model, { system }) => {
+      const leaseId = leaseOf(transfer, name, stale)
+      const manifestDigest = wrong === 0 ? '0'.repeat(64) : model.manifestDigest(transfer)
+      const answer = answerFor(disposition, leaseId, manifestDigest)
+      const code = 'problem' in answer ? answer.problem.code : ''
+      for (let times = isRepeated ? 2 : 1; times > 0; times--) {
+        const expected = model.dispose(transfer, name, { disposition, leaseId, manifestDigest, code })
+        const call = system.deliveries.dispose(system.account(name), transfer.transferId, answer)
+        expect(await outcomeOf(call)).toBe(expected)
+      }
+      return undefined
+    }),
+  )
+
+const cancel = pick.map((which) =>
+  about('cancel', which, async (transfer, model, { system }) => {
+    model.cancel(transfer)
+    expect(await system.cancel(transfer.transferId)).toBe(transfer.state)
+    return undefined
+  }),
+)
+
+const passTime = fc
+  .constantFrom(options.offerPauseMsMin, options.leaseMs, options.uploadTimeoutMs, options.expiryMs)
+  .map(
+    (ms): Command => ({
+      check: () => true,
+      async run(model, { system }) {
+        system.clock.advance(ms)
+        model.nowMs += ms
+      },
+      toString: () => `pass(${ms} ms)`,
+    }),
+  )
+
+const sweep = fc.boolean().map(
+  (hasOrphans): Command => ({
+    check: () => true,
+    async run(model, { system, checks }) {
+      if (hasOrphans) await system.sweeper.removeOrphans(new AbortController().signal)
+      await system.sweep()
+      model.sweep()
+      await checks.check(model, system, { isSwept: true })
+    },
+    toString: () => 'sweep()',
+  }),
+)
+
+const restart = fc.constant<Command>({
+  check: () => true,
+  async run(model, { system, checks }) {
+    await system.restart()
+    await checks.check(model, system)
+  },
+  toString: () => 'restart()',
+})
+
+type Rival = 'part' | 'complete' | 'complete wrong' | 'cancel' | 'sweep' | 'received' | 'refused' | 'resend'
+
+/** Several calls at once: any order is right, as long as every promise holds afterwards. */
+const race = fc
+  .tuple(
+    pick,
+    fc.array(
+      fc.constantFrom<Rival>(
+        'part',
+        'complete',
+        'complete',
+        'complete wrong',
+        'cancel',
+        'sweep',
+        'sweep',
+        'received',
+        'refused',
+        'resend',
+      ),
+      { minLength: 2, maxLength: 3 },
+    ),
+    fc.integer(),
+    fc.constantFrom(0, options.leaseMs, options.uploadTimeoutMs),
+  )
+  .map(([which, rivals, seed, passMs]) =>
+    about(
+      `at once, after ${passMs} ms: ${rivals.join(', ')}; seed ${seed}`,
+      which,
+      async (transfer, model, { system }) => {
+        system.clock.advance(passMs)
+        model.nowMs += passMs
+        const { transferId, fileIndex, attempt } = transfer
+        const leaseId = leaseOf(transfer, 'bob', false)
+        const dispose = (disposition: string) => () =>
+          system.deliveries.dispose(
+            system.account('bob'),
+            transferId,
+            answerFor(disposition, leaseId, model.manifestDigest(transfer)),
+          )
+        const calls: Record<Rival, () => Promise<string>> = {
+          part: () => system.putPart(transferId, fileIndex, 1, 'right'),
+          complete: () => system.complete(transferId, rightDigest(transfer), attempt),
+          'complete wrong': () => system.complete(transferId, '0'.repeat(64), attempt),
+          cancel: () => system.cancel(transferId),
+          sweep: () => system.sweep(),
+          received: dispose('received'),
+          refused: dispose('refused'),
+          resend: dispose('resend'),
+        }
+        await system.atOnce(
+          seed,
+          rivals.map((rival) => calls[rival]),
+        )
+        for (const one of model.transfers) {
+          const real = await system.context.ledger.transfer(one.transferId)
+          if (real === null) throw new Error('the ledger has forgotten a transfer')
+          const told = (await notificationsOf(system, one.transferId)).map(shortOf)
+          model.adopt(one, real, await system.context.store.list(one.transferId), told)
+        }
+        return undefined
+      },
+    ),
+  )
+
+export const commands = [
+  announce,
+  putPart,
+  putPart,
+  putAll,
+  complete,
+  offer,
+  fetch,
+  dispose,
+  cancel,
+  passTime,
+  sweep,
+  restart,
+  race,
+]
+
+/** Lets everything run out, and looks once more. */
+export async function expectAllEnded(model: Model, { system, checks }: Real): Promise<void> {
+  system.clock.advance(options.expiryMs)
+  model.nowMs += options.expiryMs
+  await system.sweep()
+  model.sweep()
+  await system.sweep()
+  await checks.check(model, system, { isSwept: true })
+  expect(await system.context.ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
+  for (const { told, deliveries } of model.transfers) {
+    const seconds = told.filter((one) => one.includes(' '))
+    expect(seconds.length).toBe(told.includes('stored') ? deliveries.size : 0)
+  }
+}

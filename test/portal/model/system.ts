@@ -1,0 +1,201 @@
+/**
+ * The portal's core as the model drives it: transfers, deliveries and sweeper over a ledger and a store, without HTTP,
+ * with time, room on the disk and the order of concurrent steps in the hands of the test.
+ */
+import { Readable } from 'node:stream'
+import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
+import type { PortalContext } from '../../../src/portal/context.ts'
+import { Deliveries } from '../../../src/portal/deliveries.ts'
+import type { Account, Ledger } from '../../../src/portal/ledger/contract.ts'
+import type { Store } from '../../../src/portal/store/contract.ts'
+import { Sweeper } from '../../../src/portal/sweeper.ts'
+import { Transfers } from '../../../src/portal/transfers.ts'
+import { type Announcement, formatContentDigest, Problem, partCount } from '../../../src/protocol/index.ts'
+import { FakeClock, join } from '../../suites/ledger.ts'
+import { randomFrom } from '../../suites/random.ts'
+import { aContext } from '../context.ts'
+
+const MINUTE_MS = 60_000
+const PART_BYTES = 64 * 1024
+export const options = {
+  uploadTimeoutMs: 10 * MINUTE_MS,
+  leaseMs: 2 * MINUTE_MS,
+  offerPauseMsMin: 1_000,
+  offerPauseMsMax: 4_000,
+  expiryMs: 60 * MINUTE_MS,
+  historyMs: 365 * 24 * 60 * MINUTE_MS,
+  attemptsMax: 3,
+  idleMs: 60_000,
+}
+export const receivers = ['bob', 'carol'] as const
+export type Receiver = (typeof receivers)[number]
+
+/** The files that are sent: an empty one, one of a part, and of several, with their parts and what else may come. */
+export const files = [0, 100, PART_BYTES, 2 * PART_BYTES + 7].map((sizeBytes, index) => {
+  const layout = { sizeBytes, partSizeBytes: PART_BYTES }
+  const parts = Array.from({ length: partCount(layout) }, (_, at) => {
+    const lengthBytes = Math.min(PART_BYTES, sizeBytes - at * PART_BYTES)
+    const right = Buffer.alloc(lengthBytes, `right ${index} ${at}`)
+    const other = Buffer.alloc(lengthBytes, `other ${index} ${at}`)
+    return { right, other, rightDigest: digestOf('sha-256', right), otherDigest: digestOf('sha-256', other) }
+  })
+  const manifestDigest = manifestDigestOf(
+    'sha-256',
+    parts.map((part) => part.rightDigest),
+  )
+  return { ...layout, parts, manifestDigest }
+})
+
+export type PartKind = 'right' | 'other' | 'corrupt' | 'short' | 'long' | 'full'
+
+/** What happened to a call: what it said, or the code of its problem. Any other error is a bug. */
+export async function outcomeOf(call: Promise<string>): Promise<string> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof Problem) return error.code
+    throw error
+  }
+}
+
+export interface Backing {
+  readonly open: (clock: FakeClock) => Promise<{ ledger: Ledger; store: Store }>
+  /** Whether what `open` gives has to be kept, because nothing else has the data. */
+  readonly isVolatile: boolean
+}
+
+export class System {
+  readonly clock = new FakeClock()
+  readonly accounts = new Map<string, Account>()
+  context!: PortalContext
+  transfers!: Transfers
+  deliveries!: Deliveries
+  sweeper!: Sweeper
+  /** The disk has no room left. */
+  isFull = false
+  #backing: Backing
+  #opened: { ledger: Ledger; store: Store } | null = null
+  /** While several calls run at once: how many turns each step of theirs waits. */
+  #turns: (() => number) | null = null
+
+  private constructor(backing: Backing) {
+    this.#backing = backing
+  }
+
+  static async create(backing: Backing): Promise<System> {
+    const system = new System(backing)
+    await system.restart()
+    for (const name of ['alice', ...receivers]) system.accounts.set(name, await join(system.context.ledger, name))
+    return system
+  }
+
+  /** What was in memory is gone; what is in ledger and store is not. */
+  async restart(): Promise<void> {
+    if (this.#opened === null || !this.#backing.isVolatile) {
+      await this.#opened?.ledger.close()
+      this.#opened = await this.#backing.open(this.clock)
+    }
+    const { ledger, store } = this.#opened
+    this.context = aContext({ ledger: this.#steps(ledger), store: this.#steps(this.#bounded(store)), options })
+    this.transfers = new Transfers(this.context)
+    this.deliveries = new Deliveries(this.context)
+    this.sweeper = new Sweeper(this.context, this.transfers, this.deliveries)
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.ledger.close()
+  }
+
+  account(name: string): Account {
+    const account = this.accounts.get(name)
+    if (account === undefined) throw new Error(`there is no ${name}`)
+    return account
+  }
+
+  /** Runs calls at once; in which order their steps come is decided by the seed. */
+  async atOnce(seed: number, calls: readonly (() => Promise<string>)[]): Promise<string[]> {
+    const random = randomFrom(seed)
+    this.#turns = () => Math.floor(random() * 4)
+    try {
+      return await Promise.all(calls.map((call) => outcomeOf(call())))
+    } finally {
+      this.#turns = null
+    }
+  }
+
+  async announce(transferId: string, announcement: Announcement): Promise<string> {
+    const { isNew } = await this.transfers.announce(this.account('alice'), transferId, announcement)
+    return isNew ? 'new' : 'known'
+  }
+
+  async putPart(transferId: string, fileIndex: number, partNumber: number, kind: PartKind): Promise<string> {
+    const part = files[fileIndex]?.parts[partNumber - 1]
+    const announced = kind === 'other' ? part?.other : part?.right
+    const bytes = Buffer.from(announced ?? Buffer.alloc(1))
+    if (kind === 'corrupt') bytes[0] = (bytes[0] ?? 0) ^ 1
+    const body = { short: bytes.subarray(1), long: Buffer.concat([bytes, bytes]) }[kind as string] ?? bytes
+    const digest = kind === 'other' ? part?.otherDigest : part?.rightDigest
+    if (kind === 'full') this.isFull = true
+    try {
+      await this.transfers.takePart(this.account('alice'), transferId, {
+        partNumber,
+        contentLength: String(bytes.length),
+        contentDigest: formatContentDigest('sha-256', digest ?? '00'.repeat(32)),
+        body: Readable.from([body]),
+        signal: new AbortController().signal,
+      })
+      return 'held'
+    } finally {
+      if (kind === 'full') this.isFull = false
+    }
+  }
+
+  async complete(transferId: string, manifestDigest: string, attempt: number): Promise<string> {
+    return (await this.transfers.complete(this.account('alice'), transferId, { manifestDigest, attempt })).notification
+  }
+
+  async cancel(transferId: string): Promise<string> {
+    return (await this.transfers.cancel(this.account('alice'), transferId)).state
+  }
+
+  async sweep(): Promise<string> {
+    await this.sweeper.sweep()
+    return 'swept'
+  }
+
+  /** A ledger or store whose every call takes a few turns of the event loop while several run at once. */
+  #steps<Target extends Ledger | Store>(target: Target): Target {
+    return new Proxy(target, {
+      get: (_target, name) => {
+        const member: unknown = Reflect.get(target, name)
+        if (typeof member !== 'function' || name === 'transferIds') return bound(member, target)
+        return async (...parameters: unknown[]) => {
+          await this.#pause()
+          const result: unknown = await Reflect.apply(member, target, parameters)
+          await this.#pause()
+          return result
+        }
+      },
+    })
+  }
+
+  async #pause(): Promise<void> {
+    for (let left = this.#turns?.() ?? 0; left > 0; left--) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  #bounded(store: Store): Store {
+    return new Proxy(store, {
+      get: (_target, name) => {
+        if (name !== 'openPart') return bound(Reflect.get(store, name), store)
+        return async (key: Parameters<Store['openPart']>[0]) => {
+          if (this.isFull) throw new Problem('storage-full')
+          return store.openPart(key)
+        }
+      },
+    })
+  }
+}
+
+function bound(member: unknown, target: object): unknown {
+  return typeof member === 'function' ? member.bind(target) : member
+}

@@ -38,6 +38,7 @@ Examples:
   golooader status --json | jq .state`,
     )
     .action(async (transferId: string | undefined, flags: StatusFlags) => {
+      if (transferId !== undefined) requireTransferId(transferId)
       const signal = interruptSignal()
       const { client } = await connect(flags.profile)
       try {
@@ -46,7 +47,6 @@ Examples:
           const page = await patience.insist(() => client.transfers({ limit: Math.min(flags.limit, 100) }, { signal }))
           showList(page.transfers, flags.json === true)
         } else {
-          requireTransferId(transferId)
           showOne(await patience.insist(() => client.transfer(transferId, { signal })), flags.json === true)
         }
       } finally {

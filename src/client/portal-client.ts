@@ -24,7 +24,7 @@ import {
   TransferStatus,
   Withdrawal,
 } from '../protocol/index.ts'
-import { checked, parsed, readAnswer, throwIfProblem } from './answers.ts'
+import { checked, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
 import { eventStream } from './event-stream.ts'
 import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
 
@@ -199,6 +199,19 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     const path = `/v1/inbox/${transferId}${query({ lease: leaseId, held: heldBytes })}`
     const patient = { ...options, stallMs: stallMs + waitSeconds * 1000 }
     return this.#json('GET', path, Offer, undefined, patient, { prefer: `wait=${waitSeconds}` })
+  }
+
+  /** Whether a delivery to this account is still open, so that what is there of it may yet be of use. */
+  async isOpen(transferId: string, options?: CallOptions): Promise<boolean> {
+    try {
+      await this.#json('GET', `/v1/inbox/${transferId}`, Offer, undefined, options)
+    } catch (error) {
+      if (!(error instanceof RemoteProblem)) throw error
+      if (error.code === 'delivery-ended' || error.code === 'not-found') return false
+      // Without a lease there is no offer to be had, but one to come.
+      if (error.code !== 'lease-lost') throw error
+    }
+    return true
   }
 
   /**

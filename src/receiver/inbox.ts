@@ -147,6 +147,17 @@ export class Inbox implements AsyncDisposable {
     throw new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
   }
 
+  /** The transfers of which something unfinished, or unanswered, lies here. */
+  async unfinished(): Promise<string[]> {
+    const names = await readdir(join(this.folder, inboxFolderName)).catch((error: unknown) => {
+      // A folder that has vanished holds nothing; the next delivery will say so to its sender.
+      if (hasCode(error, 'ENOENT')) return []
+      throw error
+    })
+    const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit)$/.exec(name)?.[1] ?? [])
+    return [...new Set(ids)]
+  }
+
   /** The portal has answered: nothing more needs to be remembered of a published transfer. */
   async forget(transferId: string): Promise<void> {
     await rm(this.pathsOf(transferId).commit, { force: true })

@@ -120,6 +120,7 @@ class Tasks {
 
   async take(event: InboxEvent): Promise<void> {
     if (event.type === 'offer') this.#offered(event.offer)
+    if (event.type === 'current') await this.#removeVoid()
     if (event.type !== 'withdrawn') return
     const { transferId, problem } = event.withdrawal
     const running = this.#running.get(transferId)
@@ -129,6 +130,16 @@ class Tasks {
 
   async settled(): Promise<void> {
     await Promise.all([...this.#running.values()].map(({ done }) => done))
+  }
+
+  /** Removes what an earlier run left of deliveries that have ended meanwhile. */
+  async #removeVoid(): Promise<void> {
+    const { client, inbox, signal } = this.#context
+    for (const transferId of await inbox.unfinished()) {
+      if (this.#running.has(transferId)) continue
+      const isOpen = await client.isOpen(transferId, { signal })
+      if (!isOpen && !this.#running.has(transferId)) await inbox.discard(transferId)
+    }
   }
 
   #offered(offer: Offer): void {

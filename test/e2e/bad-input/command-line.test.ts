@@ -17,7 +17,7 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
   const cases: readonly (readonly [args: string, message: RegExp])[] = [
     ['', /Usage: golooader/],
     ['sned a.txt --to bob', /unknown command 'sned'[\s\S]*Did you mean send/],
-    ['send --too bob a.txt', /unknown option '--too'[\s\S]*--help/],
+    ['send a.txt --to bob --too carol', /unknown option '--too'[\s\S]*--help/],
     ['send a.txt', /--to <names>' not specified/],
     ['send --to bob', /missing required argument 'file'/],
     ['send a.txt --to bob --answer-timeout soon', /Give a number and a unit: 500ms, 90s, 5m/],

@@ -24,7 +24,7 @@ const names: readonly (readonly [announced: string, written: string | null])[] =
   ['.golooader', null],
   ['.GOLOOADER', null],
   ['.golooader/lock', null],
-  ['...', '_._'],
+  ['...', '___'],
   ['.bashrc', '_bashrc'],
   ['con', '_con'],
   ['NUL.txt', '_NUL.txt'],

@@ -119,3 +119,21 @@ test('a receiver that stood still when its file was cancelled deletes what it ha
   bob.signal('SIGCONT')
   await expectOver({ world, bob, sending, transferId }, 'failed', 'cancelled')
 })
+
+test('a receiver that was killed, and whose file was cancelled meanwhile, deletes what it had when it is back', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'gone.bin', 5)
+  await sending.notification('stored')
+  await holds(bob, 2)
+  await bob.stop('SIGKILL')
+  expect((await world.run('cancel', transferId, '--profile', 'alice')).code).toBe(0)
+  expect(await unfinished(world, 'bob')).not.toEqual([])
+
+  await world.receiver('bob')
+  await until(async () => (await unfinished(world, 'bob')).length === 0, 'nothing of it is left')
+})

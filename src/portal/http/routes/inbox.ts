@@ -25,6 +25,8 @@ const LeaseQuery = Type.Object(
   { additionalProperties: false },
 )
 const tags = ['receiver']
+/** Is the lease of nobody. */
+const NO_LEASE = ''
 const WINDOW_DEFAULT = 4
 const WINDOW_MAX = 64
 
@@ -62,10 +64,11 @@ export function inboxRoutes(app: App, services: Services): void {
     '/v1/inbox/:transferId',
     {
       schema: {
-        summary: 'How an offer stands; Prefer: wait=N holds the answer until the transfer is stored',
+        summary:
+          'How an offer stands; Prefer: wait=N holds the answer until the transfer is stored. Without a lease: 409 while the delivery is open, 404 or 410 when it is not',
         tags,
         params: Params,
-        querystring: LeaseQuery,
+        querystring: Type.Partial(LeaseQuery, { additionalProperties: false }),
         response: { 200: Offer },
       },
     },
@@ -158,9 +161,9 @@ function isPassable(problem: unknown): boolean {
 function claimOf(
   account: LeaseClaim['account'],
   transferId: string,
-  { lease, held }: { lease: string; held?: string },
+  { lease, held }: { lease?: string; held?: string },
 ): LeaseClaim {
-  return { account, transferId, leaseId: lease, heldBytes: held === undefined ? null : Number(held) }
+  return { account, transferId, leaseId: lease ?? NO_LEASE, heldBytes: held === undefined ? null : Number(held) }
 }
 
 async function* messages(

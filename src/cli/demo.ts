@@ -61,7 +61,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
 
     const timing = new HopTiming()
     const connection = await connect('alice')
-    const view = chooseView(process.stdout, false)
+    const view = await chooseView(process.stdout, false)
     const timedView = {
       ...view,
       onEvent(event: SendEvent) {
@@ -72,7 +72,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
     const exitCode = await runSend(
       connection,
       [source],
-      { to: 'bob', answerTimeout: ANSWER_TIMEOUT_MS },
+      { to: ['bob'], answerTimeout: ANSWER_TIMEOUT_MS },
       timedView,
       signal,
     ).finally(() => connection.client.close())

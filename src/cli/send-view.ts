@@ -1,5 +1,4 @@
 /** How `send` shows what happens: live on a terminal, slow plain lines elsewhere, or JSON for programs. */
-import { createLogUpdate } from 'log-update'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import { eventLine, outcomeLine } from './send-lines.ts'
 import { type FileProgress, type ReceiverProgress, SendProgress } from './send-progress.ts'
@@ -21,14 +20,16 @@ const BAR_WIDTH = 24
 const LIVE_FILES_MAX = 6
 
 /** The view that suits the output. */
-export function chooseView(output: Output, isJson: boolean): SendView {
+export async function chooseView(output: Output, isJson: boolean): Promise<SendView> {
   if (isJson) return jsonView(output)
   return output.isTTY ? liveView(output) : plainView(output)
 }
 
 /** A block of live figures below, lines of what happened above. */
-function liveView(output: Output): SendView {
+async function liveView(output: Output): Promise<SendView> {
   const progress = new SendProgress()
+  // Loaded where there is a terminal to draw on: it takes a tenth of the time that a command needs to start.
+  const { createLogUpdate } = await import('log-update')
   const block = createLogUpdate(output)
   const draw = (): void => block(liveText(progress))
   const timer = setInterval(draw, LIVE_EVERY_MS)

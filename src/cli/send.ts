@@ -1,15 +1,15 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { isAccountName } from '../protocol/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
 import { send } from '../sender/index.ts'
 import { type Connection, connect, shortPatience } from './connect.ts'
-import { exitCodes, interruptSignal, UsageError } from './exit.ts'
+import { exitCodes, interruptSignal } from './exit.ts'
 import { durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
 import { stateFolder } from './profiles.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
 interface SendFlags {
-  readonly to: string
+  readonly to: readonly string[]
   readonly profile?: string
   readonly json?: boolean
   readonly answerTimeout: number
@@ -30,7 +30,7 @@ export function sendCommand(program: Command): void {
         'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
     )
     .argument('<file...>', 'files to send')
-    .addOption(option('--to <names>', 'receivers, separated by commas').makeOptionMandatory())
+    .addOption(option('--to <names>', 'receivers, separated by commas').argParser(receiversOf).makeOptionMandatory())
     .addOption(profileOption())
     .addOption(
       option('--answer-timeout <duration>', 'how long to bear silence before giving up with exit code 5')
@@ -51,7 +51,7 @@ export function sendCommand(program: Command): void {
     .action(async (paths: string[], flags: SendFlags) => {
       const signal = interruptSignal()
       const connection = await connect(flags.profile)
-      const view = chooseView(process.stdout, flags.json === true)
+      const view = await chooseView(process.stdout, flags.json === true)
       try {
         process.exitCode = await runSend(connection, paths, flags, view, signal)
       } finally {
@@ -89,7 +89,6 @@ export async function runSend(
   view: SendView,
   signal: AbortSignal,
 ): Promise<number> {
-  const to = receiversOf(flags.to)
   let outcomes: SendOutcome[] = []
   let exitCode: number = exitCodes.bug
   try {
@@ -99,7 +98,7 @@ export async function runSend(
       identity: { portalUrl, account: sender },
       stateFolder: stateFolder(),
       paths,
-      to,
+      to: flags.to,
       answerTimeoutMs: flags.answerTimeout,
       waitMs: typeof flags.wait === 'number' ? flags.wait : null,
       isWaiting: flags.wait !== false,
@@ -117,14 +116,15 @@ export async function runSend(
   return exitCode
 }
 
+/** For `argParser`: names of receivers. */
 function receiversOf(text: string): string[] {
   const names = text
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '')
   const wrong = names.find((name) => !isAccountName(name))
-  if (wrong !== undefined) throw new UsageError(`'${wrong}' cannot be the name of a receiver`)
-  if (names.length === 0) throw new UsageError('--to needs the name of a receiver')
+  if (wrong !== undefined) throw new InvalidArgumentError(`'${wrong}' cannot be the name of a receiver.`)
+  if (names.length === 0) throw new InvalidArgumentError('Give the name of a receiver.')
   return [...new Set(names)]
 }
 

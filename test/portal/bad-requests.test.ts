@@ -292,7 +292,7 @@ describe('a question of a receiver', () => {
     ['/v1/inbox?instance=instance-1&window=ten', 'a window that is no number'],
     ['/v1/inbox?instance=instance-1&more=1', 'the inbox and something that is not known'],
     ['/v1/inbox?instance=instance-1&instance=instance-2', 'two instances at once'],
-    ['/v1/inbox/ID', 'an offer without a lease'],
+    ['/v1/inbox/ID/parts/1', 'a part without a lease'],
     ['/v1/inbox/ID?lease=short', 'an offer with a lease that is too short'],
     [`/v1/inbox/ID?lease=${lease}&held=-1`, 'an offer, holding a negative number of bytes'],
     [`/v1/inbox/ID?lease=${lease}&held=many`, 'an offer, holding no number of bytes'],

@@ -150,8 +150,8 @@ export class Inbox implements AsyncDisposable {
   /** The transfers of which something unfinished, or unanswered, lies here. */
   async unfinished(): Promise<string[]> {
     const names = await readdir(join(this.folder, inboxFolderName)).catch((error: unknown) => {
-      // A folder that has vanished holds nothing; the next delivery will say so to its sender.
-      if (hasCode(error, 'ENOENT')) return []
+      // A folder that cannot be read holds nothing of use; the next delivery will say so to its sender.
+      if (writeProblem(error) !== null) return []
       throw error
     })
     const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit)$/.exec(name)?.[1] ?? [])

@@ -1,21 +1,15 @@
 /** What the routes stand on, and the types that Fastify needs to know of them. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import { Problem, waitSecondsMax } from '../../protocol/index.ts'
 import type { PortalContext } from '../context.ts'
 import type { Deliveries } from '../deliveries.ts'
 import type { Account } from '../ledger/contract.ts'
 import type { Transfers } from '../transfers.ts'
+import type { SchemaTypes } from './validation.ts'
 
-export type App = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, SchemaTypes>
 
 export interface Services {
   readonly context: PortalContext

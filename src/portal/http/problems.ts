@@ -12,8 +12,7 @@ const LINGER_MS = 10_000
 /** The problem that stands for any error thrown while a request is handled. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  const { code = '', statusCode, validation, message } = error as Partial<FastifyError>
-  if (validation !== undefined) return new Problem('request-invalid', { detail: message }, { cause: error })
+  const { code = '', statusCode, message } = error as Partial<FastifyError>
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return new Problem('body-too-large', {}, { cause: error })

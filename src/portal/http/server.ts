@@ -1,6 +1,5 @@
 /** The portal's HTTP interface, put together: limits and time-outs for everybody, tokens for those who need one. */
 import fastifySwagger from '@fastify/swagger'
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
 import { authenticate } from '../accounts.ts'
@@ -12,6 +11,7 @@ import { accountRoute, joinRoute } from './routes/join.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
+import { compileValidator } from './validation.ts'
 
 const HEADERS_MS = 10_000
 const JSON_BODY_MS = 10_000
@@ -49,7 +49,7 @@ export async function buildServer(services: Services): Promise<App> {
   }) as unknown as App
   app.server.maxConnections = options.connectionsMax
   app.server.maxHeadersCount = HEADERS_COUNT_MAX
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
   // Fastify would take text in any place where JSON is wanted, and call it JSON of the wrong form.
   app.removeContentTypeParser('text/plain')

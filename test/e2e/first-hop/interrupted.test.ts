@@ -127,7 +127,8 @@ test('a sender that stays silent through several upload timeouts costs one attem
   // Another upload that is given up later proves that the sweeper came by again, several times.
   const other = world.send(path, 'carol', ...PARTS)
   const { transferId: otherId } = await startOf(other)
-  await until(() => network.seen.some((seen) => seen.path.includes(String(otherId))), 'the other one is announced')
+  const isKnown = async () => (await alice.transfers()).transfers.some((one) => one.transferId === otherId)
+  await until(isKnown, 'the other one is announced')
   await other.stop('SIGKILL')
   await until(async () => (await alice.events({ transferId: String(otherId) })).events.length > 0, 'and given up')
   expect(await alice.transfer(String(transferId))).toMatchObject({ state: 'receiving', attempt: 2 })

@@ -22,7 +22,7 @@ export function nodeTransport(portalUrl: string): Transport<Readable> {
     bodyTimeout: 0,
   })
   return {
-    async request({ method, path, headers, body, onSent, stallMs, signal }) {
+    async request({ method, path, headers, body, onSent, onAlive, stallMs, signal }) {
       const controller = new AbortController()
       const stalled = new NoAnswer(`no answer within ${stallMs} ms`)
       const watchdog = setTimeout(() => controller.abort(stalled), stallMs)
@@ -40,6 +40,11 @@ export function nodeTransport(portalUrl: string): Transport<Readable> {
           headers: body === undefined ? headers : { ...headers, 'content-length': String(body.length) },
           ...(body === undefined ? {} : { body: Readable.from(slices(body, sent), { highWaterMark: 1 }) }),
           signal: controller.signal,
+          // An interim answer (RFC 9110 section 15.2): the portal is busy with the request.
+          onInfo: () => {
+            watchdog.refresh()
+            onAlive?.()
+          },
         })
         response.body.once('close', () => signal?.removeEventListener('abort', abort))
         return {

@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly body?: Uint8Array
   /** Called as bytes of the body leave this process. */
   readonly onSent?: (byteCount: number) => void
+  /** Called when the portal gives a sign of life before its answer. */
+  readonly onAlive?: () => void
   /** The request fails when for so long neither a byte could be sent nor the answer began. */
   readonly stallMs: number
   readonly signal?: AbortSignal

@@ -17,7 +17,7 @@ import {
 import { afterMove, type PortalContext } from './context.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
 import { topics, Waiter } from './signals.ts'
-import type { PartContent } from './store/contract.ts'
+import type { PartContent, PartKey } from './store/contract.ts'
 import { offerOf } from './views.ts'
 
 /** Who asks, under which lease, and how far it has come. */
@@ -90,10 +90,14 @@ export class Deliveries {
       const { lengthBytes } = partSpan(transfer, partNumber)
       const digest = await store.find(transferId, partNumber)
       if (digest !== null) {
-        const content = await store.read({ transferId, partNumber, digest }, rangeOf(digest, lengthBytes))
-        if (content !== null) {
+        const key = { transferId, partNumber, digest }
+        const content = await this.#read(key, rangeOf(digest, lengthBytes))
+        if (content !== null && content.partBytes === lengthBytes) {
+          content.stream.once('error', (error) => this.#cannotRead(key, error))
           return { content, digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes }
         }
+        content?.stream.destroy()
+        await store.removePart(key)
       }
       if (transfer.state !== 'receiving') return this.#lost(transfer, partNumber)
       const leftMs = endAtMs - performance.now()
@@ -155,15 +159,42 @@ export class Deliveries {
     return leased
   }
 
+  /** A part that cannot be read now may be readable later: that is no reason for the receiver to give up. */
+  async #read(key: PartKey, range: { startByte: number; endByte: number } | undefined): Promise<PartContent | null> {
+    try {
+      return await this.#context.store.read(key, range)
+    } catch (cause) {
+      this.#context.log.error({ err: cause, ...key }, 'a part could not be read')
+      throw new Problem('unavailable', {}, { cause })
+    }
+  }
+
+  /** The storage broke off in the middle of a part: unless it can be read after all, it is no longer held. */
+  #cannotRead(key: PartKey, error: Error): void {
+    const { log, ledger, store } = this.#context
+    log.error({ err: error, ...key }, 'a part broke off while it was read')
+    const look = async (): Promise<void> => {
+      const transfer = await ledger.transfer(key.transferId)
+      if (transfer === null || (await this.#isSound(transfer, key.partNumber, key.digest))) return
+      await store.removePart(key)
+    }
+    look().catch((cause: unknown) => log.error({ err: cause, ...key }, 'a part could not be looked at'))
+  }
+
   /** The receiver deleted bad content and wants it again: unless the portal's own copy is bad, it gets it. */
   async #askedAgain(leased: Leased, answer: Disposition & { disposition: 'resend' }): Promise<Delivery['state']> {
-    const { options, store } = this.#context
+    const { options, store, ledger, turns } = this.#context
     const { transfer, delivery } = leased
-    for (const [partNumber, digest] of await store.list(transfer.transferId)) {
+    const { transferId } = transfer
+    for (const [partNumber, digest] of await store.list(transferId)) {
       if (!inRanges(answer.wanted, partNumber)) continue
       if (await this.#isSound(transfer, partNumber, digest)) continue
-      await store.removePart({ transferId: transfer.transferId, partNumber, digest })
-      if (transfer.state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber) })
+      // In its turn: it may be about to be judged whether the transfer is whole.
+      const state = await turns.take(transferId, async () => {
+        await store.removePart({ transferId, partNumber, digest })
+        return (await ledger.transfer(transferId))?.state
+      })
+      if (state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber) })
     }
     if (delivery.resends + 1 >= options.attemptsMax) {
       return this.#move(leased, { state: 'failed', problem: answer.problem })
@@ -177,7 +208,12 @@ export class Deliveries {
     const content = await this.#context.store.read({ transferId, partNumber, digest })
     if (content === null) return false
     const hasher = digestDriver(digestAlgorithm).create()
-    for await (const bytes of content.stream) hasher.update(bytes)
+    try {
+      for await (const bytes of content.stream) hasher.update(bytes)
+    } catch (error) {
+      this.#context.log.error({ err: error, transferId, partNumber }, 'a part could not be read to its end')
+      return false
+    }
     return hasher.digest() === digest
   }
 

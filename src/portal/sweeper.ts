@@ -43,25 +43,43 @@ export class Sweeper {
     await this.#round
   }
 
-  /** One round over everything that is due now. */
+  /** One round over everything that is due now. What fails is logged, and does not keep the rest waiting. */
   async sweep(): Promise<void> {
     const { ledger, log, options } = this.#context
-    for (const transfer of await ledger.dueExpiries(BATCH)) {
+    await this.#each('expiry', await ledger.dueExpiries(BATCH), (transfer) => {
       log.info({ transferId: transfer.transferId }, 'transfer expired')
-      await this.#transfers.end(transfer, 'expired', expiryProblem)
-    }
-    for (const transfer of await ledger.dueUploads(BATCH)) {
-      log.info({ transferId: transfer.transferId }, 'upload timed out')
-      await this.#transfers.uploadTimedOut(transfer)
-    }
-    for (const due of await ledger.dueLeases(BATCH)) {
+      return this.#transfers.end(transfer, 'expired', expiryProblem)
+    })
+    await this.#each('lease', await ledger.dueLeases(BATCH), (due) => {
       log.info({ transferId: due.transferId, offers: due.offers }, 'lease ran out')
-      await this.#deliveries.leaseRanOut(due)
-    }
-    for (const transferId of await ledger.dueRemovals(BATCH)) await removeParts(this.#context, transferId)
+      return this.#deliveries.leaseRanOut(due)
+    })
+    await this.#each('upload timeout', await ledger.dueUploads(BATCH), (transfer) => {
+      log.info({ transferId: transfer.transferId }, 'upload timed out')
+      return this.#transfers.uploadTimedOut(transfer)
+    })
+    const removals = (await ledger.dueRemovals(BATCH)).map((transferId) => ({ transferId }))
+    await this.#each('removal', removals, ({ transferId }) => removeParts(this.#context, transferId))
     if (performance.now() - this.#prunedAtMs > PRUNE_EVERY_MS) {
-      this.#prunedAtMs = performance.now()
-      await ledger.prune(options.historyMs, BATCH)
+      const pruned = await ledger.prune(options.historyMs, BATCH)
+      if (pruned < BATCH) this.#prunedAtMs = performance.now()
+    }
+  }
+
+  async #each<Due extends { readonly transferId: string }>(
+    what: string,
+    due: readonly Due[],
+    act: (due: Due) => Promise<void>,
+  ): Promise<void> {
+    for (const one of due) {
+      try {
+        await act(one)
+      } catch (error) {
+        this.#context.log.error(
+          { err: error, what, transferId: one.transferId },
+          'could not be swept; tried again later',
+        )
+      }
     }
   }
 

@@ -41,6 +41,8 @@ export interface IncomingPart {
   readonly contentDigest: string | undefined
   readonly body: Readable
   readonly signal: AbortSignal
+  /** Called as bytes of it arrive. */
+  readonly onBytes: () => void
 }
 
 export class Transfers {
@@ -82,6 +84,7 @@ export class Transfers {
         signals.publish(topics.events(transfer.senderId))
       }
     }
+    if (!isNew) await this.#stillThere(transfer)
     const status = await this.#status(transfer)
     const refusal = status.notifications.at(-1)
     if (isNew && refusal?.notification === 'refused') {
@@ -93,7 +96,14 @@ export class Transfers {
 
   /** @throws Problem `not-found`, for somebody else's transfer too */
   async status(account: Account, transferId: string): Promise<TransferStatus> {
-    return this.#status(await this.#own(account, transferId))
+    const transfer = await this.#own(account, transferId)
+    await this.#stillThere(transfer)
+    return this.#status(transfer)
+  }
+
+  /** @throws Problem `not-found` for a transfer that is not the account's */
+  async requireOwn(account: Account, transferId: string): Promise<void> {
+    await this.#own(account, transferId)
   }
 
   /** Takes one part in. When it resolves, the part is verified and durable. */
@@ -110,10 +120,12 @@ export class Transfers {
     const held = await store.find(transferId, partNumber)
     if (held === digest) return
     if (held !== null) throw new Problem('part-conflict', { partNumber })
+    await this.#requireRoom(transfer, lengthBytes)
 
     // A part may take longer than the upload timeout: while its bytes come, the sender is not silent.
     let touchedAtMs = performance.now()
     const onBytes = (): void => {
+      part.onBytes()
       if (performance.now() - touchedAtMs < options.uploadTimeoutMs / 4) return
       touchedAtMs = performance.now()
       touch().catch((error: unknown) => this.#context.log.warn({ err: error, transferId }, 'upload not put off'))
@@ -161,11 +173,16 @@ export class Transfers {
     }
   }
 
-  /** Cancels what has not ended. A transfer that is over already stays as it is. */
-  async cancel(account: Account, transferId: string): Promise<TransferStatus> {
+  /**
+   * Cancels what has not ended. A transfer that is over already stays as it is.
+   *
+   * @param onlyWhileReceiving leaves one that is stored as it is, too
+   */
+  async cancel(account: Account, transferId: string, onlyWhileReceiving: boolean): Promise<TransferStatus> {
     const transfer = await this.#own(account, transferId)
     const problem = new Problem('cancelled')
-    await this.end(transfer, 'cancelled', () => problem)
+    if (onlyWhileReceiving) await this.#endReceiving(transferId, 'cancelled', problem)
+    else await this.end(transfer, 'cancelled', () => problem)
     return this.status(account, transferId)
   }
 
@@ -178,13 +195,9 @@ export class Transfers {
     as: 'cancelled' | 'expired',
     problemOf: (delivery: Delivery | null) => Problem,
   ): Promise<void> {
-    const { ledger, store, metrics } = this.#context
+    const { ledger, metrics } = this.#context
     const { transferId } = transfer
-    const ended = await this.#whileReceiving(transferId, async (receiving) => {
-      await store.remove(transferId)
-      return this.#move(receiving, { state: as, problem: problemOf(null).toJSON() })
-    })
-    if (ended !== null) return
+    if (await this.#endReceiving(transferId, as, problemOf(null))) return
     const stored = await ledger.transfer(transferId)
     if (stored?.state !== 'stored') return
     for (const delivery of stored.deliveries) {
@@ -215,6 +228,22 @@ export class Transfers {
       const verdict = { problem: new Problem('upload-timeout'), wanted: allParts(now) }
       await this.#move(now, this.#again(now, verdict, null))
     })
+  }
+
+  /** @returns whether the transfer was still being received, and is no more */
+  async #endReceiving(transferId: string, as: 'cancelled' | 'expired', problem: Problem): Promise<boolean> {
+    const ended = await this.#whileReceiving(transferId, async (receiving) => {
+      await this.#context.store.remove(transferId)
+      return this.#move(receiving, { state: as, problem: problem.toJSON() })
+    })
+    return ended !== null
+  }
+
+  /** A sender that asks is there: it may be hashing what the portal holds already. One that had gone has to send. */
+  async #stillThere(transfer: Transfer): Promise<void> {
+    const { ledger, options } = this.#context
+    if (transfer.state !== 'receiving' || transfer.uploadDeadlineMs === null) return
+    await ledger.touchTransfer(transfer.transferId, options.uploadTimeoutMs)
   }
 
   /** Acts upon a transfer that still takes parts, in its turn. @returns null for one that does not any more */
@@ -272,11 +301,22 @@ export class Transfers {
     return { state: 'refused', problem: exhausted.toJSON() }
   }
 
+  /** The last of the disk is the ledger's, lest nothing can be written down any more. */
+  async #requireRoom(transfer: Receiving, lengthBytes: number): Promise<void> {
+    const { store, options } = this.#context
+    const roomBytes = await store.freeBytes()
+    if (roomBytes === null || roomBytes - lengthBytes >= options.freeBytesMin) return
+    const freeBytes = Math.max(0, roomBytes - options.freeBytesMin)
+    throw await this.#cannotStore(transfer, new Problem('storage-full', { neededBytes: lengthBytes, freeBytes }))
+  }
+
   /** The storage failed under a transfer: everything of it is deleted and it is refused. */
   async #cannotStore(transfer: Receiving, problem: Problem): Promise<Problem> {
     const { store, log } = this.#context
     log.error({ err: problem, transferId: transfer.transferId }, 'a part could not be stored')
     const notification = await this.#whileReceiving(transfer.transferId, async (now) => {
+      // The attempt that the part belonged to may be over; what it met says nothing about the next one.
+      if (now.attempt !== transfer.attempt) return null
       // First the parts: on a full disk the ledger may need the room to write this down.
       await store.remove(transfer.transferId).catch(() => {})
       return this.#move(now, { state: 'refused', problem: problem.toJSON() })

@@ -47,7 +47,7 @@ export async function buildServer(services: Services): Promise<App> {
       sendProblem(request as FastifyRequest, reply, toProblem(error))
     },
   }) as unknown as App
-  app.server.maxConnections = options.connectionsMax
+  app.server.maxConnections = Math.min(options.connectionsMax, connectionsForDescriptors())
   app.server.maxHeadersCount = HEADERS_COUNT_MAX
   app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
@@ -91,6 +91,13 @@ function answerInPlaceOfNode(app: App): void {
   })
   // RFC 9110 section 10.1.1: an expectation that is not known may be passed over.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+}
+
+/** Half of the files that this process may open are for connections; the other half is for what goes over them. */
+function connectionsForDescriptors(): number {
+  const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } }
+  const openFilesMax = Number(report.userLimits?.open_files?.soft)
+  return Number.isFinite(openFilesMax) ? Math.max(1, Math.floor(openFilesMax / 2)) : Number.POSITIVE_INFINITY
 }
 
 function handleErrors(app: App, { context }: Services): void {

@@ -16,7 +16,10 @@ export interface PartKey {
 
 /** A part's bytes on their way out. The reader consumes or destroys the stream. */
 export interface PartContent {
+  /** Of what the stream brings. */
   readonly lengthBytes: number
+  /** Of the whole part as it is stored: a damaged one may be shorter than it was. */
+  readonly partBytes: number
   readonly stream: Readable
 }
 
@@ -26,7 +29,8 @@ export interface Store {
    * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one
    * that was already answered for.
    *
-   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `store-failed` otherwise;
+   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `unavailable` when the system
+   *   is overloaded, `part-incomplete` when the transfer was removed meanwhile, `store-failed` otherwise;
    *   `part-conflict` from `commit` when the number is held under another digest
    */
   openPart(key: PartKey): Promise<PartSink>
@@ -34,7 +38,10 @@ export interface Store {
   /** The digest under which a part is held, or null. */
   find(transferId: string, partNumber: number): Promise<string | null>
 
-  /** All parts held of a transfer: part number -> digest. Empty for an unknown transfer. */
+  /**
+   * All parts held of a transfer, as they are on record now, not as they are remembered: part number -> digest.
+   * Empty for an unknown transfer.
+   */
   list(transferId: string): Promise<ReadonlyMap<number, string>>
 
   /** The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held. */
@@ -43,7 +50,11 @@ export interface Store {
   /** Removes one part. Removing what is not there succeeds. */
   removePart(key: PartKey): Promise<void>
 
-  /** After this resolves, what `list` said before the call survives the loss of power. */
+  /**
+   * After this resolves, what `list` said before the call survives the loss of power.
+   *
+   * @throws Problem `store-failed` when it is not there any more
+   */
   seal(transferId: string): Promise<void>
 
   /** Removes everything of a transfer, partial content too. Removing what is not there succeeds. */

@@ -81,6 +81,8 @@ class FsStore implements Store {
   }
 
   async list(transferId: string): Promise<ReadonlyMap<number, string>> {
+    // Whoever asks for all of them is about to promise something: the folder itself is read, not what is remembered.
+    this.#listings.delete(transferId)
     return new Map(await this.#listing(transferId))
   }
 
@@ -94,9 +96,9 @@ class FsStore implements Store {
     }
     try {
       const { size } = await handle.stat()
-      const { startByte, endByte } = range ?? { startByte: 0, endByte: size - 1 }
+      const { startByte, endByte } = range ?? { startByte: 0, endByte: Math.max(0, size - 1) }
       const stream = createReadStream('', { fd: handle, start: startByte, end: endByte, highWaterMark: READ_BYTES })
-      return { lengthBytes: endByte - startByte + 1, stream }
+      return { lengthBytes: Math.min(size, endByte + 1) - startByte, partBytes: size, stream }
     } catch (cause) {
       await handle.close()
       throw storeProblem(cause)
@@ -116,8 +118,9 @@ class FsStore implements Store {
       await syncFolder(folder)
     } catch (cause) {
       // A transfer of an empty file has no part and so no folder: there is nothing to keep.
-      if (hasCode(cause, 'ENOENT')) return
-      throw storeProblem(cause)
+      const isEmpty = hasCode(cause, 'ENOENT') && (await this.#listing(transferId)).size === 0
+      if (isEmpty) return
+      throw new Problem('store-failed', {}, { cause })
     }
     await syncFolder(shard)
     if (!this.#durableShards.has(shard)) {
@@ -199,7 +202,15 @@ function emptyIfNoFolder(cause: unknown): string[] {
   throw storeProblem(cause)
 }
 
+/** What the system says when it has too much to do: nothing is wrong with what is stored. */
+const OVERLOAD = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']
+
 function storeProblem(cause: unknown): Problem {
   if (cause instanceof Problem) return cause
-  return new Problem(isNoRoom(cause) ? 'storage-full' : 'store-failed', {}, { cause })
+  if (isNoRoom(cause)) return new Problem('storage-full', {}, { cause })
+  if (hasCode(cause, ...OVERLOAD)) return new Problem('unavailable', {}, { cause })
+  // The folder of the transfer went while the part came in: it was given up, and may have begun anew.
+  if (hasCode(cause, 'ENOENT'))
+    return new Problem('part-incomplete', { detail: 'the upload was given up meanwhile' }, { cause })
+  return new Problem('store-failed', {}, { cause })
 }

@@ -53,7 +53,11 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
       const part = transfers.get(transferId)?.get(partNumber)
       if (part?.digest !== digest) return null
       const bytes = range === undefined ? part.bytes : part.bytes.subarray(range.startByte, range.endByte + 1)
-      return { lengthBytes: bytes.length, stream: Readable.from(bytes.length === 0 ? [] : [bytes]) }
+      return {
+        lengthBytes: bytes.length,
+        partBytes: part.bytes.length,
+        stream: Readable.from(bytes.length === 0 ? [] : [bytes]),
+      }
     },
     async removePart({ transferId, partNumber, digest }) {
       if (transfers.get(transferId)?.get(partNumber)?.digest === digest) forget(transferId, partNumber)

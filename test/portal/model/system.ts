@@ -142,6 +142,7 @@ export class System {
         contentLength: String(bytes.length),
         contentDigest: formatContentDigest('sha-256', digest ?? '00'.repeat(32)),
         body: Readable.from([body]),
+        onBytes: () => {},
         signal: new AbortController().signal,
       })
       return 'held'
@@ -155,7 +156,7 @@ export class System {
   }
 
   async cancel(transferId: string): Promise<string> {
-    return (await this.transfers.cancel(this.account('alice'), transferId)).state
+    return (await this.transfers.cancel(this.account('alice'), transferId, false)).state
   }
 
   async sweep(): Promise<string> {

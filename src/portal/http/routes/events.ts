@@ -46,7 +46,7 @@ export function eventRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const { transferId } = request.params
-      await services.transfers.status(accountOf(request), transferId)
+      await services.transfers.requireOwn(accountOf(request), transferId)
       return answer(services, request, reply, request.query, transferId)
     },
   )

@@ -1,10 +1,14 @@
 /** `PUT /v1/transfers/{transferId}/parts/{partNumber}`: one part of a file, as a raw body. */
+import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
 import { dropRest } from '../problems.ts'
 
 const Params = Type.Object({ transferId: TransferId, partNumber: Type.String({ pattern: '^[1-9][0-9]{0,5}$' }) })
+
+/** How often a sender hears that its bytes arrive. */
+const SIGN_OF_LIFE_MS = 2_000
 
 export function partRoute(app: App, { transfers, stop }: Services): void {
   app.put(
@@ -29,10 +33,24 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
         contentDigest: request.headers['content-digest'],
         body: request.raw,
         signal: goneSignal(reply, stop),
+        onBytes: signsOfLife(reply),
       })
       // A part that was held already has not been read.
       dropRest(request)
       return reply.code(204).send(null)
     },
   )
+}
+
+/**
+ * Tells the sender now and then that its bytes arrive, by an interim answer (102, RFC 2518 section 10.1). What has left
+ * a sender may lie in buffers for minutes on a slow link; only this end knows that it gets through.
+ */
+function signsOfLife({ raw }: FastifyReply): () => void {
+  let toldAtMs = performance.now()
+  return () => {
+    if (performance.now() - toldAtMs < SIGN_OF_LIFE_MS || raw.headersSent) return
+    toldAtMs = performance.now()
+    raw.writeProcessing()
+  }
 }

@@ -92,12 +92,13 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
     '/v1/transfers/:transferId',
     {
       schema: {
-        summary: 'Cancel what has not ended of a transfer',
+        summary: 'Cancel what has not ended of a transfer; with ?state=receiving only while it is being received',
         tags,
         params: Params,
+        querystring: Type.Object({ state: Type.Optional(Type.Literal('receiving')) }, { additionalProperties: false }),
         response: { 200: TransferStatus },
       },
     },
-    (request) => transfers.cancel(accountOf(request), request.params.transferId),
+    (request) => transfers.cancel(accountOf(request), request.params.transferId, request.query.state === 'receiving'),
   )
 }

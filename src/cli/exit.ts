@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander'
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
 import { Problem } from '../protocol/index.ts'
+import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
 
 /** Exit codes, the same for every command; those of `send` are documented in its help and in the README. */
@@ -36,6 +37,11 @@ export function reportError(error: unknown): number {
   return code
 }
 
+/** The code with which a command ends because of an error. */
+export function exitCodeFor(error: unknown): number {
+  return describeError(error).code
+}
+
 function describeError(error: unknown): { text: string; code: number } {
   // Commander has printed its own message, or the help that was asked for.
   if (error instanceof CommanderError) return { text: '', code: error.exitCode === 0 ? 0 : exitCodes.usage }
@@ -49,6 +55,8 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof NoAnswer) {
     return { text: `${error.message}. Is the portal running, and is its address right?`, code: exitCodes.noAnswer }
   }
+  const system = systemErrorText(error)
+  if (system !== null) return { text: system, code: exitCodes.usage }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return { text: `this is a bug, please report it:\n${stack}`, code: exitCodes.bug }
 }

@@ -42,8 +42,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   ]) {
     add(program)
   }
-  // A reader that went away (`golooader status | head -1`) is no error of ours.
-  process.stdout.on('error', () => process.exit(0))
+  // That nobody reads, or that a log is full, is no reason to stop the work, and must not change how it ends.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
     await program.parseAsync(argv, { from: 'user' })
     return Number(process.exitCode ?? 0)

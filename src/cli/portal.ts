@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import type { Command } from 'commander'
 import pino from 'pino'
 import { portalDefaults } from '../portal/options.ts'
@@ -82,7 +83,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
   const signal = interruptSignal()
   // Loaded here, so that no other command pays for the server and its database.
   const { startPortal } = await import('../portal/index.ts')
-  const log = pino({ level: flags.logLevel }, pino.destination(2))
+  const log = pino({ level: flags.logLevel }, { write: writeLog })
   const portal = await startPortal(
     {
       listenHost: flags.listen.host,
@@ -109,6 +110,15 @@ async function runPortal(flags: PortalFlags): Promise<void> {
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()
+}
+
+/** A line that cannot be written is lost: on a full disk above all, the portal must go on. */
+function writeLog(line: string): void {
+  try {
+    writeSync(process.stderr.fd, line)
+  } catch {
+    // There is nowhere left to say so.
+  }
 }
 
 function bytesOption(flags: string, description: string, bytes: number) {

@@ -1,5 +1,6 @@
 import { relative } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
+import { offersOpenMax } from '../protocol/index.ts'
 import { type ReceiveEvent, receive } from '../receiver/index.ts'
 import { connect } from './connect.ts'
 import { exitCodes, interruptSignal } from './exit.ts'
@@ -26,7 +27,7 @@ export function receiveCommand(program: Command): void {
     .addOption(option('--into <dir>', 'folder for the files; made if it does not exist').makeOptionMandatory())
     .addOption(option('--once', 'take one file, then end'))
     .addOption(profileOption())
-    .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(wholeNumber))
+    .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(transfersAtOnce))
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -62,6 +63,13 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
         await client.close()
       }
     })
+}
+
+/** For `argParser`: as many as the portal lets be open at a time. */
+function transfersAtOnce(text: string): number {
+  const count = wholeNumber(text)
+  if (count > offersOpenMax) throw new InvalidArgumentError(`Give a number from 1 to ${offersOpenMax}.`)
+  return count
 }
 
 function showJson(event: ReceiveEvent): void {

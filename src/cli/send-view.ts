@@ -25,9 +25,26 @@ export async function chooseView(output: Output, isJson: boolean): Promise<SendV
   return output.isTTY ? liveView(output) : plainView(output)
 }
 
+/** Silence is told at once, and then now and then: it may last. */
+const SILENCE_EVERY_MS = 10_000
+
+/** The lines that people are told; of a silence that goes on, only now and then one. */
+class Narrator {
+  #silenceToldAtMs = Number.NEGATIVE_INFINITY
+
+  lineOf(event: SendEvent, file: FileProgress | null): string | null {
+    if (event.type === 'silence') {
+      if (performance.now() - this.#silenceToldAtMs < SILENCE_EVERY_MS) return null
+      this.#silenceToldAtMs = performance.now()
+    }
+    return eventLine(event, file)
+  }
+}
+
 /** A block of live figures below, lines of what happened above. */
 async function liveView(output: Output): Promise<SendView> {
   const progress = new SendProgress()
+  const narrator = new Narrator()
   // Loaded where there is a terminal to draw on: it takes a tenth of the time that a command needs to start.
   const { createLogUpdate } = await import('log-update')
   const block = createLogUpdate(output)
@@ -42,7 +59,7 @@ async function liveView(output: Output): Promise<SendView> {
   return {
     onEvent(event) {
       const file = progress.apply(event)
-      say(eventLine(event, file))
+      say(narrator.lineOf(event, file))
     },
     end(outcomes) {
       clearInterval(timer)
@@ -56,6 +73,7 @@ async function liveView(output: Output): Promise<SendView> {
 /** A line when something happened, and a slow one while nothing does. */
 function plainView(output: Output): SendView {
   const progress = new SendProgress()
+  const narrator = new Narrator()
   const timer = setInterval(() => {
     for (const file of progress.files.values()) {
       if (!file.isOver) output.write(`  ${file.label}: ${fileText(file).join('; ')}\n`)
@@ -63,7 +81,7 @@ function plainView(output: Output): SendView {
   }, PLAIN_EVERY_MS)
   return {
     onEvent(event) {
-      writeLine(output, eventLine(event, progress.apply(event)))
+      writeLine(output, narrator.lineOf(event, progress.apply(event)))
     },
     end(outcomes) {
       clearInterval(timer)
@@ -135,7 +153,7 @@ function fileText(file: FileProgress): string[] {
 
 function firstHopText(file: FileProgress): string {
   if (file.storedAtMs !== null) return `to the portal  ${bar(1)} stored`
-  const { acknowledgedBytes, hashedBytes, sizeBytes } = file
+  const { acknowledgedBytes, hashedBytes, sentBytes, sizeBytes } = file
   if (hashedBytes < acknowledgedBytes) {
     return `to the portal  ${bar(share(hashedBytes, sizeBytes))} hashing what the portal has already`
   }
@@ -143,7 +161,8 @@ function firstHopText(file: FileProgress): string {
   const pace = rate === null ? '' : `  ${bytesText(rate)}/s`
   const leftMs = rate === null || rate < 1 ? null : ((sizeBytes - acknowledgedBytes) / rate) * 1000
   const left = leftMs === null ? '' : `  ${durationText(leftMs)} left`
-  const figures = `${bytesText(acknowledgedBytes)} of ${bytesText(sizeBytes)}`
+  const underWay = sentBytes > acknowledgedBytes ? ` (${bytesText(sentBytes - acknowledgedBytes)} on the way)` : ''
+  const figures = `${bytesText(acknowledgedBytes)} of ${bytesText(sizeBytes)}${underWay}`
   return `to the portal  ${bar(share(acknowledgedBytes, sizeBytes))} ${figures}${pace}${left}`
 }
 

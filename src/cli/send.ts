@@ -3,7 +3,7 @@ import { isAccountName } from '../protocol/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
 import { send } from '../sender/index.ts'
 import { type Connection, connect, shortPatience } from './connect.ts'
-import { exitCodes, interruptSignal } from './exit.ts'
+import { exitCodeFor, exitCodes, interruptSignal } from './exit.ts'
 import { durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
 import { stateFolder } from './profiles.ts'
 import { chooseView, type SendView } from './send-view.ts'
@@ -90,7 +90,6 @@ export async function runSend(
   signal: AbortSignal,
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
-  let exitCode: number = exitCodes.bug
   try {
     const sender = account ?? (await shortPatience(signal).insist(() => client.account({ signal }))).account
     outcomes = await send({
@@ -107,11 +106,11 @@ export async function runSend(
       ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
       ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
     })
-    exitCode = exitCodeOf(outcomes)
   } catch (error) {
-    view.end([], signal.aborted ? exitCodes.interrupted : exitCode)
+    view.end([], exitCodeFor(error))
     throw error
   }
+  const exitCode = exitCodeOf(outcomes)
   view.end(outcomes, exitCode)
   return exitCode
 }

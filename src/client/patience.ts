@@ -1,6 +1,7 @@
 /**
  * How long to go on when no answer comes. Silence is measured from the last sign of life, whatever brought it, so
- * that a slow transfer lives and a dead one ends.
+ * that a slow transfer lives and a dead one ends. Where nothing was asked there is no silence: it begins with the
+ * first try at the earliest.
  */
 import { RemoteProblem } from './answers.ts'
 import { NoAnswer } from './transport.ts'
@@ -28,7 +29,7 @@ export function pauseBeforeTry(tries: number): number {
 
 export class Patience {
   readonly #options: PatienceOptions
-  #heardAtMs = performance.now()
+  #heardAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: PatienceOptions) {
     this.#options = options
@@ -51,6 +52,7 @@ export class Patience {
    *   signal when that aborts
    */
   async insist<Result>(request: () => Promise<Result>): Promise<Result> {
+    const begunAtMs = performance.now()
     for (let tries = 1; ; tries++) {
       this.#options.signal?.throwIfAborted()
       try {
@@ -59,16 +61,20 @@ export class Patience {
         return result
       } catch (error) {
         if (this.#options.signal?.aborted === true) throw this.#options.signal.reason
-        await this.pause(error, tries)
+        await this.pause(error, tries, begunAtMs)
       }
     }
   }
 
-  /** Waits before the next try after `error`, or throws it when there should be none. */
-  async pause(error: unknown, tries: number): Promise<void> {
+  /**
+   * Waits before the next try after `error`, or throws it when there should be none.
+   *
+   * @param begunAtMs when the first of these tries began, by `performance.now()`
+   */
+  async pause(error: unknown, tries: number, begunAtMs: number): Promise<void> {
     const isLater = error instanceof RemoteProblem && error.next === 'retry'
     if (!(error instanceof NoAnswer) && !isLater) throw error
-    const silentMs = performance.now() - this.#heardAtMs
+    const silentMs = performance.now() - Math.max(this.#heardAtMs, begunAtMs)
     const leftMs = this.#options.answerTimeoutMs - silentMs
     // "Later" is an answer, but one that may come for ever: it does not count as a sign of progress.
     if (leftMs <= 0) throw error

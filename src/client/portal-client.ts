@@ -24,7 +24,7 @@ import {
   TransferStatus,
   Withdrawal,
 } from '../protocol/index.ts'
-import { checked, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
+import { checked, parsed, RemoteProblem, readAnswer, throwIfProblem, unstalled } from './answers.ts'
 import { eventStream } from './event-stream.ts'
 import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
 
@@ -102,7 +102,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     transferId: string,
     partNumber: number,
     part: { bytes: Uint8Array; digestAlgorithm: DigestAlgorithm; digest: string },
-    options: CallOptions & { onSent?: (byteCount: number) => void } = {},
+    options: CallOptions & Pick<HttpRequest, 'onSent' | 'onAlive'> = {},
   ): Promise<void> {
     const response = await this.#send({
       method: 'PUT',
@@ -115,7 +115,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       ...options,
     })
     await throwIfProblem(response, stallMsOf(options))
-    await drain(response)
+    await drain(response, stallMsOf(options))
   }
 
   /** Ends an attempt; the answer is the first notification. */
@@ -123,8 +123,17 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return this.#json('POST', `/v1/transfers/${transferId}/complete`, Notification, completion, options)
   }
 
-  cancel(transferId: string, options?: CallOptions): Promise<TransferStatus> {
-    return this.#json('DELETE', `/v1/transfers/${transferId}`, TransferStatus, undefined, options)
+  /**
+   * Cancels what has not ended of a transfer.
+   *
+   * @param onlyWhile changes nothing of a transfer that is in another state by then; the answer tells which
+   */
+  cancel(
+    transferId: string,
+    { onlyWhile, ...options }: CallOptions & { onlyWhile?: 'receiving' } = {},
+  ): Promise<TransferStatus> {
+    const path = `/v1/transfers/${transferId}${query({ state: onlyWhile })}`
+    return this.#json('DELETE', path, TransferStatus, undefined, options)
   }
 
   /** One page of the account's event log, or of one transfer's. */
@@ -201,17 +210,21 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return this.#json('GET', path, Offer, undefined, patient, { prefer: `wait=${waitSeconds}` })
   }
 
-  /** Whether a delivery to this account is still open, so that what is there of it may yet be of use. */
-  async isOpen(transferId: string, options?: CallOptions): Promise<boolean> {
+  /**
+   * Whether a delivery to this account is still open, so that what is there of it may yet be of use. Of an `unknown`
+   * one this portal has never offered anything to this account, or has forgotten it.
+   */
+  async deliveryState(transferId: string, options?: CallOptions): Promise<'open' | 'ended' | 'unknown'> {
     try {
       await this.#json('GET', `/v1/inbox/${transferId}`, Offer, undefined, options)
     } catch (error) {
       if (!(error instanceof RemoteProblem)) throw error
-      if (error.code === 'delivery-ended' || error.code === 'not-found') return false
+      if (error.code === 'delivery-ended') return 'ended'
+      if (error.code === 'not-found') return 'unknown'
       // Without a lease there is no offer to be had, but one to come.
       if (error.code !== 'lease-lost') throw error
     }
-    return true
+    return 'open'
   }
 
   /**
@@ -314,8 +327,8 @@ function query(values: Record<string, string | number | undefined>): string {
   return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
 }
 
-async function drain({ body }: HttpResponse<AsyncIterable<Uint8Array>>): Promise<void> {
-  for await (const _ of body) {
+async function drain(response: HttpResponse<AsyncIterable<Uint8Array>>, stallMs: number): Promise<void> {
+  for await (const _ of unstalled(response, stallMs)) {
     // An answer without content is read to its end, so that its connection can be used again.
   }
 }

@@ -16,10 +16,19 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Creates a folder and its missing parents, and makes each new entry durable. */
+/**
+ * Creates a folder and its missing parents, and makes each new entry durable. So is that of a folder which is there
+ * already: an earlier run may have been killed right after it made it.
+ */
 export async function makeFolder(folder: string, mode = 0o700): Promise<void> {
   const first = await mkdir(folder, { recursive: true, mode })
-  if (first === undefined) return
+  if (first === undefined) {
+    await syncFolder(dirname(folder)).catch((error: unknown) => {
+      // A folder may stand where its owner can read nothing, as in a /home of mode 0711; then others have made it.
+      if (!hasCode(error, 'EACCES', 'EPERM')) throw error
+    })
+    return
+  }
   let path = folder
   while (path !== dirname(first)) {
     path = dirname(path)

@@ -1,73 +1,72 @@
 /**
- * One process per folder. The lock is a listening socket, which the system lets go of when its process ends, however
- * it ends: there is no stale lock to clean up after a crash, and no process id to be mistaken for another's.
+ * One process per folder. The lock is one that the operating system keeps on a small file in the folder, and lets go
+ * of when its process ends, however it ends: there is no stale lock to clean up after a crash, and no process id to be
+ * mistaken for another's. It belongs to the file, so it keeps apart whoever reaches the same folder, from another
+ * container too; and only who may write the file can take it.
+ *
+ * Node cannot lock a file itself, but the SQLite that comes with it does so, on every platform: an exclusive
+ * transaction on an empty database, which is never ended and never writes anything.
  */
-import { createHash } from 'node:crypto'
-import { rm } from 'node:fs/promises'
-import { connect, createServer, type Server } from 'node:net'
-import { tmpdir } from 'node:os'
+import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { Problem } from '../protocol/index.ts'
 import { hasCode } from './durable.ts'
 
-const NAME_LENGTH = 32
+/** https://sqlite.org/rescode.html#busy: another connection has the file. */
+const SQLITE_BUSY = 5
+/** Whoever may read the file could keep others out with a lock of their own. */
+const LOCK_FILE_MODE = 0o600
 
 /** Letting go is the only thing that one can do with a lock. */
 export interface FolderLock {
   release(): Promise<void>
 }
 
+/** What holds the locks of this process. One that its owner forgot must not be let go of by the garbage collector. */
+const held = new Set<object>()
+
 /**
- * The address whose listener owns a folder: an abstract socket on Linux, a named pipe on Windows, elsewhere a socket
- * file, which may be left over from a crash.
+ * Takes possession of a folder.
  *
- * @param realFolder with symbolic links resolved, so that a folder has one lock
+ * @param lockFile made if it does not exist. It stays when the lock is released: removing it could take it from under
+ *   the next owner
+ * @throws Problem `folder-unavailable` when another process has the folder, or when the file cannot be locked; errors
+ *   of the file system
  */
-export function lockAddress(realFolder: string, platform: NodeJS.Platform = process.platform): string {
-  const name = `golooader.${createHash('sha256').update(realFolder).digest('hex').slice(0, NAME_LENGTH)}`
-  if (platform === 'linux') return `\0${name}`
-  if (platform === 'win32') return `\\\\.\\pipe\\${name}`
-  return join(tmpdir(), name)
-}
-
-/** @throws Problem `folder-unavailable` when another process has the folder */
-export async function lockFolder(realFolder: string, address = lockAddress(realFolder)): Promise<FolderLock> {
-  let server = await listen(address)
-  if (server === null && isSocketFile(address) && (await isStale(address))) {
-    await rm(address, { force: true })
-    server = await listen(address)
+export async function lockFolder(folder: string, lockFile: string = join(folder, 'lock')): Promise<FolderLock> {
+  // Loaded only here: most of who loads this file never locks a folder.
+  const { DatabaseSync } = await import('node:sqlite')
+  ensureWritable(lockFile)
+  const database = new DatabaseSync(lockFile, { open: false, timeout: 0 })
+  try {
+    database.open()
+    // Nothing is ever written, so nothing beside the file is needed to undo it by.
+    database.exec('pragma journal_mode = memory; begin exclusive')
+  } catch (cause) {
+    if (database.isOpen) database.close()
+    const isTaken = cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY
+    const detail = isTaken ? `another process is using ${folder}` : 'the lock file in it cannot be locked'
+    throw new Problem('folder-unavailable', { detail }, { cause })
   }
-  if (server === null) {
-    throw new Problem('folder-unavailable', { detail: `another process is using ${realFolder}` })
+  held.add(database)
+  return {
+    release: async () => {
+      if (held.delete(database)) database.close()
+    },
   }
-  const locked = server
-  return { release: () => new Promise((resolve) => locked.close(() => resolve())) }
 }
 
-/** @returns null when somebody listens, or listened, there already */
-function listen(address: string): Promise<Server | null> {
-  return new Promise((resolve, reject) => {
-    // Whoever connects only wants to know whether this process lives.
-    const server = createServer((socket) => socket.destroy())
-    server.once('error', (error) => {
-      if (hasCode(error, 'EADDRINUSE')) resolve(null)
-      else reject(error)
-    })
-    server.listen({ path: address }, () => resolve(server))
-  })
-}
-
-function isSocketFile(address: string): boolean {
-  return !address.startsWith('\0') && !address.startsWith('\\\\')
-}
-
-function isStale(address: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ path: address })
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(false)
-    })
-    socket.once('error', (error) => resolve(hasCode(error, 'ECONNREFUSED')))
-  })
+/**
+ * Makes the lock file if there is none. SQLite is content with one that it can only read, and would then not lock it.
+ *
+ * Not asynchronous, and never opening a file that is there: POSIX takes all locks on a file from a process that closes
+ * any descriptor of it.
+ */
+function ensureWritable(lockFile: string): void {
+  try {
+    closeSync(openSync(lockFile, 'wx', LOCK_FILE_MODE))
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    accessSync(lockFile, constants.W_OK)
+  }
 }

@@ -19,6 +19,8 @@ export const transferSizeBytesMax = TIB / 2
 export const receiversPerTransferMax = 32
 /** Longest file name that may be announced, in UTF-16 units; what a receiver writes is shorter. */
 export const nameLengthMax = 1024
+/** Offers that one receiving process may work on at a time. */
+export const offersOpenMax = 64
 export const jsonBodyBytesMax = 64 * KIB
 /** A receiver's problem is passed on unchanged, so it has to be small. */
 export const problemBytesMax = 8 * KIB

@@ -11,14 +11,14 @@ import type { Readable } from 'node:stream'
 import { type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { judge } from '../hop/index.ts'
-import { type Offer, type PartRange, Problem, type ProblemJson } from '../protocol/index.ts'
+import { type Offer, type PartRange, Problem, type ProblemCode, type ProblemJson } from '../protocol/index.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
-import type { Inbox, Published } from './inbox.ts'
+import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
 import { safeName } from './names.ts'
 import { openPartialFile, type PartialFile, type PartialLayout } from './partial-file.ts'
 import { OfferLapsed, StandingOffer } from './standing-offer.ts'
-import { writeProblem } from './write-problem.ts'
+import { isShortage, writeProblem } from './write-problem.ts'
 
 export interface DeliveryContext {
   readonly client: PortalClient<Readable>
@@ -32,6 +32,8 @@ export interface DeliveryContext {
 
 /** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
 export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
+
+const ENDED: ReadonlySet<string> = new Set<ProblemCode>(['delivery-ended', 'not-found', 'cancelled', 'expired'])
 
 /** The portal has ended the delivery; it wants no answer. */
 class DeliveryWithdrawn extends Error {
@@ -57,6 +59,7 @@ export class Delivery {
   readonly #signal: AbortSignal
   #partial: PartialFile | null = null
   #published: Published | null = null
+  #hasGivenUp = false
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
 
@@ -68,9 +71,15 @@ export class Delivery {
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
 
-  /** The portal offers the transfer anew while this runs. */
-  offered(offer: Offer): void {
+  /**
+   * The portal offers the transfer anew while this runs.
+   *
+   * @returns false when this has given up already, and is only tidying: the offer is for whoever comes after it
+   */
+  offered(offer: Offer): boolean {
+    if (this.#hasGivenUp) return false
     this.#standing.renew(offer)
+    return true
   }
 
   /** The portal withdraws the offer while this runs. */
@@ -230,8 +239,11 @@ export class Delivery {
       this.#context.onEvent({ type: 'refused', problem: error.problem.toJSON(), ...this.#about })
       return 'refused'
     }
-    const problem = this.#published === null ? writeProblem(error) : null
+    // The file is in the folder, or there is only no room to work at the moment: nothing that the sender should hear.
+    if (error instanceof NotDurableYet || isShortage(error)) return this.#giveUp(error.message)
+    const problem = writeProblem(error)
     if (problem === null) throw error
+    if (this.#published !== null) return this.#giveUp(problem.message)
     try {
       return await this.#refuse(problem)
     } catch (unanswered) {
@@ -240,6 +252,7 @@ export class Delivery {
   }
 
   #giveUp(reason: string): DeliveryOutcome {
+    this.#hasGivenUp = true
     this.#context.onEvent({ type: 'given-up', reason, ...this.#about })
     return 'open'
   }
@@ -261,9 +274,12 @@ export class Delivery {
   }
 }
 
-/** Whether the portal says that there is no delivery any more that could be answered. */
+/**
+ * Whether the portal says that there is no delivery any more that could be answered. Other refusals are about the
+ * request, or about the portal's own trouble: no reason to delete what is verified.
+ */
 function isEnded(error: unknown): error is RemoteProblem {
-  return error instanceof RemoteProblem && (error.next === 'refused' || error.code === 'not-found')
+  return error instanceof RemoteProblem && ENDED.has(error.code)
 }
 
 /** Why a delivery has ended: `delivery-ended` carries the problem that ended it. */

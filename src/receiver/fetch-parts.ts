@@ -38,6 +38,20 @@ export class DeliveryFailed extends Error {
   }
 }
 
+/** So many answers of a wrong length are no accident of the way: the portal's own copy may be cut off. */
+const WRONG_LENGTHS_MAX = 3
+
+/** What came is not as long as the part is. */
+class WrongLength extends NoAnswer {
+  readonly problem: Problem
+
+  constructor(partNumber: number, offeredBytes: number, lengthBytes: number) {
+    const detail = 'the portal has the part in another length than its transfer says'
+    super(detail)
+    this.problem = new Problem('part-incomplete', { partNumber, offeredBytes, lengthBytes, detail }, { cause: this })
+  }
+}
+
 /**
  * Fetches until every part is held.
  *
@@ -66,19 +80,32 @@ export async function fetchMissingParts(options: FetchOptions, signal: AbortSign
 
 async function fetchPart(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<void> {
   while (true) {
+    let wrongLengths = 0
+    const fetch = async (offer: Offer): Promise<void> => {
+      try {
+        await fetchOnce(options, offer, partNumber, signal)
+      } catch (error) {
+        // The portal looks at its own copy only when it is told that the part is bad.
+        if (error instanceof WrongLength && ++wrongLengths === WRONG_LENGTHS_MAX) throw error.problem
+        throw error
+      }
+    }
     try {
-      await options.standing.insist((offer) => fetchOnce(options, offer, partNumber, signal), signal)
+      await options.standing.insist(fetch, signal)
       options.onHeld()
       return
     } catch (error) {
-      if (!(error instanceof Problem) || error.code !== 'digest-mismatching-value') throw error
+      if (!(error instanceof Problem && error.next === 'resend')) throw error
       options.onRepeat(error)
       await options.askAgain(error, [[partNumber, partNumber]])
     }
   }
 }
 
-/** @throws NoAnswer when the content broke off or is not what a portal gives; Problem `digest-mismatching-value` */
+/**
+ * @throws NoAnswer when the content broke off or is not what a portal gives, WrongLength for one; Problem
+ *   `digest-mismatching-value`
+ */
 async function fetchOnce(
   { client, partial, layout, idleMs, onRepeat }: FetchOptions,
   { transferId, leaseId, state }: Offer,
@@ -98,7 +125,7 @@ async function fetchOnce(
   // The connection may break at a moment when nobody reads, and an error without a listener would end the process.
   incoming.body.on('error', () => {})
   try {
-    if (incoming.lengthBytes !== lengthBytes) throw new NoAnswer('the part is not as long as its transfer says')
+    if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
     const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
     const openSink = async () => partial.sink(partNumber, incoming.digest)
     await takePart(incoming.body, expected, openSink, { idleMs, signal })

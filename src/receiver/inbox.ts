@@ -11,14 +11,15 @@
  *
  * - the content has no old name any more: it was published;
  * - the content has its old name and one in the folder: it was published, and the rest remains to be done;
- * - the content has only its old name: it was not published, and all of it is done again.
+ * - the content has only its old name: it was not published, and all of it is done again. The record goes first,
+ *   durably: the content may be taken away to be fetched anew, and a record alone would say that it was published.
  *
  * Where a file system has no hard links, the name is taken by a small placeholder that is created exclusively, and the
  * content is renamed over it. Only a crash between the creation of the placeholder and its first byte leaves a trace:
  * an empty file beside the delivered one.
  */
 import { constants } from 'node:fs'
-import { chmod, link, lstat, mkdir, open, readdir, readFile, realpath, rename, rm, statfs } from 'node:fs/promises'
+import { chmod, link, lstat, open, readdir, readFile, realpath, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type FolderLock,
@@ -34,6 +35,7 @@ import { numberedName, sameNamesMax } from './names.ts'
 import { inboxFolderName, type TransferPaths, transferPaths } from './paths.ts'
 import { writeProblem } from './write-problem.ts'
 
+const lockFileName = 'lock'
 const INSTANCE_BYTES = 18
 const INSTANCE_ID = /^[A-Za-z0-9_-]{8,64}$/
 const FOLDER_MODE = 0o755
@@ -61,6 +63,11 @@ export interface Published {
   readonly manifestDigest: string
 }
 
+/** A file stands in the folder, but could not be made durable there. Its record stays, and the next try completes it. */
+export class NotDurableYet extends Error {
+  override readonly name = 'NotDurableYet'
+}
+
 /**
  * Takes possession of a folder; creates it if it does not exist.
  *
@@ -72,11 +79,10 @@ export async function openInbox(folder: string): Promise<Inbox> {
   try {
     await makeFolder(folder, FOLDER_MODE)
     const realFolder = await realpath(folder)
-    lock = await lockFolder(realFolder)
     const own = join(realFolder, inboxFolderName)
-    await mkdir(own, { recursive: true, mode: PRIVATE_MODE })
+    await makeFolder(own, PRIVATE_MODE)
     await chmod(own, PRIVATE_MODE)
-    await syncFolder(realFolder)
+    lock = await lockFolder(realFolder, join(own, lockFileName))
     const inbox = new Inbox(realFolder, await instanceOf(own), lock)
     await removeLeftovers(own)
     return inbox
@@ -114,13 +120,17 @@ export class Inbox implements AsyncDisposable {
    * Whether an earlier run has published a transfer, and only the answer to the portal is open. Completes what was
    * left of the publishing.
    *
-   * @returns null when the file is not in the folder
+   * @returns null when the file is not in the folder; then there is no record any more that could say otherwise later
+   * @throws NotDurableYet; errors of the file system
    */
   async published(transferId: string): Promise<Published | null> {
     const record = await readRecord(this.pathsOf(transferId).commit)
     if (record === null) return null
     const name = await this.#nameOf(record)
-    if (name === null) return null
+    if (name === null) {
+      await this.#removeRecord(transferId)
+      return null
+    }
     await this.#finish(transferId)
     return { name, manifestDigest: record.manifestDigest }
   }
@@ -130,7 +140,8 @@ export class Inbox implements AsyncDisposable {
    * place of another file.
    *
    * @param name what `safeName` gave; a number is added where it is taken
-   * @throws Problem `name-refused` when all numbers are taken; errors of the file system
+   * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; errors of the file system, after which
+   *   the file is not in the folder
    */
   async commit(transferId: string, name: string, manifestDigest: string): Promise<Published> {
     for (let number = 0; number <= sameNamesMax; number++) {
@@ -170,11 +181,8 @@ export class Inbox implements AsyncDisposable {
   async discard(transferId: string): Promise<void> {
     const { partial, parts, commit } = this.pathsOf(transferId)
     try {
-      if ((await statOrNull(commit)) !== null) {
-        // A record without a partial file would say "published", so the record goes first, durably.
-        await rm(commit, { force: true })
-        await syncFolder(join(this.folder, inboxFolderName))
-      }
+      // A record without a partial file would say "published", so the record goes first.
+      if ((await statOrNull(commit)) !== null) await this.#removeRecord(transferId)
       await rm(parts, { force: true })
       await rm(partial, { force: true })
     } catch (error) {
@@ -218,13 +226,23 @@ export class Inbox implements AsyncDisposable {
     return true
   }
 
-  /** Durable first, then without the old name. */
+  /** Durable first, then without the old name. @throws NotDurableYet */
   async #finish(transferId: string): Promise<void> {
     const { partial, parts } = this.pathsOf(transferId)
-    await syncFolder(this.folder)
-    await rm(parts, { force: true })
-    await rm(partial, { force: true })
-    await syncFolder(join(this.folder, inboxFolderName))
+    try {
+      await syncFolder(this.folder)
+      await rm(parts, { force: true })
+      await rm(partial, { force: true })
+      await syncFolder(join(this.folder, inboxFolderName))
+    } catch (cause) {
+      if (writeProblem(cause) === null) throw cause
+      throw new NotDurableYet('the file is in the folder, but could not be made durable', { cause })
+    }
+  }
+
+  /** Durably. */
+  #removeRecord(transferId: string): Promise<void> {
+    return removeRecord(join(this.folder, inboxFolderName), this.pathsOf(transferId).commit)
   }
 
   async #isTaken(name: string): Promise<boolean> {
@@ -269,26 +287,36 @@ async function instanceOf(own: string): Promise<string> {
   return instanceId
 }
 
+async function removeRecord(own: string, path: string): Promise<void> {
+  await rm(path, { force: true })
+  await syncFolder(own)
+}
+
 async function removeLeftovers(own: string): Promise<void> {
-  // In the order of names a record goes before its partial file: the other way round it would say "published".
-  const names = (await readdir(own)).sort()
-  const recorded = new Set(
-    names.flatMap((name) => (name.endsWith('.commit') ? [name.slice(0, -'.commit'.length)] : [])),
-  )
-  for (const name of names) {
-    if (!/\.(?:partial|parts|commit)$/.test(name)) continue
+  const names = (await readdir(own)).filter((name) => /\.(?:partial|parts|commit)$/.test(name))
+  // While there is a record, its partial file stays, however old: a record alone would say "published".
+  const recorded = new Set<string>()
+  for (const name of names.filter((one) => one.endsWith('.commit'))) {
     const path = join(own, name)
-    if (name.startsWith('.')) {
-      // What `replaceFile` was killed over; the folder is ours, so nobody else is writing it now.
-      await rm(path, { force: true })
-      continue
-    }
-    const isRecorded = recorded.has(name.slice(0, name.lastIndexOf('.')))
-    const stat = await statOrNull(path)
-    if (stat === null) continue
-    const ageMs = Date.now() - Number(stat.mtimeMs)
-    if (ageMs > (isRecorded ? RECORD_MS_MAX : LEFTOVER_MS_MAX)) await rm(path, { force: true })
+    if (await isOlder(path, RECORD_MS_MAX)) await removeRecord(own, path)
+    else recorded.add(stemOf(name))
   }
+  for (const name of names) {
+    if (recorded.has(stemOf(name))) continue
+    // A name with a dot in front is what `replaceFile` was killed over; the folder is ours, so nobody is writing it.
+    const path = join(own, name)
+    if (name.startsWith('.') || (await isOlder(path, LEFTOVER_MS_MAX))) await rm(path, { force: true })
+  }
+}
+
+function stemOf(name: string): string {
+  return name.slice(0, name.lastIndexOf('.'))
+}
+
+/** Whether what stands there has not been written to for so long. */
+async function isOlder(path: string, ageMs: number): Promise<boolean> {
+  const stat = await statOrNull(path)
+  return stat !== null && Date.now() - Number(stat.mtimeMs) > ageMs
 }
 
 /** @returns null when there is none */

@@ -137,8 +137,9 @@ class Tasks {
     const { client, inbox, signal } = this.#context
     for (const transferId of await inbox.unfinished()) {
       if (this.#running.has(transferId)) continue
-      const isOpen = await client.isOpen(transferId, { signal })
-      if (!isOpen && !this.#running.has(transferId)) await inbox.discard(transferId)
+      // One that is unknown may be another account's, or another portal's, that receives into the same folder.
+      const state = await client.deliveryState(transferId, { signal })
+      if (state === 'ended' && !this.#running.has(transferId)) await inbox.discard(transferId)
     }
   }
 
@@ -146,7 +147,11 @@ class Tasks {
     const { transferId } = offer
     const running = this.#running.get(transferId)
     if (running !== undefined) {
-      running.delivery.offered(offer)
+      if (!running.delivery.offered(offer)) {
+        void running.done.then(() => {
+          if (!this.#context.signal.aborted) this.#offered(offer)
+        })
+      }
       return
     }
     // An offer that is let pass comes again when its lease has run out.

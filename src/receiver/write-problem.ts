@@ -2,6 +2,14 @@
 import { hasCode, isNoRoom } from '../hop/index.ts'
 import { Problem } from '../protocol/index.ts'
 
+/** What the system says when it is only too busy: nothing is wrong with the folder or the disk. */
+const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']
+
+/** Whether an error means "later": files or memory are short at the moment. Not something to tell the sender. */
+export function isShortage(error: unknown): error is Error {
+  return hasCode(error, ...SHORTAGES)
+}
+
 /**
  * The problem that an error of the file system stands for: `disk-full`, `folder-unavailable` or `write-failed`.
  * A problem stays as it is.

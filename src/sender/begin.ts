@@ -5,41 +5,55 @@ import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
 import { isSameSource, type OpenSource, type Source } from './source.ts'
 
-/**
- * The transfer that an earlier run began for this very file. Where the file has changed since, that transfer is
- * cancelled, unless the portal stored it: then it has been promised to its receivers.
- *
- * @returns null where there is nothing to go on with
- */
-export async function findBegun(context: SendContext, file: OpenSource): Promise<JournalEntry | null> {
-  const entry = await context.journal.read(keyOf(context, file.source))
-  if (entry === null || isSameSource(entry.source, file.identity)) return entry
-  await cancelUnstored(context, entry.transferId)
-  return null
+/** The transfer that a file is sent as; `isResumed` where another run began it, or is just beginning it. */
+export interface Begun {
+  readonly entry: JournalEntry
+  readonly isResumed: boolean
 }
 
-/** Makes a new transfer for a file, and records it before the portal hears of it. */
-export async function beginAnew(context: SendContext, file: OpenSource): Promise<JournalEntry> {
-  const entry: JournalEntry = {
+/**
+ * The transfer that another run began for this very file, or a new one, recorded before the portal hears of it. Where
+ * the file has changed since, the old transfer is cancelled, unless the portal stored it: then it has been promised to
+ * its receivers.
+ *
+ * @param over the transfer of this file that has turned out to be over, and is not to be gone on with
+ * @throws Problem `source-changed` when what was opened is the older version of the file
+ */
+export async function begin(context: SendContext, file: OpenSource, over: string | null): Promise<Begun> {
+  const { journal, signal } = context
+  for (;;) {
+    signal.throwIfAborted()
+    const known = await journal.read(keyOf(context, file.source))
+    if (known !== null && known.transferId !== over) {
+      if (isSameSource(known.source, file.identity)) return { entry: known, isResumed: true }
+      // Another run may have seen the file after this one did: its transfer is not the outdated one then.
+      await file.assertUnchanged()
+      await cancelUnstored(context, known.transferId)
+    }
+    const entry = newEntry(context, file)
+    if (await journal.replace(known, entry)) return { entry, isResumed: false }
+    // Another run was faster, so there is another entry to look at.
+  }
+}
+
+/** Cancels a transfer that the portal is still receiving. It may fail to: the transfer expires in any case. */
+export async function cancelUnstored({ client, signal }: SendContext, transferId: string): Promise<void> {
+  try {
+    await client.cancel(transferId, { signal, onlyWhile: 'receiving' })
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof RemoteProblem) && !(error instanceof NoAnswer)) throw error
+  }
+}
+
+function newEntry(context: SendContext, file: OpenSource): JournalEntry {
+  return {
     ...keyOf(context, file.source),
     transferId: newTransferId(),
     source: file.identity,
     partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, context.partSizeBytes, context.limits),
     digestAlgorithm: context.digestAlgorithm,
     createdAt: new Date().toISOString(),
-  }
-  await context.journal.write(entry)
-  return entry
-}
-
-/** Cancels a transfer that the portal is still receiving. It may fail to: the transfer expires in any case. */
-export async function cancelUnstored({ client, signal }: SendContext, transferId: string): Promise<void> {
-  try {
-    const { state } = await client.transfer(transferId, { signal })
-    if (state === 'receiving') await client.cancel(transferId, { signal })
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!(error instanceof RemoteProblem) && !(error instanceof NoAnswer)) throw error
   }
 }
 

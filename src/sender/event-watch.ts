@@ -67,8 +67,9 @@ export class EventWatch {
    */
   async follow(): Promise<never> {
     try {
+      const begunAtMs = performance.now()
       for (let tries = 1; ; tries++) {
-        const wasCurrent = await this.#followOnce(tries)
+        const wasCurrent = await this.#followOnce(tries, begunAtMs)
         if (wasCurrent) tries = 0
       }
     } catch (error) {
@@ -78,7 +79,7 @@ export class EventWatch {
   }
 
   /** @returns whether the stream was up before it broke */
-  async #followOnce(tries: number): Promise<boolean> {
+  async #followOnce(tries: number, begunAtMs: number): Promise<boolean> {
     const { client, signal } = this.#options
     const giveUp = new AbortController()
     const { stallMs } = this.#patience
@@ -103,7 +104,7 @@ export class EventWatch {
       throw new NoAnswer('the portal closed the event stream')
     } catch (error) {
       signal.throwIfAborted()
-      await this.#patience.pause(error, isCurrent ? 1 : tries)
+      await this.#patience.pause(error, isCurrent ? 1 : tries, begunAtMs)
     } finally {
       clearTimeout(watchdog)
     }

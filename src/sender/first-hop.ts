@@ -8,7 +8,7 @@
 import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
 import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
-import { beginAnew, cancelUnstored, findBegun } from './begin.ts'
+import { begin, cancelUnstored } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
@@ -30,19 +30,19 @@ export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: No
  *
  * The transfer stays subscribed to the event stream when the end is `stored`.
  *
- * @throws Problem `source-unreadable`, `source-not-a-file` when there is no transfer yet; RemoteProblem
- *   `credentials-invalid`; the signal's reason
+ * @throws Problem `source-unreadable`, `source-not-a-file`, `source-changed` when there is no transfer yet;
+ *   RemoteProblem `credentials-invalid`; the signal's reason
  */
 export async function passFirstHop(context: SendContext, source: Source): Promise<FirstHopEnd> {
   await using file = await openSource(source)
-  const begun = await findBegun(context, file)
-  if (begun !== null) {
-    const end = await new FirstHop(context, file, begun, true).pass()
+  let over: string | null = null
+  for (;;) {
+    const { entry, isResumed } = await begin(context, file, over)
+    const end = await new FirstHop(context, file, entry, isResumed).pass()
     if (end !== null) return end
+    if (!isResumed) throw new Error('only a resumed transfer can turn out to be over')
+    over = entry.transferId
   }
-  const end = await new FirstHop(context, file, await beginAnew(context, file), false).pass()
-  if (end === null) throw new Error('only a resumed transfer can turn out to be over')
-  return end
 }
 
 class FirstHop {
@@ -211,7 +211,7 @@ class FirstHop {
     if (!(error instanceof RemoteProblem) || isAboutAccount(error)) throw error
     if (error.next === 'retry') return { end: 'no-answer', reason: error.message }
     await this.#abandon()
-    if (error.next === 'refused') this.#tellRefusal(refusalOf(this.#entry.transferId, error.problem))
+    this.#tellRefusal(refusalOf(this.#entry.transferId, error.problem))
     return { end: 'refused', problem: error.problem }
   }
 

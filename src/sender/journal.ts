@@ -2,18 +2,32 @@
  * The sender's own record: which transfer a file is being sent as. It is on disk before the portal hears of the
  * transfer, so whatever happens, the same command goes on with the same transfer instead of sending a second copy.
  *
- * One JSON file per portal, account, file and receivers, named by the digest of these.
+ * One JSON file per portal, account, file and receivers, named by the digest of these. Several runs of the same
+ * command may be at work, over the same file or over two versions of it. So an entry is changed by compare-and-set,
+ * under a lock that goes with its process, and each run forgets nothing but its own transfer.
  */
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { sleep } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import { makeFolder, readTextOrNull, replaceFile, syncFolder } from '../hop/index.ts'
-import { type DigestAlgorithm, isDigestAlgorithm, Timestamp, TransferId } from '../protocol/index.ts'
+import {
+  type FolderLock,
+  hasCode,
+  lockFolder,
+  makeFolder,
+  readTextOrNull,
+  replaceFile,
+  syncFolder,
+} from '../hop/index.ts'
+import { type DigestAlgorithm, isDigestAlgorithm, Problem, Timestamp, TransferId } from '../protocol/index.ts'
 import type { SourceIdentity } from './source.ts'
 
 const JOURNAL_VERSION = 1
+/** The journal is locked while a small file is read and written. */
+const LOCK_TRIES_MAX = 1_000
+const LOCK_PAUSE_MS = 10
 
 /** What makes two commands the same command. */
 export interface JournalKey {
@@ -66,37 +80,80 @@ export class Journal {
     this.#folder = join(stateFolder, 'journal')
   }
 
-  /**
-   * The entry of a key. A file that cannot be an entry is set aside as `….damaged` for whoever wants to look at it.
-   *
-   * @returns null where there is none
-   */
+  /** The entry of a key. @returns null where there is none, or only a file that cannot be one */
   async read(key: JournalKey): Promise<JournalEntry | null> {
-    const path = this.#pathOf(key)
-    const text = await readTextOrNull(path)
-    if (text === null) return null
-    const entry = parseEntry(text)
-    if (entry !== null && keyText(entry) === keyText(key)) return entry
-    await rename(path, `${path}.damaged`)
-    await syncFolder(this.#folder)
-    return null
+    const text = await readTextOrNull(this.#pathOf(key))
+    const entry = text === null ? null : parseEntry(text)
+    return entry !== null && keyText(entry) === keyText(key) ? entry : null
   }
 
-  /** Records a transfer. When it resolves, the record survives the loss of power. */
-  async write(entry: JournalEntry): Promise<void> {
+  /**
+   * Records a transfer, if what the journal says is still `known`. When it resolves, the record survives the loss of
+   * power. A file that cannot be an entry is set aside as `….damaged` for whoever wants to look at it.
+   *
+   * @param known what `read` returned
+   * @returns false where another run has recorded, or forgotten, a transfer meanwhile: then nothing was changed
+   */
+  async replace(known: JournalEntry | null, entry: JournalEntry): Promise<boolean> {
     await makeFolder(this.#folder)
-    const stored: StoredEntry = { version: JOURNAL_VERSION, ...entry, to: [...entry.to] }
-    await replaceFile(this.#pathOf(entry), `${JSON.stringify(stored, null, 2)}\n`)
+    return this.#alone(async () => {
+      const current = await this.read(entry)
+      if (current?.transferId !== known?.transferId) return false
+      const path = this.#pathOf(entry)
+      if (current === null) await setAside(path)
+      const stored: StoredEntry = { version: JOURNAL_VERSION, ...entry, to: [...entry.to] }
+      await replaceFile(path, `${JSON.stringify(stored, null, 2)}\n`)
+      return true
+    })
   }
 
-  /** Forgets a transfer whose end the user has been told; durable too, lest an old end is told of a new command. */
+  /**
+   * Forgets a transfer whose end the user has been told; durable too, lest an old end is told of a new command. Where
+   * another run has recorded a newer transfer since, that stays.
+   */
   async remove(entry: JournalEntry): Promise<void> {
-    await rm(this.#pathOf(entry), { force: true })
-    await syncFolder(this.#folder)
+    await makeFolder(this.#folder)
+    await this.#alone(async () => {
+      const current = await this.read(entry)
+      if (current?.transferId !== entry.transferId) return
+      await rm(this.#pathOf(entry), { force: true })
+      await syncFolder(this.#folder)
+    })
+  }
+
+  /** Does something while no other process changes the journal. */
+  async #alone<Result>(act: () => Promise<Result>): Promise<Result> {
+    const lock = await this.#lock()
+    try {
+      return await act()
+    } finally {
+      await lock.release()
+    }
+  }
+
+  /** @throws Problem `folder-unavailable` when another process does not let go of it */
+  async #lock(): Promise<FolderLock> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await lockFolder(this.#folder, `${this.#folder}.lock`)
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'folder-unavailable' || tries === LOCK_TRIES_MAX) throw error
+        await sleep(LOCK_PAUSE_MS)
+      }
+    }
   }
 
   #pathOf(key: JournalKey): string {
     return join(this.#folder, `${digestOf('sha-256', new TextEncoder().encode(keyText(key)))}.json`)
+  }
+}
+
+/** Renames a file, if there is one. */
+async function setAside(path: string): Promise<void> {
+  try {
+    await rename(path, `${path}.damaged`)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
   }
 }
 

@@ -43,6 +43,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
   const progress = new UploadProgress(upload)
   const pool = poolOf(context, layout)
   const flight = new Flight(context)
+  const presence = new Presence(upload)
   try {
     for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
       const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
@@ -60,15 +61,49 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
       if (held.get(partNumber) === digest) {
         progress.acknowledged(partNumber, lengthBytes)
         pool.give(buffer)
+        await presence.show()
         continue
       }
       const part = { partNumber, bytes, digest, progress, signal: flight.signal }
       await flight.add(() => sendPart(upload, part).finally(() => pool.give(buffer)))
+      presence.shown()
     }
   } catch (error) {
     flight.fail(error)
   }
   await flight.landed()
+}
+
+/** So many questions fit into the time after which the portal gives a silent upload up. */
+const QUESTIONS_PER_UPLOAD_TIMEOUT = 3
+
+/**
+ * Reading a large file again makes no request, and to the portal looks like a sender that is gone. So now and then it
+ * is asked how the transfer stands.
+ */
+class Presence {
+  readonly #upload: Upload
+  readonly #everyMs: number
+  #shownAtMs = performance.now()
+
+  constructor(upload: Upload) {
+    this.#upload = upload
+    this.#everyMs = upload.context.limits.uploadTimeoutMs / QUESTIONS_PER_UPLOAD_TIMEOUT
+  }
+
+  /** There was a request. */
+  shown(): void {
+    this.#shownAtMs = performance.now()
+  }
+
+  /** Asks, if there was no request for long enough. */
+  async show(): Promise<void> {
+    if (performance.now() - this.#shownAtMs < this.#everyMs) return
+    const { context, entry, patience } = this.#upload
+    const { client, signal } = context
+    await patience.insist(() => client.transfer(entry.transferId, { stallMs: patience.stallMs, signal }))
+    this.shown()
+  }
 }
 
 /** The parts that are on their way at the same time. The first that fails stops the others. */
@@ -137,7 +172,7 @@ async function sendPart(
       transferId,
       partNumber,
       { bytes, digestAlgorithm, digest },
-      { stallMs: patience.stallMs, signal, onSent },
+      { stallMs: patience.stallMs, signal, onSent, onAlive: patience.heard },
     )
   }
   for (let tries = 1; ; tries++) {

@@ -69,6 +69,20 @@ describe('no answer is', () => {
     await expect(client.account(brief)).rejects.toThrow(`stalled for ${STALL_MS} ms`)
   })
 
+  test.each([
+    ['stalls', () => {}, `stalled for ${STALL_MS} ms`],
+    ['breaks off', (response: ServerResponse) => response.destroy(), 'the connection broke'],
+  ])('the end of a part whose answer %s', async (_, end, message) => {
+    const client = await clientOf((response) => {
+      response.writeHead(200, { 'content-length': 100 })
+      response.write('x', () => end(response))
+    })
+    const part = { bytes: new Uint8Array(1), digestAlgorithm: 'sha-256', digest: '00'.repeat(32) } as const
+    const putting = client.putPart(newTransferId(), 1, part, brief)
+    await expect(putting).rejects.toBeInstanceOf(NoAnswer)
+    await expect(putting).rejects.toThrow(message)
+  })
+
   test('a stream that is none', async () => {
     const client = await clientOf(says(200, 'application/json', '{}'))
     await expect(client.watchEvents({}, brief).next()).rejects.toBeInstanceOf(NoAnswer)

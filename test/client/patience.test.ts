@@ -77,6 +77,23 @@ describe('without any answer', () => {
     expect(afterMs).toBeGreaterThanOrEqual(ANSWER_TIMEOUT_MS)
   })
 
+  test('time in which nothing was asked is no silence', async () => {
+    const patience = new Patience({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
+    await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS * 3)
+    let tries = 0
+    const insisting = patience.insist(async () => {
+      tries++
+      if (tries < 4) throw new NoAnswer('refused')
+      return 'back again'
+    })
+    expect(await outcome(insisting)).toMatchObject({ result: 'back again' })
+
+    await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS * 3)
+    const { afterMs } = await outcome(patience.insist(() => Promise.reject(new NoAnswer('refused'))))
+    expect(afterMs).toBeGreaterThanOrEqual(ANSWER_TIMEOUT_MS)
+    expect(afterMs).toBeLessThan(ANSWER_TIMEOUT_MS + 1000)
+  })
+
   test('one who has nothing better to do never gives up', async () => {
     const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY })
     let tries = 0

@@ -1,8 +1,14 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { hasCode, isNoRoom, makeFolder, replaceFile, syncFolder } from '../../src/hop/index.ts'
 import { testFolder } from '../suites/folder.ts'
+
+// What is synced can only be seen by what is opened for it.
+vi.mock('node:fs/promises', async (importOriginal) => {
+  const original = await importOriginal<typeof import('node:fs/promises')>()
+  return { ...original, open: vi.fn(original.open) }
+})
 
 describe('replacing a file', () => {
   test('makes it, and then replaces all of it, readable by its owner alone', async () => {
@@ -42,6 +48,24 @@ describe('making a folder', () => {
     await makeFolder(deep)
     expect((await stat(deep)).isDirectory()).toBe(true)
     expect((await stat(deep)).mode & 0o777).toBe(0o700)
+  })
+
+  test('syncs the entry of one that is there: an earlier run may have been killed before it could', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'a')
+    await mkdir(path)
+    vi.mocked(open).mockClear()
+    await makeFolder(path)
+    expect(vi.mocked(open).mock.calls).toEqual([[folder, 'r']])
+  })
+
+  test('that is there needs no right to read its parent, and other failures are told', async () => {
+    const path = join(await testFolder(), 'a')
+    await mkdir(path)
+    vi.mocked(open).mockRejectedValueOnce(Object.assign(new Error('denied'), { code: 'EACCES' }))
+    await makeFolder(path)
+    vi.mocked(open).mockRejectedValueOnce(Object.assign(new Error('broken'), { code: 'EIO' }))
+    await expect(makeFolder(path)).rejects.toMatchObject({ code: 'EIO' })
   })
 
   test('where a file stands fails', async () => {

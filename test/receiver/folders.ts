@@ -12,7 +12,7 @@ export async function visible(folder: string): Promise<string[]> {
 
 /** What is not finished, or not answered. */
 export async function unfinished(folder: string): Promise<string[]> {
-  return (await readdir(join(folder, '.golooader'))).filter((name) => name !== 'instance').sort()
+  return (await readdir(join(folder, '.golooader'))).filter((name) => name !== 'instance' && name !== 'lock').sort()
 }
 
 /** A random file, cut into parts. */

@@ -3,7 +3,7 @@ import { chmod, link, mkdir, readFile, rm, stat, symlink, utimes, writeFile } fr
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
-import { type Inbox, openInbox } from '../../src/receiver/inbox.ts'
+import { type Inbox, NotDurableYet, openInbox } from '../../src/receiver/inbox.ts'
 import { testFolder } from '../suites/folder.ts'
 import { unfinished, visible } from './folders.ts'
 
@@ -75,6 +75,34 @@ describe('a restart finds out what happened', () => {
     expect(await visible(folder)).toEqual(['a.txt'])
   })
 
+  test.each([
+    ['empty', 0],
+    ['of one part', 10],
+  ])('the same with a file that is %s, killed again when it was about to be fetched anew', async (_, sizeBytes) => {
+    const folder = await testFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox, 'x'.repeat(sizeBytes))
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    expect(await inbox.published(transferId)).toBeNull()
+    expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
+    // What a fetch begins with; the kill comes before the new file is made.
+    await rm(paths.parts)
+    await rm(paths.partial)
+    expect(await inbox.published(transferId)).toBeNull()
+    expect(await visible(folder)).toEqual([])
+  })
+
+  test('killed again, when a backup had given it a second name', async () => {
+    const folder = await testFolder()
+    await using inbox = await openInbox(folder)
+    const { transferId, paths } = await finished(inbox)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    await link(paths.partial, join(folder, '.golooader', 'backup'))
+    expect(await inbox.published(transferId)).toBeNull()
+    await rm(paths.partial)
+    expect(await inbox.published(transferId)).toBeNull()
+  })
+
   test('killed between the name and the removal of the old one: it was published', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder)
@@ -128,6 +156,38 @@ describe('a restart finds out what happened', () => {
     expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('content')
     expect(await visible(folder)).toEqual(['a.txt'])
   })
+})
+
+test('what has its name but is not durable yet is neither lost nor refused: the next try completes it', async () => {
+  const folder = await testFolder()
+  await using inbox = await openInbox(folder)
+  const { transferId, paths } = await finished(inbox)
+  // Cannot be removed like a file.
+  await rm(paths.parts)
+  await mkdir(paths.parts)
+  await expect(inbox.commit(transferId, 'a.txt', manifestDigest)).rejects.toThrow(NotDurableYet)
+  await expect(inbox.published(transferId)).rejects.toThrow(NotDurableYet)
+  await rm(paths.parts, { recursive: true })
+  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+  expect(await visible(folder)).toEqual(['a.txt'])
+})
+
+test('a partial file never goes before its record, however old the two are', async () => {
+  const folder = await testFolder()
+  const first = await openInbox(folder)
+  const [young, old] = [await finished(first), await finished(first)]
+  for (const { transferId, paths } of [young, old]) await writeFile(paths.commit, record(transferId, 'a.txt'))
+  const longAgo = new Date(Date.now() - 91 * 86_400_000)
+  for (const path of [young.paths.partial, old.paths.partial, old.paths.commit]) await utimes(path, longAgo, longAgo)
+  await first[Symbol.asyncDispose]()
+
+  await using second = await openInbox(folder)
+  const names = await unfinished(folder)
+  expect(names).toContain(`${young.transferId}.commit`)
+  expect(names).toContain(`${young.transferId}.partial`)
+  expect(names).not.toContain(`${old.transferId}.commit`)
+  expect(names).not.toContain(`${old.transferId}.partial`)
+  for (const { transferId } of [young, old]) expect(await second.published(transferId)).toBeNull()
 })
 
 test('what is discarded is gone, and what was published stays', async () => {

@@ -2,8 +2,10 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { transferSizeBytesMax } from '../../src/protocol/index.ts'
+import { newTransferId, transferSizeBytesMax } from '../../src/protocol/index.ts'
+import { Inbox } from '../../src/receiver/inbox.ts'
 import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
+import { PartialFile } from '../../src/receiver/partial-file.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent, unfinished, visible } from './folders.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
@@ -40,6 +42,10 @@ function running(portal: ScriptedPortal, folder: string, options: Partial<Receiv
       { timeout: 8_000, interval: 5 },
     )
   return { events, seen, result, stop }
+}
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: as a test has it`), { code, syscall: 'open' })
 }
 
 /** Receives one file, to its answer. */
@@ -133,6 +139,30 @@ describe('what is bad is asked for again', () => {
     expect(portal.asked).toHaveLength(20)
   })
 
+  test.each([1, 2])('a part that always comes in another length: the portal is told, %i times', async (times) => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    const content = TEN_PARTS()
+    portal.onPart = (partNumber) => (partNumber === 4 && portal.dispositions.length < times ? 'short' : 'serve')
+    portal.send(content)
+    await receiveOnce(portal, folder)
+    expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+    const problem = { code: 'part-incomplete', partNumber: 4 }
+    const resends = portal.dispositions.slice(0, -1)
+    expect(resends).toHaveLength(times)
+    for (const resend of resends) expect(resend).toMatchObject({ disposition: 'resend', problem, wanted: [[4, 4]] })
+    expect(portal.asked.filter((partNumber) => partNumber === 4)).toHaveLength(times * 3 + 1)
+  })
+
+  test('until the portal finds that its own copy is cut off', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    portal.onPart = (partNumber) => (partNumber === 4 ? 'short' : 'serve')
+    portal.onAnswer = () => 'failed'
+    portal.send(TEN_PARTS())
+    const { counts } = await receiveOnce(portal, folder)
+    expect(counts).toEqual({ received: 0, refused: 1 })
+    expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
+  })
+
   test('until the portal gives up: then nothing is left of it', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 2 ? 'corrupt' : 'serve')
@@ -188,6 +218,76 @@ describe('nothing is said too early', () => {
   })
 })
 
+describe('a file that has its name is not made undone', () => {
+  test('a disk that fails after the answer ends neither the receiver nor its other deliveries', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    const forget = vi.spyOn(Inbox.prototype, 'forget').mockRejectedValueOnce(systemError('EIO'))
+    onTestFinished(() => forget.mockRestore())
+    portal.send(TEN_PARTS())
+    const receiver = running(portal, folder)
+    await receiver.seen('given-up')
+    portal.send(TEN_PARTS())
+    await receiver.seen('received')
+    expect(await visible(folder)).toEqual(['file (1).bin', 'file.bin'])
+    expect(portal.dispositions.map(({ disposition }) => disposition)).toEqual(['received', 'received'])
+    expect(await receiver.stop()).toEqual({ received: 1, refused: 0 })
+  })
+
+  test('one that is not durable yet is not refused; the next offer completes it', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    const transferId = portal.send(TEN_PARTS())
+    const parts = join(folder, '.golooader', `${transferId}.parts`)
+    const commit = Inbox.prototype.commit
+    const spy = vi.spyOn(Inbox.prototype, 'commit').mockImplementationOnce(async function (this: Inbox, ...about) {
+      // Cannot be removed like a file.
+      await rm(parts)
+      await mkdir(parts)
+      return commit.apply(this, about)
+    })
+    onTestFinished(() => spy.mockRestore())
+    const receiver = running(portal, folder)
+    await receiver.seen('given-up')
+    expect(portal.dispositions).toEqual([])
+    await rm(parts, { recursive: true })
+    portal.offerAgain(transferId)
+    await receiver.seen('received')
+    expect(await visible(folder)).toEqual(['file.bin'])
+    expect(portal.asked).toHaveLength(10)
+  })
+
+  test('nor fetched twice, when another account has received into the same folder meanwhile', async () => {
+    const [bobs, carols, folder] = [await ScriptedPortal.start(), await ScriptedPortal.start(), await testFolder()]
+    carols.unknownCode = 'not-found'
+    bobs.onAnswer = () => 'lost'
+    const transferId = bobs.send(TEN_PARTS())
+    const first = running(bobs, folder)
+    await vi.waitFor(() => expect(bobs.dispositions.length).toBeGreaterThan(0))
+    await first.stop()
+
+    const other = running(carols, folder)
+    await other.seen('connected')
+    // Is taken after what was said to the connection, so after the search for what is of no use any more.
+    carols.send(TEN_PARTS(), { metadata: { name: 'other.bin' } })
+    await other.seen('received')
+    await other.stop()
+
+    bobs.onAnswer = () => 'delivered'
+    bobs.offerAgain(transferId)
+    expect((await receiveOnce(bobs, folder)).counts).toEqual({ received: 1, refused: 0 })
+    expect(await visible(folder)).toEqual(['file.bin', 'other.bin'])
+    expect(bobs.asked).toHaveLength(10)
+  })
+})
+
+test('what an earlier run left of a delivery that has ended is deleted', async () => {
+  const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+  const transferId = newTransferId()
+  await mkdir(join(folder, '.golooader'))
+  await writeFile(join(folder, '.golooader', `${transferId}.partial`), 'x')
+  running(portal, folder)
+  await vi.waitFor(async () => expect(await unfinished(folder)).toEqual([]))
+})
+
 describe('an interruption costs little', () => {
   test('a receiver that is started again fetches only what is missing, as the same instance', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
@@ -235,6 +335,59 @@ describe('an interruption costs little', () => {
     portal.offerAgain(transferId)
     await receiver.seen('received')
     expect(portal.asked).toEqual([1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10])
+  })
+
+  test.each(['store-failed', 'storage-full', 'stored-part-corrupt'] as const)(
+    'a portal that answers "%s" has its own trouble: what is there is kept for the next offer',
+    async (code) => {
+      const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+      const content = TEN_PARTS()
+      portal.onPart = (partNumber) => (partNumber === 5 ? code : 'serve')
+      const transferId = portal.send(content)
+      const receiver = running(portal, folder, { partsInFlight: 1 })
+      await receiver.seen('given-up')
+      portal.onPart = () => 'serve'
+      portal.offerAgain(transferId)
+      await receiver.seen('received')
+      expect(portal.asked).toEqual([1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10])
+      expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
+      expect(portal.dispositions).toHaveLength(1)
+    },
+  )
+
+  test.each(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'])(
+    'a receiver that is short of something (%s) refuses nothing, and keeps what is there',
+    async (errno) => {
+      const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+      const transferId = portal.send(TEN_PARTS())
+      const commit = vi.spyOn(Inbox.prototype, 'commit').mockRejectedValueOnce(systemError(errno))
+      onTestFinished(() => commit.mockRestore())
+      const receiver = running(portal, folder)
+      await receiver.seen('given-up')
+      expect(portal.dispositions).toEqual([])
+      portal.offerAgain(transferId)
+      await receiver.seen('received')
+      expect(portal.asked).toHaveLength(10)
+      expect(await visible(folder)).toEqual(['file.bin'])
+    },
+  )
+
+  test('an offer that comes in the moment of giving up is not lost', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    portal.onPart = (partNumber) => (partNumber === 5 ? 'store-failed' : 'serve')
+    const transferId = portal.send(TEN_PARTS())
+    const close = PartialFile.prototype.close
+    const spy = vi.spyOn(PartialFile.prototype, 'close').mockImplementationOnce(async function (this: PartialFile) {
+      portal.onPart = () => 'serve'
+      portal.offerAgain(transferId)
+      // The message is older than this one, on the same connection.
+      portal.send(TEN_PARTS(), { metadata: { name: 'other.bin' } })
+      await receiver.seen('received')
+      return close.apply(this)
+    })
+    onTestFinished(() => spy.mockRestore())
+    const receiver = running(portal, folder)
+    await vi.waitFor(async () => expect(await visible(folder)).toEqual(['file.bin', 'other.bin']))
   })
 
   test('the lease is renewed while a single part takes longer than it lasts', async () => {

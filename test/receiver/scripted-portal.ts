@@ -23,7 +23,7 @@ import {
 import type { Content } from './folders.ts'
 
 /** What happens to one request; `serve` is what a sound portal does. */
-export type PartScript = 'serve' | 'corrupt' | 'cut' | 'headless' | ProblemCode
+export type PartScript = 'serve' | 'corrupt' | 'cut' | 'short' | 'headless' | ProblemCode
 export type AnswerScript = DeliveryState | 'lost' | ProblemCode
 
 const LEASE_MS = 2_000
@@ -45,6 +45,8 @@ export class ScriptedPortal {
   onAnswer: (disposition: Disposition) => AnswerScript | Promise<AnswerScript> = ({ disposition }) =>
     disposition === 'received' ? 'delivered' : disposition === 'refused' ? 'failed' : 'offered'
   onInbox: () => ProblemCode | null = () => null
+  /** What is said of a transfer that was never offered here, or no longer is. */
+  unknownCode: ProblemCode = 'delivery-ended'
   readonly #transfers = new Map<string, Transfer>()
   readonly #streams = new Set<ServerResponse>()
   readonly #server = createServer((request, response) => {
@@ -117,7 +119,7 @@ export class ScriptedPortal {
     if (transferId === undefined) return this.#inbox(url, response)
     const transfer = this.#transfers.get(transferId)
     if (what === 'disposition') return this.#answer(transfer, JSON.parse(await text(request)), response)
-    if (transfer === undefined) return refuse(response, 'delivery-ended')
+    if (transfer === undefined) return refuse(response, this.unknownCode)
     if (url.searchParams.get('lease') !== transfer.offer.leaseId) return refuse(response, 'lease-lost')
     this.held.push(Number(url.searchParams.get('held')))
     if (what === 'parts') return this.#part(transfer, Number(number), response)
@@ -156,6 +158,11 @@ export class ScriptedPortal {
         const bytes = Buffer.from(part.bytes)
         bytes[0] = (bytes[0] ?? 0) ^ 1
         response.writeHead(200, head).end(bytes)
+        break
+      }
+      case 'short': {
+        const bytes = part.bytes.subarray(0, -1)
+        response.writeHead(200, { ...head, 'content-length': bytes.length }).end(bytes)
         break
       }
       case 'cut':

@@ -22,7 +22,7 @@ function entryFor(path: string): JournalEntry {
 test('a transfer that was recorded is found again by another process', async () => {
   await using folder = await TestFolder.make()
   const entry = entryFor('/a/report.pdf')
-  await new Journal(folder.path).write(entry)
+  expect(await new Journal(folder.path).replace(null, entry)).toBe(true)
   expect(await new Journal(folder.path).read(entry)).toEqual(entry)
 })
 
@@ -30,7 +30,7 @@ test('another file, receiver, portal, account or name is another transfer', asyn
   await using folder = await TestFolder.make()
   const journal = new Journal(folder.path)
   const entry = entryFor('/a/report.pdf')
-  await journal.write(entry)
+  await journal.replace(null, entry)
   const others = [
     { path: '/b/report.pdf' },
     { to: ['bob'] },
@@ -41,13 +41,13 @@ test('another file, receiver, portal, account or name is another transfer', asyn
   for (const other of others) expect(await journal.read({ ...entry, ...other })).toBeNull()
 })
 
-test('writing again replaces the whole record, and leaves nothing else in the folder', async () => {
+test('a transfer takes the place of an outdated one, and leaves nothing else in the folder', async () => {
   await using folder = await TestFolder.make()
   const journal = new Journal(folder.path)
   const first = entryFor('/a/report.pdf')
   const second = { ...first, transferId: newTransferId() }
-  await journal.write(first)
-  await journal.write(second)
+  expect(await journal.replace(null, first)).toBe(true)
+  expect(await journal.replace(first, second)).toBe(true)
   expect(await journal.read(first)).toEqual(second)
   expect(await readdir(folder.join('journal'))).toHaveLength(1)
 })
@@ -56,10 +56,39 @@ test('a transfer whose end was told is forgotten, also twice', async () => {
   await using folder = await TestFolder.make()
   const journal = new Journal(folder.path)
   const entry = entryFor('/a/report.pdf')
-  await journal.write(entry)
+  await journal.replace(null, entry)
   await journal.remove(entry)
   await journal.remove(entry)
   expect(await journal.read(entry)).toBeNull()
+})
+
+test('of several runs that begin at the same moment one records its transfer, and the others see it', async () => {
+  await using folder = await TestFolder.make()
+  const outdated = entryFor('/a/report.pdf')
+  for (const known of [null, outdated]) {
+    const entries = Array.from({ length: 8 }, () => ({ ...outdated, transferId: newTransferId() }))
+    const journals = entries.map(() => new Journal(folder.path))
+    if (known !== null) expect(await journals[0]?.replace(await new Journal(folder.path).read(known), known)).toBe(true)
+    const won = await Promise.all(entries.map((entry, index) => journals[index]?.replace(known, entry)))
+    expect(won.filter(Boolean)).toHaveLength(1)
+    expect(await new Journal(folder.path).read(outdated)).toEqual(entries[won.indexOf(true)])
+  }
+  expect(await readdir(folder.join('journal'))).toHaveLength(1)
+})
+
+test('the transfer that another run began for the same file is neither forgotten nor replaced', async () => {
+  await using folder = await TestFolder.make()
+  const journal = new Journal(folder.path)
+  const first = entryFor('/a/report.pdf')
+  const second = { ...first, transferId: newTransferId() }
+  await journal.replace(null, first)
+  await journal.replace(first, second)
+  await journal.remove(first)
+  expect(await journal.read(first)).toEqual(second)
+  for (const known of [null, first]) {
+    expect(await journal.replace(known, { ...first, transferId: newTransferId() })).toBe(false)
+  }
+  expect(await journal.read(first)).toEqual(second)
 })
 
 test.each([
@@ -71,12 +100,14 @@ test.each([
   await using folder = await TestFolder.make()
   const journal = new Journal(folder.path)
   const entry = entryFor('/a/report.pdf')
-  await journal.write(entry)
+  await journal.replace(null, entry)
   const [name = ''] = await readdir(folder.join('journal'))
   const path = folder.join('journal', name)
   const damaged = damage(await readFile(path, 'utf8'))
   await writeFile(path, damaged)
   expect(await journal.read(entry)).toBeNull()
-  expect(await readdir(folder.join('journal'))).toEqual([`${name}.damaged`])
+  expect(await journal.replace(null, entry)).toBe(true)
+  expect(await journal.read(entry)).toEqual(entry)
+  expect((await readdir(folder.join('journal'))).sort()).toEqual([name, `${name}.damaged`])
   expect(await readFile(`${path}.damaged`, 'utf8')).toBe(damaged)
 })

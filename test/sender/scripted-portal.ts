@@ -31,7 +31,7 @@ type Content<N = Notification> = N extends Notification ? Omit<N, 'eventId' | 'a
 /** What a request runs into before it is served. It may answer by itself, destroy the connection, or throw. */
 type Interference = (request: { method: string; path: string; count: number; raw: ServerResponse }) => unknown
 
-const limits: Limits = {
+const limitsDefault: Limits = {
   digestAlgorithms: ['sha-256'],
   partSizeBytesMin: 1,
   partSizeBytesMax: 64 * 1024 * 1024,
@@ -56,6 +56,7 @@ export class ScriptedPortal implements AsyncDisposable {
     receiver,
   })
   interfere: Interference = () => {}
+  limits: Limits = limitsDefault
   readonly #server = createServer((request, response) => {
     this.#serve(request, response).catch((error) => {
       if (!(error instanceof Problem)) response.destroy()
@@ -130,13 +131,14 @@ export class ScriptedPortal implements AsyncDisposable {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = '', url: path = '' } = request
+    const { method = '', url = '' } = request
+    const [path = '', query] = url.split('?')
     this.requests.push(`${method} ${path}`)
     const count = this.requests.filter((one) => one === `${method} ${path}`).length
     const body = Buffer.concat(await request.toArray())
     await this.interfere({ method, path, count, raw: response })
     if (response.writableEnded || response.destroyed) return
-    if (path === '/v1/limits') return answer(response, 200, limits)
+    if (path === '/v1/limits') return answer(response, 200, this.limits)
     if (path === '/v1/events') return this.#stream(response)
     const [, transferId = '', , partNumber] = /^\/v1\/transfers\/([^/]+)(\/parts\/(\d+)|\/complete)?$/.exec(path) ?? []
     if (partNumber !== undefined) {
@@ -146,7 +148,7 @@ export class ScriptedPortal implements AsyncDisposable {
       answer(response, 200, this.#complete(transferId, JSON.parse(body.toString())))
     } else {
       if (method === 'PUT') this.#announce(transferId, JSON.parse(body.toString()))
-      if (method === 'DELETE') this.#cancel(transferId)
+      if (method === 'DELETE') this.#cancel(transferId, query === 'state=receiving')
       answer(response, 200, this.#status(transferId))
     }
   }
@@ -200,8 +202,9 @@ export class ScriptedPortal implements AsyncDisposable {
     return notification
   }
 
-  #cancel(transferId: string): void {
+  #cancel(transferId: string, isOnlyWhileReceiving: boolean): void {
     const held = this.#held(transferId)
+    if (isOnlyWhileReceiving && held.state !== 'receiving') return
     held.state = 'cancelled'
     held.parts.clear()
     this.notify(transferId, { notification: 'refused', problem: new Problem('cancelled').toJSON() })

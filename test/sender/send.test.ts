@@ -343,6 +343,63 @@ describe('the same command again', () => {
     expect(portal.transfers.get(transferId)?.state).toBe('cancelled')
   })
 
+  test('asks now and then how the transfer stands while it only reads what the portal holds', async () => {
+    portal.limits = { ...portal.limits, uploadTimeoutMs: 3 }
+    await writeFile(folder.join('file'), randomBytes(40 * 1024 * 1024))
+    const options = { partSizeBytes: 1024 * 1024 }
+    await interrupted(/complete$/, options)
+    portal.requests.length = 0
+    expect(await sending(options)).toMatchObject([{ outcome: 'delivered' }])
+    const before = portal.requests.slice(
+      0,
+      portal.requests.findIndex((request) => request.endsWith('/complete')),
+    )
+    expect(before.filter((request) => request.startsWith('GET /v1/transfers/')).length).toBeGreaterThan(2)
+    expect(portal.count(/parts/)).toBe(0)
+  })
+
+  test('for a file that has changed does not take back what is stored at that very moment', async () => {
+    await interrupted(/parts\/4$/)
+    const { transferId } = portal.only()
+    await appendFile(folder.join('file'), 'more')
+    portal.interfere = ({ method }) => {
+      const old = portal.transfers.get(transferId)
+      if (method === 'DELETE' && old !== undefined) old.state = 'stored'
+    }
+    expect(await sending()).toMatchObject([{ outcome: 'delivered' }])
+    expect(portal.count(/DELETE/)).toBe(1)
+    expect(portal.transfers.get(transferId)?.state).toBe('stored')
+  })
+
+  test('for a file that has changed is not forgotten when the run before it ends', async () => {
+    portal.receive = null
+    const first = sending()
+    await expect.poll(told).toEqual(['stored'])
+    const { transferId } = portal.only()
+    await appendFile(folder.join('file'), 'more')
+    const second = sending()
+    await expect.poll(told).toEqual(['stored', 'stored'])
+    portal.notify(transferId, { notification: 'delivered', receiver: 'bob' })
+    expect(await first).toMatchObject([{ outcome: 'delivered', transferId }])
+    expect(await journalled()).toBe(1)
+
+    const [, newer = ''] = portal.transfers.keys()
+    portal.notify(newer, { notification: 'delivered', receiver: 'bob' })
+    expect(await second).toMatchObject([{ outcome: 'delivered', transferId: newer }])
+    expect(await journalled()).toBe(0)
+  })
+
+  test('at the same moment is the same transfer', async () => {
+    portal.receive = null
+    const runs = Array.from({ length: 4 }, () => sending())
+    await expect.poll(told).toEqual(['stored', 'stored', 'stored', 'stored'])
+    portal.notify(portal.only().transferId, { notification: 'delivered', receiver: 'bob' })
+    const outcomes = (await Promise.all(runs)).flat()
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 4 }, () => 'delivered'))
+    expect(new Set(outcomes.map((outcome) => outcome.transferId))).toEqual(new Set([portal.only().transferId]))
+    expect(await journalled()).toBe(0)
+  })
+
   test('for a file that has changed does not take back what was stored', async () => {
     portal.receive = null
     await sending({ waitMs: 50 })

@@ -31,6 +31,7 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
     ['receive', /--into <dir>' not specified/],
     ['receive --into in', /has not joined a portal yet/],
     ['receive --into in --transfers many', /Give a whole number/],
+    ['receive --into in --transfers 100', /from 1 to 64/],
     ['portal --listen nonsense', /Give HOST:PORT/],
     ['portal --listen 127.0.0.1:99999', /Give HOST:PORT/],
     ['portal --listen 7878', /Give HOST:PORT/],

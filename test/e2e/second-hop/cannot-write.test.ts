@@ -19,7 +19,7 @@ async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) 
 
 /** Everything in an inbox, at any depth, except what a receiver always keeps there. */
 async function contentOf(inbox: string): Promise<string[]> {
-  return (await filesIn(inbox)).filter((name) => name !== 'instance').sort()
+  return (await filesIn(inbox)).filter((name) => name !== 'instance' && name !== 'lock').sort()
 }
 
 /** Writes until the disk is full. */

@@ -8,6 +8,7 @@ import {
   isDigestAlgorithm,
   LeaseId,
   Offer,
+  offersOpenMax,
   Problem,
   problemBytesMax,
   TransferId,
@@ -28,7 +29,6 @@ const tags = ['receiver']
 /** Is the lease of nobody. */
 const NO_LEASE = ''
 const WINDOW_DEFAULT = 4
-const WINDOW_MAX = 64
 
 export function inboxRoutes(app: App, services: Services): void {
   const { context, deliveries, stop } = services
@@ -49,7 +49,7 @@ export function inboxRoutes(app: App, services: Services): void {
       },
     },
     async (request, reply) => {
-      const window = Math.min(Number(request.query.window ?? WINDOW_DEFAULT), WINDOW_MAX)
+      const window = Math.min(Number(request.query.window ?? WINDOW_DEFAULT), offersOpenMax)
       const inbox = { account: accountOf(request), instanceId: request.query.instance, window }
       context.metrics.inboxes.inc()
       try {

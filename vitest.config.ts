@@ -1,6 +1,6 @@
 /**
  * `vitest run` runs everything, `vitest run --project structure` what takes no time at all.
- * `e2e` comes last and by itself: its tests start real processes, and would disturb the clocks of the others.
+ * `e2e` starts real processes.
  */
 import { defineConfig } from 'vitest/config'
 
@@ -8,11 +8,13 @@ const unitFolders = ['protocol', 'digests', 'hop', 'client', 'sender', 'receiver
 
 export default defineConfig({
   test: {
+    // Most of these tests wait for processes, so that more of them than there are cores can run at a time.
+    maxWorkers: 4,
     reporters: ['dot'],
     projects: [
       {
         extends: true,
-        test: { name: 'structure', include: ['test/structure/**/*.test.ts'], sequence: { groupOrder: 0 } },
+        test: { name: 'structure', include: ['test/structure/**/*.test.ts'] },
       },
       {
         extends: true,
@@ -20,7 +22,6 @@ export default defineConfig({
           name: 'unit',
           include: unitFolders.map((folder) => `test/${folder}/**/*.test.ts`),
           testTimeout: 10_000,
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -30,9 +31,6 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          fileParallelism: true,
-          maxWorkers: 4,
-          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -10,7 +10,7 @@ import { type Running, World } from './harness/world.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
-const largeBytes = process.env.GOLOOADER_TEST_BIG === '1' ? 10 * GIB : 2 * GIB
+const largeBytes = process.env.GOLOOADER_TEST_BIG === '1' ? 10 * GIB : GIB
 const AT_ONCE = 20
 const PART_BYTES = 8 * MIB
 const PARTS = 4

@@ -5,16 +5,9 @@
  * a receiver's problem reaches the sender unchanged.
  */
 import { digestDriver } from '../digests/index.ts'
-import {
-  type Disposition,
-  inRanges,
-  isDigestAlgorithm,
-  type Offer,
-  Problem,
-  type ProblemJson,
-  partSpan,
-} from '../protocol/index.ts'
+import { type Disposition, inRanges, isDigestAlgorithm, type Offer, Problem, partSpan } from '../protocol/index.ts'
 import { afterMove, type PortalContext } from './context.ts'
+import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
 import { topics, Waiter } from './signals.ts'
 import type { PartContent, PartKey } from './store/contract.ts'
@@ -194,7 +187,7 @@ export class Deliveries {
         await store.removePart({ transferId, partNumber, digest })
         return (await ledger.transfer(transferId))?.state
       })
-      if (state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber) })
+      if (state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber).toJSON() })
     }
     if (delivery.resends + 1 >= options.attemptsMax) {
       return this.#move(leased, { state: 'failed', problem: answer.problem })
@@ -219,22 +212,10 @@ export class Deliveries {
 
   /** A stored transfer lacks a part: the storage broke its promise, and nobody can be given the file any more. */
   async #lost(transfer: Transfer, partNumber: number): Promise<never> {
-    const { ledger, log, metrics } = this.#context
-    log.error({ transferId: transfer.transferId, partNumber }, 'a stored part is gone')
+    this.#context.log.error({ transferId: transfer.transferId, partNumber }, 'a stored part is gone')
     const problem = goneBad(partNumber)
-    for (const delivery of transfer.deliveries) {
-      if (delivery.state !== 'offered' && delivery.state !== 'waiting') continue
-      const from =
-        delivery.state === 'offered'
-          ? { state: delivery.state, leaseId: delivery.lease.leaseId }
-          : { state: delivery.state }
-      const change = { state: 'failed', problem } as const
-      const moved = await ledger.moveDelivery(transfer.transferId, delivery.receiverId, from, change)
-      if (moved === null) continue
-      metrics.notifications.inc({ notification: 'failed' })
-      afterMove(this.#context, moved)
-    }
-    throw new Problem('delivery-ended', { problem })
+    await failOpenDeliveries(this.#context, transfer.transferId, () => problem)
+    throw new Problem('delivery-ended', { problem: problem.toJSON() })
   }
 
   async #move({ transfer, delivery }: Leased, change: DeliveryChange): Promise<Delivery['state']> {
@@ -273,6 +254,6 @@ function isRepetition(delivery: Delivery, { disposition, leaseId }: Disposition)
   return false
 }
 
-function goneBad(partNumber: number): ProblemJson {
-  return new Problem('stored-part-corrupt', { partNumber }).toJSON()
+function goneBad(partNumber: number): Problem {
+  return new Problem('stored-part-corrupt', { partNumber })
 }

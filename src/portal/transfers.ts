@@ -16,7 +16,6 @@ import {
   type DigestAlgorithm,
   eventsPerPageMax,
   isDigestAlgorithm,
-  isFinalDelivery,
   type Notification,
   Problem,
   parseContentDigest,
@@ -28,6 +27,7 @@ import {
   type TransferStatus,
 } from '../protocol/index.ts'
 import { afterMove, type PortalContext } from './context.ts'
+import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
 import { topics } from './signals.ts'
 import { transferStatus } from './views.ts'
@@ -195,28 +195,9 @@ export class Transfers {
     as: 'cancelled' | 'expired',
     problemOf: (delivery: Delivery | null) => Problem,
   ): Promise<void> {
-    const { ledger, metrics } = this.#context
     const { transferId } = transfer
     if (await this.#endReceiving(transferId, as, problemOf(null))) return
-    const stored = await ledger.transfer(transferId)
-    if (stored?.state !== 'stored') return
-    for (const delivery of stored.deliveries) {
-      let current: Delivery | undefined = delivery
-      while (current !== undefined && !isFinalDelivery(current.state)) {
-        const from =
-          current.state === 'offered'
-            ? { state: current.state, leaseId: current.lease.leaseId }
-            : { state: 'waiting' as const }
-        const problem = problemOf(current).toJSON()
-        const moved = await ledger.moveDelivery(transferId, delivery.receiverId, from, { state: 'failed', problem })
-        if (moved !== null) {
-          metrics.notifications.inc({ notification: 'failed' })
-          afterMove(this.#context, moved)
-          break
-        }
-        current = (await ledger.delivery(transferId, delivery.receiverId))?.delivery
-      }
-    }
+    await failOpenDeliveries(this.#context, transferId, problemOf)
   }
 
   /** The sender went silent in the middle of an upload: what came so far is deleted and wanted again. */

@@ -74,6 +74,17 @@ export const problemKinds = {
   'folder-unavailable': { status: 500, title: 'The folder cannot be used', next: 'refused' },
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 
+  'sealing-required': { status: 403, title: 'This portal takes sealed transfers only', next: 'refused' },
+  'sender-not-accepted': { status: 403, title: 'The receiver does not take files from this sender', next: 'refused' },
+  'keys-missing': { status: 409, title: 'The account has no keys yet', next: 'refused' },
+  'keys-changed': { status: 409, title: 'The keys of the account are not those that are trusted', next: 'refused' },
+  'signature-missing': { status: 422, title: 'The sender did not sign the transfer', next: 'refused' },
+  'signature-invalid': { status: 422, title: 'The signature does not fit what it came with', next: 'refused' },
+  'seal-unopenable': { status: 422, title: 'The seal cannot be opened with the keys of this account', next: 'refused' },
+  'seal-broken': { status: 422, title: 'The content is not what the sender sealed', next: 'refused' },
+  'transfer-too-old': { status: 422, title: 'The transfer is older than the receiver remembers', next: 'refused' },
+  'receipt-invalid': { status: 422, title: 'The receipt does not prove the delivery', next: 'refused' },
+
   'source-changed': { status: 409, title: 'The file changed while it was being sent', next: 'refused' },
   'source-unreadable': { status: 400, title: 'The file cannot be read', next: 'fix' },
   'source-not-a-file': { status: 400, title: 'Only regular files can be sent so far', next: 'fix' },

@@ -1,6 +1,6 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> client | hop | digests -> protocol. Sender, portal and
- * receiver never import each other, and what a browser or a light installation loads stays light.
+ * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
+ * Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,12 +13,14 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   digests: ['protocol'],
   hop: ['digests', 'protocol'],
   client: ['digests', 'protocol'],
-  sender: ['client', 'hop', 'digests', 'protocol'],
+  trust: ['digests', 'protocol'],
+  profile: ['trust', 'hop', 'digests', 'protocol'],
+  sender: ['trust', 'client', 'hop', 'digests', 'protocol'],
   portal: ['client', 'hop', 'digests', 'protocol'],
-  receiver: ['client', 'hop', 'digests', 'protocol'],
-  page: ['client', 'digests', 'protocol'],
-  cli: ['sender', 'portal', 'receiver', 'client', 'hop', 'digests', 'protocol'],
-  '.': ['sender', 'receiver', 'client', 'protocol'],
+  receiver: ['trust', 'client', 'hop', 'digests', 'protocol'],
+  page: ['trust', 'client', 'digests', 'protocol'],
+  cli: ['sender', 'portal', 'receiver', 'profile', 'trust', 'client', 'hop', 'digests', 'protocol'],
+  '.': ['sender', 'receiver', 'profile', 'trust', 'client', 'protocol'],
 }
 
 const nodeTransport = 'src/client/node-transport.ts'

@@ -4,5 +4,15 @@
  */
 export * from './client/index.ts'
 export { nodeTransport } from './client/node-transport.ts'
-export { type ReceiveEvent, type ReceiveOptions, receive } from './receiver/index.ts'
-export { type SendEvent, type SendOptions, type SendOutcome, send } from './sender/index.ts'
+export * from './profile/index.ts'
+export { type ReceiveEvent, type ReceiveOptions, type ReceiverTrust, receive } from './receiver/index.ts'
+export {
+  type KeptReceipt,
+  type Receipts,
+  type SendEvent,
+  type SenderTrust,
+  type SendOptions,
+  type SendOutcome,
+  send,
+} from './sender/index.ts'
+export * from './trust/index.ts'

@@ -19,9 +19,10 @@ export function cancelCommand(program: Command): void {
     .action(async (transferId: string, flags: { profile?: string; json?: boolean }) => {
       requireTransferId(transferId)
       const signal = interruptSignal()
-      const { client } = await connect(flags.profile)
+      const { client, keys } = await connect(flags.profile)
       try {
-        showOne(await shortPatience(signal).insist(() => client.cancel(transferId, { signal })), flags.json === true)
+        const transfer = await shortPatience(signal).insist(() => client.cancel(transferId, { signal }))
+        await showOne(transfer, keys, flags.json === true)
       } finally {
         await client.close()
       }

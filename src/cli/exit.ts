@@ -1,7 +1,7 @@
 /** How commands end: exit codes, and what is printed when something went wrong. */
 import { CommanderError } from 'commander'
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { Problem } from '../protocol/index.ts'
+import { Problem, type ProblemCode } from '../protocol/index.ts'
 import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
 
@@ -42,6 +42,9 @@ export function exitCodeFor(error: unknown): number {
   return describeError(error).code
 }
 
+/** Not the command is wrong, but what it is about. */
+const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['keys-changed', 'keys-missing', 'receipt-invalid'])
+
 function describeError(error: unknown): { text: string; code: number } {
   // Commander has printed its own message, or the help that was asked for.
   if (error instanceof CommanderError) return { text: '', code: error.exitCode === 0 ? 0 : exitCodes.usage }
@@ -49,7 +52,10 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof Interrupted) return { text: error.message, code: exitCodes.interrupted }
   if (error instanceof RemoteProblem) {
     const code = error.next === 'retry' ? exitCodes.noAnswer : exitCodes.refused
-    return { text: `${printable(error.message)} (${printable(error.code)})${hintFor(error.code)}`, code }
+    return { text: `${printable(error.message)} (${printable(error.code)})${hintFor(error.code, error.problem)}`, code }
+  }
+  if (error instanceof Problem && TRUST_PROBLEMS.has(error.code)) {
+    return { text: `${error.message} (${error.code})${hintFor(error.code, error.details)}`, code: exitCodes.refused }
   }
   if (error instanceof Problem) return { text: `${error.message} (${error.code})`, code: exitCodes.usage }
   if (error instanceof NoAnswer) {
@@ -61,12 +67,19 @@ function describeError(error: unknown): { text: string; code: number } {
   return { text: `this is a bug, please report it:\n${stack}`, code: exitCodes.bug }
 }
 
-function hintFor(code: string): string {
+function hintFor(code: string, details: Readonly<Record<string, unknown>>): string {
   switch (code) {
     case 'credentials-invalid':
       return '\nThe portal does not know this profile. Ask its operator for a new invite, then: golooader join LINK'
     case 'invite-invalid':
       return '\nInvites work once, for 24 hours. Ask for a new one: golooader invite NAME'
+    case 'keys-changed':
+      return (
+        `\nSomebody may be listening in, or ${details.account} has joined anew. Ask ${details.account}, not by way of the portal, ` +
+        `what 'golooader whoami' says there.\nIf it is ${details.offered}: golooader contacts trust ${details.account} ${details.offered}`
+      )
+    case 'keys-missing':
+      return `\n${details.account} has to run a golooader that has keys once. To send what the portal can read: --plain`
     default:
       return ''
   }

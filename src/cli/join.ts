@@ -1,8 +1,9 @@
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { PortalClient } from '../client/index.ts'
+import { PortalClient, RemoteProblem } from '../client/index.ts'
 import { nodeTransport } from '../client/node-transport.ts'
 import { isInvite } from '../protocol/index.ts'
+import { AccountKeys, fingerprintOf } from '../trust/index.ts'
 import { shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import { option } from './options.ts'
@@ -13,7 +14,8 @@ export function joinCommand(program: Command): void {
     .command('join')
     .summary('join a portal with the link of an invite')
     .description(
-      'Joins the portal that invited you, and keeps what proves it is you in a profile on this machine.\n' +
+      'Joins the portal that invited you, and keeps what proves it is you in a profile on this machine:\n' +
+        'a token, and the keys that files to you are sealed for and that sign what you send and receive.\n' +
         'Joining again with the same link, after a lost answer, is safe.',
     )
     .argument('<link>', "the link, or '-' to read it from standard input")
@@ -27,9 +29,10 @@ Examples:
   golooader join 'https://…' --profile work`,
     )
     .action(async (link: string, flags: { profile?: string }) => {
-      const { account, path, portalUrl } = await joinPortal(link, flags.profile, interruptSignal())
+      const { account, path, portalUrl, fingerprint } = await joinPortal(link, flags.profile, interruptSignal())
       process.stdout.write(
         `joined ${portalUrl} as ${account} (profile ${path})\n` +
+          `your keys:      ${fingerprint}\n` +
           'receive files:  golooader receive --into DIR\n' +
           'send files:     golooader send FILE --to NAME\n',
       )
@@ -41,12 +44,20 @@ export async function joinPortal(
   linkOrDash: string,
   profileName: string | undefined,
   signal: AbortSignal,
-): Promise<{ account: string; path: string; portalUrl: string }> {
+): Promise<{ account: string; path: string; portalUrl: string; fingerprint: string }> {
   const { portalUrl, invite } = parseLink(linkOrDash === '-' ? await text(process.stdin) : linkOrDash)
   const { token, settle } = await pendingToken(invite)
-  const client = new PortalClient(nodeTransport(portalUrl), null)
+  const transport = nodeTransport(portalUrl)
+  const client = new PortalClient(transport, null)
   try {
-    const { account } = await shortPatience(signal).insist(() => client.join({ invite, token }, { signal }))
+    const patience = shortPatience(signal)
+    const { account } = await patience
+      .insist(() => client.join({ invite, token }, { signal }))
+      .catch(async (error: unknown) => {
+        // With this token the invite will never be of use: it is used up, or has run out.
+        if (error instanceof RemoteProblem && error.code === 'invite-invalid') await settle()
+        throw error
+      })
     const name = profileName ?? account
     const other = await readProfile(name)
     if (other !== null && (other.portalUrl !== portalUrl || other.account !== account)) {
@@ -55,9 +66,13 @@ export async function joinPortal(
           'Run the same command again with --profile and another name',
       )
     }
-    const path = await writeProfile(name, { portalUrl, account, token })
+    // Who joins anew, because the token was lost or stolen, is still known by the same keys.
+    const keys = other?.keys === undefined ? await AccountKeys.generate() : await AccountKeys.parse(other.keys)
+    const path = await writeProfile(name, { portalUrl, account, token, keys: keys.secret })
+    const joined = new PortalClient(transport, token)
+    await patience.insist(() => joined.setKeys(keys.publicKeys, { signal }))
     await settle()
-    return { account, path, portalUrl }
+    return { account, path, portalUrl, fingerprint: await fingerprintOf(keys.publicKeys) }
   } finally {
     await client.close()
   }

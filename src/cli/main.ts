@@ -2,14 +2,17 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { cancelCommand } from './cancel.ts'
+import { contactsCommand, whoamiCommand } from './contacts.ts'
 import { demoCommand } from './demo.ts'
 import { reportError } from './exit.ts'
 import { inviteCommand } from './invite.ts'
 import { joinCommand } from './join.ts'
 import { portalCommand } from './portal.ts'
+import { receiptCommand } from './receipt.ts'
 import { receiveCommand } from './receive.ts'
 import { sendCommand } from './send.ts'
 import { statusCommand } from './status.ts'
+import { verifyCommand } from './verify.ts'
 
 const help = `
 The first five minutes, on one machine:
@@ -38,6 +41,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     sendCommand,
     statusCommand,
     cancelCommand,
+    receiptCommand,
+    verifyCommand,
+    contactsCommand,
+    whoamiCommand,
     demoCommand,
   ]) {
     add(program)

@@ -1,5 +1,6 @@
 /** Options that several commands share. Each is an environment variable too, `GOLOOADER_…`; the flag wins. */
 import { InvalidArgumentError, Option } from 'commander'
+import { isAccountName } from '../protocol/index.ts'
 import { parseBytes, parseDurationMs } from './text.ts'
 
 /** An option whose environment variable is named after its long flag. */
@@ -27,6 +28,18 @@ export function sizeBytes(text: string): number {
 export function wholeNumber(text: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError('Give a whole number from 1 on.')
   return Number(text)
+}
+
+/** For `argParser`: names of accounts, separated by commas; each once. */
+export function accountNames(text: string): string[] {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  const wrong = names.find((name) => !isAccountName(name))
+  if (wrong !== undefined) throw new InvalidArgumentError(`'${wrong}' cannot be the name of an account.`)
+  if (names.length === 0) throw new InvalidArgumentError('Give the name of an account.')
+  return [...new Set(names)]
 }
 
 /** For `argParser`: an address to listen on. */

@@ -16,6 +16,7 @@ interface PortalFlags {
   readonly storage: number
   readonly keepFree: number
   readonly attempts: number
+  readonly sealedOnly?: boolean
   readonly uploadTimeout: number
   readonly idleTimeout: number
   readonly lease: number
@@ -54,6 +55,7 @@ export function portalCommand(program: Command): void {
         .argParser(wholeNumber)
         .default(d.attemptsMax),
     )
+    .addOption(option('--sealed-only', 'refuse transfers that the portal could read'))
     .addOption(
       timeOption('--upload-timeout <duration>', 'silence in an upload after which it is deleted', d.uploadTimeoutMs),
     )
@@ -96,6 +98,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       storageBytesMax: flags.storage,
       freeBytesMin: flags.keepFree,
       attemptsMax: flags.attempts,
+      sealedOnly: flags.sealedOnly === true,
       uploadTimeoutMs: flags.uploadTimeout,
       idleMs: flags.idleTimeout,
       leaseMs: flags.lease,

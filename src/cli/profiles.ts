@@ -16,8 +16,12 @@ const Profile = Type.Object({
   portalUrl: Type.String(),
   account: AccountName,
   token: Type.String(),
+  /** The account's own keys, `AccountKeys.secret`. A profile of an older version has none yet. */
+  keys: Type.Optional(Type.String()),
 })
 export type Profile = Static<typeof Profile>
+/** A profile to act as. `name` is null, and the account unknown, where it comes from the environment. */
+export type LoadedProfile = Omit<Profile, 'account'> & { readonly name: string | null; readonly account?: string }
 const profileValidator = Compile(Profile)
 
 const PROFILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
@@ -32,6 +36,11 @@ export function stateFolder(): string {
   return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'golooader')
 }
 
+/** Who is known by which keys, for all profiles. */
+export function contactsPath(): string {
+  return join(configFolder(), 'contacts.json')
+}
+
 function profilePath(name: string): string {
   if (!PROFILE_NAME.test(name)) throw new UsageError(`'${name}' is not the name of a profile`)
   return join(configFolder(), 'profiles', `${name}.json`)
@@ -39,13 +48,15 @@ function profilePath(name: string): string {
 
 /**
  * The profile to act as: the one named; the only one there is; or, for machines without profiles, what
- * GOLOOADER_PORTAL and GOLOOADER_TOKEN say.
+ * GOLOOADER_PORTAL, GOLOOADER_TOKEN and GOLOOADER_KEYS say.
  *
  * @throws UsageError that says what to do
  */
-export async function loadProfile(name: string | undefined): Promise<Omit<Profile, 'account'> & { account?: string }> {
-  const { GOLOOADER_PORTAL: portalUrl, GOLOOADER_TOKEN: token } = process.env
-  if (name === undefined && portalUrl && token) return { portalUrl: portalUrl.replace(/\/+$/, ''), token }
+export async function loadProfile(name: string | undefined): Promise<LoadedProfile> {
+  const { GOLOOADER_PORTAL: portalUrl, GOLOOADER_TOKEN: token, GOLOOADER_KEYS: keys } = process.env
+  if (name === undefined && portalUrl && token) {
+    return { name: null, portalUrl: portalUrl.replace(/\/+$/, ''), token, ...(keys ? { keys } : {}) }
+  }
   const names = await profileNames()
   const chosen = name ?? (names.length === 1 ? names[0] : undefined)
   if (chosen === undefined) {
@@ -60,7 +71,7 @@ export async function loadProfile(name: string | undefined): Promise<Omit<Profil
     const known = names.length === 0 ? 'There are none yet' : `There is ${names.join(', ')}`
     throw new UsageError(`there is no profile '${chosen}'. ${known}; a new one is made by: golooader join LINK`)
   }
-  return profile
+  return { name: chosen, ...profile }
 }
 
 async function profileNames(): Promise<string[]> {

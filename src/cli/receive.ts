@@ -1,16 +1,18 @@
 import { relative } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
+import { Patience } from '../client/index.ts'
 import { offersOpenMax } from '../protocol/index.ts'
 import { type ReceiveEvent, receive } from '../receiver/index.ts'
-import { connect } from './connect.ts'
+import { connect, knownSelf } from './connect.ts'
 import { exitCodes, interruptSignal } from './exit.ts'
-import { jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import { accountNames, jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, printable } from './text.ts'
 
 interface ReceiveFlags {
   readonly into: string
   readonly once?: boolean
+  readonly from?: readonly string[]
   readonly profile?: string
   readonly json?: boolean
   readonly transfers?: number
@@ -25,6 +27,7 @@ export function receiveCommand(program: Command): void {
         'in the folder. Runs until it is stopped; started again, it goes on where it was.',
     )
     .addOption(option('--into <dir>', 'folder for the files; made if it does not exist').makeOptionMandatory())
+    .addOption(option('--from <names>', 'take files from these accounts only').argParser(accountNames))
     .addOption(option('--once', 'take one file, then end'))
     .addOption(profileOption())
     .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(transfersAtOnce))
@@ -45,11 +48,19 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
     )
     .action(async (flags: ReceiveFlags) => {
       const signal = interruptSignal()
-      const { client } = await connect(flags.profile)
+      const connection = await connect(flags.profile)
+      const { client, contacts } = connection
       const show = flags.json === true ? showJson : textShower(flags.into)
       try {
+        const { account, keys } = await knownSelf(
+          connection,
+          signal,
+          new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal }),
+        )
         const { received, refused } = await receive({
           client,
+          trust: keys === null ? null : { account, keys, contacts },
+          from: flags.from ?? null,
           folder: flags.into,
           isOnce: flags.once === true,
           signal,
@@ -87,7 +98,7 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
     if (event.type === 'connected') return say(`connected, waiting for files into ${printable(folder)}`)
     if (event.type === 'disconnected')
       return say(`… the portal is out of reach (${printable(event.reason)}), trying again`)
-    const what = `${printable(event.name)} from ${event.from}`
+    const what = `${event.name === '' ? 'a sealed file' : printable(event.name)} from ${event.from}`
     switch (event.type) {
       case 'offered':
         toldAtMs.set(event.transferId, performance.now())
@@ -102,7 +113,9 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
       case 'received': {
         const note = event.isRenamed ? ' (renamed)' : ''
         toldAtMs.delete(event.transferId)
-        return say(`✔ ${what}: received as ${printable(relative('', event.path) || event.path)}${note}`)
+        return say(
+          `✔ ${what}${event.signedBy === null ? '' : ', signed'}: received as ${printable(relative('', event.path) || event.path)}${note}`,
+        )
       }
       case 'refused':
         toldAtMs.delete(event.transferId)

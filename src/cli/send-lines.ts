@@ -4,6 +4,10 @@ import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { FileProgress } from './send-progress.ts'
 import { bytesText, durationText, listText, printable } from './text.ts'
 
+function receiversText({ receivers }: ProblemJson): string {
+  return Array.isArray(receivers) ? `: ${receivers.join(', ')}` : ''
+}
+
 /** A problem in the words of the one who had it. */
 export function problemText(problem: ProblemJson): string {
   const detail = problem.detail === undefined ? '' : `: ${problem.detail}`
@@ -12,7 +16,15 @@ export function problemText(problem: ProblemJson): string {
     typeof neededBytes === 'number' && typeof freeBytes === 'number'
       ? `: it needs ${bytesText(neededBytes)}, free are ${bytesText(freeBytes)}`
       : ''
-  return printable(`${problem.title}${detail}${room} (${problem.code})`)
+  return printable(`${problem.title}${detail}${room}${receiversText(problem)} (${problem.code})`)
+}
+
+function sealText(isSealed: boolean): string {
+  return isSealed ? 'sealed' : 'NOT SEALED: the portal can read it'
+}
+
+function receiptText({ receipt }: { readonly receipt?: string }): string {
+  return receipt === undefined ? ' (says the portal: there is no receipt)' : ', receipt verified'
 }
 
 /** The line for an event, or null where it is none that people read. */
@@ -22,7 +34,7 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
     case 'started':
       return event.isResumed
         ? `… ${label}: going on with transfer ${event.transferId}`
-        : `… ${label}: ${bytesText(event.sizeBytes)} to ${listText(event.to)}, transfer ${event.transferId}`
+        : `… ${label}: ${bytesText(event.sizeBytes)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
     case 'repeating':
       return `↻ ${label}: ${problemText(event.problem)}. Sending again what was lost`
     case 'silence':
@@ -50,7 +62,7 @@ function notificationLine(
     case 'refused':
       return `✘ ${label}: refused by the portal: ${problemText(notification.problem)}`
     case 'delivered':
-      return `✔ ${label}: delivered to ${notification.receiver}: arrived, intact`
+      return `✔ ${label}: delivered to ${notification.receiver}: arrived, intact${receiptText(notification)}`
     case 'failed':
       return `✘ ${label}: not delivered to ${notification.receiver}: ${problemText(notification.problem)}`
   }
@@ -73,7 +85,9 @@ export function outcomeLine(outcome: SendOutcome): string | null {
     case 'stored':
       return `  See later what became of it: golooader status ${outcome.transferId}`
     case 'refused':
-      return outcome.problem.code === 'source-changed' ? `✘ ${label}: ${problemText(outcome.problem)}` : null
+      return outcome.transferId === null || outcome.problem.code === 'source-changed'
+        ? `✘ ${label}: ${problemText(outcome.problem)}`
+        : null
     default:
       return null
   }

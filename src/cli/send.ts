@@ -1,10 +1,10 @@
-import { type Command, InvalidArgumentError } from 'commander'
-import { isAccountName } from '../protocol/index.ts'
+import type { Command } from 'commander'
+import { FileReceipts } from '../profile/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
 import { send } from '../sender/index.ts'
-import { type Connection, connect, shortPatience } from './connect.ts'
-import { exitCodeFor, exitCodes, interruptSignal } from './exit.ts'
-import { durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
+import { type Connection, connect, knownSelf } from './connect.ts'
+import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
+import { accountNames, durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
 import { stateFolder } from './profiles.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
@@ -15,11 +15,14 @@ interface SendFlags {
   readonly answerTimeout: number
   /** `--wait 10m`; false for `--no-wait`; true or undefined for as long as it takes. */
   readonly wait?: number | boolean
+  readonly plain?: boolean
   readonly partSize?: number
   readonly partsInFlight?: number
 }
 
 const ANSWER_TIMEOUT_MS_DEFAULT = 60_000
+const NO_KEYS =
+  'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
 
 export function sendCommand(program: Command): void {
   program
@@ -30,7 +33,7 @@ export function sendCommand(program: Command): void {
         'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
     )
     .argument('<file...>', 'files to send')
-    .addOption(option('--to <names>', 'receivers, separated by commas').argParser(receiversOf).makeOptionMandatory())
+    .addOption(option('--to <names>', 'receivers, separated by commas').argParser(accountNames).makeOptionMandatory())
     .addOption(profileOption())
     .addOption(
       option('--answer-timeout <duration>', 'how long to bear silence before giving up with exit code 5')
@@ -44,6 +47,7 @@ export function sendCommand(program: Command): void {
       ).argParser(durationMs),
     )
     .addOption(option('--no-wait', 'return after the first notification'))
+    .addOption(option('--plain', 'do not seal: the portal, and whoever gets into it, can read the files'))
     .addOption(jsonOption())
     .addOption(option('--part-size <size>', 'size of the parts that travel').argParser(sizeBytes))
     .addOption(option('--parts-in-flight <number>', 'parts on their way at the same time').argParser(wholeNumber))
@@ -68,6 +72,9 @@ Examples:
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
 
+Files are sealed for their receivers: the portal cannot read them, nor their names. Their receivers sign for them, and
+'delivered' is said only with a valid receipt: golooader receipt TRANSFER.
+
 Interrupted? Run the same command again: it goes on where it stopped.
 
 Exit codes:
@@ -83,18 +90,23 @@ Exit codes:
 
 /** Sends files and shows it. @returns the exit code */
 export async function runSend(
-  { client, portalUrl, account }: Connection,
+  connection: Connection,
   paths: readonly string[],
   flags: SendFlags,
   view: SendView,
   signal: AbortSignal,
 ): Promise<number> {
+  const { client, portalUrl, contacts } = connection
   let outcomes: SendOutcome[] = []
   try {
-    const sender = account ?? (await shortPatience(signal).insist(() => client.account({ signal }))).account
+    const { account, keys } = await knownSelf(connection, signal)
+    const isSealing = flags.plain !== true
+    if (keys === null && isSealing) throw new UsageError(NO_KEYS)
+    const receipts = new FileReceipts(stateFolder())
     outcomes = await send({
       client,
-      identity: { portalUrl, account: sender },
+      identity: { portalUrl, account },
+      trust: keys === null ? null : { keys, contacts, isSealing, receipts },
       stateFolder: stateFolder(),
       paths,
       to: flags.to,
@@ -113,18 +125,6 @@ export async function runSend(
   const exitCode = exitCodeOf(outcomes)
   view.end(outcomes, exitCode)
   return exitCode
-}
-
-/** For `argParser`: names of receivers. */
-function receiversOf(text: string): string[] {
-  const names = text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '')
-  const wrong = names.find((name) => !isAccountName(name))
-  if (wrong !== undefined) throw new InvalidArgumentError(`'${wrong}' cannot be the name of a receiver.`)
-  if (names.length === 0) throw new InvalidArgumentError('Give the name of a receiver.')
-  return [...new Set(names)]
 }
 
 /** Of several outcomes, the one that most needs somebody to act. */

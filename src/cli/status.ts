@@ -6,8 +6,10 @@ import {
   type TransferStatus,
   type TransferSummary,
 } from '../protocol/index.ts'
+import type { AccountKeys } from '../trust/index.ts'
 import { connect, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
+import { fileNameOf } from './metadata.ts'
 import { jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, listText, printable } from './text.ts'
@@ -40,14 +42,15 @@ Examples:
     .action(async (transferId: string | undefined, flags: StatusFlags) => {
       if (transferId !== undefined) requireTransferId(transferId)
       const signal = interruptSignal()
-      const { client } = await connect(flags.profile)
+      const { client, keys } = await connect(flags.profile)
       try {
         const patience = shortPatience(signal)
         if (transferId === undefined) {
           const page = await patience.insist(() => client.transfers({ limit: Math.min(flags.limit, 100) }, { signal }))
-          showList(page.transfers, flags.json === true)
+          await showList(page.transfers, keys, flags.json === true)
         } else {
-          showOne(await patience.insist(() => client.transfer(transferId, { signal })), flags.json === true)
+          const transfer = await patience.insist(() => client.transfer(transferId, { signal }))
+          await showOne(transfer, keys, flags.json === true)
         }
       } finally {
         await client.close()
@@ -62,14 +65,18 @@ export function requireTransferId(text: string): void {
   }
 }
 
-function showList(transfers: readonly TransferSummary[], isJson: boolean): void {
+async function showList(
+  transfers: readonly TransferSummary[],
+  keys: AccountKeys | null,
+  isJson: boolean,
+): Promise<void> {
   if (isJson) {
     for (const transfer of transfers) process.stdout.write(`${JSON.stringify(transfer)}\n`)
     return
   }
   if (transfers.length === 0) process.stdout.write('nothing sent yet: golooader send FILE --to NAME\n')
   for (const transfer of transfers) {
-    const name = printable(transfer.metadata.name)
+    const name = await fileNameOf(transfer, keys)
     process.stdout.write(
       `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${bytesText(transfer.sizeBytes).padStart(9)}  ` +
         `${name} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
@@ -78,14 +85,14 @@ function showList(transfers: readonly TransferSummary[], isJson: boolean): void 
 }
 
 /** One transfer: both hops, then everything that was notified. */
-export function showOne(transfer: TransferStatus, isJson: boolean): void {
+export async function showOne(transfer: TransferStatus, keys: AccountKeys | null, isJson: boolean): Promise<void> {
   if (isJson) {
     process.stdout.write(`${JSON.stringify(transfer)}\n`)
     return
   }
-  const { metadata, sizeBytes, from, to } = transfer
+  const { sizeBytes, from, to } = transfer
   const lines = [
-    `${printable(metadata.name)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
+    `${await fileNameOf(transfer, keys)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
     ...transfer.deliveries.map((delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}`),

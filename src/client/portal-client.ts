@@ -6,6 +6,7 @@
 import type { TSchema } from 'typebox'
 import {
   AccountStatus,
+  AccountWithKeys,
   type Announcement,
   type Completion,
   type DigestAlgorithm,
@@ -19,6 +20,7 @@ import {
   Notification,
   Offer,
   Progress,
+  type PublicKeys,
   parseContentDigest,
   TransferPage,
   TransferStatus,
@@ -79,8 +81,18 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return this.#json('POST', '/v1/join', AccountStatus, request, options)
   }
 
-  account(options?: CallOptions): Promise<AccountStatus> {
-    return this.#json('GET', '/v1/account', AccountStatus, undefined, options)
+  account(options?: CallOptions): Promise<AccountWithKeys> {
+    return this.#json('GET', '/v1/account', AccountWithKeys, undefined, options)
+  }
+
+  /** Sets the public keys of the account, in place of those it had. */
+  setKeys(keys: PublicKeys, options?: CallOptions): Promise<AccountWithKeys> {
+    return this.#json('PUT', '/v1/account/keys', AccountWithKeys, keys, options)
+  }
+
+  /** What the portal says of another account. @throws RemoteProblem `receiver-unknown` where there is none */
+  accountOf(name: string, options?: CallOptions): Promise<AccountWithKeys> {
+    return this.#json('GET', `/v1/accounts/${encodeURIComponent(name)}`, AccountWithKeys, undefined, options)
   }
 
   /** Announces a transfer, or finds that it is known already. */

@@ -9,6 +9,7 @@
  */
 import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Problem } from '../protocol/index.ts'
 import { hasCode } from './durable.ts'
 
@@ -53,6 +54,39 @@ export async function lockFolder(folder: string, lockFile: string = join(folder,
     release: async () => {
       if (held.delete(database)) database.close()
     },
+  }
+}
+
+/** A folder that is locked only while a small file in it is read and written. */
+const LOCK_TRIES_MAX = 1_000
+const LOCK_PAUSE_MS = 10
+
+/**
+ * Does something while no other process holds the same lock. Meant for moments: whoever waits looks again and again.
+ *
+ * @throws Problem `folder-unavailable` when another process does not let go of it
+ */
+export async function withFolderLock<Result>(
+  folder: string,
+  lockFile: string,
+  act: () => Promise<Result>,
+): Promise<Result> {
+  const lock = await lockPatiently(folder, lockFile)
+  try {
+    return await act()
+  } finally {
+    await lock.release()
+  }
+}
+
+async function lockPatiently(folder: string, lockFile: string): Promise<FolderLock> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await lockFolder(folder, lockFile)
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'folder-unavailable' || tries === LOCK_TRIES_MAX) throw error
+      await setTimeout(LOCK_PAUSE_MS)
+    }
   }
 }
 

@@ -119,7 +119,7 @@ export class Deliveries {
         if (transfer.manifestDigest !== answer.manifestDigest) {
           throw new Problem('manifest-mismatching', { expected: transfer.manifestDigest })
         }
-        return this.#move(leased, { state: 'delivered' })
+        return this.#move(leased, { state: 'delivered', receipt: answer.receipt ?? null })
       case 'refused':
         return this.#move(leased, { state: 'failed', problem: answer.problem })
       case 'resend':

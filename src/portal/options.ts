@@ -26,6 +26,8 @@ export interface PortalOptions {
   readonly freeBytesMin: number
   /** Uploads of one transfer that may end in `resend`, and tries of a receiver, before it is given up. */
   readonly attemptsMax: number
+  /** Refuses transfers that are not sealed. */
+  readonly sealedOnly: boolean
   /** A sender that is silent for so long in the middle of an upload has gone. */
   readonly uploadTimeoutMs: number
   /** A connection on which nothing moves for so long is cut. */
@@ -58,6 +60,7 @@ export const portalDefaults: PortalOptions = {
   storageBytesMax: 1024 * GIB,
   freeBytesMin: 256 * MIB,
   attemptsMax: 5,
+  sealedOnly: false,
   uploadTimeoutMs: 10 * MINUTE_MS,
   idleMs: 30 * SECOND_MS,
   leaseMs: MINUTE_MS,

@@ -29,6 +29,7 @@ import {
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
+import type { PortalOptions } from './options.ts'
 import { topics } from './signals.ts'
 import { transferStatus } from './views.ts'
 
@@ -63,7 +64,7 @@ export class Transfers {
     announcement: Announcement,
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
     const { ledger, store, options, signals, metrics } = this.#context
-    requireSuitable(announcement, options.transferSizeBytesMax)
+    requireSuitable(announcement, options)
     const roomBytes = await store.freeBytes()
     const { transfer, isNew } = await ledger.announce(
       { ...announcement, transferId, senderId: account.accountId },
@@ -159,14 +160,14 @@ export class Transfers {
   async #complete(account: Account, transferId: string, completion: Completion): Promise<Notification> {
     while (true) {
       const transfer = await this.#own(account, transferId)
-      const { attempt, manifestDigest } = completion
+      const { attempt } = completion
       if (attempt > transfer.attempt) {
         throw new Problem('request-invalid', { detail: `the transfer is at attempt ${transfer.attempt}` })
       }
       if (transfer.state !== 'receiving' || attempt < transfer.attempt) {
         return this.#recorded(transfer, completion)
       }
-      const change = await this.#conclude(transfer, manifestDigest)
+      const change = await this.#conclude(transfer, completion)
       const moved = await this.#move(transfer, change)
       if (moved !== null) return moved
       // Somebody else ended this attempt in the meantime: look again, and say what the ledger says.
@@ -249,15 +250,16 @@ export class Transfers {
   }
 
   /** What an attempt comes to. Everything that the change says of the store has been done when this resolves. */
-  async #conclude(transfer: Receiving, manifestDigest: string): Promise<TransferChange> {
+  async #conclude(transfer: Receiving, completion: Completion): Promise<TransferChange> {
     const { store, options } = this.#context
     const { transferId } = transfer
+    const { manifestDigest } = completion
     try {
       const held = await store.list(transferId)
       const verdict = judge(transfer, algorithmOf(transfer), held, manifestDigest)
       if (verdict.disposition === 'received') {
         await store.seal(transferId)
-        return { state: 'stored', manifestDigest }
+        return { state: 'stored', manifestDigest, manifest: completion.manifest ?? null }
       }
       if (verdict.problem.code === 'manifest-mismatching') await store.remove(transferId)
       return this.#again(transfer, verdict, options.uploadTimeoutMs)
@@ -342,7 +344,11 @@ function requireReceiving(transfer: Transfer): Receiving {
   return transfer
 }
 
-function requireSuitable(announcement: Announcement, sizeBytesMax: number): void {
+function requireSuitable(
+  announcement: Announcement,
+  { sealedOnly, transferSizeBytesMax: sizeBytesMax }: PortalOptions,
+): void {
+  if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
   if (!isDigestAlgorithm(announcement.digestAlgorithm) || !digestAlgorithms.includes(announcement.digestAlgorithm)) {
     throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
   }

@@ -47,7 +47,8 @@ export function transferStatus(
   notifications: readonly Notification[],
 ): TransferStatus {
   const parts: HeldPart[] = [...held].sort(([a], [b]) => a - b).map(([partNumber, digest]) => ({ partNumber, digest }))
-  return { ...transferSummary(transfer), parts, notifications: [...notifications] }
+  const manifest = transfer.state === 'stored' || transfer.state === 'ended' ? transfer.manifest : null
+  return { ...transferSummary(transfer), manifest, parts, notifications: [...notifications] }
 }
 
 /** @returns null when the delivery is not on offer */
@@ -64,6 +65,7 @@ export function offerOf(transfer: Transfer, delivery: Delivery, leaseMs: number)
     partSizeBytes: transfer.partSizeBytes,
     digestAlgorithm: transfer.digestAlgorithm,
     manifestDigest: transfer.state === 'stored' ? transfer.manifestDigest : null,
+    manifest: transfer.state === 'stored' ? transfer.manifest : null,
     expiresAt: timestamp(transfer.expiresAtMs),
   }
 }

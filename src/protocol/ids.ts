@@ -6,6 +6,11 @@ export function newTransferId(): string {
   return v7()
 }
 
+/** When a transfer id was made, by the clock of its sender: the first 48 bits of a UUIDv7 (RFC 9562 section 5.7). */
+export function transferTimeMs(transferId: string): number {
+  return Number.parseInt(transferId.slice(0, 8) + transferId.slice(9, 13), 16)
+}
+
 /** `byteCount` random bytes as base64url. */
 export function randomText(byteCount: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(byteCount))

@@ -19,6 +19,10 @@ export const transferSizeBytesMax = TIB / 2
 export const receiversPerTransferMax = 32
 /** Longest file name that may be announced, in UTF-16 units; what a receiver writes is shorter. */
 export const nameLengthMax = 1024
+/** Base64url of the longest metadata, every character of the name escaped, with what sealing adds. */
+export const sealedMetadataLengthMax = 12 * KIB
+/** Of a manifest or a receipt. */
+export const signedTokenLengthMax = 16 * KIB
 /** Offers that one receiving process may work on at a time. */
 export const offersOpenMax = 64
 export const jsonBodyBytesMax = 64 * KIB

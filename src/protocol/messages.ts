@@ -10,6 +10,8 @@ import {
   partSizeBytesMax,
   partsPerTransferMax,
   receiversPerTransferMax,
+  sealedMetadataLengthMax,
+  signedTokenLengthMax,
   transferSizeBytesMax,
 } from './limits.ts'
 import { deliveryStates, transferStates } from './states.ts'
@@ -53,15 +55,50 @@ export const ProblemBody = Type.Object(
   { additionalProperties: true },
 )
 
+/** Raw public keys of an account, base64url of 32 bytes each: Ed25519 to verify with, X25519 to seal for. */
+export const PublicKeys = Type.Object(
+  {
+    signing: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+    encryption: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+  },
+  closed,
+)
+export type PublicKeys = Static<typeof PublicKeys>
+
 /** What the receiver needs to know of the file, and the portal does not. */
-export const Metadata = Type.Object(
+export const PlainMetadata = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: nameLengthMax }),
     mediaType: Type.Optional(Type.String({ maxLength: 128 })),
   },
   closed,
 )
+export type PlainMetadata = Static<typeof PlainMetadata>
+
+/** The same for those alone who hold a key: the receivers, and the sender itself. */
+export const SealedMetadata = Type.Object(
+  {
+    /** The commitment to the content key, then the encrypted metadata; base64url. */
+    sealed: Type.String({ pattern: '^[A-Za-z0-9_-]+$', maxLength: sealedMetadataLengthMax }),
+    /** Account -> the content key, wrapped for it; base64url. */
+    keys: Type.Record(AccountName, Type.String({ pattern: '^[A-Za-z0-9_-]{107}$' }), {
+      minProperties: 1,
+      maxProperties: receiversPerTransferMax + 1,
+    }),
+  },
+  closed,
+)
+export type SealedMetadata = Static<typeof SealedMetadata>
+
+/** To the portal it is opaque. Where it is sealed, so is the content. */
+export const Metadata = Type.Union([PlainMetadata, SealedMetadata])
 export type Metadata = Static<typeof Metadata>
+
+/** A signed token: a JSON Web Signature in its compact form (RFC 7515 section 7.1). The portal passes it on as it came. */
+export const SignedToken = Type.String({
+  pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$',
+  maxLength: signedTokenLengthMax,
+})
 
 /** Body of `PUT /v1/transfers/{transferId}`. */
 export const Announcement = Type.Object(
@@ -82,6 +119,8 @@ export const Completion = Type.Object(
     manifestDigest: DigestHex,
     /** The attempt that this ends, so that the answer to an earlier one can be asked for again. */
     attempt: Type.Integer({ minimum: 1 }),
+    /** The manifest as the sender signed it, for the receivers. Without it nobody can tell who sent the file. */
+    manifest: Type.Optional(SignedToken),
   },
   closed,
 )
@@ -100,7 +139,13 @@ export const Notification = Type.Union([
   Type.Object({ ...notificationBase, notification: Type.Literal('stored') }),
   Type.Object({ ...notificationBase, notification: Type.Literal('resend'), problem: ProblemBody, wanted: PartRanges }),
   Type.Object({ ...notificationBase, notification: Type.Literal('refused'), problem: ProblemBody }),
-  Type.Object({ ...notificationBase, notification: Type.Literal('delivered'), receiver: AccountName }),
+  Type.Object({
+    ...notificationBase,
+    notification: Type.Literal('delivered'),
+    receiver: AccountName,
+    /** What the receiver signed, as it came; absent where it has no keys. */
+    receipt: Type.Optional(SignedToken),
+  }),
   Type.Object({
     ...notificationBase,
     notification: Type.Literal('failed'),
@@ -146,6 +191,8 @@ export type TransferSummary = Static<typeof TransferSummary>
 /** Answer of `GET /v1/transfers/{transferId}`: what a resume needs. `parts` is empty once nothing is wanted. */
 export const TransferStatus = Type.Object({
   ...TransferSummary.properties,
+  /** As the sender signed it; null until stored, and where it signed nothing. */
+  manifest: Type.Union([SignedToken, Type.Null()]),
   parts: Type.Array(HeldPart),
   notifications: Type.Array(Notification),
 })
@@ -186,6 +233,8 @@ export const Offer = Type.Object({
   digestAlgorithm: Type.String(),
   /** What the sender said in `complete`; null until stored. */
   manifestDigest: Type.Union([DigestHex, Type.Null()]),
+  /** The manifest as the sender signed it; null until stored, and where the sender signs nothing. */
+  manifest: Type.Union([SignedToken, Type.Null()]),
   expiresAt: Timestamp,
 })
 export type Offer = Static<typeof Offer>
@@ -196,7 +245,16 @@ export type Withdrawal = Static<typeof Withdrawal>
 
 /** Body of `POST /v1/inbox/{transferId}/disposition`: the receiver's notification to the portal. */
 export const Disposition = Type.Union([
-  Type.Object({ leaseId: LeaseId, disposition: Type.Literal('received'), manifestDigest: DigestHex }, closed),
+  Type.Object(
+    {
+      leaseId: LeaseId,
+      disposition: Type.Literal('received'),
+      manifestDigest: DigestHex,
+      /** What the receiver signs; absent where it has no keys. */
+      receipt: Type.Optional(SignedToken),
+    },
+    closed,
+  ),
   Type.Object(
     { leaseId: LeaseId, disposition: Type.Literal('resend'), problem: ProblemBody, wanted: PartRanges },
     closed,
@@ -222,6 +280,10 @@ export type JoinRequest = Static<typeof JoinRequest>
 export const AccountStatus = Type.Object({ account: AccountName })
 export type AccountStatus = Static<typeof AccountStatus>
 
+/** An account with its public keys; null as long as it has none. */
+export const AccountWithKeys = Type.Object({ account: AccountName, keys: Type.Union([PublicKeys, Type.Null()]) })
+export type AccountWithKeys = Static<typeof AccountWithKeys>
+
 /** Answer of `GET /v1/limits`. */
 export const Limits = Type.Object({
   digestAlgorithms: Type.Array(Type.String()),
@@ -235,5 +297,7 @@ export const Limits = Type.Object({
   leaseMs: Type.Integer(),
   expiryMs: Type.Integer(),
   heartbeatMs: Type.Integer(),
+  /** Whether transfers that are not sealed are refused. */
+  sealedOnly: Type.Boolean(),
 })
 export type Limits = Static<typeof Limits>

@@ -11,18 +11,28 @@ import type { Readable } from 'node:stream'
 import { type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { judge } from '../hop/index.ts'
-import { type Offer, type PartRange, Problem, type ProblemCode, type ProblemJson } from '../protocol/index.ts'
+import {
+  type Offer,
+  type PartRange,
+  Problem,
+  type ProblemCode,
+  type ProblemJson,
+  type PublicKeys,
+} from '../protocol/index.ts'
+import { fingerprintOf } from '../trust/index.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
 import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
 import { safeName } from './names.ts'
 import { openPartialFile, type PartialFile, type PartialLayout } from './partial-file.ts'
-import { OfferLapsed, StandingOffer } from './standing-offer.ts'
+import { OfferLapsed, StandingOffer, type StoredOffer } from './standing-offer.ts'
+import { type Acceptance, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
 import { isShortage, writeProblem } from './write-problem.ts'
 
 export interface DeliveryContext {
   readonly client: PortalClient<Readable>
   readonly inbox: Inbox
+  readonly acceptance: Acceptance
   readonly partsInFlight: number
   readonly idleMs: number
   readonly onEvent: (event: ReceiveEvent) => void
@@ -49,16 +59,18 @@ class DeliveryWithdrawn extends Error {
 export class Delivery {
   readonly #context: DeliveryContext
   readonly #standing: StandingOffer
+  /** Name and size are those of the file itself, as soon as they are known. */
   readonly #about: {
     readonly transferId: string
     readonly from: string
-    readonly name: string
-    readonly sizeBytes: number
+    name: string
+    sizeBytes: number
   }
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
   #partial: PartialFile | null = null
   #published: Published | null = null
+  #signedBy: string | null = null
   #hasGivenUp = false
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
@@ -67,7 +79,7 @@ export class Delivery {
     const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
     this.#standing = new StandingOffer(context.client, offer, () => this.#heldBytes)
-    this.#about = { transferId, from, name: metadata.name, sizeBytes }
+    this.#about = { transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes }
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
 
@@ -115,27 +127,41 @@ export class Delivery {
     const { transferId } = this.#about
     this.#published = await inbox.published(transferId)
     if (this.#published !== null) {
+      // The name that a sealed offer gives is not needed any more.
+      if (this.#about.name === '') this.#about.name = this.#published.name
       onEvent({ type: 'offered', isResumed: true, ...this.#about })
       return this.#answerReceived(this.#published)
     }
-    const { partial, layout, name } = await this.#prepare()
-    const manifestDigest = await this.#complete(partial, layout)
+    const { partial, opened, layout, name } = await this.#prepare()
+    const stored = await this.#complete(partial, opened, layout)
+    const { acceptance } = this.#context
+    await requireSigned(acceptance, opened, stored, this.#askKeys)
+    if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)
     await partial.finish()
     this.#signal.throwIfAborted()
-    this.#published = await inbox.commit(transferId, name, manifestDigest)
+    const { trust } = acceptance
+    const { digestAlgorithm } = layout
+    const receipt = trust === null ? null : receiptClaims(trust, opened, stored, partial, digestAlgorithm)
+    this.#published = await inbox.commit(transferId, name, { manifestDigest: stored.manifestDigest, receipt })
     return this.#answerReceived(this.#published)
   }
 
   /** Everything that can be refused before a byte has travelled; then what is there already of the file. */
-  async #prepare(): Promise<{ partial: PartialFile; layout: PartialLayout; name: string }> {
-    const { inbox, onEvent } = this.#context
-    const { transferId, sizeBytes } = this.#about
-    const { partSizeBytes, digestAlgorithm } = this.#standing.offer
+  async #prepare(): Promise<{ partial: PartialFile; opened: OpenedOffer; layout: PartialLayout; name: string }> {
+    const { inbox, onEvent, acceptance } = this.#context
+    const { transferId } = this.#about
+    const { offer } = this.#standing
     let isAnnounced = false
     try {
-      const layout = { sizeBytes, partSizeBytes, digestAlgorithm: digestDriver(digestAlgorithm).name }
+      const digestAlgorithm = digestDriver(offer.digestAlgorithm).name
+      const layout = { sizeBytes: offer.sizeBytes, partSizeBytes: offer.partSizeBytes, digestAlgorithm }
+      const opened = await openOffer(acceptance, offer, this.#askKeys)
+      const { sizeBytes, partSizeBytes } = opened.layout
+      this.#about.sizeBytes = sizeBytes
+      this.#about.name = opened.metadata.name
       const { name } = safeName(this.#about.name)
-      const partial = await openPartialFile(inbox.pathsOf(transferId), layout, this.#signal)
+      const paths = inbox.pathsOf(transferId)
+      const partial = await openPartialFile(paths, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
       isAnnounced = true
@@ -145,15 +171,30 @@ export class Delivery {
         const detail = `the receiver has room for ${freeBytes} bytes, and ${neededBytes} are needed`
         throw new Problem('disk-full', { neededBytes, freeBytes, detail })
       }
-      return { partial, layout, name }
+      return { partial, opened, layout, name }
     } catch (error) {
       if (!isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
       throw error
     }
   }
 
-  /** Fetches until the parts make up the file that the sender announced. @returns its manifestDigest */
-  async #complete(partial: PartialFile, layout: PartialLayout): Promise<string> {
+  /** By which keys the portal says that an account is known. */
+  readonly #askKeys = async (account: string): Promise<PublicKeys | null> => {
+    const { client } = this.#context
+    try {
+      return (await this.#standing.insist(() => client.accountOf(account, { signal: this.#signal }), this.#signal)).keys
+    } catch (error) {
+      if (error instanceof RemoteProblem && error.code === 'receiver-unknown') return null
+      throw error
+    }
+  }
+
+  /**
+   * Fetches until the parts make up the file that the sender announced.
+   *
+   * @param layout the sizes of what travels
+   */
+  async #complete(partial: PartialFile, { contentKey }: OpenedOffer, layout: PartialLayout): Promise<StoredOffer> {
     const { client, partsInFlight, idleMs, onEvent } = this.#context
     const onHeld = () => onEvent({ type: 'fetching', heldBytes: partial.heldBytes, ...this.#about })
     const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })
@@ -161,12 +202,12 @@ export class Delivery {
     const standing = this.#standing
     while (true) {
       await fetchMissingParts(
-        { client, standing, partial, layout, partsInFlight, idleMs, onHeld, onRepeat, askAgain },
+        { client, standing, partial, layout, contentKey, partsInFlight, idleMs, onHeld, onRepeat, askAgain },
         this.#signal,
       )
-      const { manifestDigest } = await standing.stored(this.#signal)
-      const verdict = judge(layout, layout.digestAlgorithm, partial.held, manifestDigest)
-      if (verdict.disposition === 'received') return manifestDigest
+      const stored = await standing.stored(this.#signal)
+      const verdict = judge(layout, layout.digestAlgorithm, partial.held, stored.manifestDigest)
+      if (verdict.disposition === 'received') return stored
       await partial.startOver()
       onRepeat(verdict.problem)
       await this.#askAgain(verdict.problem, verdict.wanted)
@@ -184,13 +225,15 @@ export class Delivery {
     if (state !== 'offered' && state !== 'waiting') throw new DeliveryFailed(problem)
   }
 
-  async #answerReceived({ name, manifestDigest }: Published): Promise<DeliveryOutcome> {
-    const { inbox, onEvent } = this.#context
-    const state = await this.#answer({ disposition: 'received', manifestDigest })
+  async #answerReceived({ name, manifestDigest, receipt: claims }: Published): Promise<DeliveryOutcome> {
+    const { inbox, onEvent, acceptance } = this.#context
+    const receipt = await receiptOf(acceptance.trust, claims)
+    const answer = receipt === undefined ? { manifestDigest } : { manifestDigest, receipt }
+    const state = await this.#answer({ disposition: 'received', ...answer })
     if (state !== 'delivered') throw new DeliveryWithdrawn(new Problem('delivery-ended').toJSON())
-    await inbox.forget(this.#about.transferId)
+    await inbox.answered(this.#about.transferId)
     const path = join(inbox.folder, name)
-    onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, ...this.#about })
+    onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, signedBy: this.#signedBy, ...this.#about })
     return 'received'
   }
 
@@ -209,7 +252,7 @@ export class Delivery {
   /** Gives an answer, until it has been heard. @returns the state of the delivery afterwards */
   async #answer(
     answer:
-      | { disposition: 'received'; manifestDigest: string }
+      | { disposition: 'received'; manifestDigest: string; receipt?: string }
       | { disposition: 'resend'; problem: ProblemJson; wanted: [number, number][] }
       | { disposition: 'refused'; problem: ProblemJson },
   ) {

@@ -18,8 +18,15 @@ export type ReceiveEvent =
   | ({ readonly type: 'fetching'; readonly heldBytes: number } & About)
   /** Bad content was deleted and asked for again. */
   | ({ readonly type: 'repeating'; readonly problem: ProblemJson } & About)
-  /** The file stands under `path`, durable, and the portal knows. `isRenamed` when the name is not the sender's. */
-  | ({ readonly type: 'received'; readonly path: string; readonly isRenamed: boolean } & About)
+  /** The file stands under `path`, durable, and the portal knows. `isRenamed` when the name is not the sender's;
+   * `signedBy` is the fingerprint of the keys by which the sender signed it, null where it signed nothing, or where an
+   * earlier run has looked at that. */
+  | ({
+      readonly type: 'received'
+      readonly path: string
+      readonly isRenamed: boolean
+      readonly signedBy: string | null
+    } & About)
   | ({ readonly type: 'refused'; readonly problem: ProblemJson } & About)
   /** The portal withdrew the offer; what was there of it has been deleted. */
   | ({ readonly type: 'withdrawn'; readonly problem: ProblemJson } & About)

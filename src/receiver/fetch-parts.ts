@@ -7,7 +7,17 @@
 import type { Readable } from 'node:stream'
 import { NoAnswer, type PortalClient } from '../client/index.ts'
 import { takePart } from '../hop/index.ts'
-import { missingParts, type Offer, type PartRange, Problem, partSpan, waitSecondsMax } from '../protocol/index.ts'
+import {
+  missingParts,
+  type Offer,
+  type PartRange,
+  Problem,
+  partCount,
+  partSpan,
+  waitSecondsMax,
+} from '../protocol/index.ts'
+import type { ContentKey } from '../trust/index.ts'
+import { openingSink } from './opening-sink.ts'
 import type { PartialFile, PartialLayout } from './partial-file.ts'
 import type { StandingOffer } from './standing-offer.ts'
 
@@ -15,7 +25,10 @@ export interface FetchOptions {
   readonly client: PortalClient<Readable>
   readonly standing: StandingOffer
   readonly partial: PartialFile
+  /** The sizes of what travels. */
   readonly layout: PartialLayout
+  /** Null where nothing is sealed. */
+  readonly contentKey: ContentKey | null
   readonly partsInFlight: number
   /** A connection that brings nothing for so long has stalled. */
   readonly idleMs: number
@@ -107,7 +120,7 @@ async function fetchPart(options: FetchOptions, partNumber: number, signal: Abor
  *   `digest-mismatching-value`
  */
 async function fetchOnce(
-  { client, partial, layout, idleMs, onRepeat }: FetchOptions,
+  { client, partial, layout, contentKey, idleMs, onRepeat }: FetchOptions,
   { transferId, leaseId, state }: Offer,
   partNumber: number,
   signal: AbortSignal,
@@ -127,7 +140,13 @@ async function fetchOnce(
   try {
     if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
     const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
-    const openSink = async () => partial.sink(partNumber, incoming.digest)
+    const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
+    const openSink = async () =>
+      contentKey === null
+        ? partial.sink(partNumber, incoming.digest)
+        : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
+            partial.sink(partNumber, incoming.digest, contentDigest),
+          )
     await takePart(incoming.body, expected, openSink, { idleMs, signal })
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error

@@ -31,6 +31,8 @@ import {
   syncFolder,
 } from '../hop/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
+import type { ReceiptClaims } from '../trust/index.ts'
+import { type CommitRecord, ReceivedRecords, readRecord, recordText } from './commit-record.ts'
 import { numberedName, sameNamesMax } from './names.ts'
 import { inboxFolderName, type TransferPaths, transferPaths } from './paths.ts'
 import { writeProblem } from './write-problem.ts'
@@ -48,19 +50,13 @@ const RECORD_MS_MAX = 90 * DAY_MS
 /** What file systems and kernels say where there are no hard links, or no more of them. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
-/** What is about to be published, or is published and not yet answered. */
-interface CommitRecord {
-  readonly transferId: string
-  readonly finalName: string
-  /** hex */
-  readonly manifestDigest: string
-}
-
 /** A file that stands in the folder under its final name, durable. */
 export interface Published {
   readonly name: string
   /** hex */
   readonly manifestDigest: string
+  /** What the receipt says; null where there are no keys to sign it with. */
+  readonly receipt: ReceiptClaims | null
 }
 
 /** A file stands in the folder, but could not be made durable there. Its record stays, and the next try completes it. */
@@ -85,6 +81,7 @@ export async function openInbox(folder: string): Promise<Inbox> {
     lock = await lockFolder(realFolder, join(own, lockFileName))
     const inbox = new Inbox(realFolder, await instanceOf(own), lock)
     await removeLeftovers(own)
+    await inbox.received.forgetOld()
     return inbox
   } catch (error) {
     await lock?.release()
@@ -99,11 +96,14 @@ export class Inbox implements AsyncDisposable {
   readonly folder: string
   /** Names this folder to the portal, so that a restarted receiver gets its own offers again. */
   readonly instanceId: string
+  /** What was answered for. */
+  readonly received: ReceivedRecords
   readonly #lock: FolderLock
 
   constructor(folder: string, instanceId: string, lock: FolderLock) {
     this.folder = folder
     this.instanceId = instanceId
+    this.received = new ReceivedRecords(folder)
     this.#lock = lock
   }
 
@@ -117,13 +117,15 @@ export class Inbox implements AsyncDisposable {
   }
 
   /**
-   * Whether an earlier run has published a transfer, and only the answer to the portal is open. Completes what was
-   * left of the publishing.
+   * Whether an earlier run has published a transfer, and only the answer to the portal is open, or was lost on the way.
+   * Completes what was left of the publishing.
    *
    * @returns null when the file is not in the folder; then there is no record any more that could say otherwise later
    * @throws NotDurableYet; errors of the file system
    */
   async published(transferId: string): Promise<Published | null> {
+    const answered = await this.received.read(transferId)
+    if (answered !== null) return publishedBy(answered, answered.finalName)
     const record = await readRecord(this.pathsOf(transferId).commit)
     if (record === null) return null
     const name = await this.#nameOf(record)
@@ -132,7 +134,7 @@ export class Inbox implements AsyncDisposable {
       return null
     }
     await this.#finish(transferId)
-    return { name, manifestDigest: record.manifestDigest }
+    return publishedBy(record, name)
   }
 
   /**
@@ -143,16 +145,20 @@ export class Inbox implements AsyncDisposable {
    * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; errors of the file system, after which
    *   the file is not in the folder
    */
-  async commit(transferId: string, name: string, manifestDigest: string): Promise<Published> {
+  async commit(
+    transferId: string,
+    name: string,
+    { manifestDigest, receipt }: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+  ): Promise<Published> {
     for (let number = 0; number <= sameNamesMax; number++) {
       const finalName = numberedName(name, number)
       // Looked at first only to save the record for a name that is clearly taken; what decides is `#publish`.
       if ((await this.#isTaken(finalName)) && !(await this.#isPlaceholder(finalName, transferId))) continue
-      const record: CommitRecord = { transferId, finalName, manifestDigest }
-      await replaceFile(this.pathsOf(transferId).commit, `${JSON.stringify(record)}\n`)
+      const record: CommitRecord = { transferId, finalName, manifestDigest, receipt }
+      await replaceFile(this.pathsOf(transferId).commit, recordText(record))
       if (await this.#publish(transferId, finalName)) {
         await this.#finish(transferId)
-        return { name: finalName, manifestDigest }
+        return { name: finalName, manifestDigest, receipt }
       }
     }
     throw new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
@@ -169,9 +175,9 @@ export class Inbox implements AsyncDisposable {
     return [...new Set(ids)]
   }
 
-  /** The portal has answered: nothing more needs to be remembered of a published transfer. */
-  async forget(transferId: string): Promise<void> {
-    await rm(this.pathsOf(transferId).commit, { force: true })
+  /** The portal has answered: a published transfer is only remembered from now on. */
+  async answered(transferId: string): Promise<void> {
+    await this.received.take(transferId, this.pathsOf(transferId).commit)
   }
 
   /**
@@ -181,8 +187,13 @@ export class Inbox implements AsyncDisposable {
   async discard(transferId: string): Promise<void> {
     const { partial, parts, commit } = this.pathsOf(transferId)
     try {
-      // A record without a partial file would say "published", so the record goes first.
-      if ((await statOrNull(commit)) !== null) await this.#removeRecord(transferId)
+      // A record without a partial file would say "published", so the record goes first: away, or, where that is what it
+      // rightly says, among those that are remembered.
+      const record = await readRecord(commit)
+      if (record !== null) {
+        if ((await this.#nameOf(record)) === null) await this.#removeRecord(transferId)
+        else await this.received.take(transferId, commit)
+      }
       await rm(parts, { force: true })
       await rm(partial, { force: true })
     } catch (error) {
@@ -274,6 +285,10 @@ export class Inbox implements AsyncDisposable {
   }
 }
 
+function publishedBy({ manifestDigest, receipt }: CommitRecord, name: string): Published {
+  return { name, manifestDigest, receipt }
+}
+
 function placeholderOf(transferId: string): string {
   return `golooader: the file of transfer ${transferId} is about to take this place\n`
 }
@@ -317,28 +332,6 @@ function stemOf(name: string): string {
 async function isOlder(path: string, ageMs: number): Promise<boolean> {
   const stat = await statOrNull(path)
   return stat !== null && Date.now() - Number(stat.mtimeMs) > ageMs
-}
-
-/** @returns null when there is none */
-async function readRecord(path: string): Promise<CommitRecord | null> {
-  const text = await readTextOrNull(path)
-  if (text === null) return null
-  try {
-    return recordOf(JSON.parse(text))
-  } catch (cause) {
-    // A record is replaced as a whole, so this is not half a record: something else wrote it.
-    throw new Problem('write-failed', { detail: 'a commit record of the receiver cannot be read' }, { cause })
-  }
-}
-
-/** @throws Error for a value of another form */
-function recordOf(value: unknown): CommitRecord {
-  if (typeof value !== 'object' || value === null) throw new Error('not an object')
-  const { transferId, finalName, manifestDigest }: Partial<Record<keyof CommitRecord, unknown>> = value
-  if (typeof transferId !== 'string' || typeof finalName !== 'string' || typeof manifestDigest !== 'string') {
-    throw new Error('a member is missing')
-  }
-  return { transferId, finalName, manifestDigest }
 }
 
 async function statOrNull(path: string) {

@@ -2,9 +2,12 @@
  * A file on its way in: the content, written at the offsets of its parts, and beside it a list of the parts that
  * count.
  *
- *     <transferId>.parts:   golooader-parts 1 <sizeBytes> <partSizeBytes> <digestAlgorithm>
- *                           <partNumber> <digest>
+ *     <transferId>.parts:   golooader-parts 2 <sizeBytes> <partSizeBytes> <digestAlgorithm>
+ *                           <partNumber> <digest> <contentDigest>
  *                           ...
+ *
+ * `digest` is that of what travelled, `contentDigest` that of what stands in the file; where nothing was sealed they are
+ * the same.
  *
  * A part is entered in the list only once its bytes are verified and durable. The list itself is not synced: what is
  * missing there is fetched again, and what a later run reads there it believes only after it has hashed the part
@@ -17,7 +20,13 @@ import { hasCode, type PartSink, readTextOrNull, replaceFile, writeAll } from '.
 import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import type { TransferPaths } from './paths.ts'
 
-/** What the parts belong to; a list of other parts is of no use. */
+/** One part that counts; both digests in hex. */
+interface HeldPart {
+  readonly digest: string
+  readonly contentDigest: string
+}
+
+/** What the parts belong to, in the sizes of the file itself; a list of other parts is of no use. */
 export interface PartialLayout extends PartLayout {
   readonly digestAlgorithm: DigestAlgorithm
 }
@@ -54,10 +63,10 @@ export class PartialFile {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
   readonly #handle: FileHandle
-  readonly #held: Map<number, string>
+  readonly #held: Map<number, HeldPart>
   #heldBytes = 0
 
-  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, string>) {
+  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, HeldPart>) {
     this.#paths = paths
     this.#layout = layout
     this.#handle = handle
@@ -65,17 +74,30 @@ export class PartialFile {
     for (const partNumber of held.keys()) this.#heldBytes += partSpan(layout, partNumber).lengthBytes
   }
 
-  /** The parts that are verified and durable: part number -> digest in hex. */
+  /** The parts that are verified and durable: part number -> digest in hex of what travelled. */
   get held(): ReadonlyMap<number, string> {
-    return this.#held
+    return new Map([...this.#held].map(([partNumber, { digest }]) => [partNumber, digest]))
+  }
+
+  /** The digests of what the file holds, in the order of the parts. All of them must be there. */
+  *contentDigests(): Generator<string> {
+    for (let partNumber = 1; partNumber <= partCount(this.#layout); partNumber++) {
+      const held = this.#held.get(partNumber)
+      if (held === undefined) throw new Error(`part ${partNumber} is not held`)
+      yield held.contentDigest
+    }
   }
 
   get heldBytes(): number {
     return this.#heldBytes
   }
 
-  /** Where the bytes of one part go. What was written of a part that is discarded does not count. */
-  sink(partNumber: number, digest: string): PartSink {
+  /**
+   * Where the bytes of one part go. What was written of a part that is discarded does not count.
+   *
+   * @param contentDigest is asked before the commit
+   */
+  sink(partNumber: number, digest: string, contentDigest: () => string = () => digest): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     let atByte: number | null = offsetBytes
     return {
@@ -86,9 +108,10 @@ export class PartialFile {
         await this.#handle.datasync()
         // The list must be there: a folder that has vanished is noticed here, and is not made anew.
         const flag = constants.O_WRONLY | constants.O_APPEND
-        await appendFile(this.#paths.parts, `${partNumber} ${digest}\n`, { flag })
+        const held: HeldPart = { digest, contentDigest: contentDigest() }
+        await appendFile(this.#paths.parts, lineOf(partNumber, held), { flag })
         if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
-        this.#held.set(partNumber, digest)
+        this.#held.set(partNumber, held)
       },
       discard: async () => {
         // The bytes stay where they are, unlisted, until those of the next try replace them.
@@ -147,26 +170,31 @@ async function openKept(path: string): Promise<FileHandle | null> {
 }
 
 function headOf({ sizeBytes, partSizeBytes, digestAlgorithm }: PartialLayout): string {
-  return `golooader-parts 1 ${sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
+  return `golooader-parts 2 ${sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
 }
 
-async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<number, string>): Promise<void> {
-  const lines = [headOf(layout), ...[...held].map(([partNumber, digest]) => `${partNumber} ${digest}`)]
-  await replaceFile(path, `${lines.join('\n')}\n`)
+function lineOf(partNumber: number, { digest, contentDigest }: HeldPart): string {
+  return `${partNumber} ${digest} ${contentDigest}\n`
+}
+
+async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<number, HeldPart>): Promise<void> {
+  const lines = [...held].map(([partNumber, part]) => lineOf(partNumber, part))
+  await replaceFile(path, `${headOf(layout)}\n${lines.join('')}`)
 }
 
 /** The parts that are listed, none of them verified; empty for a list of other parts. */
-async function readList(path: string, layout: PartialLayout): Promise<Map<number, string>> {
-  const listed = new Map<number, string>()
+async function readList(path: string, layout: PartialLayout): Promise<Map<number, HeldPart>> {
+  const listed = new Map<number, HeldPart>()
   const text = await readTextOrNull(path)
   if (text === null) return listed
   const [head, ...lines] = text.split('\n')
   if (head !== headOf(layout)) return listed
   const count = partCount(layout)
   for (const line of lines) {
-    const [, number, digest] = /^([1-9][0-9]{0,5}) ([0-9a-f]+)$/.exec(line) ?? []
-    if (number === undefined || digest === undefined || Number(number) > count) continue
-    if (isDigestHex(layout.digestAlgorithm, digest)) listed.set(Number(number), digest)
+    const [, number, digest, contentDigest] = /^([1-9][0-9]{0,5}) ([0-9a-f]+) ([0-9a-f]+)$/.exec(line) ?? []
+    if (number === undefined || digest === undefined || contentDigest === undefined || Number(number) > count) continue
+    const areDigests = [digest, contentDigest].every((text) => isDigestHex(layout.digestAlgorithm, text))
+    if (areDigests) listed.set(Number(number), { digest, contentDigest })
   }
   return listed
 }
@@ -174,12 +202,12 @@ async function readList(path: string, layout: PartialLayout): Promise<Map<number
 async function verified(
   handle: FileHandle,
   layout: PartialLayout,
-  listed: ReadonlyMap<number, string>,
+  listed: ReadonlyMap<number, HeldPart>,
   signal: AbortSignal,
-): Promise<Map<number, string>> {
-  const held = new Map<number, string>()
+): Promise<Map<number, HeldPart>> {
+  const held = new Map<number, HeldPart>()
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, layout.partSizeBytes))
-  for (const [partNumber, digest] of listed) {
+  for (const [partNumber, part] of listed) {
     const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
     const hasher = digestDriver(layout.digestAlgorithm).create()
     let readBytes = 0
@@ -191,7 +219,7 @@ async function verified(
       hasher.update(buffer.subarray(0, bytesRead))
       readBytes += bytesRead
     }
-    if (readBytes === lengthBytes && hasher.digest() === digest) held.set(partNumber, digest)
+    if (readBytes === lengthBytes && hasher.digest() === part.contentDigest) held.set(partNumber, part)
   }
   return held
 }

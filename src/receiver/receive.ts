@@ -8,11 +8,16 @@ import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery
 import type { ReceiveEvent } from './events.ts'
 import { openInbox } from './inbox.ts'
 import { pauseAfter } from './standing-offer.ts'
+import type { ReceiverTrust } from './trust.ts'
 
 export interface ReceiveOptions {
   readonly client: PortalClient<Readable>
   /** Where the files go; created if it does not exist. */
   readonly folder: string
+  /** Null for an account without keys: it cannot open what is sealed, and signs no receipts. */
+  readonly trust: ReceiverTrust | null
+  /** The accounts that files are taken from; null for all. Others are refused. */
+  readonly from: readonly string[] | null
   /** Ends after the first delivery that has been answered: received or refused. */
   readonly isOnce: boolean
   /** Stops cleanly: what is verified is kept for the next time. */
@@ -50,7 +55,8 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   const signal = AbortSignal.any([options.signal, ending.signal])
   const { client, onEvent, partsInFlight = PARTS_IN_FLIGHT_DEFAULT, idleMs = IDLE_MS_DEFAULT } = options
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
-  const tasks = new Tasks({ client, inbox, partsInFlight, idleMs, onEvent, signal }, transfersAtOnce, {
+  const acceptance = { trust: options.trust, from: options.from }
+  const tasks = new Tasks({ client, inbox, acceptance, partsInFlight, idleMs, onEvent, signal }, transfersAtOnce, {
     ended: (outcome) => {
       if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
     },

@@ -129,7 +129,13 @@ export class StandingOffer {
     // Answers can overtake each other; what has been stored once does not cease to be.
     const isOutdated = this.#offer.state === 'stored' && offer.state === 'receiving'
     if (!isOutdated) this.#offer = offer
-    else this.#offer = { ...offer, state: 'stored', manifestDigest: this.#offer.manifestDigest }
+    else
+      this.#offer = {
+        ...offer,
+        state: 'stored',
+        manifestDigest: this.#offer.manifestDigest,
+        manifest: this.#offer.manifest,
+      }
     this.#confirmedAtMs = Math.max(this.#confirmedAtMs, confirmedAtMs)
   }
 

@@ -1,13 +1,17 @@
 /** Under which transfer a file is sent: the one its journal entry names, or a new one. */
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { choosePartSizeBytes, type Limits, newTransferId } from '../protocol/index.ts'
+import { choosePartSizeBytes, type Limits, newTransferId, Problem } from '../protocol/index.ts'
+import { type ContentKey, sealTagBytes } from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
 import { isSameSource, type OpenSource, type Source } from './source.ts'
+import { ownContentKey, sealedForText, sealMetadata } from './trust.ts'
 
 /** The transfer that a file is sent as; `isResumed` where another run began it, or is just beginning it. */
 export interface Begun {
   readonly entry: JournalEntry
+  /** Null where the transfer is not sealed. */
+  readonly contentKey: ContentKey | null
   readonly isResumed: boolean
 }
 
@@ -25,13 +29,19 @@ export async function begin(context: SendContext, file: OpenSource, over: string
     signal.throwIfAborted()
     const known = await journal.read(keyOf(context, file.source))
     if (known !== null && known.transferId !== over) {
-      if (isSameSource(known.source, file.identity)) return { entry: known, isResumed: true }
-      // Another run may have seen the file after this one did: its transfer is not the outdated one then.
-      await file.assertUnchanged()
+      if (isSameSource(known.source, file.identity)) {
+        const contentKey = await contentKeyOf(context, known)
+        if (contentKey !== undefined) return { entry: known, contentKey, isResumed: true }
+      } else {
+        // Another run may have seen the file after this one did: its transfer is not the outdated one then.
+        await file.assertUnchanged()
+      }
       await cancelUnstored(context, known.transferId)
     }
-    const entry = newEntry(context, file)
-    if (await journal.replace(known, entry)) return { entry, isResumed: false }
+    const entry = await newEntry(context, file)
+    const contentKey = await contentKeyOf(context, entry)
+    if (contentKey === undefined) throw new Error('what was just sealed cannot be opened')
+    if (await journal.replace(known, entry)) return { entry, contentKey, isResumed: false }
     // Another run was faster, so there is another entry to look at.
   }
 }
@@ -46,10 +56,31 @@ export async function cancelUnstored({ client, signal }: SendContext, transferId
   }
 }
 
-function newEntry(context: SendContext, file: OpenSource): JournalEntry {
+/** @returns null where the transfer is not sealed; undefined where it is, but not for the keys that count now */
+async function contentKeyOf(
+  { trust, account, receiverKeys }: SendContext,
+  { transferId, metadata, sealedFor }: JournalEntry,
+): Promise<ContentKey | null | undefined> {
+  if (!('sealed' in metadata)) return null
+  if (trust === null || sealedFor !== (await sealedForText(trust.keys.publicKeys, receiverKeys))) return undefined
+  try {
+    return await ownContentKey(transferId, account, metadata, trust.keys)
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'seal-unopenable') return undefined
+    throw error
+  }
+}
+
+async function newEntry(context: SendContext, file: OpenSource): Promise<JournalEntry> {
+  const { trust, account: from, receiverKeys } = context
+  const transferId = newTransferId()
+  const { name } = file.source
+  const isSealed = trust?.isSealing === true
   return {
     ...keyOf(context, file.source),
-    transferId: newTransferId(),
+    transferId,
+    metadata: isSealed ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name }) : { name },
+    sealedFor: isSealed ? await sealedForText(trust.keys.publicKeys, receiverKeys) : null,
     source: file.identity,
     partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, context.partSizeBytes, context.limits),
     digestAlgorithm: context.digestAlgorithm,
@@ -57,8 +88,8 @@ function newEntry(context: SendContext, file: OpenSource): JournalEntry {
   }
 }
 
-function keyOf({ portalUrl, account, to }: SendContext, { realPath, name }: Source): JournalKey {
-  return { portalUrl, account, path: realPath, name, to }
+function keyOf({ portalUrl, account, to, trust }: SendContext, { realPath, name }: Source): JournalKey {
+  return { portalUrl, account, path: realPath, name, to, isSealed: trust?.isSealing === true }
 }
 
 /** The part size for a file, within the portal's limits and with no more parts than it takes. */
@@ -66,5 +97,6 @@ function partSizeBytesFor(sizeBytes: number, wantedBytes: number, limits: Limits
   const { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax } = limits
   let partSizeBytes = choosePartSizeBytes(sizeBytes, Math.max(wantedBytes, partSizeBytesMin))
   while (sizeBytes > partSizeBytes * partsPerTransferMax && partSizeBytes < partSizeBytesMax) partSizeBytes *= 2
-  return Math.min(partSizeBytes, partSizeBytesMax)
+  // Sealed or not, the parts that travel are within the limit.
+  return Math.min(partSizeBytes, partSizeBytesMax - sealTagBytes)
 }

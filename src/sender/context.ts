@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream'
 import type { Patience, PortalClient } from '../client/index.ts'
-import type { DigestAlgorithm, Limits } from '../protocol/index.ts'
+import type { DigestAlgorithm, Limits, PublicKeys } from '../protocol/index.ts'
 import type { EventWatch } from './event-watch.ts'
 import type { SendEvent } from './events.ts'
 import type { Journal } from './journal.ts'
+import type { SenderTrust } from './trust.ts'
 
 /** What all transfers of one `send` share. */
 export interface SendContext {
@@ -17,6 +18,10 @@ export interface SendContext {
   readonly account: string
   /** Each once, in ascending order. */
   readonly to: readonly string[]
+  /** Null for an account without keys: it can neither seal nor sign. */
+  readonly trust: SenderTrust | null
+  /** By what keys each receiver is known; null for one that has none. */
+  readonly receiverKeys: ReadonlyMap<string, PublicKeys | null>
   readonly waitMs: number | null
   readonly partSizeBytes: number
   readonly partsInFlight: number

@@ -23,6 +23,8 @@ export type SendEvent =
       readonly path: string
       readonly sizeBytes: number
       readonly to: readonly string[]
+      /** False where everybody on the way can read it. */
+      readonly isSealed: boolean
       readonly isResumed: boolean
     }
   /**
@@ -43,6 +45,7 @@ export type SendEvent =
       readonly wanted: readonly PartRange[]
       readonly problem: ProblemJson
     }
+  /** `delivered` has a `receipt` only where it has been verified; one that proves nothing is told as `failed`. */
   | { readonly type: 'notification'; readonly notification: SenderNotification }
   /** The second hop: what the receiver has fetched and verified. */
   | { readonly type: 'fetched'; readonly transferId: string; readonly receiver: string; readonly fetchedBytes: number }

@@ -7,14 +7,23 @@
  */
 import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
-import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
-import { begin, cancelUnstored } from './begin.ts'
+import {
+  digestLengthsBytes,
+  type Notification,
+  Problem,
+  type ProblemJson,
+  partCount,
+  type TransferStatus,
+} from '../protocol/index.ts'
+import { type ContentKey, metadataClaimOf, signManifest } from '../trust/index.ts'
+import { type Begun, begin, cancelUnstored } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
+import { SealedOtherwise, SealRecord } from './seal-record.ts'
 import { type OpenSource, openSource, type Source } from './source.ts'
-import { layoutOf, uploadParts } from './upload.ts'
+import { layoutOf, uploadParts, wireLayoutOf } from './upload.ts'
 
 type End =
   | { readonly end: 'stored' }
@@ -37,8 +46,9 @@ export async function passFirstHop(context: SendContext, source: Source): Promis
   await using file = await openSource(source)
   let over: string | null = null
   for (;;) {
-    const { entry, isResumed } = await begin(context, file, over)
-    const end = await new FirstHop(context, file, entry, isResumed).pass()
+    const begun = await begin(context, file, over)
+    const { entry, isResumed } = begun
+    const end = await new FirstHop(context, file, begun).pass()
     if (end !== null) return end
     if (!isResumed) throw new Error('only a resumed transfer can turn out to be over')
     over = entry.transferId
@@ -49,19 +59,21 @@ class FirstHop {
   readonly #context: SendContext
   readonly #file: OpenSource
   readonly #entry: JournalEntry
+  readonly #contentKey: ContentKey | null
   readonly #isResumed: boolean
   readonly #patience: Patience
   readonly #log: NotificationLog
   readonly #digests = new Map<number, string>()
   #isAnnounced = false
 
-  constructor(context: SendContext, file: OpenSource, entry: JournalEntry, isResumed: boolean) {
+  constructor(context: SendContext, file: OpenSource, { entry, contentKey, isResumed }: Begun) {
     this.#context = context
     this.#file = file
     this.#entry = entry
+    this.#contentKey = contentKey
     this.#isResumed = isResumed
     this.#patience = context.patience(entry.transferId)
-    this.#log = new NotificationLog(entry.transferId, entry.to, context.onEvent)
+    this.#log = new NotificationLog(entry, context)
   }
 
   /** @returns null when a transfer that was to be resumed turns out to be over: the file needs a new one */
@@ -74,6 +86,7 @@ class FirstHop {
       path: this.#file.source.path,
       sizeBytes: source.sizeBytes,
       to,
+      isSealed: this.#contentKey !== null,
       isResumed: this.#isResumed,
     })
     events.subscribe(transferId, {
@@ -93,6 +106,12 @@ class FirstHop {
     try {
       return await this.#send(status)
     } catch (error) {
+      if (error instanceof SealedOtherwise) {
+        // Nothing about the file says so, but it is another one. What is begun anew takes a new key.
+        if (!this.#isResumed) throw this.#file.changed('it was written to', error)
+        await this.#abandon()
+        return null
+      }
       if (!(error instanceof RemoteProblem) || error.next === 'retry' || isAboutAccount(error)) throw error
       if (this.#isResumed && error.code === 'part-conflict') {
         // The file has other content than the earlier run sent, though everything about it looks the same.
@@ -108,14 +127,8 @@ class FirstHop {
 
   /** @returns null when the transfer was to be resumed and is over */
   async #announce(): Promise<TransferStatus | null> {
-    const { transferId, to, name, source, partSizeBytes, digestAlgorithm } = this.#entry
-    const announcement = {
-      to: [...to],
-      metadata: { name },
-      sizeBytes: source.sizeBytes,
-      partSizeBytes,
-      digestAlgorithm,
-    }
+    const { transferId, to, metadata, digestAlgorithm } = this.#entry
+    const announcement = { to: [...to], metadata, ...wireLayoutOf(this.#entry), digestAlgorithm }
     try {
       const status = await this.#insist((options) => this.#context.client.announce(transferId, announcement, options))
       return this.#isResumed && isLost(status) ? null : status
@@ -129,6 +142,7 @@ class FirstHop {
   /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
   async #send(announced: TransferStatus): Promise<End> {
     const { digestAlgorithm } = this.#entry
+    await using record = await this.#sealRecord(announced)
     let status = announced
     // An earlier attempt that came to nothing while nobody was there to be told.
     for (const notification of status.notifications) {
@@ -136,7 +150,7 @@ class FirstHop {
     }
     for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
       if (status.state !== 'receiving') return this.#closed(status)
-      await this.#upload(status)
+      await this.#upload(status, record)
       const manifestDigest = manifestDigestOf(digestAlgorithm, this.#digestsInOrder())
       const notification = await this.#complete(status.attempt, manifestDigest)
       switch (notification.notification) {
@@ -157,16 +171,40 @@ class FirstHop {
     throw new NoAnswer('the portal asks for the file again more often than its own limit allows')
   }
 
-  async #upload(status: TransferStatus): Promise<void> {
+  async #upload(status: TransferStatus, record: SealRecord | null): Promise<void> {
     const held = new Map(status.parts.map(({ partNumber, digest }) => [partNumber, digest]))
     const upload = { context: this.#context, entry: this.#entry, file: this.#file, patience: this.#patience }
-    await uploadParts({ ...upload, digests: this.#digests }, held)
+    const seal = record === null || this.#contentKey === null ? null : { contentKey: this.#contentKey, record }
+    await uploadParts({ ...upload, digests: this.#digests, seal }, held)
     await this.#file.assertUnchanged()
   }
 
+  /** @returns null where nothing is to be sealed */
+  async #sealRecord({ state }: TransferStatus): Promise<SealRecord | null> {
+    if (this.#contentKey === null || state !== 'receiving') return null
+    return SealRecord.open(this.#context.journal.sealRecordPath(this.#entry), {
+      partCount: partCount(layoutOf(this.#entry)),
+      digestBytes: digestLengthsBytes[this.#entry.digestAlgorithm],
+      isResumed: this.#isResumed,
+    })
+  }
+
+  /** The manifest, signed; undefined where this account signs nothing. */
+  async #manifest(manifestDigest: string): Promise<string | undefined> {
+    const { trust, account } = this.#context
+    if (trust === null) return undefined
+    const { transferId, to, metadata, digestAlgorithm } = this.#entry
+    const about = { transferId, from: account, to: [...to].sort(), digestAlgorithm, manifestDigest }
+    const claims = { ...about, ...wireLayoutOf(this.#entry), metadata: await metadataClaimOf(metadata) }
+    const manifest = await signManifest(claims, trust.keys)
+    this.#log.check.manifest = manifest
+    return manifest
+  }
+
   /** Ends an attempt. An answer that got lost is looked for in the portal's log before it is asked for again. */
-  #complete(attempt: number, manifestDigest: string): Promise<Notification> {
+  async #complete(attempt: number, manifestDigest: string): Promise<Notification> {
     const { client } = this.#context
+    const manifest = await this.#manifest(manifestDigest)
     const { transferId } = this.#entry
     let isRepeat = false
     return this.#insist(async (options) => {
@@ -176,7 +214,11 @@ class FirstHop {
         if (told !== undefined) return told
       }
       isRepeat = true
-      return client.complete(transferId, { manifestDigest, attempt }, options)
+      return client.complete(
+        transferId,
+        { manifestDigest, attempt, ...(manifest === undefined ? {} : { manifest }) },
+        options,
+      )
     })
   }
 

@@ -5,7 +5,13 @@ import { setMaxListeners } from 'node:events'
 import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestAlgorithms } from '../digests/index.ts'
-import { defaultDigestAlgorithm, Problem, type ProblemJson, partSizeBytesDefault } from '../protocol/index.ts'
+import {
+  defaultDigestAlgorithm,
+  Problem,
+  type ProblemJson,
+  type PublicKeys,
+  partSizeBytesDefault,
+} from '../protocol/index.ts'
 import type { SendContext } from './context.ts'
 import { EventWatch } from './event-watch.ts'
 import type { SendEvent, SendOutcome } from './events.ts'
@@ -13,8 +19,11 @@ import { type FirstHopEnd, passFirstHop } from './first-hop.ts'
 import { Journal } from './journal.ts'
 import { awaitReceivers } from './second-hop.ts'
 import { checkSources, type Source } from './source.ts'
+import { learnReceiverKeys, type SenderTrust } from './trust.ts'
 
 export type * from './events.ts'
+export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
+export { ownContentKey } from './trust.ts'
 
 const PARTS_IN_FLIGHT_DEFAULT = 3
 const TRANSFERS_AT_ONCE_DEFAULT = 2
@@ -25,6 +34,8 @@ export interface SendOptions {
   readonly client: PortalClient<Readable>
   /** Who sends, and where: part of the journal's key. */
   readonly identity: { readonly portalUrl: string; readonly account: string }
+  /** Null for an account without keys: what it sends is neither sealed nor signed, and no receipt is verified. */
+  readonly trust: SenderTrust | null
   /** The journal lies in its folder `journal`. */
   readonly stateFolder: string
   readonly paths: readonly string[]
@@ -53,8 +64,8 @@ export interface SendOptions {
  * A file that fails does not stop the others; silence does: what has not been started by then is not tried.
  *
  * @returns one outcome per path, in their order
- * @throws Problem `source-not-a-file`, `source-unreadable`, `request-invalid` before anything is sent; RemoteProblem
- *   `credentials-invalid`; the signal's reason when that aborts
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `request-invalid`, `keys-changed`, `keys-missing` before
+ *   anything is sent; RemoteProblem `credentials-invalid`; the signal's reason when that aborts
  */
 export async function send(options: SendOptions): Promise<SendOutcome[]> {
   options.signal.throwIfAborted()
@@ -75,7 +86,11 @@ export async function send(options: SendOptions): Promise<SendOutcome[]> {
     return await sendAll(options.isWaiting, context, sources, stop)
   } catch (error) {
     options.signal.throwIfAborted()
-    // Only `begin` lets silence through: nothing has been sent.
+    // Only `begin` lets these through: nothing has been sent.
+    if (error instanceof RemoteProblem && error.code === 'receiver-unknown') {
+      const { problem } = error
+      return sources.map(({ path }) => ({ path, transferId: null, outcome: 'refused', problem }))
+    }
     if (!(error instanceof NoAnswer) && !(error instanceof RemoteProblem && error.next === 'retry')) throw error
     return sources.map((source) => unsent(source, error.message))
   } finally {
@@ -105,6 +120,11 @@ async function begin(
   await events.opened
   const patient = patience(null)
   const limits = await patient.insist(() => client.limits({ stallMs: patient.stallMs, signal }))
+  const { trust } = options
+  const to = [...new Set(options.to)].sort()
+  const accountOf = (name: string) => patient.insist(() => client.accountOf(name, { stallMs: patient.stallMs, signal }))
+  const receiverKeys =
+    trust === null ? new Map<string, PublicKeys | null>() : await learnReceiverKeys(trust, to, accountOf)
   const transfersAtOnce = Math.max(1, Math.min(options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT, sourceCount))
   return {
     client,
@@ -114,7 +134,9 @@ async function begin(
     digestAlgorithm: digestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,
     portalUrl: identity.portalUrl,
     account: identity.account,
-    to: [...new Set(options.to)].sort(),
+    to,
+    trust,
+    receiverKeys,
     waitMs: options.waitMs,
     partSizeBytes: options.partSizeBytes ?? partSizeBytesDefault,
     partsInFlight: options.partsInFlight ?? PARTS_IN_FLIGHT_DEFAULT,

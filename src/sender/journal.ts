@@ -10,24 +10,12 @@ import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { sleep } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import {
-  type FolderLock,
-  hasCode,
-  lockFolder,
-  makeFolder,
-  readTextOrNull,
-  replaceFile,
-  syncFolder,
-} from '../hop/index.ts'
-import { type DigestAlgorithm, isDigestAlgorithm, Problem, Timestamp, TransferId } from '../protocol/index.ts'
+import { hasCode, makeFolder, readTextOrNull, replaceFile, syncFolder, withFolderLock } from '../hop/index.ts'
+import { type DigestAlgorithm, isDigestAlgorithm, Metadata, Timestamp, TransferId } from '../protocol/index.ts'
 import type { SourceIdentity } from './source.ts'
 
-const JOURNAL_VERSION = 1
-/** The journal is locked while a small file is read and written. */
-const LOCK_TRIES_MAX = 1_000
-const LOCK_PAUSE_MS = 10
+const JOURNAL_VERSION = 2
 
 /** What makes two commands the same command. */
 export interface JournalKey {
@@ -39,6 +27,8 @@ export interface JournalKey {
   readonly name: string
   /** In ascending order. */
   readonly to: readonly string[]
+  /** A file that is sent once more without a seal is another transfer. */
+  readonly isSealed: boolean
 }
 
 const StoredEntry = Type.Object({
@@ -49,6 +39,9 @@ const StoredEntry = Type.Object({
   path: Type.String(),
   name: Type.String(),
   to: Type.Array(Type.String()),
+  isSealed: Type.Boolean(),
+  metadata: Metadata,
+  sealedFor: Type.Union([Type.String(), Type.Null()]),
   source: Type.Object({
     sizeBytes: Type.Integer({ minimum: 0 }),
     mtimeNs: Type.String(),
@@ -67,6 +60,11 @@ const validator = Compile(StoredEntry)
 export interface JournalEntry extends JournalKey {
   readonly transferId: string
   readonly source: SourceIdentity
+  /** As it is announced, and the same again whenever it is announced again. Where it is sealed, the content key is in it. */
+  readonly metadata: Metadata
+  /** For which keys it is sealed, `sealedForText`; null where it is not. */
+  readonly sealedFor: string | null
+  /** Of the file itself: sealed parts are longer. */
   readonly partSizeBytes: number
   readonly digestAlgorithm: DigestAlgorithm
   readonly createdAt: string
@@ -101,6 +99,7 @@ export class Journal {
       if (current?.transferId !== known?.transferId) return false
       const path = this.#pathOf(entry)
       if (current === null) await setAside(path)
+      else await rm(this.sealRecordPath(current), { force: true })
       const stored: StoredEntry = { version: JOURNAL_VERSION, ...entry, to: [...entry.to] }
       await replaceFile(path, `${JSON.stringify(stored, null, 2)}\n`)
       return true
@@ -116,31 +115,20 @@ export class Journal {
     await this.#alone(async () => {
       const current = await this.read(entry)
       if (current?.transferId !== entry.transferId) return
+      await rm(this.sealRecordPath(entry), { force: true })
       await rm(this.#pathOf(entry), { force: true })
       await syncFolder(this.#folder)
     })
   }
 
-  /** Does something while no other process changes the journal. */
-  async #alone<Result>(act: () => Promise<Result>): Promise<Result> {
-    const lock = await this.#lock()
-    try {
-      return await act()
-    } finally {
-      await lock.release()
-    }
+  /** Where it is written down what was sealed for a transfer. It goes with the entry. */
+  sealRecordPath({ transferId }: JournalEntry): string {
+    return join(this.#folder, `${transferId}.sealed`)
   }
 
-  /** @throws Problem `folder-unavailable` when another process does not let go of it */
-  async #lock(): Promise<FolderLock> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await lockFolder(this.#folder, `${this.#folder}.lock`)
-      } catch (error) {
-        if (!(error instanceof Problem) || error.code !== 'folder-unavailable' || tries === LOCK_TRIES_MAX) throw error
-        await sleep(LOCK_PAUSE_MS)
-      }
-    }
+  /** Does something while no other process changes the journal. */
+  #alone<Result>(act: () => Promise<Result>): Promise<Result> {
+    return withFolderLock(this.#folder, `${this.#folder}.lock`, act)
   }
 
   #pathOf(key: JournalKey): string {
@@ -157,8 +145,8 @@ async function setAside(path: string): Promise<void> {
   }
 }
 
-function keyText({ portalUrl, account, path, name, to }: JournalKey): string {
-  return JSON.stringify([portalUrl, account, path, name, to])
+function keyText({ portalUrl, account, path, name, to, isSealed }: JournalKey): string {
+  return JSON.stringify([portalUrl, account, path, name, to, isSealed])
 }
 
 function parseEntry(text: string): JournalEntry | null {

@@ -1,25 +1,35 @@
 import type { Notification, ProblemJson } from '../protocol/index.ts'
+import type { SendContext } from './context.ts'
 import type { SendEvent, SendOutcome } from './events.ts'
+import type { JournalEntry } from './journal.ts'
+import { ReceiptCheck } from './receipt-check.ts'
+
+type Delivered = Notification & { readonly notification: 'delivered' }
 
 /**
  * What the sender has been told about one transfer. The same notification comes by several ways (an answer, the
- * event stream, the status) and at least once by each; here it counts once.
+ * event stream, the status) and at least once by each; here it counts once. That something was delivered counts only
+ * with the receiver's receipt.
  */
 export class NotificationLog {
   readonly transferId: string
+  readonly check: ReceiptCheck
   readonly #seen = new Set<string>()
   readonly #waitingFor: Set<string>
   readonly #failures: { receiver: string; problem: ProblemJson }[] = []
   readonly #answered = Promise.withResolvers<void>()
   readonly #onEvent: (event: SendEvent) => void
 
-  constructor(transferId: string, to: readonly string[], onEvent: (event: SendEvent) => void) {
-    this.transferId = transferId
-    this.#waitingFor = new Set(to)
-    this.#onEvent = onEvent
+  constructor(entry: JournalEntry, context: SendContext) {
+    this.transferId = entry.transferId
+    this.check = new ReceiptCheck(context, entry)
+    this.#waitingFor = new Set(entry.to)
+    this.#onEvent = context.onEvent
+    // Whoever awaits `answered` sees a failure; nobody has to.
+    this.#answered.promise.catch(() => {})
   }
 
-  /** Resolves when there is a second notification about every receiver. */
+  /** Resolves when there is a second notification about every receiver. @throws the reason of the caller's signal */
   get answered(): Promise<void> {
     return this.#answered.promise
   }
@@ -28,14 +38,14 @@ export class NotificationLog {
   tell(notification: Notification): void {
     if (this.#seen.has(notification.eventId)) return
     this.#seen.add(notification.eventId)
-    this.#onEvent({ type: 'notification', notification })
-    if (notification.notification !== 'delivered' && notification.notification !== 'failed') return
-    if (!this.#waitingFor.delete(notification.receiver)) return
-    if (notification.notification === 'failed') {
-      const { receiver, problem } = notification
-      this.#failures.push({ receiver, problem })
+    if (notification.notification === 'delivered') {
+      this.#proven(notification).then(
+        (proven) => this.#take(proven),
+        (error) => this.#answered.reject(error),
+      )
+    } else {
+      this.#take(notification)
     }
-    if (this.#waitingFor.size === 0) this.#answered.resolve()
   }
 
   /** Nothing more will be heard of the receivers that have not answered. */
@@ -51,5 +61,26 @@ export class NotificationLog {
     if (this.#waitingFor.size > 0) return { ...about, outcome: 'undelivered', waitingFor: [...this.#waitingFor] }
     if (this.#failures.length > 0) return { ...about, outcome: 'failed', failures: this.#failures }
     return { ...about, outcome: 'delivered' }
+  }
+
+  #take(notification: Notification): void {
+    this.#onEvent({ type: 'notification', notification })
+    if (notification.notification !== 'delivered' && notification.notification !== 'failed') return
+    if (!this.#waitingFor.delete(notification.receiver)) return
+    if (notification.notification === 'failed') {
+      const { receiver, problem } = notification
+      this.#failures.push({ receiver, problem })
+    }
+    if (this.#waitingFor.size === 0) this.#answered.resolve()
+  }
+
+  /** What a portal calls delivered is told as failed where no receipt proves it. */
+  async #proven(delivered: Delivered): Promise<Notification> {
+    const { receipt, ...rest } = delivered
+    const { eventId, at, transferId, attempt, receiver } = rest
+    const verdict = await this.check.verify(receiver, receipt)
+    if (verdict === 'proven') return delivered
+    if (verdict === 'unsigned') return rest
+    return { eventId, at, transferId, attempt, notification: 'failed', receiver, problem: verdict.toJSON() }
   }
 }

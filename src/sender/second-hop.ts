@@ -21,7 +21,10 @@ export async function awaitReceivers(context: SendContext, log: NotificationLog)
   const signal = AbortSignal.any([context.signal, over.signal])
   const timer =
     context.waitMs === null ? undefined : setTimeout(() => over.abort(), Math.min(context.waitMs, TIMER_MS_MAX))
-  log.answered.then(() => over.abort())
+  log.answered.then(
+    () => over.abort(),
+    (error) => over.abort(error),
+  )
   try {
     for (;;) {
       // Asked for before the look, so that no gap falls between the look and the wait.
@@ -32,7 +35,8 @@ export async function awaitReceivers(context: SendContext, log: NotificationLog)
     }
   } catch (error) {
     context.signal.throwIfAborted()
-    if (over.signal.aborted) return
+    // A receipt that could not be looked at is a failure of its own.
+    if (over.signal.aborted) return await Promise.race([log.answered, Promise.resolve()])
     if (!(error instanceof RemoteProblem) || error.code === 'credentials-invalid') throw error
     log.giveUp(error.problem)
   } finally {

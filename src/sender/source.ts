@@ -10,6 +10,8 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { digestDriver } from '../digests/index.ts'
 import { hasCode } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
+import { sealTagBytes } from '../trust/index.ts'
+import type { PartSealer } from '../trust/part-cipher.ts'
 
 /** A file that may be sent. */
 export interface Source {
@@ -135,18 +137,33 @@ export class OpenSource implements AsyncDisposable {
   }
 
   /**
-   * Fills `target` with the bytes from `offsetBytes` on.
+   * Fills `target` with what is to travel of the bytes from `offsetBytes` on.
    *
-   * @returns their digest in hex
+   * @param sealer seals them on the way; its tag takes the last bytes of `target`
+   * @returns the digest of `target` in hex
    * @throws Problem `source-changed` when the file is shorter than it was; `source-unreadable` when reading fails
    */
-  async readPart(target: Uint8Array, offsetBytes: number, digestAlgorithm: DigestAlgorithm): Promise<string> {
+  async readPart(
+    target: Uint8Array,
+    offsetBytes: number,
+    digestAlgorithm: DigestAlgorithm,
+    sealer: PartSealer | null = null,
+  ): Promise<string> {
     const hasher = digestDriver(digestAlgorithm).create()
-    for (let at = 0; at < target.length; ) {
-      const bytesRead = await this.#read(target, at, offsetBytes + at)
-      if (bytesRead === 0) throw this.#changed('it is shorter than it was')
-      hasher.update(target.subarray(at, at + bytesRead))
+    const lengthBytes = target.length - (sealer === null ? 0 : sealTagBytes)
+    for (let at = 0; at < lengthBytes; ) {
+      const bytesRead = await this.#read(target.subarray(0, lengthBytes), at, offsetBytes + at)
+      if (bytesRead === 0) throw this.changed('it is shorter than it was')
+      const bytes = target.subarray(at, at + bytesRead)
+      // What is sealed takes the place of what was read: nothing else of the file stays in memory.
+      if (sealer !== null) sealInPlace(sealer, bytes)
+      hasher.update(bytes)
       at += bytesRead
+    }
+    if (sealer !== null) {
+      const tag = sealer.finish()
+      target.set(tag, lengthBytes)
+      hasher.update(tag)
     }
     return hasher.digest()
   }
@@ -154,12 +171,12 @@ export class OpenSource implements AsyncDisposable {
   /** @throws Problem `source-changed` when the file, or what its path leads to, is no longer what was opened */
   async assertUnchanged(): Promise<void> {
     const opened = identityOf(await this.#handle.stat({ bigint: true }))
-    if (!isSameSource(opened, this.identity)) throw this.#changed('it was written to')
+    if (!isSameSource(opened, this.identity)) throw this.changed('it was written to')
     try {
       const named = identityOf(await stat(this.source.location, { bigint: true }))
-      if (!isSameSource(named, this.identity)) throw this.#changed('another file has taken its place')
+      if (!isSameSource(named, this.identity)) throw this.changed('another file has taken its place')
     } catch (error) {
-      if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.#changed('it was removed', error)
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.changed('it was removed', error)
       throw unreadable(this.source.path, error)
     }
   }
@@ -177,10 +194,21 @@ export class OpenSource implements AsyncDisposable {
     }
   }
 
-  #changed(how: string, cause?: unknown): Problem {
+  /** The file is not what it was when it was opened. */
+  changed(how: string, cause?: unknown): Problem {
     const { path } = this.source
     const detail = `${path}: ${how}. Send it again once nothing writes to it.`
     return new Problem('source-changed', { path, detail }, { cause })
+  }
+}
+
+/** Small enough to stay in the processor's cache between reading, sealing and hashing. */
+const SEAL_BYTES = 128 * 1024
+
+function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += SEAL_BYTES) {
+    const slice = bytes.subarray(at, at + SEAL_BYTES)
+    slice.set(sealer.update(slice))
   }
 }
 

@@ -7,9 +7,12 @@
 import { setMaxListeners } from 'node:events'
 import { NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
 import { type PartLayout, partCount, partSpan } from '../protocol/index.ts'
+import { type ContentKey, sealedLayout } from '../trust/index.ts'
+import { partSealer } from '../trust/part-cipher.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
+import type { SealRecord } from './seal-record.ts'
 import type { OpenSource } from './source.ts'
 
 /** A part that arrives damaged more often than this will do so again. */
@@ -22,6 +25,14 @@ export interface Upload {
   readonly patience: Patience
   /** What an earlier attempt of this run read, by part number; what is read now is added. */
   readonly digests: Map<number, string>
+  /** Null where the transfer is not sealed. */
+  readonly seal: Seal | null
+}
+
+/** With what the parts are sealed, and what has been. */
+export interface Seal {
+  readonly contentKey: ContentKey
+  readonly record: SealRecord
 }
 
 /** How a file is cut into parts. */
@@ -29,19 +40,25 @@ export function layoutOf({ source, partSizeBytes }: JournalEntry): PartLayout {
   return { sizeBytes: source.sizeBytes, partSizeBytes }
 }
 
+/** The sizes of what travels. */
+export function wireLayoutOf(entry: JournalEntry): PartLayout {
+  return 'sealed' in entry.metadata ? sealedLayout(layoutOf(entry)) : layoutOf(entry)
+}
+
 /**
  * Sends every part that the portal does not hold with the digest that it has here. When it resolves, the portal
  * holds all parts and `digests` is complete.
  *
  * @param held what the portal holds: part number -> digest in hex
- * @throws Problem `source-changed`, `source-unreadable`; NoAnswer when silence lasted too long or a part never
+ * @throws Problem `source-changed`, `source-unreadable`; SealedOtherwise; NoAnswer when silence lasted too long or a part never
  *   arrives undamaged; RemoteProblem that waiting does not mend; the signal's reason
  */
 export async function uploadParts(upload: Upload, held: ReadonlyMap<number, string>): Promise<void> {
   const { context, entry, file, digests } = upload
   const layout = layoutOf(entry)
+  const wireLayout = wireLayoutOf(entry)
   const progress = new UploadProgress(upload)
-  const pool = poolOf(context, layout)
+  const pool = poolOf(context, wireLayout)
   const flight = new Flight(context)
   const presence = new Presence(upload)
   try {
@@ -54,8 +71,8 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
       }
       const buffer = await pool.take()
       if (flight.signal.aborted) break
-      const bytes = buffer.subarray(0, lengthBytes)
-      const digest = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm)
+      const bytes = buffer.subarray(0, partSpan(wireLayout, partNumber).lengthBytes)
+      const digest = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, sealerOf(upload, partNumber))
       digests.set(partNumber, digest)
       progress.hashed(lengthBytes)
       if (held.get(partNumber) === digest) {
@@ -64,7 +81,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         await presence.show()
         continue
       }
-      const part = { partNumber, bytes, digest, progress, signal: flight.signal }
+      const part = { partNumber, bytes, lengthBytes, digest, progress, signal: flight.signal }
       await flight.add(() => sendPart(upload, part).finally(() => pool.give(buffer)))
       presence.shown()
     }
@@ -72,6 +89,12 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
     flight.fail(error)
   }
   await flight.landed()
+}
+
+function sealerOf({ entry, seal }: Upload, partNumber: number) {
+  if (seal === null) return null
+  const isLast = partNumber === partCount(layoutOf(entry))
+  return partSealer(seal.contentKey.partKey, { transferId: entry.transferId, partNumber, isLast })
 }
 
 /** So many questions fit into the time after which the portal gives a silent upload up. */
@@ -145,6 +168,8 @@ class Flight {
 interface PartOnItsWay {
   readonly partNumber: number
   readonly bytes: Uint8Array
+  /** Of the file: what is sealed is longer. */
+  readonly lengthBytes: number
   readonly digest: string
   readonly progress: UploadProgress
   readonly signal: AbortSignal
@@ -152,16 +177,17 @@ interface PartOnItsWay {
 
 /** Sends one part until the portal holds it. */
 async function sendPart(
-  { context, entry, patience }: Upload,
-  { partNumber, bytes, digest, progress, signal }: PartOnItsWay,
+  { context, entry, patience, seal }: Upload,
+  { partNumber, bytes, lengthBytes, digest, progress, signal }: PartOnItsWay,
 ): Promise<void> {
   const { transferId, digestAlgorithm } = entry
+  await seal?.record.note(partNumber, digest)
   let furthestBytes = 0
   const put = (): Promise<void> => {
     let sentBytes = 0
     const onSent = (byteCount: number): void => {
       sentBytes += byteCount
-      progress.sent(partNumber, sentBytes)
+      progress.sent(partNumber, Math.min(sentBytes, lengthBytes))
       // What leaves this process may get no further than the kernel. Only bytes that no earlier try got to are a sign
       // of life, or a portal that takes connections and never reads would be waited for for ever.
       if (sentBytes <= furthestBytes) return
@@ -178,7 +204,7 @@ async function sendPart(
   for (let tries = 1; ; tries++) {
     try {
       await patience.insist(put)
-      return progress.acknowledged(partNumber, bytes.length)
+      return progress.acknowledged(partNumber, lengthBytes)
     } catch (error) {
       progress.sent(partNumber, 0)
       if (!(error instanceof RemoteProblem) || error.next !== 'resend') throw error

@@ -28,8 +28,8 @@ function says(status: number, type: string, body: string, headers: Record<string
 }
 
 test('a good answer is read', async () => {
-  const client = await clientOf(says(200, 'application/json', '{"account":"ada"}'))
-  expect(await client.account()).toEqual({ account: 'ada' })
+  const client = await clientOf(says(200, 'application/json', '{"account":"ada","keys":null}'))
+  expect(await client.account()).toEqual({ account: 'ada', keys: null })
 })
 
 describe('no answer is', () => {

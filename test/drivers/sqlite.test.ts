@@ -38,7 +38,7 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   }
   await ledger.announce(aTransfer(ada, [bob]), { ...roomy, freeBytes: 0 })
   for (const stored of ids.slice(0, 3)) {
-    await move(stored, { state: 'stored', manifestDigest }, stored === second ? 2 : 1)
+    await move(stored, { state: 'stored', manifestDigest, manifest: null }, stored === second ? 2 : 1)
   }
   for (const { deliveries, transferId } of await ledger.offerNext(bob.accountId, 'instance-1', { leaseMs, limit: 4 })) {
     const offered = deliveries.find(({ receiverId }) => receiverId === bob.accountId)
@@ -48,7 +48,8 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
     await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: 1 })
     await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: null })
     await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'offered', leaseMs })
-    if (transferId === first) await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered' })
+    if (transferId === first)
+      await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null })
     if (transferId === second) {
       await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'failed', problem: problem('disk-full') })
     }
@@ -68,6 +69,8 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.events(ada.accountId, { after: '1', limit: 2, transferId: first })
   await ledger.lastEventId(ada.accountId)
   await ledger.accountByTokenId('token of ada')
+  await ledger.accountByName('ada')
+  await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
   clock.advance(2 * roomy.expiryMs)
   await ledger.dueUploads(2)
   await ledger.dueLeases(2)

@@ -27,6 +27,8 @@ test('the description names every request of the protocol', async () => {
       'GET /v1/limits',
       'POST /v1/join',
       'GET /v1/account',
+      'PUT /v1/account/keys',
+      'GET /v1/accounts/{name}',
       'PUT /v1/transfers/{transferId}',
       'GET /v1/transfers',
       'GET /v1/transfers/{transferId}',

@@ -153,7 +153,10 @@ test('an invite opens one account, once; the same answer can be asked for again'
   for (let time = 0; time < 3; time++) {
     expect(JSON.parse((await join({ invite, token })).body.toString())).toEqual({ account: 'dora' })
   }
-  expect(JSON.parse((await portal.ask('GET', '/v1/account', { token })).body.toString())).toEqual({ account: 'dora' })
+  expect(JSON.parse((await portal.ask('GET', '/v1/account', { token })).body.toString())).toEqual({
+    account: 'dora',
+    keys: null,
+  })
   expect(refusalOf(await join({ invite, token: newToken() })), 'used up').toBe('404 invite-invalid')
   expect(refusalOf(await join({ invite: newInvite(), token })), 'unknown').toBe('404 invite-invalid')
   for (const body of [
@@ -195,5 +198,5 @@ test('two accounts cannot be opened with one token', async () => {
   expect(answer.status).toBeLessThan(500)
   refusalOf(answer)
   const account = await portal.ask('GET', '/v1/account', { token: portal.token('alice') })
-  expect(JSON.parse(account.body.toString())).toEqual({ account: 'alice' })
+  expect(JSON.parse(account.body.toString())).toEqual({ account: 'alice', keys: null })
 })

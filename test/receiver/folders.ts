@@ -12,7 +12,9 @@ export async function visible(folder: string): Promise<string[]> {
 
 /** What is not finished, or not answered. */
 export async function unfinished(folder: string): Promise<string[]> {
-  return (await readdir(join(folder, '.golooader'))).filter((name) => name !== 'instance' && name !== 'lock').sort()
+  return (await readdir(join(folder, '.golooader')))
+    .filter((name) => !['instance', 'lock', 'received'].includes(name))
+    .sort()
 }
 
 /** A random file, cut into parts. */

@@ -14,7 +14,7 @@ async function finished(inbox: Inbox, content = 'content') {
   const transferId = newTransferId()
   const paths = inbox.pathsOf(transferId)
   await writeFile(paths.partial, content)
-  await writeFile(paths.parts, 'golooader-parts 1 7 7 sha-256\n')
+  await writeFile(paths.parts, 'golooader-parts 2 7 7 sha-256\n')
   return { transferId, paths }
 }
 
@@ -24,13 +24,18 @@ test('a file gets its name, and its record stays until the answer is heard', asy
   const folder = await testFolder()
   await using inbox = await openInbox(folder)
   const { transferId } = await finished(inbox)
-  expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toEqual({ name: 'a.txt', manifestDigest })
+  expect(await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).toEqual({
+    name: 'a.txt',
+    manifestDigest,
+    receipt: null,
+  })
   expect(await visible(folder)).toEqual(['a.txt'])
   expect(await unfinished(folder)).toEqual([`${transferId}.commit`])
-  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
-  await inbox.forget(transferId)
-  expect(await unfinished(folder)).toEqual([])
-  expect(await inbox.published(transferId)).toBeNull()
+  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
+  await inbox.answered(transferId)
+  expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
+  // A portal that offers it once more gets the same answer.
+  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
 })
 
 test('a name that is taken is never taken over', async () => {
@@ -40,7 +45,9 @@ test('a name that is taken is never taken over', async () => {
   await mkdir(join(folder, 'a (1).txt'))
   await symlink('nowhere', join(folder, 'a (2).txt'))
   const { transferId } = await finished(inbox)
-  expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toMatchObject({ name: 'a (3).txt' })
+  expect(await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).toMatchObject({
+    name: 'a (3).txt',
+  })
   expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('mine')
   expect(await readFile(join(folder, 'a (3).txt'), 'utf8')).toBe('content')
   expect(await visible(folder)).toHaveLength(4)
@@ -51,7 +58,9 @@ test('many files of one name at once are all kept', async () => {
   await using inbox = await openInbox(folder)
   const contents = Array.from({ length: 20 }, (_, index) => `content ${index}`)
   const waiting = await Promise.all(contents.map((content) => finished(inbox, content)))
-  await Promise.all(waiting.map(({ transferId }) => inbox.commit(transferId, 'a.txt', manifestDigest)))
+  await Promise.all(
+    waiting.map(({ transferId }) => inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })),
+  )
   const names = await visible(folder)
   const found = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
   expect(found.sort()).toEqual(contents.sort())
@@ -71,7 +80,7 @@ describe('a restart finds out what happened', () => {
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     expect(await inbox.published(transferId)).toBeNull()
-    await inbox.commit(transferId, 'a.txt', manifestDigest)
+    await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
     expect(await visible(folder)).toEqual(['a.txt'])
   })
 
@@ -109,7 +118,7 @@ describe('a restart finds out what happened', () => {
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     await link(paths.partial, join(folder, 'a.txt'))
-    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
     expect(await visible(folder)).toEqual(['a.txt'])
     expect(await unfinished(folder)).toEqual([`${transferId}.commit`])
     expect((await stat(join(folder, 'a.txt'))).nlink).toBe(1)
@@ -138,9 +147,9 @@ describe('a restart finds out what happened', () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder)
     const { transferId } = await finished(inbox)
-    await inbox.commit(transferId, 'a.txt', manifestDigest)
+    await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
     await rm(join(folder, 'a.txt'))
-    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+    expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
     expect(await visible(folder)).toEqual([])
   })
 
@@ -152,7 +161,7 @@ describe('a restart finds out what happened', () => {
     const placeholder = `golooader: the file of transfer ${transferId} is about to take this place\n`
     await writeFile(join(folder, 'a.txt'), placeholder)
     expect(await inbox.published(transferId)).toBeNull()
-    expect(await inbox.commit(transferId, 'a.txt', manifestDigest)).toMatchObject({ name: 'a.txt' })
+    expect(await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).toMatchObject({ name: 'a.txt' })
     expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('content')
     expect(await visible(folder)).toEqual(['a.txt'])
   })
@@ -165,10 +174,10 @@ test('what has its name but is not durable yet is neither lost nor refused: the 
   // Cannot be removed like a file.
   await rm(paths.parts)
   await mkdir(paths.parts)
-  await expect(inbox.commit(transferId, 'a.txt', manifestDigest)).rejects.toThrow(NotDurableYet)
+  await expect(inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).rejects.toThrow(NotDurableYet)
   await expect(inbox.published(transferId)).rejects.toThrow(NotDurableYet)
   await rm(paths.parts, { recursive: true })
-  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest })
+  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
   expect(await visible(folder)).toEqual(['a.txt'])
 })
 

@@ -19,6 +19,8 @@ function running(portal: ScriptedPortal, folder: string, options: Partial<Receiv
   const result = receive({
     client: portal.client(),
     folder,
+    trust: null,
+    from: null,
     isOnce: false,
     signal: stopping.signal,
     onEvent: (event) => events.push(event),
@@ -221,8 +223,8 @@ describe('nothing is said too early', () => {
 describe('a file that has its name is not made undone', () => {
   test('a disk that fails after the answer ends neither the receiver nor its other deliveries', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
-    const forget = vi.spyOn(Inbox.prototype, 'forget').mockRejectedValueOnce(systemError('EIO'))
-    onTestFinished(() => forget.mockRestore())
+    const answered = vi.spyOn(Inbox.prototype, 'answered').mockRejectedValueOnce(systemError('EIO'))
+    onTestFinished(() => answered.mockRestore())
     portal.send(TEN_PARTS())
     const receiver = running(portal, folder)
     await receiver.seen('given-up')

@@ -83,6 +83,7 @@ export class ScriptedPortal {
       metadata: { name: 'file.bin' },
       ...content.layout,
       manifestDigest: content.manifestDigest,
+      manifest: null,
       expiresAt: '2099-01-01T00:00:00.000Z',
       ...changes,
     }

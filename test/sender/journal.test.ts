@@ -12,6 +12,9 @@ function entryFor(path: string): JournalEntry {
     path,
     name: 'report.pdf',
     to: ['bob', 'eve'],
+    isSealed: false,
+    metadata: { name: 'report.pdf' },
+    sealedFor: null,
     source: { sizeBytes: 5, mtimeNs: '1700000000123456789', inode: '18446744073709551615', device: '2049' },
     partSizeBytes: 65_536,
     digestAlgorithm: 'sha-256',
@@ -37,6 +40,7 @@ test('another file, receiver, portal, account or name is another transfer', asyn
     { portalUrl: 'http://127.0.0.1:7879' },
     { account: 'eve' },
     { name: 'other.pdf' },
+    { isSealed: true },
   ]
   for (const other of others) expect(await journal.read({ ...entry, ...other })).toBeNull()
 })

@@ -43,6 +43,7 @@ const limitsDefault: Limits = {
   leaseMs: 60_000,
   expiryMs: 60_000,
   heartbeatMs: 15_000,
+  sealedOnly: false,
 }
 
 export class ScriptedPortal implements AsyncDisposable {
@@ -225,6 +226,7 @@ export class ScriptedPortal implements AsyncDisposable {
       state: held.state,
       attempt: held.attempt,
       from: 'ada',
+      manifest: null,
       createdAt: at,
       expiresAt: at,
       deliveries: [],

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { appendFile, readdir, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Problem } from '../../src/protocol/index.ts'
+import { type Announcement, Problem } from '../../src/protocol/index.ts'
 import { type SendEvent, type SendOptions, type SendOutcome, send } from '../../src/sender/index.ts'
 import { TestFolder } from './folder.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
@@ -29,6 +29,7 @@ function sending(options: Partial<SendOptions> = {}): Promise<SendOutcome[]> {
   return send({
     client: portal.client,
     identity: { portalUrl: 'http://portal.test', account: 'ada' },
+    trust: null,
     stateFolder: folder.join('state'),
     paths: [folder.join('file')],
     to: ['bob'],
@@ -40,6 +41,10 @@ function sending(options: Partial<SendOptions> = {}): Promise<SendOutcome[]> {
     onEvent: (event) => events.push(event),
     ...options,
   })
+}
+
+function nameOf({ metadata }: Announcement): string {
+  return 'name' in metadata ? metadata.name : ''
 }
 
 function told(): string[] {
@@ -103,7 +108,7 @@ describe('a file', () => {
   test('does not stop the others when it is refused', async () => {
     await writeFile(folder.join('large'), randomBytes(10))
     portal.interfere = ({ method }) => {
-      const large = [...portal.transfers.values()].find(({ announcement }) => announcement.metadata.name === 'large')
+      const large = [...portal.transfers.values()].find(({ announcement }) => nameOf(announcement) === 'large')
       if (method === 'PUT' && large?.state === 'receiving') large.state = 'refused'
     }
     const outcomes = await sending({ paths: [folder.join('large'), folder.join('file')], transfersAtOnce: 1 })

@@ -81,7 +81,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
       ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
     const store = async (to: readonly Account[] = [bob], sizeBytes = 1000): Promise<string> => {
       const { transferId } = await announce(to, sizeBytes)
-      await move(transferId, { state: 'stored', manifestDigest })
+      await move(transferId, { state: 'stored', manifestDigest, manifest: null })
       return transferId
     }
     /** The delivery as it is now. */
@@ -202,7 +202,11 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const first = await ledger.announce(announced, roomy)
         const { metadata, to, ...rest } = announced
         const again = await ledger.announce(
-          { metadata: { mediaType: 'application/pdf', name: metadata.name }, ...rest, to: [...to].reverse() },
+          {
+            metadata: { mediaType: 'application/pdf', name: 'name' in metadata ? metadata.name : '' },
+            ...rest,
+            to: [...to].reverse(),
+          },
           roomy,
         )
         expect(again).toEqual({ transfer: first.transfer, isNew: false })
@@ -355,7 +359,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
       test('stored: the sender is told, the manifestDigest is kept, the bytes stay counted', async () => {
         const { ledger, announce, move, told } = await begin()
         const { transferId } = await announce()
-        const moved = await move(transferId, { state: 'stored', manifestDigest })
+        const moved = await move(transferId, { state: 'stored', manifestDigest, manifest: null })
         expect(moved).toMatchObject({ state: 'stored', manifestDigest, attempt: 1 })
         expect(await ledger.transfer(transferId)).toEqual(moved)
         expect(await told()).toEqual(['stored'])
@@ -419,18 +423,20 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           uploadTimeoutMs: 1,
         } as const
         await move(transferId, resend, 1)
-        expect(await move(transferId, { state: 'stored', manifestDigest }, 1)).toBeNull()
+        expect(await move(transferId, { state: 'stored', manifestDigest, manifest: null }, 1)).toBeNull()
         expect(await move(transferId, resend, 1)).toBeNull()
         expect(await told()).toEqual(['resend'])
-        expect(await move(transferId, { state: 'stored', manifestDigest }, 2)).toMatchObject({ state: 'stored' })
+        expect(await move(transferId, { state: 'stored', manifestDigest, manifest: null }, 2)).toMatchObject({
+          state: 'stored',
+        })
       })
 
       test('of several verdicts at the same time, one wins and the others are told so', async () => {
         const { announce, move, told } = await begin()
         const { transferId } = await announce()
         const results = await Promise.all([
-          move(transferId, { state: 'stored', manifestDigest }),
-          move(transferId, { state: 'stored', manifestDigest }),
+          move(transferId, { state: 'stored', manifestDigest, manifest: null }),
+          move(transferId, { state: 'stored', manifestDigest, manifest: null }),
           move(transferId, { state: 'cancelled', problem: problem('cancelled') }),
           move(transferId, { state: 'expired', problem: problem('expired') }),
         ])
@@ -440,7 +446,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
 
       test('a transfer that is not there, or no longer receiving, is not moved', async () => {
         const { move, store } = await begin()
-        expect(await move(newTransferId(), { state: 'stored', manifestDigest })).toBeNull()
+        expect(await move(newTransferId(), { state: 'stored', manifestDigest, manifest: null })).toBeNull()
         const transferId = await store()
         expect(await move(transferId, { state: 'cancelled', problem: problem('cancelled') })).toBeNull()
       })
@@ -530,7 +536,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { ledger, store, offer, settle, bob, delivery } = await begin()
         const transferId = await store()
         await offer()
-        await settle(transferId, bob, { state: 'delivered' })
+        await settle(transferId, bob, { state: 'delivered', receipt: null })
         await ledger.welcome(bob.accountId, 'instance-1')
         expect(await delivery(transferId)).toMatchObject({ state: 'delivered' })
         expect(await offer()).toEqual([])
@@ -580,7 +586,12 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.renewLease(transferId, cy.accountId, now, renewal), 'not its receiver').toBe(false)
         expect(await ledger.renewLease(newTransferId(), bob.accountId, now, renewal), 'not its transfer').toBe(false)
         const answer = (leaseId: string) =>
-          ledger.moveDelivery(transferId, bob.accountId, { state: 'offered', leaseId }, { state: 'delivered' })
+          ledger.moveDelivery(
+            transferId,
+            bob.accountId,
+            { state: 'offered', leaseId },
+            { state: 'delivered', receipt: null },
+          )
         expect(await answer(old)).toBeNull()
         expect(await told()).toEqual(['stored'])
         expect(await answer(now)).toMatchObject({ state: 'ended' })
@@ -610,7 +621,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await offer(bob)
         await offer(cy)
         const leaseId = await leaseOf(transferId, bob)
-        expect(await settle(transferId, bob, { state: 'delivered' })).toMatchObject({ state: 'stored' })
+        expect(await settle(transferId, bob, { state: 'delivered', receipt: null })).toMatchObject({ state: 'stored' })
         expect(await delivery(transferId, bob), 'the same answer again can be recognised').toMatchObject({
           state: 'delivered',
           leaseId,
@@ -647,10 +658,12 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const moved = await settle(transferId, bob, { state: 'failed', problem: problem('name-refused') })
         expect(moved).toMatchObject({ state: 'receiving' })
         expect(await told()).toEqual([])
-        expect(await move(transferId, { state: 'stored', manifestDigest })).toMatchObject({ state: 'stored' })
+        expect(await move(transferId, { state: 'stored', manifestDigest, manifest: null })).toMatchObject({
+          state: 'stored',
+        })
         expect(await told()).toEqual(['stored', 'failed bob'])
         await offer(cy)
-        expect(await settle(transferId, cy, { state: 'delivered' })).toMatchObject({ state: 'ended' })
+        expect(await settle(transferId, cy, { state: 'delivered', receipt: null })).toMatchObject({ state: 'ended' })
         expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
       })
 
@@ -661,7 +674,9 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           await offer(receiver)
           await settle(transferId, receiver, { state: 'failed', problem: problem('name-refused') })
         }
-        expect(await move(transferId, { state: 'stored', manifestDigest })).toMatchObject({ state: 'ended' })
+        expect(await move(transferId, { state: 'stored', manifestDigest, manifest: null })).toMatchObject({
+          state: 'ended',
+        })
         expect((await told()).sort()).toEqual(['failed bob', 'failed cy', 'stored'])
         expect((await told())[0], 'the first notification comes first').toBe('stored')
         expect(await ledger.dueRemovals(10)).toEqual([transferId])
@@ -684,10 +699,10 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await offer()
         const from = { state: 'offered', leaseId: await leaseOf(transferId) } as const
         const results = await Promise.all([
-          ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered' }),
+          ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null }),
           ledger.moveDelivery(transferId, bob.accountId, from, { state: 'failed', problem: problem('disk-full') }),
           ledger.moveDelivery(transferId, bob.accountId, from, { state: 'waiting', offerInMs: 0 }),
-          ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered' }),
+          ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null }),
         ])
         expect(results.filter((transfer) => transfer !== null)).toHaveLength(1)
         expect((await told()).length).toBeLessThanOrEqual(2)
@@ -709,7 +724,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { announce, offer, settle, bob, delivery, told } = await begin()
         const { transferId } = await announce()
         await offer()
-        await expect(settle(transferId, bob, { state: 'delivered' })).rejects.toThrow('cannot')
+        await expect(settle(transferId, bob, { state: 'delivered', receipt: null })).rejects.toThrow('cannot')
         expect(await delivery(transferId)).toMatchObject({ state: 'offered' })
         expect(await told()).toEqual([])
       })
@@ -717,7 +732,12 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
       test('a delivery that was never offered is not delivered', async () => {
         const { ledger, store, bob, delivery } = await begin()
         const transferId = await store()
-        const move = ledger.moveDelivery(transferId, bob.accountId, { state: 'waiting' }, { state: 'delivered' })
+        const move = ledger.moveDelivery(
+          transferId,
+          bob.accountId,
+          { state: 'waiting' },
+          { state: 'delivered', receipt: null },
+        )
         await expect(move).rejects.toThrow('cannot')
         expect(await delivery(transferId)).toMatchObject({ state: 'waiting' })
       })
@@ -738,7 +758,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.lastEventId(ada.accountId)).toBe('0')
         const ids = [await store(), await store(), await store()]
         await offer()
-        for (const transferId of ids) await settle(transferId, bob, { state: 'delivered' })
+        for (const transferId of ids) await settle(transferId, bob, { state: 'delivered', receipt: null })
         const all = await ledger.events(ada.accountId, { after: '0', limit: 100, transferId: null })
         expect(all.map(({ notification }) => notification)).toEqual([
           ...['stored', 'stored', 'stored'],
@@ -819,7 +839,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect((await ledger.dueLeases(10)).map((one) => one.transferId)).toEqual([first, second, third])
         expect(await ledger.dueLeases(2)).toHaveLength(2)
         await settle(second, bob, { state: 'waiting', offerInMs: 0 })
-        await settle(third, bob, { state: 'delivered' })
+        await settle(third, bob, { state: 'delivered', receipt: null })
         expect((await ledger.dueLeases(10)).map((one) => one.transferId)).toEqual([first])
       })
 
@@ -832,7 +852,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await move(cancelled, { state: 'cancelled', problem: problem('cancelled') })
         const ended = await store()
         await offer()
-        await settle(ended, bob, { state: 'delivered' })
+        await settle(ended, bob, { state: 'delivered', receipt: null })
         clock.advance(roomy.expiryMs - 2)
         expect(await ledger.dueExpiries(10)).toEqual([])
         clock.advance(2)
@@ -847,7 +867,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const ids = [await store(), await store()]
         await offer()
         for (const transferId of ids) {
-          await settle(transferId, bob, { state: 'delivered' })
+          await settle(transferId, bob, { state: 'delivered', receipt: null })
           clock.advance(1)
         }
         expect(await ledger.dueRemovals(10)).toEqual(ids)
@@ -862,11 +882,11 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { ledger, ada, store, offer, settle, bob, clock, told } = await begin()
         const [old, young, partsLeft, open] = [await store(), await store(), await store(), await store()]
         await offer(bob, 'instance-1', 3)
-        await settle(old, bob, { state: 'delivered' })
-        await settle(partsLeft, bob, { state: 'delivered' })
+        await settle(old, bob, { state: 'delivered', receipt: null })
+        await settle(partsLeft, bob, { state: 'delivered', receipt: null })
         await ledger.removed(old)
         clock.advance(1000)
-        await settle(young, bob, { state: 'delivered' })
+        await settle(young, bob, { state: 'delivered', receipt: null })
         await ledger.removed(young)
         clock.advance(1000)
         const lastEventId = await ledger.lastEventId(ada.accountId)
@@ -887,7 +907,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { ledger, ada, store, offer, settle, bob, clock } = await begin()
         const transferId = await store()
         await offer()
-        await settle(transferId, bob, { state: 'delivered' })
+        await settle(transferId, bob, { state: 'delivered', receipt: null })
         await ledger.removed(transferId)
         const lastEventId = Number(await ledger.lastEventId(ada.accountId))
         clock.advance(1)
@@ -901,7 +921,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         for (let i = 0; i < 3; i++) {
           const transferId = await store()
           await offer()
-          await settle(transferId, bob, { state: 'delivered' })
+          await settle(transferId, bob, { state: 'delivered', receipt: null })
           await ledger.removed(transferId)
         }
         expect(await ledger.prune(0, 2)).toBe(2)

@@ -7,7 +7,8 @@ import type { App, Services } from './app.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
-import { accountRoute, joinRoute } from './routes/join.ts'
+import { joinRoute } from './routes/join.ts'
+import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
@@ -66,7 +67,7 @@ export async function buildServer(services: Services): Promise<App> {
     accounts.addHook('onRequest', async (request) => {
       request.account = await authenticate(services.context.ledger, request.headers.authorization)
     })
-    accountRoute(accounts)
+    keyRoutes(accounts, services)
     transferRoutes(accounts, services)
     eventRoutes(accounts, services)
     inboxRoutes(accounts, services)

@@ -9,7 +9,7 @@
  * - The events of one account become visible in the order of their ids.
  * - No query reads more rows than it returns, whatever the number of transfers.
  */
-import type { Announcement, Metadata, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
+import type { Announcement, Metadata, Notification, PartRange, ProblemJson, PublicKeys } from '../../protocol/index.ts'
 
 export interface Account {
   readonly accountId: number
@@ -59,13 +59,18 @@ interface TransferBase {
 export type Transfer = TransferBase &
   (
     | { readonly state: 'receiving'; readonly uploadDeadlineMs: number | null }
-    | { readonly state: 'stored' | 'ended'; readonly manifestDigest: string }
+    | {
+        readonly state: 'stored' | 'ended'
+        readonly manifestDigest: string
+        /** As the sender signed it; null where it signed nothing. */
+        readonly manifest: string | null
+      }
     | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
   )
 
 /** Where a transfer goes. The first notification goes into the log with it. */
 export type TransferChange =
-  | { readonly state: 'stored'; readonly manifestDigest: string }
+  | { readonly state: 'stored'; readonly manifestDigest: string; readonly manifest: string | null }
   | {
       /** A new attempt: what was bad is deleted and wanted again. */
       readonly state: 'receiving'
@@ -80,7 +85,8 @@ export type TransferChange =
 export type DeliveryChange =
   | { readonly state: 'waiting'; readonly offerInMs: number }
   | { readonly state: 'offered'; readonly leaseMs: number }
-  | { readonly state: 'delivered' }
+  /** The receipt goes into the event as it came. */
+  | { readonly state: 'delivered'; readonly receipt: string | null }
   | { readonly state: 'failed'; readonly problem: ProblemJson }
 
 /** The bounds that an announcement is held against, in the transaction that admits it. */
@@ -113,6 +119,12 @@ export interface Ledger {
   redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
 
   accountByTokenId(tokenId: string): Promise<(Account & { readonly tokenHash: string }) | null>
+
+  /** An account with its public keys, null as long as it has none; null where there is no such account. */
+  accountByName(name: string): Promise<(Account & { readonly keys: PublicKeys | null }) | null>
+
+  /** Sets the public keys of an account, in place of any that it had. @returns whether they are other ones than before */
+  setKeys(accountId: number, keys: PublicKeys): Promise<boolean>
 
   /**
    * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.

@@ -7,7 +7,8 @@ CREATE TABLE accounts (
   token_hash text not null,
   created_at_ms bigint not null,
   open_transfers bigint default 0 not null,
-  open_bytes bigint default 0 not null
+  open_bytes bigint default 0 not null,
+  keys text
 );
 
 CREATE TABLE deliveries (
@@ -41,7 +42,8 @@ CREATE TABLE events (
   notification text not null,
   receiver text,
   problem text,
-  wanted text
+  wanted text,
+  receipt text
 );
 
 CREATE INDEX events_by_account on events (account_id, event_id);
@@ -81,7 +83,8 @@ CREATE TABLE transfers (
   upload_deadline_ms bigint,
   open_deliveries integer not null,
   ended_at_ms bigint,
-  parts_held integer not null
+  parts_held integer not null,
+  manifest text
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

@@ -8,6 +8,8 @@ export interface LedgerTables {
     name: string
     token_id: string
     token_hash: string
+    /** Public keys, as they travel; null as long as there are none. */
+    keys: ColumnType<string | null, string | null | undefined, string>
     created_at_ms: number
     /** Kept with every change of a transfer, so that admission reads one row. */
     open_transfers: ColumnType<number, number | undefined, number>
@@ -38,6 +40,8 @@ export interface LedgerTables {
     part_size_bytes: number
     digest_algorithm: string
     manifest_digest: string | null
+    /** As the sender signed it. */
+    manifest: ColumnType<string | null, string | null | undefined, string | null>
     problem: string | null
     created_at_ms: number
     expires_at_ms: number
@@ -72,5 +76,7 @@ export interface LedgerTables {
     receiver: string | null
     problem: string | null
     wanted: string | null
+    /** As the receiver signed it. */
+    receipt: string | null
   }
 }

@@ -74,7 +74,7 @@ test('a machine with several profiles has to be told which, and says so', async 
   expectUsage(await world.run('status', '--profile', 'bob'), /damaged\. Remove it and join again/, 'a damaged profile')
   expectUsage(
     await world.run('send', path, '--to', 'Bob!', '--profile', 'alice'),
-    /cannot be the name of a receiver/,
+    /cannot be the name of an account/,
     'to',
   )
 })

@@ -53,7 +53,7 @@ test('a portal whose log cannot be written serves, and stops when it is told to'
 test('an address that is taken, and folders that are none, are told plainly', async () => {
   await using world = await World.create()
   await world.portal()
-  await world.join(['alice'])
+  await world.join(['alice', 'bob'])
   await writeFile(world.path('a.txt'), 'a')
   const taken = world.portalUrl.replace('http://', '')
   const inFile = world.path('a.txt', 'folder')
@@ -61,9 +61,9 @@ test('an address that is taken, and folders that are none, are told plainly', as
     [['portal', '--listen', taken, '--data', 'other'], {}, new RegExp(`${taken} is in use[\\s\\S]*--listen`)],
     [['portal', '--listen', '192.0.2.1:0', '--data', 'other'], {}, /no address 192\.0\.2\.1[\s\S]*--listen/],
     [['portal', '--listen', '127.0.0.1:0', '--data', inFile], {}, /a\.txt\/folder[\s\S]*not a folder[\s\S]*--data/],
-    [['invite', 'bob', '--data', inFile], {}, /a\.txt\/folder[\s\S]*not a folder/],
+    [['invite', 'carol', '--data', inFile], {}, /a\.txt\/folder[\s\S]*not a folder/],
     [
-      ['send', 'a.txt', '--to', 'bob'],
+      ['send', 'a.txt', '--to', 'bob', '--profile', 'alice'],
       { XDG_STATE_HOME: inFile },
       /a\.txt\/folder[\s\S]*not a folder[\s\S]*XDG_STATE_HOME/,
     ],

@@ -2,6 +2,7 @@
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { sealTagBytes as SEAL_BYTES } from '../../../src/trust/index.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { filesIn, type Running, until, World } from '../harness/world.ts'
 import { gate, isAnnounce, kindsOf, MIB, notificationsOf, partOf, partsSent, startOf } from './requests.ts'
@@ -26,7 +27,7 @@ test.each([
     notification: 'refused',
     transferId,
     eventId: expect.any(String),
-    problem: { code: 'storage-full', status: 507, neededBytes: 3 * MIB },
+    problem: { code: 'storage-full', status: 507, neededBytes: 3 * MIB + 3 * SEAL_BYTES },
   })
   expect(sending.json.at(-1)).toMatchObject({
     type: 'summary',
@@ -60,11 +61,11 @@ test('room that a refused file would have taken is there for a smaller one, and 
   await world.portal(['--storage', '2MiB'])
   await world.join(['alice', 'bob'])
   const large = await world.file('large.bin', 3 * MIB)
-  const small = await world.file('small.bin', 2 * MIB)
+  const small = await world.file('small.bin', 2 * MIB - SEAL_BYTES)
   expect((await world.send(large, 'bob').ended).code).toBe(4)
   await world.receiver('bob')
   expect((await world.send(small, 'bob').ended).code).toBe(0)
-  expect((await world.send(await world.file('next.bin', 2 * MIB), 'bob').ended).code).toBe(0)
+  expect((await world.send(await world.file('next.bin', 2 * MIB - SEAL_BYTES), 'bob').ended).code).toBe(0)
   expect(await world.received('bob')).toEqual(['next.bin', 'small.bin'])
 })
 

@@ -17,6 +17,7 @@ import { nodeTransport } from '../../../src/client/node-transport.ts'
 import { hasCode } from '../../../src/hop/index.ts'
 import { invite, openLedger } from '../../../src/portal/index.ts'
 import { newToken } from '../../../src/protocol/index.ts'
+import { AccountKeys } from '../../../src/trust/index.ts'
 import type { FaultyNetwork } from './proxy.ts'
 
 const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
@@ -172,14 +173,21 @@ export class World implements AsyncDisposable {
    * Opens accounts, each with a profile of its own name, as `invite` and `join` do but without their processes.
    * `through` names the proxy by which an account reaches the portal.
    */
-  async join(names: readonly string[], through: Readonly<Record<string, FaultyNetwork>> = {}): Promise<void> {
+  async join(
+    names: readonly string[],
+    through: Readonly<Record<string, FaultyNetwork>> = {},
+    { hasKeys = true } = {},
+  ): Promise<void> {
     const ledger = await openLedger(this.dataFolder)
     const transport = nodeTransport(this.portalUrl)
     await mkdir(this.path('config', 'golooader', 'profiles'), { recursive: true })
     for (const name of names) {
       const token = newToken()
       await new PortalClient(transport, null).join({ invite: await invite(ledger, name, 60_000), token })
-      const profile = { portalUrl: through[name]?.url ?? this.portalUrl, account: name, token }
+      const keys = hasKeys ? await AccountKeys.generate() : null
+      if (keys !== null) await new PortalClient(transport, token).setKeys(keys.publicKeys)
+      const portalUrl = through[name]?.url ?? this.portalUrl
+      const profile = { portalUrl, account: name, token, ...(keys === null ? {} : { keys: keys.secret }) }
       await writeFile(this.#profile(name), JSON.stringify(profile))
     }
     await transport.close()

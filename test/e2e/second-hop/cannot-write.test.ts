@@ -3,7 +3,7 @@ import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
-import { newTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
+import { isTransferId, newTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { filesIn, type Running, until, World } from '../harness/world.ts'
 import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
@@ -19,7 +19,7 @@ async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) 
 
 /** Everything in an inbox, at any depth, except what a receiver always keeps there. */
 async function contentOf(inbox: string): Promise<string[]> {
-  return (await filesIn(inbox)).filter((name) => name !== 'instance' && name !== 'lock').sort()
+  return (await filesIn(inbox)).filter((name) => name !== 'instance' && name !== 'lock' && !isTransferId(name)).sort()
 }
 
 /** Writes until the disk is full. */

@@ -65,5 +65,5 @@ test('a file that a receiver has fetched wholly gets its name only after the por
   expect((await sending.ended).code).toBe(0)
   expect(await world.received('bob')).toEqual(['early.bin'])
   expect(await sha256Of(`${world.inbox('bob')}/early.bin`)).toBe(await sha256Of(path))
-  expect(await readdir(`${world.inbox('bob')}/.golooader`)).toEqual(['instance', 'lock'])
+  expect(await readdir(`${world.inbox('bob')}/.golooader`)).toEqual(['instance', 'lock', 'received'])
 })

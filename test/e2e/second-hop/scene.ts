@@ -69,7 +69,7 @@ export function kindsOf(notifications: readonly Notification[]): string[] {
 /** What lies unfinished in an inbox: parts, and records of what is being published. */
 export async function unfinished(world: World, name: string): Promise<string[]> {
   const names = await readdir(join(world.inbox(name), '.golooader')).catch(() => [])
-  return names.filter((one) => one !== 'instance' && one !== 'lock')
+  return names.filter((one) => !['instance', 'lock', 'received'].includes(one))
 }
 
 /** The problem that a receiver gave, or was given, with an object of its `--json`. */

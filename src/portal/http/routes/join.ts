@@ -1,7 +1,7 @@
-/** `POST /v1/join`: an invite becomes an account. `GET /v1/account`: whose token is this? */
+/** `POST /v1/join`: an invite becomes an account. */
 import { AccountStatus, JoinRequest } from '../../../protocol/index.ts'
 import { join } from '../../accounts.ts'
-import { type App, accountOf, type Services } from '../app.ts'
+import type { App, Services } from '../app.ts'
 
 export function joinRoute(app: App, { context }: Services): void {
   app.post(
@@ -19,13 +19,5 @@ export function joinRoute(app: App, { context }: Services): void {
       request.log.info({ account: name }, 'account opened')
       return { account: name }
     },
-  )
-}
-
-export function accountRoute(app: App): void {
-  app.get(
-    '/v1/account',
-    { schema: { summary: 'The account of the token', tags: ['accounts'], response: { 200: AccountStatus } } },
-    async (request) => ({ account: accountOf(request).name }),
   )
 }

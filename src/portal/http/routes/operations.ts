@@ -55,6 +55,7 @@ export function operationRoutes(app: App, { context, stop }: Services): void {
       leaseMs: options.leaseMs,
       expiryMs: options.expiryMs,
       heartbeatMs,
+      sealedOnly: options.sealedOnly,
     }),
   )
 

@@ -6,7 +6,7 @@ import type { LedgerContext } from './rows.ts'
 export function accounts({
   db,
   now,
-}: LedgerContext): Pick<Ledger, 'createInvite' | 'redeemInvite' | 'accountByTokenId'> {
+}: LedgerContext): Pick<Ledger, 'createInvite' | 'redeemInvite' | 'accountByTokenId' | 'accountByName' | 'setKeys'> {
   return {
     async createInvite({ name, secretHash, lifetimeMs }) {
       await db.transaction().execute(async (tx) => {
@@ -61,6 +61,27 @@ export function accounts({
         .where('token_id', '=', tokenId)
         .executeTakeFirst()
       return row === undefined ? null : { accountId: row.account_id, name: row.name, tokenHash: row.token_hash }
+    },
+
+    async accountByName(name) {
+      const row = await db
+        .selectFrom('accounts')
+        .select(['account_id', 'name', 'keys'])
+        .where('name', '=', name)
+        .executeTakeFirst()
+      if (row === undefined) return null
+      return { accountId: row.account_id, name: row.name, keys: row.keys === null ? null : JSON.parse(row.keys) }
+    },
+
+    async setKeys(accountId, { signing, encryption }) {
+      const keys = JSON.stringify({ signing, encryption })
+      const { numUpdatedRows } = await db
+        .updateTable('accounts')
+        .set({ keys })
+        .where('account_id', '=', accountId)
+        .where((eb) => eb.or([eb('keys', 'is', null), eb('keys', '!=', keys)]))
+        .executeTakeFirst()
+      return numUpdatedRows > 0n
     },
   }
 }

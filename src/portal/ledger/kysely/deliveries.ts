@@ -65,7 +65,7 @@ export function deliveries({
               tx,
               about,
               change.state === 'delivered'
-                ? { notification: 'delivered', receiver }
+                ? { notification: 'delivered', receiver, receipt: change.receipt }
                 : { notification: 'failed', receiver, problem: change.problem },
             )
             if (open_deliveries === 0) await endTransfer(tx, transferId, 'stored', atMs)

@@ -7,7 +7,7 @@ export type EventContent =
   | { notification: 'stored' }
   | { notification: 'resend'; problem: ProblemJson; wanted: readonly PartRange[] }
   | { notification: 'refused'; problem: ProblemJson }
-  | { notification: 'delivered'; receiver: string }
+  | { notification: 'delivered'; receiver: string; receipt: string | null }
   | { notification: 'failed'; receiver: string; problem: ProblemJson }
 
 /** Writes a notification into the log, in the transaction of the move that causes it. */
@@ -27,6 +27,7 @@ export async function appendEvent(
       receiver: 'receiver' in content ? content.receiver : null,
       problem: 'problem' in content ? JSON.stringify(content.problem) : null,
       wanted: 'wanted' in content ? JSON.stringify(content.wanted) : null,
+      receipt: 'receipt' in content ? content.receipt : null,
     })
     .execute()
 }

@@ -71,7 +71,12 @@ function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[]): Trans
       return { ...base, state: row.state, uploadDeadlineMs: row.upload_deadline_ms }
     case 'stored':
     case 'ended':
-      return { ...base, state: row.state, manifestDigest: must(row.manifest_digest, 'manifest_digest') }
+      return {
+        ...base,
+        state: row.state,
+        manifestDigest: must(row.manifest_digest, 'manifest_digest'),
+        manifest: row.manifest,
+      }
     case 'refused':
     case 'cancelled':
     case 'expired':
@@ -118,7 +123,12 @@ export function toNotification(row: EventRow): Notification {
     case 'refused':
       return { ...base, notification: row.notification, problem: problem() }
     case 'delivered':
-      return { ...base, notification: row.notification, receiver: must(row.receiver, 'receiver') }
+      return {
+        ...base,
+        notification: row.notification,
+        receiver: must(row.receiver, 'receiver'),
+        ...(row.receipt === null ? {} : { receipt: row.receipt }),
+      }
     case 'failed':
       return { ...base, notification: row.notification, receiver: must(row.receiver, 'receiver'), problem: problem() }
   }

@@ -2,6 +2,7 @@ import {
   type Announcement,
   assertDeliveryMove,
   assertTransferMove,
+  type Metadata,
   Problem,
   type ProblemJson,
   type TransferState,
@@ -119,7 +120,12 @@ export async function endTransfer(tx: Tx, transferId: string, from: TransferStat
 function columnsOf(change: TransferChange, attempt: number, atMs: number) {
   switch (change.state) {
     case 'stored':
-      return { state: change.state, manifest_digest: change.manifestDigest, upload_deadline_ms: null }
+      return {
+        state: change.state,
+        manifest_digest: change.manifestDigest,
+        manifest: change.manifest,
+        upload_deadline_ms: null,
+      }
     case 'receiving':
       return {
         attempt: attempt + 1,
@@ -251,8 +257,13 @@ async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admissio
 
 /** One text for one announcement, whatever the order of its members on the wire. */
 function canonicalAnnouncement({ to, metadata, sizeBytes, partSizeBytes, digestAlgorithm }: Announcement): string {
-  const { name, mediaType = null } = metadata
-  return JSON.stringify([[...to].sort(), name, mediaType, sizeBytes, partSizeBytes, digestAlgorithm])
+  return JSON.stringify([[...to].sort(), canonicalMetadata(metadata), sizeBytes, partSizeBytes, digestAlgorithm])
+}
+
+function canonicalMetadata(metadata: Metadata): readonly unknown[] {
+  if (!('sealed' in metadata)) return [metadata.name, metadata.mediaType ?? null]
+  const keys = Object.entries(metadata.keys).sort(([one], [other]) => (one < other ? -1 : 1))
+  return [metadata.sealed, keys]
 }
 
 async function mustLoad(tx: Tx, transferId: string): Promise<Transfer> {

@@ -1,0 +1,52 @@
+/** `/v1/account/keys`, `/v1/accounts/{name}`: the public keys by which accounts are known to each other. */
+import { Type } from 'typebox'
+import { AccountName, AccountWithKeys, Problem, PublicKeys } from '../../../protocol/index.ts'
+import type { Account } from '../../ledger/contract.ts'
+import { type App, accountOf, type Services } from '../app.ts'
+
+const tags = ['accounts']
+
+export function keyRoutes(app: App, { context: { ledger } }: Services): void {
+  const withKeys = async (name: string): Promise<AccountWithKeys> => {
+    const account = await ledger.accountByName(name)
+    if (account === null) throw new Problem('receiver-unknown', { receivers: [name] })
+    return { account: account.name, keys: account.keys }
+  }
+
+  app.get(
+    '/v1/account',
+    { schema: { summary: 'The account of the token', tags, response: { 200: AccountWithKeys } } },
+    (request) => withKeys(accountOf(request).name),
+  )
+
+  app.put(
+    '/v1/account/keys',
+    {
+      schema: {
+        summary: 'Set the public keys of the account, in place of those it had',
+        tags,
+        body: PublicKeys,
+        response: { 200: AccountWithKeys },
+      },
+    },
+    async (request) => {
+      const account: Account = accountOf(request)
+      const isChanged = await ledger.setKeys(account.accountId, request.body)
+      if (isChanged) request.log.info({ account: account.name }, 'keys set')
+      return withKeys(account.name)
+    },
+  )
+
+  app.get(
+    '/v1/accounts/:name',
+    {
+      schema: {
+        summary: 'Another account and its public keys',
+        tags,
+        params: Type.Object({ name: AccountName }),
+        response: { 200: AccountWithKeys },
+      },
+    },
+    (request) => withKeys(request.params.name),
+  )
+}

@@ -1,0 +1,8 @@
+/** Public keys of accounts, signed manifests of transfers, signed receipts in events. All are opaque to the portal. */
+import type { Kysely } from 'kysely'
+
+export async function up(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable('accounts').addColumn('keys', 'text').execute()
+  await db.schema.alterTable('transfers').addColumn('manifest', 'text').execute()
+  await db.schema.alterTable('events').addColumn('receipt', 'text').execute()
+}

@@ -1,0 +1,126 @@
+/**
+ * Who is known by which keys, as ssh knows hosts: the first ones seen are pinned, and others are refused from then on
+ * until somebody says that they are right.
+ *
+ * One file for all portals. A contact is an account of one portal: bob here and bob there may be two people.
+ */
+import { dirname } from 'node:path'
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../hop/index.ts'
+import { AccountName, Problem, PublicKeys } from '../protocol/index.ts'
+import { type Contact, type Contacts, fingerprintOf } from '../trust/index.ts'
+
+const CONTACTS_VERSION = 1
+
+const StoredContact = Type.Object({
+  portalUrl: Type.String(),
+  account: AccountName,
+  fingerprint: Type.String(),
+  /** Null while only the fingerprint is known: the first keys that have it are taken. */
+  keys: Type.Union([PublicKeys, Type.Null()]),
+  since: Type.String(),
+  /** How it came to be trusted: by a person who compared the fingerprint, or because it was the first. */
+  by: Type.Union([Type.Literal('fingerprint'), Type.Literal('first-use')]),
+})
+
+/** One contact, as it is written down. */
+export type StoredContact = Static<typeof StoredContact>
+
+const ContactsFile = Type.Object({ version: Type.Literal(CONTACTS_VERSION), contacts: Type.Array(StoredContact) })
+const validator = Compile(ContactsFile)
+
+/** The contacts of one portal, in the file of all. */
+export class FileContacts implements Contacts {
+  readonly #path: string
+  readonly #portalUrl: string
+
+  /** @param path of the file; it need not exist yet */
+  constructor(path: string, portalUrl: string) {
+    this.#path = path
+    this.#portalUrl = portalUrl
+  }
+
+  async check(account: string, keys: PublicKeys): Promise<Contact> {
+    const fingerprint = await fingerprintOf(keys)
+    const known = await this.#find(account)
+    if (known !== undefined && isSame(known, keys)) return { account, keys, fingerprint }
+    return this.#alone(async () => {
+      const now = await this.#find(account)
+      if (now !== undefined && !(now.keys === null ? now.fingerprint === fingerprint : isSame(now, keys))) {
+        throw keysChanged(account, now.fingerprint, fingerprint)
+      }
+      const by = now?.by ?? 'first-use'
+      await this.#put({ portalUrl: this.#portalUrl, account, fingerprint, keys, since: new Date().toISOString(), by })
+      return { account, keys, fingerprint }
+    })
+  }
+
+  async known(account: string): Promise<PublicKeys | null> {
+    return (await this.#find(account))?.keys ?? null
+  }
+
+  /** All contacts of the portal, by name. */
+  async list(): Promise<StoredContact[]> {
+    const own = (await this.#read()).filter(({ portalUrl }) => portalUrl === this.#portalUrl)
+    return own.sort((one, other) => (one.account < other.account ? -1 : 1))
+  }
+
+  /**
+   * Trusts a fingerprint that a person has compared, in place of whatever was trusted before.
+   *
+   * @param keys those of the fingerprint, if they are known already
+   */
+  async trust(account: string, fingerprint: string, keys: PublicKeys | null): Promise<void> {
+    await this.#alone(() =>
+      this.#put({
+        portalUrl: this.#portalUrl,
+        account,
+        fingerprint,
+        keys,
+        since: new Date().toISOString(),
+        by: 'fingerprint',
+      }),
+    )
+  }
+
+  async #find(account: string): Promise<StoredContact | undefined> {
+    return (await this.#read()).find((one) => one.portalUrl === this.#portalUrl && one.account === account)
+  }
+
+  async #put(contact: StoredContact): Promise<void> {
+    const others = (await this.#read()).filter(
+      ({ portalUrl, account }) => portalUrl !== contact.portalUrl || account !== contact.account,
+    )
+    const contacts = [...others, contact]
+    await replaceFile(this.#path, `${JSON.stringify({ version: CONTACTS_VERSION, contacts }, null, 2)}\n`)
+  }
+
+  /** @throws Problem `request-invalid` for a file that somebody has damaged: to go on would mean to trust anybody */
+  async #read(): Promise<StoredContact[]> {
+    const text = await readTextOrNull(this.#path)
+    if (text === null) return []
+    try {
+      const value: unknown = JSON.parse(text)
+      if (validator.Check(value)) return value.contacts
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error
+    }
+    throw new Problem('request-invalid', { detail: `the list of contacts ${this.#path} is damaged: mend or remove it` })
+  }
+
+  async #alone<Result>(act: () => Promise<Result>): Promise<Result> {
+    const folder = dirname(this.#path)
+    await makeFolder(folder)
+    return withFolderLock(folder, `${this.#path}.lock`, act)
+  }
+}
+
+function isSame({ keys }: StoredContact, { signing, encryption }: PublicKeys): boolean {
+  return keys !== null && keys.signing === signing && keys.encryption === encryption
+}
+
+function keysChanged(account: string, trusted: string, offered: string): Problem {
+  const detail = `${account} is known by the keys ${trusted}, and now has ${offered}`
+  return new Problem('keys-changed', { account, trusted, offered, detail })
+}

@@ -1,0 +1,65 @@
+/**
+ * Before the sender says `delivered` it has verified what the receiver signed: that this receiver got this transfer, with
+ * the manifestDigest that the sender itself signed. What a portal says alone proves nothing.
+ */
+import { Patience } from '../client/index.ts'
+import { Problem } from '../protocol/index.ts'
+import { type ManifestClaims, proveDelivery, verifyManifest } from '../trust/index.ts'
+import type { SendContext } from './context.ts'
+import type { JournalEntry } from './journal.ts'
+import { ownContentKey } from './trust.ts'
+
+export class ReceiptCheck {
+  readonly #context: SendContext
+  readonly #entry: JournalEntry
+  /** The manifest that this sender signed, in this run; null until then, or where an earlier run signed it. */
+  manifest: string | null = null
+
+  constructor(context: SendContext, entry: JournalEntry) {
+    this.#context = context
+    this.#entry = entry
+  }
+
+  /**
+   * Verifies a receipt and keeps it.
+   *
+   * @returns why it proves nothing; `unsigned` where there is nothing to verify it with: no keys on one side
+   * @throws the signal's reason
+   */
+  async verify(receiver: string, receipt: string | undefined): Promise<'proven' | 'unsigned' | Problem> {
+    const { trust, receiverKeys, account } = this.#context
+    const keys = receiverKeys.get(receiver) ?? null
+    if (trust === null || keys === null) return 'unsigned'
+    try {
+      if (receipt === undefined) throw new Problem('receipt-invalid', { detail: 'the portal gave none' })
+      await proveDelivery(receipt, { manifest: await this.#signedManifest(), receiver, keys })
+      const { transferId, metadata } = this.#entry
+      const contentKey = await ownContentKey(transferId, account, metadata, trust.keys)
+      const salt = contentKey === null ? null : Buffer.from(contentKey.contentSalt).toString('base64url')
+      await trust.receipts.keep({ transferId, receiver, receipt, keys, salt })
+      return 'proven'
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      if (error.code === 'receipt-invalid') return error
+      return new Problem('receipt-invalid', { detail: error.message }, { cause: error })
+    }
+  }
+
+  /** What this sender signed; the portal keeps it, and cannot change it. */
+  async #signedManifest(): Promise<ManifestClaims> {
+    const { client, trust, account, signal } = this.#context
+    if (trust === null) throw new Error('without keys nothing was signed')
+    const { transferId } = this.#entry
+    if (this.manifest === null) {
+      const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
+      const status = await patience.insist(() => client.transfer(transferId, { stallMs: patience.stallMs, signal }))
+      this.manifest = status.manifest
+    }
+    if (this.manifest === null) throw new Problem('receipt-invalid', { detail: 'the portal has lost the manifest' })
+    const claims = await verifyManifest(this.manifest, trust.keys.publicKeys)
+    if (claims.transferId !== transferId || claims.from !== account) {
+      throw new Problem('receipt-invalid', { detail: 'the portal shows the manifest of another transfer' })
+    }
+    return claims
+  }
+}

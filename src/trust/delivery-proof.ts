@@ -1,0 +1,94 @@
+/** Whether tokens say what they have to: a manifest of the transfer that is offered, a receipt of the one that was sent. */
+import { type Metadata, type PlainMetadata, Problem, type PublicKeys } from '../protocol/index.ts'
+import { type ManifestClaims, sealedDigestOf, verifyManifest } from './manifest.ts'
+import { type ReceiptClaims, verifyReceipt } from './receipt.ts'
+import { openedLayout } from './seal-layout.ts'
+
+/** What a signed manifest says of the metadata: itself, or, where it is sealed, its digest. */
+export async function metadataClaimOf(metadata: Metadata): Promise<PlainMetadata | { readonly sealedDigest: string }> {
+  return 'sealed' in metadata ? { sealedDigest: await sealedDigestOf(metadata.sealed) } : metadata
+}
+
+/** What is known of a transfer without its manifest. */
+export interface ClaimedTransfer {
+  readonly transferId: string
+  readonly from: string
+  readonly sizeBytes: number
+  readonly partSizeBytes: number
+  readonly digestAlgorithm: string
+  readonly manifestDigest: string
+  readonly metadata: Metadata
+}
+
+/**
+ * Verifies that the sender signed the manifest of this very transfer, for this receiver among others.
+ *
+ * @throws Problem `signature-invalid`
+ */
+export async function requireManifest(
+  token: string,
+  { sender, receiver }: { readonly sender: PublicKeys; readonly receiver: string },
+  transfer: ClaimedTransfer,
+): Promise<ManifestClaims> {
+  const claims = await verifyManifest(token, sender)
+  const { metadata, to, ...own } = claims
+  const expected = {
+    transferId: transfer.transferId,
+    from: transfer.from,
+    sizeBytes: transfer.sizeBytes,
+    partSizeBytes: transfer.partSizeBytes,
+    digestAlgorithm: transfer.digestAlgorithm,
+    manifestDigest: transfer.manifestDigest,
+  }
+  for (const [member, value] of Object.entries(expected)) {
+    if (own[member as keyof typeof own] !== value) throw otherThanSigned(member)
+  }
+  if (!to.includes(receiver)) throw otherThanSigned('to')
+  if (textOf(metadata) !== textOf(await metadataClaimOf(transfer.metadata))) throw otherThanSigned('metadata')
+  return claims
+}
+
+/** What a receipt has to prove. `manifest` is what the sender itself signed. */
+export interface ExpectedReceipt {
+  readonly manifest: ManifestClaims
+  readonly receiver: string
+  readonly keys: PublicKeys
+}
+
+/**
+ * Verifies that the receiver signed to have received what the sender signed to have sent.
+ *
+ * @throws Problem `receipt-invalid`
+ */
+export async function proveDelivery(
+  token: string,
+  { manifest, receiver, keys }: ExpectedReceipt,
+): Promise<ReceiptClaims> {
+  const claims = await verifyReceipt(token, keys)
+  const isSealed = 'sealedDigest' in manifest.metadata
+  const { sizeBytes, partSizeBytes } = isSealed ? openedLayout(manifest) : manifest
+  const expected: Partial<ReceiptClaims> = {
+    transferId: manifest.transferId,
+    from: manifest.from,
+    receiver,
+    sizeBytes,
+    partSizeBytes,
+    digestAlgorithm: manifest.digestAlgorithm,
+    manifestDigest: manifest.manifestDigest,
+    // Of what was not sealed, the content digest is the manifestDigest; otherwise whoever has the file can compute it.
+    ...(isSealed ? {} : { contentDigest: manifest.manifestDigest }),
+  }
+  for (const [member, value] of Object.entries(expected)) {
+    if (claims[member as keyof ReceiptClaims] === value) continue
+    throw new Problem('receipt-invalid', { detail: `it is about another ${member} than what was sent` })
+  }
+  return claims
+}
+
+function otherThanSigned(member: string): Problem {
+  return new Problem('signature-invalid', { detail: `the sender signed another ${member} than the one offered` })
+}
+
+function textOf(claim: PlainMetadata | { readonly sealedDigest: string }): string {
+  return 'sealedDigest' in claim ? claim.sealedDigest : JSON.stringify([claim.name, claim.mediaType ?? null])
+}

@@ -1,0 +1,66 @@
+/** Bytes as text, strictly: what is not exactly what the encoder gives is not read. */
+
+/** Base64url without padding (RFC 4648 section 5). */
+export function toBase64Url(bytes: Uint8Array): string {
+  let binary = ''
+  for (const byte of bytes) binary += String.fromCharCode(byte)
+  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
+/** @returns null for anything that {@link toBase64Url} does not give, set bits behind the last byte included */
+export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
+  if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) return null
+  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+  return toBase64Url(bytes) === text ? bytes : null
+}
+
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
+const BASE32_BITS = 5
+const BYTE_BITS = 8
+
+/** Lower-case base32 (RFC 4648 section 6) of a number of bytes that fills its last character. */
+export function toBase32(bytes: Uint8Array): string {
+  let text = ''
+  let bits = 0
+  let value = 0
+  for (const byte of bytes) {
+    value = (value << BYTE_BITS) | byte
+    bits += BYTE_BITS
+    while (bits >= BASE32_BITS) {
+      bits -= BASE32_BITS
+      text += BASE32[(value >>> bits) & 31]
+    }
+    value &= (1 << bits) - 1
+  }
+  return text
+}
+
+export function utf8(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text)
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** The 16 bytes of a UUID. @param transferId one that has been validated */
+export function transferIdBytes(transferId: string): Uint8Array<ArrayBuffer> {
+  const hex = transferId.replaceAll('-', '')
+  return Uint8Array.from({ length: hex.length / 2 }, (_, index) =>
+    Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16),
+  )
+}
+
+/** Compares secrets without telling by the time that it takes where they differ. */
+export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false
+  let difference = 0
+  for (const [index, byte] of one.entries()) difference |= byte ^ (other[index] ?? 0)
+  return difference === 0
+}

@@ -1,0 +1,12 @@
+/**
+ * Keys, seals and signatures: what makes it possible to go by way of a portal that nobody has to believe. `part-cipher.ts`
+ * is for Node alone, and is imported by its own name.
+ */
+export * from './contacts.ts'
+export * from './content-digest.ts'
+export { ContentKey, type WrapContext } from './content-key.ts'
+export * from './delivery-proof.ts'
+export { AccountKeys, fingerprintOf, parseFingerprint } from './keys.ts'
+export { type ManifestClaims, sealedDigestOf, signManifest, verifyManifest } from './manifest.ts'
+export { type ReceiptClaims, readReceipt, signReceipt, verifyReceipt } from './receipt.ts'
+export * from './seal-layout.ts'

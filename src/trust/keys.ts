@@ -1,0 +1,103 @@
+/**
+ * The keys of an account: Ed25519 to sign with (RFC 8032), X25519 to be sealed for (RFC 7748). The account's owner keeps
+ * the private ones; the portal has the public ones, and nobody has to believe it: a fingerprint tells them apart.
+ */
+import { Problem, type PublicKeys } from '../protocol/index.ts'
+import { concat, fromBase64Url, toBase32, toBase64Url, utf8 } from './encoding.ts'
+
+/** A key in the hands of WebCrypto, by whatever name the runtime's types call it. */
+export type SubtleKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>
+
+const KEY_BYTES = 32
+const SECRET_PREFIX = 'glk_'
+const FINGERPRINT_BYTES = 15
+const FINGERPRINT_GROUP = 4
+/** What stands before the raw key in PKCS #8 (RFC 8410 section 7), up to the algorithm: 1.3.101.112 and 1.3.101.110. */
+const PKCS8_ED25519 = '302e020100300506032b657004220420'
+const PKCS8_X25519 = '302e020100300506032b656e04220420'
+
+function pkcs8(prefixHex: string, key: Uint8Array): Uint8Array<ArrayBuffer> {
+  const prefix = Uint8Array.from(prefixHex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
+  return concat(prefix, key)
+}
+
+/** An account's own keys. */
+export class AccountKeys {
+  /** Everything there is to keep: `glk_` and the two raw private keys. Never to be shown or logged. */
+  readonly secret: string
+  readonly publicKeys: PublicKeys
+  readonly signingKey: SubtleKey
+  readonly decryptionKey: SubtleKey
+
+  private constructor(secret: string, publicKeys: PublicKeys, signingKey: SubtleKey, decryptionKey: SubtleKey) {
+    this.secret = secret
+    this.publicKeys = publicKeys
+    this.signingKey = signingKey
+    this.decryptionKey = decryptionKey
+  }
+
+  /** New ones. */
+  static generate(): Promise<AccountKeys> {
+    const raw = crypto.getRandomValues(new Uint8Array(2 * KEY_BYTES))
+    return AccountKeys.parse(SECRET_PREFIX + toBase64Url(raw))
+  }
+
+  /** Reads what `secret` gave. @throws Error for anything else */
+  static async parse(secret: string): Promise<AccountKeys> {
+    const raw = secret.startsWith(SECRET_PREFIX) ? fromBase64Url(secret.slice(SECRET_PREFIX.length)) : null
+    if (raw?.length !== 2 * KEY_BYTES) throw new Error('these are no keys of an account')
+    const signingKey = await importPrivate('Ed25519', pkcs8(PKCS8_ED25519, raw.subarray(0, KEY_BYTES)), ['sign'])
+    const decryptionKey = await importPrivate('X25519', pkcs8(PKCS8_X25519, raw.subarray(KEY_BYTES)), ['deriveBits'])
+    const publicKeys = { signing: await publicOf(signingKey), encryption: await publicOf(decryptionKey) }
+    return new AccountKeys(secret, publicKeys, signingKey, decryptionKey)
+  }
+}
+
+function importPrivate(
+  name: string,
+  key: Uint8Array<ArrayBuffer>,
+  usages: ('sign' | 'deriveBits')[],
+): Promise<SubtleKey> {
+  return crypto.subtle.importKey('pkcs8', key, { name }, true, usages)
+}
+
+async function publicOf(key: SubtleKey): Promise<string> {
+  const { x } = await crypto.subtle.exportKey('jwk', key)
+  if (x === undefined) throw new Error('a private key without its public one')
+  return x
+}
+
+/** The key to verify signatures with. @throws Problem `signature-invalid` where it is none */
+export async function verificationKey({ signing }: PublicKeys): Promise<SubtleKey> {
+  const raw = fromBase64Url(signing)
+  try {
+    if (raw?.length !== KEY_BYTES) throw new Error('not 32 bytes')
+    return await crypto.subtle.importKey('raw', raw, { name: 'Ed25519' }, true, ['verify'])
+  } catch (cause) {
+    throw new Problem('signature-invalid', { detail: 'the public key is none' }, { cause })
+  }
+}
+
+/** The raw public key to seal for. @throws Problem `keys-missing` where it is none */
+export function encryptionKeyBytes({ encryption }: PublicKeys): Uint8Array<ArrayBuffer> {
+  const raw = fromBase64Url(encryption)
+  if (raw?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public key is none' })
+  return raw
+}
+
+/** What people compare: 120 bits of a digest over both public keys, as six groups of four letters and digits. */
+export async function fingerprintOf({ signing, encryption }: PublicKeys): Promise<string> {
+  const raw = [signing, encryption].map((key) => fromBase64Url(key) ?? utf8(key))
+  const hash = await crypto.subtle.digest('SHA-256', concat(utf8('golooader keys v1\0'), ...raw))
+  return grouped(toBase32(new Uint8Array(hash, 0, FINGERPRINT_BYTES)))
+}
+
+/** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null where it is none */
+export function parseFingerprint(text: string): string | null {
+  const plain = text.replace(/[\s-]/g, '').toLowerCase()
+  return /^[a-z2-7]{24}$/.test(plain) ? grouped(plain) : null
+}
+
+function grouped(text: string): string {
+  return text.match(new RegExp(`.{${FINGERPRINT_GROUP}}`, 'g'))?.join('-') ?? ''
+}

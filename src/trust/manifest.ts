@@ -1,0 +1,51 @@
+/** The manifest, signed by its sender: who sends what to whom. */
+import { type Static, Type } from 'typebox'
+import {
+  AccountName,
+  DigestHex,
+  PlainMetadata,
+  type PublicKeys,
+  receiversPerTransferMax,
+  TransferId,
+} from '../protocol/index.ts'
+import { utf8 } from './encoding.ts'
+import type { AccountKeys } from './keys.ts'
+import { signToken, verifyToken } from './tokens.ts'
+
+const closed = { additionalProperties: false } as const
+
+/** Sizes are of what travels. */
+export const ManifestClaims = Type.Object(
+  {
+    transferId: TransferId,
+    from: AccountName,
+    /** In ascending order. */
+    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax, uniqueItems: true }),
+    sizeBytes: Type.Integer({ minimum: 0 }),
+    partSizeBytes: Type.Integer({ minimum: 1 }),
+    digestAlgorithm: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
+    manifestDigest: DigestHex,
+    /** Where it is sealed: the SHA-256 of the text `metadata.sealed`, in hex. */
+    metadata: Type.Union([PlainMetadata, Type.Object({ sealedDigest: DigestHex }, closed)]),
+  },
+  closed,
+)
+export type ManifestClaims = Readonly<Static<typeof ManifestClaims>>
+
+const kind = { typ: 'transfer-manifest+jwt', schema: ManifestClaims, problem: 'signature-invalid' } as const
+
+/** @returns a compact JWS */
+export function signManifest(claims: ManifestClaims, keys: AccountKeys): Promise<string> {
+  return signToken(kind, claims, keys)
+}
+
+/** @throws Problem `signature-invalid` */
+export function verifyManifest(token: string, sender: PublicKeys): Promise<ManifestClaims> {
+  return verifyToken(kind, token, sender)
+}
+
+/** The SHA-256 of the text of sealed metadata, in hex. */
+export async function sealedDigestOf(sealed: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', utf8(sealed)))
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}

@@ -1,0 +1,17 @@
+/** `npm run bench -- NAME [options]`: runs one of the measurements of this folder; without a name, all of them. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const names = ['sealed'] as const
+const [name, ...args] = process.argv.slice(2)
+const chosen = name === undefined ? names : names.filter((one) => one === name)
+if (chosen.length === 0) {
+  process.stderr.write(`there is no measurement '${name}'. There is: ${names.join(', ')}\n`)
+  process.exitCode = 2
+}
+for (const one of chosen) {
+  const { status } = spawnSync(process.execPath, [fileURLToPath(new URL(`./${one}.ts`, import.meta.url)), ...args], {
+    stdio: 'inherit',
+  })
+  if (status !== 0) process.exitCode = 1
+}

@@ -2,8 +2,9 @@
 import type { Kysely } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
+import * as accountCare from './migrations/0002-account-care.ts'
 
-const migrations = { '0001-first': first }
+const migrations = { '0001-first': first, '0002-account-care': accountCare }
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */
 export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {

@@ -1,6 +1,7 @@
 /** The command line: every command, and how it ends. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { accountsCommand } from './accounts.ts'
 import { cancelCommand } from './cancel.ts'
 import { demoCommand } from './demo.ts'
 import { reportError } from './exit.ts'
@@ -33,6 +34,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const add of [
     portalCommand,
     inviteCommand,
+    accountsCommand,
     joinCommand,
     receiveCommand,
     sendCommand,

@@ -70,7 +70,7 @@ function describeError(error: unknown): { text: string; code: number } {
 function hintFor(code: string, details: Readonly<Record<string, unknown>>): string {
   switch (code) {
     case 'credentials-invalid':
-      return '\nThe portal does not know this profile. Ask its operator for a new invite, then: golooader join LINK'
+      return '\nThe portal does not know this profile, or not any more. Ask its operator for a link, then: golooader join LINK'
     case 'invite-invalid':
       return '\nInvites work once, for 24 hours. Ask for a new one: golooader invite NAME'
     case 'keys-changed':

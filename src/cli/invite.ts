@@ -1,8 +1,6 @@
 import type { Command } from 'commander'
-import { readTextOrNull } from '../hop/index.ts'
 import { portalDefaults } from '../portal/options.ts'
-import { isAccountName } from '../protocol/index.ts'
-import { UsageError } from './exit.ts'
+import { accountError, linkOf, requireAccountName, withLedger } from './operator.ts'
 import { dataOption, option, webAddress } from './options.ts'
 
 export function inviteCommand(program: Command): void {
@@ -11,7 +9,7 @@ export function inviteCommand(program: Command): void {
     .summary('let someone join (for the operator of the portal)')
     .description(
       'Prints a link with which NAME joins the portal: it works once, for 24 hours.\n' +
-        'Run it where the portal keeps its data; the portal may be running meanwhile.',
+        'Run it where the portal keeps its data, once that has been started; it may be running meanwhile.',
     )
     .argument('<name>', 'name of the new account: lower-case letters, digits, dots, dashes, underscores')
     .addOption(dataOption())
@@ -31,26 +29,19 @@ Examples:
     })
 }
 
-/** Makes an invite. @returns the link; the secret stands behind the `#`, where no server ever sees it */
+/**
+ * Makes an invite.
+ *
+ * @returns the link
+ * @throws UsageError for a name that is taken or cannot be one, and where no portal has run yet
+ */
 export async function makeInvite(name: string, dataFolder: string, publicUrl?: string): Promise<string> {
-  if (!isAccountName(name)) {
-    throw new UsageError(
-      `'${name}' cannot be the name of an account: use lower-case letters, digits, '.', '-' and '_', 63 at most`,
-    )
-  }
-  const { addressFile, invite, openLedger } = await import('../portal/index.ts')
-  const ledger = await openLedger(dataFolder)
-  try {
-    const secret = await invite(ledger, name, portalDefaults.inviteMs)
-    const url = publicUrl ?? (await readAddress(addressFile(dataFolder)))
-    return `${url}/join#${secret}`
-  } finally {
-    await ledger.close()
-  }
-}
-
-/** The address the portal last listened on; its default one if it never ran. */
-async function readAddress(path: string): Promise<string> {
-  const address = await readTextOrNull(path)
-  return address?.trim() ?? `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
+  requireAccountName(name)
+  const { invite } = await import('../portal/index.ts')
+  const secret = await withLedger(dataFolder, (ledger) => invite(ledger, name, portalDefaults.inviteMs)).catch(
+    (error: unknown) => {
+      throw accountError(error, name, dataFolder)
+    },
+  )
+  return linkOf(secret, dataFolder, publicUrl)
 }

@@ -1,6 +1,7 @@
 /** The command line: every command, and how it ends. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { accountsCommand } from './accounts.ts'
 import { cancelCommand } from './cancel.ts'
 import { contactsCommand, whoamiCommand } from './contacts.ts'
 import { demoCommand } from './demo.ts'
@@ -36,6 +37,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const add of [
     portalCommand,
     inviteCommand,
+    accountsCommand,
     joinCommand,
     receiveCommand,
     sendCommand,

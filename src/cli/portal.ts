@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import pino from 'pino'
 import { portalDefaults } from '../portal/options.ts'
 import { interruptSignal } from './exit.ts'
+import { dataFlag } from './operator.ts'
 import { dataOption, durationMs, hostAndPort, option, sizeBytes, webAddress, wholeNumber } from './options.ts'
 import { bytesText, durationFlag } from './text.ts'
 
@@ -109,7 +110,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
   )
   process.stdout.write(
     `portal listening on ${portal.url}, data in ${flags.data}\n` +
-      `invite someone: golooader invite NAME${flags.data === portalDefaults.dataFolder ? '' : ` --data ${flags.data}`}\n`,
+      `invite someone: golooader invite NAME${dataFlag(flags.data)}\n`,
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()

@@ -136,7 +136,8 @@ function notificationText(notification: Notification): string {
   return `${notification.notification}${receiver}${problem}`
 }
 
-function localTime(timestamp: string): string {
+/** A time of the protocol as a person here reads it. */
+export function localTime(timestamp: string): string {
   const date = new Date(timestamp)
   const two = (value: number): string => String(value).padStart(2, '0')
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`

@@ -1,23 +1,29 @@
 /**
- * Accounts: invites that open them, tokens that prove them. Secrets are kept as hashes only. They are 256 random
- * bits, so a fast hash is enough; they are compared in constant time, and every way to fail looks the same.
+ * Accounts: invites that open and renew them, tokens that prove them. Secrets are kept as hashes only. They are 256
+ * random bits, so a fast hash is enough.
+ *
+ * Every way to fail looks the same and takes the same: whatever came is looked up in the ledger once, hashed once, and
+ * compared in constant time once. Only the audit log is told why.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type JoinRequest, newInvite, Problem } from '../protocol/index.ts'
+import { refusal } from './audit.ts'
 import type { Account, Ledger } from './ledger/contract.ts'
 
 const TOKEN = /^glt_([A-Za-z0-9_-]{16})_[A-Za-z0-9_-]{43}$/
 const NO_HASH = '0'.repeat(64)
+/** The id of no token. */
+const NO_TOKEN_ID = ''
 
 function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
 }
 
 /**
- * Makes a one-time invite.
+ * Makes a one-time invite that opens an account.
  *
  * @returns the secret, which is nowhere kept
- * @throws Problem `account-exists`
+ * @throws Problem `account-exists`, `account-revoked`
  */
 export async function invite(ledger: Ledger, name: string, lifetimeMs: number): Promise<string> {
   const secret = newInvite()
@@ -25,22 +31,51 @@ export async function invite(ledger: Ledger, name: string, lifetimeMs: number): 
   return secret
 }
 
-/** Opens the account of an invite for a token that the newcomer made. @throws Problem `invite-invalid` */
+/**
+ * Makes a one-time invite that replaces the token of an account.
+ *
+ * @returns the secret, which is nowhere kept
+ * @throws Problem `account-unknown`
+ */
+export async function renew(ledger: Ledger, name: string, lifetimeMs: number): Promise<string> {
+  const secret = newInvite()
+  await ledger.createRenewal({ name, secretHash: hashOf(secret), lifetimeMs })
+  return secret
+}
+
+/** Opens or renews the account of an invite, for a token that its owner made. @throws Problem `invite-invalid` */
 export async function join(ledger: Ledger, request: JoinRequest): Promise<Account> {
   const tokenId = TOKEN.exec(request.token)?.[1]
   if (tokenId === undefined) throw new Problem('request-invalid', { detail: 'the token is not of the form given' })
   const token = { tokenId, tokenHash: hashOf(request.token) }
   const account = await ledger.redeemInvite(hashOf(request.invite), token)
-  if (account === null) throw new Problem('invite-invalid')
+  if (account === null) throw refusal('invite-invalid', 'invite-failed')
   return account
 }
 
-/** The account of an `Authorization` field (RFC 6750 section 2.1). @throws Problem `credentials-invalid` */
-export async function authenticate(ledger: Ledger, authorization: string | undefined): Promise<Account> {
+/** The token of an `Authorization` field (RFC 6750 section 2.1) and its id: empty where it has none. */
+function tokenIn(authorization: string | undefined): { token: string; tokenId: string } {
   const token = /^Bearer ([!-~]{1,200})$/i.exec(authorization ?? '')?.[1] ?? ''
-  const tokenId = TOKEN.exec(token)?.[1] ?? ''
+  return { token, tokenId: TOKEN.exec(token)?.[1] ?? NO_TOKEN_ID }
+}
+
+/** The public id of the token that came with a request; nothing is said of whether it is valid. */
+export function tokenIdOf(authorization: string | undefined): string {
+  return tokenIn(authorization).tokenId
+}
+
+/** The account of an `Authorization` field. @throws Problem `credentials-invalid` */
+export async function authenticate(ledger: Ledger, authorization: string | undefined): Promise<Account> {
+  const { token, tokenId } = tokenIn(authorization)
   const account = await ledger.accountByTokenId(tokenId)
   const isEqual = timingSafeEqual(Buffer.from(hashOf(token)), Buffer.from(account?.tokenHash ?? NO_HASH))
-  if (account === null || !isEqual) throw new Problem('credentials-invalid')
+  if (account === null || !isEqual || account.isRevoked) {
+    const reason = account === null ? 'no such token' : isEqual ? 'the account is revoked' : 'the secret is wrong'
+    throw refusal('credentials-invalid', 'authentication-failed', {
+      reason,
+      account: account?.name,
+      tokenId: tokenId === NO_TOKEN_ID ? undefined : tokenId,
+    })
+  }
   return { accountId: account.accountId, name: account.name }
 }

@@ -1,6 +1,7 @@
 /** What everything in the portal stands on, and what has to happen after each move of a transfer. */
 import type { Logger } from 'pino'
 import { isFinalTransfer } from '../protocol/index.ts'
+import type { Audit } from './audit.ts'
 import type { Ledger, Transfer } from './ledger/contract.ts'
 import type { Metrics } from './metrics.ts'
 import type { PortalOptions } from './options.ts'
@@ -17,6 +18,7 @@ export interface PortalContext {
   readonly options: PortalOptions
   readonly metrics: Metrics
   readonly log: Logger
+  readonly audit: Audit
 }
 
 /** Wakes everybody whom a move of this transfer concerns; the parts of one that is over go at once. */

@@ -6,6 +6,7 @@
  */
 import { digestDriver } from '../digests/index.ts'
 import { type Disposition, inRanges, isDigestAlgorithm, type Offer, Problem, partSpan } from '../protocol/index.ts'
+import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
@@ -107,7 +108,7 @@ export class Deliveries {
    */
   async dispose(account: Account, transferId: string, answer: Disposition): Promise<Delivery['state']> {
     const found = await this.#context.ledger.delivery(transferId, account.accountId)
-    if (found === null) throw new Problem('not-found')
+    if (found === null) throw await this.#notFound(transferId)
     const { transfer, delivery } = found
     if (isRepetition(delivery, answer)) return delivery.state
     const leased = requireLease(transfer, delivery, answer.leaseId)
@@ -137,11 +138,17 @@ export class Deliveries {
     if (moved !== null) afterMove(this.#context, moved)
   }
 
+  /** Another receiver's delivery looks as if it did not exist. */
+  async #notFound(transferId: string): Promise<Problem> {
+    const isThere = (await this.#context.ledger.transfer(transferId)) !== null
+    return isThere ? notTheirs(transferId) : new Problem('not-found')
+  }
+
   /** @throws Problem unless the claim is that of the present lease, which is renewed */
   async #leased({ account, transferId, leaseId, heldBytes }: LeaseClaim): Promise<Leased> {
     const { ledger, options, signals } = this.#context
     const found = await ledger.delivery(transferId, account.accountId)
-    if (found === null) throw new Problem('not-found')
+    if (found === null) throw await this.#notFound(transferId)
     const leased = requireLease(found.transfer, found.delivery, leaseId)
     const fetchedBytes = heldBytes === null ? null : Math.min(heldBytes, found.transfer.sizeBytes)
     await ledger.renewLease(transferId, account.accountId, leaseId, { leaseMs: options.leaseMs, fetchedBytes })

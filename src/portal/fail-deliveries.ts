@@ -11,25 +11,34 @@ export async function failOpenDeliveries(
   transferId: string,
   problemOf: (delivery: Delivery) => Problem,
 ): Promise<void> {
-  const { ledger, metrics } = context
-  const stored = await ledger.transfer(transferId)
+  const stored = await context.ledger.transfer(transferId)
   if (stored?.state !== 'stored') return
-  for (const delivery of stored.deliveries) {
-    const { receiverId } = delivery
-    let current: Delivery | undefined = delivery
-    while (current !== undefined && !isFinalDelivery(current.state)) {
-      const from =
-        current.state === 'offered'
-          ? { state: current.state, leaseId: current.lease.leaseId }
-          : { state: 'waiting' as const }
-      const problem = problemOf(current).toJSON()
-      const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'failed', problem })
-      if (moved !== null) {
-        metrics.notifications.inc({ notification: 'failed' })
-        afterMove(context, moved)
-        break
-      }
-      current = (await ledger.delivery(transferId, receiverId))?.delivery
-    }
+  for (const { receiverId } of stored.deliveries) await failDelivery(context, transferId, receiverId, problemOf)
+}
+
+/**
+ * Fails one delivery that has no outcome yet, whatever else happens to it meanwhile. Of a transfer that is not stored
+ * its sender is told only once it is.
+ */
+export async function failDelivery(
+  context: PortalContext,
+  transferId: string,
+  receiverId: number,
+  problemOf: (delivery: Delivery) => Problem,
+): Promise<void> {
+  const { ledger, metrics } = context
+  while (true) {
+    const current = (await ledger.delivery(transferId, receiverId))?.delivery
+    if (current === undefined || isFinalDelivery(current.state)) return
+    const from =
+      current.state === 'offered'
+        ? { state: current.state, leaseId: current.lease.leaseId }
+        : { state: 'waiting' as const }
+    const problem = problemOf(current).toJSON()
+    const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'failed', problem })
+    if (moved === null) continue
+    metrics.notifications.inc({ notification: 'failed' })
+    afterMove(context, moved)
+    return
   }
 }

@@ -2,16 +2,19 @@
  * App 2, the portal: takes files from senders into temporary storage, hands them on to receivers, and tells the
  * sender twice.
  */
-import { open, realpath } from 'node:fs/promises'
+import { access, open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino, { type Logger } from 'pino'
-import { lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
+import { hasCode, lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
+import { AccountWatch } from './account-watch.ts'
+import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
 import { buildServer } from './http/server.ts'
 import type { Ledger } from './ledger/contract.ts'
 import { sqliteLedger } from './ledger/sqlite.ts'
 import { createMetrics } from './metrics.ts'
+import { OpenRequests } from './open-requests.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
 import { localSignals } from './signals.ts'
 import { fsStore } from './store/fs.ts'
@@ -19,7 +22,7 @@ import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
 import { localTurns } from './turns.ts'
 
-export { invite } from './accounts.ts'
+export { invite, renew } from './accounts.ts'
 export { type PortalOptions, portalDefaults } from './options.ts'
 
 /** A portal that is running. */
@@ -30,13 +33,29 @@ export interface RunningPortal {
   close(): Promise<void>
 }
 
-/** Opens the ledger of a data folder: for the portal, and for the commands of its operator beside it. */
+/** Opens the ledger of a data folder, which is made if it is not there. */
 export async function openLedger(dataFolder: string): Promise<Ledger> {
   await makeFolder(dataFolder)
-  const path = join(dataFolder, 'ledger.sqlite')
+  const path = ledgerFile(dataFolder)
   // Made here for its mode: SQLite gives the files it adds beside it the same one.
   await (await open(path, 'a', 0o600)).close()
   return sqliteLedger({ path })
+}
+
+/** Opens the ledger of a data folder beside its portal: null where no portal has ever run, so that none is made. */
+export async function openLedgerThere(dataFolder: string): Promise<Ledger | null> {
+  const path = ledgerFile(dataFolder)
+  try {
+    await access(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+  return sqliteLedger({ path })
+}
+
+function ledgerFile(dataFolder: string): string {
+  return join(dataFolder, 'ledger.sqlite')
 }
 
 /** Where the portal of a data folder is reached, for invites. */
@@ -61,6 +80,8 @@ export async function startPortal(
   const ledger = await openLedger(options.dataFolder)
   opening.defer(() => ledger.close())
   const stop = new AbortController()
+  const audit = new Audit(log)
+  opening.use(audit)
   const context: PortalContext = {
     ledger,
     store: await fsStore(join(options.dataFolder, 'store')),
@@ -69,11 +90,14 @@ export async function startPortal(
     options,
     metrics: createMetrics(() => ledger.totals()),
     log,
+    audit,
   }
   const transfers = new Transfers(context)
   const deliveries = new Deliveries(context)
   const sweeper = new Sweeper(context, transfers, deliveries)
-  const app = await buildServer({ context, transfers, deliveries, stop: stop.signal })
+  const openRequests = new OpenRequests()
+  const accountWatch = new AccountWatch(context, openRequests)
+  const app = await buildServer({ context, transfers, deliveries, openRequests, stop: stop.signal })
   const listening = await app.listen({ host: options.listenHost, port: options.listenPort })
   opening.defer(async () => {
     const closing = app.close()
@@ -86,6 +110,8 @@ export async function startPortal(
   await replaceFile(addressFile(options.dataFolder), `${url}\n`, 0o644)
   sweeper.start()
   opening.defer(() => sweeper.stop())
+  accountWatch.start()
+  opening.defer(() => accountWatch.stop())
   const orphans = sweeper
     .removeOrphans(stop.signal)
     .catch((error: unknown) => log.error({ err: error }, 'the search for orphaned parts failed'))

@@ -45,6 +45,8 @@ export interface PortalOptions {
   readonly connectionsMax: number
   /** How often the sweeper looks for what has run out. */
   readonly sweepMs: number
+  /** How often the ledger is asked what happened to accounts: the longest time for which a dead token is obeyed. */
+  readonly accountWatchMs: number
   /** Time that requests in flight get to finish when the portal stops. */
   readonly stopMs: number
 }
@@ -71,5 +73,6 @@ export const portalDefaults: PortalOptions = {
   inviteMs: DAY_MS,
   connectionsMax: 20_000,
   sweepMs: SECOND_MS,
+  accountWatchMs: 250,
   stopMs: 5 * SECOND_MS,
 }

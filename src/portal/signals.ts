@@ -16,6 +16,8 @@ export interface Signals {
 
 /** What signals are about. */
 export const topics = {
+  /** Something happened to an account. */
+  accounts: 'accounts',
   /** Something changed in what is offered to an account. */
   inbox: (accountId: number) => `inbox:${accountId}`,
   /** A receiving process has connected anew. The payload names the connection: any older one is over. */

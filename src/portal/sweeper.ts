@@ -5,6 +5,7 @@
 import { isFinalTransfer, Problem } from '../protocol/index.ts'
 import { type PortalContext, removeParts } from './context.ts'
 import type { Deliveries } from './deliveries.ts'
+import { failDelivery } from './fail-deliveries.ts'
 import type { Delivery } from './ledger/contract.ts'
 import type { Transfers } from './transfers.ts'
 
@@ -58,11 +59,37 @@ export class Sweeper {
       log.info({ transferId: transfer.transferId }, 'upload timed out')
       return this.#transfers.uploadTimedOut(transfer)
     })
-    const removals = (await ledger.dueRemovals(BATCH)).map((transferId) => ({ transferId }))
-    await this.#each('removal', removals, ({ transferId }) => removeParts(this.#context, transferId))
+    await this.#settleRevocations()
+    await this.#each('removal', idsOf(await ledger.dueRemovals(BATCH)), ({ transferId }) =>
+      removeParts(this.#context, transferId),
+    )
     if (performance.now() - this.#prunedAtMs > PRUNE_EVERY_MS) {
       const pruned = await ledger.prune(options.historyMs, BATCH)
       if (pruned < BATCH) this.#prunedAtMs = performance.now()
+    }
+  }
+
+  /**
+   * Ends what is open with accounts that were revoked: uploads of theirs, and deliveries to them. What they have got
+   * stored is still delivered: it came while they were trusted, and the second notification was promised.
+   */
+  async #settleRevocations(): Promise<void> {
+    const { ledger, log } = this.#context
+    for (const account of await ledger.dueRevocations(BATCH)) {
+      const { accountId, name } = account
+      const { uploads, deliveries } = await ledger.openWith(accountId, BATCH)
+      if (uploads.length === 0 && deliveries.length === 0) {
+        await ledger.revocationSettled(account)
+        continue
+      }
+      log.info({ account: name, uploads: uploads.length, deliveries: deliveries.length }, 'revoked: ends what is open')
+      const problem = new Problem('account-revoked', { account: name })
+      await this.#each('upload of a revoked account', idsOf(uploads), ({ transferId }) =>
+        this.#transfers.refuse(transferId, problem),
+      )
+      await this.#each('delivery to a revoked account', idsOf(deliveries), ({ transferId }) =>
+        failDelivery(this.#context, transferId, accountId, () => problem),
+      )
     }
   }
 
@@ -94,6 +121,10 @@ export class Sweeper {
       await store.remove(transferId)
     }
   }
+}
+
+function idsOf(transferIds: readonly string[]): { transferId: string }[] {
+  return transferIds.map((transferId) => ({ transferId }))
 }
 
 /** A receiver that was offered the file and never answered is told from one that never came. */

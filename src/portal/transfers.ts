@@ -26,6 +26,7 @@ import {
   partsPerTransferMax,
   type TransferStatus,
 } from '../protocol/index.ts'
+import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
@@ -201,6 +202,11 @@ export class Transfers {
     await failOpenDeliveries(this.#context, transferId, problemOf)
   }
 
+  /** Refuses a transfer that is not stored yet, for a reason outside of it. A stored one stays as it is. */
+  async refuse(transferId: string, problem: Problem): Promise<void> {
+    await this.#endReceiving(transferId, 'refused', problem)
+  }
+
   /** The sender went silent in the middle of an upload: what came so far is deleted and wanted again. */
   async uploadTimedOut(transfer: Transfer): Promise<void> {
     await this.#whileReceiving(transfer.transferId, async (now) => {
@@ -213,7 +219,7 @@ export class Transfers {
   }
 
   /** @returns whether the transfer was still being received, and is no more */
-  async #endReceiving(transferId: string, as: 'cancelled' | 'expired', problem: Problem): Promise<boolean> {
+  async #endReceiving(transferId: string, as: 'cancelled' | 'expired' | 'refused', problem: Problem): Promise<boolean> {
     const ended = await this.#whileReceiving(transferId, async (receiving) => {
       await this.#context.store.remove(transferId)
       return this.#move(receiving, { state: as, problem: problem.toJSON() })
@@ -238,7 +244,8 @@ export class Transfers {
 
   async #own(account: Account, transferId: string): Promise<Transfer> {
     const transfer = await this.#context.ledger.transfer(transferId)
-    if (transfer?.senderId !== account.accountId) throw new Problem('not-found')
+    if (transfer === null) throw new Problem('not-found')
+    if (transfer.senderId !== account.accountId) throw notTheirs(transferId)
     return transfer
   }
 

@@ -37,6 +37,8 @@ export const problemKinds = {
 
   'invite-invalid': { status: 404, title: 'This invite does not exist, is used or has run out', next: 'fix' },
   'account-exists': { status: 409, title: 'An account of that name exists already', next: 'fix' },
+  'account-unknown': { status: 404, title: 'There is no account of that name', next: 'fix' },
+  'account-revoked': { status: 410, title: 'The account has been revoked', next: 'refused' },
 
   'receiver-unknown': { status: 404, title: 'No account of that name can receive', next: 'refused' },
   'transfer-too-large': { status: 413, title: 'The transfer is larger than this portal takes', next: 'refused' },

@@ -71,6 +71,17 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.accountByTokenId('token of ada')
   await ledger.accountByName('ada')
   await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
+  await ledger.accounts({ after: 'ada', limit: 2 })
+  await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
+  await ledger.openInvites({ after: 'a', limit: 2 })
+  await ledger.redeemInvite('renews bob', { tokenId: 'new token of bob', tokenHash: 'hash' })
+  await ledger.revokeAccount('cy')
+  await ledger.audited((await ledger.accountChanges({ after: 0, limit: 100 })).at(-1)?.changeId ?? 0)
+  await ledger.auditedChangeId()
+  for (const account of await ledger.dueRevocations(2)) {
+    await ledger.openWith(account.accountId, 2)
+    await ledger.revocationSettled(account)
+  }
   clock.advance(2 * roomy.expiryMs)
   await ledger.dueUploads(2)
   await ledger.dueLeases(2)

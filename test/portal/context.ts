@@ -1,5 +1,6 @@
 /** What the portal's core stands on, for tests that drive it without HTTP. */
 import pino from 'pino'
+import { Audit } from '../../src/portal/audit.ts'
 import type { PortalContext } from '../../src/portal/context.ts'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { createMetrics } from '../../src/portal/metrics.ts'
@@ -18,13 +19,14 @@ export function aContext(
     readonly options?: Partial<PortalOptions>
   },
 ): PortalContext {
-  const { options } = given
+  const { options, log = pino({ level: 'silent' }) } = given
   return {
     store: memoryStore(),
     signals: localSignals(),
     turns: localTurns(),
     metrics,
-    log: pino({ level: 'silent' }),
+    log,
+    audit: new Audit(log),
     ...given,
     options: { ...portalDefaults, ...options },
   }

@@ -12,7 +12,15 @@ import { onTestFinished } from 'vitest'
 import { PortalClient } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
-import { invite, openLedger, type PortalOptions, startPortal } from '../../src/portal/index.ts'
+import {
+  invite,
+  openLedger,
+  type PortalOptions,
+  type RunningPortal,
+  renew,
+  startPortal,
+} from '../../src/portal/index.ts'
+import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import {
   type Announcement,
   type DispositionResult,
@@ -51,11 +59,13 @@ export class TestPortal {
   readonly tokens: Readonly<Record<string, string>>
 
   readonly #onEnd: OnEnd
+  readonly #running: RunningPortal
 
-  private constructor(url: string, dataFolder: string, tokens: Record<string, string>, onEnd: OnEnd) {
+  private constructor(running: RunningPortal, dataFolder: string, tokens: Record<string, string>, onEnd: OnEnd) {
     this.#onEnd = onEnd
-    this.url = url
-    this.port = Number(new URL(url).port)
+    this.#running = running
+    this.url = running.url
+    this.port = Number(new URL(running.url).port)
     this.dataFolder = dataFolder
     this.tokens = tokens
   }
@@ -80,7 +90,12 @@ export class TestPortal {
       tokens[name] = token
     }
     await transport.close()
-    return new TestPortal(portal.url, dataFolder, tokens, onEnd)
+    return new TestPortal(portal, dataFolder, tokens, onEnd)
+  }
+
+  /** Stops it before its end. What is in its folder stays. */
+  stop(): Promise<void> {
+    return this.#running.close()
   }
 
   /** Makes an invite as the operator does, beside the running portal. */
@@ -91,6 +106,25 @@ export class TestPortal {
     } finally {
       await ledger.close()
     }
+  }
+
+  /** Works on the ledger as an operator's command does, over a connection of its own. */
+  async operate<Result>(act: (ledger: Ledger) => Promise<Result>): Promise<Result> {
+    const ledger = await openLedger(this.dataFolder)
+    try {
+      return await act(ledger)
+    } finally {
+      await ledger.close()
+    }
+  }
+
+  /** Makes the link of an account anew, and uses it. @returns the new token */
+  async rotate(name: string): Promise<string> {
+    const invite = await this.operate((ledger) => renew(ledger, name, 60_000))
+    const token = newToken()
+    const { status } = await this.ask('POST', '/v1/join', { body: { invite, token } })
+    if (status !== 200) throw new Error(`join, and answered ${status}`)
+    return token
   }
 
   token(name: string): string {

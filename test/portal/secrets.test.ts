@@ -5,7 +5,7 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { expect, test } from 'vitest'
 import { newInvite, newToken, newTransferId } from '../../src/protocol/index.ts'
-import { announcement, instance, manifestDigest, partSizeBytes, refusalOf, TestPortal } from './portal.ts'
+import { announcement, instance, manifestDigest, partSizeBytes, refusalOf, sha256, TestPortal } from './portal.ts'
 
 const content = Buffer.alloc(partSizeBytes + 5, 'a secret ')
 
@@ -139,7 +139,12 @@ test('tokens and invites stand neither in the ledger nor in the log', async () =
   expect(files.length).toBeGreaterThan(0)
   const texts = await Promise.all(files.map((name) => readFile(join(portal.dataFolder, name), 'latin1')))
   expect(texts.join(''), 'the ledger was looked at where it has been written to').toContain('dora')
-  expect(lines.join('')).toContain('account opened')
+  for (const event of ['invite-redeemed', 'authentication-failed', 'access-denied']) {
+    expect(lines.join('')).toContain(`"audit":"${event}"`)
+  }
+  for (const hash of [invite, token, `${token}x`].map((secret) => sha256(Buffer.from(secret)))) {
+    expect(lines.join('').includes(hash), 'the log has not even hashes').toBe(false)
+  }
   for (const secret of secrets) {
     for (const text of [...texts, lines.join('')]) expect(text.includes(secret)).toBe(false)
   }

@@ -14,6 +14,7 @@ import type {
   TransferChange,
 } from '../../src/portal/ledger/contract.ts'
 import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/index.ts'
+import { testAccountCare } from './ledger-accounts.ts'
 import './random.ts'
 
 /** A clock that stands still unless it is moved. */
@@ -125,7 +126,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.accountByTokenId('id')).toBeNull()
         const account = await ledger.redeemInvite('invite', token)
         expect(account).toMatchObject({ name: 'dora' })
-        expect(await ledger.accountByTokenId('id')).toEqual({ ...account, tokenHash: 'hash' })
+        expect(await ledger.accountByTokenId('id')).toEqual({ ...account, tokenHash: 'hash', isRevoked: false })
       })
 
       test('an invite works once; again with the same token it gives the same account', async () => {
@@ -171,6 +172,8 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(results.filter((account) => account !== null)).toHaveLength(1)
       })
     })
+
+    testAccountCare(make)
 
     describe('announcing', () => {
       test('a transfer is recorded as it was announced, with a delivery for each receiver', async () => {

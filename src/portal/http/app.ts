@@ -3,9 +3,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import { Problem, waitSecondsMax } from '../../protocol/index.ts'
+import type { AuditDetails, AuditEvent } from '../audit.ts'
 import type { PortalContext } from '../context.ts'
 import type { Deliveries } from '../deliveries.ts'
 import type { Account } from '../ledger/contract.ts'
+import type { OpenRequests } from '../open-requests.ts'
 import type { Transfers } from '../transfers.ts'
 import type { SchemaTypes } from './validation.ts'
 
@@ -15,6 +17,7 @@ export interface Services {
   readonly context: PortalContext
   readonly transfers: Transfers
   readonly deliveries: Deliveries
+  readonly openRequests: OpenRequests
   /** Aborts when the portal stops: whoever waits, ends. */
   readonly stop: AbortSignal
 }
@@ -30,6 +33,16 @@ declare module 'fastify' {
 export function accountOf(request: FastifyRequest): Account {
   if (request.account === null) throw new Problem('credentials-invalid')
   return request.account
+}
+
+/** Writes the line of an event that a request caused into the audit log. */
+export function audit({ context }: Services, request: FastifyRequest, event: AuditEvent, details?: AuditDetails): void {
+  context.audit.write(event, { ...whoAsks(request), ...details })
+}
+
+/** What the audit log says of every request. */
+export function whoAsks(request: FastifyRequest): AuditDetails {
+  return { account: request.account?.name, address: request.ip, requestId: request.id }
 }
 
 /** How long the client wants the answer to be held: `Prefer: wait=N` (RFC 7240 section 4.3), bounded. */

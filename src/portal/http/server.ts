@@ -2,8 +2,9 @@
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
-import { authenticate } from '../accounts.ts'
-import type { App, Services } from './app.ts'
+import { authenticate, tokenIdOf } from '../accounts.ts'
+import { reasonOf } from '../audit.ts'
+import { type App, type Services, whoAsks } from './app.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
@@ -64,8 +65,10 @@ export async function buildServer(services: Services): Promise<App> {
   joinRoute(app, services)
   await app.register(async (child) => {
     const accounts = child as unknown as App
-    accounts.addHook('onRequest', async (request) => {
-      request.account = await authenticate(services.context.ledger, request.headers.authorization)
+    accounts.addHook('onRequest', async (request, reply) => {
+      const { authorization } = request.headers
+      services.openRequests.add(tokenIdOf(authorization), reply.raw)
+      request.account = await authenticate(services.context.ledger, authorization)
     })
     keyRoutes(accounts, services)
     transferRoutes(accounts, services)
@@ -105,6 +108,8 @@ function handleErrors(app: App, { context }: Services): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)
     context.metrics.problems.inc({ code: problem.code })
+    const reason = reasonOf(problem)
+    if (reason !== null) context.audit.refused(reason.event, { ...whoAsks(request), ...reason.details })
     if (problem.status >= 500) {
       request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, problem.message)
     }

@@ -6,7 +6,8 @@
  * - State changes through `moveTransfer` and `moveDelivery` alone. Each asserts the table in `src/protocol/states.ts`,
  *   compares and sets, and writes the events it causes in the same transaction. It returns null when another won.
  * - Time is the ledger's own clock: callers pass durations and get points in time back.
- * - The events of one account become visible in the order of their ids.
+ * - The events of one account become visible in the order of their ids, and so do the changes of all accounts.
+ * - Every change of an account or its invites is recorded in the transaction that makes it.
  * - No query reads more rows than it returns, whatever the number of transfers.
  */
 import type { Announcement, Metadata, Notification, PartRange, ProblemJson, PublicKeys } from '../../protocol/index.ts'
@@ -14,6 +15,30 @@ import type { Announcement, Metadata, Notification, PartRange, ProblemJson, Publ
 export interface Account {
   readonly accountId: number
   readonly name: string
+}
+
+/** An account as its operator sees it. */
+export interface AccountRecord extends Account {
+  readonly createdAtMs: number
+  /** Null for one that is active. */
+  readonly revokedAtMs: number | null
+  /** What it sends, and has no outcome yet. */
+  readonly openTransfers: number
+  readonly openBytes: number
+}
+
+/** What can happen to an account, in the words of the audit log. */
+export type AccountChangeKind = 'invite-made' | 'account-opened' | 'rotation-made' | 'token-rotated' | 'account-revoked'
+
+/** Something that happened to an account, by whatever process. */
+export interface AccountChange {
+  /** Larger means later. */
+  readonly changeId: number
+  readonly atMs: number
+  readonly change: AccountChangeKind
+  readonly name: string
+  /** The token that is not valid from this change on: what is under way with it is to be cut. */
+  readonly deadTokenId: string | null
 }
 
 export interface Lease {
@@ -106,32 +131,71 @@ export interface NewTransfer extends Announcement {
 }
 
 export interface Ledger {
-  /** @throws Problem `account-exists` */
+  /**
+   * An invite that opens a new account.
+   *
+   * @throws Problem `account-exists`; `account-revoked` where the account of that name is a revoked one
+   */
   createInvite(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
 
   /**
-   * Uses up an invite and opens its account. Again with the same token it returns the same account, so that a lost
-   * answer can be repeated.
+   * An invite that replaces the token of an account, and brings a revoked one back. It voids every earlier one of the
+   * account that was not used.
    *
-   * @returns null when there is no such invite, it has run out, it was used with another token, or the token is that
-   *   of another account
+   * @throws Problem `account-unknown`
+   */
+  createRenewal(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
+
+  /**
+   * Uses up an invite, and opens its account or replaces that account's token. All other invites for that name are
+   * void from then on. Again with the same token it returns the same account, so that a lost answer can be repeated,
+   * for as long as that token is valid.
+   *
+   * @returns null when there is no such invite, it has run out, it was used with another token, or the token is known
+   *   already: that of another account, or the one that is to be replaced
    */
   redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
 
-  accountByTokenId(tokenId: string): Promise<(Account & { readonly tokenHash: string }) | null>
+  /** The account that has, or had when it was revoked, the token of that id. */
+  accountByTokenId(
+    tokenId: string,
+  ): Promise<(Account & { readonly tokenHash: string; readonly isRevoked: boolean }) | null>
+
+  /**
+   * Revokes an account: its token is not valid from then on, and invites that would renew it are void. Its name stays
+   * taken. Revoking it again changes nothing.
+   *
+   * @throws Problem `account-unknown`
+   */
+  revokeAccount(name: string): Promise<void>
+
+  /** Accounts in the order of their names, those after `after`. */
+  accounts(page: { after: string; limit: number }): Promise<AccountRecord[]>
+
+  /** For each name, in their order, the invite for it that is good for longest, if there is one. */
+  openInvites(page: { after: string; limit: number }): Promise<{ name: string; expiresAtMs: number }[]>
+
+  /** What happened to accounts after a change, oldest first. Cheap enough to be asked several times a second. */
+  accountChanges(page: { after: number; limit: number }): Promise<AccountChange[]>
+
+  /** The last change that the audit log has told; 0 when it has told none. */
+  auditedChangeId(): Promise<number>
+  /** The audit log has told all changes up to this one. */
+  audited(changeId: number): Promise<void>
 
   /** An account with its public keys, null as long as it has none; null where there is no such account. */
   accountByName(name: string): Promise<(Account & { readonly keys: PublicKeys | null }) | null>
 
-  /** Sets the public keys of an account, in place of any that it had. @returns whether they are other ones than before */
-  setKeys(accountId: number, keys: PublicKeys): Promise<boolean>
+  /** Sets the public keys of an account, in place of any that it had. @returns `set` for its first ones */
+  setKeys(accountId: number, keys: PublicKeys): Promise<'same' | 'set' | 'changed'>
 
   /**
    * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.
    *
    * @returns the transfer, and whether this call made it: the same announcement again changes nothing
-   * @throws Problem `receiver-unknown`, `transfer-conflict` (the id is taken by other content, or by somebody
-   *   else), `too-many-transfers`; nothing is recorded then
+   * @throws Problem `receiver-unknown` (of a revoked account too), `transfer-conflict` (the id is taken by other
+   *   content, or by somebody else), `too-many-transfers`, `credentials-invalid` (the sender was revoked meanwhile);
+   *   nothing is recorded then
    */
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
 
@@ -209,12 +273,22 @@ export interface Ledger {
   dueLeases(limit: number): Promise<{ transferId: string; receiverId: number; leaseId: string; offers: number }[]>
   dueExpiries(limit: number): Promise<Transfer[]>
 
+  /** Accounts that were revoked, and with which something may still be open. */
+  dueRevocations(limit: number): Promise<(Account & { readonly revokedAtMs: number })[]>
+  /** What is open with an account: transfers of its own that are not stored yet, and deliveries to it. */
+  openWith(accountId: number, limit: number): Promise<{ uploads: string[]; deliveries: string[] }>
+  /** Nothing is open any more with an account that was revoked then, unless it has been renewed meanwhile. */
+  revocationSettled(account: { accountId: number; revokedAtMs: number }): Promise<void>
+
   /** Transfers that take nothing more and may still have parts in the store. */
   dueRemovals(limit: number): Promise<string[]>
   /** The parts of a transfer are gone from the store. */
   removed(transferId: string): Promise<void>
 
-  /** Forgets ended transfers with their events, and invites that ran out, that are older than `historyMs`. */
+  /**
+   * Forgets ended transfers with their events, invites that ran out, and changes of accounts, that are older than
+   * `historyMs`.
+   */
   prune(historyMs: number, limit: number): Promise<number>
 
   /** How many transfers and deliveries there are in the states that are not final, and how many bytes are held. */

@@ -2,9 +2,10 @@
 import type { Kysely } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
+import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
 
-const migrations = { '0001-first': first, '0003-trust': trust }
+const migrations = { '0001-first': first, '0002-account-care': accountCare, '0003-trust': trust }
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */
 export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {

@@ -1,5 +1,15 @@
 -- What the migrations make of an empty SQLite database. Written by test/drivers/sqlite.test.ts, to be read.
 
+CREATE TABLE account_changes (
+  change_id integer primary key autoincrement,
+  at_ms bigint not null,
+  change text not null,
+  name text not null,
+  dead_token_id text
+);
+
+CREATE INDEX account_changes_by_time on account_changes (at_ms);
+
 CREATE TABLE accounts (
   account_id integer primary key autoincrement,
   name text not null unique,
@@ -8,7 +18,16 @@ CREATE TABLE accounts (
   created_at_ms bigint not null,
   open_transfers bigint default 0 not null,
   open_bytes bigint default 0 not null,
+  revoked_at_ms bigint,
+  revocation_due integer default 0 not null,
   keys text
+);
+
+CREATE INDEX accounts_to_settle on accounts (revoked_at_ms) where revocation_due = 1;
+
+CREATE TABLE audit_log (
+  id integer primary key check (id = 1),
+  change_id integer not null
 );
 
 CREATE TABLE deliveries (
@@ -54,10 +73,13 @@ CREATE TABLE invites (
   secret_hash text not null primary key,
   name text not null,
   expires_at_ms bigint not null,
-  token_id text
+  token_id text,
+  account_id integer references accounts (account_id)
 );
 
 CREATE INDEX invites_by_expiry on invites (expires_at_ms);
+
+CREATE INDEX invites_open on invites (name, expires_at_ms) where token_id is null;
 
 CREATE TABLE totals (
   id integer primary key check (id = 1),
@@ -94,5 +116,7 @@ CREATE INDEX transfers_by_expiry on transfers (expires_at_ms) where state in ('r
 CREATE INDEX transfers_by_sender on transfers (sender_id, transfer_id);
 
 CREATE INDEX transfers_by_upload_deadline on transfers (upload_deadline_ms) where state = 'receiving';
+
+CREATE INDEX transfers_receiving on transfers (sender_id) where state = 'receiving';
 
 CREATE INDEX transfers_to_remove on transfers (ended_at_ms) where parts_held = 1 and ended_at_ms is not null;

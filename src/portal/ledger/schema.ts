@@ -1,6 +1,7 @@
 /** The tables, as types for Kysely. What the database really holds is in `schema.sql`, made by the migrations. */
 import type { ColumnType, Generated } from 'kysely'
 import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
+import type { AccountChangeKind } from './contract.ts'
 
 export interface LedgerTables {
   accounts: {
@@ -14,6 +15,9 @@ export interface LedgerTables {
     /** Kept with every change of a transfer, so that admission reads one row. */
     open_transfers: ColumnType<number, number | undefined, number>
     open_bytes: ColumnType<number, number | undefined, number>
+    revoked_at_ms: ColumnType<number | null, number | undefined, number | null>
+    /** 1 while what was open with an account that was revoked has not all been ended. */
+    revocation_due: ColumnType<number, number | undefined, number>
   }
   invites: {
     secret_hash: string
@@ -21,6 +25,21 @@ export interface LedgerTables {
     expires_at_ms: number
     /** The token that used it up. */
     token_id: string | null
+    /** The account that it renews; null where it opens one. */
+    account_id: number | null
+  }
+  account_changes: {
+    change_id: Generated<number>
+    at_ms: number
+    change: AccountChangeKind
+    name: string
+    /** The token that is not valid from this change on. */
+    dead_token_id: string | null
+  }
+  audit_log: {
+    id: number
+    /** The last change that the audit log has told. */
+    change_id: number
   }
   totals: {
     id: number

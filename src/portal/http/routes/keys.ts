@@ -2,11 +2,12 @@
 import { Type } from 'typebox'
 import { AccountName, AccountWithKeys, Problem, PublicKeys } from '../../../protocol/index.ts'
 import type { Account } from '../../ledger/contract.ts'
-import { type App, accountOf, type Services } from '../app.ts'
+import { type App, accountOf, audit, type Services } from '../app.ts'
 
 const tags = ['accounts']
 
-export function keyRoutes(app: App, { context: { ledger } }: Services): void {
+export function keyRoutes(app: App, services: Services): void {
+  const { ledger } = services.context
   const withKeys = async (name: string): Promise<AccountWithKeys> => {
     const account = await ledger.accountByName(name)
     if (account === null) throw new Problem('receiver-unknown', { receivers: [name] })
@@ -31,8 +32,8 @@ export function keyRoutes(app: App, { context: { ledger } }: Services): void {
     },
     async (request) => {
       const account: Account = accountOf(request)
-      const isChanged = await ledger.setKeys(account.accountId, request.body)
-      if (isChanged) request.log.info({ account: account.name }, 'keys set')
+      const change = await ledger.setKeys(account.accountId, request.body)
+      if (change !== 'same') audit(services, request, `keys-${change}`, { account: account.name })
       return withKeys(account.name)
     },
   )

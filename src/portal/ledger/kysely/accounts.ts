@@ -1,66 +1,196 @@
 import { Problem } from '../../../protocol/index.ts'
-import type { Ledger } from '../contract.ts'
-import type { LedgerContext } from './rows.ts'
+import type { AccountChangeKind, Ledger } from '../contract.ts'
+import type { LedgerContext, Tx } from './rows.ts'
 
-/** Accounts and the invites that open them. Secrets are here as hashes only. */
+/** Accounts, and the invites that open and renew them. Secrets are here as hashes only. */
 export function accounts({
   db,
   now,
-}: LedgerContext): Pick<Ledger, 'createInvite' | 'redeemInvite' | 'accountByTokenId' | 'accountByName' | 'setKeys'> {
+}: LedgerContext): Pick<
+  Ledger,
+  | 'createInvite'
+  | 'createRenewal'
+  | 'redeemInvite'
+  | 'accountByTokenId'
+  | 'accountByName'
+  | 'setKeys'
+  | 'revokeAccount'
+  | 'accounts'
+  | 'openInvites'
+  | 'accountChanges'
+  | 'auditedChangeId'
+  | 'audited'
+> {
   return {
     async createInvite({ name, secretHash, lifetimeMs }) {
       await db.transaction().execute(async (tx) => {
-        const taken = await tx.selectFrom('accounts').select('name').where('name', '=', name).executeTakeFirst()
-        if (taken !== undefined) throw new Problem('account-exists', { account: name })
+        const taken = await accountNamed(tx, name)
+        if (taken !== undefined) {
+          throw new Problem(taken.revoked_at_ms === null ? 'account-exists' : 'account-revoked', { account: name })
+        }
         await tx
           .insertInto('invites')
-          .values({ secret_hash: secretHash, name, expires_at_ms: now() + lifetimeMs, token_id: null })
+          .values({
+            secret_hash: secretHash,
+            name,
+            expires_at_ms: now() + lifetimeMs,
+            token_id: null,
+            account_id: null,
+          })
           .execute()
+        await record(tx, { atMs: now(), change: 'invite-made', name })
+      })
+    },
+
+    async createRenewal({ name, secretHash, lifetimeMs }) {
+      await db.transaction().execute(async (tx) => {
+        const { account_id } = await mustBeAccount(tx, name)
+        await voidInvites(tx, name)
+        await tx
+          .insertInto('invites')
+          .values({ secret_hash: secretHash, name, expires_at_ms: now() + lifetimeMs, token_id: null, account_id })
+          .execute()
+        await record(tx, { atMs: now(), change: 'rotation-made', name })
       })
     },
 
     async redeemInvite(secretHash, { tokenId, tokenHash }) {
       return db.transaction().execute(async (tx) => {
+        // Whatever is wrong with an invite, finding out takes the same three look-ups.
         const invite = await tx
           .selectFrom('invites')
           .selectAll()
           .where('secret_hash', '=', secretHash)
           .executeTakeFirst()
-        if (invite === undefined) return null
-        const account = await tx
-          .selectFrom('accounts')
-          .select(['account_id', 'name', 'token_id', 'token_hash'])
-          .where('name', '=', invite.name)
-          .executeTakeFirst()
-        if (account !== undefined) {
-          const isRepeated =
-            invite.token_id === tokenId && account.token_id === tokenId && account.token_hash === tokenHash
-          return isRepeated ? { accountId: account.account_id, name: account.name } : null
-        }
-        if (invite.token_id !== null || invite.expires_at_ms <= now()) return null
+        const account = await accountNamed(tx, invite?.name ?? '')
         const owner = await tx
           .selectFrom('accounts')
           .select('account_id')
           .where('token_id', '=', tokenId)
           .executeTakeFirst()
-        if (owner !== undefined) return null
-        const { account_id } = await tx
-          .insertInto('accounts')
-          .values({ name: invite.name, token_id: tokenId, token_hash: tokenHash, created_at_ms: now() })
-          .returning('account_id')
-          .executeTakeFirstOrThrow()
-        await tx.updateTable('invites').set({ token_id: tokenId }).where('secret_hash', '=', secretHash).execute()
-        return { accountId: account_id, name: invite.name }
+        if (invite === undefined) return null
+        const { name } = invite
+        if (invite.token_id !== null) {
+          const isRepeated = invite.token_id === tokenId && account?.token_id === tokenId
+          const isValid = account?.token_hash === tokenHash && account.revoked_at_ms === null
+          return isRepeated && isValid ? { accountId: account.account_id, name } : null
+        }
+        if (invite.expires_at_ms <= now() || owner !== undefined) return null
+        // An invite that opens an account needs the name to be free; one that renews it needs its own account.
+        if (invite.account_id !== (account?.account_id ?? null)) return null
+        const redeemed = await tx
+          .updateTable('invites')
+          .set({ token_id: tokenId })
+          .where('secret_hash', '=', secretHash)
+          .executeTakeFirst()
+        if (redeemed.numUpdatedRows !== 1n) throw new Error('an invite went while it was used')
+        await voidInvites(tx, name)
+        if (account === undefined) {
+          const { account_id } = await tx
+            .insertInto('accounts')
+            .values({ name, token_id: tokenId, token_hash: tokenHash, created_at_ms: now() })
+            .returning('account_id')
+            .executeTakeFirstOrThrow()
+          await record(tx, { atMs: now(), change: 'account-opened', name })
+          return { accountId: account_id, name }
+        }
+        await tx
+          .updateTable('accounts')
+          .set({ token_id: tokenId, token_hash: tokenHash, revoked_at_ms: null, revocation_due: 0 })
+          .where('account_id', '=', account.account_id)
+          .execute()
+        await record(tx, { atMs: now(), change: 'token-rotated', name, deadTokenId: account.token_id })
+        return { accountId: account.account_id, name }
       })
     },
 
     async accountByTokenId(tokenId) {
       const row = await db
         .selectFrom('accounts')
-        .select(['account_id', 'name', 'token_hash'])
+        .select(['account_id', 'name', 'token_hash', 'revoked_at_ms'])
         .where('token_id', '=', tokenId)
         .executeTakeFirst()
-      return row === undefined ? null : { accountId: row.account_id, name: row.name, tokenHash: row.token_hash }
+      if (row === undefined) return null
+      const { account_id, name, token_hash, revoked_at_ms } = row
+      return { accountId: account_id, name, tokenHash: token_hash, isRevoked: revoked_at_ms !== null }
+    },
+
+    async revokeAccount(name) {
+      await db.transaction().execute(async (tx) => {
+        const account = await mustBeAccount(tx, name)
+        // Before the state is looked at: a link that was made for a revoked account goes with it, too.
+        await voidInvites(tx, name)
+        if (account.revoked_at_ms !== null) return
+        await tx
+          .updateTable('accounts')
+          .set({ revoked_at_ms: now(), revocation_due: 1 })
+          .where('account_id', '=', account.account_id)
+          .execute()
+        await record(tx, { atMs: now(), change: 'account-revoked', name, deadTokenId: account.token_id })
+      })
+    },
+
+    async accounts({ after, limit }) {
+      const rows = await db
+        .selectFrom('accounts')
+        .select(['account_id', 'name', 'created_at_ms', 'revoked_at_ms', 'open_transfers', 'open_bytes'])
+        .where('name', '>', after)
+        .orderBy('name')
+        .limit(limit)
+        .execute()
+      return rows.map((row) => ({
+        accountId: row.account_id,
+        name: row.name,
+        createdAtMs: row.created_at_ms,
+        revokedAtMs: row.revoked_at_ms,
+        openTransfers: row.open_transfers,
+        openBytes: row.open_bytes,
+      }))
+    },
+
+    async openInvites({ after, limit }) {
+      const rows = await db
+        .selectFrom('invites')
+        .select((eb) => ['name', eb.fn.max('expires_at_ms').as('expires_at_ms')])
+        .where('token_id', 'is', null)
+        .where('expires_at_ms', '>', now())
+        .where('name', '>', after)
+        .groupBy('name')
+        .orderBy('name')
+        .limit(limit)
+        .execute()
+      return rows.map((row) => ({ name: row.name, expiresAtMs: row.expires_at_ms }))
+    },
+
+    async accountChanges({ after, limit }) {
+      const rows = await db
+        .selectFrom('account_changes')
+        .selectAll()
+        .where('change_id', '>', after)
+        .orderBy('change_id')
+        .limit(limit)
+        .execute()
+      return rows.map((row) => ({
+        changeId: row.change_id,
+        atMs: row.at_ms,
+        change: row.change,
+        name: row.name,
+        deadTokenId: row.dead_token_id,
+      }))
+    },
+
+    async auditedChangeId() {
+      const row = await db.selectFrom('audit_log').select('change_id').where('id', '=', 1).executeTakeFirstOrThrow()
+      return row.change_id
+    },
+
+    async audited(changeId) {
+      await db
+        .updateTable('audit_log')
+        .set({ change_id: changeId })
+        .where('id', '=', 1)
+        .where('change_id', '<', changeId)
+        .execute()
     },
 
     async accountByName(name) {
@@ -75,13 +205,47 @@ export function accounts({
 
     async setKeys(accountId, { signing, encryption }) {
       const keys = JSON.stringify({ signing, encryption })
-      const { numUpdatedRows } = await db
-        .updateTable('accounts')
-        .set({ keys })
-        .where('account_id', '=', accountId)
-        .where((eb) => eb.or([eb('keys', 'is', null), eb('keys', '!=', keys)]))
-        .executeTakeFirst()
-      return numUpdatedRows > 0n
+      return db.transaction().execute(async (tx) => {
+        const before = await tx
+          .selectFrom('accounts')
+          .select('keys')
+          .where('account_id', '=', accountId)
+          .executeTakeFirstOrThrow()
+        if (before.keys === keys) return 'same'
+        await tx.updateTable('accounts').set({ keys }).where('account_id', '=', accountId).execute()
+        return before.keys === null ? 'set' : 'changed'
+      })
     },
   }
+}
+
+function accountNamed(tx: Tx, name: string) {
+  return tx
+    .selectFrom('accounts')
+    .select(['account_id', 'token_id', 'token_hash', 'revoked_at_ms'])
+    .where('name', '=', name)
+    .executeTakeFirst()
+}
+
+async function mustBeAccount(tx: Tx, name: string) {
+  const account = await accountNamed(tx, name)
+  if (account === undefined) throw new Problem('account-unknown', { account: name })
+  return account
+}
+
+/** Those that were used stay on record, so that the answer to their use can be repeated. */
+async function voidInvites(tx: Tx, name: string): Promise<void> {
+  await tx.deleteFrom('invites').where('name', '=', name).where('token_id', 'is', null).execute()
+}
+
+async function record(
+  tx: Tx,
+  {
+    atMs,
+    change,
+    name,
+    deadTokenId = null,
+  }: { atMs: number; change: AccountChangeKind; name: string; deadTokenId?: string | null },
+): Promise<void> {
+  await tx.insertInto('account_changes').values({ at_ms: atMs, change, name, dead_token_id: deadTokenId }).execute()
 }

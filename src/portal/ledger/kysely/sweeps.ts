@@ -8,7 +8,16 @@ export function sweeps({
   now,
 }: LedgerContext): Pick<
   Ledger,
-  'dueUploads' | 'dueLeases' | 'dueExpiries' | 'dueRemovals' | 'removed' | 'prune' | 'totals'
+  | 'dueUploads'
+  | 'dueLeases'
+  | 'dueExpiries'
+  | 'dueRevocations'
+  | 'openWith'
+  | 'revocationSettled'
+  | 'dueRemovals'
+  | 'removed'
+  | 'prune'
+  | 'totals'
 > {
   return {
     async dueUploads(limit) {
@@ -49,6 +58,51 @@ export function sweeps({
       return Promise.all(rows.map((row) => withDeliveries(db, row)))
     },
 
+    async dueRevocations(limit) {
+      const rows = await db
+        .selectFrom('accounts')
+        .select(['account_id', 'name', 'revoked_at_ms'])
+        .where('revocation_due', '=', sql.lit(1))
+        .where('revoked_at_ms', 'is not', null)
+        .orderBy('revoked_at_ms')
+        .limit(limit)
+        .execute()
+      return rows.flatMap(({ account_id, name, revoked_at_ms }) =>
+        revoked_at_ms === null ? [] : [{ accountId: account_id, name, revokedAtMs: revoked_at_ms }],
+      )
+    },
+
+    async openWith(accountId, limit) {
+      const uploads = await db
+        .selectFrom('transfers')
+        .select('transfer_id')
+        .where('sender_id', '=', accountId)
+        .where('state', '=', sql.lit('receiving'))
+        .limit(limit)
+        .execute()
+      const deliveries: string[] = []
+      for (const state of [sql.lit<'waiting'>('waiting'), sql.lit<'offered'>('offered')]) {
+        const rows = await db
+          .selectFrom('deliveries')
+          .select('transfer_id')
+          .where('receiver_id', '=', accountId)
+          .where('state', '=', state)
+          .limit(limit)
+          .execute()
+        deliveries.push(...rows.map((row) => row.transfer_id))
+      }
+      return { uploads: uploads.map((row) => row.transfer_id), deliveries }
+    },
+
+    async revocationSettled({ accountId, revokedAtMs }) {
+      await db
+        .updateTable('accounts')
+        .set({ revocation_due: 0 })
+        .where('account_id', '=', accountId)
+        .where('revoked_at_ms', '=', revokedAtMs)
+        .execute()
+    },
+
     async dueRemovals(limit) {
       const rows = await db
         .selectFrom('transfers')
@@ -80,6 +134,7 @@ export function sweeps({
           await tx.deleteFrom('transfers').where('transfer_id', '=', transfer_id).execute()
         }
         await tx.deleteFrom('invites').where('expires_at_ms', '<=', beforeMs).execute()
+        await tx.deleteFrom('account_changes').where('at_ms', '<=', beforeMs).execute()
         return rows.length
       })
     },

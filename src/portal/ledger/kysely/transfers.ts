@@ -173,13 +173,16 @@ async function dropDeliveries(tx: Tx, transferId: string, problem: ProblemJson):
 async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admission, atMs: number): Promise<void> {
   const sender = await tx
     .selectFrom('accounts')
-    .select(['name', 'open_transfers', 'open_bytes'])
+    .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
     .where('account_id', '=', transfer.senderId)
     .executeTakeFirstOrThrow()
+  // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
+  if (sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
   const receivers = await tx
     .selectFrom('accounts')
     .select(['account_id', 'name'])
     .where('name', 'in', transfer.to)
+    .where('revoked_at_ms', 'is', null)
     .execute()
   const unknown = transfer.to.filter((name) => !receivers.some((receiver) => receiver.name === name))
   if (unknown.length > 0) throw new Problem('receiver-unknown', { receivers: unknown })

@@ -33,7 +33,7 @@ export class BenchWorld implements AsyncDisposable {
   static async start(): Promise<BenchWorld> {
     const world = new BenchWorld(await mkdtemp(join(tmpdir(), 'golooader-bench-')))
     const data = join(world.folder, 'portal')
-    await world.#background('listening', 'portal', '--listen', '127.0.0.1:0', '--data', data)
+    await world.#background('listening', 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
     for (const name of ['alice', 'bob']) {
       const { output } = await world.#run('invite', name, '--data', data)
       await world.#run('join', output.trim().split('\n')[0] ?? '')

@@ -49,7 +49,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
     const source = given ?? (await makeFile(join(folder, 'hello.bin'), SIZE_BYTES_DEFAULT, signal))
     await requireFile(source)
     say(`a portal, a sender and a receiver, all in ${folder}\n`)
-    const portal = start(children, 'portal', '--listen', '127.0.0.1:0', '--data', data)
+    const portal = start(children, 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
     await firstLine(portal, signal)
     for (const name of ['alice', 'bob']) {
       await joinPortal(await makeInvite(name, data), name, signal)

@@ -6,7 +6,7 @@ import { digestDriver } from '../digests/index.ts'
 import type { PartSink } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import { type PartPosition, partOpener } from '../trust/part-cipher.ts'
+import { type PartPosition, partOpener, release } from '../trust/part-cipher.ts'
 
 /** One sealed part. */
 export interface SealedPart {
@@ -36,7 +36,7 @@ export function openingSink(
   const inner = sinkFor(() => contentDigest)
   return {
     async write(buffers) {
-      const opened: Uint8Array[] = []
+      const opened: Buffer[] = []
       for (const bytes of buffers) {
         const content = bytes.subarray(0, Math.max(0, tagAtByte - atByte))
         if (content.length > 0) {
@@ -48,6 +48,7 @@ export function openingSink(
         atByte += bytes.length
       }
       if (opened.length > 0) await inner.write(opened)
+      for (const bytes of opened) release(bytes)
     },
     async commit() {
       if (atByte !== lengthBytes) throw new Problem('seal-broken', { partNumber: position.partNumber })

@@ -11,7 +11,7 @@ import { digestDriver } from '../digests/index.ts'
 import { hasCode } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import type { PartSealer } from '../trust/part-cipher.ts'
+import { type PartSealer, release } from '../trust/part-cipher.ts'
 
 /** A file that may be sent. */
 export interface Source {
@@ -208,7 +208,9 @@ const SEAL_BYTES = 128 * 1024
 function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; at += SEAL_BYTES) {
     const slice = bytes.subarray(at, at + SEAL_BYTES)
-    slice.set(sealer.update(slice))
+    const sealed = sealer.update(slice)
+    slice.set(sealed)
+    release(sealed)
   }
 }
 

@@ -104,7 +104,7 @@ async function receiptsOf(
       const detail = `the keys of ${receiver} are not known here. Ask for the fingerprint: golooader contacts trust`
       throw new Problem('keys-missing', { account: receiver, detail })
     }
-    await proveDelivery(receipt, { manifest: signed, receiver, keys: trusted })
+    await proveDelivery(receipt, { manifest: signed, receiver, keys: trusted, contentDigest: null })
     found.push({ transferId, receiver, receipt, keys: trusted, salt })
   }
   return found

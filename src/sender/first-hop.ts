@@ -15,14 +15,14 @@ import {
   partCount,
   type TransferStatus,
 } from '../protocol/index.ts'
-import { type ContentKey, metadataClaimOf, signManifest } from '../trust/index.ts'
+import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
 import { type Begun, begin, cancelUnstored } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
 import { SealedOtherwise, SealRecord } from './seal-record.ts'
-import { type OpenSource, openSource, type Source } from './source.ts'
+import { type OpenSource, openSource, type PartDigests, type Source } from './source.ts'
 import { layoutOf, uploadParts, wireLayoutOf } from './upload.ts'
 
 type End =
@@ -63,7 +63,7 @@ class FirstHop {
   readonly #isResumed: boolean
   readonly #patience: Patience
   readonly #log: NotificationLog
-  readonly #digests = new Map<number, string>()
+  readonly #digests = new Map<number, PartDigests>()
   #isAnnounced = false
 
   constructor(context: SendContext, file: OpenSource, { entry, contentKey, isResumed }: Begun) {
@@ -151,7 +151,16 @@ class FirstHop {
     for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
       if (status.state !== 'receiving') return this.#closed(status)
       await this.#upload(status, record)
-      const manifestDigest = manifestDigestOf(digestAlgorithm, this.#digestsInOrder())
+      const digests = [...this.#digestsInOrder()]
+      const manifestDigest = manifestDigestOf(
+        digestAlgorithm,
+        digests.map(({ digest }) => digest),
+      )
+      this.#log.check.contentDigest = contentDigestOf(
+        digestAlgorithm,
+        this.#contentKey?.contentSalt ?? null,
+        digests.map(({ contentDigest }) => contentDigest),
+      )
       const notification = await this.#complete(status.attempt, manifestDigest)
       switch (notification.notification) {
         case 'stored':
@@ -279,7 +288,7 @@ class FirstHop {
     return this.#patience.insist(() => request({ stallMs: this.#patience.stallMs, signal }))
   }
 
-  *#digestsInOrder(): Generator<string> {
+  *#digestsInOrder(): Generator<PartDigests> {
     const count = partCount(layoutOf(this.#entry))
     for (let partNumber = 1; partNumber <= count; partNumber++) {
       const digest = this.#digests.get(partNumber)

@@ -14,6 +14,8 @@ export class ReceiptCheck {
   readonly #entry: JournalEntry
   /** The manifest that this sender signed, in this run; null until then, or where an earlier run signed it. */
   manifest: string | null = null
+  /** What the receipt has to say of the content; null where an earlier run read the file. */
+  contentDigest: string | null = null
 
   constructor(context: SendContext, entry: JournalEntry) {
     this.#context = context
@@ -32,7 +34,8 @@ export class ReceiptCheck {
     if (trust === null || keys === null) return 'unsigned'
     try {
       if (receipt === undefined) throw new Problem('receipt-invalid', { detail: 'the portal gave none' })
-      await proveDelivery(receipt, { manifest: await this.#signedManifest(), receiver, keys })
+      const manifest = await this.#signedManifest()
+      await proveDelivery(receipt, { manifest, receiver, keys, contentDigest: this.contentDigest })
       const { transferId, metadata } = this.#entry
       const contentKey = await ownContentKey(transferId, account, metadata, trust.keys)
       const salt = contentKey === null ? null : Buffer.from(contentKey.contentSalt).toString('base64url')

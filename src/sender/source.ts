@@ -123,6 +123,14 @@ export async function openSource(source: Source): Promise<OpenSource> {
   }
 }
 
+/** Of one part, both in hex. */
+export interface PartDigests {
+  /** Of what travels. */
+  readonly digest: string
+  /** Of what the file holds. */
+  readonly contentDigest: string
+}
+
 /** A file while it is sent. To be disposed of. */
 export class OpenSource implements AsyncDisposable {
   readonly source: Source
@@ -140,7 +148,7 @@ export class OpenSource implements AsyncDisposable {
    * Fills `target` with what is to travel of the bytes from `offsetBytes` on.
    *
    * @param sealer seals them on the way; its tag takes the last bytes of `target`
-   * @returns the digest of `target` in hex
+   * @returns the digest of `target`, and that of what the file holds, in hex; without a seal they are the same
    * @throws Problem `source-changed` when the file is shorter than it was; `source-unreadable` when reading fails
    */
   async readPart(
@@ -148,14 +156,16 @@ export class OpenSource implements AsyncDisposable {
     offsetBytes: number,
     digestAlgorithm: DigestAlgorithm,
     sealer: PartSealer | null = null,
-  ): Promise<string> {
+  ): Promise<PartDigests> {
     const hasher = digestDriver(digestAlgorithm).create()
+    const contentHasher = sealer === null ? null : digestDriver(digestAlgorithm).create()
     const lengthBytes = target.length - (sealer === null ? 0 : sealTagBytes)
     for (let at = 0; at < lengthBytes; ) {
       const bytesRead = await this.#read(target.subarray(0, lengthBytes), at, offsetBytes + at)
       if (bytesRead === 0) throw this.changed('it is shorter than it was')
       const bytes = target.subarray(at, at + bytesRead)
       // What is sealed takes the place of what was read: nothing else of the file stays in memory.
+      contentHasher?.update(bytes)
       if (sealer !== null) sealInPlace(sealer, bytes)
       hasher.update(bytes)
       at += bytesRead
@@ -165,7 +175,8 @@ export class OpenSource implements AsyncDisposable {
       target.set(tag, lengthBytes)
       hasher.update(tag)
     }
-    return hasher.digest()
+    const digest = hasher.digest()
+    return { digest, contentDigest: contentHasher?.digest() ?? digest }
   }
 
   /** @throws Problem `source-changed` when the file, or what its path leads to, is no longer what was opened */

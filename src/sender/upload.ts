@@ -13,7 +13,7 @@ import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import type { SealRecord } from './seal-record.ts'
-import type { OpenSource } from './source.ts'
+import type { OpenSource, PartDigests } from './source.ts'
 
 /** A part that arrives damaged more often than this will do so again. */
 const PART_TRIES_MAX = 5
@@ -24,7 +24,7 @@ export interface Upload {
   readonly file: OpenSource
   readonly patience: Patience
   /** What an earlier attempt of this run read, by part number; what is read now is added. */
-  readonly digests: Map<number, string>
+  readonly digests: Map<number, PartDigests>
   /** Null where the transfer is not sealed. */
   readonly seal: Seal | null
 }
@@ -65,15 +65,16 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
     for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
       const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
       const known = digests.get(partNumber)
-      if (known !== undefined && known === held.get(partNumber)) {
+      if (known !== undefined && known.digest === held.get(partNumber)) {
         progress.skipped(lengthBytes)
         continue
       }
       const buffer = await pool.take()
       if (flight.signal.aborted) break
       const bytes = buffer.subarray(0, partSpan(wireLayout, partNumber).lengthBytes)
-      const digest = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, sealerOf(upload, partNumber))
-      digests.set(partNumber, digest)
+      const read = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, sealerOf(upload, partNumber))
+      digests.set(partNumber, read)
+      const { digest } = read
       progress.hashed(lengthBytes)
       if (held.get(partNumber) === digest) {
         progress.acknowledged(partNumber, lengthBytes)

@@ -53,6 +53,8 @@ export interface ExpectedReceipt {
   readonly manifest: ManifestClaims
   readonly receiver: string
   readonly keys: PublicKeys
+  /** Of the very content that was sent; null for one who has not got it at hand. */
+  readonly contentDigest: string | null
 }
 
 /**
@@ -62,7 +64,7 @@ export interface ExpectedReceipt {
  */
 export async function proveDelivery(
   token: string,
-  { manifest, receiver, keys }: ExpectedReceipt,
+  { manifest, receiver, keys, contentDigest }: ExpectedReceipt,
 ): Promise<ReceiptClaims> {
   const claims = await verifyReceipt(token, keys)
   const isSealed = 'sealedDigest' in manifest.metadata
@@ -77,6 +79,7 @@ export async function proveDelivery(
     manifestDigest: manifest.manifestDigest,
     // Of what was not sealed, the content digest is the manifestDigest; otherwise whoever has the file can compute it.
     ...(isSealed ? {} : { contentDigest: manifest.manifestDigest }),
+    ...(contentDigest === null ? {} : { contentDigest }),
   }
   for (const [member, value] of Object.entries(expected)) {
     if (claims[member as keyof ReceiptClaims] === value) continue

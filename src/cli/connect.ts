@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { Patience, PortalClient } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
 import { loadProfile } from './profiles.ts'
 
 /** How long a command that only asks one thing bears silence. */
@@ -14,10 +14,13 @@ export interface Connection {
   readonly account: string | null
 }
 
-/** @throws UsageError when there is no such profile */
-export async function connect(profileName: string | undefined): Promise<Connection> {
+/** @throws UsageError when there is no such profile; UnsafeConnection when its portal is not safe to talk to */
+export async function connect(
+  profileName: string | undefined,
+  { insecure = false }: TransportOptions = {},
+): Promise<Connection> {
   const { portalUrl, token, account = null } = await loadProfile(profileName)
-  return { client: new PortalClient(nodeTransport(portalUrl), token), portalUrl, account }
+  return { client: new PortalClient(nodeTransport(portalUrl, { insecure }), token), portalUrl, account }
 }
 
 /** Patience for a command that asks one thing. */

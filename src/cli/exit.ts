@@ -1,6 +1,6 @@
 /** How commands end: exit codes, and what is printed when something went wrong. */
 import { CommanderError } from 'commander'
-import { NoAnswer, RemoteProblem } from '../client/index.ts'
+import { NoAnswer, RemoteProblem, UnsafeConnection } from '../client/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
@@ -51,6 +51,10 @@ function describeError(error: unknown): { text: string; code: number } {
     const code = error.next === 'retry' ? exitCodes.noAnswer : exitCodes.refused
     return { text: `${printable(error.message)} (${printable(error.code)})${hintFor(error.code)}`, code }
   }
+  if (error instanceof UnsafeConnection) {
+    const code = error.code === 'insecure-transport' ? exitCodes.usage : exitCodes.refused
+    return { text: `${printable(error.message)} (${error.code})${hintFor(error.code)}`, code }
+  }
   if (error instanceof Problem) return { text: `${error.message} (${error.code})`, code: exitCodes.usage }
   if (error instanceof NoAnswer) {
     return { text: `${error.message}. Is the portal running, and is its address right?`, code: exitCodes.noAnswer }
@@ -67,6 +71,8 @@ function hintFor(code: string): string {
       return '\nThe portal does not know this profile. Ask its operator for a new invite, then: golooader join LINK'
     case 'invite-invalid':
       return '\nInvites work once, for 24 hours. Ask for a new one: golooader invite NAME'
+    case 'insecure-transport':
+      return '\nAsk the operator of the portal for an address with https://. In a network that you trust: --insecure'
     default:
       return ''
   }

@@ -1,11 +1,11 @@
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { PortalClient } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
 import { isInvite } from '../protocol/index.ts'
 import { shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { option } from './options.ts'
+import { insecureOption, option } from './options.ts'
 import { pendingToken, readProfile, writeProfile } from './profiles.ts'
 
 export function joinCommand(program: Command): void {
@@ -18,6 +18,7 @@ export function joinCommand(program: Command): void {
     )
     .argument('<link>', "the link, or '-' to read it from standard input")
     .addOption(option('--profile <name>', 'name for the profile; the name of the account if not given'))
+    .addOption(insecureOption())
     .addHelpText(
       'after',
       `
@@ -26,8 +27,8 @@ Examples:
   golooader join - < link.txt
   golooader join 'https://…' --profile work`,
     )
-    .action(async (link: string, flags: { profile?: string }) => {
-      const { account, path, portalUrl } = await joinPortal(link, flags.profile, interruptSignal())
+    .action(async (link: string, flags: { profile?: string; insecure?: boolean }) => {
+      const { account, path, portalUrl } = await joinPortal(link, flags.profile, interruptSignal(), flags)
       process.stdout.write(
         `joined ${portalUrl} as ${account} (profile ${path})\n` +
           'receive files:  golooader receive --into DIR\n' +
@@ -41,11 +42,12 @@ export async function joinPortal(
   linkOrDash: string,
   profileName: string | undefined,
   signal: AbortSignal,
+  { insecure = false }: TransportOptions = {},
 ): Promise<{ account: string; path: string; portalUrl: string }> {
   const { portalUrl, invite } = parseLink(linkOrDash === '-' ? await text(process.stdin) : linkOrDash)
-  const { token, settle } = await pendingToken(invite)
-  const client = new PortalClient(nodeTransport(portalUrl), null)
+  const client = new PortalClient(nodeTransport(portalUrl, { insecure }), null)
   try {
+    const { token, settle } = await pendingToken(invite)
     const { account } = await shortPatience(signal).insist(() => client.join({ invite, token }, { signal }))
     const name = profileName ?? account
     const other = await readProfile(name)

@@ -4,7 +4,7 @@ import { offersOpenMax } from '../protocol/index.ts'
 import { type ReceiveEvent, receive } from '../receiver/index.ts'
 import { connect } from './connect.ts'
 import { exitCodes, interruptSignal } from './exit.ts'
-import { jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import { flag, insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, printable } from './text.ts'
 
@@ -12,6 +12,7 @@ interface ReceiveFlags {
   readonly into: string
   readonly once?: boolean
   readonly profile?: string
+  readonly insecure?: boolean
   readonly json?: boolean
   readonly transfers?: number
 }
@@ -25,9 +26,10 @@ export function receiveCommand(program: Command): void {
         'in the folder. Runs until it is stopped; started again, it goes on where it was.',
     )
     .addOption(option('--into <dir>', 'folder for the files; made if it does not exist').makeOptionMandatory())
-    .addOption(option('--once', 'take one file, then end'))
+    .addOption(flag('--once', 'take one file, then end'))
     .addOption(profileOption())
     .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(transfersAtOnce))
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -41,11 +43,11 @@ A file that exists is never overwritten: 'report.pdf' becomes 'report (1).pdf'. 
 DIR/.golooader until they are complete.
 
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
-4 the portal refused this account · 130 interrupted before the one file of --once came`,
+4 the portal refused this account, or its certificate is not trusted · 130 interrupted before the one file of --once came`,
     )
     .action(async (flags: ReceiveFlags) => {
       const signal = interruptSignal()
-      const { client } = await connect(flags.profile)
+      const { client } = await connect(flags.profile, flags)
       const show = flags.json === true ? showJson : textShower(flags.into)
       try {
         const { received, refused } = await receive({

@@ -16,7 +16,7 @@ export function joinRoute(app: App, { context }: Services): void {
     },
     async (request) => {
       const { name } = await join(context.ledger, request.body)
-      request.log.info({ account: name }, 'account opened')
+      request.log.info({ account: name, address: request.ip }, 'account opened')
       return { account: name }
     },
   )

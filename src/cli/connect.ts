@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { Patience, PortalClient } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
 import { FileContacts } from '../profile/index.ts'
 import { AccountKeys } from '../trust/index.ts'
 import { UsageError } from './exit.ts'
@@ -22,11 +22,14 @@ export interface Connection {
   readonly contacts: FileContacts
 }
 
-/** @throws UsageError when there is no such profile */
-export async function connect(profileName: string | undefined): Promise<Connection> {
+/** @throws UsageError when there is no such profile; UnsafeConnection when its portal is not safe to talk to */
+export async function connect(
+  profileName: string | undefined,
+  { insecure = false }: TransportOptions = {},
+): Promise<Connection> {
   const { name, portalUrl, token, account = null, keys } = await loadProfile(profileName)
   return {
-    client: new PortalClient(nodeTransport(portalUrl), token),
+    client: new PortalClient(nodeTransport(portalUrl, { insecure }), token),
     portalUrl,
     account,
     profile: name,

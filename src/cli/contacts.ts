@@ -4,11 +4,12 @@ import { isAccountName, type PublicKeys } from '../protocol/index.ts'
 import { fingerprintOf, parseFingerprint } from '../trust/index.ts'
 import { type Connection, connect, knownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { jsonOption, profileOption } from './options.ts'
+import { insecureOption, jsonOption, profileOption } from './options.ts'
 import { printable } from './text.ts'
 
 interface Flags {
   readonly profile?: string
+  readonly insecure?: boolean
   readonly json?: boolean
 }
 
@@ -21,6 +22,7 @@ export function contactsCommand(program: Command): void {
         'others are refused from then on, until you say that they are right.',
     )
     .addOption(profileOption())
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -32,7 +34,7 @@ Examples:
 The fingerprint is what 'golooader whoami' says on the other's machine. Ask for it by another way than the portal.`,
     )
     .action(async (flags: Flags) => {
-      const { client, contacts: known } = await connect(flags.profile)
+      const { client, contacts: known } = await connect(flags.profile, flags)
       try {
         showContacts(await known.list(), flags.json === true)
       } finally {
@@ -46,6 +48,7 @@ The fingerprint is what 'golooader whoami' says on the other's machine. Ask for 
     .argument('<name>', 'the account')
     .argument('<fingerprint>', 'what golooader whoami says on its machine')
     .addOption(profileOption())
+    .addOption(insecureOption())
     .action(async (name: string, text: string, _flags: unknown, command: Command) => {
       const flags: Flags = command.optsWithGlobals()
       const fingerprint = parseFingerprint(text)
@@ -53,7 +56,7 @@ The fingerprint is what 'golooader whoami' says on the other's machine. Ask for 
       if (fingerprint === null) {
         throw new UsageError(`'${printable(text)}' is not a fingerprint: it looks like abcd-efgh-ijkl-mnop-qrst-uvwx`)
       }
-      const connection = await connect(flags.profile)
+      const connection = await connect(flags.profile, flags)
       try {
         await trust(connection, name, fingerprint, interruptSignal())
         process.stdout.write(`${name} is trusted by the keys ${fingerprint}\n`)
@@ -69,10 +72,11 @@ export function whoamiCommand(program: Command): void {
     .summary('see your own account and the fingerprint of your keys')
     .description('Shows as whom you act, and the fingerprint by which others know your keys.')
     .addOption(profileOption())
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  golooader whoami --profile bob')
     .action(async (flags: Flags) => {
-      const connection = await connect(flags.profile)
+      const connection = await connect(flags.profile, flags)
       try {
         const { account, keys } = await knownSelf(connection, interruptSignal())
         const fingerprint = keys === null ? null : await fingerprintOf(keys.publicKeys)

@@ -1,6 +1,6 @@
 /** How commands end: exit codes, and what is printed when something went wrong. */
 import { CommanderError } from 'commander'
-import { NoAnswer, RemoteProblem } from '../client/index.ts'
+import { NoAnswer, RemoteProblem, UnsafeConnection } from '../client/index.ts'
 import { Problem, type ProblemCode } from '../protocol/index.ts'
 import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
@@ -57,6 +57,10 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof Problem && TRUST_PROBLEMS.has(error.code)) {
     return { text: `${error.message} (${error.code})${hintFor(error.code, error.details)}`, code: exitCodes.refused }
   }
+  if (error instanceof UnsafeConnection) {
+    const code = error.code === 'insecure-transport' ? exitCodes.usage : exitCodes.refused
+    return { text: `${printable(error.message)} (${error.code})${hintFor(error.code, {})}`, code }
+  }
   if (error instanceof Problem) return { text: `${error.message} (${error.code})`, code: exitCodes.usage }
   if (error instanceof NoAnswer) {
     return { text: `${error.message}. Is the portal running, and is its address right?`, code: exitCodes.noAnswer }
@@ -80,6 +84,8 @@ function hintFor(code: string, details: Readonly<Record<string, unknown>>): stri
       )
     case 'keys-missing':
       return `\n${details.account} has to run a golooader that has keys once. To send what the portal can read: --plain`
+    case 'insecure-transport':
+      return '\nAsk the operator of the portal for an address with https://. In a network that you trust: --insecure'
     default:
       return ''
   }

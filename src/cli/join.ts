@@ -1,12 +1,12 @@
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { PortalClient, RemoteProblem } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
 import { isInvite } from '../protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../trust/index.ts'
 import { shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { option } from './options.ts'
+import { insecureOption, option } from './options.ts'
 import { pendingToken, readProfile, writeProfile } from './profiles.ts'
 
 export function joinCommand(program: Command): void {
@@ -20,6 +20,7 @@ export function joinCommand(program: Command): void {
     )
     .argument('<link>', "the link, or '-' to read it from standard input")
     .addOption(option('--profile <name>', 'name for the profile; the name of the account if not given'))
+    .addOption(insecureOption())
     .addHelpText(
       'after',
       `
@@ -28,8 +29,8 @@ Examples:
   golooader join - < link.txt
   golooader join 'https://…' --profile work`,
     )
-    .action(async (link: string, flags: { profile?: string }) => {
-      const { account, path, portalUrl, fingerprint } = await joinPortal(link, flags.profile, interruptSignal())
+    .action(async (link: string, flags: { profile?: string; insecure?: boolean }) => {
+      const { account, path, portalUrl, fingerprint } = await joinPortal(link, flags.profile, interruptSignal(), flags)
       process.stdout.write(
         `joined ${portalUrl} as ${account} (profile ${path})\n` +
           `your keys:      ${fingerprint}\n` +
@@ -44,12 +45,13 @@ export async function joinPortal(
   linkOrDash: string,
   profileName: string | undefined,
   signal: AbortSignal,
+  { insecure = false }: TransportOptions = {},
 ): Promise<{ account: string; path: string; portalUrl: string; fingerprint: string }> {
   const { portalUrl, invite } = parseLink(linkOrDash === '-' ? await text(process.stdin) : linkOrDash)
-  const { token, settle } = await pendingToken(invite)
-  const transport = nodeTransport(portalUrl)
+  const transport = nodeTransport(portalUrl, { insecure })
   const client = new PortalClient(transport, null)
   try {
+    const { token, settle } = await pendingToken(invite)
     const patience = shortPatience(signal)
     const { account } = await patience
       .insist(() => client.join({ invite, token }, { signal }))

@@ -1,4 +1,5 @@
 /** Options that several commands share. Each is an environment variable too, `GOLOOADER_…`; the flag wins. */
+import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
 import { isAccountName } from '../protocol/index.ts'
 import { parseBytes, parseDurationMs } from './text.ts'
@@ -6,8 +7,21 @@ import { parseBytes, parseDurationMs } from './text.ts'
 /** An option whose environment variable is named after its long flag. */
 export function option(flags: string, description: string): Option {
   const made = new Option(flags, description)
-  const name = (made.long ?? flags).replace(/^--/, '').replaceAll('-', '_').toUpperCase()
-  return made.env(`GOLOOADER_${name}`)
+  return made.env(variableOf(made))
+}
+
+/**
+ * An option without a value. Its variable has to say yes: to commander alone, `0` and nothing at all would do as well.
+ */
+export function flag(flags: string, description: string): Option {
+  const made = new Option(flags, description)
+  const variable = variableOf(made)
+  made.description = `${description} (env: ${variable}=1)`
+  return /^(?:1|true|yes|on)$/i.test(process.env[variable] ?? '') ? made.default(true) : made
+}
+
+function variableOf({ long, flags }: Option): string {
+  return `GOLOOADER_${(long ?? flags).replace(/^--/, '').replaceAll('-', '_').toUpperCase()}`
 }
 
 /** For `argParser`: a duration in milliseconds. */
@@ -58,7 +72,30 @@ export function webAddress(text: string): string {
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new InvalidArgumentError('Give an address that begins with http:// or https://.')
   }
+  if (`${url.search}${url.hash}${url.username}${url.password}` !== '') {
+    throw new InvalidArgumentError('Give a plain address, for instance https://files.example/gl.')
+  }
   return url.href.replace(/\/+$/, '')
+}
+
+/** For `argParser`: addresses and networks, `127.0.0.1,10.0.0.0/8`. */
+export function networks(text: string): string[] {
+  const found = text
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '')
+  const wrong = found.find((one) => !isNetwork(one))
+  if (wrong !== undefined) {
+    throw new InvalidArgumentError(`'${wrong}' is neither an address nor a network: 127.0.0.1,10.0.0.0/8,fd00::/8.`)
+  }
+  return found
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
 }
 
 export const dataOption = (): Option =>
@@ -67,4 +104,8 @@ export const dataOption = (): Option =>
 export const profileOption = (): Option =>
   option('--profile <name>', 'account to act as, where this machine has joined with several')
 
-export const jsonOption = (): Option => option('--json', 'one JSON object a line, for programs')
+/** For every command that talks to a portal. It is never remembered: each time is a decision. */
+export const insecureOption = (): Option =>
+  flag('--insecure', 'talk plain http to another machine, where everybody on the way can read and change everything')
+
+export const jsonOption = (): Option => flag('--json', 'one JSON object a line, for programs')

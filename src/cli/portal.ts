@@ -1,16 +1,30 @@
 import { writeSync } from 'node:fs'
 import type { Command } from 'commander'
 import pino from 'pino'
-import { portalDefaults } from '../portal/options.ts'
-import { interruptSignal } from './exit.ts'
+import { isLoopback } from '../client/index.ts'
+import { portalDefaults, type TlsFiles } from '../portal/options.ts'
+import { interruptSignal, UsageError } from './exit.ts'
 import { dataFlag } from './operator.ts'
-import { dataOption, durationMs, hostAndPort, option, sizeBytes, webAddress, wholeNumber } from './options.ts'
+import {
+  dataOption,
+  durationMs,
+  flag,
+  hostAndPort,
+  networks,
+  option,
+  sizeBytes,
+  webAddress,
+  wholeNumber,
+} from './options.ts'
 import { bytesText, durationFlag } from './text.ts'
 
 interface PortalFlags {
   readonly listen: { host: string; port: number }
   readonly data: string
   readonly publicUrl?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly trustedProxies: readonly string[]
   readonly maxTransfer: number
   readonly quota: number
   readonly maxTransfers: number
@@ -42,6 +56,13 @@ export function portalCommand(program: Command): void {
     )
     .addOption(dataOption())
     .addOption(option('--public-url <url>', 'address under which others reach it, for invites').argParser(webAddress))
+    .addOption(option('--tls-cert <file>', 'certificate with its chain (PEM); read again at SIGHUP'))
+    .addOption(option('--tls-key <file>', 'private key of the certificate (PEM)'))
+    .addOption(
+      option('--trusted-proxies <list>', 'addresses and networks of proxies that say whom they serve')
+        .argParser(networks)
+        .default([], 'none'),
+    )
     .addOption(bytesOption('--max-transfer <size>', 'largest file that is taken', d.transferSizeBytesMax))
     .addOption(bytesOption('--quota <size>', 'what the open transfers of one account may add up to', d.accountBytesMax))
     .addOption(
@@ -56,7 +77,7 @@ export function portalCommand(program: Command): void {
         .argParser(wholeNumber)
         .default(d.attemptsMax),
     )
-    .addOption(option('--sealed-only', 'refuse transfers that the portal could read'))
+    .addOption(flag('--sealed-only', 'refuse transfers that the portal could read'))
     .addOption(
       timeOption('--upload-timeout <duration>', 'silence in an upload after which it is deleted', d.uploadTimeoutMs),
     )
@@ -76,7 +97,10 @@ export function portalCommand(program: Command): void {
 const portalHelp = `
 Examples:
   golooader portal                                       listen on 127.0.0.1:7878, keep everything in ./golooader-data
-  golooader portal --listen 0.0.0.0:7878 --data /srv/gl  reachable from elsewhere (put TLS in front of it)
+  golooader portal --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem --public-url https://files.example
+                                                         reachable from elsewhere, over TLS
+  golooader portal --public-url https://files.example/gl --trusted-proxies 127.0.0.1
+                                                         behind a proxy that does TLS
   golooader portal --expiry 30d --quota 50GiB
 
 Next, in another terminal:
@@ -84,6 +108,10 @@ Next, in another terminal:
 
 async function runPortal(flags: PortalFlags): Promise<void> {
   const signal = interruptSignal()
+  const tls = tlsFilesOf(flags)
+  // A terminal that closes sends it too: the portal goes on.
+  let reload = async (): Promise<void> => {}
+  process.on('SIGHUP', () => void reload())
   // Loaded here, so that no other command pays for the server and its database.
   const { startPortal } = await import('../portal/index.ts')
   const log = pino({ level: flags.logLevel }, { write: writeLog })
@@ -92,6 +120,8 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       listenHost: flags.listen.host,
       listenPort: flags.listen.port,
       publicUrl: flags.publicUrl ?? null,
+      tls,
+      trustedProxies: flags.trustedProxies,
       dataFolder: flags.data,
       transferSizeBytesMax: flags.maxTransfer,
       accountBytesMax: flags.quota,
@@ -108,12 +138,29 @@ async function runPortal(flags: PortalFlags): Promise<void> {
     },
     log,
   )
+  reload = () => portal.reload()
+  if (isExposed(flags)) process.stderr.write(`${EXPOSED}\n`)
   process.stdout.write(
     `portal listening on ${portal.url}, data in ${flags.data}\n` +
       `invite someone: golooader invite NAME${dataFlag(flags.data)}\n`,
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()
+}
+
+const EXPOSED =
+  'golooader: warning: other machines can reach this portal without TLS, and clients refuse that: ' +
+  'give --tls-cert and --tls-key, or put a TLS proxy in front and give --public-url https://…'
+
+/** Whether tokens and files may come over a network in the clear. */
+function isExposed({ listen, publicUrl, tlsCert }: PortalFlags): boolean {
+  return !isLoopback(listen.host) && tlsCert === undefined && publicUrl?.startsWith('https:') !== true
+}
+
+function tlsFilesOf({ tlsCert, tlsKey }: PortalFlags): TlsFiles | null {
+  if (tlsCert !== undefined && tlsKey !== undefined) return { certPath: tlsCert, keyPath: tlsKey }
+  if (tlsCert === undefined && tlsKey === undefined) return null
+  throw new UsageError('--tls-cert and --tls-key belong together: give both of them, or neither')
 }
 
 /** A line that cannot be written is lost: on a full disk above all, the portal must go on. */

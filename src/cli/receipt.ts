@@ -6,13 +6,14 @@ import { ownContentKey } from '../sender/index.ts'
 import { fingerprintOf, proveDelivery, readReceipt, verifyManifest } from '../trust/index.ts'
 import { type Connection, connect, type KnownSelf, knownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { jsonOption, option, profileOption } from './options.ts'
+import { insecureOption, jsonOption, option, profileOption } from './options.ts'
 import { stateFolder } from './profiles.ts'
 import { requireTransferId } from './status.ts'
 import { bytesText } from './text.ts'
 
 interface ReceiptFlags {
   readonly profile?: string
+  readonly insecure?: boolean
   readonly receiver?: string
   readonly out?: string
   readonly json?: boolean
@@ -35,6 +36,7 @@ export function receiptCommand(program: Command): void {
     )
     .addOption(option('--out <file>', 'save it, for golooader verify'))
     .addOption(profileOption())
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -53,13 +55,14 @@ Examples:
 }
 
 /** @throws UsageError when there is none */
-async function findReceipts(transferId: string, { profile, receiver }: ReceiptFlags): Promise<ReceiptFile[]> {
+async function findReceipts(transferId: string, flags: ReceiptFlags): Promise<ReceiptFile[]> {
+  const { profile, receiver } = flags
   const isAsked = (one: { receiver: string }): boolean => receiver === undefined || one.receiver === receiver
   const store = new FileReceipts(stateFolder())
   const kept = (await store.of(transferId)).filter(isAsked)
   if (kept.length > 0 && receiver !== undefined) return kept
   const signal = interruptSignal()
-  const connection = await connect(profile)
+  const connection = await connect(profile, flags)
   try {
     const status = await shortPatience(signal).insist(() => connection.client.transfer(transferId, { signal }))
     const self = await knownSelf(connection, signal)

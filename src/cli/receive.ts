@@ -5,7 +5,7 @@ import { offersOpenMax } from '../protocol/index.ts'
 import { type ReceiveEvent, receive } from '../receiver/index.ts'
 import { connect, knownSelf } from './connect.ts'
 import { exitCodes, interruptSignal } from './exit.ts'
-import { accountNames, jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import { accountNames, flag, insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, printable } from './text.ts'
 
@@ -14,6 +14,7 @@ interface ReceiveFlags {
   readonly once?: boolean
   readonly from?: readonly string[]
   readonly profile?: string
+  readonly insecure?: boolean
   readonly json?: boolean
   readonly transfers?: number
 }
@@ -28,9 +29,10 @@ export function receiveCommand(program: Command): void {
     )
     .addOption(option('--into <dir>', 'folder for the files; made if it does not exist').makeOptionMandatory())
     .addOption(option('--from <names>', 'take files from these accounts only').argParser(accountNames))
-    .addOption(option('--once', 'take one file, then end'))
+    .addOption(flag('--once', 'take one file, then end'))
     .addOption(profileOption())
     .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(transfersAtOnce))
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -44,11 +46,11 @@ A file that exists is never overwritten: 'report.pdf' becomes 'report (1).pdf'. 
 DIR/.golooader until they are complete.
 
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
-4 the portal refused this account · 130 interrupted before the one file of --once came`,
+4 the portal refused this account, or its certificate is not trusted · 130 interrupted before the one file of --once came`,
     )
     .action(async (flags: ReceiveFlags) => {
       const signal = interruptSignal()
-      const connection = await connect(flags.profile)
+      const connection = await connect(flags.profile, flags)
       const { client, contacts } = connection
       const show = flags.json === true ? showJson : textShower(flags.into)
       try {

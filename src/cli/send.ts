@@ -4,13 +4,24 @@ import type { SendOutcome } from '../sender/events.ts'
 import { send } from '../sender/index.ts'
 import { type Connection, connect, knownSelf } from './connect.ts'
 import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
-import { accountNames, durationMs, jsonOption, option, profileOption, sizeBytes, wholeNumber } from './options.ts'
+import {
+  accountNames,
+  durationMs,
+  flag,
+  insecureOption,
+  jsonOption,
+  option,
+  profileOption,
+  sizeBytes,
+  wholeNumber,
+} from './options.ts'
 import { stateFolder } from './profiles.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
 interface SendFlags {
   readonly to: readonly string[]
   readonly profile?: string
+  readonly insecure?: boolean
   readonly json?: boolean
   readonly answerTimeout: number
   /** `--wait 10m`; false for `--no-wait`; true or undefined for as long as it takes. */
@@ -47,14 +58,15 @@ export function sendCommand(program: Command): void {
       ).argParser(durationMs),
     )
     .addOption(option('--no-wait', 'return after the first notification'))
-    .addOption(option('--plain', 'do not seal: the portal, and whoever gets into it, can read the files'))
+    .addOption(flag('--plain', 'do not seal: the portal, and whoever gets into it, can read the files'))
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addOption(option('--part-size <size>', 'size of the parts that travel').argParser(sizeBytes))
     .addOption(option('--parts-in-flight <number>', 'parts on their way at the same time').argParser(wholeNumber))
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
       const signal = interruptSignal()
-      const connection = await connect(flags.profile)
+      const connection = await connect(flags.profile, flags)
       const view = await chooseView(process.stdout, flags.json === true)
       try {
         process.exitCode = await runSend(connection, paths, flags, view, signal)
@@ -82,7 +94,7 @@ Exit codes:
   1    a bug in golooader
   2    wrong usage: nothing was sent
   3    stored, but a receiver did not take it; its reason was shown
-  4    refused by the portal: sending again will not help
+  4    refused by the portal, or its certificate is not trusted: sending again will not help
   5    no answer: assume that it was not received; run the same command again
   6    stored, but not yet delivered when --wait ran out
   130  interrupted

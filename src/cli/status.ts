@@ -10,12 +10,13 @@ import type { AccountKeys } from '../trust/index.ts'
 import { connect, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import { fileNameOf } from './metadata.ts'
-import { jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import { insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, listText, printable } from './text.ts'
 
 interface StatusFlags {
   readonly profile?: string
+  readonly insecure?: boolean
   readonly json?: boolean
   readonly limit: number
 }
@@ -30,6 +31,7 @@ export function statusCommand(program: Command): void {
     .argument('[transfer]', 'id of one transfer')
     .addOption(profileOption())
     .addOption(option('--limit <number>', 'how many transfers to show').argParser(wholeNumber).default(LIMIT_DEFAULT))
+    .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -42,7 +44,7 @@ Examples:
     .action(async (transferId: string | undefined, flags: StatusFlags) => {
       if (transferId !== undefined) requireTransferId(transferId)
       const signal = interruptSignal()
-      const { client, keys } = await connect(flags.profile)
+      const { client, keys } = await connect(flags.profile, flags)
       try {
         const patience = shortPatience(signal)
         if (transferId === undefined) {

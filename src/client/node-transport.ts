@@ -1,22 +1,37 @@
+import { lookup } from 'node:dns'
+import type { LookupFunction } from 'node:net'
 import { Readable } from 'node:stream'
 import { Agent, request } from 'undici'
-import { type HttpRequest, NoAnswer, type Transport } from './transport.ts'
+import { Problem } from '../protocol/index.ts'
+import { certificateFault } from './certificates.ts'
+import { isLocalName, isLoopback } from './loopback.ts'
+import { type HttpRequest, NoAnswer, type Transport, UnsafeConnection } from './transport.ts'
 
 /** A body leaves in slices of this size, so that a slow upload can be told from a stalled one. */
 const SLICE_BYTES = 256 * 1024
 const CONNECT_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
 
+/** What somebody has to say on purpose. */
+export interface TransportOptions {
+  /** Plain http to other machines: whoever is on the way reads tokens and files, and can change them. */
+  readonly insecure?: boolean
+}
+
 /**
- * The transport for Node, over undici.
+ * The transport for Node, over undici. No redirect is followed: a token goes where the address says, or nowhere.
  *
  * @param portalUrl address of the portal; a path in it is kept as a prefix
+ * @throws UnsafeConnection `insecure-transport` for plain http to another machine, unless that is asked for
  */
-export function nodeTransport(portalUrl: string): Transport<Readable> {
-  const base = portalUrl.replace(/\/+$/, '')
+export function nodeTransport(portalUrl: string, { insecure = false }: TransportOptions = {}): Transport<Readable> {
+  const { base, host } = safeAddress(portalUrl, insecure)
   // Time limits are this transport's own: undici's do not tell a slow upload from a stalled one.
   const agent = new Agent({
     connectTimeout: CONNECT_TIMEOUT_MS,
+    ...(isLocalName(host) ? { connect: { lookup: lookupLocal } } : {}),
+    // Interim answers and the pace of a body are those of HTTP/1.1, as PROTOCOL.md has it.
+    allowH2: false,
     keepAliveTimeout: KEEP_ALIVE_MS,
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -63,6 +78,11 @@ export function nodeTransport(portalUrl: string): Transport<Readable> {
         signal?.removeEventListener('abort', abort)
         if (signal?.aborted === true) throw signal.reason
         if (cause instanceof NoAnswer) throw cause
+        const fault = certificateFault(cause)
+        if (fault !== null) {
+          const detail = `the one that ${host} shows is not trusted: ${fault}`
+          throw new UnsafeConnection(new Problem('certificate-invalid', { detail }, { cause }))
+        }
         throw new NoAnswer(`no answer: ${describe(cause)}`, { cause })
       } finally {
         clearTimeout(watchdog)
@@ -71,6 +91,22 @@ export function nodeTransport(portalUrl: string): Transport<Readable> {
     close: () => agent.destroy(),
   }
 }
+
+/** @throws UnsafeConnection */
+function safeAddress(portalUrl: string, insecure: boolean): { base: string; host: string } {
+  const refused = (detail: string): never => {
+    throw new UnsafeConnection(new Problem('insecure-transport', { detail }))
+  }
+  const url = URL.canParse(portalUrl) ? new URL(portalUrl) : null
+  if (url === null || !/^https?:$/.test(url.protocol)) return refused('it has to begin with https://')
+  if (url.protocol === 'http:' && !insecure && !isLoopback(url.hostname)) {
+    refused(`${url.origin} is not encrypted: whoever is on the way could read the token and the files`)
+  }
+  return { base: portalUrl.replace(/\/+$/, ''), host: url.hostname }
+}
+
+/** `localhost` and all below it are this machine, whatever the names above a resolver knows (RFC 6761 section 6.3). */
+const lookupLocal: LookupFunction = (_name, options, done) => lookup('localhost', options, done)
 
 async function* slices(body: NonNullable<HttpRequest['body']>, sent: (byteCount: number) => void) {
   for (let at = 0; at < body.length; at += SLICE_BYTES) {

@@ -3,6 +3,8 @@
  * client stands on this contract.
  */
 
+import type { Problem, ProblemCode } from '../protocol/index.ts'
+
 export interface HttpRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
   /** Path and query, beginning with a slash; added to the portal's address. */
@@ -29,9 +31,31 @@ export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
 }
 
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
-  /** @throws NoAnswer when no head of an answer arrives; the reason of `signal` when that aborts */
+  /**
+   * @throws NoAnswer when no head of an answer arrives; UnsafeConnection when whoever would answer cannot be trusted to
+   *   be the portal; the reason of `signal` when that aborts
+   */
   request(request: HttpRequest): Promise<HttpResponse<Body>>
   close(): Promise<void>
+}
+
+/**
+ * The portal was not asked, because the way there is not safe. Trying again changes nothing; somebody has to. What is
+ * under way is not given up for it: the same call goes on with it once the way is safe.
+ */
+export class UnsafeConnection extends Error {
+  override readonly name = 'UnsafeConnection'
+  /** `insecure-transport` or `certificate-invalid`. */
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.message, { cause: problem })
+    this.problem = problem
+  }
+
+  get code(): ProblemCode {
+    return this.problem.code
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
 import { buildServer } from './http/server.ts'
+import { certificateReload, readTls, TlsServer, tellCertificate } from './http/tls.ts'
 import type { Ledger } from './ledger/contract.ts'
 import { sqliteLedger } from './ledger/sqlite.ts'
 import { createMetrics } from './metrics.ts'
@@ -23,12 +24,17 @@ import { Transfers } from './transfers.ts'
 import { localTurns } from './turns.ts'
 
 export { invite, renew } from './accounts.ts'
-export { type PortalOptions, portalDefaults } from './options.ts'
+export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
 
 /** A portal that is running. */
 export interface RunningPortal {
   /** Address under which it is reached. */
   readonly url: string
+  /**
+   * Reads the certificate anew, for connections to come. What is wrong with it is logged, and the old one stays; without
+   * TLS there is nothing to read.
+   */
+  reload(): Promise<void>
   /** Stops taking requests; those in flight finish or are cut off in bounded time. */
   close(): Promise<void>
 }
@@ -66,13 +72,15 @@ export function addressFile(dataFolder: string): string {
 /**
  * Starts a portal. When this resolves, it serves.
  *
- * @throws Problem `folder-unavailable` when another portal has the data folder
+ * @throws Problem `folder-unavailable` when another portal has the data folder, `certificate-invalid` when the files
+ *   for TLS cannot be used
  */
 export async function startPortal(
   settings: Partial<PortalOptions> = {},
   log: Logger = pino({ level: 'silent' }),
 ): Promise<RunningPortal> {
   const options: PortalOptions = { ...portalDefaults, ...settings }
+  const tls = options.tls === null ? null : await readTls(options.tls)
   await using opening = new AsyncDisposableStack()
   await makeFolder(options.dataFolder)
   const lock = await lockFolder(await realpath(options.dataFolder))
@@ -97,8 +105,16 @@ export async function startPortal(
   const sweeper = new Sweeper(context, transfers, deliveries)
   const openRequests = new OpenRequests()
   const accountWatch = new AccountWatch(context, openRequests)
-  const app = await buildServer({ context, transfers, deliveries, openRequests, stop: stop.signal })
-  const listening = await app.listen({ host: options.listenHost, port: options.listenPort })
+  const app = await buildServer({ context, transfers, deliveries, openRequests, stop: stop.signal }, tls)
+  // Fastify does not know that the server it was given speaks TLS.
+  const addressOf = (address: string): string => (tls === null ? address : address.replace(/^http:/, 'https:'))
+  const listening = addressOf(
+    await app.listen({
+      host: options.listenHost,
+      port: options.listenPort,
+      listenTextResolver: (address) => `listening at ${addressOf(address)}`,
+    }),
+  )
   opening.defer(async () => {
     const closing = app.close()
     stop.abort()
@@ -120,10 +136,18 @@ export async function startPortal(
     await orphans
   })
   log.info({ url, dataFolder: options.dataFolder }, 'portal listening')
+  if (tls !== null) tellCertificate(tls, log)
+  const { server } = app
+  const reloadCertificate =
+    options.tls !== null && server instanceof TlsServer ? certificateReload(options.tls, server, log) : null
 
   const running = opening.move()
   return {
     url,
+    async reload() {
+      if (reloadCertificate === null) log.info('told to reload, but without TLS there is nothing to reload')
+      else await reloadCertificate()
+    },
     async close() {
       await running.disposeAsync()
       log.info('portal stopped')

@@ -8,12 +8,22 @@ const DAY_MS = 24 * HOUR_MS
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 
+/** PEM files: the certificate with its chain, and its key. */
+export interface TlsFiles {
+  readonly certPath: string
+  readonly keyPath: string
+}
+
 export interface PortalOptions {
   readonly listenHost: string
   /** 0 takes a free port. */
   readonly listenPort: number
   /** Address under which senders and receivers reach the portal; null: the one it listens on. */
   readonly publicUrl: string | null
+  /** null: plain HTTP, for loopback or behind a proxy that does TLS. */
+  readonly tls: TlsFiles | null
+  /** Addresses and networks (CIDR) of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[]
   /** Everything the portal keeps lies here. */
   readonly dataFolder: string
   readonly transferSizeBytesMax: number
@@ -55,6 +65,8 @@ export const portalDefaults: PortalOptions = {
   listenHost: '127.0.0.1',
   listenPort: 7878,
   publicUrl: null,
+  tls: null,
+  trustedProxies: [],
   dataFolder: './golooader-data',
   transferSizeBytesMax,
   accountBytesMax: 1024 * GIB,

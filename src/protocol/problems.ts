@@ -90,6 +90,8 @@ export const problemKinds = {
   'source-changed': { status: 409, title: 'The file changed while it was being sent', next: 'refused' },
   'source-unreadable': { status: 400, title: 'The file cannot be read', next: 'fix' },
   'source-not-a-file': { status: 400, title: 'Only regular files can be sent so far', next: 'fix' },
+  'insecure-transport': { status: 426, title: 'The address of the portal is not one to send a token to', next: 'fix' },
+  'certificate-invalid': { status: 502, title: 'The TLS certificate cannot be used', next: 'fix' },
   'no-answer': { status: 504, title: 'The portal did not answer; assume that it has nothing', next: 'retry' },
 } as const satisfies Record<string, ProblemKind>
 

@@ -217,7 +217,7 @@ async function anInterface(lookUp: (real: Ledger) => Partial<Ledger> = () => ({}
   const transfers = new Transfers(context)
   const stop = new AbortController()
   const services = { context, transfers, deliveries: new Deliveries(context), openRequests, stop: stop.signal }
-  const app = await buildServer(services)
+  const app = await buildServer(services, null)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   onTestFinished(async () => {
     stop.abort()

@@ -1,4 +1,5 @@
 /** The portal's HTTP interface, put together: limits and time-outs for everybody, tokens for those who need one. */
+import { createServer } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
@@ -13,6 +14,7 @@ import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
+import { type TlsContext, TlsServer } from './tls.ts'
 import { compileValidator } from './validation.ts'
 
 const HEADERS_MS = 10_000
@@ -24,23 +26,27 @@ const HEADERS_COUNT_MAX = 64
 const SOCKET_IDLE_FACTOR = 3
 const SOCKET_IDLE_MS_MIN = 60_000
 
-/** Builds the server; it does not listen yet. */
-export async function buildServer(services: Services): Promise<App> {
+/** Builds the server; it does not listen yet. @param tls null for plain HTTP */
+export async function buildServer(services: Services, tls: TlsContext | null): Promise<App> {
   const { options, log } = services.context
+  const connections = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEADERS_MS,
+    handshakeTimeout: HEADERS_MS,
+    connectionsCheckingInterval: 2_000,
+    requireHostHeader: false,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // The body of a part may take long as long as it moves; `takePart` sees to that. Other bodies: see below.
+    requestTimeout: 0,
+  }
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: jsonBodyBytesMax,
-    connectionTimeout: Math.max(SOCKET_IDLE_MS_MIN, options.idleMs * SOCKET_IDLE_FACTOR),
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    // The body of a part may take long as long as it moves; `takePart` sees to that. Other bodies: see below.
-    requestTimeout: 0,
-    http: {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: HEADERS_MS,
-      connectionsCheckingInterval: 2_000,
-      requireHostHeader: false,
-    },
+    // Fastify would make a second server for the other address of `localhost`, to which none of the limits applied.
+    serverFactory: (listener) =>
+      tls === null ? createServer(connections, listener) : new TlsServer({ ...connections, ...tls }, listener),
+    trustProxy: [...options.trustedProxies],
     forceCloseConnections: false,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },
@@ -49,6 +55,7 @@ export async function buildServer(services: Services): Promise<App> {
       sendProblem(request as FastifyRequest, reply, toProblem(error))
     },
   }) as unknown as App
+  app.server.setTimeout(Math.max(SOCKET_IDLE_MS_MIN, options.idleMs * SOCKET_IDLE_FACTOR))
   app.server.maxConnections = Math.min(options.connectionsMax, connectionsForDescriptors())
   app.server.maxHeadersCount = HEADERS_COUNT_MAX
   app.setValidatorCompiler(compileValidator)
@@ -59,7 +66,8 @@ export async function buildServer(services: Services): Promise<App> {
   answerInPlaceOfNode(app)
   handleErrors(app, services)
   boundBodies(app)
-  await app.register(fastifySwagger, { openapi: openapiHead })
+  const servers = options.publicUrl === null ? [] : [{ url: options.publicUrl }]
+  await app.register(fastifySwagger, { openapi: { ...openapiHead, servers } })
 
   operationRoutes(app, services)
   joinRoute(app, services)

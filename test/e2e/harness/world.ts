@@ -119,6 +119,8 @@ export class World implements AsyncDisposable {
   readonly folder: string
   readonly dataFolder: string
   portalUrl = ''
+  /** Added to the environment of every command. */
+  readonly env: Record<string, string> = {}
   #portalPort = 0
   readonly #running: Running[] = []
   readonly #clients: PortalClient[] = []
@@ -147,6 +149,7 @@ export class World implements AsyncDisposable {
       HOME: this.folder,
       XDG_CONFIG_HOME: this.path('config'),
       XDG_STATE_HOME: this.path('state'),
+      ...this.env,
       ...options.env,
     }
     const running = new Running(spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: this.folder }))
@@ -164,7 +167,7 @@ export class World implements AsyncDisposable {
     const listen = `127.0.0.1:${this.#portalPort}`
     const running = this.start(['portal', '--listen', listen, '--data', this.dataFolder, ...args], options)
     const line = await running.line((one) => one.startsWith('portal listening on '))
-    this.portalUrl = /http:\S+[0-9]/.exec(line)?.[0] ?? ''
+    this.portalUrl = /https?:\S+[0-9]/.exec(line)?.[0] ?? ''
     this.#portalPort = Number(new URL(this.portalUrl).port)
     return running
   }

@@ -1,5 +1,5 @@
 /** `PUT /v1/transfers/{transferId}/parts/{partNumber}`: one part of a file, as a raw body. */
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
@@ -33,7 +33,7 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
         contentDigest: request.headers['content-digest'],
         body: request.raw,
         signal: goneSignal(reply, stop),
-        onBytes: signsOfLife(reply),
+        onBytes: knowsInterimAnswers(request) ? signsOfLife(reply) : () => {},
       })
       // A part that was held already has not been read.
       dropRest(request)
@@ -53,4 +53,13 @@ function signsOfLife({ raw }: FastifyReply): () => void {
     toldAtMs = performance.now()
     raw.writeProcessing()
   }
+}
+
+/**
+ * Whether an interim answer gets to the sender as one. HTTP/1.0 has none (RFC 9110 section 15.2), and there are proxies,
+ * nginx for one, that take it for the answer itself and then wait for an end that does not come.
+ */
+function knowsInterimAnswers({ headers, raw }: FastifyRequest): boolean {
+  const isByProxy = ['via', 'forwarded', 'x-forwarded-for'].some((name) => headers[name] !== undefined)
+  return raw.httpVersion === '1.1' && !isByProxy
 }

@@ -1,0 +1,46 @@
+/** Why a certificate was not accepted, in words that say who has to do what. */
+
+/** OpenSSL's verification errors by the names that Node gives them (its documentation: TLS, X509 certificate errors). */
+const REASONS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'it has expired. Its operator has to renew it; if it is new, check the clock of this machine',
+  CERT_NOT_YET_VALID: 'it is not valid yet. Check the clock of this machine',
+  CERT_REVOKED: 'it was revoked. Its operator has to renew it',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'it comes from a certificate authority that this machine does not know',
+  UNABLE_TO_GET_ISSUER_CERT: 'its chain is not complete, or from an authority that this machine does not know',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its chain is not complete, or from an authority that this machine does not know',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its chain is not complete, or from an authority that this machine does not know',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'it is for another host. Check the address; its operator may have to add this name',
+}
+const OTHERS: ReadonlySet<string> = new Set([
+  'UNABLE_TO_GET_CRL',
+  'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
+  'UNABLE_TO_DECRYPT_CRL_SIGNATURE',
+  'UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY',
+  'CERT_SIGNATURE_FAILURE',
+  'CRL_SIGNATURE_FAILURE',
+  'CRL_NOT_YET_VALID',
+  'CRL_HAS_EXPIRED',
+  'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+  'ERROR_IN_CERT_NOT_AFTER_FIELD',
+  'CERT_CHAIN_TOO_LONG',
+  'INVALID_CA',
+  'PATH_LENGTH_EXCEEDED',
+  'INVALID_PURPOSE',
+  'CERT_UNTRUSTED',
+  'CERT_REJECTED',
+  'HOSTNAME_MISMATCH',
+  'ERR_TLS_CERT_ALTNAME_FORMAT',
+])
+/** What trust in a private authority takes. */
+const OWN_AUTHORITY = '. If that is meant to be so, name its certificate: NODE_EXTRA_CA_CERTS=ca.pem'
+const TRUSTABLE = /SELF_SIGNED|ISSUER|LEAF_SIGNATURE/
+
+/** @returns null when it was not the certificate that failed */
+export function certificateFault(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
+  const code = 'code' in error ? String(error.code) : ''
+  const reason = REASONS[code]
+  if (reason !== undefined) return `${reason}${TRUSTABLE.test(code) ? OWN_AUTHORITY : ''} (${code})`
+  return OTHERS.has(code) ? `${error.message} (${code})` : null
+}

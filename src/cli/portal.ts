@@ -30,6 +30,11 @@ interface PortalFlags {
   readonly maxTransfers: number
   readonly storage: number
   readonly keepFree: number
+  readonly connections: number
+  readonly addressConnections: number
+  readonly accountConnections: number
+  readonly requestRate: number
+  readonly floor: number
   readonly attempts: number
   readonly sealedOnly?: boolean
   readonly uploadTimeout: number
@@ -72,6 +77,31 @@ export function portalCommand(program: Command): void {
     )
     .addOption(bytesOption('--storage <size>', 'what all open transfers may add up to', d.storageBytesMax))
     .addOption(bytesOption('--keep-free <size>', 'room on the disk that stays free', d.freeBytesMin))
+    .addOption(countOption('--connections <number>', 'connections that may be open at a time', d.connectionsMax))
+    .addOption(
+      countOption(
+        '--address-connections <number>',
+        'connections from one address, loopback and trusted proxies excepted',
+        d.addressConnectionsMax,
+      ),
+    )
+    .addOption(
+      countOption(
+        '--account-connections <number>',
+        'requests of one account that may be under way',
+        d.accountConnectionsMax,
+      ),
+    )
+    .addOption(
+      countOption('--request-rate <number>', 'requests a second that one account may make', d.accountRequestsPerSecond),
+    )
+    .addOption(
+      bytesOption(
+        '--floor <size>',
+        'bytes a second below which a sender or receiver is cut off',
+        d.floorBytesPerSecond,
+      ),
+    )
     .addOption(
       option('--attempts <number>', 'attempts at an upload, and tries of a receiver, before it is given up')
         .argParser(wholeNumber)
@@ -128,6 +158,11 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       accountTransfersMax: flags.maxTransfers,
       storageBytesMax: flags.storage,
       freeBytesMin: flags.keepFree,
+      connectionsMax: flags.connections,
+      addressConnectionsMax: flags.addressConnections,
+      accountConnectionsMax: flags.accountConnections,
+      accountRequestsPerSecond: flags.requestRate,
+      floorBytesPerSecond: flags.floor,
       attemptsMax: flags.attempts,
       sealedOnly: flags.sealedOnly === true,
       uploadTimeoutMs: flags.uploadTimeout,
@@ -170,6 +205,10 @@ function writeLog(line: string): void {
   } catch {
     // There is nowhere left to say so.
   }
+}
+
+function countOption(flags: string, description: string, count: number) {
+  return option(flags, description).argParser(wholeNumber).default(count)
 }
 
 function bytesOption(flags: string, description: string, bytes: number) {

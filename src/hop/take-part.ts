@@ -8,6 +8,7 @@
 import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
+import { type Floor, FloorWatch } from './floor.ts'
 
 /** Where the bytes of one part go. Exactly one of `commit` and `discard` is called, once, as the last call. */
 export interface PartSink {
@@ -31,11 +32,14 @@ export interface PartExpectation {
 export interface TakePartOptions {
   /** A source that brings nothing for so long has stalled: the part is given up. */
   readonly idleMs: number
+  /** A source that is slower than this is given up, too. */
+  readonly floor?: Floor
   readonly signal?: AbortSignal
   /** Called with the number of bytes that have just arrived. */
   readonly onBytes?: (byteCount: number) => void
 }
 
+const NO_FLOOR: Floor = { bytesPerSecond: 0, windowMs: 0 }
 /** Bytes are gathered to about this much before they are written: fewer, larger system calls. */
 const GATHER_BYTES = 1024 * 1024
 
@@ -77,6 +81,13 @@ export async function takePart(
     if (isFlushing) watchdog.refresh()
     else source.destroy(incomplete(`no byte came for ${options.idleMs} ms`))
   }, options.idleMs)
+  const floor = options.floor ?? NO_FLOOR
+  const tooSlow = `less than ${floor.bytesPerSecond} bytes a second came`
+  using floorWatch = new FloorWatch(
+    floor,
+    () => arrivedBytes,
+    () => source.destroy(incomplete(tooSlow)),
+  )
   const abort = (): void => {
     source.destroy(incomplete('the transfer was given up', options.signal?.reason))
   }
@@ -93,12 +104,15 @@ export async function takePart(
       options.onBytes?.(bytes.length)
       if (gatheredBytes >= GATHER_BYTES) {
         isFlushing = true
+        floorWatch.excuse()
         await flush()
+        floorWatch.resume()
         isFlushing = false
         watchdog.refresh()
       }
     }
     clearTimeout(watchdog)
+    floorWatch.excuse()
     if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
     const actual = hasher.digest()
     if (actual !== expected.digest) {

@@ -9,6 +9,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { type JoinRequest, newInvite, Problem } from '../protocol/index.ts'
 import { refusal } from './audit.ts'
 import type { Account, Ledger } from './ledger/contract.ts'
+import { portalDefaults } from './options.ts'
 
 const TOKEN = /^glt_([A-Za-z0-9_-]{16})_[A-Za-z0-9_-]{43}$/
 const NO_HASH = '0'.repeat(64)
@@ -23,11 +24,17 @@ function hashOf(secret: string): string {
  * Makes a one-time invite that opens an account.
  *
  * @returns the secret, which is nowhere kept
- * @throws Problem `account-exists`, `account-revoked`
+ * @param openMax so many may be open at a time
+ * @throws Problem `account-exists`, `account-revoked`, `too-many-invites`
  */
-export async function invite(ledger: Ledger, name: string, lifetimeMs: number): Promise<string> {
+export async function invite(
+  ledger: Ledger,
+  name: string,
+  lifetimeMs: number,
+  openMax: number = portalDefaults.invitesMax,
+): Promise<string> {
   const secret = newInvite()
-  await ledger.createInvite({ name, secretHash: hashOf(secret), lifetimeMs })
+  await ledger.createInvite({ name, secretHash: hashOf(secret), lifetimeMs, openMax })
   return secret
 }
 

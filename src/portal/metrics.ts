@@ -10,6 +10,7 @@ export interface Metrics {
   /** Requests that ended in a problem, by code. */
   readonly problems: Counter<'code'>
   readonly inboxes: Gauge
+  readonly connections: Gauge
 }
 
 /** @param totals is asked when the metrics are read */
@@ -53,6 +54,7 @@ export function createMetrics(totals: () => Promise<{ openTransfers: number; ope
       labelNames: ['code'],
       registers,
     }),
+    connections: new Gauge({ name: 'golooader_connections', help: 'Connections open to this process', registers }),
     inboxes: new Gauge({ name: 'golooader_inboxes', help: 'Receivers connected to this process', registers }),
   }
 }

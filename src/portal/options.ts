@@ -1,11 +1,13 @@
 /** What an operator can set, with safe defaults. Units stand last in names. */
+import type { Floor } from '../hop/index.ts'
 import { transferSizeBytesMax } from '../protocol/index.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
-const MIB = 1024 * 1024
+const KIB = 1024
+const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 
 /** PEM files: the certificate with its chain, and its key. */
@@ -52,7 +54,19 @@ export interface PortalOptions {
   /** Time for which ended transfers and their events are remembered. */
   readonly historyMs: number
   readonly inviteMs: number
+  /** Invites that may be open at a time. */
+  readonly invitesMax: number
   readonly connectionsMax: number
+  /** From one address, loopback and trusted proxies excepted. */
+  readonly addressConnectionsMax: number
+  /** Requests of one account that may be under way at a time, event streams included. */
+  readonly accountConnectionsMax: number
+  readonly accountRequestsPerSecond: number
+  /** Tokens and invites that are not valid, from one address; beyond it only that is said. */
+  readonly addressFailuresPerMinute: number
+  /** Whoever sends or takes a part more slowly than this is cut off; averaged over `floorWindowMs`. 0 for no floor. */
+  readonly floorBytesPerSecond: number
+  readonly floorWindowMs: number
   /** How often the sweeper looks for what has run out. */
   readonly sweepMs: number
   /** How often the ledger is asked what happened to accounts: the longest time for which a dead token is obeyed. */
@@ -83,8 +97,20 @@ export const portalDefaults: PortalOptions = {
   expiryMs: 7 * DAY_MS,
   historyMs: 30 * DAY_MS,
   inviteMs: DAY_MS,
+  invitesMax: 1_000,
   connectionsMax: 20_000,
+  addressConnectionsMax: 1_024,
+  accountConnectionsMax: 256,
+  accountRequestsPerSecond: 5_000,
+  addressFailuresPerMinute: 60,
+  floorBytesPerSecond: KIB,
+  floorWindowMs: 30 * SECOND_MS,
   sweepMs: SECOND_MS,
   accountWatchMs: 250,
   stopMs: 5 * SECOND_MS,
+}
+
+/** The floor under the speed of parts. */
+export function floorOf({ floorBytesPerSecond, floorWindowMs }: PortalOptions): Floor {
+  return { bytesPerSecond: floorBytesPerSecond, windowMs: floorWindowMs }
 }

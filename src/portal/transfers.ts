@@ -30,7 +30,7 @@ import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
-import type { PortalOptions } from './options.ts'
+import { floorOf, type PortalOptions } from './options.ts'
 import { topics } from './signals.ts'
 import { transferStatus } from './views.ts'
 
@@ -137,7 +137,7 @@ export class Transfers {
         part.body,
         { partNumber, lengthBytes, digestAlgorithm, digest },
         () => store.openPart({ transferId, partNumber, digest }),
-        { idleMs: options.idleMs, signal: part.signal, onBytes },
+        { idleMs: options.idleMs, floor: floorOf(options), signal: part.signal, onBytes },
       )
     } catch (error) {
       if (isStorageProblem(error)) throw await this.#cannotStore(transfer, error)

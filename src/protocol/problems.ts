@@ -32,10 +32,13 @@ export const problemKinds = {
   'body-too-large': { status: 413, title: 'The request body is larger than this resource takes', next: 'fix' },
   'media-type-unsupported': { status: 415, title: 'The request body is of a type not taken here', next: 'fix' },
   'headers-too-large': { status: 431, title: 'The request headers are too large', next: 'fix' },
+  'rate-limited': { status: 429, title: 'Too many requests came in a short time', next: 'retry' },
+  'too-many-connections': { status: 429, title: 'The account has too many requests under way', next: 'retry' },
   internal: { status: 500, title: 'The portal made a mistake', next: 'retry' },
   unavailable: { status: 503, title: 'The portal is not ready to serve', next: 'retry' },
 
   'invite-invalid': { status: 404, title: 'This invite does not exist, is used or has run out', next: 'fix' },
+  'too-many-invites': { status: 429, title: 'Too many invites are open', next: 'retry' },
   'account-exists': { status: 409, title: 'An account of that name exists already', next: 'fix' },
   'account-unknown': { status: 404, title: 'There is no account of that name', next: 'fix' },
   'account-revoked': { status: 410, title: 'The account has been revoked', next: 'refused' },

@@ -76,7 +76,10 @@ export class TestPortal {
     { log, onEnd = onTestFinished }: { log?: Logger; onEnd?: OnEnd } = {},
   ): Promise<TestPortal> {
     const dataFolder = await mkdtemp(join(tmpdir(), 'golooader-portal-'))
-    const portal = await startPortal({ listenPort: 0, dataFolder, freeBytesMin: 0, stopMs: 100, ...settings }, log)
+    const portal = await startPortal(
+      { listenPort: 0, dataFolder, freeBytesMin: 0, stopMs: 100, addressFailuresPerMinute: 1e6, ...settings },
+      log,
+    )
     onEnd(async () => {
       await portal.close()
       await rm(dataFolder, { recursive: true, maxRetries: 5 })

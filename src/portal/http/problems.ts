@@ -6,6 +6,8 @@ import { Problem } from '../../protocol/index.ts'
 export const problemMediaType = 'application/problem+json'
 /** What a client that is told "later" should wait at least. */
 const RETRY_AFTER_SECONDS = 1
+/** Room comes with the next delivery. The transfer is refused all the same; another one may be taken then. */
+const ROOM_AFTER_SECONDS = 60
 /** How long the rest of a body is read that nobody wants. */
 const LINGER_MS = 10_000
 
@@ -29,8 +31,16 @@ export function toProblem(error: unknown): Problem {
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
   dropRest(request)
   if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer')
-  if (problem.next === 'retry') reply.header('retry-after', String(RETRY_AFTER_SECONDS))
+  const seconds = retryAfterSecondsOf(problem)
+  if (seconds !== null) reply.header('retry-after', String(seconds))
   reply.code(problem.status).type(problemMediaType).send(problem.toJSON())
+}
+
+/** When it may be worth asking again (RFC 9110 section 10.2.3); null where it never is. */
+function retryAfterSecondsOf({ next, status, details }: Problem): number | null {
+  if (typeof details.retryAfterSeconds === 'number') return details.retryAfterSeconds
+  if (next === 'retry') return RETRY_AFTER_SECONDS
+  return status === 507 ? ROOM_AFTER_SECONDS : null
 }
 
 /**

@@ -6,6 +6,7 @@ import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
 import { authenticate, tokenIdOf } from '../accounts.ts'
 import { reasonOf } from '../audit.ts'
 import { type App, type Services, whoAsks } from './app.ts'
+import { ConnectionLimits, RequestLimits } from './limits.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
@@ -56,7 +57,13 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     },
   }) as unknown as App
   app.server.setTimeout(Math.max(SOCKET_IDLE_MS_MIN, options.idleMs * SOCKET_IDLE_FACTOR))
-  app.server.maxConnections = Math.min(options.connectionsMax, connectionsForDescriptors())
+  const connectionLimits = new ConnectionLimits(
+    options,
+    Math.min(options.connectionsMax, connectionsForDescriptors()),
+    services.context.metrics.connections,
+  )
+  connectionLimits.watch(app.server)
+  const limits = new RequestLimits(options)
   app.server.maxHeadersCount = HEADERS_COUNT_MAX
   app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
@@ -64,7 +71,8 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
   app.removeContentTypeParser('text/plain')
   app.decorateRequest('account', null)
   answerInPlaceOfNode(app)
-  handleErrors(app, services)
+  app.addHook('onRequest', async (request) => connectionLimits.requireRoom(request.raw.socket))
+  handleErrors(app, services, limits)
   boundBodies(app)
   const servers = options.publicUrl === null ? [] : [{ url: options.publicUrl }]
   await app.register(fastifySwagger, { openapi: { ...openapiHead, servers } })
@@ -76,7 +84,9 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     accounts.addHook('onRequest', async (request, reply) => {
       const { authorization } = request.headers
       services.openRequests.add(tokenIdOf(authorization), reply.raw)
-      request.account = await authenticate(services.context.ledger, authorization)
+      const account = await authenticate(services.context.ledger, authorization)
+      limits.admit(account.accountId, reply.raw)
+      request.account = account
     })
     keyRoutes(accounts, services)
     transferRoutes(accounts, services)
@@ -112,9 +122,9 @@ function connectionsForDescriptors(): number {
   return Number.isFinite(openFilesMax) ? Math.max(1, Math.floor(openFilesMax / 2)) : Number.POSITIVE_INFINITY
 }
 
-function handleErrors(app: App, { context }: Services): void {
+function handleErrors(app: App, { context }: Services, limits: RequestLimits): void {
   app.setErrorHandler((error, request, reply) => {
-    const problem = toProblem(error)
+    const problem = boundFailure(limits, request.ip, toProblem(error))
     context.metrics.problems.inc({ code: problem.code })
     const reason = reasonOf(problem)
     if (reason !== null) context.audit.refused(reason.event, { ...whoAsks(request), ...reason.details })
@@ -124,6 +134,17 @@ function handleErrors(app: App, { context }: Services): void {
     sendProblem(request, reply, problem)
   })
   app.setNotFoundHandler((request, reply) => sendProblem(request, reply, new Problem('not-found')))
+}
+
+/** Whoever fails too often is told only that, whatever was wrong. */
+function boundFailure(limits: RequestLimits, address: string, problem: Problem): Problem {
+  if (problem.code !== 'credentials-invalid' && problem.code !== 'invite-invalid') return problem
+  try {
+    limits.failed(address)
+    return problem
+  } catch (error) {
+    return toProblem(error)
+  }
 }
 
 /** A JSON body has to arrive within a fixed time; that of a part only has to keep moving. */

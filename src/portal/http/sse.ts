@@ -37,7 +37,14 @@ export async function answerWithEvents(
     'x-accel-buffering': 'no',
   })
   raw.flushHeaders()
-  const heartbeat = setInterval(() => raw.write(':\n\n'), heartbeatMs)
+  let wasBehind = false
+  const heartbeat = setInterval(() => {
+    // What was written a heartbeat ago and has not gone yet: nobody reads.
+    const isBehind = raw.writableLength > 0
+    if (isBehind && wasBehind) raw.destroy()
+    wasBehind = isBehind
+    raw.write(':\n\n')
+  }, heartbeatMs)
   try {
     for await (const { event, data, id } of messagesOf(gone.signal)) {
       if (gone.signal.aborted) break

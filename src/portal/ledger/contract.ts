@@ -134,9 +134,10 @@ export interface Ledger {
   /**
    * An invite that opens a new account.
    *
-   * @throws Problem `account-exists`; `account-revoked` where the account of that name is a revoked one
+   * @param openMax so many may be open at a time; no bound if not given
+   * @throws Problem `account-exists`; `too-many-invites`; `account-revoked` where the account of that name is a revoked one
    */
-  createInvite(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
+  createInvite(invite: { name: string; secretHash: string; lifetimeMs: number; openMax?: number }): Promise<void>
 
   /**
    * An invite that replaces the token of an account, and brings a revoked one back. It voids every earlier one of the

@@ -1,5 +1,7 @@
 /** `/v1/inbox`: what a receiver is offered, fetches and answers. The receiver dials out; nothing dials in. */
+import type { ServerResponse } from 'node:http'
 import { Type } from 'typebox'
+import { type Floor, FloorWatch } from '../../../hop/index.ts'
 import {
   Disposition,
   DispositionResult,
@@ -15,6 +17,7 @@ import {
 } from '../../../protocol/index.ts'
 import type { LeaseClaim } from '../../deliveries.ts'
 import { inboxMessages } from '../../inbox.ts'
+import { floorOf } from '../../options.ts'
 import { type App, accountOf, goneSignal, type Services, waitMsOf } from '../app.ts'
 import { byteRange } from '../range.ts'
 import { answerWithEvents, type SseMessage } from '../sse.ts'
@@ -122,6 +125,7 @@ export function inboxRoutes(app: App, services: Services): void {
       context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
       // A receiver that stops reading is cut, as a sender is that stops writing. Node ends this with the answer.
       reply.raw.setTimeout(context.options.idleMs)
+      cutIfTooSlow(reply.raw, floorOf(context.options))
       return reply.send(content.stream)
     },
   )
@@ -145,6 +149,16 @@ export function inboxRoutes(app: App, services: Services): void {
       return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body) }
     },
   )
+}
+
+/** Cuts a receiver that takes its part more slowly than is allowed. */
+function cutIfTooSlow(response: ServerResponse, floor: Floor): void {
+  const watch = new FloorWatch(
+    floor,
+    () => response.socket?.bytesWritten ?? 0,
+    () => response.destroy(),
+  )
+  response.once('close', () => watch[Symbol.dispose]())
 }
 
 /** Whether a receiver's problem is small enough to be passed on. */

@@ -22,11 +22,14 @@ export function accounts({
   | 'audited'
 > {
   return {
-    async createInvite({ name, secretHash, lifetimeMs }) {
+    async createInvite({ name, secretHash, lifetimeMs, openMax }) {
       await db.transaction().execute(async (tx) => {
         const taken = await accountNamed(tx, name)
         if (taken !== undefined) {
           throw new Problem(taken.revoked_at_ms === null ? 'account-exists' : 'account-revoked', { account: name })
+        }
+        if (openMax !== undefined && (await areOpen(tx, now(), openMax))) {
+          throw new Problem('too-many-invites', { invitesMax: openMax })
         }
         await tx
           .insertInto('invites')
@@ -217,6 +220,19 @@ export function accounts({
       })
     },
   }
+}
+
+/** Whether so many invites, or more, are open. */
+async function areOpen(tx: Tx, nowMs: number, count: number): Promise<boolean> {
+  const last = await tx
+    .selectFrom('invites')
+    .select('secret_hash')
+    .where('expires_at_ms', '>', nowMs)
+    .where('token_id', 'is', null)
+    .limit(1)
+    .offset(count - 1)
+    .executeTakeFirst()
+  return last !== undefined
 }
 
 function accountNamed(tx: Tx, name: string) {

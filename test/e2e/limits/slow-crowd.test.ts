@@ -70,7 +70,7 @@ test('five hundred slow clients are cut off, and cost an honest transfer less th
   await world.portal(['--idle-timeout', '20s', '--account-connections', '1000'])
   await world.join(['alice', 'bob', 'mallory', 'carol'])
   await world.receiver('bob')
-  const { toSend, offered } = await bait(world)
+  const baited = await bait(world)
   const path = await world.file('honest.bin', SIZE_BYTES)
   await timeOfDelivery(world, path)
 
@@ -78,8 +78,7 @@ test('five hundred slow clients are cut off, and cost an honest transfer less th
   const crowded: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     alone.push(await timeOfDelivery(world, path))
-    const tokens = [await world.token('mallory'), await world.token('carol')]
-    const crowd = startCrowd(world, ...tokens, toSend, offered, 'no-lease-of-carols')
+    const crowd = startCrowd(world, ...baited)
     const [line]: string[] = await once(createInterface({ input: crowd.stdout ?? process.stdin }), 'line')
     expect(line).toBe(`${CROWD} are open`)
     expect(await connectionCount(world)).toBeGreaterThan(CROWD * 0.9)

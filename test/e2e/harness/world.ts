@@ -18,7 +18,6 @@ import { hasCode } from '../../../src/hop/index.ts'
 import { invite, openLedger } from '../../../src/portal/index.ts'
 import { newToken } from '../../../src/protocol/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
-import type { FaultyNetwork } from './proxy.ts'
 
 const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
 const UNTIL_MS = 30_000
@@ -178,7 +177,7 @@ export class World implements AsyncDisposable {
    */
   async join(
     names: readonly string[],
-    through: Readonly<Record<string, FaultyNetwork>> = {},
+    through: Readonly<Record<string, { readonly url: string }>> = {},
     { hasKeys = true } = {},
   ): Promise<void> {
     const ledger = await openLedger(this.dataFolder)

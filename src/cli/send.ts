@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { Patience } from '../client/index.ts'
 import { FileReceipts } from '../profile/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
 import { send } from '../sender/index.ts'
@@ -111,7 +112,11 @@ export async function runSend(
   const { client, portalUrl, contacts } = connection
   let outcomes: SendOutcome[] = []
   try {
-    const { account, keys } = await knownSelf(connection, signal)
+    const { account, keys } = await knownSelf(
+      connection,
+      signal,
+      new Patience({ answerTimeoutMs: flags.answerTimeout, signal }),
+    )
     const isSealing = flags.plain !== true
     if (keys === null && isSealing) throw new UsageError(NO_KEYS)
     const receipts = new FileReceipts(stateFolder())

@@ -118,6 +118,8 @@ async function* slices(body: NonNullable<HttpRequest['body']>, sent: (byteCount:
 
 function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
+  // OpenSSL takes the first bytes of something else for a version.
+  if ('code' in cause && cause.code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the other side does not speak TLS'
   if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return cause.errors[0].message
   return cause.message
 }

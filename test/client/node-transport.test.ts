@@ -59,6 +59,17 @@ describe('a request', () => {
     await expect(asking).rejects.toThrow('ECONNREFUSED')
   })
 
+  test('over TLS to one who does not speak it says so', async () => {
+    const { url } = await httpServer((_, response) => response.end())
+    const asking = transportTo(url.replace('http:', 'https:')).request({
+      method: 'GET',
+      path: '/',
+      headers: {},
+      stallMs: STALL_MS,
+    })
+    await expect(asking).rejects.toThrow('no answer: the other side does not speak TLS')
+  })
+
   test('to one who never answers ends when it has stalled', async () => {
     const { url } = await httpServer(() => {})
     const startedMs = performance.now()

@@ -1,4 +1,9 @@
+import { randomUUID } from 'node:crypto'
+import http from 'node:http'
+import https from 'node:https'
 import { expect } from 'vitest'
+import { invite, openLedger } from '../../../src/portal/index.ts'
+import { newToken } from '../../../src/protocol/index.ts'
 import type { World } from '../harness/world.ts'
 
 /** Opens accounts with the commands that people use: `invite` beside the portal, `join` over the network. */
@@ -9,4 +14,20 @@ export async function joinByLink(world: World, ...names: string[]): Promise<void
     const joined = await world.run('join', invited.stdout.trim())
     expect(joined, joined.stderr).toMatchObject({ code: 0 })
   }
+}
+
+/** Joins under a name of its own by a request made by hand, from an address of this machine, with a claim about it. */
+export async function joinFrom(world: World, url: string, forwardedFor: string, localAddress: string): Promise<void> {
+  const ledger = await openLedger(world.dataFolder)
+  const secret = await invite(ledger, `who-${randomUUID()}`, 60_000).finally(() => ledger.close())
+  const body = JSON.stringify({ invite: secret, token: newToken() })
+  const headers = { 'content-type': 'application/json', 'x-forwarded-for': forwardedFor }
+  const { request } = url.startsWith('https:') ? https : http
+  const options = { method: 'POST', headers, localAddress, rejectUnauthorized: false }
+  const status = await new Promise((resolve, reject) => {
+    request(`${url}/v1/join`, options, (response) => resolve(response.resume().statusCode))
+      .on('error', reject)
+      .end(body)
+  })
+  expect(status).toBe(200)
 }

@@ -71,7 +71,7 @@ test('files that are broken when they are read again are named in the log, and t
   await until(async () => (await servedSerial(world.portalUrl)) === 1003, 'a whole pair is taken')
 })
 
-test('a portal does not begin with files that cannot be used, and says what is wrong', async () => {
+test('a portal does not begin with settings that cannot be used, and says what is wrong', async () => {
   await using world = await World.create()
   const authority = await Authority.create(world.path('tls'))
   const good = await authority.certify('good', 1)
@@ -86,6 +86,9 @@ test('a portal does not begin with files that cannot be used, and says what is w
     [['--tls-cert', world.path('nonsense.pem'), '--tls-key', good.keyPath], /nonsense\.pem is no certificate in PEM/],
     [['--tls-cert', good.certPath, '--tls-key', world.path('nonsense.pem')], /nonsense\.pem is no private key in PEM/],
     [['--tls-cert', good.certPath, '--tls-key', other.keyPath], /other\.key is not the key of .*good\.pem/],
+    [['--trusted-proxies', '127.0.0.1,10.0.0.0/33'], /'10\.0\.0\.0\/33' is neither an address nor a network/],
+    [['--trusted-proxies', 'proxy.example'], /'proxy\.example' is neither an address nor a network/],
+    [['--public-url', 'https://files.example/gl?a=b'], /plain address/],
   ]
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await world.run('portal', '--listen', '127.0.0.1:0', ...args)
@@ -106,6 +109,8 @@ test('SIGHUP does not end a portal without TLS: there is nothing to reload', asy
 
 test('older versions of TLS than 1.2 are refused', async () => {
   await using world = await World.create()
+  // Even on a machine where Node and OpenSSL would take them.
+  world.env.NODE_OPTIONS = '--tls-min-v1.0 --tls-cipher-list=DEFAULT@SECLEVEL=0'
   await secureWorld(world)
   const { hostname, port } = new URL(world.portalUrl)
   const protocolWith = (maxVersion: 'TLSv1.1' | 'TLSv1.2'): Promise<string> =>
@@ -135,10 +140,6 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   const begunAtMs = performance.now()
   await plain.closed
   expect(performance.now() - begunAtMs).toBeLessThan(2_000)
-  await Promise.all([silent.closed, dribbling.closed])
-  clearInterval(timer)
-  expect(performance.now() - begunAtMs).toBeLessThan(15_000)
-
   // Nor are headers that dribble in over TLS waited for longer than those of plain HTTP.
   const secure = connect({ host: hostname, port: Number(port), rejectUnauthorized: false })
   let text = ''
@@ -150,10 +151,30 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   await new Promise<void>((resolve) => secure.once('close', () => resolve()))
   clearInterval(slow)
   expect(text).toContain('HTTP/1.1 408')
+  await Promise.all([silent.closed, dribbling.closed])
+  clearInterval(timer)
+  expect(performance.now() - begunAtMs).toBeLessThan(20_000)
 
   const late = open()
   await new Promise<void>((resolve) => late.socket.once('connect', () => resolve()))
   const stoppedAtMs = performance.now()
   expect(await portal.stop()).toMatchObject({ code: 0 })
   expect(performance.now() - stoppedAtMs).toBeLessThan(8_000)
+})
+
+test('a portal that others can reach without TLS says so, and one that they cannot does not', async () => {
+  await using world = await World.create()
+  const warns = async (...args: string[]): Promise<boolean> => {
+    const portal = world.start(['portal', '--data', world.dataFolder, ...args])
+    await portal.line((one) => one.startsWith('portal listening on '))
+    const { code, stderr } = await portal.stop()
+    expect(code).toBe(0)
+    return /warning: other machines can reach this portal without TLS/.test(stderr)
+  }
+  const { certPath, keyPath } = await (await Authority.create(world.path('tls'))).certify('server', 1)
+  expect(await warns('--listen', '0.0.0.0:0')).toBe(true)
+  expect(await warns('--listen', '[::]:0', '--public-url', 'http://files.example')).toBe(true)
+  expect(await warns('--listen', '0.0.0.0:0', '--public-url', 'https://files.example/gl')).toBe(false)
+  expect(await warns('--listen', '0.0.0.0:0', '--tls-cert', certPath, '--tls-key', keyPath)).toBe(false)
+  expect(await warns('--listen', 'localhost:0')).toBe(false)
 })

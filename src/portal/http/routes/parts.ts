@@ -57,7 +57,7 @@ function signsOfLife({ raw }: FastifyReply): () => void {
 
 /**
  * Whether an interim answer gets to the sender as one. HTTP/1.0 has none (RFC 9110 section 15.2), and there are proxies,
- * nginx for one, that take it for the answer itself and then wait for an end that does not come.
+ * nginx 1.22 for one, that take it for the head of the answer and the true answer for its content.
  */
 function knowsInterimAnswers({ headers, raw }: FastifyRequest): boolean {
   const isByProxy = ['via', 'forwarded', 'x-forwarded-for'].some((name) => headers[name] !== undefined)

@@ -1,0 +1,112 @@
+/** Debian's nginx as a reverse proxy with TLS and a path prefix, in the foreground, on a free port of loopback. */
+import { execFile, spawn } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Running, until } from '../harness/world.ts'
+import type { CertificateFiles } from './authority.ts'
+
+const run = promisify(execFile)
+
+export interface ProxyOptions {
+  readonly portalPort: number
+  readonly certificate: CertificateFiles
+  /** Lines for the location of the portal: what is to be tried out. */
+  readonly lines: readonly string[]
+}
+
+/** A proxy that runs: `PREFIX/…` at its address is the portal. */
+export class Nginx implements AsyncDisposable {
+  readonly url: string
+  readonly #running: Running
+
+  private constructor(url: string, running: Running) {
+    this.url = url
+    this.#running = running
+  }
+
+  /** Starts one, with all its files in a folder that is made for it. */
+  static async start(folder: string, { portalPort, certificate, lines }: ProxyOptions): Promise<Nginx> {
+    await requireNginx()
+    await mkdir(folder, { recursive: true })
+    const port = await freePort()
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    const config = `
+daemon off;
+master_process off;
+pid ${join(folder, 'pid')};
+error_log stderr warn;
+events {}
+http {
+  access_log off;
+  ${temporary.map((name) => `${name}_temp_path ${join(folder, name)};`).join(' ')}
+  upstream portal { server 127.0.0.1:${portalPort}; keepalive 8; }
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${certificate.certPath};
+    ssl_certificate_key ${certificate.keyPath};
+    location /gl/ {
+      proxy_pass http://portal/;
+      proxy_set_header Connection "";
+      ${lines.join('\n      ')}
+    }
+  }
+}
+`
+    await writeFile(join(folder, 'nginx.conf'), config)
+    const args = ['-e', 'stderr', '-p', folder, '-c', join(folder, 'nginx.conf')]
+    const running = new Running(spawn('nginx', args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+    const nginx = new Nginx(`https://127.0.0.1:${port}/gl`, running)
+    await until(() => {
+      if (running.child.exitCode !== null) throw new Error(`nginx ended: ${running.stderr}`)
+      return isListening(port)
+    }, 'nginx listens')
+    return nginx
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running.stop('SIGTERM')
+  }
+}
+
+/** A port that nobody has: for what has to know the other's before it begins. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    return await new Promise((resolve) =>
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+    )
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Installs nginx where that is possible: a test of a proxy without a proxy would show nothing. */
+async function requireNginx(): Promise<void> {
+  const hasIt = (): Promise<boolean> =>
+    run('nginx', ['-v']).then(
+      () => true,
+      () => false,
+    )
+  if (await hasIt()) return
+  // RUNLEVEL keeps the package from starting a service of its own.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  const apt = (...args: string[]) => run('apt-get', ['-qq', ...args], { env })
+  try {
+    await apt('update')
+    await apt('install', '-y', '--no-install-recommends', 'nginx-light')
+  } catch (cause) {
+    throw new Error('this test needs nginx, and could not install it: apt-get install nginx-light', { cause })
+  }
+  if (!(await hasIt())) throw new Error('this test needs nginx in its PATH')
+}

@@ -4,7 +4,7 @@
  */
 import { defineConfig } from 'vitest/config'
 
-const unitFolders = ['protocol', 'digests', 'trust', 'hop', 'client', 'sender', 'receiver', 'portal', 'cli', 'drivers']
+const unitFolders = ['protocol', 'digests', 'trust', 'profile', 'hop', 'client', 'sender', 'receiver', 'portal', 'cli', 'drivers']
 
 export default defineConfig({
   test: {

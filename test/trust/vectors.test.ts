@@ -1,0 +1,129 @@
+/** What `vectors/` says holds: of the valid ones everything, and each invalid one is refused with its code. */
+import { hkdfSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { digestOf } from '../../src/digests/index.ts'
+import {
+  AccountKeys,
+  ContentKey,
+  contentDigestOf,
+  fingerprintOf,
+  openedLayout,
+  sealedDigestOf,
+  sealedLayout,
+  signManifest,
+  signReceipt,
+  verifyManifest,
+  verifyReceipt,
+} from '../../src/trust/index.ts'
+import { partOpener, partSealer } from '../../src/trust/part-cipher.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: it is data, and each file has a form of its own
+type Case = Record<string, any>
+
+function vectors(name: string): { valid: Case[]; invalid: Case[] } {
+  return JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), 'utf8'))
+}
+
+/** Runs a case that is bound to fail. @returns the code of its problem */
+async function codeOf(act: () => unknown): Promise<string> {
+  try {
+    await act()
+    return 'nothing was wrong'
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}
+
+const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
+const keyOf = async (one: Case): Promise<ContentKey> =>
+  ContentKey.unwrap(one.wrapped, one as never, await AccountKeys.parse(one.receiverSecret))
+
+function open({ partKey, sealed, ...position }: Case): string {
+  const opener = partOpener(bytes(partKey), position as never)
+  const plain = opener.update(bytes(sealed).subarray(0, -16))
+  opener.finish(bytes(sealed).subarray(-16))
+  return plain.toString('hex')
+}
+
+describe('valid', () => {
+  test.each(vectors('keys').valid)('keys %#', async ({ secret, signing, encryption, fingerprint }) => {
+    const keys = await AccountKeys.parse(secret)
+    expect(keys.publicKeys).toEqual({ signing, encryption })
+    expect(await fingerprintOf(keys.publicKeys)).toBe(fingerprint)
+  })
+
+  test.each(vectors('content-keys').valid)('content keys %#', async (one) => {
+    const { partKey, contentSalt } = await keyOf(one)
+    expect(Buffer.from(partKey).toString('hex')).toBe(one.partKey)
+    expect(Buffer.from(contentSalt).toString('hex')).toBe(one.contentSalt)
+    // By other means than those that made it.
+    const derive = (info: string) =>
+      Buffer.from(hkdfSync('sha256', bytes(one.contentKey), bytes(one.transferId.replaceAll('-', '')), info, 32))
+    expect(derive('golooader v1 part').toString('hex')).toBe(one.partKey)
+    expect(derive('golooader v1 content').toString('hex')).toBe(one.contentSalt)
+  })
+
+  test.each(vectors('metadata').valid)('metadata %#', async (one) => {
+    const key = await keyOf(one)
+    expect(await key.openMetadata(one.sealed)).toEqual(one.metadata)
+    expect(await key.sealMetadata(one.metadata)).toBe(one.sealed)
+    expect(await sealedDigestOf(one.sealed)).toBe(one.sealedDigest)
+    expect(digestOf('sha-256', Buffer.from(one.sealed))).toBe(one.sealedDigest)
+  })
+
+  test.each(vectors('parts').valid)('parts %#', (one) => {
+    expect(open(one)).toBe(one.plain)
+    const sealer = partSealer(bytes(one.partKey), one as never)
+    expect(Buffer.concat([sealer.update(bytes(one.plain)), sealer.finish()]).toString('hex')).toBe(one.sealed)
+  })
+
+  test.each(vectors('layouts').valid)('layouts %#', ({ plain, sealed }) => {
+    expect(sealedLayout(plain)).toEqual(sealed)
+    expect(openedLayout(sealed)).toEqual(plain)
+  })
+
+  test.each(vectors('content-digests').valid)(
+    'content digests %#',
+    ({ digestAlgorithm, salt, partDigests, contentDigest }) => {
+      expect(contentDigestOf(digestAlgorithm, salt === null ? null : bytes(salt), partDigests)).toBe(contentDigest)
+    },
+  )
+
+  test.each(vectors('manifests').valid)('manifests %#', async ({ token, keys, claims }) => {
+    expect(await verifyManifest(token, keys)).toEqual(claims)
+    const alice = vectors('keys').valid[0]?.secret
+    expect(await signManifest(claims, await AccountKeys.parse(alice))).toBe(token)
+  })
+
+  test.each(vectors('receipts').valid)('receipts %#', async ({ token, keys, claims }) => {
+    expect(await verifyReceipt(token, keys)).toEqual(claims)
+    const bob = vectors('keys').valid[1]?.secret
+    expect(await signReceipt(claims, await AccountKeys.parse(bob))).toBe(token)
+  })
+})
+
+describe('invalid', () => {
+  test.each(vectors('keys').invalid)('keys: $why', async ({ secret }) => {
+    await expect(AccountKeys.parse(secret)).rejects.toThrow()
+  })
+  test.each(vectors('content-keys').invalid)('content keys: $why', async (one) => {
+    expect(await codeOf(() => keyOf(one))).toBe(one.code)
+  })
+  test.each(vectors('metadata').invalid)('metadata: $why', async (one) => {
+    const key = await keyOf(one)
+    expect(await codeOf(() => key.openMetadata(one.sealed))).toBe(one.code)
+  })
+  test.each(vectors('parts').invalid)('parts: $why', async (one) => {
+    expect(await codeOf(() => open(one))).toBe(one.code)
+  })
+  test.each(vectors('layouts').invalid)('layouts: $why', async ({ sealed, code }) => {
+    expect(await codeOf(() => openedLayout(sealed))).toBe(code)
+  })
+  test.each(vectors('manifests').invalid)('manifests: $why', async ({ token, keys, code }) => {
+    expect(await codeOf(() => verifyManifest(token, keys))).toBe(code)
+  })
+  test.each(vectors('receipts').invalid)('receipts: $why', async ({ token, keys, code }) => {
+    expect(await codeOf(() => verifyReceipt(token, keys))).toBe(code)
+  })
+})

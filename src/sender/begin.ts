@@ -1,11 +1,22 @@
 /** Under which transfer a file is sent: the one its journal entry names, or a new one. */
+import { rm } from 'node:fs/promises'
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { choosePartSizeBytes, type Limits, newTransferId, Problem } from '../protocol/index.ts'
+import {
+  choosePartSizeBytes,
+  digestLengthsBytes,
+  type Limits,
+  newTransferId,
+  Problem,
+  partCount,
+} from '../protocol/index.ts'
 import { type ContentKey, sealTagBytes } from '../trust/index.ts'
+import { partSealer } from '../trust/part-cipher.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
+import { type RecordLayout, SealRecord } from './seal-record.ts'
 import { isSameSource, type OpenSource, type Source } from './source.ts'
 import { ownContentKey, sealedForText, sealMetadata } from './trust.ts'
+import { layoutOf, wireLayoutOf } from './upload.ts'
 
 /** The transfer that a file is sent as; `isResumed` where another run began it, or is just beginning it. */
 export interface Begun {
@@ -38,10 +49,9 @@ export async function begin(context: SendContext, file: OpenSource, over: string
       }
       await cancelUnstored(context, known.transferId)
     }
-    const entry = await newEntry(context, file)
-    const contentKey = await contentKeyOf(context, entry)
-    if (contentKey === undefined) throw new Error('what was just sealed cannot be opened')
-    if (await journal.replace(known, entry)) return { entry, contentKey, isResumed: false }
+    const begun = await newEntry(context, file)
+    if (await journal.replace(known, begun.entry)) return begun
+    await rm(journal.sealRecordPath(begun.entry), { force: true })
     // Another run was faster, so there is another entry to look at.
   }
 }
@@ -71,12 +81,13 @@ async function contentKeyOf(
   }
 }
 
-async function newEntry(context: SendContext, file: OpenSource): Promise<JournalEntry> {
+/** A new transfer, and the record of what will be sealed for it: both are there before another run can hear of it. */
+async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> {
   const { trust, account: from, receiverKeys } = context
   const transferId = newTransferId()
   const { name } = file.source
   const isSealed = trust?.isSealing === true
-  return {
+  const entry: JournalEntry = {
     ...keyOf(context, file.source),
     transferId,
     metadata: isSealed ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name }) : { name },
@@ -85,7 +96,28 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Journal
     partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, context.partSizeBytes, context.limits),
     digestAlgorithm: context.digestAlgorithm,
     createdAt: new Date().toISOString(),
+    onlyPartDigest: null,
   }
+  const contentKey = await contentKeyOf(context, entry)
+  if (contentKey === undefined) throw new Error('what was just sealed cannot be opened')
+  if (contentKey === null) return { entry, contentKey, isResumed: false }
+  await SealRecord.begin(context.journal.sealRecordPath(entry), recordLayoutOf(entry))
+  const onlyPartDigest = await onlyPartDigestOf(file, entry, contentKey)
+  return { entry: { ...entry, onlyPartDigest }, contentKey, isResumed: false }
+}
+
+/** @returns null where there is not exactly one part */
+async function onlyPartDigestOf(file: OpenSource, entry: JournalEntry, contentKey: ContentKey): Promise<string | null> {
+  const layout = wireLayoutOf(entry)
+  if (partCount(layout) !== 1) return null
+  const sealer = partSealer(contentKey.partKey, { transferId: entry.transferId, partNumber: 1, isLast: true })
+  const sealed = Buffer.allocUnsafe(layout.sizeBytes)
+  return (await file.readPart(sealed, 0, entry.digestAlgorithm, sealer)).digest
+}
+
+/** Of the seal record of a transfer. */
+export function recordLayoutOf(entry: JournalEntry): RecordLayout {
+  return { partCount: partCount(layoutOf(entry)), digestBytes: digestLengthsBytes[entry.digestAlgorithm] }
 }
 
 function keyOf({ portalUrl, account, to, trust }: SendContext, { realPath, name }: Source): JournalKey {

@@ -7,16 +7,9 @@
  */
 import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
-import {
-  digestLengthsBytes,
-  type Notification,
-  Problem,
-  type ProblemJson,
-  partCount,
-  type TransferStatus,
-} from '../protocol/index.ts'
+import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
 import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
-import { type Begun, begin, cancelUnstored } from './begin.ts'
+import { type Begun, begin, cancelUnstored, recordLayoutOf } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
@@ -191,11 +184,8 @@ class FirstHop {
   /** @returns null where nothing is to be sealed */
   async #sealRecord({ state }: TransferStatus): Promise<SealRecord | null> {
     if (this.#contentKey === null || state !== 'receiving') return null
-    return SealRecord.open(this.#context.journal.sealRecordPath(this.#entry), {
-      partCount: partCount(layoutOf(this.#entry)),
-      digestBytes: digestLengthsBytes[this.#entry.digestAlgorithm],
-      isResumed: this.#isResumed,
-    })
+    const path = this.#context.journal.sealRecordPath(this.#entry)
+    return SealRecord.open(path, recordLayoutOf(this.#entry), this.#entry.onlyPartDigest)
   }
 
   /** The manifest, signed; undefined where this account signs nothing. */

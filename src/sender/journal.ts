@@ -12,7 +12,14 @@ import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { digestOf } from '../digests/index.ts'
 import { hasCode, makeFolder, readTextOrNull, replaceFile, syncFolder, withFolderLock } from '../hop/index.ts'
-import { type DigestAlgorithm, isDigestAlgorithm, Metadata, Timestamp, TransferId } from '../protocol/index.ts'
+import {
+  type DigestAlgorithm,
+  DigestHex,
+  isDigestAlgorithm,
+  Metadata,
+  Timestamp,
+  TransferId,
+} from '../protocol/index.ts'
 import type { SourceIdentity } from './source.ts'
 
 const JOURNAL_VERSION = 2
@@ -42,6 +49,7 @@ const StoredEntry = Type.Object({
   isSealed: Type.Boolean(),
   metadata: Metadata,
   sealedFor: Type.Union([Type.String(), Type.Null()]),
+  onlyPartDigest: Type.Union([DigestHex, Type.Null()]),
   source: Type.Object({
     sizeBytes: Type.Integer({ minimum: 0 }),
     mtimeNs: Type.String(),
@@ -64,6 +72,8 @@ export interface JournalEntry extends JournalKey {
   readonly metadata: Metadata
   /** For which keys it is sealed, `sealedForText`; null where it is not. */
   readonly sealedFor: string | null
+  /** Of the sealed part, where there is only one: no other content may be sealed with the same key. */
+  readonly onlyPartDigest: string | null
   /** Of the file itself: sealed parts are longer. */
   readonly partSizeBytes: number
   readonly digestAlgorithm: DigestAlgorithm

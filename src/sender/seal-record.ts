@@ -10,9 +10,9 @@
  */
 import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { hasCode, syncFolder } from '../hop/index.ts'
+import { hasCode, makeFolder, syncFolder } from '../hop/index.ts'
 import { fromHex } from '../protocol/index.ts'
 
 const EMPTY_BYTE = 0
@@ -20,6 +20,12 @@ const EMPTY_BYTE = 0
 /** Another content than before was about to be sealed under the same key. */
 export class SealedOtherwise extends Error {
   override readonly name = 'SealedOtherwise'
+}
+
+/** How many slots there are, and how long each is. */
+export interface RecordLayout {
+  readonly partCount: number
+  readonly digestBytes: number
 }
 
 /** To be disposed of. */
@@ -37,18 +43,30 @@ export class SealRecord implements AsyncDisposable {
   }
 
   /**
-   * Opens the record of a transfer, or begins it. A transfer of a single part has none on disk, as that would cost more
-   * than sealing it anew: after a restart none of it may be sealed with the old key.
+   * Begins the record of a transfer that nobody knows of yet. A transfer of a single part needs none: its digest stands in
+   * the journal from the beginning, which costs nothing more.
+   */
+  static async begin(path: string, { partCount, digestBytes }: RecordLayout): Promise<void> {
+    if (partCount <= 1) return
+    await makeFolder(dirname(path))
+    await create(path, Buffer.alloc(partCount * digestBytes, EMPTY_BYTE))
+  }
+
+  /**
+   * Opens the record of a transfer that is in the journal. Where it has gone, nothing may be sealed any more.
    *
-   * @param isResumed whether another run may have sealed parts already: without its record, none may be sealed any more
+   * @param onlyPartDigest of a transfer of a single part
    */
   static async open(
     path: string,
-    { partCount, digestBytes, isResumed }: { partCount: number; digestBytes: number; isResumed: boolean },
+    { partCount, digestBytes }: RecordLayout,
+    onlyPartDigest: string | null,
   ): Promise<SealRecord> {
     const slots = Buffer.alloc(partCount * digestBytes, EMPTY_BYTE)
-    if (partCount <= 1) return new SealRecord(null, slots, digestBytes, !isResumed)
-    if (!isResumed) return new SealRecord(await create(path, slots), slots, digestBytes, true)
+    if (partCount <= 1) {
+      if (onlyPartDigest !== null) slots.set(fromHex(onlyPartDigest))
+      return new SealRecord(null, slots, digestBytes, partCount === 0 || onlyPartDigest !== null)
+    }
     const handle = await openExisting(path)
     if (handle === null) return new SealRecord(null, slots, digestBytes, false)
     const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
@@ -80,18 +98,14 @@ export class SealRecord implements AsyncDisposable {
   }
 }
 
-async function create(path: string, slots: Buffer): Promise<FileHandle> {
-  // What may be left there of an earlier try holds nothing: nobody has sent a part before this call.
-  await rm(path, { force: true })
+async function create(path: string, slots: Buffer): Promise<void> {
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
     await handle.write(slots, 0, slots.length, 0)
     await handle.sync()
     await syncFolder(dirname(path))
-    return handle
-  } catch (error) {
+  } finally {
     await handle.close()
-    throw error
   }
 }
 

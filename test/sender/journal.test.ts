@@ -15,6 +15,7 @@ function entryFor(path: string): JournalEntry {
     isSealed: false,
     metadata: { name: 'report.pdf' },
     sealedFor: null,
+    onlyPartDigest: null,
     source: { sizeBytes: 5, mtimeNs: '1700000000123456789', inode: '18446744073709551615', device: '2049' },
     partSizeBytes: 65_536,
     digestAlgorithm: 'sha-256',

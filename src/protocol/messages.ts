@@ -20,6 +20,8 @@ const closed = { additionalProperties: false } as const
 
 const TRANSFER_ID = '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
 const ACCOUNT_NAME = '^[a-z0-9][a-z0-9._-]{0,62}$'
+/** Base64url of 32 bytes: no bits are set behind the last one. */
+const RAW_KEY = '^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$'
 const INVITE = '^gli_[A-Za-z0-9_-]{43}$'
 
 /** Whether a text has the form of a transfer id. */
@@ -58,8 +60,8 @@ export const ProblemBody = Type.Object(
 /** Raw public keys of an account, base64url of 32 bytes each: Ed25519 to verify with, X25519 to seal for. */
 export const PublicKeys = Type.Object(
   {
-    signing: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
-    encryption: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+    signing: Type.String({ pattern: RAW_KEY }),
+    encryption: Type.String({ pattern: RAW_KEY }),
   },
   closed,
 )

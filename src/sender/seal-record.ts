@@ -88,9 +88,10 @@ export class SealRecord implements AsyncDisposable {
     if (slot.some((byte) => byte !== EMPTY_BYTE)) {
       throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
     }
-    slot.set(sealed)
-    await this.#handle?.write(slot, 0, slot.length, startByte)
+    await this.#handle?.write(sealed, 0, sealed.length, startByte)
     await this.#handle?.datasync()
+    // Only now: after a write that failed, the next try must write again.
+    slot.set(sealed)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -31,10 +31,8 @@ export class ContentKey {
   readonly #raw: Uint8Array<ArrayBuffer>
   readonly #metadataKey: Uint8Array<ArrayBuffer>
   readonly #commitment: Uint8Array<ArrayBuffer>
-  /** Seals the parts. */
-  readonly partKey: Uint8Array
-  /** Blinds the content digest, so that nobody recognises a file by it who cannot open it. */
-  readonly contentSalt: Uint8Array
+  readonly #partKey: Uint8Array
+  readonly #contentSalt: Uint8Array
 
   private constructor(
     transferId: string,
@@ -45,8 +43,18 @@ export class ContentKey {
     this.#raw = raw
     this.#metadataKey = derived.metadata
     this.#commitment = derived.commitment
-    this.partKey = derived.part
-    this.contentSalt = derived.content
+    this.#partKey = derived.part
+    this.#contentSalt = derived.content
+  }
+
+  /** Seals the parts. */
+  get partKey(): Uint8Array {
+    return this.#partKey
+  }
+
+  /** Blinds the content digest, so that nobody recognises a file by it who cannot open it. */
+  get contentSalt(): Uint8Array {
+    return this.#contentSalt
   }
 
   static generate(transferId: string): Promise<ContentKey> {
@@ -71,6 +79,7 @@ export class ContentKey {
 
   /** @throws Problem `keys-missing` when the public key is none */
   async wrap(context: WrapContext, to: PublicKeys): Promise<string> {
+    if (context.transferId !== this.#transferId) throw new Error('a content key belongs to one transfer')
     try {
       const publicKey = await suite.DeserializePublicKey(encryptionKeyBytes(to))
       const { encapsulatedSecret, ciphertext } = await suite.Seal(publicKey, this.#raw, { info: infoOf(context) })
@@ -101,7 +110,7 @@ export class ContentKey {
     try {
       if (bytes === null || !isEqual(bytes.subarray(0, KEY_BYTES), this.#commitment)) throw new Error('another key')
       const text = await crypto.subtle.decrypt(this.#metadataCipher(), await this.#aesKey(), bytes.subarray(KEY_BYTES))
-      const metadata: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text))
+      const metadata: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text))
       if (!metadataValidator.Check(metadata)) throw new Error('not metadata')
       return metadata
     } catch (cause) {

@@ -1,6 +1,6 @@
 /**
  * Keys, seals and signatures: what makes it possible to go by way of a portal that nobody has to believe. `part-cipher.ts`
- * is for Node alone, and is imported by its own name.
+ * knows Node by itself, and is imported by its own name.
  */
 export * from './contacts.ts'
 export * from './content-digest.ts'

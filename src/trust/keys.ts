@@ -23,17 +23,21 @@ function pkcs8(prefixHex: string, key: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /** An account's own keys. */
 export class AccountKeys {
-  /** Everything there is to keep: `glk_` and the two raw private keys. Never to be shown or logged. */
-  readonly secret: string
+  readonly #secret: string
   readonly publicKeys: PublicKeys
   readonly signingKey: SubtleKey
   readonly decryptionKey: SubtleKey
 
   private constructor(secret: string, publicKeys: PublicKeys, signingKey: SubtleKey, decryptionKey: SubtleKey) {
-    this.secret = secret
+    this.#secret = secret
     this.publicKeys = publicKeys
     this.signingKey = signingKey
     this.decryptionKey = decryptionKey
+  }
+
+  /** Everything there is to keep: `glk_` and the two raw private keys. Not to be shown; so printing this does not. */
+  get secret(): string {
+    return this.#secret
   }
 
   /** New ones. */
@@ -85,17 +89,26 @@ export function encryptionKeyBytes({ encryption }: PublicKeys): Uint8Array<Array
   return raw
 }
 
-/** What people compare: 120 bits of a digest over both public keys, as six groups of four letters and digits. */
+/**
+ * What people compare: 120 bits of a digest over both public keys, as six groups of four letters and digits.
+ *
+ * @throws Problem `keys-missing` where they are none
+ */
 export async function fingerprintOf({ signing, encryption }: PublicKeys): Promise<string> {
-  const raw = [signing, encryption].map((key) => fromBase64Url(key) ?? utf8(key))
+  const raw = [signing, encryption].map((key) => {
+    const bytes = fromBase64Url(key)
+    if (bytes?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public keys are none' })
+    return bytes
+  })
   const hash = await crypto.subtle.digest('SHA-256', concat(utf8('golooader keys v1\0'), ...raw))
   return grouped(toBase32(new Uint8Array(hash, 0, FINGERPRINT_BYTES)))
 }
 
 /** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null where it is none */
 export function parseFingerprint(text: string): string | null {
-  const plain = text.replace(/[\s-]/g, '').toLowerCase()
-  return /^[a-z2-7]{24}$/.test(plain) ? grouped(plain) : null
+  // Looked at before the case is changed: there are other letters that become one of these.
+  const plain = text.replace(/[\s-]/g, '')
+  return /^[A-Za-z2-7]{24}$/.test(plain) ? grouped(plain.toLowerCase()) : null
 }
 
 function grouped(text: string): string {

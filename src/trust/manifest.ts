@@ -4,6 +4,7 @@ import {
   AccountName,
   DigestHex,
   PlainMetadata,
+  Problem,
   type PublicKeys,
   receiversPerTransferMax,
   TransferId,
@@ -35,13 +36,31 @@ export type ManifestClaims = Readonly<Static<typeof ManifestClaims>>
 const kind = { typ: 'transfer-manifest+jwt', schema: ManifestClaims, problem: 'signature-invalid' } as const
 
 /** @returns a compact JWS */
-export function signManifest(claims: ManifestClaims, keys: AccountKeys): Promise<string> {
-  return signToken(kind, claims, keys)
+export async function signManifest(claims: ManifestClaims, keys: AccountKeys): Promise<string> {
+  // Member by member: the order in which the caller has them must not change the token.
+  const payload: ManifestClaims = {
+    transferId: claims.transferId,
+    from: claims.from,
+    to: claims.to,
+    sizeBytes: claims.sizeBytes,
+    partSizeBytes: claims.partSizeBytes,
+    digestAlgorithm: claims.digestAlgorithm,
+    manifestDigest: claims.manifestDigest,
+    metadata: claims.metadata,
+  }
+  if (!isAscending(payload.to)) throw new Error('the receivers of a manifest stand in ascending order')
+  return signToken(kind, payload, keys)
 }
 
 /** @throws Problem `signature-invalid` */
-export function verifyManifest(token: string, sender: PublicKeys): Promise<ManifestClaims> {
-  return verifyToken(kind, token, sender)
+export async function verifyManifest(token: string, sender: PublicKeys): Promise<ManifestClaims> {
+  const claims = await verifyToken(kind, token, sender)
+  if (!isAscending(claims.to)) throw new Problem('signature-invalid', { detail: 'its receivers are not in order' })
+  return claims
+}
+
+function isAscending(names: readonly string[]): boolean {
+  return names.every((name, index) => index === 0 || (names[index - 1] ?? '') < name)
 }
 
 /** The SHA-256 of the text of sealed metadata, in hex. */

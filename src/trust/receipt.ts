@@ -1,12 +1,13 @@
 /** The receipt: the receiver signs what it has got, from whom, and when. */
 import { type Static, Type } from 'typebox'
-import { AccountName, DigestHex, Problem, type PublicKeys, TransferId } from '../protocol/index.ts'
+import { AccountName, DigestHex, type PublicKeys, TransferId } from '../protocol/index.ts'
 import type { AccountKeys } from './keys.ts'
 import { readToken, signToken, verifyToken } from './tokens.ts'
 
 const SECOND_MS = 1000
-/** The last second that a date of JavaScript can be. */
-const SECONDS_MAX = 8_640_000_000_000
+const WHOLE_SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
+/** The last second of the year 9999, up to which RFC 3339 has times. */
+const SECONDS_MAX = 253_402_300_799
 
 /** What a receipt says. Sizes are those of the file itself. */
 export interface ReceiptClaims {
@@ -45,10 +46,21 @@ const kind = { typ: 'delivery-receipt+jwt', schema: ReceiptPayload, problem: 're
 
 /** @returns a compact JWS, the same for the same claims */
 export async function signReceipt(claims: ReceiptClaims, keys: AccountKeys): Promise<string> {
-  const { transferId, from, receiver, at, ...rest } = claims
-  const iat = Math.floor(Date.parse(at) / SECOND_MS)
-  if (!Number.isSafeInteger(iat)) throw new Problem('receipt-invalid', { detail: 'its time is none' })
-  return signToken(kind, { iss: receiver, aud: from, sub: transferId, iat, ...rest }, keys)
+  if (!WHOLE_SECONDS.test(claims.at)) throw new Error('a receipt has a time in whole seconds')
+  // Member by member: the order in which the caller has them must not change the token.
+  const payload: ReceiptPayload = {
+    iss: claims.receiver,
+    aud: claims.from,
+    sub: claims.transferId,
+    iat: Date.parse(claims.at) / SECOND_MS,
+    sizeBytes: claims.sizeBytes,
+    partSizeBytes: claims.partSizeBytes,
+    digestAlgorithm: claims.digestAlgorithm,
+    manifestDigest: claims.manifestDigest,
+    contentDigest: claims.contentDigest,
+    disposition: claims.disposition,
+  }
+  return signToken(kind, payload, keys)
 }
 
 /** @throws Problem `receipt-invalid` */

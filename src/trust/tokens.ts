@@ -23,10 +23,11 @@ const validators = new WeakMap<TSchema, Validator>()
 
 /** The same claims and keys give the same token. */
 export async function signToken<Schema extends TSchema>(
-  { typ }: TokenKind<Schema>,
+  { typ, schema }: TokenKind<Schema>,
   claims: Static<Schema>,
   keys: AccountKeys,
 ): Promise<string> {
+  if (!validatorOf(schema).Check(claims)) throw new Error(`these are no claims of a ${typ}`)
   const kid = await fingerprintOf(keys.publicKeys)
   return new CompactSign(utf8(JSON.stringify(claims)))
     .setProtectedHeader({ alg: ALGORITHM, typ, kid })
@@ -41,6 +42,7 @@ export async function verifyToken<Schema extends TSchema>(
 ): Promise<Static<Schema>> {
   const claims = readToken(kind, token)
   try {
+    if (decodeProtectedHeader(token).kid !== (await fingerprintOf(keys))) throw new Error('it names other keys')
     await compactVerify(token, await verificationKey(keys), { algorithms: [ALGORITHM] })
   } catch (cause) {
     throw new Problem(kind.problem, { detail: 'the signature is not that of the keys known' }, { cause })
@@ -53,29 +55,50 @@ export function readToken<Schema extends TSchema>(
   { typ, schema, problem }: TokenKind<Schema>,
   token: string,
 ): Static<Schema> {
-  let validator = validators.get(schema)
-  if (validator === undefined) {
-    validator = Compile(schema)
-    validators.set(schema, validator)
-  }
   try {
     if (token.length > signedTokenLengthMax) throw new Error('too long')
     const [header, payload, signature, more] = token.split('.')
     if (header === undefined || payload === undefined || signature === undefined || more !== undefined) {
       throw new Error('not three texts with dots between')
     }
-    const [, bytes] = [header, payload, signature].map(mustDecode)
-    const { alg, typ: actual, kid, ...others } = decodeProtectedHeader(token)
+    mustDecode(signature)
+    const { alg, typ: actual, kid, ...others } = parsed(header) as Record<string, unknown>
     // Nothing is understood but these three; `crit`, `b64`, `jwk` and their like would change what is verified.
     if (alg !== ALGORITHM || actual !== typ || typeof kid !== 'string' || Object.keys(others).length > 0) {
       throw new Error('another header')
     }
-    const claims: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    if (!validator.Check(claims)) throw new Error('other claims')
+    const claims = parsed(payload)
+    if (!validatorOf(schema).Check(claims)) throw new Error('other claims')
     return claims as Static<Schema>
   } catch (cause) {
     throw new Problem(problem, { detail: 'it is not a token of this kind' }, { cause })
   }
+}
+
+function validatorOf(schema: TSchema): Validator {
+  let validator = validators.get(schema)
+  if (validator === undefined) {
+    validator = Compile(schema)
+    validators.set(schema, validator)
+  }
+  return validator
+}
+
+/** @throws Error for anything but an object of which no member stands twice: two readers might take different ones */
+function parsed(text: string): object {
+  const json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(mustDecode(text))
+  const value: unknown = JSON.parse(json)
+  if (typeof value !== 'object' || value === null) throw new Error('not an object')
+  const colons = json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1
+  if (colons !== memberCount(value)) throw new Error('a member stands twice')
+  return value
+}
+
+function memberCount(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const values = Object.values(value)
+  const own = Array.isArray(value) ? 0 : values.length
+  return values.reduce((count: number, one) => count + memberCount(one), own)
 }
 
 function mustDecode(text: string): Uint8Array {

@@ -183,15 +183,15 @@ const valid = { token: manifestToken, keys: alice.publicKeys, claims: manifest }
 
 await write('manifests', 'Signed manifests.', {
   valid: [valid, { ...valid, token: await signManifest(plainManifest, alice), claims: plainManifest }],
-  invalid: await bentTokens(manifestToken, alice, receiptToken, 'signature-invalid'),
+  invalid: await bentTokens(manifestToken, alice, receiptToken, 'signature-invalid', { to: ['carol', 'bob'] }),
 })
 await write('receipts', 'Receipts. In the token the claims have the registered names: see PROTOCOL.md.', {
   valid: [{ token: receiptToken, keys: bob.publicKeys, claims: receipt }],
-  invalid: await bentTokens(receiptToken, bob, manifestToken, 'receipt-invalid'),
+  invalid: await bentTokens(receiptToken, bob, manifestToken, 'receipt-invalid', { iat: 253_402_300_800 }),
 })
 
 /** Everything that a token must not be, signed where it can be. */
-async function bentTokens(token: string, keys: AccountKeys, otherKind: string, code: string) {
+async function bentTokens(token: string, keys: AccountKeys, otherKind: string, code: string, wrong: object) {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const read = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString())
   const text = (value: unknown): string =>
@@ -214,8 +214,17 @@ async function bentTokens(token: string, keys: AccountKeys, otherKind: string, c
     { token: signed({ ...head, jwk: {} }, body), why: 'the header brings a key of its own' },
     { token: signed(head, { ...body, more: 1 }), why: 'it claims more than is understood' },
     { token: signed(head, { ...body, digestAlgorithm: undefined }), why: 'a claim is missing' },
+    {
+      token: signed(head, { ...body, ...wrong }),
+      why: 'a claim is out of its bounds: receivers not in order, or a year that has five digits',
+    },
     { token: signed(head, { ...body, sizeBytes: -1 }), why: 'a size is negative' },
     { token: signed(head, 'no JSON'), why: 'the claims are no JSON' },
+    { token: signed(head, JSON.stringify(body).replace('{', '{"sizeBytes":1,')), why: 'a claim stands twice' },
+    {
+      token: signed({ ...head, kid: 'abcd-efgh-ijkl-mnop-qrst-uvwx' }, body),
+      why: 'it names other keys than its signer has',
+    },
     { token: signed(head, { ...body, pad: 'x'.repeat(20_000) }), why: 'it is longer than a token may be' },
     { token, keys: carol?.publicKeys, why: 'it was signed with other keys' },
     { token, keys: { ...keys.publicKeys, signing: 'A'.repeat(43) }, why: 'the public key is none that signs' },

@@ -4,7 +4,19 @@
  */
 import { defineConfig } from 'vitest/config'
 
-const unitFolders = ['protocol', 'digests', 'trust', 'profile', 'hop', 'client', 'sender', 'receiver', 'portal', 'cli', 'drivers']
+const unitFolders = [
+  'protocol',
+  'digests',
+  'trust',
+  'profile',
+  'hop',
+  'client',
+  'sender',
+  'receiver',
+  'portal',
+  'cli',
+  'drivers',
+]
 
 export default defineConfig({
   test: {

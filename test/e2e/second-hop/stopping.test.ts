@@ -16,6 +16,11 @@ import {
   unfinished,
 } from './scene.ts'
 
+/** What a daemon had to complain about: the audit log, which it always writes, is none of it. */
+function complaintsOf(stderr: string): string[] {
+  return stderr.split('\n').filter((line) => line !== '' && !line.includes('"audit":'))
+}
+
 /** Requests in flight get 5 s to finish; the rest is for a busy machine. */
 const STOP_MS_MAX = 15_000
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -24,7 +29,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 async function expectCleanEnd(daemon: Running, signal: NodeJS.Signals): Promise<void> {
   const startedAtMs = performance.now()
   const { code, stderr } = await daemon.stop(signal)
-  expect(stderr).toBe('')
+  expect(complaintsOf(stderr)).toEqual([])
   expect(code).toBe(0)
   expect(performance.now() - startedAtMs).toBeLessThan(STOP_MS_MAX)
 }

@@ -5,7 +5,7 @@ import { request } from 'node:https'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../../src/digests/index.ts'
 import { formatContentDigest, partSizeBytesMin } from '../../../src/protocol/index.ts'
-import { type Running, sha256Of, World } from '../harness/world.ts'
+import { type Running, sha256Of, until, World } from '../harness/world.ts'
 import { Authority } from './authority.ts'
 import { joinByLink, joinFrom } from './joining.ts'
 import { freePort, Nginx } from './nginx.ts'
@@ -47,6 +47,12 @@ async function behindProxy(world: World, lines: readonly string[], ...portalArgs
 function addressesOf(portal: Running): string[] {
   const lines = portal.stderr.split('\n').filter((line) => line.includes('"audit":"invite-redeemed"'))
   return lines.map((line) => JSON.parse(line).address)
+}
+
+/** The line may come a moment after the answer. */
+async function expectAddresses(portal: Running, expected: readonly string[]): Promise<void> {
+  await until(() => addressesOf(portal).length >= expected.length, 'the portal has told of who joined')
+  expect(addressesOf(portal)).toEqual(expected)
 }
 
 test.each([
@@ -116,13 +122,13 @@ test('who joins is known by the address that a trusted proxy says, and by no oth
   await using _ = proxy
   // The proxy adds whom it serves to what that one claims.
   await joinFrom(world, proxy.url, '203.0.113.7', '127.0.0.3')
-  expect(addressesOf(portal)).toEqual(['127.0.0.3'])
+  await expectAddresses(portal, ['127.0.0.3'])
   // A client that comes directly is not believed.
   await joinFrom(world, world.portalUrl, '203.0.113.7', '127.0.0.3')
-  expect(addressesOf(portal)).toEqual(['127.0.0.3', '127.0.0.3'])
+  await expectAddresses(portal, ['127.0.0.3', '127.0.0.3'])
   // A chain of trusted proxies is followed as far as it is trusted.
   await joinFrom(world, world.portalUrl, '203.0.113.7, 198.51.100.9, 10.1.2.3', '127.0.0.2')
-  expect(addressesOf(portal)).toEqual(['127.0.0.3', '127.0.0.3', '198.51.100.9'])
+  await expectAddresses(portal, ['127.0.0.3', '127.0.0.3', '198.51.100.9'])
 })
 
 test('without --trusted-proxies nobody is believed, the proxy neither', async () => {
@@ -130,5 +136,5 @@ test('without --trusted-proxies nobody is believed, the proxy neither', async ()
   const { proxy, portal } = await behindProxy(world, README)
   await using _ = proxy
   await joinFrom(world, proxy.url, '203.0.113.7', '127.0.0.3')
-  expect(addressesOf(portal)).toEqual(['127.0.0.1'])
+  await expectAddresses(portal, ['127.0.0.1'])
 })

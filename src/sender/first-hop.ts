@@ -174,7 +174,7 @@ class FirstHop {
   }
 
   async #upload(status: TransferStatus, record: SealRecord | null): Promise<void> {
-    const held = new Map(status.parts.map(({ partNumber, digest }) => [partNumber, digest]))
+    const held = heldBy(status)
     const upload = { context: this.#context, entry: this.#entry, file: this.#file, patience: this.#patience }
     const seal = record === null || this.#contentKey === null ? null : { contentKey: this.#contentKey, record }
     await uploadParts({ ...upload, digests: this.#digests, seal }, held)
@@ -182,10 +182,10 @@ class FirstHop {
   }
 
   /** @returns null where nothing is to be sealed */
-  async #sealRecord({ state }: TransferStatus): Promise<SealRecord | null> {
-    if (this.#contentKey === null || state !== 'receiving') return null
+  async #sealRecord(status: TransferStatus): Promise<SealRecord | null> {
+    if (this.#contentKey === null || status.state !== 'receiving') return null
     const path = this.#context.journal.sealRecordPath(this.#entry)
-    return SealRecord.open(path, recordLayoutOf(this.#entry), this.#entry.onlyPartDigest)
+    return SealRecord.open(path, recordLayoutOf(this.#entry), this.#entry.onlyPartDigest, heldBy(status))
   }
 
   /** The manifest, signed; undefined where this account signs nothing. */
@@ -286,6 +286,11 @@ class FirstHop {
       yield digest
     }
   }
+}
+
+/** What the portal holds: part number -> digest in hex. */
+function heldBy({ parts }: TransferStatus): ReadonlyMap<number, string> {
+  return new Map(parts.map(({ partNumber, digest }) => [partNumber, digest]))
 }
 
 /** Whether the portal has given the transfer up. */

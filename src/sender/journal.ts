@@ -20,6 +20,7 @@ import {
   Timestamp,
   TransferId,
 } from '../protocol/index.ts'
+import { sealLockPath } from './seal-record.ts'
 import type { SourceIdentity } from './source.ts'
 
 const JOURNAL_VERSION = 2
@@ -109,7 +110,7 @@ export class Journal {
       if (current?.transferId !== known?.transferId) return false
       const path = this.#pathOf(entry)
       if (current === null) await setAside(path)
-      else await rm(this.sealRecordPath(current), { force: true })
+      else await this.#removeSealRecord(current)
       const stored: StoredEntry = { version: JOURNAL_VERSION, ...entry, to: [...entry.to] }
       await replaceFile(path, `${JSON.stringify(stored, null, 2)}\n`)
       return true
@@ -125,7 +126,7 @@ export class Journal {
     await this.#alone(async () => {
       const current = await this.read(entry)
       if (current?.transferId !== entry.transferId) return
-      await rm(this.sealRecordPath(entry), { force: true })
+      await this.#removeSealRecord(entry)
       await rm(this.#pathOf(entry), { force: true })
       await syncFolder(this.#folder)
     })
@@ -134,6 +135,12 @@ export class Journal {
   /** Where it is written down what was sealed for a transfer. It goes with the entry. */
   sealRecordPath({ transferId }: JournalEntry): string {
     return join(this.#folder, `${transferId}.sealed`)
+  }
+
+  async #removeSealRecord(entry: JournalEntry): Promise<void> {
+    const path = this.sealRecordPath(entry)
+    await rm(path, { force: true })
+    await rm(sealLockPath(path), { force: true })
   }
 
   /** Does something while no other process changes the journal. */

@@ -6,16 +6,18 @@
  * digest, and whatever gives another one is not sent: it needs another key, which means another transfer.
  *
  * The file has one slot of fixed length per part, filled in place, so that making an entry durable costs no change of the
- * file system's own records.
+ * file system's own records. Several runs of the same command may seal with the same key at the same time, each what it
+ * has read of the file: so a slot is filled under a lock, and only while it is empty on disk.
  */
 import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { hasCode, makeFolder, syncFolder } from '../hop/index.ts'
+import { hasCode, makeFolder, syncFolder, withFolderLock } from '../hop/index.ts'
 import { fromHex } from '../protocol/index.ts'
 
-const EMPTY_BYTE = 0
+/** Not zero: what a file system has lost reads as zeros, and must not look like a part that was never sealed. */
+const EMPTY_BYTE = 0xff
 
 /** Another content than before was about to be sealed under the same key. */
 export class SealedOtherwise extends Error {
@@ -30,12 +32,17 @@ export interface RecordLayout {
 
 /** To be disposed of. */
 export class SealRecord implements AsyncDisposable {
+  readonly #path: string
   readonly #handle: FileHandle | null
   readonly #slots: Buffer
   readonly #slotBytes: number
   readonly #isComplete: boolean
 
-  private constructor(handle: FileHandle | null, slots: Buffer, slotBytes: number, isComplete: boolean) {
+  /** Within a run entries take turns: it takes longer to wait for the lock. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(path: string, handle: FileHandle | null, slots: Buffer, slotBytes: number, isComplete: boolean) {
+    this.#path = path
     this.#handle = handle
     this.#slots = slots
     this.#slotBytes = slotBytes
@@ -56,21 +63,28 @@ export class SealRecord implements AsyncDisposable {
    * Opens the record of a transfer that is in the journal. Where it has gone, nothing may be sealed any more.
    *
    * @param onlyPartDigest of a transfer of a single part
+   * @param held what the portal holds, part number -> digest in hex: a record that lacks any of it is an older copy
    */
   static async open(
     path: string,
     { partCount, digestBytes }: RecordLayout,
     onlyPartDigest: string | null,
+    held: ReadonlyMap<number, string>,
   ): Promise<SealRecord> {
     const slots = Buffer.alloc(partCount * digestBytes, EMPTY_BYTE)
     if (partCount <= 1) {
       if (onlyPartDigest !== null) slots.set(fromHex(onlyPartDigest))
-      return new SealRecord(null, slots, digestBytes, partCount === 0 || onlyPartDigest !== null)
+      return new SealRecord(path, null, slots, digestBytes, partCount === 0 || onlyPartDigest !== null)
     }
     const handle = await openExisting(path)
-    if (handle === null) return new SealRecord(null, slots, digestBytes, false)
+    if (handle === null) return new SealRecord(path, null, slots, digestBytes, false)
     const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
-    return new SealRecord(handle, slots, digestBytes, bytesRead === slots.length)
+    // What another run has just written counts here, so it has to last.
+    await handle.datasync()
+    const isOnRecord = ([partNumber, digest]: [number, string]): boolean =>
+      slots.subarray((partNumber - 1) * digestBytes, partNumber * digestBytes).equals(fromHex(digest))
+    const isComplete = bytesRead === slots.length && [...held].every(isOnRecord)
+    return new SealRecord(path, handle, slots, digestBytes, isComplete)
   }
 
   /**
@@ -84,12 +98,23 @@ export class SealRecord implements AsyncDisposable {
     const startByte = (partNumber - 1) * this.#slotBytes
     const slot = this.#slots.subarray(startByte, startByte + this.#slotBytes)
     const sealed = fromHex(digest)
-    if (slot.equals(sealed)) return
-    if (slot.some((byte) => byte !== EMPTY_BYTE)) {
-      throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+    if (isFilledWith(slot, sealed, partNumber)) return
+    const entry = this.#last.then(() => this.#fill(slot, sealed, partNumber))
+    this.#last = entry.catch(() => {})
+    await entry
+  }
+
+  async #fill(slot: Buffer, sealed: Uint8Array, partNumber: number): Promise<void> {
+    const handle = this.#handle
+    if (handle !== null) {
+      const onDisk = Buffer.alloc(slot.length, EMPTY_BYTE)
+      const startByte = slot.byteOffset - this.#slots.byteOffset
+      await withFolderLock(dirname(this.#path), sealLockPath(this.#path), async () => {
+        await handle.read(onDisk, 0, onDisk.length, startByte)
+        if (!isFilledWith(onDisk, sealed, partNumber)) await handle.write(sealed, 0, sealed.length, startByte)
+      })
+      await handle.datasync()
     }
-    await this.#handle?.write(sealed, 0, sealed.length, startByte)
-    await this.#handle?.datasync()
     // Only now: after a write that failed, the next try must write again.
     slot.set(sealed)
   }
@@ -97,6 +122,18 @@ export class SealRecord implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handle?.close()
   }
+}
+
+/** The lock of a record; it goes with it. */
+export function sealLockPath(recordPath: string): string {
+  return `${recordPath}.lock`
+}
+
+/** @returns false for an empty slot. @throws SealedOtherwise when it holds another digest */
+function isFilledWith(slot: Buffer, sealed: Uint8Array, partNumber: number): boolean {
+  if (slot.equals(sealed)) return true
+  if (slot.every((byte) => byte === EMPTY_BYTE)) return false
+  throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
 }
 
 async function create(path: string, slots: Buffer): Promise<void> {

@@ -1,0 +1,271 @@
+/**
+ * One key never seals two different contents of the same part. Here everything is tried to make it slip: a file that is
+ * written over so that nothing about it tells, a sender that is killed at the worst moment, a journal that is not as the
+ * sender left it. All bytes that leave the sender are kept, and compared.
+ */
+import { cp, open, readdir, readFile, rm, stat, truncate, utimes } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { type Running, until, type World } from '../harness/world.ts'
+import type { Asked, EvilPortal } from './evil-portal.ts'
+import { expectArrived, PART_BYTES, PART_FLAGS, type Scene, sceneWith, transferIdOf } from './scene.ts'
+
+const PARTS = 6
+const NEVER = Number.POSITIVE_INFINITY
+const FLAGS = [...PART_FLAGS, '--parts-in-flight', '1']
+
+async function fileOf(world: World, partCount: number, name = 'report.bin'): Promise<string> {
+  const path = await world.file(name, partCount * PART_BYTES)
+  // A time that can be set again to the nanosecond.
+  await utimes(path, 1_700_000_000, 1_700_000_000)
+  return path
+}
+
+/** Writes other content over a file, from a byte on, and leaves it the size, the times and the inode that it had. */
+async function writeOver(path: string, fromByte = 0): Promise<void> {
+  const before = await stat(path, { bigint: true })
+  const content = await readFile(path)
+  const handle = await open(path, 'r+')
+  await handle.write(
+    content.map((byte) => byte ^ 0xff),
+    fromByte,
+    content.length - fromByte,
+    fromByte,
+  )
+  await handle.close()
+  await utimes(path, 1_700_000_000, 1_700_000_000)
+  const { size, mtimeNs, ino } = await stat(path, { bigint: true })
+  expect({ size, mtimeNs, ino }).toEqual({ size: before.size, mtimeNs: before.mtimeNs, ino: before.ino })
+}
+
+/** Whatever was sent of a part of a transfer is the same bytes, each time, as far as both went. */
+function expectOneContent({ uploads }: EvilPortal): void {
+  expect(uploads.length).toBeGreaterThan(0)
+  for (const [index, one] of uploads.entries()) {
+    for (const other of uploads.slice(0, index)) {
+      if (other.transferId !== one.transferId || other.partNumber !== one.partNumber) continue
+      const lengthBytes = Math.min(one.bytes.length, other.bytes.length)
+      const isSame = one.bytes.subarray(0, lengthBytes).equals(other.bytes.subarray(0, lengthBytes))
+      expect(isSame, `part ${one.partNumber} of ${one.transferId} was sealed twice, with other content`).toBe(true)
+    }
+  }
+}
+
+const isPart =
+  (partNumber: number) =>
+  ({ method, path }: Asked): boolean =>
+    method === 'PUT' && path.endsWith(`/parts/${partNumber}`)
+const isComplete = ({ method, path }: Asked): boolean => method === 'POST' && path.endsWith('/complete')
+
+/** Takes so many bytes of a request that fits, and lets it hang. */
+function hang(evil: EvilPortal, isIt: (asked: Asked) => boolean, afterBytes = NEVER): void {
+  evil.lies = { hangs: (asked) => (isIt(asked) ? { afterBytes } : null) }
+}
+
+/** Resolves when a request that fits has come, with all of the bytes that are waited for. */
+function came({ requests }: EvilPortal, isIt: (asked: Asked) => boolean, bytes: number): Promise<void> {
+  return until(() => requests.some((one) => isIt(one) && one.body.length >= bytes), 'the request has come')
+}
+
+/** Lets everything pass from now on, and runs the same command again, to its end. Its receiver is there. */
+async function sendAgain({ world, evil }: Scene, path: string): Promise<Running> {
+  evil.lies = {}
+  evil.cut()
+  const sending = world.send(path, 'bob', ...FLAGS)
+  const { code, stdout, stderr } = await sending.ended
+  expect(code, stdout + stderr).toBe(0)
+  await expectArrived(world, 'bob', basename(path), path)
+  return sending
+}
+
+test.each<
+  [what: string, cases: [when: string, isIt: (asked: Asked) => boolean, afterBytes: number][], partCount: number]
+>([
+  [
+    'of several parts',
+    [
+      ['in the middle of the first part', isPart(1), 1000],
+      ['in the middle of a later part', isPart(3), 1000],
+      ['when a part had left, and the portal had not taken it', isPart(3), PART_BYTES],
+      ['when all parts were at the portal', isComplete, 1],
+    ],
+    PARTS,
+  ],
+  [
+    'of one part',
+    [
+      ['in the middle of the part', isPart(1), 1000],
+      ['when the part had left, and the portal had not taken it', isPart(1), PART_BYTES],
+      ['when the part was at the portal', isComplete, 1],
+    ],
+    1,
+  ],
+])(
+  'a file %s is written over secretly after its sender was killed: a new key seals it',
+  async (_what, cases, partCount) => {
+    await using scene = await sceneWith(['alice', 'bob'])
+    const { world, evil } = scene
+    await world.receiver('bob')
+    for (const [when, isIt, afterBytes] of cases) {
+      const path = await fileOf(world, partCount, `killed ${when}`)
+      const first = await killedAt(scene, path, isIt, afterBytes)
+      await writeOver(path)
+      const second = await sendAgain(scene, path)
+      expect(transferIdOf(second), when).not.toBe(transferIdOf(first))
+      expectOneContent(evil)
+    }
+    expect(await world.received('bob')).toEqual(cases.map(([when]) => `killed ${when}`).sort())
+  },
+)
+
+/** Sends a file, and kills the sender when so many bytes of a request have come that then hangs. */
+async function killedAt(
+  { world, evil }: Scene,
+  path: string,
+  isIt: (asked: Asked) => boolean,
+  afterBytes: number,
+): Promise<Running> {
+  hang(evil, isIt, afterBytes)
+  const sending = world.send(path, 'bob', ...FLAGS)
+  await sending.object(({ phase }) => phase === 'started')
+  const transferId = transferIdOf(sending)
+  await came(evil, (asked) => asked.path.includes(transferId) && isIt(asked), afterBytes)
+  await sending.stop('SIGKILL')
+  return sending
+}
+
+test('killed in the middle, and the file unchanged: the same transfer goes on, with what was missing', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  await world.receiver('bob')
+  const path = await fileOf(world, PARTS)
+  const first = await killedAt(scene, path, isPart(4), PART_BYTES)
+  const second = await sendAgain(scene, path)
+  expect(transferIdOf(second)).toBe(transferIdOf(first))
+  expect(second.json.find(({ phase }) => phase === 'started')).toMatchObject({ isResumed: true })
+  // The fourth was sent twice, as the portal never took the first try.
+  expect(evil.uploads.map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4, 4, 5, 6])
+  expectOneContent(evil)
+})
+
+/** What the sender remembers on disk of what it has begun. */
+const journalOf = (world: World): string => world.path('state', 'golooader', 'journal')
+
+async function sealRecordOf(world: World): Promise<string> {
+  const [name, ...others] = (await readdir(journalOf(world))).filter((one) => one.endsWith('.sealed'))
+  expect(others).toEqual([])
+  return join(journalOf(world), String(name))
+}
+
+const damages: readonly [what: string, damage: (world: World) => Promise<void>][] = [
+  ['is gone', async (world) => rm(await sealRecordOf(world))],
+  ['was cut off', async (world) => truncate(await sealRecordOf(world), 70)],
+  ['is empty', async (world) => truncate(await sealRecordOf(world), 0)],
+  [
+    'lost its content',
+    async (world) => {
+      const path = await sealRecordOf(world)
+      const { size } = await stat(path)
+      await truncate(path, 0)
+      await truncate(path, size)
+    },
+  ],
+  [
+    'is that of an hour ago, as the whole journal',
+    async (world) => {
+      await rm(journalOf(world), { recursive: true })
+      await cp(world.path('backup'), journalOf(world), { recursive: true })
+    },
+  ],
+]
+
+test('the record of what was sealed is not as the sender left it: a new key seals what was written over', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  await world.receiver('bob')
+  for (const [what, damage] of damages) {
+    const path = await fileOf(world, PARTS, what)
+    hang(evil, isPart(1))
+    const first = world.send(path, 'bob', ...FLAGS, '--answer-timeout', '60s')
+    await first.object(({ phase }) => phase === 'started')
+    const isFirst = ({ path: at }: Asked): boolean => at.includes(transferIdOf(first))
+    await came(evil, (asked) => isFirst(asked) && isPart(1)(asked), 1)
+    await rm(world.path('backup'), { recursive: true, force: true })
+    await cp(journalOf(world), world.path('backup'), { recursive: true })
+    hang(evil, isComplete)
+    evil.cut()
+    await came(evil, (asked) => isFirst(asked) && isComplete(asked), 1)
+    await first.stop('SIGKILL')
+    // The first part stays: only it is on the older record.
+    await writeOver(path, PART_BYTES)
+    await damage(world)
+    await sendAgain(scene, path)
+    expectOneContent(evil)
+  }
+})
+
+test('the portal asks for a part again, and the file was written over secretly meanwhile: it is not sent', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  await world.receiver('bob')
+  const path = await fileOf(world, PARTS)
+  const wanted = [[2, 2]]
+  const isOver = Promise.withResolvers<void>()
+  evil.lies = {
+    answers: ({ method, path: at }) => {
+      if (!isComplete({ method, path: at })) return null
+      const transferId = at.split('/')[3]
+      const problem = { type: 'about:blank', title: 'lost', status: 409, code: 'parts-missing' }
+      const about = { eventId: '1', at: new Date().toISOString(), transferId, attempt: 1 }
+      return { ...about, notification: 'resend', problem, wanted }
+    },
+    // It asks how the transfer stands after it was told to send again, and is answered when the file is another.
+    says: async (said, { method, event }) => {
+      if (method !== 'GET' || event !== null || !Array.isArray(said.parts)) return said
+      await isOver.promise
+      return { ...said, parts: said.parts.filter(({ partNumber }) => partNumber !== 2) }
+    },
+  }
+  const sending = world.send(path, 'bob', ...FLAGS)
+  await sending.notification('resend')
+  await writeOver(path)
+  isOver.resolve()
+  expect((await sending.ended).code).toBe(4)
+  expect(sending.json.at(-1)).toMatchObject({
+    transfers: [{ outcome: 'refused', problem: { code: 'source-changed' } }],
+  })
+  expectOneContent(evil)
+  const second = await sendAgain(scene, path)
+  expect(transferIdOf(second)).not.toBe(transferIdOf(sending))
+  expectOneContent(evil)
+})
+
+test('two runs of one command, and the file written over secretly between them: one key seals one content', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  const path = await fileOf(world, PARTS)
+  hang(evil, isPart(1))
+  const flags = [...FLAGS, '--answer-timeout', '60s']
+  const first = world.send(path, 'bob', ...flags)
+  await came(evil, isPart(1), PART_BYTES)
+  const second = world.send(path, 'bob', ...flags)
+  await until(
+    () => evil.uploads.filter(({ bytes }) => bytes.length > PART_BYTES).length === 2,
+    'both send the first part',
+  )
+  // The second stops where it knows of the first part alone, until the first has sent four.
+  second.signal('SIGSTOP')
+  hang(evil, isPart(5))
+  evil.cut()
+  await came(evil, isPart(5), PART_BYTES)
+  first.signal('SIGSTOP')
+  await writeOver(path)
+  evil.lies = {}
+  second.signal('SIGCONT')
+  await second.notification('stored')
+  await second.stop('SIGKILL')
+  await first.stop('SIGKILL')
+  await world.receiver('bob')
+  await sendAgain(scene, path)
+  expectOneContent(evil)
+})

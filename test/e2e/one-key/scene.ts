@@ -1,0 +1,115 @@
+/** What the tests with an evil portal have in common: who talks through it, and what must not have happened. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
+import { type Offer, partCount } from '../../../src/protocol/index.ts'
+import { AccountKeys, fingerprintOf } from '../../../src/trust/index.ts'
+import { type Running, sha256Of, World } from '../harness/world.ts'
+import { unfinished } from '../second-hop/scene.ts'
+import { EvilPortal, type Json } from './evil-portal.ts'
+
+/** The smallest part that there is. */
+export const PART_BYTES = 64 * 1024
+export const PART_FLAGS = ['--part-size', '64KiB'] as const
+
+export interface Scene extends AsyncDisposable {
+  readonly world: World
+  readonly evil: EvilPortal
+}
+
+/** A world in which all accounts talk to the portal through the evil one. */
+export async function sceneWith(names: readonly string[], portalFlags: readonly string[] = []): Promise<Scene> {
+  const world = await World.create()
+  const evil = await EvilPortal.open(() => world.portalUrl)
+  await world.portal(portalFlags)
+  await world.join(names, Object.fromEntries(names.map((name) => [name, evil])))
+  return {
+    world,
+    evil,
+    async [Symbol.asyncDispose]() {
+      await evil[Symbol.asyncDispose]()
+      await world[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** The keys of an account. */
+export async function keysOf(world: World, name: string): Promise<AccountKeys> {
+  const profile = JSON.parse(await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8'))
+  return AccountKeys.parse(profile.keys)
+}
+
+/** What `whoami` says on the machine of an account. */
+export async function fingerprintOfAccount(world: World, name: string): Promise<string> {
+  return fingerprintOf((await keysOf(world, name)).publicKeys)
+}
+
+/** A file that was delivered honestly, by way of the evil portal. */
+export interface Delivered {
+  readonly path: string
+  readonly transferId: string
+  /** As it was offered once it was stored. */
+  readonly offer: Offer
+  readonly parts: readonly Buffer[]
+}
+
+/** Delivers a file honestly. The receivers must be there. */
+export async function deliver({ world, evil }: Scene, name: string, parts: number, to = 'bob'): Promise<Delivered> {
+  const path = await world.file(name, parts * PART_BYTES)
+  const sending = world.send(path, to, ...PART_FLAGS)
+  const { code, stdout, stderr } = await sending.ended
+  expect(code, stdout + stderr).toBe(0)
+  const transferId = transferIdOf(sending)
+  const offer = evil.offers.get(transferId)
+  if (offer?.state !== 'stored') throw new Error('it was not offered')
+  return { path, transferId, offer, parts: evil.partsOf(transferId) }
+}
+
+/** The transfer that a file is sent as in the end: one that cannot be gone on with is told of before. */
+export function transferIdOf(sending: Running): string {
+  return String(sending.json.findLast((line) => line.phase === 'started')?.transferId)
+}
+
+/** Offers, and the answers about them, are what has a lease. Everything else stays as it is. */
+export function offersAs(change: (offer: Offer) => Partial<Offer> | Promise<Partial<Offer>>) {
+  return async (said: Json): Promise<Json> =>
+    'leaseId' in said ? { ...said, ...(await change(said as unknown as Offer)) } : said
+}
+
+/** The manifestDigest of parts. */
+export function digestOfParts(parts: readonly Buffer[]): string {
+  const digests = parts.map((bytes) => digestOf('sha-256', bytes))
+  return manifestDigestOf('sha-256', digests)
+}
+
+/** An offer for other parts, consistent in itself. */
+export function offerFor(offer: Offer, parts: readonly Buffer[]): Partial<Offer> {
+  const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0)
+  const partSizeBytes = parts[0]?.length ?? offer.partSizeBytes
+  if (partCount({ sizeBytes, partSizeBytes }) !== parts.length) throw new Error('only the last part may be shorter')
+  return { sizeBytes, partSizeBytes, ...(offer.state === 'stored' ? { manifestDigest: digestOfParts(parts) } : {}) }
+}
+
+/** Sends a file that the receiver must not take: the sender hears why, and nothing appears. */
+export async function expectRefused(
+  { world }: Scene,
+  { code, sendFlags = [] }: { code: string; sendFlags?: readonly string[] },
+): Promise<void> {
+  const before = await world.received('bob')
+  const path = await world.file(`refused-${code}.bin`, 3 * PART_BYTES)
+  const sending = world.send(path, 'bob', ...PART_FLAGS, ...sendFlags)
+  const ended = await sending.ended
+  expect(sending.json.at(-1), ended.stdout + ended.stderr).toMatchObject({
+    exitCode: 3,
+    transfers: [{ outcome: 'failed', failures: [{ receiver: 'bob', problem: { code } }] }],
+  })
+  expect(sending.json.filter(({ notification }) => notification === 'delivered')).toEqual([])
+  expect(await world.received('bob')).toEqual(before)
+  expect(await unfinished(world, 'bob')).toEqual([])
+}
+
+/** The one file of that name in an inbox is this one. */
+export async function expectArrived(world: World, receiver: string, name: string, path: string): Promise<void> {
+  expect(await sha256Of(join(world.inbox(receiver), name))).toBe(await sha256Of(path))
+}

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { FileReceipts, type ReceiptFile, receiptText } from '../profile/index.ts'
 import { isAccountName, Problem, type TransferStatus } from '../protocol/index.ts'
 import { ownContentKey } from '../sender/index.ts'
-import { fingerprintOf, proveDelivery, readReceipt, verifyManifest } from '../trust/index.ts'
+import { fingerprintOf, ownManifest, proveDelivery, readReceipt } from '../trust/index.ts'
 import { type Connection, connect, type KnownSelf, knownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import { insecureOption, jsonOption, option, profileOption } from './options.ts'
@@ -91,11 +91,10 @@ async function receiptsOf(
   isAsked: (one: { receiver: string }) => boolean,
 ): Promise<ReceiptFile[]> {
   if (keys === null || manifest === null) return []
-  const signed = await verifyManifest(manifest, keys.publicKeys)
-  if (signed.transferId !== transferId || signed.from !== from) {
-    throw new Problem('receipt-invalid', { detail: 'the portal shows the manifest of another transfer' })
-  }
+  const signed = await ownManifest(manifest, keys.publicKeys, { transferId, from, metadata })
   const contentKey = await ownContentKey(transferId, from, metadata, keys)
+  // The wrapped key is not signed; what it opens is. A receipt with a wrong salt would prove nothing later.
+  if (contentKey !== null && 'sealed' in metadata) await contentKey.openMetadata(metadata.sealed)
   const salt = contentKey === null ? null : Buffer.from(contentKey.contentSalt).toString('base64url')
   const found: ReceiptFile[] = []
   for (const notification of notifications) {

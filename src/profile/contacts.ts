@@ -60,6 +60,10 @@ export class FileContacts implements Contacts {
     return (await this.#find(account))?.keys ?? null
   }
 
+  async isPinned(account: string): Promise<boolean> {
+    return (await this.#find(account)) !== undefined
+  }
+
   /** All contacts of the portal, by name. */
   async list(): Promise<StoredContact[]> {
     const own = (await this.#read()).filter(({ portalUrl }) => portalUrl === this.#portalUrl)

@@ -48,7 +48,8 @@ export interface OpenedOffer {
 /**
  * Everything that can be refused of a sender and its seal before a byte has travelled.
  *
- * @throws Problem `sender-not-accepted`, `transfer-too-old`, `keys-changed`, `seal-unopenable`, `seal-broken`
+ * @throws Problem `sender-not-accepted`, `transfer-too-old`, `keys-changed`, `signature-missing`, `seal-unopenable`,
+ *   `seal-broken`
  */
 export async function openOffer({ trust, from }: Acceptance, offer: Offer, askKeys: AskKeys): Promise<OpenedOffer> {
   if (from !== null && !from.includes(offer.from)) throw new Problem('sender-not-accepted', { from: offer.from })
@@ -68,7 +69,15 @@ async function keysOfSender({ contacts }: ReceiverTrust, sender: string, askKeys
   const known = await contacts.known(sender)
   if (known !== null) return known
   const keys = await askKeys(sender)
-  return keys === null ? null : (await contacts.check(sender, keys)).keys
+  if (keys !== null) return (await contacts.check(sender, keys)).keys
+  // Or a portal that hides the keys could pass anything off as coming from somebody whose fingerprint was compared.
+  if (await contacts.isPinned(sender)) {
+    throw new Problem('signature-missing', {
+      from: sender,
+      detail: 'the portal names no keys that could have signed it',
+    })
+  }
+  return null
 }
 
 async function contentKeyOf(trust: ReceiverTrust | null, { transferId, from, metadata }: Offer): Promise<ContentKey> {

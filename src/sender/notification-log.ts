@@ -15,6 +15,7 @@ export class NotificationLog {
   readonly transferId: string
   readonly check: ReceiptCheck
   readonly #seen = new Set<string>()
+  readonly #to: readonly string[]
   readonly #waitingFor: Set<string>
   readonly #failures: { receiver: string; problem: ProblemJson }[] = []
   readonly #answered = Promise.withResolvers<void>()
@@ -23,6 +24,7 @@ export class NotificationLog {
   constructor(entry: JournalEntry, context: SendContext) {
     this.transferId = entry.transferId
     this.check = new ReceiptCheck(context, entry)
+    this.#to = entry.to
     this.#waitingFor = new Set(entry.to)
     this.#onEvent = context.onEvent
     // Whoever awaits `answered` sees a failure; nobody has to.
@@ -34,8 +36,10 @@ export class NotificationLog {
     return this.#answered.promise
   }
 
-  /** Takes a notification in and passes it on, unless it has been told before. */
+  /** Takes a notification in and passes it on, unless it has been told before, or is about what was not sent here. */
   tell(notification: Notification): void {
+    if (notification.transferId !== this.transferId) return
+    if ('receiver' in notification && !this.#to.includes(notification.receiver)) return
     if (this.#seen.has(notification.eventId)) return
     this.#seen.add(notification.eventId)
     if (notification.notification === 'delivered') {

@@ -4,7 +4,7 @@
  */
 import { Patience } from '../client/index.ts'
 import { Problem } from '../protocol/index.ts'
-import { type ManifestClaims, proveDelivery, verifyManifest } from '../trust/index.ts'
+import { type ManifestClaims, ownManifest, proveDelivery } from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { ownContentKey } from './trust.ts'
@@ -59,10 +59,7 @@ export class ReceiptCheck {
       this.manifest = status.manifest
     }
     if (this.manifest === null) throw new Problem('receipt-invalid', { detail: 'the portal has lost the manifest' })
-    const claims = await verifyManifest(this.manifest, trust.keys.publicKeys)
-    if (claims.transferId !== transferId || claims.from !== account) {
-      throw new Problem('receipt-invalid', { detail: 'the portal shows the manifest of another transfer' })
-    }
-    return claims
+    const { metadata } = this.#entry
+    return ownManifest(this.manifest, trust.keys.publicKeys, { transferId, from: account, metadata })
   }
 }

@@ -49,8 +49,8 @@ export async function learnReceiverKeys(
   for (const receiver of to) {
     const { keys } = await accountOf(receiver)
     if (keys === null) {
-      const trusted = await trust.contacts.known(receiver)
-      if (trust.isSealing || trusted !== null) throw new Problem('keys-missing', { account: receiver })
+      if (trust.isSealing || (await trust.contacts.isPinned(receiver)))
+        throw new Problem('keys-missing', { account: receiver })
       known.set(receiver, null)
     } else {
       known.set(receiver, (await trust.contacts.check(receiver, keys)).keys)

@@ -18,4 +18,7 @@ export interface Contacts {
 
   /** The keys that are pinned; null where there are none yet. */
   known(account: string): Promise<PublicKeys | null>
+
+  /** Whether anything is pinned: keys, or a fingerprint whose keys nobody has shown yet. */
+  isPinned(account: string): Promise<boolean>
 }

@@ -48,6 +48,24 @@ export async function requireManifest(
   return claims
 }
 
+/**
+ * The manifest that a sender itself signed, as somebody else has kept it: of this transfer, with this metadata.
+ *
+ * @throws Problem `signature-invalid`; `receipt-invalid` for that of another transfer
+ */
+export async function ownManifest(
+  token: string,
+  keys: PublicKeys,
+  { transferId, from, metadata }: Pick<ClaimedTransfer, 'transferId' | 'from' | 'metadata'>,
+): Promise<ManifestClaims> {
+  const claims = await verifyManifest(token, keys)
+  const isOwn = claims.transferId === transferId && claims.from === from
+  if (!isOwn || textOf(claims.metadata) !== textOf(await metadataClaimOf(metadata))) {
+    throw new Problem('receipt-invalid', { detail: 'the portal shows the manifest of another transfer' })
+  }
+  return claims
+}
+
 /** What a receipt has to prove. `manifest` is what the sender itself signed. */
 export interface ExpectedReceipt {
   readonly manifest: ManifestClaims

@@ -47,7 +47,11 @@ const anything = fc.oneof(
 test('an offer that is bent anywhere is refused with a code, or understood', async () => {
   const keys = await AccountKeys.generate()
   const offer = await anOffer(keys)
-  const contacts = { check: () => Promise.reject(new Problem('keys-changed')), known: async () => keys.publicKeys }
+  const contacts = {
+    check: () => Promise.reject(new Problem('keys-changed')),
+    known: async () => keys.publicKeys,
+    isPinned: async () => true,
+  }
   const acceptance = { trust: { account: 'bob', keys, contacts }, from: null }
   const members = fc.constantFrom(...(Object.keys(offer) as (keyof Offer)[]))
   await fc.assert(

@@ -1,172 +1,259 @@
 /**
- * A portal that reads and lies: a man in the middle with all that a portal knows and can say, in front of a real one. It
- * rewrites offers, parts, notifications and keys as a test tells it to, with digests that fit.
+ * A portal that lies: a real HTTP server between accounts and a real portal, that sees everything, and changes, withholds
+ * or invents what it likes, digests included. What it cannot do is what the keys of the accounts keep it from.
  */
-import {
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  request,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import { digestOf } from '../../../src/digests/index.ts'
-import {
-  type AccountWithKeys,
-  formatContentDigest,
-  type Notification,
-  type Offer,
-  type TransferStatus,
-} from '../../../src/protocol/index.ts'
+import { type Disposition, formatContentDigest, type Offer } from '../../../src/protocol/index.ts'
 
-/** A part on its way to the receiver. */
-export interface PassingPart {
-  readonly transferId: string
-  readonly partNumber: number
-  readonly bytes: Buffer
+export interface Asked {
+  readonly method: string
+  readonly path: string
 }
 
-/** What is done to what passes. Each may leave it as it is. */
+/** A request as it came, also one that broke off. */
+export interface Request extends Asked {
+  /** Target and headers, as text. */
+  readonly head: string
+  readonly body: Buffer
+}
+
+/** A JSON object, whatever it stands for. */
+export type Json = Readonly<Record<string, unknown>>
+
+/** Where a file's part lies, at the portal or at the receiver. */
+export interface PartOf {
+  readonly transferId: string
+  readonly partNumber: number
+}
+
+/** How this portal lies. Replace any of it at any time; nothing is what an honest portal does. */
 export interface Lies {
-  readonly offer?: (offer: Offer) => Offer
-  readonly part?: (part: PassingPart) => Buffer | Promise<Buffer>
-  readonly notification?: (notification: Notification) => Notification[]
-  readonly status?: (status: TransferStatus) => TransferStatus
-  readonly account?: (account: AccountWithKeys) => AccountWithKeys
+  /** Changes what accounts say, on its way to the portal. */
+  heard?(said: Json, asked: Asked): Json | Promise<Json>
+  /** Changes what is said to accounts. `event` names a message of an event stream; null for an answer. */
+  says?(said: Json, about: Asked & { readonly event: string | null }): Json | Promise<Json>
+  /** Gives other bytes for a part, with the digest that fits. */
+  gives?(part: PartOf, bytes: Buffer): Buffer
+  /** Answers by itself. */
+  answers?(asked: Asked): Json | null
+  /** Never answers, and reads no more than so many bytes of the body. */
+  hangs?(asked: Asked): { readonly afterBytes: number } | null
 }
 
-/** What a sender has let go of for one part: whole, or as far as it came. */
-export interface SentPart {
-  readonly transferId: string
-  readonly partNumber: number
-  readonly bytes: Buffer
+/** A transfer that the portal offers by itself: a made up one, or one of old. */
+export interface Forged {
+  readonly offer: Offer
+  /** As they travel. */
+  readonly parts: readonly Buffer[]
 }
+
+interface Stream {
+  readonly path: string
+  readonly authorization: string
+  readonly answer: ServerResponse
+}
+
+const UPLOADED = /^\/v1\/transfers\/([^/]+)\/parts\/(\d+)$/
+const FETCHED = /^\/v1\/inbox\/([^/]+)\/parts\/(\d+)$/
+const OF_OFFER = /^\/v1\/inbox\/([^/]+)(\/parts\/(\d+)|\/disposition)?$/
 
 export class EvilPortal implements AsyncDisposable {
   readonly url: string
   lies: Lies = {}
-  /** Stops passing parts on after so many bytes of them, as a link that breaks. */
-  cutAfterBytes = Number.POSITIVE_INFINITY
-  /** Everything that was sent as a part, in the order of its end. */
-  readonly sent: SentPart[] = []
-  /** Everything else that was sent and answered, as text: what a portal may learn. */
-  readonly heard: string[] = []
-  /** The parts that were passed on to the receiver, to be used again. */
-  readonly passed = new Map<string, Buffer>()
+  /** Every request, in order. */
+  readonly requests: Request[] = []
+  /** The last offer of each transfer, as the real portal made it. */
+  readonly offers = new Map<string, Offer>()
   readonly #server: Server
-  #sentBytes = 0
+  readonly #portalUrl: () => string
+  readonly #streams = new Set<Stream>()
+  readonly #forged = new Map<string, Forged & { answered(disposition: Disposition): void }>()
 
-  private constructor(server: Server, url: string) {
+  private constructor(server: Server, url: string, portalUrl: () => string) {
     this.#server = server
     this.url = url
+    this.#portalUrl = portalUrl
   }
 
   static async open(portalUrl: () => string): Promise<EvilPortal> {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const evil = new EvilPortal(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-    server.on('request', (incoming, answer) => evil.#pass(incoming, answer, portalUrl()))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const evil = new EvilPortal(server, url, portalUrl)
+    server.on('request', (incoming, answer) => {
+      // A client that is killed leaves requests behind; whatever else goes wrong, its client sees.
+      evil.#serve(incoming, answer).catch(() => incoming.socket.destroy())
+    })
     return evil
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** What came of the parts of transfers: of every try, as many bytes as there were. */
+  get uploads(): (PartOf & { readonly bytes: Buffer })[] {
+    return this.requests.flatMap(({ method, path, body }) => {
+      const part = method === 'PUT' ? partIn(UPLOADED, path) : null
+      return part === null ? [] : [{ ...part, bytes: body }]
+    })
+  }
+
+  /** The parts of a transfer, as its sender last sent them. */
+  partsOf(transferId: string): Buffer[] {
+    const parts: Buffer[] = []
+    for (const one of this.uploads) {
+      if (one.transferId === transferId) parts[one.partNumber - 1] = one.bytes
+    }
+    return parts
+  }
+
+  /**
+   * Offers a transfer that the real portal does not offer, and serves it.
+   *
+   * @param token of the receiver that gets the offer
+   * @returns what the receiver says to it
+   */
+  async offer(token: string, forged: Forged): Promise<Disposition> {
+    const { promise, resolve } = Promise.withResolvers<Disposition>()
+    this.#forged.set(forged.offer.transferId, { ...forged, answered: resolve })
+    const streams = [...this.#streams].filter(
+      ({ path, authorization }) => path === '/v1/inbox' && authorization === `Bearer ${token}`,
+    )
+    if (streams.length === 0) throw new Error('that receiver is not connected')
+    for (const { answer } of streams) answer.write(`event: offer\ndata: ${JSON.stringify(forged.offer)}\n\n`)
+    return promise
+  }
+
+  /** Cuts everything that hangs, or is under way. */
+  cut(): void {
     this.#server.closeAllConnections()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
-    const { method, url = '/' } = incoming
-    const outgoing = request(portalUrl + url, { method, headers: incoming.headers, agent: false })
-    outgoing.on('error', () => incoming.socket.destroy())
-    answer.on('close', () => outgoing.destroy())
-    incoming.on('error', () => outgoing.destroy())
-    this.#listen(incoming, outgoing)
-    outgoing.on('response', (back) => {
-      this.#answer(incoming, back, answer).catch(() => answer.destroy())
-    })
-  }
-
-  #listen(incoming: IncomingMessage, outgoing: ReturnType<typeof request>): void {
-    const part = /^\/v1\/transfers\/([^/]+)\/parts\/(\d+)$/.exec(incoming.url ?? '')
-    const gathered: Buffer[] = []
+  async #serve(incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
+    const { method = 'GET', url = '/' } = incoming
+    const asked = { method, path: url.replace(/\?.*/, '') }
+    const seen = { ...asked, head: `${url}\n${incoming.rawHeaders.join('\n')}`, body: Buffer.alloc(0) }
+    this.requests.push(seen)
+    const hang = this.lies.hangs?.(asked) ?? null
     incoming.on('data', (bytes: Buffer) => {
-      gathered.push(bytes)
-      if (part !== null) this.#sentBytes += bytes.length
-      if (this.#sentBytes > this.cutAfterBytes) incoming.socket.destroy()
-      else outgoing.write(bytes)
+      seen.body = Buffer.concat([seen.body, bytes])
+      if (hang !== null && seen.body.length >= hang.afterBytes) incoming.pause()
     })
-    incoming.on('end', () => outgoing.end())
-    incoming.on('close', () => {
-      const bytes = Buffer.concat(gathered)
-      if (part === null) this.heard.push(`${incoming.method} ${incoming.url} ${bytes.toString('latin1')}`)
-      else this.sent.push({ transferId: part[1] ?? '', partNumber: Number(part[2]), bytes })
+    if (hang !== null) return
+    await new Promise<void>((resolve, reject) => incoming.once('end', resolve).once('close', reject))
+    const own = this.#ownAnswer(asked, seen.body) ?? this.lies.answers?.(asked) ?? null
+    if (Buffer.isBuffer(own)) return answerPart(answer, own)
+    if (own !== null) return answerJson(answer, 200, own)
+    await this.#forward({ ...incoming.headers }, url, await this.#heard(asked, seen.body), asked, answer)
+  }
+
+  async #heard(asked: Asked, body: Buffer): Promise<Buffer> {
+    if (this.lies.heard === undefined || body.length === 0 || partIn(UPLOADED, asked.path) !== null) return body
+    return Buffer.from(JSON.stringify(await this.lies.heard(JSON.parse(body.toString()), asked)))
+  }
+
+  async #forward(
+    headers: IncomingMessage['headers'],
+    url: string,
+    body: Buffer,
+    asked: Asked,
+    answer: ServerResponse,
+  ): Promise<void> {
+    if (headers['content-length'] !== undefined) headers['content-length'] = String(body.length)
+    const outgoing = request(this.#portalUrl() + url, { method: asked.method, headers, agent: false })
+    answer.once('close', () => outgoing.destroy())
+    outgoing.end(body)
+    const back = await new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.once('response', resolve)
+      outgoing.on('error', reject)
     })
+    back.on('error', () => answer.destroy())
+    const type = back.headers['content-type'] ?? ''
+    if (type.startsWith('text/event-stream')) {
+      this.#passStream(back, asked, headers.authorization ?? '', answer)
+      return
+    }
+    const bytes = await buffer(back)
+    const status = back.statusCode ?? 502
+    const part = partIn(FETCHED, asked.path)
+    if (part !== null && status === 200) return answerPart(answer, this.lies.gives?.(part, bytes) ?? bytes)
+    if (!type.startsWith('application/json')) {
+      answer.writeHead(status, back.headers).end(bytes)
+      return
+    }
+    answerJson(answer, status, await this.#says(JSON.parse(bytes.toString()), asked, null))
   }
 
-  async #answer(incoming: IncomingMessage, back: IncomingMessage, answer: ServerResponse): Promise<void> {
-    const { url = '/' } = incoming
-    const path = url.replace(/\?.*/, '')
-    if (back.headers['content-type']?.startsWith('text/event-stream') === true) {
-      return this.#answerEvents(back, answer)
-    }
-    const gathered: Buffer[] = []
-    for await (const bytes of back) gathered.push(bytes)
-    let body: Buffer = Buffer.concat(gathered)
-    const headers: IncomingHttpHeaders = { ...back.headers }
-    const part = /^\/v1\/inbox\/([^/]+)\/parts\/(\d+)$/.exec(path)
-    if (back.statusCode === 200 && part !== null) {
-      const passing = { transferId: part[1] ?? '', partNumber: Number(part[2]), bytes: body }
-      this.passed.set(`${passing.transferId} ${passing.partNumber}`, body)
-      body = (await this.lies.part?.(passing)) ?? body
-      headers['content-digest'] = formatContentDigest('sha-256', digestOf('sha-256', body))
-      headers.etag = `"${digestOf('sha-256', body)}"`
-    } else if (back.statusCode === 200 && headers['content-type']?.startsWith('application/json') === true) {
-      body = Buffer.from(JSON.stringify(this.#rewritten(path, JSON.parse(body.toString()))))
-      this.heard.push(body.toString())
-    }
-    delete headers['transfer-encoding']
-    answer.writeHead(back.statusCode ?? 502, { ...headers, 'content-length': body.length })
-    answer.end(body)
-  }
-
-  // biome-ignore lint/suspicious/noExplicitAny: it is whatever the path says that it is
-  #rewritten(path: string, value: any): unknown {
-    const { offer, status, account, notification } = this.lies
-    if (/^\/v1\/inbox\/[^/]+$/.test(path)) return offer?.(value) ?? value
-    if (/^\/v1\/accounts\//.test(path)) return account?.(value) ?? value
-    if (/^\/v1\/transfers\/[^/]+$/.test(path)) {
-      const told = status?.(value) ?? (value as TransferStatus)
-      return { ...told, notifications: told.notifications.flatMap((one) => notification?.(one) ?? [one]) }
-    }
-    return value
-  }
-
-  async #answerEvents(back: IncomingMessage, answer: ServerResponse): Promise<void> {
-    answer.writeHead(200, back.headers)
+  #passStream(back: IncomingMessage, asked: Asked, authorization: string, answer: ServerResponse): void {
+    const stream = { path: asked.path, authorization, answer }
+    this.#streams.add(stream)
+    answer.once('close', () => this.#streams.delete(stream))
+    answer.writeHead(200, { 'content-type': 'text/event-stream' })
     answer.flushHeaders()
     let text = ''
-    for await (const bytes of back) {
-      text += String(bytes)
-      const blocks = text.split('\n\n')
-      text = blocks.pop() ?? ''
-      for (const block of blocks) answer.write(`${this.#rewrittenEvent(block)}\n\n`)
-    }
-    answer.end()
+    // One after the other, however long each takes.
+    let passed = Promise.resolve()
+    back.setEncoding('utf8')
+    back.on('data', (more: string) => {
+      const messages = (text + more).split('\n\n')
+      text = messages.pop() ?? ''
+      for (const message of messages) {
+        passed = passed
+          .then(async () => void answer.write(`${await this.#passMessage(message, asked)}\n\n`))
+          .catch(() => void answer.destroy())
+      }
+    })
+    back.on('end', () => passed.then(() => answer.end()))
   }
 
-  #rewrittenEvent(block: string): string {
-    const event = /^event: (.*)$/m.exec(block)?.[1]
-    const data = /^data: (.*)$/m.exec(block)?.[1]
-    if (data === undefined) return block
-    this.heard.push(data)
-    if (event === 'offer') return eventText('offer', this.lies.offer?.(JSON.parse(data)) ?? JSON.parse(data))
-    if (event !== 'notification') return block
-    const told = this.lies.notification?.(JSON.parse(data)) ?? [JSON.parse(data)]
-    return told.map((one) => eventText('notification', one, one.eventId)).join('\n\n')
+  async #passMessage(message: string, asked: Asked): Promise<string> {
+    const event = /^event: (.*)$/m.exec(message)?.[1]
+    const data = /^data: (.*)$/m.exec(message)?.[1]
+    if (event === undefined || data === undefined) return message
+    const said = JSON.stringify(await this.#says(JSON.parse(data), asked, event))
+    return message.replace(/^data: .*$/m, () => `data: ${said}`)
+  }
+
+  async #says(said: Json, asked: Asked, event: string | null): Promise<Json> {
+    if ('leaseId' in said) this.offers.set(String(said.transferId), said as unknown as Offer)
+    return (await this.lies.says?.(said, { ...asked, event })) ?? said
+  }
+
+  /** What is answered about a transfer that the real portal does not know, or does not offer. */
+  #ownAnswer({ method, path }: Asked, body: Buffer): Json | Buffer | null {
+    const [, transferId = '', rest, partNumber] = OF_OFFER.exec(path) ?? []
+    const forged = this.#forged.get(transferId)
+    if (forged === undefined) return null
+    if (partNumber !== undefined) return forged.parts[Number(partNumber) - 1] ?? null
+    if (rest === undefined) return { ...forged.offer }
+    if (method !== 'POST') return null
+    const disposition: Disposition = JSON.parse(body.toString())
+    this.#forged.delete(transferId)
+    forged.answered(disposition)
+    return { state: disposition.disposition === 'received' ? 'delivered' : 'failed' }
   }
 }
 
-function eventText(event: string, data: unknown, id?: string): string {
-  return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}`
+function partIn(pattern: RegExp, path: string): PartOf | null {
+  const [, transferId, partNumber] = pattern.exec(path) ?? []
+  return transferId === undefined ? null : { transferId, partNumber: Number(partNumber) }
+}
+
+function answerPart(answer: ServerResponse, bytes: Buffer): void {
+  answer
+    .writeHead(200, {
+      'content-type': 'application/octet-stream',
+      'content-length': bytes.length,
+      'content-digest': formatContentDigest('sha-256', digestOf('sha-256', bytes)),
+    })
+    .end(bytes)
+}
+
+function answerJson(answer: ServerResponse, status: number, said: Json): void {
+  answer.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said))
 }

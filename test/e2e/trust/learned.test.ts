@@ -1,0 +1,113 @@
+/** What a portal learns of a sealed file: its size, its times, who sends it to whom. Nothing more. */
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { unfinished } from '../second-hop/scene.ts'
+import { PART_BYTES, PART_FLAGS, type Scene, sceneWith } from './scene.ts'
+
+const NAME = 'merger with Initech, strictly confidential.txt'
+const SENTENCE = 'We offer 4711 million for all of it. '
+
+/** Everything that the portal has on disk, and has been told. */
+async function everythingAtPortal({ world, evil }: Scene): Promise<Map<string, Buffer>> {
+  const all = new Map<string, Buffer>()
+  for (const entry of await readdir(world.dataFolder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) all.set(path, await readFile(path))
+    all.set(`${path}, as a name`, Buffer.from(entry.name))
+  }
+  evil.requests.forEach(({ method, path, head, body }, index) => {
+    all.set(`request ${index}, ${method} ${path}`, Buffer.concat([Buffer.from(head), body]))
+  })
+  return all
+}
+
+/** The ways in which bytes may be written. Of base64 only what does not depend on where they stand. */
+function spellings(bytes: Buffer): Buffer[] {
+  const texts = [0, 1, 2].flatMap((shift) => {
+    const shifted = Buffer.concat([Buffer.alloc(shift), bytes])
+    const inside = (text: string): string => text.slice(4, 4 * Math.floor(shifted.length / 3))
+    return [inside(shifted.toString('base64')), inside(shifted.toString('base64url'))]
+  })
+  return [
+    bytes,
+    ...[bytes.toString('hex'), bytes.toString('hex').toUpperCase(), ...texts].map((one) => Buffer.from(one)),
+  ]
+}
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
+
+test('neither the name nor the content of a file, nor a digest of it, reaches the portal', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  const content = Buffer.alloc(3 * PART_BYTES - 100, SENTENCE)
+  await mkdir(world.path('files'))
+  const path = world.path('files', NAME)
+  await writeFile(path, content)
+  const parts = [0, 1, 2].map((index) => content.subarray(index * PART_BYTES, (index + 1) * PART_BYTES))
+  const secrets: [what: string, bytes: Buffer][] = [
+    ['the name', Buffer.from(NAME)],
+    ['a part of the name', Buffer.from('confidential')],
+    ['the content', Buffer.from(SENTENCE)],
+    ['the digest of the content', sha256(content)],
+    ...parts.map((part, index): [string, Buffer] => [`the digest of part ${index + 1}`, sha256(part)]),
+    ['the digest of the digests', sha256(Buffer.concat(parts.map(sha256)))],
+    ['the private keys', Buffer.from(JSON.parse(await readFile(profileOf(scene, 'alice'), 'utf8')).keys.slice(4))],
+  ]
+  const search = async (): Promise<string[]> => {
+    const places = await everythingAtPortal(scene)
+    return [...places].flatMap(([place, bytes]) =>
+      secrets
+        .filter(([, secret]) => spellings(secret).some((one) => bytes.includes(one)))
+        .map(([what]) => `${what} in ${place}`),
+    )
+  }
+  // While it lies there, once it is delivered, and when it comes again and cannot be written.
+  expect((await world.send(path, 'bob', ...PART_FLAGS, '--no-wait').ended).code).toBe(0)
+  expect(await world.stored()).toHaveLength(3)
+  expect(await search()).toEqual([])
+  await world.receiver('bob')
+  expect((await world.send(path, 'bob', ...PART_FLAGS).ended).code).toBe(0)
+  expect(await unfinished(world, 'bob')).toEqual([])
+  expect(await readFile(join(world.inbox('bob'), NAME))).toEqual(content)
+  expect(await search()).toEqual([])
+
+  // The search finds what is there: the same file without a seal.
+  expect((await world.send(path, 'bob', ...PART_FLAGS, '--plain').ended).code).toBe(0)
+  const found = await search()
+  for (const what of ['the name', 'the content', 'the digest of part 2', 'the digest of the digests']) {
+    expect(found.filter((one) => one.startsWith(`${what} in`)).length, what).toBeGreaterThan(0)
+  }
+  expect(evil.requests.length).toBeGreaterThan(0)
+})
+
+function profileOf({ world }: Scene, name: string): string {
+  return world.path('config', 'golooader', 'profiles', `${name}.json`)
+}
+
+test('names look alike: a short one and a long one are sealed to the same length', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  const paths = await Promise.all(['a', `${'long'.repeat(50)}.txt`].map((name) => world.file(name, 10)))
+  expect((await world.send(paths, 'bob', '--no-wait').ended).code).toBe(0)
+  const announced = evil.requests.filter(
+    ({ method, path }) => method === 'PUT' && /^\/v1\/transfers\/[^/]+$/.test(path),
+  )
+  const lengths = announced.map(({ body }) => JSON.parse(body.toString()).metadata.sealed.length)
+  expect(lengths).toHaveLength(2)
+  expect(new Set(lengths).size).toBe(1)
+})
+
+test('a file that its receiver does not write is refused without a word about its name', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world } = scene
+  await world.receiver('bob')
+  const name = '.golooader-merger-confidential'
+  const path = await world.file(name, 10)
+  const sending = world.send(path, 'bob')
+  expect((await sending.ended).code).toBe(3)
+  expect(await sending.notification('failed')).toMatchObject({ problem: { code: 'name-refused' } })
+  const places = await everythingAtPortal(scene)
+  expect([...places].filter(([, bytes]) => bytes.includes('merger')).map(([place]) => place)).toEqual([])
+})

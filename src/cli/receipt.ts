@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError } from 'commander'
 import { FileReceipts, type ReceiptFile, receiptText } from '../profile/index.ts'
 import { isAccountName, Problem, type TransferStatus } from '../protocol/index.ts'
-import { ownContentKey } from '../sender/index.ts'
+import { receiptSalt } from '../sender/index.ts'
 import { fingerprintOf, ownManifest, proveDelivery, readReceipt } from '../trust/index.ts'
 import { type Connection, connect, type KnownSelf, knownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
@@ -92,10 +92,7 @@ async function receiptsOf(
 ): Promise<ReceiptFile[]> {
   if (keys === null || manifest === null) return []
   const signed = await ownManifest(manifest, keys.publicKeys, { transferId, from, metadata })
-  const contentKey = await ownContentKey(transferId, from, metadata, keys)
-  // The wrapped key is not signed; what it opens is. A receipt with a wrong salt would prove nothing later.
-  if (contentKey !== null && 'sealed' in metadata) await contentKey.openMetadata(metadata.sealed)
-  const salt = contentKey === null ? null : Buffer.from(contentKey.contentSalt).toString('base64url')
+  const salt = await receiptSalt(transferId, from, metadata, keys)
   const found: ReceiptFile[] = []
   for (const notification of notifications) {
     if (notification.notification !== 'delivered' || notification.receipt === undefined || !isAsked(notification))

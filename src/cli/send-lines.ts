@@ -39,6 +39,11 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
       return `↻ ${label}: ${problemText(event.problem)}. Sending again what was lost`
     case 'silence':
       return `… no answer from the portal (${printable(event.reason)}), trying again`
+    case 'receipt-unkept':
+      return (
+        `… ${label}: the receipt of ${event.receiver} could not be kept here (${printable(event.reason)}). ` +
+        `Fetch it again: golooader receipt ${event.transferId}`
+      )
     case 'notification':
       return notificationLine(event.notification, file)
     case 'uploading':

@@ -100,8 +100,16 @@ export async function showOne(transfer: TransferStatus, keys: AccountKeys | null
     ...transfer.deliveries.map((delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}`),
     ...(transfer.notifications.length === 0 ? [] : ['notifications:']),
     ...transfer.notifications.map((one) => `  ${localTime(one.at)}  ${notificationText(one)}`),
+    ...(transfer.notifications.some(isReceipted)
+      ? [`so says the portal; for proof: golooader receipt ${transfer.transferId}`]
+      : []),
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** Whether a receiver has signed for it. */
+function isReceipted(notification: Notification): boolean {
+  return notification.notification === 'delivered' && notification.receipt !== undefined
 }
 
 function stateText({ state, deliveries }: TransferSummary): string {

@@ -47,6 +47,13 @@ export type SendEvent =
     }
   /** `delivered` has a `receipt` only where it has been verified; one that proves nothing is told as `failed`. */
   | { readonly type: 'notification'; readonly notification: SenderNotification }
+  /** A receipt is valid, but could not be kept on this machine. It can be fetched again. */
+  | {
+      readonly type: 'receipt-unkept'
+      readonly transferId: string
+      readonly receiver: string
+      readonly reason: string
+    }
   /** The second hop: what the receiver has fetched and verified. */
   | { readonly type: 'fetched'; readonly transferId: string; readonly receiver: string; readonly fetchedBytes: number }
   /** No answer; the sender assumes that the portal does not have it, and tries again after a pause. */

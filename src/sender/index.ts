@@ -23,7 +23,7 @@ import { learnReceiverKeys, type SenderTrust } from './trust.ts'
 
 export type * from './events.ts'
 export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
-export { ownContentKey } from './trust.ts'
+export { ownContentKey, receiptSalt } from './trust.ts'
 
 const PARTS_IN_FLIGHT_DEFAULT = 3
 const TRANSFERS_AT_ONCE_DEFAULT = 2

@@ -7,7 +7,7 @@ import { Problem } from '../protocol/index.ts'
 import { type ManifestClaims, ownManifest, proveDelivery } from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
-import { ownContentKey } from './trust.ts'
+import { type KeptReceipt, receiptSalt } from './trust.ts'
 
 export class ReceiptCheck {
   readonly #context: SendContext
@@ -37,15 +37,24 @@ export class ReceiptCheck {
       const manifest = await this.#signedManifest()
       await proveDelivery(receipt, { manifest, receiver, keys, contentDigest: this.contentDigest })
       const { transferId, metadata } = this.#entry
-      const contentKey = await ownContentKey(transferId, account, metadata, trust.keys)
-      const salt = contentKey === null ? null : Buffer.from(contentKey.contentSalt).toString('base64url')
-      await trust.receipts.keep({ transferId, receiver, receipt, keys, salt })
+      const salt = await receiptSalt(transferId, account, metadata, trust.keys)
+      await this.#keep({ transferId, receiver, receipt, keys, salt })
       return 'proven'
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       if (error.code === 'receipt-invalid') return error
       return new Problem('receipt-invalid', { detail: error.message }, { cause: error })
     }
+  }
+
+  /** The delivery is proven, whether this machine has room for the receipt or not: the portal keeps it, too. */
+  async #keep(receipt: KeptReceipt): Promise<void> {
+    const { trust, onEvent } = this.#context
+    const { transferId, receiver } = receipt
+    await trust?.receipts.keep(receipt).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error)
+      onEvent({ type: 'receipt-unkept', transferId, receiver, reason })
+    })
   }
 
   /** What this sender signed; the portal keeps it, and cannot change it. */

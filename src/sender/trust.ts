@@ -68,6 +68,24 @@ export async function sealedForText(
   return (await Promise.all(all.map(fingerprintOf))).sort().join(' ')
 }
 
+/**
+ * What the content digest of a transfer is salted with, as it stands beside a receipt; null where nothing was sealed.
+ *
+ * @throws Problem `seal-unopenable`, `seal-broken`
+ */
+export async function receiptSalt(
+  transferId: string,
+  account: string,
+  metadata: Metadata,
+  keys: AccountKeys,
+): Promise<string | null> {
+  const contentKey = await ownContentKey(transferId, account, metadata, keys)
+  if (contentKey === null || !('sealed' in metadata)) return null
+  // The wrapped key is not signed; what it opens is. A receipt with a wrong salt would prove nothing later.
+  await contentKey.openMetadata(metadata.sealed)
+  return Buffer.from(contentKey.contentSalt).toString('base64url')
+}
+
 /** Who seals a transfer, and for whom. */
 export interface SealFor {
   readonly transferId: string

@@ -8,6 +8,7 @@ import {
   type PublicKeys,
   receiversPerTransferMax,
   TransferId,
+  toHex,
 } from '../protocol/index.ts'
 import { utf8 } from './encoding.ts'
 import type { AccountKeys } from './keys.ts'
@@ -65,6 +66,5 @@ function isAscending(names: readonly string[]): boolean {
 
 /** The SHA-256 of the text of sealed metadata, in hex. */
 export async function sealedDigestOf(sealed: string): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', utf8(sealed)))
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', utf8(sealed))))
 }

@@ -86,6 +86,18 @@ function profileOf({ world }: Scene, name: string): string {
   return world.path('config', 'golooader', 'profiles', `${name}.json`)
 }
 
+test('what is the same cannot be told: neither within a file, nor when a file is sent twice', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  await mkdir(world.path('files'))
+  const path = world.path('files', 'zeros.bin')
+  await writeFile(path, Buffer.alloc(3 * PART_BYTES))
+  for (const _ of [1, 2]) expect((await world.send(path, 'bob', ...PART_FLAGS, '--no-wait').ended).code).toBe(0)
+  const beginnings = evil.uploads.map(({ bytes }) => bytes.subarray(0, 64).toString('hex'))
+  expect(beginnings).toHaveLength(6)
+  expect(new Set(beginnings).size).toBe(6)
+})
+
 test('names look alike: a short one and a long one are sealed to the same length', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene

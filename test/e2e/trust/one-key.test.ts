@@ -157,19 +157,19 @@ async function sealRecordOf(world: World): Promise<string> {
   return join(journalOf(world), String(name))
 }
 
+/** What a file system gives back of what it has lost. */
+async function loseContent(world: World): Promise<void> {
+  const path = await sealRecordOf(world)
+  const { size } = await stat(path)
+  await truncate(path, 0)
+  await truncate(path, size)
+}
+
 const damages: readonly [what: string, damage: (world: World) => Promise<void>][] = [
   ['is gone', async (world) => rm(await sealRecordOf(world))],
   ['was cut off', async (world) => truncate(await sealRecordOf(world), 70)],
   ['is empty', async (world) => truncate(await sealRecordOf(world), 0)],
-  [
-    'lost its content',
-    async (world) => {
-      const path = await sealRecordOf(world)
-      const { size } = await stat(path)
-      await truncate(path, 0)
-      await truncate(path, size)
-    },
-  ],
+  ['lost its content', loseContent],
   [
     'is that of an hour ago, as the whole journal',
     async (world) => {
@@ -202,6 +202,18 @@ test('the record of what was sealed is not as the sender left it: a new key seal
     await sendAgain(scene, path)
     expectOneContent(evil)
   }
+})
+
+test('the record of what was sealed lost its content, and the portal has nothing: a new key seals it', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world, evil } = scene
+  await world.receiver('bob')
+  const path = await fileOf(world, PARTS)
+  await killedAt(scene, path, isPart(1), 1000)
+  await writeOver(path)
+  await loseContent(world)
+  await sendAgain(scene, path)
+  expectOneContent(evil)
 })
 
 test('the portal asks for a part again, and the file was written over secretly meanwhile: it is not sent', async () => {

@@ -1,9 +1,9 @@
 /** Receipts prove a delivery without any portal, to whoever has the file. */
-import { cp, readFile, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { AccountKeys, fingerprintOf } from '../../../src/trust/index.ts'
 import type { World } from '../harness/world.ts'
-import { deliver, fingerprintOfAccount, PART_BYTES, PART_FLAGS, sceneWith } from './scene.ts'
+import { deliver, fingerprintOfAccount, PART_BYTES, PART_FLAGS, sceneWith, transferIdOf } from './scene.ts'
 
 /** Runs a command on another machine of alice: it has her profile and her contacts, and nothing else. */
 async function onAnotherMachine(world: World, ...args: string[]) {
@@ -144,4 +144,23 @@ test('a portal that takes sealed files only refuses others; what is not sealed i
   expect(keyless.code).toBe(2)
   expect(keyless.stderr).toContain('GOLOOADER_KEYS')
   expect(evil.uploads).toHaveLength(1)
+})
+
+test('a receipt that cannot be kept here is said so, and fetched again later; the delivery is proven all the same', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world } = scene
+  await world.receiver('bob')
+  const kept = world.path('state', 'golooader', 'receipts')
+  await mkdir(world.path('state', 'golooader'), { recursive: true })
+  await writeFile(kept, 'a file where the folder should be')
+  const path = await world.file('kept.bin', PART_BYTES)
+  const sending = world.send(path, 'bob')
+  expect((await sending.ended).code).toBe(0)
+  expect(await sending.notification('delivered')).toHaveProperty('receipt')
+  expect(sending.json.find(({ phase }) => phase === 'receipt-unkept')).toMatchObject({ receiver: 'bob' })
+
+  await rm(kept)
+  const { code, stdout } = await world.run('receipt', transferIdOf(sending), '--profile', 'alice')
+  expect(code).toBe(0)
+  expect(stdout).toContain('verified')
 })

@@ -15,7 +15,7 @@ const SECOND_MS = 1000
 const MINUTE_S = 60
 /** What may come at once, in seconds of the rate. */
 const BURST_SECONDS = 2
-/** So many are remembered; whoever came first is forgotten first, and begins with a full bucket. */
+/** So many are remembered; whoever was silent for longest is forgotten first, and begins with a full bucket. */
 const BUCKETS_MAX = 20_000
 /** So many connections beyond the limit are kept for a moment, to be told why. */
 const SURPLUS_CONNECTIONS = 100
@@ -44,6 +44,8 @@ class Buckets<Key> {
     const bucket = this.#buckets.get(key) ?? { tokens: this.#burst, atMs: nowMs }
     bucket.tokens = Math.min(this.#burst, bucket.tokens + ((nowMs - bucket.atMs) / SECOND_MS) * this.#perSecond)
     bucket.atMs = nowMs
+    // Put at the end anew: the order of the map is that of last use.
+    this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     if (this.#buckets.size > BUCKETS_MAX) this.#forgetOldest()
     if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / this.#perSecond)

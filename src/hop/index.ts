@@ -2,5 +2,6 @@
 export * from './durable.ts'
 export { type Floor, FloorWatch } from './floor.ts'
 export { type FolderLock, lockFolder, withFolderLock } from './folder-lock.ts'
+export { release } from './memory.ts'
 export * from './take-part.ts'
 export * from './verdict.ts'

@@ -5,10 +5,11 @@
  * came and the digest is the one announced; otherwise nothing of it is kept. When `takePart` resolves, the sink
  * has made the part durable.
  */
-import type { Readable } from 'node:stream'
+import { finished, type Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { type Floor, FloorWatch } from './floor.ts'
+import { release } from './memory.ts'
 
 /** Where the bytes of one part go. Exactly one of `commit` and `discard` is called, once, as the last call. */
 export interface PartSink {
@@ -35,6 +36,8 @@ export interface TakePartOptions {
   /** A source that is slower than this is given up, too. */
   readonly floor?: Floor
   readonly signal?: AbortSignal
+  /** Nobody else uses what the source brings: its memory is given back as soon as it has been written. */
+  readonly isOwner?: boolean
   /** Called with the number of bytes that have just arrived. */
   readonly onBytes?: (byteCount: number) => void
 }
@@ -62,13 +65,19 @@ export async function takePart(
   let gatheredBytes = 0
   let arrivedBytes = 0
   // One write may be under way while the next bytes arrive and are hashed.
+  let isWriting = false
   let writing: Promise<void> = Promise.resolve()
 
-  const flush = async (): Promise<void> => {
-    await writing
-    writing = sink.write(gathered)
-    // The failure is seen by the `await writing` of the next flush; this keeps it from being "unhandled" until then.
-    writing.catch(() => {})
+  const startWriting = (): void => {
+    isWriting = true
+    writing = write(sink, gathered, options.isOwner === true)
+    // A failure is seen by whoever waits for the write next; until then it is not "unhandled".
+    writing.then(
+      () => {
+        isWriting = false
+      },
+      () => {},
+    )
     gathered = []
     gatheredBytes = 0
   }
@@ -94,7 +103,16 @@ export async function takePart(
   options.signal?.addEventListener('abort', abort, { once: true })
   try {
     if (options.signal?.aborted === true) abort()
-    for await (const bytes of arriving(source, incomplete)) {
+    const afterWriting = async (): Promise<void> => {
+      isFlushing = true
+      floorWatch.excuse()
+      await writing
+      startWriting()
+      floorWatch.resume()
+      isFlushing = false
+      watchdog.refresh()
+    }
+    await consume(source, incomplete, (bytes) => {
       watchdog.refresh()
       arrivedBytes += bytes.length
       if (arrivedBytes > lengthBytes) throw incomplete('more bytes came than were announced')
@@ -102,15 +120,11 @@ export async function takePart(
       gathered.push(bytes)
       gatheredBytes += bytes.length
       options.onBytes?.(bytes.length)
-      if (gatheredBytes >= GATHER_BYTES) {
-        isFlushing = true
-        floorWatch.excuse()
-        await flush()
-        floorWatch.resume()
-        isFlushing = false
-        watchdog.refresh()
-      }
-    }
+      if (gatheredBytes < GATHER_BYTES) return undefined
+      if (isWriting) return afterWriting()
+      startWriting()
+      return undefined
+    })
     clearTimeout(watchdog)
     floorWatch.excuse()
     if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
@@ -118,7 +132,8 @@ export async function takePart(
     if (actual !== expected.digest) {
       throw new Problem('digest-mismatching-value', { partNumber, expected: expected.digest, actual })
     }
-    if (gatheredBytes > 0) await flush()
+    await writing
+    if (gatheredBytes > 0) startWriting()
     await writing
     await sink.commit()
   } catch (error) {
@@ -131,17 +146,47 @@ export async function takePart(
   }
 }
 
+async function write(sink: PartSink, buffers: readonly Uint8Array[], isOwner: boolean): Promise<void> {
+  await sink.write(buffers)
+  if (isOwner) buffers.forEach(release)
+}
+
 /**
- * The bytes of a stream, its failure told as an incomplete part. The stream outlives a reader that stops early, so
- * that a refusal can still be answered over the connection that the rest of the body comes from.
+ * Shows every run of bytes of a stream to `take`, and holds the stream up while that is at work. The stream outlives a
+ * reader that stops early, so that a refusal can still be answered over the connection that the rest of the body comes
+ * from.
+ *
+ * @throws what `take` throws; the failure of the stream, told as an incomplete part
  */
-async function* arriving(
+async function consume(
   source: Readable,
   incomplete: (detail: string, cause: unknown) => Problem,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* source.iterator({ destroyOnReturn: false })
-  } catch (cause) {
-    throw cause instanceof Problem ? cause : incomplete('the connection broke', cause)
-  }
+  take: (bytes: Uint8Array) => Promise<void> | undefined,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const stop = (error?: unknown): void => {
+      stopWatching()
+      source.off('data', onData)
+      source.pause()
+      // Its failure is nobody's business any more.
+      source.on('error', () => {})
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+    const onData = (bytes: Uint8Array): void => {
+      try {
+        const taking = take(bytes)
+        if (taking === undefined) return
+        source.pause()
+        taking.then(() => source.resume(), stop)
+      } catch (error) {
+        stop(error)
+      }
+    }
+    const stopWatching = finished(source, { writable: false }, (cause) => {
+      if (cause === undefined || cause === null) stop()
+      else stop(cause instanceof Problem ? cause : incomplete('the connection broke', cause))
+    })
+    source.on('data', onData)
+  })
 }

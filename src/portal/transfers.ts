@@ -137,7 +137,7 @@ export class Transfers {
         part.body,
         { partNumber, lengthBytes, digestAlgorithm, digest },
         () => store.openPart({ transferId, partNumber, digest }),
-        { idleMs: options.idleMs, floor: floorOf(options), signal: part.signal, onBytes },
+        { idleMs: options.idleMs, floor: floorOf(options), signal: part.signal, isOwner: true, onBytes },
       )
     } catch (error) {
       if (isStorageProblem(error)) throw await this.#cannotStore(transfer, error)

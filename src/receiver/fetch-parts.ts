@@ -147,7 +147,7 @@ async function fetchOnce(
         : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
             partial.sink(partNumber, incoming.digest, contentDigest),
           )
-    await takePart(incoming.body, expected, openSink, { idleMs, signal })
+    await takePart(incoming.body, expected, openSink, { idleMs, signal, isOwner: true })
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
     if (!signal.aborted) onRepeat(error)

@@ -3,10 +3,10 @@
  * part is entered in the list of parts only by `commit`, and until then its bytes are anybody's.
  */
 import { digestDriver } from '../digests/index.ts'
-import type { PartSink } from '../hop/index.ts'
+import { type PartSink, release } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import { type PartPosition, partOpener, release } from '../trust/part-cipher.ts'
+import { type PartPosition, partOpener } from '../trust/part-cipher.ts'
 
 /** One sealed part. */
 export interface SealedPart {

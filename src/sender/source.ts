@@ -8,10 +8,10 @@ import type { BigIntStats } from 'node:fs'
 import { access, constants, type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode } from '../hop/index.ts'
+import { hasCode, release } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import { type PartSealer, release } from '../trust/part-cipher.ts'
+import type { PartSealer } from '../trust/part-cipher.ts'
 
 /** A file that may be sent. */
 export interface Source {

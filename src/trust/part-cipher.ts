@@ -33,15 +33,6 @@ export interface PartOpener {
   finish(tag: Uint8Array): void
 }
 
-/**
- * Gives back the memory of what `update` returned, once it is not needed any more. Without this, a gibibyte of it waits for
- * the garbage collector, which then spends more time on the rest of the heap than sealing takes.
- */
-export function release(bytes: Buffer): void {
-  // A buffer that shares its memory with others must keep it.
-  if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.byteLength) bytes.buffer.transfer(0)
-}
-
 /** Seals one part. A key and a position are for one content only: whoever calls this sees to that. */
 export function partSealer(partKey: Uint8Array, position: PartPosition): PartSealer {
   const cipher = createCipheriv(ALGORITHM, partKey, nonceOf(position), { authTagLength: sealTagBytes })

@@ -19,6 +19,7 @@ import type { LeaseClaim } from '../../deliveries.ts'
 import { inboxMessages } from '../../inbox.ts'
 import { floorOf } from '../../options.ts'
 import { type App, accountOf, goneSignal, type Services, waitMsOf } from '../app.ts'
+import { answerWithContent } from '../content.ts'
 import { byteRange } from '../range.ts'
 import { answerWithEvents, type SseMessage } from '../sse.ts'
 
@@ -106,27 +107,26 @@ export function inboxRoutes(app: App, services: Services): void {
       })
       const { content, digest, digestAlgorithm, partBytes } = part
       if (!isDigestAlgorithm(digestAlgorithm)) throw new Problem('digest-unsupported-algorithm')
-      reply.headers({
+      const digestField = formatContentDigest(digestAlgorithm, digest)
+      const head = {
         'content-type': 'application/octet-stream',
         'content-length': content.lengthBytes,
         etag: `"${digest}"`,
         'accept-ranges': 'bytes',
         'cache-control': 'no-store',
-      })
-      // RFC 9530: Content-Digest is that of the bytes in this message, so a partial answer carries Repr-Digest instead.
-      const digestField = formatContentDigest(digestAlgorithm, digest)
-      if (range === undefined) reply.header('content-digest', digestField)
-      else {
-        reply.code(206).headers({
-          'content-range': `bytes ${range.startByte}-${range.endByte}/${partBytes}`,
-          'repr-digest': digestField,
-        })
       }
       context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
       // A receiver that stops reading is cut, as a sender is that stops writing. Node ends this with the answer.
       reply.raw.setTimeout(context.options.idleMs)
       cutIfTooSlow(reply.raw, floorOf(context.options))
-      return reply.send(content.stream)
+      // RFC 9530: Content-Digest is that of the bytes in this message, so a partial answer carries Repr-Digest instead.
+      if (range === undefined) {
+        await answerWithContent(reply, 200, { ...head, 'content-digest': digestField }, content.stream)
+      } else {
+        const contentRange = `bytes ${range.startByte}-${range.endByte}/${partBytes}`
+        const rangeHead = { ...head, 'content-range': contentRange, 'repr-digest': digestField }
+        await answerWithContent(reply, 206, rangeHead, content.stream)
+      }
     },
   )
 

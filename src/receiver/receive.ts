@@ -37,7 +37,7 @@ export interface ReceiveResult {
 }
 
 const TRANSFERS_AT_ONCE_DEFAULT = 4
-const PARTS_IN_FLIGHT_DEFAULT = 2
+const PARTS_IN_FLIGHT_DEFAULT = 4
 const IDLE_MS_DEFAULT = 30_000
 /** Tasks that wait for a lost offer do not count at the portal, so there may be more of them than were asked for. */
 const TASKS_PER_TRANSFER_MAX = 4

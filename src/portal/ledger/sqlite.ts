@@ -6,8 +6,17 @@
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
-import { Kysely, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import {
+  type Dialect,
+  type Driver,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type SqliteStatement,
+} from 'kysely'
 import type { Ledger } from './contract.ts'
+import { GroupCommitDriver, type GroupDatabase, type GroupOptions } from './group-commit.ts'
 import { kyselyLedger } from './kysely/index.ts'
 import { migrate } from './migrate.ts'
 import type { LedgerTables } from './schema.ts'
@@ -18,6 +27,8 @@ export interface SqliteLedgerOptions {
   readonly now?: () => number
   /** Is shown every SQL statement that runs: for tests that look at query plans. */
   readonly onQuery?: (sql: string, parameters: readonly unknown[]) => void
+  /** Is told after each commit how many operations it made durable. */
+  readonly onCommit?: (operationCount: number) => void
 }
 
 /** How long a writer waits for a writer of another process. */
@@ -29,12 +40,12 @@ const SQLITE_BUSY = 5
 /** Statements are compiled once; there are far fewer different ones than this. */
 const STATEMENTS_MAX = 512
 
-export async function sqliteLedger({ path, now = Date.now, onQuery }: SqliteLedgerOptions): Promise<Ledger> {
+export async function sqliteLedger({ path, now = Date.now, onQuery, onCommit }: SqliteLedgerOptions): Promise<Ledger> {
   const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
   await useWriteAheadLog(database)
   database.exec('pragma synchronous = full; pragma journal_size_limit = 67108864')
   const db = new Kysely<LedgerTables>({
-    dialect: new LedgerDialect({ database: adapt(database) }),
+    dialect: new LedgerDialect({ writer: adapt(database), reader: openReader(path), onCommit }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
   await migrate(db)
@@ -61,34 +72,63 @@ function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY
 }
 
+/** A connection that only reads; null where there can be no second one. */
+function openReader(path: string): GroupDatabase | null {
+  if (path === ':memory:') return null
+  return adapt(new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true }))
+}
+
 /**
  * SQLite can change its schema within a transaction, though Kysely does not count on it. With this, a migration that
  * is cut off leaves nothing behind, and of two processes that open a new file one waits for the other's migrations.
  */
-class LedgerDialect extends SqliteDialect {
-  override createAdapter(): SqliteAdapter {
-    return new (class extends SqliteAdapter {
-      override get supportsTransactionalDdl(): boolean {
-        return true
-      }
-    })()
+class LedgerAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+
+  /** The driver itself sees to it that only one changes anything at a time. */
+  override get supportsMultipleConnections(): boolean {
+    return true
+  }
+}
+
+class LedgerDialect implements Dialect {
+  readonly #options: GroupOptions
+
+  constructor(options: GroupOptions) {
+    this.#options = options
+  }
+
+  createDriver(): Driver {
+    return new GroupCommitDriver(this.#options)
+  }
+
+  createQueryCompiler(): SqliteQueryCompiler {
+    return new SqliteQueryCompiler()
+  }
+
+  createAdapter(): SqliteAdapter {
+    return new LedgerAdapter()
+  }
+
+  createIntrospector(db: Kysely<unknown>): SqliteIntrospector {
+    return new SqliteIntrospector(db)
   }
 }
 
 /** Node's SQLite in the shape that Kysely's dialect asks for. */
-function adapt(database: DatabaseSync): SqliteDatabase {
+function adapt(database: DatabaseSync): GroupDatabase {
   const statements = new Map<string, SqliteStatement>()
   return {
     close: () => database.close(),
+    isInTransaction: () => database.isTransaction,
     prepare(sql) {
-      // A transaction that reads first and writes later could not wait for another process's write lock: it would
-      // fail at once. So each takes the lock at its beginning.
-      const text = sql === 'begin' ? 'begin immediate' : sql
-      let statement = statements.get(text)
+      let statement = statements.get(sql)
       if (statement === undefined) {
         if (statements.size >= STATEMENTS_MAX) statements.clear()
-        statement = adaptStatement(database.prepare(text))
-        statements.set(text, statement)
+        statement = adaptStatement(database.prepare(sql))
+        statements.set(sql, statement)
       }
       return statement
     },

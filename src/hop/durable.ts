@@ -3,8 +3,36 @@ import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-/** Makes the entries of a folder durable: what was created, renamed or removed in it stays so. */
-export async function syncFolder(folder: string): Promise<void> {
+/** The newest sync of a folder that is under way, and the one that will follow it if somebody has asked for that. */
+interface FolderSync {
+  readonly done: Promise<void>
+  next: Promise<void> | null
+}
+
+const folderSyncs = new Map<string, FolderSync>()
+
+/**
+ * Makes the entries of a folder durable: what was created, renamed or removed in it before the call stays so. Whoever asks
+ * while the folder is being synced shares the next sync with all others who do.
+ */
+export function syncFolder(folder: string): Promise<void> {
+  const underWay = folderSyncs.get(folder)
+  if (underWay === undefined) return startSync(folder)
+  underWay.next ??= underWay.done.catch(() => {}).then(() => startSync(folder))
+  return underWay.next
+}
+
+async function startSync(folder: string): Promise<void> {
+  const sync: FolderSync = { done: syncFolderNow(folder), next: null }
+  folderSyncs.set(folder, sync)
+  try {
+    await sync.done
+  } finally {
+    if (sync.next === null) folderSyncs.delete(folder)
+  }
+}
+
+async function syncFolderNow(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
     await handle.sync()
@@ -36,8 +64,14 @@ export async function makeFolder(folder: string, mode = 0o700): Promise<void> {
   }
 }
 
-/** Replaces a small file as a whole: after a crash it holds either the old text or the new one. */
+/** Replaces a small file as a whole, durably: after a crash it holds either the old text or the new one. */
 export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
+  await placeFile(path, text, mode)
+  await syncFolder(dirname(path))
+}
+
+/** Replaces a small file as a whole. It is the new one for good once its folder has been synced. */
+export async function placeFile(path: string, text: string, mode = 0o600): Promise<void> {
   const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
   try {
     const handle = await open(partial, 'wx', mode)
@@ -52,7 +86,6 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
     await rm(partial, { force: true })
     throw error
   }
-  await syncFolder(dirname(path))
 }
 
 /**

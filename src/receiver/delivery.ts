@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
-import { judge } from '../hop/index.ts'
+import { judge, type Places } from '../hop/index.ts'
 import {
   type Offer,
   type PartRange,
@@ -33,6 +33,8 @@ export interface DeliveryContext {
   readonly client: PortalClient<Readable>
   readonly inbox: Inbox
   readonly acceptance: Acceptance
+  /** The transfers of large files whose content is fetched at the same time. */
+  readonly large: Places
   readonly partsInFlight: number
   readonly idleMs: number
   readonly onEvent: (event: ReceiveEvent) => void
@@ -42,6 +44,8 @@ export interface DeliveryContext {
 
 /** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
 export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
+
+const LARGE_BYTES_MIN = 1024 * 1024
 
 const ENDED: ReadonlySet<string> = new Set<ProblemCode>(['delivery-ended', 'not-found', 'cancelled', 'expired'])
 
@@ -133,7 +137,9 @@ export class Delivery {
       return this.#answerReceived(this.#published)
     }
     const { partial, opened, layout, name } = await this.#prepare()
-    const stored = await this.#complete(partial, opened, layout)
+    const { large } = this.#context
+    const leave = layout.sizeBytes < LARGE_BYTES_MIN ? null : await large.take(this.#signal)
+    const stored = await this.#complete(partial, opened, layout).finally(leave)
     const { acceptance } = this.#context
     await requireSigned(acceptance, opened, stored, this.#askKeys)
     if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)

@@ -3,6 +3,7 @@
  */
 import type { Readable } from 'node:stream'
 import { type InboxEvent, type PortalClient, sleep } from '../client/index.ts'
+import { Places } from '../hop/index.ts'
 import type { Offer } from '../protocol/index.ts'
 import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
 import type { ReceiveEvent } from './events.ts'
@@ -36,7 +37,10 @@ export interface ReceiveResult {
   readonly refused: number
 }
 
-const TRANSFERS_AT_ONCE_DEFAULT = 4
+/** Small files spend their time waiting: for the disk, and for answers. */
+const TRANSFERS_AT_ONCE_DEFAULT = 8
+/** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
+const LARGE_AT_ONCE_MAX = 4
 const PARTS_IN_FLIGHT_DEFAULT = 4
 const IDLE_MS_DEFAULT = 30_000
 /** Tasks that wait for a lost offer do not count at the portal, so there may be more of them than were asked for. */
@@ -56,12 +60,17 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   const { client, onEvent, partsInFlight = PARTS_IN_FLIGHT_DEFAULT, idleMs = IDLE_MS_DEFAULT } = options
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
   const acceptance = { trust: options.trust, from: options.from }
-  const tasks = new Tasks({ client, inbox, acceptance, partsInFlight, idleMs, onEvent, signal }, transfersAtOnce, {
-    ended: (outcome) => {
-      if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
+  const large = new Places(LARGE_AT_ONCE_MAX)
+  const tasks = new Tasks(
+    { client, inbox, acceptance, large, partsInFlight, idleMs, onEvent, signal },
+    transfersAtOnce,
+    {
+      ended: (outcome) => {
+        if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
+      },
+      failed: (error) => ending.abort(error),
     },
-    failed: (error) => ending.abort(error),
-  })
+  )
   try {
     await watch(
       options,

@@ -5,6 +5,7 @@ import { setMaxListeners } from 'node:events'
 import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestAlgorithms } from '../digests/index.ts'
+import { Places } from '../hop/index.ts'
 import {
   defaultDigestAlgorithm,
   Problem,
@@ -26,7 +27,11 @@ export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
 export { ownContentKey, receiptSalt } from './trust.ts'
 
 const PARTS_IN_FLIGHT_DEFAULT = 3
-const TRANSFERS_AT_ONCE_DEFAULT = 2
+/** Small files spend their time waiting: for the disk, here and at the portal, and for answers. */
+const TRANSFERS_AT_ONCE_DEFAULT = 16
+/** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
+const LARGE_AT_ONCE_MAX = 2
+const LARGE_BYTES_MIN = 1024 * 1024
 /** All parts in memory together, whatever their size and number. */
 const BUFFER_BYTES_MAX = 96 * 1024 * 1024
 
@@ -141,7 +146,7 @@ async function begin(
     partSizeBytes: options.partSizeBytes ?? partSizeBytesDefault,
     partsInFlight: options.partsInFlight ?? PARTS_IN_FLIGHT_DEFAULT,
     transfersAtOnce,
-    bufferBytesMax: BUFFER_BYTES_MAX / transfersAtOnce,
+    bufferBytesMax: BUFFER_BYTES_MAX / Math.min(transfersAtOnce, LARGE_AT_ONCE_MAX),
     patience,
     signal,
     onEvent,
@@ -158,20 +163,27 @@ async function sendAll(
   const queue = sources.entries()
   const outcomes: Promise<SendOutcome>[] = []
   const stopAll = (error: unknown): void => stop.abort(error)
+  const large = new Places(LARGE_AT_ONCE_MAX)
   let silence: string | null = null
 
   const work = async (): Promise<void> => {
     for (const [index, source] of queue) {
-      if (silence !== null) {
-        outcomes[index] = Promise.resolve(unsent(source, silence))
-        continue
+      const leave = source.sizeBytes < LARGE_BYTES_MIN ? null : await large.take(context.signal)
+      try {
+        // Looked at only now: while this one waited, the portal may have fallen silent.
+        if (silence !== null) {
+          outcomes[index] = Promise.resolve(unsent(source, silence))
+          continue
+        }
+        const sent = await sendOne(context, source)
+        if (sent.end === 'no-answer') silence = sent.reason
+        const outcome = outcomeOf(context, source, sent, isWaiting)
+        // A failure stops everything at once, long before anybody awaits this outcome.
+        outcome.catch(stopAll)
+        outcomes[index] = outcome
+      } finally {
+        leave?.()
       }
-      const sent = await sendOne(context, source)
-      if (sent.end === 'no-answer') silence = sent.reason
-      const outcome = outcomeOf(context, source, sent, isWaiting)
-      // A failure stops everything at once, long before anybody awaits this outcome.
-      outcome.catch(stopAll)
-      outcomes[index] = outcome
     }
   }
   await Promise.all(Array.from({ length: context.transfersAtOnce }, () => work().catch(stopAll)))

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { digestOf } from '../digests/index.ts'
-import { hasCode, makeFolder, readTextOrNull, replaceFile, syncFolder, withFolderLock } from '../hop/index.ts'
+import { hasCode, makeFolder, placeFile, readTextOrNull, syncFolder, withFolderLock } from '../hop/index.ts'
 import {
   type DigestAlgorithm,
   DigestHex,
@@ -81,8 +81,17 @@ export interface JournalEntry extends JournalKey {
   readonly createdAt: string
 }
 
+/** A change that waits for its turn. */
+interface Change {
+  readonly act: () => Promise<unknown>
+  readonly resolve: (result: never) => void
+  readonly reject: (error: unknown) => void
+}
+
 export class Journal {
   readonly #folder: string
+  #waiting: Change[] = []
+  #isWorking = false
 
   /** @param stateFolder the entries lie in its folder `journal` */
   constructor(stateFolder: string) {
@@ -104,7 +113,6 @@ export class Journal {
    * @returns false where another run has recorded, or forgotten, a transfer meanwhile: then nothing was changed
    */
   async replace(known: JournalEntry | null, entry: JournalEntry): Promise<boolean> {
-    await makeFolder(this.#folder)
     return this.#alone(async () => {
       const current = await this.read(entry)
       if (current?.transferId !== known?.transferId) return false
@@ -112,7 +120,7 @@ export class Journal {
       if (current === null) await setAside(path)
       else await this.#removeSealRecord(current)
       const stored: StoredEntry = { version: JOURNAL_VERSION, ...entry, to: [...entry.to] }
-      await replaceFile(path, `${JSON.stringify(stored, null, 2)}\n`)
+      await placeFile(path, `${JSON.stringify(stored, null, 2)}\n`)
       return true
     })
   }
@@ -122,13 +130,11 @@ export class Journal {
    * another run has recorded a newer transfer since, that stays.
    */
   async remove(entry: JournalEntry): Promise<void> {
-    await makeFolder(this.#folder)
     await this.#alone(async () => {
       const current = await this.read(entry)
       if (current?.transferId !== entry.transferId) return
       await this.#removeSealRecord(entry)
       await rm(this.#pathOf(entry), { force: true })
-      await syncFolder(this.#folder)
     })
   }
 
@@ -143,9 +149,43 @@ export class Journal {
     await rm(sealLockPath(path), { force: true })
   }
 
-  /** Does something while no other process changes the journal. */
+  /**
+   * Changes an entry while no other process changes the journal. Changes of different entries that are asked for at the same
+   * time are made together, under one lock, and wait for the disk together.
+   */
   #alone<Result>(act: () => Promise<Result>): Promise<Result> {
-    return withFolderLock(this.#folder, `${this.#folder}.lock`, act)
+    const { promise, resolve, reject } = Promise.withResolvers<Result>()
+    this.#waiting.push({ act, resolve, reject })
+    if (!this.#isWorking) void this.#work()
+    return promise
+  }
+
+  async #work(): Promise<void> {
+    this.#isWorking = true
+    while (this.#waiting.length > 0) {
+      const changes = this.#waiting
+      this.#waiting = []
+      try {
+        const results = await this.#make(changes)
+        for (const [index, { resolve, reject }] of changes.entries()) {
+          const result = results[index]
+          if (result?.status === 'fulfilled') resolve(result.value as never)
+          else reject(result?.reason)
+        }
+      } catch (error) {
+        for (const { reject } of changes) reject(error)
+      }
+    }
+    this.#isWorking = false
+  }
+
+  async #make(changes: readonly Change[]): Promise<PromiseSettledResult<unknown>[]> {
+    await makeFolder(this.#folder)
+    return withFolderLock(this.#folder, `${this.#folder}.lock`, async () => {
+      const results = await Promise.allSettled(changes.map(({ act }) => act()))
+      await syncFolder(this.#folder)
+      return results
+    })
   }
 
   #pathOf(key: JournalKey): string {

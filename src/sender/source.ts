@@ -21,6 +21,8 @@ export interface Source {
   readonly name: string
   /** Absolute, without symbolic links: part of the journal's key. */
   readonly realPath: string
+  /** When it was looked at first: what counts is the size when it is opened. */
+  readonly sizeBytes: number
   /** How the file is opened: bytes where its name on disk is not UTF-8. */
   readonly location: string | Buffer
 }
@@ -62,13 +64,14 @@ async function checkSource(path: string): Promise<Source> {
   try {
     const absolute = resolve(path)
     const location = await locate(absolute)
-    assertIsFile(path, await stat(location, { bigint: true }))
+    const stats = await stat(location, { bigint: true })
+    assertIsFile(path, stats)
     await access(location, constants.R_OK)
     const name = basename(absolute)
     // A name that is not UTF-8 cannot be spelled by a link's target text either; its folder can.
     const realPath =
       typeof location === 'string' ? await realpath(location) : join(await realpath(dirname(absolute)), name)
-    return { path, name, realPath, location }
+    return { path, name, realPath, location, sizeBytes: Number(stats.size) }
   } catch (error) {
     throw unreadable(path, error)
   }

@@ -118,7 +118,7 @@ class LedgerDialect implements Dialect {
 }
 
 /** Node's SQLite in the shape that Kysely's dialect asks for. */
-function adapt(database: DatabaseSync): GroupDatabase {
+export function adapt(database: DatabaseSync): GroupDatabase {
   const statements = new Map<string, SqliteStatement>()
   return {
     close: () => database.close(),

@@ -18,7 +18,7 @@ import {
 } from './scene.ts'
 
 const NAME = 'single.bin'
-const PARTS_IN_FLIGHT = 2
+const PARTS_IN_FLIGHT = 4
 
 async function expectOneCopy(world: World, { path, transferId }: Sent): Promise<void> {
   expect(await world.received('bob')).toEqual([NAME])

@@ -39,8 +39,8 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
   return {
     async request({ method, path, headers, body, onSent, onAlive, stallMs, signal }) {
       const controller = new AbortController()
-      const stalled = new NoAnswer(`no answer within ${stallMs} ms`)
-      const watchdog = setTimeout(() => controller.abort(stalled), stallMs)
+      const stalled = (): void => controller.abort(new NoAnswer(`no answer within ${stallMs} ms`))
+      const watchdog = setTimeout(stalled, stallMs)
       const abort = (): void => controller.abort(signal?.reason)
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted === true) abort()

@@ -26,7 +26,7 @@ export function afterMove(context: PortalContext, transfer: Transfer): void {
   const { signals } = context
   signals.publish(topics.transfer(transfer.transferId))
   signals.publish(topics.events(transfer.senderId))
-  for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId))
+  for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transfer.transferId)
   if (isFinalTransfer(transfer.state)) {
     removeParts(context, transfer.transferId).catch((error: unknown) => {
       context.log.warn({ err: error, transferId: transfer.transferId }, 'parts not removed yet; the sweeper goes on')

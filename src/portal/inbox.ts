@@ -29,6 +29,7 @@ export async function* inboxMessages(
 ): AsyncGenerator<InboxMessage> {
   const { ledger, signals, options } = context
   using waiter = new Waiter(signals, topics.inbox(account.accountId))
+  using changes = new Changes(signals, topics.inbox(account.accountId))
   using present = new Presence(signals, topics.takeover(account.accountId, instanceId), () => waiter.wake())
   await ledger.welcome(account.accountId, instanceId)
   /** Offers of this connection that have no answer yet: transferId -> leaseId. */
@@ -36,7 +37,7 @@ export async function* inboxMessages(
   let isCurrent = false
 
   while (!signal.aborted && !present.isOver) {
-    for (const [transferId, leaseId] of open) {
+    for (const [transferId, leaseId] of changes.among(open)) {
       const problem = await endOf(context, account, transferId, leaseId)
       if (problem === null) continue
       open.delete(transferId)
@@ -58,6 +59,36 @@ export async function* inboxMessages(
     // With a full window there is nothing to offer until an answer comes, and that is signalled.
     const nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
     await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
+  }
+}
+
+/** Of which transfers something may have changed, so that not all that is open is looked at for each of them. */
+class Changes implements Disposable {
+  readonly #changed = new Set<string>()
+  readonly #isLossy: boolean
+  readonly #unsubscribe: () => void
+  /** It is not known of which. */
+  #areAll = false
+
+  constructor(signals: Signals, topic: string) {
+    this.#isLossy = signals.traits.lossy
+    this.#unsubscribe = signals.subscribe(topic, (transferId) => {
+      if (transferId === '') this.#areAll = true
+      else this.#changed.add(transferId)
+    })
+  }
+
+  /** Those of the open offers that are to be looked at since the last time. */
+  among(open: ReadonlyMap<string, string>): [transferId: string, leaseId: string][] {
+    const areAll = this.#areAll || this.#isLossy
+    const chosen = [...open].filter(([transferId]) => areAll || this.#changed.has(transferId))
+    this.#changed.clear()
+    this.#areAll = false
+    return chosen
+  }
+
+  [Symbol.dispose](): void {
+    this.#unsubscribe()
   }
 }
 

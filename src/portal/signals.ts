@@ -18,7 +18,7 @@ export interface Signals {
 export const topics = {
   /** Something happened to an account. */
   accounts: 'accounts',
-  /** Something changed in what is offered to an account. */
+  /** Something changed in what is offered to an account. The payload is the transferId; where it is empty, it may be any. */
   inbox: (accountId: number) => `inbox:${accountId}`,
   /** A receiving process has connected anew. The payload names the connection: any older one is over. */
   takeover: (accountId: number, instanceId: string) => `takeover:${accountId}:${instanceId}`,

@@ -80,7 +80,7 @@ export class Transfers {
     )
     if (isNew) {
       if (transfer.state === 'receiving') {
-        for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId))
+        for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transferId)
       } else {
         metrics.notifications.inc({ notification: 'refused' })
         signals.publish(topics.events(transfer.senderId))

@@ -4,15 +4,12 @@
  *
  *     npm run bench -- sealed [--rounds N] [--size MiB]
  */
-import { createHash, randomFillSync } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { parseArgs } from 'node:util'
+import { makeFile, median, seconds, sha256Of } from './figures.ts'
 import { BenchWorld } from './world.ts'
 
-const MIB = 1024 * 1024
 const ROUNDS_DEFAULT = 7
 const SIZE_MIB_DEFAULT = 1024
 
@@ -78,28 +75,4 @@ async function deliver(args: readonly string[]): Promise<Sample> {
   if ((await sha256Of(delivered)) !== digest) throw new Error('what was delivered is not what was sent')
   await rm(delivered)
   return { wallMs, cpuMs: (await world.cpuMs()) - cpuBeforeMs + senderCpuMs }
-}
-
-async function makeFile(path: string, mib: number): Promise<void> {
-  const handle = await open(path, 'wx')
-  const block = Buffer.allocUnsafe(MIB)
-  for (let written = 0; written < mib; written++) await handle.write(randomFillSync(block))
-  await handle.close()
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path, { highWaterMark: MIB }), hash)
-  return hash.digest('hex')
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other)
-  const middle = Math.floor(sorted.length / 2)
-  const [low = 0, high = 0] = sorted.length % 2 === 1 ? [sorted[middle], sorted[middle]] : sorted.slice(middle - 1)
-  return (low + high) / 2
-}
-
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(2)
 }

@@ -1,28 +1,17 @@
 /** A portal and a receiver as real processes in a folder of their own, for what is measured. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { type Ended, end, run, type Usage, usageOf } from './processes.ts'
 
 const program = fileURLToPath(new URL('../bin/golooader.js', import.meta.url))
-/** In which Linux counts the time of processes (man 5 proc). */
-const TICK_MS = 10
-
-/** How a command ended. */
-export interface Ended {
-  readonly code: number | null
-  /** What it used of the processors. */
-  readonly cpuMs: number
-  readonly output: string
-}
-
 export class BenchWorld implements AsyncDisposable {
   readonly folder: string
   readonly #env: NodeJS.ProcessEnv
-  readonly #children: ChildProcess[] = []
+  readonly #children = new Map<string, ChildProcess>()
 
   private constructor(folder: string) {
     this.folder = folder
@@ -54,54 +43,39 @@ export class BenchWorld implements AsyncDisposable {
     return join(inbox, name)
   }
 
+  /** What portal and receiver have used so far. */
+  async usage(): Promise<{ portal: Usage; receiver: Usage }> {
+    const [portal, receiver] = await Promise.all(
+      ['portal', 'receive'].map((name) => usageOf(this.#children.get(name)?.pid)),
+    )
+    if (portal === undefined || receiver === undefined) throw new Error('they are not running')
+    return { portal, receiver }
+  }
+
   /** What portal and receiver have used of the processors so far. */
   async cpuMs(): Promise<number> {
-    const times = await Promise.all(this.#children.map(({ pid }) => cpuMsOf(pid)))
-    return times.reduce((sum, ms) => sum + ms, 0)
+    const { portal, receiver } = await this.usage()
+    return portal.cpuMs + receiver.cpuMs
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) {
-      child.kill('SIGTERM')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-    }
+    for (const child of this.#children.values()) await end(child)
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  async #run(...args: string[]): Promise<Ended> {
-    // Each command in a shell of its own, which tells the time of its child when that has ended.
-    const timed = ['-c', '"$0" "$@"; code=$?; times >&3; exit $code', process.execPath, program, ...args]
-    const child = spawn('bash', timed, { env: this.#env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], cwd: this.folder })
-    const texts = ['', '', '', '']
-    for (const fd of [1, 2, 3]) child.stdio[fd]?.on('data', (data) => (texts[fd] += String(data)))
-    const [code]: (number | null)[] = await once(child, 'close')
-    return { code: code ?? null, cpuMs: childTimesMs(texts[3] ?? ''), output: `${texts[1]}${texts[2]}` }
+  #run(...args: string[]): Promise<Ended> {
+    return run(process.execPath, [program, ...args], { env: this.#env, cwd: this.folder })
   }
 
-  async #background(readyWord: string, ...args: string[]): Promise<void> {
-    const child = spawn(process.execPath, [program, ...args], {
+  async #background(readyWord: string, command: string, ...args: string[]): Promise<void> {
+    const child = spawn(process.execPath, [program, command, ...args], {
       env: this.#env,
       stdio: ['ignore', 'pipe', 'inherit'],
       cwd: this.folder,
     })
-    this.#children.push(child)
+    this.#children.set(command, child)
     if (child.stdout === null) throw new Error('the child has no output')
     for await (const line of createInterface({ input: child.stdout })) if (line.includes(readyWord)) break
     child.stdout.resume()
   }
-}
-
-/** The second line of `times`: user and system time of the shell's children. */
-function childTimesMs(text: string): number {
-  const line = text.trim().split('\n')[1] ?? ''
-  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
-    (sum, [, m, s]) => sum + Number(m) * 60_000 + Number(s) * 1000,
-    0,
-  )
-}
-
-async function cpuMsOf(pid: number | undefined): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }

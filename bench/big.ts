@@ -1,0 +1,119 @@
+/**
+ * One big file, beside what others take for it: from the start of the sending command to the end of the last one, the
+ * receiver waiting. All take turns in every round, and what was delivered is compared with what was sent.
+ *
+ *     npm run bench -- big [--rounds N] [--size MiB] [--only NAME,NAME]
+ */
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { makeFile, median, range, seconds, sha256Of } from './figures.ts'
+import { type Contender, type Missing, peers } from './peers.ts'
+import type { Usage } from './processes.ts'
+import { BenchWorld } from './world.ts'
+
+const MIB = 1024 * 1024
+const MIB_PER_GIB = 1024
+const ROUNDS_DEFAULT = 5
+const SIZE_MIB_DEFAULT = 1024
+/** What the ratios are of. */
+const OURS = 'golooader, plain'
+
+interface Sample {
+  readonly wallMs: number
+  readonly usage: Record<string, Usage>
+}
+
+const { values } = parseArgs({
+  args: process.argv.slice(2),
+  options: { rounds: { type: 'string' }, size: { type: 'string' }, only: { type: 'string' } },
+})
+const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
+const sizeMib = Number(values.size ?? SIZE_MIB_DEFAULT)
+const only = values.only?.split(',')
+
+await using world = await BenchWorld.start()
+await using stack = new AsyncDisposableStack()
+const source = join(world.folder, 'source.bin')
+await makeFile(source, sizeMib)
+const digest = await sha256Of(source)
+const peerFolder = join(world.folder, 'peers')
+await mkdir(peerFolder)
+
+const all: (Contender | Missing)[] = [
+  ours(OURS, ['--plain']),
+  ours('golooader, sealed', []),
+  ...(await peers(peerFolder)),
+]
+const contenders: Contender[] = []
+for (const one of all) {
+  if ('why' in one) process.stdout.write(`Not measured: ${one.name}: ${one.why}.\n`)
+  else if (one.name === OURS || only === undefined || only.some((part) => one.name.includes(part))) {
+    contenders.push(stack.use(one))
+  } else await one[Symbol.asyncDispose]()
+}
+const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]))
+
+// The first round warms caches and compilers, and does not count.
+for (let round = 0; round <= rounds; round++) {
+  for (const contender of contenders) {
+    const sample = await measure(contender)
+    if (round > 0) samples.get(contender.name)?.push(sample)
+    process.stderr.write(`round ${round}: ${contender.name}: ${seconds(sample.wallMs)} s\n`)
+  }
+}
+print()
+
+async function measure(contender: Contender): Promise<Sample> {
+  const target = join(world.folder, 'target.bin')
+  const startedAtMs = performance.now()
+  const usage = await contender.deliver(source, target)
+  const wallMs = performance.now() - startedAtMs
+  const delivered = contender.name.startsWith('golooader') ? await world.takeDelivered() : target
+  if ((await sha256Of(delivered)) !== digest)
+    throw new Error(`${contender.name}: what was delivered is not what was sent`)
+  await rm(delivered)
+  return { wallMs, usage }
+}
+
+function ours(name: string, args: readonly string[]): Contender {
+  return {
+    name,
+    async deliver(path) {
+      const before = await world.usage()
+      const sender = await world.send(path, args)
+      if (sender.code !== 0) throw new Error(`send ended with ${sender.code}:\n${sender.output}`)
+      const after = await world.usage()
+      const since = (one: 'portal' | 'receiver'): Usage => ({
+        cpuMs: after[one].cpuMs - before[one].cpuMs,
+        peakBytes: after[one].peakBytes,
+      })
+      return { sender, middle: since('portal'), receiver: since('receiver') }
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+function print(): void {
+  const head = `| ${sizeMib} MiB, ${rounds} rounds | median s | min-max s | CPU s a GiB: sender, middle, receiver | peak MiB | ${OURS} / this |`
+  process.stdout.write(`${head}\n|---|---|---|---|---|---|\n`)
+  const base = samples.get(OURS) ?? []
+  for (const [name, own] of samples) {
+    const walls = own.map(({ wallMs }) => wallMs)
+    const ratios = own.map(({ wallMs }, round) => (base[round]?.wallMs ?? Number.NaN) / wallMs)
+    const roles = ['sender', 'middle', 'receiver']
+    const cpu = roles.map((role) => {
+      const cpuMs = median(own.map(({ usage }) => usage[role]?.cpuMs ?? Number.NaN))
+      return seconds((cpuMs * MIB_PER_GIB) / sizeMib)
+    })
+    const peaks = roles.map((role) => {
+      const bytes = Math.max(...own.map(({ usage }) => usage[role]?.peakBytes ?? Number.NaN))
+      return (bytes / MIB).toFixed(0)
+    })
+    const two = (value: number): string => value.toFixed(2)
+    process.stdout.write(
+      `| ${name} | ${seconds(median(walls))} | ${range(walls, seconds)} | ${cpu.join(', ')} | ${peaks.join(', ')} | ` +
+        `${two(median(ratios))} (${range(ratios, two)}) |\n`,
+    )
+  }
+}

@@ -1,0 +1,149 @@
+/** What others use to get a file from one machine to another by way of a third. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { end, freePort, isInstalled, mustRun, type Usage, usageOf } from './processes.ts'
+
+/** One way to get a file there. */
+export interface Contender extends AsyncDisposable {
+  readonly name: string
+  /** Brings the content of `source` to `target`. @returns what each process used, by its part in it */
+  deliver(source: string, target: string): Promise<Record<string, Usage>>
+}
+
+/** One that cannot be measured here. */
+export interface Missing {
+  readonly name: string
+  readonly why: string
+}
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const LISTENING_TRIES_MAX = 200
+const LISTENING_PAUSE_MS = 25
+
+/** All peers, those that are missing with the reason. */
+export async function peers(folder: string): Promise<(Contender | Missing)[]> {
+  const found: (Contender | Missing)[] = []
+  const isThere = (await isInstalled('curl')) && (await isInstalled('nginx')) && (await isInstalled('rsync'))
+  if (!isThere)
+    found.push({ name: 'curl, nginx, rsync', why: 'not all are installed: apt-get install curl nginx rsync' })
+  else found.push(await pipe(), await nginx(join(folder, 'nginx')), await rsync(join(folder, 'rsync')))
+  if (isThere) found.push(await tus(join(folder, 'tus')))
+  found.push({
+    name: 'magic-wormhole',
+    why: 'there is no mailbox server for it in Debian, and the public one is not for benches',
+  })
+  return found
+}
+
+async function pipe(): Promise<Contender> {
+  const port = await freePort()
+  const program = join(here, 'node_modules/.bin/piping-server')
+  const server = spawn(process.execPath, [program, '--host', '127.0.0.1', '--http-port', String(port)], {
+    stdio: 'ignore',
+  })
+  await listening(port)
+  const url = `http://127.0.0.1:${port}/file`
+  return served('piping-server', server, async (source, target) => {
+    const [sender, receiver] = await Promise.all([
+      mustRun('curl', ['-sfT', source, url]),
+      mustRun('curl', ['-sfo', target, url]),
+    ])
+    return { sender, receiver }
+  })
+}
+
+async function nginx(folder: string): Promise<Contender> {
+  const port = await freePort()
+  await mkdir(join(folder, 'files'), { recursive: true })
+  const config = `
+    daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
+    http {
+      access_log off; sendfile on; client_max_body_size 0; client_body_temp_path ${folder}/body;
+      server { listen 127.0.0.1:${port}; location / { root ${folder}/files; dav_methods PUT DELETE; } }
+    }`
+  await writeFile(join(folder, 'nginx.conf'), config)
+  const server = spawn('nginx', ['-c', join(folder, 'nginx.conf')], { stdio: 'ignore' })
+  await listening(port)
+  return served('nginx PUT + GET', server, async (source, target) => {
+    const url = `http://127.0.0.1:${port}/${basename(source)}`
+    const sender = await mustRun('curl', ['-sfT', source, url])
+    const receiver = await mustRun('curl', ['-sfo', target, url])
+    await mustRun('curl', ['-sfX', 'DELETE', url])
+    return { sender, receiver }
+  })
+}
+
+async function rsync(folder: string): Promise<Contender> {
+  const port = await freePort()
+  const files = join(folder, 'files')
+  await mkdir(files, { recursive: true })
+  const config = `port = ${port}\naddress = 127.0.0.1\nuse chroot = no\n[files]\npath = ${files}\nread only = no\nuid = 0\ngid = 0\n`
+  await writeFile(join(folder, 'rsyncd.conf'), config)
+  const server = spawn('rsync', ['--daemon', '--no-detach', `--config=${join(folder, 'rsyncd.conf')}`], {
+    stdio: 'ignore',
+  })
+  await listening(port)
+  // The daemon's work is done by children of it, whose time is not seen from outside.
+  return served('rsync push + pull', server, async (source, target) => {
+    const url = `rsync://127.0.0.1:${port}/files/`
+    const sender = await mustRun('rsync', ['--whole-file', source, url])
+    const receiver = await mustRun('rsync', ['--whole-file', url + basename(source), target])
+    await rm(join(files, basename(source)))
+    return { sender, receiver }
+  })
+}
+
+async function tus(folder: string): Promise<Contender> {
+  await mkdir(folder, { recursive: true })
+  const server = spawn(process.execPath, [join(here, 'peers/tus-server.js'), folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let port = ''
+  for await (const line of createInterface({ input: server.stdout })) {
+    port = line
+    break
+  }
+  return served('tus + GET', server, async (source, target) => {
+    const endpoint = `http://127.0.0.1:${port}/files`
+    const sender = await mustRun(process.execPath, [join(here, 'peers/tus-send.js'), endpoint, source])
+    const url = sender.output.trim()
+    const receiver = await mustRun('curl', ['-sfo', target, url])
+    await rm(join(folder, basename(url)))
+    return { sender, receiver }
+  })
+}
+
+/** A contender with a server in the middle, whose processor time is what it used during the delivery. */
+function served(
+  name: string,
+  server: ChildProcess,
+  deliver: (source: string, target: string) => Promise<Record<string, Usage>>,
+): Contender {
+  return {
+    name,
+    async deliver(source, target) {
+      const before = await usageOf(server.pid)
+      const ends = await deliver(source, target)
+      const { cpuMs, peakBytes } = await usageOf(server.pid)
+      return { ...ends, middle: { cpuMs: cpuMs - before.cpuMs, peakBytes } }
+    },
+    [Symbol.asyncDispose]: () => end(server),
+  }
+}
+
+async function listening(port: number): Promise<void> {
+  for (let tries = 0; tries < LISTENING_TRIES_MAX; tries++) {
+    const isOpen = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
+      socket.on('connect', () => socket.destroy())
+    })
+    if (isOpen) return
+    await setTimeout(LISTENING_PAUSE_MS)
+  }
+  throw new Error(`nothing listens at port ${port}`)
+}

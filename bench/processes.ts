@@ -1,0 +1,101 @@
+/** Running commands, and what they cost. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+
+/** In which Linux counts the time of processes (man 5 proc). */
+const TICK_MS = 10
+const SAMPLE_MS = 20
+const KIB = 1024
+
+/** What a process has used. */
+export interface Usage {
+  readonly cpuMs: number
+  /** The most memory that it has held at a time. */
+  readonly peakBytes: number
+}
+
+/** How a command ended. */
+export interface Ended extends Usage {
+  readonly code: number | null
+  readonly output: string
+}
+
+/** Runs a command to its end. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Promise<Ended> {
+  // In a shell of its own, which tells the time of its child when that has ended.
+  const timed = ['-c', '"$0" "$@"; code=$?; times >&3; exit $code', command, ...args]
+  const child = spawn('bash', timed, { ...options, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const texts = ['', '', '', '']
+  for (const fd of [1, 2, 3]) child.stdio[fd]?.on('data', (data) => (texts[fd] += String(data)))
+  let peakBytes = 0
+  const sampler = setInterval(() => {
+    peakOfChildren(child.pid).then(
+      (bytes) => (peakBytes = Math.max(peakBytes, bytes)),
+      () => {},
+    )
+  }, SAMPLE_MS)
+  const [code]: (number | null)[] = await once(child, 'close')
+  clearInterval(sampler)
+  return { code: code ?? null, output: `${texts[1]}${texts[2]}`, cpuMs: childTimesMs(texts[3] ?? ''), peakBytes }
+}
+
+/** Runs a command to its end, which has to be a good one. */
+export async function mustRun(...args: Parameters<typeof run>): Promise<Ended> {
+  const ended = await run(...args)
+  if (ended.code !== 0) throw new Error(`${args[0]} ended with ${ended.code}:\n${ended.output}`)
+  return ended
+}
+
+/** Whether a command is installed. */
+export async function isInstalled(command: string): Promise<boolean> {
+  return (await run('which', [command])).code === 0
+}
+
+/** What a running process has used so far. */
+export async function usageOf(pid: number | undefined): Promise<Usage> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS, peakBytes: await peakOf(pid) }
+}
+
+/** Ends a process and waits for that. */
+export async function end(child: ChildProcess): Promise<void> {
+  child.kill('SIGTERM')
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+}
+
+/** A port of the loopback that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
+  return address.port
+}
+
+async function peakOf(pid: number | string | undefined): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * KIB
+}
+
+async function peakOfChildren(pid: number | undefined): Promise<number> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean)
+  return Math.max(0, ...(await Promise.all(children.map(peakOf))))
+}
+
+/** The second line of `times`: user and system time of the shell's children. */
+function childTimesMs(text: string): number {
+  const line = text.trim().split('\n')[1] ?? ''
+  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (sum, [, m, s]) => sum + Number(m) * 60_000 + Number(s) * 1000,
+    0,
+  )
+}

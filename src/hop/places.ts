@@ -1,3 +1,6 @@
+/** From this size on a transfer is a large one: it shares the bandwidth, where a small one mostly waits. */
+export const largeBytesMin = 1024 * 1024
+
 /** So many may be at something at the same time; the others wait, in the order in which they came. */
 export class Places {
   readonly #waiting: (() => void)[] = []

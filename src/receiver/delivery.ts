@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
-import { judge, type Places } from '../hop/index.ts'
+import { judge, largeBytesMin, type Places } from '../hop/index.ts'
 import {
   type Offer,
   type PartRange,
@@ -44,8 +44,6 @@ export interface DeliveryContext {
 
 /** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
 export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
-
-const LARGE_BYTES_MIN = 1024 * 1024
 
 const ENDED: ReadonlySet<string> = new Set<ProblemCode>(['delivery-ended', 'not-found', 'cancelled', 'expired'])
 
@@ -138,7 +136,7 @@ export class Delivery {
     }
     const { partial, opened, layout, name } = await this.#prepare()
     const { large } = this.#context
-    const leave = layout.sizeBytes < LARGE_BYTES_MIN ? null : await large.take(this.#signal)
+    const leave = layout.sizeBytes < largeBytesMin ? null : await large.take(this.#signal)
     const stored = await this.#complete(partial, opened, layout).finally(leave)
     const { acceptance } = this.#context
     await requireSigned(acceptance, opened, stored, this.#askKeys)

@@ -5,7 +5,7 @@ import { setMaxListeners } from 'node:events'
 import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestAlgorithms } from '../digests/index.ts'
-import { Places } from '../hop/index.ts'
+import { largeBytesMin, Places } from '../hop/index.ts'
 import {
   defaultDigestAlgorithm,
   Problem,
@@ -31,7 +31,6 @@ const PARTS_IN_FLIGHT_DEFAULT = 3
 const TRANSFERS_AT_ONCE_DEFAULT = 16
 /** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
 const LARGE_AT_ONCE_MAX = 2
-const LARGE_BYTES_MIN = 1024 * 1024
 /** All parts in memory together, whatever their size and number. */
 const BUFFER_BYTES_MAX = 96 * 1024 * 1024
 
@@ -168,7 +167,7 @@ async function sendAll(
 
   const work = async (): Promise<void> => {
     for (const [index, source] of queue) {
-      const leave = source.sizeBytes < LARGE_BYTES_MIN ? null : await large.take(context.signal)
+      const leave = source.sizeBytes < largeBytesMin ? null : await large.take(context.signal)
       try {
         // Looked at only now: while this one waited, the portal may have fallen silent.
         if (silence !== null) {

@@ -13,10 +13,12 @@ import { release } from './memory.ts'
 
 /** Where the bytes of one part go. Exactly one of `commit` and `discard` is called, once, as the last call. */
 export interface PartSink {
+  /** What is written is the sink's for good, which gives its memory back itself. */
+  readonly isKeeping?: boolean
   /** Appends. The buffers belong to the sink until the promise resolves. */
   write(buffers: readonly Uint8Array[]): Promise<void>
-  /** Makes the part durable, then visible under its number. */
-  commit(): Promise<void>
+  /** Makes the part durable, then visible under its number. @param digest of all that was written, in hex */
+  commit(digest: string): Promise<void>
   /** Leaves no trace of the part. Never throws for a part that is already gone. */
   discard(): Promise<void>
 }
@@ -58,8 +60,67 @@ export async function takePart(
   openSink: () => Promise<PartSink>,
   options: TakePartOptions,
 ): Promise<void> {
-  const { partNumber, lengthBytes } = expected
-  const hasher = digestDriver(expected.digestAlgorithm).create()
+  const { partNumber, lengthBytes, digest } = expected
+  await take(source, expected, openSink, options, {
+    goesOn: false,
+    judge: (arrivedBytes, actual, incomplete) => {
+      if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
+      if (actual() === digest) return
+      throw new Problem('digest-mismatching-value', { partNumber, expected: digest, actual: actual() })
+    },
+  })
+}
+
+/** What was taken of a source that nobody knew the digest of before. */
+export interface TakenPart {
+  readonly lengthBytes: number
+  /** hex */
+  readonly digest: string
+}
+
+/**
+ * Reads the next part of a source that brings several, one after another, and leaves what follows in the source. Nothing
+ * says what the bytes should be: whoever asks for them has to verify them as a whole.
+ *
+ * @param limits `lengthBytes` is the most that is taken
+ * @returns less than `lengthBytes` only where the source has ended; null, and nothing is committed, where it had ended before
+ * @throws Problem `part-incomplete` when the source breaks or stalls. Errors of the sink pass through.
+ */
+export async function takeNextPart(
+  source: Readable,
+  limits: Omit<PartExpectation, 'digest'>,
+  openSink: () => Promise<PartSink>,
+  options: TakePartOptions,
+): Promise<TakenPart | null> {
+  if (source.readableEnded) return null
+  const { lengthBytes, digest } = await take(source, limits, openSink, options, {
+    goesOn: true,
+    judge: (arrivedBytes) => arrivedBytes > 0,
+  })
+  return lengthBytes === 0 ? null : { lengthBytes, digest }
+}
+
+/** What is asked of the bytes once they are there. */
+interface Demand {
+  /** Whether more than this part may come. */
+  readonly goesOn: boolean
+  /** @returns false where there is nothing to commit. @throws Problem for bytes that are not those that were meant */
+  judge(
+    arrivedBytes: number,
+    actual: () => string,
+    incomplete: (detail: string) => Problem,
+    // biome-ignore lint/suspicious/noConfusingVoidType: what is not said to be nothing is something
+  ): boolean | void
+}
+
+async function take(
+  source: Readable,
+  { partNumber, lengthBytes, digestAlgorithm }: Omit<PartExpectation, 'digest'>,
+  openSink: () => Promise<PartSink>,
+  options: TakePartOptions,
+  demand: Demand,
+): Promise<TakenPart> {
+  const hasher = digestDriver(digestAlgorithm).create()
   const sink = await openSink()
   let gathered: Uint8Array[] = []
   let gatheredBytes = 0
@@ -112,14 +173,16 @@ export async function takePart(
       isFlushing = false
       watchdog.refresh()
     }
-    await consume(source, incomplete, (bytes) => {
+    await consume(source, incomplete, (arrived) => {
       watchdog.refresh()
+      const bytes = demand.goesOn ? arrived.subarray(0, lengthBytes - arrivedBytes) : arrived
       arrivedBytes += bytes.length
       if (arrivedBytes > lengthBytes) throw incomplete('more bytes came than were announced')
       hasher.update(bytes)
       gathered.push(bytes)
       gatheredBytes += bytes.length
       options.onBytes?.(bytes.length)
+      if (demand.goesOn && arrivedBytes === lengthBytes) return { rest: arrived.subarray(bytes.length) }
       if (gatheredBytes < GATHER_BYTES) return undefined
       if (isWriting) return afterWriting()
       startWriting()
@@ -127,15 +190,18 @@ export async function takePart(
     })
     clearTimeout(watchdog)
     floorWatch.excuse()
-    if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
-    const actual = hasher.digest()
-    if (actual !== expected.digest) {
-      throw new Problem('digest-mismatching-value', { partNumber, expected: expected.digest, actual })
+    let digest: string | null = null
+    const actual = (): string => {
+      digest ??= hasher.digest()
+      return digest
     }
+    const isWanted = demand.judge(arrivedBytes, actual, incomplete) ?? true
     await writing
     if (gatheredBytes > 0) startWriting()
     await writing
-    await sink.commit()
+    if (isWanted) await sink.commit(actual())
+    else await sink.discard()
+    return { lengthBytes: arrivedBytes, digest: actual() }
   } catch (error) {
     await writing.catch(() => {})
     await sink.discard()
@@ -146,22 +212,24 @@ export async function takePart(
   }
 }
 
+const ignore = (): void => {}
+
 async function write(sink: PartSink, buffers: readonly Uint8Array[], isOwner: boolean): Promise<void> {
   await sink.write(buffers)
-  if (isOwner) buffers.forEach(release)
+  if (isOwner && sink.isKeeping !== true) buffers.forEach(release)
 }
 
 /**
  * Shows every run of bytes of a stream to `take`, and holds the stream up while that is at work. The stream outlives a
  * reader that stops early, so that a refusal can still be answered over the connection that the rest of the body comes
- * from.
+ * from. What `take` leaves as `rest` goes back into the stream, for the next who reads it.
  *
  * @throws what `take` throws; the failure of the stream, told as an incomplete part
  */
 async function consume(
   source: Readable,
   incomplete: (detail: string, cause: unknown) => Problem,
-  take: (bytes: Uint8Array) => Promise<void> | undefined,
+  take: (bytes: Uint8Array) => Promise<void> | { readonly rest: Uint8Array } | undefined,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const stop = (error?: unknown): void => {
@@ -169,7 +237,8 @@ async function consume(
       source.off('data', onData)
       source.pause()
       // Its failure is nobody's business any more.
-      source.on('error', () => {})
+      source.off('error', ignore)
+      source.on('error', ignore)
       if (error === undefined) resolve()
       else reject(error)
     }
@@ -177,6 +246,11 @@ async function consume(
       try {
         const taking = take(bytes)
         if (taking === undefined) return
+        if ('rest' in taking) {
+          stop()
+          if (taking.rest.length > 0) source.unshift(taking.rest)
+          return
+        }
         source.pause()
         taking.then(() => source.resume(), stop)
       } catch (error) {
@@ -188,5 +262,7 @@ async function consume(
       else stop(cause instanceof Problem ? cause : incomplete('the connection broke', cause))
     })
     source.on('data', onData)
+    // An earlier reader has left it paused.
+    source.resume()
   })
 }

@@ -19,12 +19,16 @@ import { OpenRequests } from './open-requests.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
 import { localSignals } from './signals.ts'
 import { fsStore } from './store/fs.ts'
+import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
 import { localTurns } from './turns.ts'
 
 export { invite, renew } from './accounts.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
+
+/** A receiver that waits for a part asks for it at once. */
+const RECENT_MS = 1_000
 
 /** A portal that is running. */
 export interface RunningPortal {
@@ -92,7 +96,10 @@ export async function startPortal(
   opening.use(audit)
   const context: PortalContext = {
     ledger,
-    store: await fsStore(join(options.dataFolder, 'store')),
+    store: recentParts(await fsStore(join(options.dataFolder, 'store')), {
+      bytesMax: options.recentBytesMax,
+      keepMs: RECENT_MS,
+    }),
     signals: localSignals(),
     turns: localTurns(),
     options,

@@ -36,6 +36,8 @@ export interface PortalOptions {
   readonly storageBytesMax: number
   /** So much of the disk is left free, for the ledger above all. */
   readonly freeBytesMin: number
+  /** Memory for parts that have just come in, from where a waiting receiver is given them; 0 for none. */
+  readonly recentBytesMax: number
   /** Uploads of one transfer that may end in `resend`, and tries of a receiver, before it is given up. */
   readonly attemptsMax: number
   /** Refuses transfers that are not sealed. */
@@ -87,6 +89,7 @@ export const portalDefaults: PortalOptions = {
   accountTransfersMax: 10_000,
   storageBytesMax: 1024 * GIB,
   freeBytesMin: 256 * MIB,
+  recentBytesMax: 64 * MIB,
   attemptsMax: 5,
   sealedOnly: false,
   uploadTimeoutMs: 10 * MINUTE_MS,

@@ -136,7 +136,7 @@ export class Transfers {
       await takePart(
         part.body,
         { partNumber, lengthBytes, digestAlgorithm, digest },
-        () => store.openPart({ transferId, partNumber, digest }),
+        () => store.openPart({ transferId, partNumber }),
         { idleMs: options.idleMs, floor: floorOf(options), signal: part.signal, isOwner: true, onBytes },
       )
     } catch (error) {

@@ -143,9 +143,9 @@ async function fetchOnce(
     const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
     const openSink = async () =>
       contentKey === null
-        ? partial.sink(partNumber, incoming.digest)
+        ? partial.sink(partNumber)
         : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
-            partial.sink(partNumber, incoming.digest, contentDigest),
+            partial.sink(partNumber, contentDigest),
           )
     await takePart(incoming.body, expected, openSink, { idleMs, signal, isOwner: true })
   } catch (error) {

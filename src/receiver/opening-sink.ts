@@ -50,11 +50,11 @@ export function openingSink(
       if (opened.length > 0) await inner.write(opened)
       for (const bytes of opened) release(bytes)
     },
-    async commit() {
+    async commit(digest) {
       if (atByte !== lengthBytes) throw new Problem('seal-broken', { partNumber: position.partNumber })
       opener.finish(tag)
       contentDigest = hasher.digest()
-      await inner.commit()
+      await inner.commit(digest)
     },
     discard: () => inner.discard(),
   }

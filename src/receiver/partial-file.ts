@@ -95,20 +95,20 @@ export class PartialFile {
   /**
    * Where the bytes of one part go. What was written of a part that is discarded does not count.
    *
-   * @param contentDigest is asked before the commit
+   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
    */
-  sink(partNumber: number, digest: string, contentDigest: () => string = () => digest): PartSink {
+  sink(partNumber: number, contentDigest?: () => string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     let atByte: number | null = offsetBytes
     return {
       write: async (buffers) => {
         atByte = await writeAll(this.#handle, buffers, atByte)
       },
-      commit: async () => {
+      commit: async (digest) => {
         await this.#handle.datasync()
         // The list must be there: a folder that has vanished is noticed here, and is not made anew.
         const flag = constants.O_WRONLY | constants.O_APPEND
-        const held: HeldPart = { digest, contentDigest: contentDigest() }
+        const held: HeldPart = { digest, contentDigest: contentDigest?.() ?? digest }
         await appendFile(this.#paths.parts, lineOf(partNumber, held), { flag })
         if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
         this.#held.set(partNumber, held)

@@ -3,10 +3,12 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { fsStore } from '../../src/portal/store/fs.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
+import { recentParts } from '../../src/portal/store/recent.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { testFolder } from '../suites/folder.ts'
 import { put, somePart, testStore } from '../suites/store.ts'
@@ -17,6 +19,14 @@ testStore('fs', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
   return { store: await fsStore(folder), cleanUp: () => rm(folder, { recursive: true }) }
 })
+
+for (const bytesMax of [0, 150_000, 10_000_000]) {
+  testStore(`${bytesMax} bytes of memory before fs`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'golooader-store-'))
+    const store = recentParts(await fsStore(folder), { bytesMax, keepMs: 1000 })
+    return { store, cleanUp: () => rm(folder, { recursive: true }) }
+  })
+}
 
 /** Every file below a folder, by name. */
 async function filesIn(folder: string): Promise<string[]> {
@@ -99,7 +109,7 @@ describe('fs store', () => {
     const store = await fsStore(folder)
     const sink = await store.openPart(late.key)
     await sink.write([late.bytes])
-    await expect(sink.commit()).rejects.toMatchObject({ code: 'part-conflict' })
+    await expect(sink.commit(late.key.digest)).rejects.toMatchObject({ code: 'part-conflict' })
     await sink.discard()
     expect(await filesIn(folder)).toEqual([`1.${held.key.digest}`])
   })
@@ -149,5 +159,51 @@ describe('fs store', () => {
       firstIsIntact: true,
       fitsAfterwards: true,
     })
+  })
+})
+
+describe('what has just been stored', () => {
+  /** A store whose parts on disk can be taken away behind its back. */
+  async function stored(keepMs: number) {
+    const behind = memoryStore()
+    const store = recentParts(behind, { bytesMax: 1_000_000, keepMs })
+    const part = somePart(newTransferId(), 1, 200_000)
+    const { key } = part
+    const sink = await store.openPart(key)
+    await sink.write([Buffer.from(part.bytes)])
+    await sink.commit(key.digest)
+    return { behind, store, part }
+  }
+
+  test('is given from memory once, and from the store behind afterwards', async () => {
+    const { behind, store, part } = await stored(10_000)
+    await behind.removePart(part.key)
+    const content = await store.read(part.key)
+    expect(content === null ? null : part.bytes.equals(await buffer(content.stream))).toBe(true)
+    expect(await store.read(part.key)).toBe(null)
+  })
+
+  test('is forgotten with its transfer', async () => {
+    const { store, part } = await stored(10_000)
+    await store.remove(part.key.transferId)
+    expect(await store.read(part.key)).toBe(null)
+  })
+
+  test('is forgotten after a moment', async () => {
+    const { behind, store, part } = await stored(20)
+    await behind.removePart(part.key)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(await store.read(part.key)).toBe(null)
+  })
+
+  test('is not in memory before it is durable', async () => {
+    const behind = memoryStore()
+    const store = recentParts(behind, { bytesMax: 1_000_000, keepMs: 10_000 })
+    const { key, bytes } = somePart(newTransferId(), 1, 1000)
+    const sink = await store.openPart(key)
+    await sink.write([Buffer.from(bytes)])
+    expect(await store.read(key)).toBe(null)
+    await sink.discard()
+    expect(await store.read(key)).toBe(null)
   })
 })

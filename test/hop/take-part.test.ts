@@ -5,7 +5,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
-import { type PartExpectation, type PartSink, takePart } from '../../src/hop/index.ts'
+import { type PartExpectation, type PartSink, takeNextPart, takePart } from '../../src/hop/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
 import { httpServer } from '../suites/http-server.ts'
 import { randomBytes, randomInt } from '../suites/random.ts'
@@ -44,7 +44,7 @@ function recordingSink(behaviour: Partial<PartSink> = {}) {
       }),
     commit: () =>
       call('commit', async () => {
-        await behaviour.commit?.()
+        await behaviour.commit?.('')
         calls.push('commit done')
       }),
     discard: () => call('discard', async () => behaviour.discard?.()),
@@ -314,5 +314,40 @@ describe('a sink that fails', () => {
     expect(await rest.promise).toBeGreaterThan(0)
     expect(sockets).toHaveLength(1)
     agent.destroy()
+  })
+})
+
+describe('a source that brings several parts', () => {
+  const limits = { partNumber: 1, lengthBytes: 300_000, digestAlgorithm: 'sha-256' } as const
+
+  test.each([0, 1, 299_999, 300_000, 300_001, 600_000, 1_000_000])('of %d bytes in all is cut', async (byteCount) => {
+    const bytes = randomBytes(byteCount)
+    const source = Readable.from(slices(bytes))
+    const parts: Buffer[] = []
+    for (;;) {
+      const sink = recordingSink()
+      const taken = await takeNextPart(source, limits, sink.open, patient)
+      if (taken === null) {
+        expect(sink.calls).not.toContain('commit')
+        break
+      }
+      expect(taken).toEqual({ lengthBytes: sink.content().length, digest: digestOf('sha-256', sink.content()) })
+      expect(sink.calls).toContain('commit done')
+      parts.push(sink.content())
+      if (taken.lengthBytes < limits.lengthBytes) break
+    }
+    expect(Buffer.concat(parts).equals(bytes)).toBe(true)
+    expect(parts.slice(0, -1).every(({ length }) => length === limits.lengthBytes)).toBe(true)
+  })
+
+  test('and breaks leaves no part that is not whole', async () => {
+    const source = new PassThrough()
+    source.write(randomBytes(1000))
+    const sink = recordingSink()
+    const taking = takeNextPart(source, limits, sink.open, patient)
+    source.destroy(new Error('gone'))
+    await expect(taking).rejects.toMatchObject({ code: 'part-incomplete' })
+    expect(sink.calls).not.toContain('commit')
+    expect(sink.calls).toContain('discard')
   })
 })

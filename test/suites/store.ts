@@ -24,9 +24,13 @@ export function somePart(transferId: string, partNumber: number, byteCount = 1 +
 export async function put(store: Store, { key, bytes }: { key: PartKey; bytes: Uint8Array }): Promise<void> {
   const sink = await store.openPart(key)
   const third = Math.ceil(bytes.length / 3)
-  await sink.write([bytes.subarray(0, third), bytes.subarray(third, 2 * third)])
-  await sink.write([bytes.subarray(2 * third)])
-  await sink.commit()
+  // Copies: what is written is the store's from then on.
+  const copies = [bytes.subarray(0, third), bytes.subarray(third, 2 * third), bytes.subarray(2 * third)].map((one) =>
+    Uint8Array.from(one),
+  )
+  await sink.write(copies.slice(0, 2))
+  await sink.write(copies.slice(2))
+  await sink.commit(key.digest)
 }
 
 async function contentOf(store: Store, key: PartKey, range?: { startByte: number; endByte: number }) {
@@ -77,7 +81,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       const part = somePart(transferId, 1, 5000)
       const sink = await store.openPart(part.key)
       await sink.write(Array.from({ length: 2500 }, (_, index) => part.bytes.subarray(2 * index, 2 * index + 2)))
-      await sink.commit()
+      await sink.commit(part.key.digest)
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
@@ -104,18 +108,18 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('a part is invisible until it is committed', async () => {
       const { key, bytes } = somePart(transferId, 1)
       const sink = await store.openPart(key)
-      await sink.write([bytes])
+      await sink.write([Uint8Array.from(bytes)])
       expect(await store.find(transferId, 1)).toBeNull()
       expect([...(await store.list(transferId))]).toEqual([])
       expect(await store.read(key)).toBeNull()
-      await sink.commit()
+      await sink.commit(key.digest)
       expect(await store.find(transferId, 1)).toBe(key.digest)
     })
 
     test('a part that was discarded leaves nothing', async () => {
       const { key, bytes } = somePart(transferId, 1)
       const sink = await store.openPart(key)
-      await sink.write([bytes])
+      await sink.write([Uint8Array.from(bytes)])
       await sink.discard()
       expect([...(await store.list(transferId))]).toEqual([])
       expect(await store.read(key)).toBeNull()
@@ -142,7 +146,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       await put(store, held)
       const sink = await store.openPart(late.key)
       await sink.write([late.bytes])
-      await expect(sink.commit()).rejects.toMatchObject({ code: 'part-conflict' })
+      await expect(sink.commit(late.key.digest)).rejects.toMatchObject({ code: 'part-conflict' })
       await sink.discard()
       expect([...(await store.list(transferId))]).toEqual([[1, held.key.digest]])
       expect(await store.read(late.key)).toBeNull()
@@ -155,8 +159,8 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
         const outcomes = await Promise.all(
           versions.map(async ({ key, bytes }) => {
             const sink = await store.openPart(key)
-            await sink.write([bytes])
-            return sink.commit().then(
+            await sink.write([Uint8Array.from(bytes)])
+            return sink.commit(key.digest).then(
               () => key.digest,
               async (refusal: unknown) => {
                 expect(refusal).toMatchObject({ code: 'part-conflict' })

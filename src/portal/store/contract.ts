@@ -14,7 +14,10 @@ export interface PartKey {
   readonly digest: string
 }
 
-/** A part's bytes on their way out. The reader consumes or destroys the stream. */
+/** The place of a part that is still to come. */
+export type PartPlace = Pick<PartKey, 'transferId' | 'partNumber'>
+
+/** A part's bytes on their way out. The reader consumes or destroys the stream, and owns the memory of what it brings. */
 export interface PartContent {
   /** Of what the stream brings. */
   readonly lengthBytes: number
@@ -25,7 +28,7 @@ export interface PartContent {
 
 export interface Store {
   /**
-   * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one key may be
+   * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one place may be
    * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one
    * that was already answered for.
    *
@@ -33,7 +36,7 @@ export interface Store {
    *   is overloaded, `part-incomplete` when the transfer was removed meanwhile, `store-failed` otherwise;
    *   `part-conflict` from `commit` when the number is held under another digest
    */
-  openPart(key: PartKey): Promise<PartSink>
+  openPart(place: PartPlace): Promise<PartSink>
 
   /** The digest under which a part is held, or null. */
   find(transferId: string, partNumber: number): Promise<string | null>

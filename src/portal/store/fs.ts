@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder, writeAll } from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
 import { localTurns } from '../turns.ts'
-import type { PartKey, Store } from './contract.ts'
+import type { PartKey, PartPlace, Store } from './contract.ts'
 
 /** Large reads: fewer system calls for the same bytes. */
 const READ_BYTES = 1024 * 1024
@@ -43,11 +43,11 @@ class FsStore implements Store {
     this.#folder = folder
   }
 
-  async openPart(key: PartKey): Promise<PartSink> {
-    const target = this.#pathOf(key)
-    const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
+  async openPart({ transferId, partNumber }: PartPlace): Promise<PartSink> {
+    const folder = this.#folderOf(transferId)
+    const partial = join(folder, `${partNumber}.${randomBytes(4).toString('hex')}.partial`)
     try {
-      await mkdir(this.#folderOf(key.transferId), { recursive: true, mode: 0o700 })
+      await mkdir(folder, { recursive: true, mode: 0o700 })
       const handle = await open(partial, 'wx', 0o600)
       return {
         write: async (buffers) => {
@@ -57,11 +57,12 @@ class FsStore implements Store {
             throw storeProblem(cause)
           }
         },
-        commit: async () => {
+        commit: async (digest) => {
           try {
             await handle.datasync()
             await handle.close()
-            await this.#placings.take(`${key.transferId}/${key.partNumber}`, () => this.#place(key, partial))
+            const key = { transferId, partNumber, digest }
+            await this.#placings.take(`${transferId}/${partNumber}`, () => this.#place(key, partial))
           } catch (cause) {
             throw storeProblem(cause)
           }

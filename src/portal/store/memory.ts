@@ -21,7 +21,7 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
   }
 
   return {
-    async openPart({ transferId, partNumber, digest }) {
+    async openPart({ transferId, partNumber }) {
       const gathered: Buffer[] = []
       let reservedBytes = 0
       return {
@@ -34,7 +34,7 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
           reservedBytes += bytes.length
           gathered.push(bytes)
         },
-        async commit() {
+        async commit(digest) {
           const parts = transfers.get(transferId) ?? new Map<number, HeldPart>()
           const before = parts.get(partNumber)
           if (before !== undefined && before.digest !== digest) throw new Problem('part-conflict', { partNumber })

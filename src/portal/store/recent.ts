@@ -1,0 +1,157 @@
+/**
+ * A store in front of another one, that still has in memory what has just been stored. A receiver that waits for a part
+ * is given it from there, once, instead of from the disk that it was written to a moment ago. What is held, and whether
+ * it is durable, the store behind decides; memory is bounded, and given back after a moment.
+ */
+import { Readable } from 'node:stream'
+import { type PartSink, release } from '../../hop/index.ts'
+import type { PartContent, PartKey, Store } from './contract.ts'
+
+export interface RecentOptions {
+  /** What all parts in memory, those that are just coming in among them, may take. */
+  readonly bytesMax: number
+  /** After this time nobody is waiting for it any more. */
+  readonly keepMs: number
+}
+
+/** @param store what is durable */
+export function recentParts(store: Store, options: RecentOptions): Store {
+  const recent = new Recent(options)
+  return {
+    ...forwarded(store),
+    async openPart(place) {
+      const sink = await store.openPart(place)
+      return recent.watch(sink, place)
+    },
+    async read(key, range) {
+      const buffers = range === undefined ? recent.take(key) : null
+      if (buffers === null) return store.read(key, range)
+      return contentOf(buffers)
+    },
+    async removePart(key) {
+      recent.forget(key.transferId)
+      await store.removePart(key)
+    },
+    async remove(transferId) {
+      recent.forget(transferId)
+      await store.remove(transferId)
+      // What came in while that was going on.
+      recent.forget(transferId)
+    },
+  }
+}
+
+/** What goes to the store behind as it is. */
+function forwarded(store: Store): Pick<Store, 'find' | 'list' | 'seal' | 'transferIds' | 'freeBytes'> {
+  return {
+    find: (transferId, partNumber) => store.find(transferId, partNumber),
+    list: (transferId) => store.list(transferId),
+    seal: (transferId) => store.seal(transferId),
+    transferIds: () => store.transferIds(),
+    freeBytes: () => store.freeBytes(),
+  }
+}
+
+function contentOf(buffers: readonly Uint8Array[]): PartContent {
+  const lengthBytes = bytesOf(buffers)
+  return { lengthBytes, partBytes: lengthBytes, stream: Readable.from(buffers) }
+}
+
+interface RecentPart {
+  readonly digest: string
+  readonly buffers: readonly Uint8Array[]
+  readonly timer: ReturnType<typeof setTimeout>
+}
+
+class Recent {
+  readonly #options: RecentOptions
+  /** transferId -> part number -> part */
+  readonly #transfers = new Map<string, Map<number, RecentPart>>()
+  #usedBytes = 0
+
+  constructor(options: RecentOptions) {
+    this.#options = options
+  }
+
+  /** A sink that keeps what is written to it, as long as there is room for it. */
+  watch(sink: PartSink, { transferId, partNumber }: Omit<PartKey, 'digest'>): PartSink {
+    let kept: Uint8Array[] = []
+    let isKeeping = true
+    const drop = (): void => {
+      isKeeping = false
+      this.#giveBack(kept)
+      kept = []
+    }
+    return {
+      isKeeping: true,
+      write: async (buffers) => {
+        await sink.write(buffers)
+        if (isKeeping && this.#usedBytes + bytesOf(buffers) > this.#options.bytesMax) drop()
+        if (isKeeping) {
+          this.#usedBytes += bytesOf(buffers)
+          kept.push(...buffers)
+        } else buffers.forEach(release)
+      },
+      commit: async (digest) => {
+        await sink.commit(digest)
+        if (isKeeping && kept.length > 0) this.#add(transferId, partNumber, { digest, buffers: kept })
+        isKeeping = false
+        kept = []
+      },
+      discard: async () => {
+        drop()
+        await sink.discard()
+      },
+    }
+  }
+
+  /** What there is of a part, which is the caller's from now on; null where there is nothing. */
+  take({ transferId, partNumber, digest }: PartKey): readonly Uint8Array[] | null {
+    const part = this.#transfers.get(transferId)?.get(partNumber)
+    if (part?.digest !== digest) return null
+    this.#remove(transferId, partNumber, part)
+    this.#usedBytes -= bytesOf(part.buffers)
+    return part.buffers
+  }
+
+  forget(transferId: string): void {
+    for (const [partNumber, part] of this.#transfers.get(transferId) ?? []) {
+      this.#remove(transferId, partNumber, part)
+      this.#giveBack(part.buffers)
+    }
+  }
+
+  #add(transferId: string, partNumber: number, { digest, buffers }: Omit<RecentPart, 'timer'>): void {
+    const parts = this.#transfers.get(transferId) ?? new Map<number, RecentPart>()
+    const before = parts.get(partNumber)
+    if (before !== undefined) {
+      clearTimeout(before.timer)
+      this.#giveBack(before.buffers)
+    }
+    const part: RecentPart = {
+      digest,
+      buffers,
+      timer: setTimeout(() => {
+        this.#remove(transferId, partNumber, part)
+        this.#giveBack(buffers)
+      }, this.#options.keepMs).unref(),
+    }
+    this.#transfers.set(transferId, parts.set(partNumber, part))
+  }
+
+  #remove(transferId: string, partNumber: number, { timer }: RecentPart): void {
+    clearTimeout(timer)
+    const parts = this.#transfers.get(transferId)
+    parts?.delete(partNumber)
+    if (parts?.size === 0) this.#transfers.delete(transferId)
+  }
+
+  #giveBack(buffers: readonly Uint8Array[]): void {
+    this.#usedBytes -= bytesOf(buffers)
+    buffers.forEach(release)
+  }
+}
+
+function bytesOf(buffers: readonly Uint8Array[]): number {
+  return buffers.reduce((sum, { length }) => sum + length, 0)
+}

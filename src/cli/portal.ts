@@ -26,6 +26,7 @@ interface PortalFlags {
   readonly tlsKey?: string
   readonly trustedProxies: readonly string[]
   readonly maxTransfer: number
+  readonly oneRequest: number
   readonly quota: number
   readonly maxTransfers: number
   readonly storage: number
@@ -69,6 +70,13 @@ export function portalCommand(program: Command): void {
         .default([], 'none'),
     )
     .addOption(bytesOption('--max-transfer <size>', 'largest file that is taken', d.transferSizeBytesMax))
+    .addOption(
+      bytesOption(
+        '--one-request <size>',
+        'largest file that may come in one request, and is kept in the ledger',
+        d.wholeSizeBytesMax,
+      ),
+    )
     .addOption(bytesOption('--quota <size>', 'what the open transfers of one account may add up to', d.accountBytesMax))
     .addOption(
       option('--max-transfers <number>', 'open transfers that one account may have')
@@ -154,6 +162,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       trustedProxies: flags.trustedProxies,
       dataFolder: flags.data,
       transferSizeBytesMax: flags.maxTransfer,
+      wholeSizeBytesMax: flags.oneRequest,
       accountBytesMax: flags.quota,
       accountTransfersMax: flags.maxTransfers,
       storageBytesMax: flags.storage,

@@ -24,6 +24,7 @@ import {
   parseContentDigest,
   TransferPage,
   TransferStatus,
+  type WholeTransfer,
   Withdrawal,
 } from '../protocol/index.ts'
 import { checked, parsed, RemoteProblem, readAnswer, throwIfProblem, unstalled } from './answers.ts'
@@ -128,6 +129,27 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     })
     await throwIfProblem(response, stallMsOf(options))
     await drain(response, stallMsOf(options))
+  }
+
+  /** Sends a small file in one request. The same again gets the same answer, the first notification. */
+  async putWhole(
+    transferId: string,
+    whole: WholeTransfer,
+    content: Uint8Array,
+    options: CallOptions = {},
+  ): Promise<Notification> {
+    const line = new TextEncoder().encode(`${JSON.stringify(whole)}\n`)
+    const body = new Uint8Array(line.length + content.length)
+    body.set(line)
+    body.set(content, line.length)
+    const response = await this.#send({
+      method: 'PUT',
+      path: `/v1/transfers/${transferId}/whole`,
+      headers: { 'content-type': 'application/octet-stream' },
+      body,
+      ...options,
+    })
+    return readAnswer(response, Notification, stallMsOf(options))
   }
 
   /** Ends an attempt; the answer is the first notification. */

@@ -4,7 +4,8 @@
  * Promises kept here: only who holds the present lease can answer for a delivery; the same answer again succeeds;
  * a receiver's problem reaches the sender unchanged.
  */
-import { digestDriver } from '../digests/index.ts'
+import { Readable } from 'node:stream'
+import { digestDriver, digestOf } from '../digests/index.ts'
 import { type Disposition, inRanges, isDigestAlgorithm, type Offer, Problem, partSpan } from '../protocol/index.ts'
 import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
@@ -82,6 +83,7 @@ export class Deliveries {
     for (let current = claim; ; current = waited(claim)) {
       const { transfer } = await this.#leased(current)
       const { lengthBytes } = partSpan(transfer, partNumber)
+      if (isHeldInLedger(transfer)) return this.#whole(transfer, rangeOf)
       const digest = await store.find(transferId, partNumber)
       if (digest !== null) {
         const key = { transferId, partNumber, digest }
@@ -159,6 +161,25 @@ export class Deliveries {
     return leased
   }
 
+  /** The only part of a small file. */
+  async #whole(transfer: Transfer, rangeOf: RangeChooser): Promise<OutgoingPart> {
+    const whole = await this.#context.ledger.content(transfer.transferId)
+    if (whole === null) return this.#lost(transfer, 1)
+    const { digest, content } = whole
+    const partBytes = content.length
+    const range = rangeOf(digest, partBytes)
+    const bytes = range === undefined ? content : content.subarray(range.startByte, range.endByte + 1)
+    const stream = Readable.from([bytes])
+    return { content: { lengthBytes: bytes.length, partBytes, stream }, ...transfer, digest, partBytes }
+  }
+
+  async #isWholeSound({ transferId, digestAlgorithm }: Transfer): Promise<boolean> {
+    const whole = await this.#context.ledger.content(transferId)
+    return (
+      whole !== null && isDigestAlgorithm(digestAlgorithm) && digestOf(digestAlgorithm, whole.content) === whole.digest
+    )
+  }
+
   /** A part that cannot be read now may be readable later: that is no reason for the receiver to give up. */
   async #read(key: PartKey, range: { startByte: number; endByte: number } | undefined): Promise<PartContent | null> {
     try {
@@ -186,6 +207,9 @@ export class Deliveries {
     const { options, store, ledger, turns } = this.#context
     const { transfer, delivery } = leased
     const { transferId } = transfer
+    if (isHeldInLedger(transfer) && !(await this.#isWholeSound(transfer))) {
+      return this.#move(leased, { state: 'failed', problem: goneBad(1).toJSON() })
+    }
     for (const [partNumber, digest] of await store.list(transferId)) {
       if (!inRanges(answer.wanted, partNumber)) continue
       if (await this.#isSound(transfer, partNumber, digest)) continue
@@ -259,6 +283,10 @@ function isRepetition(delivery: Delivery, { disposition, leaseId }: Disposition)
   if (delivery.state === 'delivered') return disposition === 'received' && delivery.leaseId === leaseId
   if (delivery.state === 'failed') return disposition !== 'received' && delivery.leaseId === leaseId
   return false
+}
+
+function isHeldInLedger(transfer: Transfer): boolean {
+  return transfer.state === 'stored' && transfer.heldIn === 'ledger'
 }
 
 function goneBad(partNumber: number): Problem {

@@ -1,6 +1,6 @@
 /** What an operator can set, with safe defaults. Units stand last in names. */
 import type { Floor } from '../hop/index.ts'
-import { transferSizeBytesMax } from '../protocol/index.ts'
+import { transferSizeBytesMax, wholeSizeBytesMax } from '../protocol/index.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -29,6 +29,8 @@ export interface PortalOptions {
   /** Everything the portal keeps lies here. */
   readonly dataFolder: string
   readonly transferSizeBytesMax: number
+  /** A file up to this size may come in one request, and is kept in the ledger; 0 for none. */
+  readonly wholeSizeBytesMax: number
   /** What the open transfers of one account may add up to. */
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
@@ -85,6 +87,7 @@ export const portalDefaults: PortalOptions = {
   trustedProxies: [],
   dataFolder: './golooader-data',
   transferSizeBytesMax,
+  wholeSizeBytesMax,
   accountBytesMax: 1024 * GIB,
   accountTransfersMax: 10_000,
   storageBytesMax: 1024 * GIB,

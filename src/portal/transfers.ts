@@ -7,7 +7,6 @@
  * said of parts that are just being removed.
  */
 import type { Readable } from 'node:stream'
-import { digestAlgorithms } from '../digests/index.ts'
 import { judge, takePart, type Verdict } from '../hop/index.ts'
 import {
   type Announcement,
@@ -19,18 +18,15 @@ import {
   type Notification,
   Problem,
   parseContentDigest,
-  partCount,
-  partSizeBytesMax,
-  partSizeBytesMin,
   partSpan,
-  partsPerTransferMax,
   type TransferStatus,
 } from '../protocol/index.ts'
+import { admissionOf, refused, requireSuitable } from './admission.ts'
 import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
-import { floorOf, type PortalOptions } from './options.ts'
+import { floorOf } from './options.ts'
 import { topics } from './signals.ts'
 import { transferStatus } from './views.ts'
 
@@ -64,35 +60,19 @@ export class Transfers {
     transferId: string,
     announcement: Announcement,
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
-    const { ledger, store, options, signals, metrics } = this.#context
+    const { ledger, options, signals } = this.#context
     requireSuitable(announcement, options)
-    const roomBytes = await store.freeBytes()
     const { transfer, isNew } = await ledger.announce(
       { ...announcement, transferId, senderId: account.accountId },
-      {
-        expiryMs: options.expiryMs,
-        uploadTimeoutMs: options.uploadTimeoutMs,
-        accountBytesMax: options.accountBytesMax,
-        accountTransfersMax: options.accountTransfersMax,
-        storageBytesMax: options.storageBytesMax,
-        freeBytes: roomBytes === null ? null : Math.max(0, roomBytes - options.freeBytesMin),
-      },
+      await admissionOf(this.#context),
     )
-    if (isNew) {
-      if (transfer.state === 'receiving') {
-        for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transferId)
-      } else {
-        metrics.notifications.inc({ notification: 'refused' })
-        signals.publish(topics.events(transfer.senderId))
-      }
-    }
     if (!isNew) await this.#stillThere(transfer)
+    else if (transfer.state === 'receiving') {
+      for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transferId)
+    }
     const status = await this.#status(transfer)
     const refusal = status.notifications.at(-1)
-    if (isNew && refusal?.notification === 'refused') {
-      const { eventId, at, attempt, problem } = refusal
-      throw new Problem('storage-full', { ...detailsOf(problem), transferId, eventId, at, attempt })
-    }
+    if (isNew && refusal?.notification === 'refused') throw refused(this.#context, transfer, refusal)
     return { status, isNew }
   }
 
@@ -351,23 +331,6 @@ function requireReceiving(transfer: Transfer): Receiving {
   return transfer
 }
 
-function requireSuitable(
-  announcement: Announcement,
-  { sealedOnly, transferSizeBytesMax: sizeBytesMax }: PortalOptions,
-): void {
-  if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
-  if (!isDigestAlgorithm(announcement.digestAlgorithm) || !digestAlgorithms.includes(announcement.digestAlgorithm)) {
-    throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
-  }
-  if (announcement.sizeBytes > sizeBytesMax) {
-    throw new Problem('transfer-too-large', { sizeBytes: announcement.sizeBytes, sizeBytesMax })
-  }
-  const count = partCount(announcement)
-  if (announcement.partSizeBytes < partSizeBytesMin || count > partsPerTransferMax) {
-    throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
-  }
-}
-
 function requireLength(contentLength: string | undefined, lengthBytes: number): void {
   if (contentLength === undefined) throw new Problem('length-required')
   if (contentLength !== String(lengthBytes)) throw new Problem('part-length-wrong', { lengthBytes })
@@ -380,9 +343,4 @@ function algorithmOf({ digestAlgorithm }: Transfer): DigestAlgorithm {
 
 function isStorageProblem(error: unknown): error is Problem {
   return error instanceof Problem && (error.code === 'storage-full' || error.code === 'store-failed')
-}
-
-/** The members of a recorded problem that are not those of every problem. */
-function detailsOf({ type: _type, title: _title, status: _status, code: _code, ...details }: Record<string, unknown>) {
-  return details
 }

@@ -15,6 +15,8 @@ export const partSizeBytesMax = 64 * MIB
 export const partSizeBytesDefault = 8 * MIB
 /** More parts than this make lists of parts unwieldy; larger files use larger parts. */
 export const partsPerTransferMax = 10_000
+/** A file up to this size can be sent in one request. */
+export const wholeSizeBytesMax = 256 * KIB
 export const transferSizeBytesMax = TIB / 2
 export const receiversPerTransferMax = 32
 /** Longest file name that may be announced, in UTF-16 units; what a receiver writes is shorter. */

@@ -128,6 +128,13 @@ export const Completion = Type.Object(
 )
 export type Completion = Static<typeof Completion>
 
+/** What stands before the content in the body of `PUT /v1/transfers/{transferId}/whole`: announcement and completion in one. */
+export const WholeTransfer = Type.Object(
+  { ...Announcement.properties, manifestDigest: DigestHex, manifest: Type.Optional(SignedToken) },
+  closed,
+)
+export type WholeTransfer = Static<typeof WholeTransfer>
+
 const notificationBase = {
   eventId: EventId,
   at: Timestamp,
@@ -293,6 +300,8 @@ export const Limits = Type.Object({
   partSizeBytesMax: Type.Integer(),
   partsPerTransferMax: Type.Integer(),
   transferSizeBytesMax: Type.Integer(),
+  /** A file up to this size can be sent in one request. */
+  wholeSizeBytesMax: Type.Integer(),
   receiversPerTransferMax: Type.Integer(),
   attemptsMax: Type.Integer(),
   uploadTimeoutMs: Type.Integer(),

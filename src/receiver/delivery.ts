@@ -24,7 +24,8 @@ import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
 import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
 import { safeName } from './names.ts'
-import { openPartialFile, type PartialFile, type PartialLayout } from './partial-file.ts'
+import { type IncomingFile, openPartialFile, type PartialLayout } from './partial-file.ts'
+import { isSmall, SmallFile } from './small-file.ts'
 import { OfferLapsed, StandingOffer, type StoredOffer } from './standing-offer.ts'
 import { type Acceptance, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
 import { isShortage, writeProblem } from './write-problem.ts'
@@ -70,7 +71,7 @@ export class Delivery {
   }
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
-  #partial: PartialFile | null = null
+  #partial: IncomingFile | null = null
   #published: Published | null = null
   #signedBy: string | null = null
   #hasGivenUp = false
@@ -151,7 +152,7 @@ export class Delivery {
   }
 
   /** Everything that can be refused before a byte has travelled; then what is there already of the file. */
-  async #prepare(): Promise<{ partial: PartialFile; opened: OpenedOffer; layout: PartialLayout; name: string }> {
+  async #prepare(): Promise<{ partial: IncomingFile; opened: OpenedOffer; layout: PartialLayout; name: string }> {
     const { inbox, onEvent, acceptance } = this.#context
     const { transferId } = this.#about
     const { offer } = this.#standing
@@ -165,7 +166,8 @@ export class Delivery {
       this.#about.name = opened.metadata.name
       const { name } = safeName(this.#about.name)
       const paths = inbox.pathsOf(transferId)
-      const partial = await openPartialFile(paths, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal)
+      const own = { sizeBytes, partSizeBytes, digestAlgorithm }
+      const partial = isSmall(own) ? new SmallFile(paths, own) : await openPartialFile(paths, own, this.#signal)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
       isAnnounced = true
@@ -198,7 +200,7 @@ export class Delivery {
    *
    * @param layout the sizes of what travels
    */
-  async #complete(partial: PartialFile, { contentKey }: OpenedOffer, layout: PartialLayout): Promise<StoredOffer> {
+  async #complete(partial: IncomingFile, { contentKey }: OpenedOffer, layout: PartialLayout): Promise<StoredOffer> {
     const { client, partsInFlight, idleMs, onEvent } = this.#context
     const onHeld = () => onEvent({ type: 'fetching', heldBytes: partial.heldBytes, ...this.#about })
     const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })

@@ -18,13 +18,13 @@ import {
 } from '../protocol/index.ts'
 import type { ContentKey } from '../trust/index.ts'
 import { openingSink } from './opening-sink.ts'
-import type { PartialFile, PartialLayout } from './partial-file.ts'
+import type { IncomingFile, PartialLayout } from './partial-file.ts'
 import type { StandingOffer } from './standing-offer.ts'
 
 export interface FetchOptions {
   readonly client: PortalClient<Readable>
   readonly standing: StandingOffer
-  readonly partial: PartialFile
+  readonly partial: IncomingFile
   /** The sizes of what travels. */
   readonly layout: PartialLayout
   /** Null where nothing is sealed. */

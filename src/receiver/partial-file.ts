@@ -33,7 +33,7 @@ export interface PartialLayout extends PartLayout {
 
 const READ_BYTES = 1024 * 1024
 /** The mode of the finished file, less what the umask takes. Until then its folder keeps others out. */
-const FILE_MODE = 0o644
+export const FILE_MODE = 0o644
 
 /**
  * Opens what is there of a transfer, or begins it.
@@ -59,7 +59,28 @@ export async function openPartialFile(
   }
 }
 
-export class PartialFile {
+/** A file on its way in, of whatever size. */
+export interface IncomingFile {
+  /** The parts that are verified: part number -> digest in hex of what travelled. */
+  readonly held: ReadonlyMap<number, string>
+  readonly heldBytes: number
+  /** The digests of what the file holds, in the order of the parts. All of them must be there. */
+  contentDigests(): Iterable<string>
+  /**
+   * Where the bytes of one part go. What was written of a part that is discarded does not count.
+   *
+   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
+   */
+  sink(partNumber: number, contentDigest?: () => string): PartSink
+  /** Deletes all parts: none of them counts any more. */
+  startOver(): Promise<void>
+  /** Makes the whole content durable, in its exact length, and ends the writing. */
+  finish(): Promise<void>
+  /** May be called again. */
+  close(): Promise<void>
+}
+
+export class PartialFile implements IncomingFile {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
   readonly #handle: FileHandle
@@ -79,7 +100,6 @@ export class PartialFile {
     return new Map([...this.#held].map(([partNumber, { digest }]) => [partNumber, digest]))
   }
 
-  /** The digests of what the file holds, in the order of the parts. All of them must be there. */
   *contentDigests(): Generator<string> {
     for (let partNumber = 1; partNumber <= partCount(this.#layout); partNumber++) {
       const held = this.#held.get(partNumber)
@@ -92,11 +112,6 @@ export class PartialFile {
     return this.#heldBytes
   }
 
-  /**
-   * Where the bytes of one part go. What was written of a part that is discarded does not count.
-   *
-   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
-   */
   sink(partNumber: number, contentDigest?: () => string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     let atByte: number | null = offsetBytes
@@ -119,7 +134,6 @@ export class PartialFile {
     }
   }
 
-  /** Deletes all parts: none of them counts any more. */
   async startOver(): Promise<void> {
     this.#held.clear()
     this.#heldBytes = 0
@@ -127,14 +141,12 @@ export class PartialFile {
     await this.#handle.truncate(0)
   }
 
-  /** Makes the whole content durable, in its exact length, and ends the writing. */
   async finish(): Promise<void> {
     await this.#handle.truncate(this.#layout.sizeBytes)
     await this.#handle.sync()
     await this.close()
   }
 
-  /** May be called again. */
   async close(): Promise<void> {
     if (this.#handle.fd !== -1) await this.#handle.close()
   }

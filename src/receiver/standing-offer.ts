@@ -26,7 +26,8 @@ export class StandingOffer {
   readonly #client: PortalClient<Readable>
   readonly #heldBytes: () => number
   #offer: Offer
-  #confirmedAtMs = performance.now()
+  /** Never, until a request under the lease was answered: the offer itself may have lain in buffers for any time. */
+  #confirmedAtMs = Number.NEGATIVE_INFINITY
   #lostLeaseId: string | null = null
   #newer = Promise.withResolvers<void>()
 
@@ -43,7 +44,7 @@ export class StandingOffer {
 
   /** The portal offers the same transfer anew, under another lease. */
   renew(offer: Offer): void {
-    this.#take(offer, performance.now())
+    this.#take(offer, Number.NEGATIVE_INFINITY)
     this.#newer.resolve()
     this.#newer = Promise.withResolvers()
   }
@@ -128,6 +129,7 @@ export class StandingOffer {
   #take(offer: Offer, confirmedAtMs: number): void {
     // Answers can overtake each other; what has been stored once does not cease to be.
     const isOutdated = this.#offer.state === 'stored' && offer.state === 'receiving'
+    const isOfSameLease = this.#offer.leaseId === offer.leaseId
     if (!isOutdated) this.#offer = offer
     else
       this.#offer = {
@@ -136,7 +138,8 @@ export class StandingOffer {
         manifestDigest: this.#offer.manifestDigest,
         manifest: this.#offer.manifest,
       }
-    this.#confirmedAtMs = Math.max(this.#confirmedAtMs, confirmedAtMs)
+    // What was known of an older lease says nothing of the newer one.
+    this.#confirmedAtMs = isOfSameLease ? Math.max(this.#confirmedAtMs, confirmedAtMs) : confirmedAtMs
   }
 
   #confirm(leaseId: string, atMs: number): void {

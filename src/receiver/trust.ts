@@ -14,7 +14,7 @@ import {
   signReceipt,
 } from '../trust/index.ts'
 import { ReceivedRecords } from './commit-record.ts'
-import type { PartialFile, PartialLayout } from './partial-file.ts'
+import type { IncomingFile, PartialLayout } from './partial-file.ts'
 import type { StoredOffer } from './standing-offer.ts'
 
 /** What an account with keys brings to a `receive`. */
@@ -121,7 +121,7 @@ export function receiptClaims(
   { account }: ReceiverTrust,
   { contentKey, layout }: OpenedOffer,
   { transferId, from, manifestDigest }: StoredOffer,
-  partial: PartialFile,
+  partial: IncomingFile,
   digestAlgorithm: PartialLayout['digestAlgorithm'],
 ): ReceiptClaims {
   return {

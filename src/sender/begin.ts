@@ -14,7 +14,7 @@ import { partSealer } from '../trust/part-cipher.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
 import { type RecordLayout, SealRecord } from './seal-record.ts'
-import { isSameSource, type OpenSource, type Source } from './source.ts'
+import { isSameSource, type OpenSource, type PartDigests, type Source } from './source.ts'
 import { ownContentKey, sealedForText, sealMetadata } from './trust.ts'
 import { layoutOf, wireLayoutOf } from './upload.ts'
 
@@ -24,6 +24,14 @@ export interface Begun {
   /** Null where the transfer is not sealed. */
   readonly contentKey: ContentKey | null
   readonly isResumed: boolean
+  /** The only part of a new transfer that is sealed: what its journal entry has the digest of. */
+  readonly sealedPart: SealedPart | null
+}
+
+/** A part as it travels. */
+export interface SealedPart {
+  readonly bytes: Uint8Array
+  readonly digests: PartDigests
 }
 
 /**
@@ -42,7 +50,7 @@ export async function begin(context: SendContext, file: OpenSource, over: string
     if (known !== null && known.transferId !== over) {
       if (isSameSource(known.source, file.identity)) {
         const contentKey = await contentKeyOf(context, known)
-        if (contentKey !== undefined) return { entry: known, contentKey, isResumed: true }
+        if (contentKey !== undefined) return { entry: known, contentKey, isResumed: true, sealedPart: null }
       } else {
         // Another run may have seen the file after this one did: its transfer is not the outdated one then.
         await file.assertUnchanged()
@@ -100,19 +108,20 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
   }
   const contentKey = await contentKeyOf(context, entry)
   if (contentKey === undefined) throw new Error('what was just sealed cannot be opened')
-  if (contentKey === null) return { entry, contentKey, isResumed: false }
+  if (contentKey === null) return { entry, contentKey, isResumed: false, sealedPart: null }
   await SealRecord.begin(context.journal.sealRecordPath(entry), recordLayoutOf(entry))
-  const onlyPartDigest = await onlyPartDigestOf(file, entry, contentKey)
-  return { entry: { ...entry, onlyPartDigest }, contentKey, isResumed: false }
+  const sealedPart = await sealOnlyPart(file, entry, contentKey)
+  const onlyPartDigest = sealedPart?.digests.digest ?? null
+  return { entry: { ...entry, onlyPartDigest }, contentKey, isResumed: false, sealedPart }
 }
 
 /** @returns null where there is not exactly one part */
-async function onlyPartDigestOf(file: OpenSource, entry: JournalEntry, contentKey: ContentKey): Promise<string | null> {
+async function sealOnlyPart(file: OpenSource, entry: JournalEntry, contentKey: ContentKey): Promise<SealedPart | null> {
   const layout = wireLayoutOf(entry)
   if (partCount(layout) !== 1) return null
   const sealer = partSealer(contentKey.partKey, { transferId: entry.transferId, partNumber: 1, isLast: true })
-  const sealed = Buffer.allocUnsafe(layout.sizeBytes)
-  return (await file.readPart(sealed, 0, entry.digestAlgorithm, sealer)).digest
+  const bytes = Buffer.allocUnsafe(layout.sizeBytes)
+  return { bytes, digests: await file.readPart(bytes, 0, entry.digestAlgorithm, sealer) }
 }
 
 /** Of the seal record of a transfer. */

@@ -32,6 +32,7 @@ export class EventWatch {
   /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
   #after: string | null = null
   #isOpened = false
+  #gapCount = 0
 
   constructor(options: EventWatchOptions) {
     this.#options = options
@@ -52,6 +53,11 @@ export class EventWatch {
 
   unsubscribe(transferId: string): void {
     this.#subscribers.delete(transferId)
+  }
+
+  /** How often events may have been missed so far. */
+  get gapCount(): number {
+    return this.#gapCount
   }
 
   /** Resolves at the next time that events may have been missed. Rejects when the signal aborts. */
@@ -112,7 +118,10 @@ export class EventWatch {
   }
 
   #current(): void {
-    if (this.#isOpened && this.#after === null) this.#gaps.emit('gap')
+    if (this.#isOpened && this.#after === null) {
+      this.#gapCount++
+      this.#gaps.emit('gap')
+    }
     this.#isOpened = true
     this.#patience = this.#patienceOf(Number.POSITIVE_INFINITY)
     this.#opened.resolve()

@@ -9,7 +9,7 @@ import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../cli
 import { manifestDigestOf } from '../digests/index.ts'
 import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
 import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
-import { type Begun, begin, cancelUnstored, recordLayoutOf } from './begin.ts'
+import { type Begun, begin, cancelUnstored, recordLayoutOf, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
@@ -54,19 +54,22 @@ class FirstHop {
   readonly #entry: JournalEntry
   readonly #contentKey: ContentKey | null
   readonly #isResumed: boolean
+  readonly #sealedPart: SealedPart | null
   readonly #patience: Patience
   readonly #log: NotificationLog
   readonly #digests = new Map<number, PartDigests>()
   #isAnnounced = false
 
-  constructor(context: SendContext, file: OpenSource, { entry, contentKey, isResumed }: Begun) {
+  constructor(context: SendContext, file: OpenSource, { entry, contentKey, isResumed, sealedPart }: Begun) {
     this.#context = context
     this.#file = file
     this.#entry = entry
     this.#contentKey = contentKey
     this.#isResumed = isResumed
+    this.#sealedPart = sealedPart
     this.#patience = context.patience(entry.transferId)
     this.#log = new NotificationLog(entry, context)
+    if (!isResumed) this.#log.gapsBefore = context.events.gapCount
   }
 
   /** @returns null when a transfer that was to be resumed turns out to be over: the file needs a new one */
@@ -88,11 +91,14 @@ class FirstHop {
       fetched: (progress) => onEvent({ type: 'fetched', ...progress }),
     })
     const end = await this.#pass().catch((error) => this.#endFor(error))
-    if (end?.end !== 'stored') events.unsubscribe(transferId)
+    if (end?.end === 'stored') this.#log.firstIsKnown()
+    else events.unsubscribe(transferId)
     return end === null ? null : { ...end, entry: this.#entry, log: this.#log }
   }
 
   async #pass(): Promise<End | null> {
+    const whole = await this.#passWhole()
+    if (whole !== null) return whole
     const status = await this.#announce()
     if (status === null) return null
     this.#isAnnounced = true
@@ -118,6 +124,49 @@ class FirstHop {
     }
   }
 
+  /** Sends a small file in one request. @returns null where it has to go the long way, or did not get there by the short one */
+  async #passWhole(): Promise<End | null> {
+    const { client, limits, signal, onEvent } = this.#context
+    const { transferId, to, metadata, digestAlgorithm, source } = this.#entry
+    const layout = wireLayoutOf(this.#entry)
+    const isSmall = layout.sizeBytes <= limits.wholeSizeBytesMax && partCount(layout) <= 1
+    if (this.#isResumed || limits.wholeSizeBytesMax === 0 || !isSmall) return null
+    const content = await this.#readOnlyPart(layout.sizeBytes)
+    await this.#file.assertUnchanged()
+    const manifestDigest = this.#manifestDigest()
+    const manifest = await this.#manifest(manifestDigest)
+    const completion = { manifestDigest, ...(manifest === undefined ? {} : { manifest }) }
+    const whole = { to: [...to], metadata, ...layout, digestAlgorithm, ...completion }
+    try {
+      const notification = await client.putWhole(transferId, whole, content, {
+        stallMs: this.#patience.stallMs,
+        signal,
+      })
+      const { sizeBytes } = source
+      const bytes = { hashedBytes: sizeBytes, sentBytes: sizeBytes, acknowledgedBytes: sizeBytes }
+      onEvent({ type: 'uploading', transferId, ...bytes })
+      if (notification.notification !== 'stored') return null
+      this.#log.tell(notification)
+      return { end: 'stored' }
+    } catch (error) {
+      signal.throwIfAborted()
+      // The long way finds out what became of it, and goes on from there.
+      const isOpen = error instanceof RemoteProblem && (error.next === 'retry' || error.next === 'resend')
+      if (error instanceof NoAnswer || isOpen) return null
+      throw error
+    }
+  }
+
+  async #readOnlyPart(sizeBytes: number): Promise<Uint8Array> {
+    if (this.#sealedPart !== null) {
+      this.#digests.set(1, this.#sealedPart.digests)
+      return this.#sealedPart.bytes
+    }
+    const bytes = new Uint8Array(sizeBytes)
+    if (sizeBytes > 0) this.#digests.set(1, await this.#file.readPart(bytes, 0, this.#entry.digestAlgorithm))
+    return bytes
+  }
+
   /** @returns null when the transfer was to be resumed and is over */
   async #announce(): Promise<TransferStatus | null> {
     const { transferId, to, metadata, digestAlgorithm } = this.#entry
@@ -134,7 +183,6 @@ class FirstHop {
 
   /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
   async #send(announced: TransferStatus): Promise<End> {
-    const { digestAlgorithm } = this.#entry
     await using record = await this.#sealRecord(announced)
     let status = announced
     // An earlier attempt that came to nothing while nobody was there to be told.
@@ -144,17 +192,7 @@ class FirstHop {
     for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
       if (status.state !== 'receiving') return this.#closed(status)
       await this.#upload(status, record)
-      const digests = [...this.#digestsInOrder()]
-      const manifestDigest = manifestDigestOf(
-        digestAlgorithm,
-        digests.map(({ digest }) => digest),
-      )
-      this.#log.check.contentDigest = contentDigestOf(
-        digestAlgorithm,
-        this.#contentKey?.contentSalt ?? null,
-        digests.map(({ contentDigest }) => contentDigest),
-      )
-      const notification = await this.#complete(status.attempt, manifestDigest)
+      const notification = await this.#complete(status.attempt, this.#manifestDigest())
       switch (notification.notification) {
         case 'stored':
           this.#log.tell(notification)
@@ -186,6 +224,21 @@ class FirstHop {
     if (this.#contentKey === null || status.state !== 'receiving') return null
     const path = this.#context.journal.sealRecordPath(this.#entry)
     return SealRecord.open(path, recordLayoutOf(this.#entry), this.#entry.onlyPartDigest, heldBy(status))
+  }
+
+  /** Of all parts, which have been read; a receipt is checked by what they hold. */
+  #manifestDigest(): string {
+    const { digestAlgorithm } = this.#entry
+    const digests = [...this.#digestsInOrder()]
+    this.#log.check.contentDigest = contentDigestOf(
+      digestAlgorithm,
+      this.#contentKey?.contentSalt ?? null,
+      digests.map(({ contentDigest }) => contentDigest),
+    )
+    return manifestDigestOf(
+      digestAlgorithm,
+      digests.map(({ digest }) => digest),
+    )
   }
 
   /** The manifest, signed; undefined where this account signs nothing. */

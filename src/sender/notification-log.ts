@@ -14,7 +14,11 @@ type Delivered = Notification & { readonly notification: 'delivered' }
 export class NotificationLog {
   readonly transferId: string
   readonly check: ReceiptCheck
+  /** How many gaps the event stream had before the transfer was begun; null for one that was begun by another run. */
+  gapsBefore: number | null = null
   readonly #seen = new Set<string>()
+  /** Second notifications that came before the first one: another way was faster. Null once that is known. */
+  #early: Notification[] | null = []
   readonly #to: readonly string[]
   readonly #waitingFor: Set<string>
   readonly #failures: { receiver: string; problem: ProblemJson }[] = []
@@ -42,6 +46,20 @@ export class NotificationLog {
     if ('receiver' in notification && !this.#to.includes(notification.receiver)) return
     if (this.#seen.has(notification.eventId)) return
     this.#seen.add(notification.eventId)
+    if (!('receiver' in notification)) this.#take(notification)
+    else if (this.#early !== null) this.#early.push(notification)
+    else this.#tellSecond(notification)
+    if (notification.notification === 'stored') this.firstIsKnown()
+  }
+
+  /** That the transfer is stored is known, by whatever way: what was held back until then is told. */
+  firstIsKnown(): void {
+    const early = this.#early ?? []
+    this.#early = null
+    for (const notification of early) this.#tellSecond(notification)
+  }
+
+  #tellSecond(notification: Notification): void {
     if (notification.notification === 'delivered') {
       this.#proven(notification).then(
         (proven) => this.#take(proven),

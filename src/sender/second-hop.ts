@@ -30,7 +30,8 @@ export async function awaitReceivers(context: SendContext, log: NotificationLog)
       // Asked for before the look, so that no gap falls between the look and the wait.
       const gap = context.events.gap(signal)
       gap.catch(() => {})
-      await look(context, log, signal)
+      if (log.gapsBefore !== context.events.gapCount) await look(context, log, signal)
+      log.gapsBefore = null
       await gap
     }
   } catch (error) {

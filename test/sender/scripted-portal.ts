@@ -37,6 +37,7 @@ const limitsDefault: Limits = {
   partSizeBytesMax: 64 * 1024 * 1024,
   partsPerTransferMax: 10_000,
   transferSizeBytesMax: 2 ** 40,
+  wholeSizeBytesMax: 0,
   receiversPerTransferMax: 32,
   attemptsMax: 5,
   uploadTimeoutMs: 60_000,

@@ -15,11 +15,14 @@ import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
+import { wholeRoute } from './routes/wholes.ts'
 import { type TlsContext, TlsServer } from './tls.ts'
 import { compileValidator } from './validation.ts'
 
 const HEADERS_MS = 10_000
-const JSON_BODY_MS = 10_000
+const BODY_MS = 10_000
+/** A small file may come by a slow link. */
+const WHOLE_BODY_MS = 60_000
 const KEEP_ALIVE_MS = 65_000
 const HEADER_BYTES_MAX = 16 * 1024
 const HEADERS_COUNT_MAX = 64
@@ -92,6 +95,11 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     transferRoutes(accounts, services)
     eventRoutes(accounts, services)
     inboxRoutes(accounts, services)
+    await accounts.register(async (whole) => {
+      whole.removeAllContentTypeParsers()
+      whole.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+      wholeRoute(whole as unknown as App, services)
+    })
     await accounts.register(async (raw) => {
       // The body of a part is a raw stream, whatever it calls itself.
       raw.removeAllContentTypeParsers()
@@ -147,14 +155,15 @@ function boundFailure(limits: RequestLimits, address: string, problem: Problem):
   }
 }
 
-/** A JSON body has to arrive within a fixed time; that of a part only has to keep moving. */
+/** A small body has to arrive within a fixed time; that of a part only has to keep moving. */
 function boundBodies(app: App): void {
   const timers = new WeakMap<FastifyRequest, ReturnType<typeof setTimeout>>()
   const settle = (request: FastifyRequest): void => clearTimeout(timers.get(request))
   app.addHook('preParsing', async (request, reply) => {
-    if (request.routeOptions.url?.endsWith('/parts/:partNumber') === true) return
+    const { url = '' } = request.routeOptions
+    if (url.endsWith('/parts/:partNumber')) return
     const late = (): void => sendProblem(request, reply, new Problem('request-timeout'))
-    timers.set(request, setTimeout(late, JSON_BODY_MS))
+    timers.set(request, setTimeout(late, url.endsWith('/whole') ? WHOLE_BODY_MS : BODY_MS))
   })
   app.addHook('preValidation', async (request) => settle(request))
   app.addHook('onError', async (request) => settle(request))

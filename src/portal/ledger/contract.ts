@@ -89,6 +89,8 @@ export type Transfer = TransferBase &
         readonly manifestDigest: string
         /** As the sender signed it; null where it signed nothing. */
         readonly manifest: string | null
+        /** Where its content is. */
+        readonly heldIn: 'store' | 'ledger'
       }
     | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
   )
@@ -113,6 +115,16 @@ export type DeliveryChange =
   /** The receipt goes into the event as it came. */
   | { readonly state: 'delivered'; readonly receipt: string | null }
   | { readonly state: 'failed'; readonly problem: ProblemJson }
+
+/** The content of a small file, which the ledger keeps itself: one transaction for all of a transfer. */
+export interface WholeContent {
+  readonly manifestDigest: string
+  readonly manifest: string | null
+  /** Of the only part, in hex. */
+  readonly digest: string
+  /** Empty for a file without a part. */
+  readonly content: Uint8Array
+}
 
 /** The bounds that an announcement is held against, in the transaction that admits it. */
 export interface Admission {
@@ -199,6 +211,22 @@ export interface Ledger {
    *   nothing is recorded then
    */
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
+
+  /**
+   * Records a transfer and its content in one transaction: with it the transfer is `stored`. A transfer that was announced by
+   * the same announcement, and is still `receiving`, becomes `stored` by it; any other that is known stays as it is.
+   *
+   * @returns the first notification where this call caused it, null where the transfer was beyond that
+   * @throws Problem like `announce`
+   */
+  deposit(
+    transfer: NewTransfer,
+    admission: Admission,
+    whole: WholeContent,
+  ): Promise<{ transfer: Transfer; notification: Notification | null }>
+
+  /** The content that `deposit` recorded of a transfer that has not ended; null where there is none. */
+  content(transferId: string): Promise<{ digest: string; content: Uint8Array } | null>
 
   transfer(transferId: string): Promise<Transfer | null>
 

@@ -4,8 +4,14 @@ import { Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
 import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
+import * as whole from './migrations/0004-whole.ts'
 
-const migrations = { '0001-first': first, '0002-account-care': accountCare, '0003-trust': trust }
+const migrations = {
+  '0001-first': first,
+  '0002-account-care': accountCare,
+  '0003-trust': trust,
+  '0004-whole': whole,
+}
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */
 export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {

@@ -70,6 +70,15 @@ export interface LedgerTables {
     ended_at_ms: number | null
     /** 1 while the store may hold parts of it. */
     parts_held: number
+    /** 1 where the content stands in `contents`, or stood there until the transfer ended. */
+    held_in_ledger: ColumnType<number, number | undefined, number>
+  }
+  /** The only part of a small file. */
+  contents: {
+    transfer_id: string
+    /** hex */
+    digest: string
+    content: Uint8Array
   }
   deliveries: {
     transfer_id: string

@@ -49,6 +49,7 @@ export function operationRoutes(app: App, { context, stop }: Services): void {
       partSizeBytesMax,
       partsPerTransferMax,
       transferSizeBytesMax: options.transferSizeBytesMax,
+      wholeSizeBytesMax: options.wholeSizeBytesMax,
       receiversPerTransferMax,
       attemptsMax: options.attemptsMax,
       uploadTimeoutMs: options.uploadTimeoutMs,

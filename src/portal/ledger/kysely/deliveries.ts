@@ -146,6 +146,16 @@ export function deliveries({
 
     async renewLease(transferId, receiverId, leaseId, { leaseMs, fetchedBytes }) {
       const atMs = now()
+      // Looked at first: most of the time there is nothing to write.
+      const lease = await db
+        .selectFrom('deliveries')
+        .select(['lease_id', 'lease_expires_at_ms'])
+        .where('transfer_id', '=', transferId)
+        .where('receiver_id', '=', receiverId)
+        .where('state', '=', offered)
+        .executeTakeFirst()
+      if (lease?.lease_id !== leaseId || lease.lease_expires_at_ms === null) return false
+      if (lease.lease_expires_at_ms >= atMs + leaseMs * RENEW_BELOW) return true
       const renewed = await db
         .updateTable('deliveries')
         .set({
@@ -156,17 +166,8 @@ export function deliveries({
         .where('receiver_id', '=', receiverId)
         .where('state', '=', offered)
         .where('lease_id', '=', leaseId)
-        .where('lease_expires_at_ms', '<', atMs + leaseMs * RENEW_BELOW)
         .executeTakeFirst()
-      if (renewed.numUpdatedRows > 0n) return true
-      const held = await db
-        .selectFrom('deliveries')
-        .select('lease_id')
-        .where('transfer_id', '=', transferId)
-        .where('receiver_id', '=', receiverId)
-        .where('state', '=', offered)
-        .executeTakeFirst()
-      return held?.lease_id === leaseId
+      return renewed.numUpdatedRows > 0n
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { PartRange, ProblemJson } from '../../../protocol/index.ts'
+import type { Notification, PartRange, ProblemJson } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
 import { type LedgerContext, type Tx, toNotification } from './rows.ts'
 
@@ -15,8 +15,8 @@ export async function appendEvent(
   tx: Tx,
   about: { accountId: number; transferId: string; atMs: number; attempt: number },
   content: EventContent,
-): Promise<void> {
-  await tx
+): Promise<Notification> {
+  const row = await tx
     .insertInto('events')
     .values({
       account_id: about.accountId,
@@ -29,7 +29,9 @@ export async function appendEvent(
       wanted: 'wanted' in content ? JSON.stringify(content.wanted) : null,
       receipt: 'receipt' in content ? content.receipt : null,
     })
-    .execute()
+    .returningAll()
+    .executeTakeFirstOrThrow()
+  return toNotification(row)
 }
 
 /** The event log, as its account reads it. */

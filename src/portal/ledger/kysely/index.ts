@@ -6,11 +6,13 @@ import { events } from './events.ts'
 import type { LedgerContext } from './rows.ts'
 import { sweeps } from './sweeps.ts'
 import { transfers } from './transfers.ts'
+import { wholes } from './wholes.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
   return {
     ...accounts(context),
     ...transfers(context),
+    ...wholes(context),
     ...deliveries(context),
     ...events(context),
     ...sweeps(context),

@@ -52,7 +52,8 @@ function toDelivery(row: DeliveryRow): Delivery {
   }
 }
 
-function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[]): Transfer {
+/** A transfer from its rows. */
+export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[]): Transfer {
   const base = {
     transferId: row.transfer_id,
     senderId: row.sender_id,
@@ -76,6 +77,7 @@ function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[]): Trans
         state: row.state,
         manifestDigest: must(row.manifest_digest, 'manifest_digest'),
         manifest: row.manifest,
+        heldIn: row.held_in_ledger === 1 ? 'ledger' : 'store',
       }
     case 'refused':
     case 'cancelled':

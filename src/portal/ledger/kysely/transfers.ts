@@ -1,13 +1,14 @@
+import type { UpdateObject } from 'kysely'
 import {
-  type Announcement,
   assertDeliveryMove,
   assertTransferMove,
-  type Metadata,
-  Problem,
+  type Notification,
   type ProblemJson,
   type TransferState,
 } from '../../../protocol/index.ts'
-import type { Admission, Ledger, NewTransfer, Transfer, TransferChange } from '../contract.ts'
+import type { Ledger, Transfer, TransferChange } from '../contract.ts'
+import type { LedgerTables } from '../schema.ts'
+import { admit } from './admission.ts'
 import { appendEvent } from './events.ts'
 import { countOpen, type LedgerContext, loadTransfer, RENEW_BELOW, type Tx, withDeliveries } from './rows.ts'
 
@@ -18,20 +19,7 @@ export function transfers({
 }: LedgerContext): Pick<Ledger, 'announce' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'> {
   return {
     async announce(transfer, admission) {
-      return db.transaction().execute(async (tx) => {
-        const known = await tx
-          .selectFrom('transfers')
-          .select(['sender_id', 'announcement'])
-          .where('transfer_id', '=', transfer.transferId)
-          .executeTakeFirst()
-        if (known !== undefined) {
-          const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
-          if (!isSame) throw new Problem('transfer-conflict')
-          return { transfer: await mustLoad(tx, transfer.transferId), isNew: false }
-        }
-        await insertTransfer(tx, transfer, admission, now())
-        return { transfer: await mustLoad(tx, transfer.transferId), isNew: true }
-      })
+      return db.transaction().execute((tx) => admit(tx, transfer, admission, now()))
     },
 
     transfer: (transferId) => loadTransfer(db, transferId),
@@ -49,17 +37,21 @@ export function transfers({
     },
 
     async touchTransfer(transferId, uploadTimeoutMs) {
+      const isDue = (deadlineMs: number | null): boolean =>
+        deadlineMs === null || deadlineMs < now() + uploadTimeoutMs * RENEW_BELOW
+      // Looked at first: most of the time there is nothing to write.
+      const row = await db
+        .selectFrom('transfers')
+        .select('upload_deadline_ms')
+        .where('transfer_id', '=', transferId)
+        .where('state', '=', 'receiving')
+        .executeTakeFirst()
+      if (row === undefined || !isDue(row.upload_deadline_ms)) return
       await db
         .updateTable('transfers')
         .set({ upload_deadline_ms: now() + uploadTimeoutMs })
         .where('transfer_id', '=', transferId)
         .where('state', '=', 'receiving')
-        .where((eb) =>
-          eb.or([
-            eb('upload_deadline_ms', 'is', null),
-            eb('upload_deadline_ms', '<', now() + uploadTimeoutMs * RENEW_BELOW),
-          ]),
-        )
         .execute()
     },
 
@@ -67,38 +59,92 @@ export function transfers({
       assertTransferMove(from.state, change.state)
       return db.transaction().execute(async (tx) => {
         const atMs = now()
-        const row = await tx
-          .updateTable('transfers')
-          .set(columnsOf(change, from.attempt, atMs))
-          .where('transfer_id', '=', transferId)
-          .where('state', '=', from.state)
-          .where('attempt', '=', from.attempt)
-          .returning(['sender_id', 'size_bytes', 'open_deliveries'])
-          .executeTakeFirst()
+        const { attempt } = from
+        if (change.state === 'stored') {
+          const stored = await becomeStored(
+            tx,
+            { transferId, attempt },
+            { ...change, heldIn: 'store', hasParts: true },
+            atMs,
+          )
+          return stored?.transfer ?? null
+        }
+        const row = await changed(tx, { transferId, attempt }, columnsOf(change, attempt, atMs))
         if (row === undefined) return null
-        const about = { accountId: row.sender_id, transferId, atMs, attempt: from.attempt }
-        switch (change.state) {
-          case 'stored':
-            await appendEvent(tx, about, { notification: 'stored' })
-            await tellEarlyFailures(tx, about)
-            if (row.open_deliveries === 0) await endTransfer(tx, transferId, 'stored', atMs)
-            break
-          case 'receiving':
-            await appendEvent(tx, about, {
-              notification: 'resend',
-              problem: change.problem,
-              wanted: change.wanted,
-            })
-            break
-          default:
-            await appendEvent(tx, about, { notification: 'refused', problem: change.problem })
-            await dropDeliveries(tx, transferId, change.problem)
-            await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
+        const about = { accountId: row.sender_id, transferId, atMs, attempt }
+        const { problem } = change
+        if (change.state === 'receiving') {
+          await appendEvent(tx, about, { notification: 'resend', problem, wanted: change.wanted })
+        } else {
+          await appendEvent(tx, about, { notification: 'refused', problem })
+          await dropDeliveries(tx, transferId, problem)
+          await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
         }
         return mustLoad(tx, transferId)
       })
     },
   }
+}
+
+/** Which transfer is to move, and from which attempt. */
+interface Receiving {
+  readonly transferId: string
+  readonly attempt: number
+}
+
+/** @returns undefined where the transfer was no longer at that attempt */
+function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObject<LedgerTables, 'transfers'>) {
+  return tx
+    .updateTable('transfers')
+    .set(columns)
+    .where('transfer_id', '=', transferId)
+    .where('state', '=', 'receiving')
+    .where('attempt', '=', attempt)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/** Where the content of a transfer is that is stored, and what it is. */
+interface Storing {
+  readonly manifestDigest: string
+  readonly manifest: string | null
+  readonly heldIn: 'store' | 'ledger'
+  /** Whether the store may hold parts of it. */
+  readonly hasParts: boolean
+}
+
+/**
+ * The move to `stored`, with what follows from it: the first notification, those of receivers that refused early, and the end
+ * where no delivery is open.
+ *
+ * @returns null where the transfer was no longer at that attempt
+ */
+export async function becomeStored(
+  tx: Tx,
+  { transferId, attempt }: Receiving,
+  { manifestDigest, manifest, heldIn, hasParts }: Storing,
+  atMs: number,
+): Promise<{ transfer: Transfer; notification: Notification } | null> {
+  assertTransferMove('receiving', 'stored')
+  const row = await changed(
+    tx,
+    { transferId, attempt },
+    {
+      state: 'stored',
+      manifest_digest: manifestDigest,
+      manifest,
+      upload_deadline_ms: null,
+      held_in_ledger: heldIn === 'ledger' ? 1 : 0,
+      parts_held: hasParts ? 1 : 0,
+    },
+  )
+  if (row === undefined) return null
+  const about = { accountId: row.sender_id, transferId, atMs, attempt }
+  const notification = await appendEvent(tx, about, { notification: 'stored' })
+  await tellEarlyFailures(tx, about)
+  if (row.open_deliveries > 0) return { transfer: await withDeliveries(tx, row), notification }
+  await endTransfer(tx, transferId, 'stored', atMs)
+  return { transfer: await mustLoad(tx, transferId), notification }
 }
 
 /**
@@ -107,38 +153,30 @@ export function transfers({
  */
 export async function endTransfer(tx: Tx, transferId: string, from: TransferState, atMs: number): Promise<void> {
   assertTransferMove(from, 'ended')
-  const { sender_id, size_bytes } = await tx
+  const { sender_id, size_bytes, held_in_ledger } = await tx
     .updateTable('transfers')
     .set({ state: 'ended', ended_at_ms: atMs })
     .where('transfer_id', '=', transferId)
     .where('state', '=', from)
-    .returning(['sender_id', 'size_bytes'])
+    .returning(['sender_id', 'size_bytes', 'held_in_ledger'])
     .executeTakeFirstOrThrow()
+  if (held_in_ledger === 1) await tx.deleteFrom('contents').where('transfer_id', '=', transferId).execute()
   await countOpen(tx, sender_id, { transfers: -1, bytes: -size_bytes })
 }
 
-function columnsOf(change: TransferChange, attempt: number, atMs: number) {
-  switch (change.state) {
-    case 'stored':
-      return {
-        state: change.state,
-        manifest_digest: change.manifestDigest,
-        manifest: change.manifest,
-        upload_deadline_ms: null,
-      }
-    case 'receiving':
-      return {
-        attempt: attempt + 1,
-        upload_deadline_ms: change.uploadTimeoutMs === null ? null : atMs + change.uploadTimeoutMs,
-      }
-    default:
-      return {
-        state: change.state,
-        problem: JSON.stringify(change.problem),
-        upload_deadline_ms: null,
-        open_deliveries: 0,
-        ended_at_ms: atMs,
-      }
+function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt: number, atMs: number) {
+  if (change.state === 'receiving') {
+    return {
+      attempt: attempt + 1,
+      upload_deadline_ms: change.uploadTimeoutMs === null ? null : atMs + change.uploadTimeoutMs,
+    }
+  }
+  return {
+    state: change.state,
+    problem: JSON.stringify(change.problem),
+    upload_deadline_ms: null,
+    open_deliveries: 0,
+    ended_at_ms: atMs,
   }
 }
 
@@ -168,105 +206,6 @@ async function dropDeliveries(tx: Tx, transferId: string, problem: ProblemJson):
     .where('transfer_id', '=', transferId)
     .where('state', 'in', ['waiting', 'offered'])
     .execute()
-}
-
-async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admission, atMs: number): Promise<void> {
-  const sender = await tx
-    .selectFrom('accounts')
-    .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
-    .where('account_id', '=', transfer.senderId)
-    .executeTakeFirstOrThrow()
-  // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
-  if (sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
-  const receivers = await tx
-    .selectFrom('accounts')
-    .select(['account_id', 'name'])
-    .where('name', 'in', transfer.to)
-    .where('revoked_at_ms', 'is', null)
-    .execute()
-  const unknown = transfer.to.filter((name) => !receivers.some((receiver) => receiver.name === name))
-  if (unknown.length > 0) throw new Problem('receiver-unknown', { receivers: unknown })
-  if (sender.open_transfers >= admission.accountTransfersMax) {
-    throw new Problem('too-many-transfers', { transfersMax: admission.accountTransfersMax })
-  }
-  const { open_bytes: totalBytes } = await tx
-    .selectFrom('totals')
-    .select('open_bytes')
-    .where('id', '=', 1)
-    .executeTakeFirstOrThrow()
-
-  const freeBytes = Math.max(
-    0,
-    Math.min(
-      admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - totalBytes,
-      admission.freeBytes ?? Number.POSITIVE_INFINITY,
-    ),
-  )
-  const problem =
-    transfer.sizeBytes > freeBytes
-      ? new Problem('storage-full', { neededBytes: transfer.sizeBytes, freeBytes }).toJSON()
-      : null
-
-  await tx
-    .insertInto('transfers')
-    .values({
-      transfer_id: transfer.transferId,
-      sender_id: transfer.senderId,
-      sender: sender.name,
-      state: problem === null ? 'receiving' : 'refused',
-      attempt: 1,
-      announcement: canonicalAnnouncement(transfer),
-      metadata: JSON.stringify(transfer.metadata),
-      size_bytes: transfer.sizeBytes,
-      part_size_bytes: transfer.partSizeBytes,
-      digest_algorithm: transfer.digestAlgorithm,
-      manifest_digest: null,
-      problem: problem === null ? null : JSON.stringify(problem),
-      created_at_ms: atMs,
-      expires_at_ms: atMs + admission.expiryMs,
-      upload_deadline_ms: problem === null ? atMs + admission.uploadTimeoutMs : null,
-      open_deliveries: problem === null ? receivers.length : 0,
-      ended_at_ms: problem === null ? null : atMs,
-      parts_held: problem === null ? 1 : 0,
-    })
-    .execute()
-  await tx
-    .insertInto('deliveries')
-    .values(
-      receivers.map(({ account_id, name }) => ({
-        transfer_id: transfer.transferId,
-        receiver_id: account_id,
-        receiver: name,
-        state: problem === null ? ('waiting' as const) : ('failed' as const),
-        offers: 0,
-        resends: 0,
-        fetched_bytes: 0,
-        offer_at_ms: atMs,
-        lease_id: null,
-        instance_id: null,
-        lease_expires_at_ms: null,
-        problem: problem === null ? null : JSON.stringify(problem),
-      })),
-    )
-    .execute()
-  if (problem === null) {
-    await countOpen(tx, transfer.senderId, { transfers: 1, bytes: transfer.sizeBytes })
-  } else {
-    const about = { accountId: transfer.senderId, transferId: transfer.transferId, atMs, attempt: 1 }
-    await appendEvent(tx, about, { notification: 'refused', problem })
-  }
-}
-
-/** One text for one announcement, whatever the order of its members on the wire. */
-function canonicalAnnouncement({ to, metadata, sizeBytes, partSizeBytes, digestAlgorithm }: Announcement): string {
-  return JSON.stringify([[...to].sort(), canonicalMetadata(metadata), sizeBytes, partSizeBytes, digestAlgorithm])
-}
-
-function canonicalMetadata(metadata: Metadata): readonly unknown[] {
-  if (!('sealed' in metadata)) return [metadata.name, metadata.mediaType ?? null]
-  const keys = Object.entries(metadata.keys).sort(([one], [other]) => (one < other ? -1 : 1))
-  return [metadata.sealed, keys]
 }
 
 async function mustLoad(tx: Tx, transferId: string): Promise<Transfer> {

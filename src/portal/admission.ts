@@ -1,0 +1,63 @@
+/** What the portal asks of an announcement, and what it says where it cannot take the transfer. */
+import { digestAlgorithms } from '../digests/index.ts'
+import {
+  type Announcement,
+  isDigestAlgorithm,
+  type Notification,
+  Problem,
+  partCount,
+  partSizeBytesMax,
+  partSizeBytesMin,
+  partsPerTransferMax,
+} from '../protocol/index.ts'
+import type { PortalContext } from './context.ts'
+import type { Admission, Transfer } from './ledger/contract.ts'
+import type { PortalOptions } from './options.ts'
+import { topics } from './signals.ts'
+
+/** @throws Problem for what no transfer of this portal can be */
+export function requireSuitable(
+  announcement: Announcement,
+  { sealedOnly, transferSizeBytesMax: sizeBytesMax }: PortalOptions,
+): void {
+  if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
+  if (!isDigestAlgorithm(announcement.digestAlgorithm) || !digestAlgorithms.includes(announcement.digestAlgorithm)) {
+    throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+  }
+  if (announcement.sizeBytes > sizeBytesMax) {
+    throw new Problem('transfer-too-large', { sizeBytes: announcement.sizeBytes, sizeBytesMax })
+  }
+  const count = partCount(announcement)
+  if (announcement.partSizeBytes < partSizeBytesMin || count > partsPerTransferMax) {
+    throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
+  }
+}
+
+/** The bounds of this portal, as they are now. */
+export async function admissionOf({ store, options }: PortalContext): Promise<Admission> {
+  const roomBytes = await store.freeBytes()
+  return {
+    expiryMs: options.expiryMs,
+    uploadTimeoutMs: options.uploadTimeoutMs,
+    accountBytesMax: options.accountBytesMax,
+    accountTransfersMax: options.accountTransfersMax,
+    storageBytesMax: options.storageBytesMax,
+    freeBytes: roomBytes === null ? null : Math.max(0, roomBytes - options.freeBytesMin),
+  }
+}
+
+/** A transfer was refused at once: wakes whom it concerns. @returns the problem, with the event that recorded it */
+export function refused(
+  { signals, metrics }: PortalContext,
+  { transferId, senderId }: Transfer,
+  { eventId, at, attempt, problem }: Notification & { readonly notification: 'refused' },
+): Problem {
+  metrics.notifications.inc({ notification: 'refused' })
+  signals.publish(topics.events(senderId))
+  return new Problem('storage-full', { ...detailsOf(problem), transferId, eventId, at, attempt })
+}
+
+/** The members of a recorded problem that are not those of every problem. */
+function detailsOf({ type: _type, title: _title, status: _status, code: _code, ...details }: Record<string, unknown>) {
+  return details
+}

@@ -1,0 +1,40 @@
+import type { Notification } from '../../../protocol/index.ts'
+import type { Ledger, Transfer, WholeContent } from '../contract.ts'
+import { admit } from './admission.ts'
+import type { LedgerContext, Tx } from './rows.ts'
+import { becomeStored } from './transfers.ts'
+
+/** Small files: a transfer and its content in one transaction. */
+export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'content'> {
+  return {
+    async deposit(transfer, admission, whole) {
+      return db
+        .transaction()
+        .execute(async (tx): Promise<{ transfer: Transfer; notification: Notification | null }> => {
+          const atMs = now()
+          const admitted = await admit(tx, transfer, admission, atMs)
+          const { transferId, state } = admitted.transfer
+          if (state !== 'receiving') return admitted
+          await keep(tx, transferId, whole)
+          const change = { ...whole, heldIn: 'ledger', hasParts: !admitted.isNew } as const
+          const stored = await becomeStored(tx, admitted.transfer, change, atMs)
+          if (stored === null) throw new Error(`${transferId} moved within a transaction`)
+          return stored
+        })
+    },
+
+    async content(transferId) {
+      const row = await db
+        .selectFrom('contents')
+        .select(['digest', 'content'])
+        .where('transfer_id', '=', transferId)
+        .executeTakeFirst()
+      return row ?? null
+    },
+  }
+}
+
+async function keep(tx: Tx, transferId: string, { digest, content }: WholeContent): Promise<void> {
+  if (content.length === 0) return
+  await tx.insertInto('contents').values({ transfer_id: transferId, digest, content }).execute()
+}

@@ -1,0 +1,85 @@
+/**
+ * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
+ * fetched again.
+ */
+import { open, rm } from 'node:fs/promises'
+import { hasCode, type PartSink, writeAll } from '../hop/index.ts'
+import { partCount, wholeSizeBytesMax } from '../protocol/index.ts'
+import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
+import type { TransferPaths } from './paths.ts'
+
+/** Whether a file is one to be held in memory until it is whole. */
+export function isSmall(layout: PartialLayout): boolean {
+  return layout.sizeBytes <= wholeSizeBytesMax && partCount(layout) <= 1
+}
+
+interface HeldContent {
+  readonly buffers: readonly Uint8Array[]
+  readonly digest: string
+  readonly contentDigest: string
+}
+
+export class SmallFile implements IncomingFile {
+  readonly #paths: TransferPaths
+  readonly #sizeBytes: number
+  #content: HeldContent | null = null
+
+  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout) {
+    this.#paths = paths
+    this.#sizeBytes = sizeBytes
+  }
+
+  get held(): ReadonlyMap<number, string> {
+    return new Map(this.#content === null ? [] : [[1, this.#content.digest]])
+  }
+
+  get heldBytes(): number {
+    return this.#content === null ? 0 : this.#sizeBytes
+  }
+
+  contentDigests(): string[] {
+    return this.#content === null ? [] : [this.#content.contentDigest]
+  }
+
+  sink(_partNumber: number, contentDigest?: () => string): PartSink {
+    const buffers: Uint8Array[] = []
+    return {
+      isKeeping: true,
+      write: async (more) => {
+        buffers.push(...more)
+      },
+      commit: async (digest) => {
+        this.#content = { buffers, digest, contentDigest: contentDigest?.() ?? digest }
+      },
+      discard: async () => {},
+    }
+  }
+
+  async startOver(): Promise<void> {
+    this.#content = null
+  }
+
+  async finish(): Promise<void> {
+    const handle = await this.#create()
+    try {
+      await writeAll(handle, this.#content?.buffers ?? [], null)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  async #create() {
+    const { partial } = this.#paths
+    try {
+      return await open(partial, 'wx', FILE_MODE)
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error
+    }
+    // Never truncated: after a crash the old one may be a second name of a file that is published already.
+    await rm(partial)
+    return open(partial, 'wx', FILE_MODE)
+  }
+}

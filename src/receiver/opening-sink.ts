@@ -48,7 +48,7 @@ export function openingSink(
         atByte += bytes.length
       }
       if (opened.length > 0) await inner.write(opened)
-      for (const bytes of opened) release(bytes)
+      if (inner.isKeeping !== true) opened.forEach(release)
     },
     async commit(digest) {
       if (atByte !== lengthBytes) throw new Problem('seal-broken', { partNumber: position.partNumber })

@@ -60,9 +60,13 @@ export class SmallFile implements IncomingFile {
   }
 
   async finish(): Promise<void> {
+    const buffers = this.#content?.buffers ?? []
+    const heldBytes = buffers.reduce((sum, { length }) => sum + length, 0)
+    // What was verified has to be still there: its memory is lent, and somebody may have given it back.
+    if (heldBytes !== this.#sizeBytes) throw new Error(`${heldBytes} bytes are held of ${this.#sizeBytes}`)
     const handle = await this.#create()
     try {
-      await writeAll(handle, this.#content?.buffers ?? [], null)
+      await writeAll(handle, buffers, null)
       await handle.sync()
     } finally {
       await handle.close()

@@ -130,7 +130,9 @@ class FirstHop {
     const { transferId, to, metadata, digestAlgorithm, source } = this.#entry
     const layout = wireLayoutOf(this.#entry)
     const isSmall = layout.sizeBytes <= limits.wholeSizeBytesMax && partCount(layout) <= 1
-    if (this.#isResumed || limits.wholeSizeBytesMax === 0 || !isSmall) return null
+    // What is refused for want of a seal should not have travelled without one.
+    const isWanted = !limits.sealedOnly || this.#contentKey !== null
+    if (this.#isResumed || limits.wholeSizeBytesMax === 0 || !isSmall || !isWanted) return null
     const content = await this.#readOnlyPart(layout.sizeBytes)
     await this.#file.assertUnchanged()
     const manifestDigest = this.#manifestDigest()

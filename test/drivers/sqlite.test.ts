@@ -57,6 +57,15 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
       await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'waiting', offerInMs: 9 })
     }
   }
+  const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
+  const { transfer: deposited } = await ledger.deposit(aTransfer(ada, [bob]), roomy, whole)
+  await ledger.content(deposited.transferId)
+  await ledger.moveDelivery(
+    deposited.transferId,
+    bob.accountId,
+    { state: 'waiting' },
+    { state: 'failed', problem: problem('expired') },
+  )
   const failure = { state: 'failed', problem: problem('expired') } as const
   await ledger.moveDelivery(first, cy.accountId, { state: 'waiting' }, failure)
   await ledger.nextOfferInMs(bob.accountId)
@@ -167,6 +176,21 @@ function laidOut(sql: string): string {
   }
   return text.replace(/\n {3,}/g, '\n  ')
 }
+
+describe('several on one file', () => {
+  test('of one process wait for each other, and hold up nothing else', async () => {
+    const path = `${await testFolder()}/ledger.sqlite`
+    const ledgers = [await sqliteLedger({ path }), await sqliteLedger({ path })]
+    onTestFinished(async () => {
+      for (const ledger of ledgers) await ledger.close()
+    })
+    const joined = ledgers.map(async (ledger, index) => {
+      for (let number = 1; number <= 20; number++) await join(ledger, `account-${index}-${number}`)
+    })
+    await Promise.all(joined)
+    expect(await ledgers[0]?.accounts({ after: '', limit: 100 })).toHaveLength(40)
+  })
+})
 
 describe('several processes on one file', () => {
   test('make it, write and read at the same time without hindering each other', async () => {

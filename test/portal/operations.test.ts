@@ -35,6 +35,7 @@ test('the description names every request of the protocol', async () => {
       'DELETE /v1/transfers/{transferId}',
       'POST /v1/transfers/{transferId}/complete',
       'PUT /v1/transfers/{transferId}/parts/{partNumber}',
+      'PUT /v1/transfers/{transferId}/whole',
       'GET /v1/events',
       'GET /v1/transfers/{transferId}/events',
       'GET /v1/inbox',

@@ -6,6 +6,7 @@
  * What only reads goes over a connection of its own, which sees what is committed and nothing else: no answer can stand on
  * what may still be undone.
  */
+import { setTimeout } from 'node:timers/promises'
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -19,6 +20,8 @@ import {
 export interface GroupDatabase extends SqliteDatabase {
   /** Whether a transaction is open: some errors end it. */
   isInTransaction(): boolean
+  /** Whether an error says that somebody else is writing just now. */
+  isBusy(error: unknown): boolean
 }
 
 export interface GroupOptions {
@@ -29,6 +32,10 @@ export interface GroupOptions {
   /** Is told after each commit how many operations it made durable. */
   readonly onCommit?: ((operationCount: number) => void) | undefined
 }
+
+/** How long a writer waits for a writer of another process, and how often it looks whether that is done. */
+const BUSY_MS_MAX = 10_000
+const BUSY_LOOK_MS = 3
 
 /** The operations that become durable together. */
 class Group {
@@ -96,7 +103,7 @@ export class GroupCommitDriver implements Driver {
     await this.#takeTurn()
     try {
       if (this.#group === null) {
-        this.write('begin immediate')
+        await this.#beginGroup()
         const group = new Group()
         this.#group = group
         // After everything that this turn of the event loop asks for.
@@ -146,6 +153,20 @@ export class GroupCommitDriver implements Driver {
     if (reader !== null) return execute(reader, sql, parameters)
     while (this.#group !== null) await this.#group.committed.catch(() => {})
     return execute(writer, sql, parameters)
+  }
+
+  /** Waits without holding up the rest of this process, of which the other writer may even be a part. */
+  async #beginGroup(): Promise<void> {
+    const lateAtMs = performance.now() + BUSY_MS_MAX
+    for (;;) {
+      try {
+        this.write('begin immediate')
+        return
+      } catch (error) {
+        if (!this.#options.writer.isBusy(error) || performance.now() > lateAtMs) throw error
+        await setTimeout(BUSY_LOOK_MS)
+      }
+    }
   }
 
   async #commitGroup(group: Group): Promise<void> {

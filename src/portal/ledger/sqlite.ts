@@ -31,8 +31,8 @@ export interface SqliteLedgerOptions {
   readonly onCommit?: (operationCount: number) => void
 }
 
-/** How long a writer waits for a writer of another process. */
-const BUSY_TIMEOUT_MS = 10_000
+/** How long a reader waits where it has to at all. Writers wait by themselves. */
+const READER_BUSY_TIMEOUT_MS = 10_000
 const WAL_TRIES_MAX = 100
 const WAL_PAUSE_MS = 20
 /** https://sqlite.org/rescode.html#busy */
@@ -41,7 +41,7 @@ const SQLITE_BUSY = 5
 const STATEMENTS_MAX = 512
 
 export async function sqliteLedger({ path, now = Date.now, onQuery, onCommit }: SqliteLedgerOptions): Promise<Ledger> {
-  const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true })
   await useWriteAheadLog(database)
   database.exec('pragma synchronous = full; pragma journal_size_limit = 67108864')
   const db = new Kysely<LedgerTables>({
@@ -75,7 +75,7 @@ function isBusy(error: unknown): boolean {
 /** A connection that only reads; null where there can be no second one. */
 function openReader(path: string): GroupDatabase | null {
   if (path === ':memory:') return null
-  return adapt(new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true }))
+  return adapt(new DatabaseSync(path, { timeout: READER_BUSY_TIMEOUT_MS, readOnly: true }))
 }
 
 /**
@@ -123,6 +123,7 @@ export function adapt(database: DatabaseSync): GroupDatabase {
   return {
     close: () => database.close(),
     isInTransaction: () => database.isTransaction,
+    isBusy,
     prepare(sql) {
       let statement = statements.get(sql)
       if (statement === undefined) {

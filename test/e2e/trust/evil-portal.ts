@@ -57,6 +57,9 @@ interface Stream {
 }
 
 const UPLOADED = /^\/v1\/transfers\/([^/]+)\/parts\/(\d+)$/
+/** A small file in one request: its JSON, a line feed, its only part. */
+const UPLOADED_WHOLE = /^\/v1\/transfers\/([^/]+)\/whole$/
+const ANNOUNCED = /^\/v1\/transfers\/[^/]+(\/whole)?$/
 const FETCHED = /^\/v1\/inbox\/([^/]+)\/parts\/(\d+)$/
 const OF_OFFER = /^\/v1\/inbox\/([^/]+)(\/parts\/(\d+)|\/disposition)?$/
 
@@ -93,9 +96,19 @@ export class EvilPortal implements AsyncDisposable {
   /** What came of the parts of transfers: of every try, as many bytes as there were. */
   get uploads(): (PartOf & { readonly bytes: Buffer })[] {
     return this.requests.flatMap(({ method, path, body }) => {
-      const part = method === 'PUT' ? partIn(UPLOADED, path) : null
+      if (method !== 'PUT') return []
+      const transferId = UPLOADED_WHOLE.exec(path)?.[1]
+      if (transferId !== undefined) return [{ transferId, partNumber: 1, bytes: wholeOf(body).content }]
+      const part = partIn(UPLOADED, path)
       return part === null ? [] : [{ ...part, bytes: body }]
     })
+  }
+
+  /** What was announced, in order; that of a small file came with its content. */
+  get announcements(): Json[] {
+    return this.requests.flatMap(({ method, path, body }) =>
+      method === 'PUT' && ANNOUNCED.test(path) ? [JSON.parse(wholeOf(body).line.toString())] : [],
+    )
   }
 
   /** The parts of a transfer, as its sender last sent them. */
@@ -154,7 +167,9 @@ export class EvilPortal implements AsyncDisposable {
 
   async #heard(asked: Asked, body: Buffer): Promise<Buffer> {
     if (this.lies.heard === undefined || body.length === 0 || partIn(UPLOADED, asked.path) !== null) return body
-    return Buffer.from(JSON.stringify(await this.lies.heard(JSON.parse(body.toString()), asked)))
+    const { line, content } = wholeOf(body)
+    const said = Buffer.from(JSON.stringify(await this.lies.heard(JSON.parse(line.toString()), asked)))
+    return UPLOADED_WHOLE.test(asked.path) ? Buffer.concat([said, Buffer.from('\n'), content]) : said
   }
 
   async #forward(
@@ -237,6 +252,14 @@ export class EvilPortal implements AsyncDisposable {
     forged.answered(disposition)
     return { state: disposition.disposition === 'received' ? 'delivered' : 'failed' }
   }
+}
+
+/** JSON alone, or followed by a line feed and content. */
+function wholeOf(body: Buffer): { line: Buffer; content: Buffer } {
+  const end = body.indexOf('\n')
+  return end < 0
+    ? { line: body, content: Buffer.alloc(0) }
+    : { line: body.subarray(0, end), content: body.subarray(end + 1) }
 }
 
 function partIn(pattern: RegExp, path: string): PartOf | null {

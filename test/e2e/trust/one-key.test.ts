@@ -55,6 +55,7 @@ const isPart =
   (partNumber: number) =>
   ({ method, path }: Asked): boolean =>
     method === 'PUT' && path.endsWith(`/parts/${partNumber}`)
+const isWhole = ({ method, path }: Asked): boolean => method === 'PUT' && path.endsWith('/whole')
 const isComplete = ({ method, path }: Asked): boolean => method === 'POST' && path.endsWith('/complete')
 
 /** Takes so many bytes of a request that fits, and lets it hang. */
@@ -79,7 +80,12 @@ async function sendAgain({ world, evil }: Scene, path: string): Promise<Running>
 }
 
 test.each<
-  [what: string, cases: [when: string, isIt: (asked: Asked) => boolean, afterBytes: number][], partCount: number]
+  [
+    what: string,
+    cases: [when: string, isIt: (asked: Asked) => boolean, afterBytes: number][],
+    partCount: number,
+    portalFlags: string[],
+  ]
 >([
   [
     'of several parts',
@@ -90,6 +96,16 @@ test.each<
       ['when all parts were at the portal', isComplete, 1],
     ],
     PARTS,
+    [],
+  ],
+  [
+    'of one request',
+    [
+      ['in the middle of it', isWhole, 1000],
+      ['when it had left, and the portal had not taken it', isWhole, PART_BYTES],
+    ],
+    1,
+    [],
   ],
   [
     'of one part',
@@ -99,11 +115,12 @@ test.each<
       ['when the part was at the portal', isComplete, 1],
     ],
     1,
+    ['--one-request', '0'],
   ],
 ])(
   'a file %s is written over secretly after its sender was killed: a new key seals it',
-  async (_what, cases, partCount) => {
-    await using scene = await sceneWith(['alice', 'bob'])
+  async (_what, cases, partCount, portalFlags) => {
+    await using scene = await sceneWith(['alice', 'bob'], portalFlags)
     const { world, evil } = scene
     await world.receiver('bob')
     for (const [when, isIt, afterBytes] of cases) {

@@ -71,6 +71,8 @@ test('a receipt that is not the one for this transfer, from this receiver, is no
 test('that it was delivered is made up, while the receiver is away: it is not believed', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
+  const path = await world.file('report.bin', PART_BYTES)
+  expect((await world.send(path, 'bob', '--wait', '1s').ended).code).toBe(6)
   evil.lies = {
     says(said) {
       if (said.state !== 'stored' || !Array.isArray(said.notifications)) return said
@@ -79,9 +81,9 @@ test('that it was delivered is made up, while the receiver is away: it is not be
       return { ...said, state: 'ended', notifications: [...said.notifications, delivered] }
     },
   }
-  const path = await world.file('report.bin', PART_BYTES)
   await expectUnproven(world.send(path, 'bob'))
   expect(await world.received('bob')).toEqual([])
+  expect((await world.send(path, 'bob', '--wait', '1s').ended).code).toBe(6)
   const inWords = await world.run('send', path, '--to', 'bob', '--profile', 'alice')
   expect(inWords.code).toBe(3)
   expect(inWords.stdout).toContain('not delivered to bob')

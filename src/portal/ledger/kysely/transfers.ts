@@ -19,7 +19,10 @@ export function transfers({
 }: LedgerContext): Pick<Ledger, 'announce' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'> {
   return {
     async announce(transfer, admission) {
-      return db.transaction().execute((tx) => admit(tx, transfer, admission, now()))
+      return db.transaction().execute(async (tx) => {
+        const admitted = await admit(tx, transfer, admission, now())
+        return { transfer: admitted.transfer, isNew: admitted.isNew }
+      })
     },
 
     transfer: (transferId) => loadTransfer(db, transferId),

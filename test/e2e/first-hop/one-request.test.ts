@@ -1,0 +1,122 @@
+/** A small file goes up in one request; whatever happens to it, the file is delivered once. */
+import { expect, test } from 'vitest'
+import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
+import { until, World } from '../harness/world.ts'
+import { deliveredOnce } from './delivered-once.ts'
+import { isComplete, partsSent } from './requests.ts'
+
+const PATIENT = ['--answer-timeout', '40s'] as const
+const SIZE_BYTES = 100_000
+
+const isWhole = ({ method, path }: Seen): boolean => method === 'PUT' && path.endsWith('/whole')
+
+interface Sent extends AsyncDisposable {
+  readonly world: World
+  readonly network: FaultyNetwork
+  readonly path: string
+}
+
+/** A portal, alice behind a faulty network, and a small file of hers. */
+async function scene(): Promise<Sent> {
+  const world = await World.create()
+  const network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await world.file('report.bin', SIZE_BYTES)
+  return {
+    world,
+    network,
+    path,
+    async [Symbol.asyncDispose]() {
+      await network[Symbol.asyncDispose]()
+      await world[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('a small file takes one request up', async () => {
+  await using sent = await scene()
+  const { world, network, path } = sent
+  await world.receiver('bob')
+  await deliveredOnce(world, world.send(path, 'bob'), path)
+  const ups = network.seen.filter(({ method }) => method !== 'GET')
+  expect(ups.map(({ method, path: one }) => `${method} ${one.replace(/[0-9a-f-]{36}/, 'ID')}`)).toEqual([
+    'PUT /v1/transfers/ID/whole',
+  ])
+})
+
+test('an answer that is lost is asked for again: there is one transfer, and its content travels once', async () => {
+  await using sent = await scene()
+  const { world, network, path } = sent
+  await world.receiver('bob')
+  network.rule = (seen) => {
+    if (!isWhole(seen)) return null
+    network.rule = () => null
+    return { loseAnswer: true }
+  }
+  await deliveredOnce(world, world.send(path, 'bob', ...PATIENT), path)
+  expect(network.seen.filter(isWhole)).toHaveLength(1)
+  expect(partsSent(network)).toEqual({})
+})
+
+test('a request that never got through is made up for', async () => {
+  await using sent = await scene()
+  const { world, network, path } = sent
+  await world.receiver('bob')
+  network.rule = (seen) => {
+    if (!isWhole(seen)) return null
+    network.rule = () => null
+    return { hang: true }
+  }
+  const sending = world.send(path, 'bob', ...PATIENT)
+  await until(() => network.seen.some(isWhole), 'the request has come')
+  network.cutHanging()
+  await deliveredOnce(world, sending, path)
+  expect(network.seen.filter(isComplete)).toHaveLength(1)
+})
+
+test.each([0, 2, 5, 10, 25])('a portal killed %i ms after it came in has stored it, or gets it again', async (ms) => {
+  await using world = await World.create()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  const portal = await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await world.file('report.bin', SIZE_BYTES)
+  network.rule = (seen) => {
+    if (!isWhole(seen)) return null
+    network.rule = () => null
+    setTimeout(() => portal.signal('SIGKILL'), ms)
+    return null
+  }
+  const sending = world.send(path, 'bob', ...PATIENT)
+  await portal.ended
+  await world.portal()
+  await world.receiver('bob')
+  await deliveredOnce(world, sending, path)
+})
+
+test('killed right after its one request, the same command goes on with the same transfer', async () => {
+  await using sent = await scene()
+  const { world, network, path } = sent
+  network.rule = (seen) => (isWhole(seen) ? { loseAnswer: true } : null)
+  const first = world.send(path, 'bob')
+  await until(async () => (await world.stored()).length === 0 && network.seen.some(isWhole), 'the request has come')
+  const alice = await world.client('alice')
+  await until(async () => (await alice.events()).events.length > 0, 'the portal has stored it')
+  await first.stop('SIGKILL')
+  network.rule = () => null
+  await world.receiver('bob')
+  await deliveredOnce(world, world.send(path, 'bob'), path)
+})
+
+test('what was said to be stored survives a kill -9 of the portal right afterwards', async () => {
+  await using world = await World.create()
+  const portal = await world.portal()
+  await world.join(['alice', 'bob'])
+  const path = await world.file('report.bin', SIZE_BYTES)
+  const sending = world.send(path, 'bob')
+  await sending.notification('stored')
+  await portal.stop('SIGKILL')
+  await world.portal()
+  await world.receiver('bob')
+  await deliveredOnce(world, sending, path)
+})

@@ -53,7 +53,7 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
           dispatcher: agent,
           method,
           headers: body === undefined ? headers : { ...headers, 'content-length': String(body.length) },
-          ...(body === undefined ? {} : { body: Readable.from(slices(body, sent), { highWaterMark: 1 }) }),
+          ...(body === undefined ? {} : { body: bodyOf(body, sent) }),
           signal: controller.signal,
           // An interim answer (RFC 9110 section 15.2): the portal is busy with the request.
           onInfo: () => {
@@ -107,6 +107,11 @@ function safeAddress(portalUrl: string, insecure: boolean): { base: string; host
 
 /** `localhost` and all below it are this machine, whatever the names above a resolver knows (RFC 6761 section 6.3). */
 const lookupLocal: LookupFunction = (_name, options, done) => lookup('localhost', options, done)
+
+/** What fits into one slice leaves at once, and has left when the answer comes. */
+function bodyOf(body: Uint8Array, sent: (byteCount: number) => void): Uint8Array | Readable {
+  return body.length > SLICE_BYTES ? Readable.from(slices(body, sent), { highWaterMark: 1 }) : body
+}
 
 async function* slices(body: NonNullable<HttpRequest['body']>, sent: (byteCount: number) => void) {
   for (let at = 0; at < body.length; at += SLICE_BYTES) {

@@ -46,7 +46,12 @@ export type SenderEvent =
 
 /** A message of the receiver's inbox. `current` says that everything that was waiting has been offered. */
 export type InboxEvent =
-  | { readonly type: 'offer'; readonly offer: Offer }
+  | {
+      readonly type: 'offer'
+      readonly offer: Offer
+      /** The lease did not begin before this, by `performance.now()`; -Infinity where the portal does not say. */
+      readonly leasedAtMs: number
+    }
   | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
   | { readonly type: 'current' }
 
@@ -61,6 +66,8 @@ export interface IncomingPart<Body> {
 }
 
 const STALL_MS_DEFAULT = 20_000
+/** NTP lets a clock run faster or slower by up to 500 ppm, and crystals differ by less than that. */
+const CLOCK_RATE_ERROR_MAX = 0.001
 /** A stream is dead when so many heartbeats in a row did not come. */
 const HEARTBEATS_MISSED_MAX = 3
 
@@ -205,7 +212,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   }
 
   /**
-   * Follows the inbox until it breaks.
+   * Follows the inbox until it breaks. Small files come with their offers.
    *
    * @param receiver `instanceId` names this receiving process; `window` is how many offers it works on at once
    */
@@ -213,12 +220,15 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     receiver: { instanceId: string; window: number },
     options: CallOptions = {},
   ): AsyncGenerator<InboxEvent> {
-    const path = `/v1/inbox${query({ instance: receiver.instanceId, window: receiver.window })}`
+    const askedAtMs = performance.now()
+    const path = `/v1/inbox${query({ instance: receiver.instanceId, window: receiver.window, content: 'inline' })}`
     for await (const { event, data } of this.#stream(path, {}, options)) {
       switch (event) {
-        case 'offer':
-          yield { type: 'offer', offer: checked(Offer, parsed(data)) }
+        case 'offer': {
+          const offer = checked(Offer, parsed(data))
+          yield { type: 'offer', offer, leasedAtMs: leasedAtMs(offer, askedAtMs) }
           break
+        }
         case 'withdrawn':
           yield { type: 'withdrawn', withdrawal: checked(Withdrawal, parsed(data)) }
           break
@@ -344,6 +354,11 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     }
     yield* eventStream(response, heartbeatMs * HEARTBEATS_MISSED_MAX)
   }
+}
+
+/** The stream began after it was asked for, and the lease `streamMs` later; the clocks of two machines go almost alike. */
+function leasedAtMs({ streamMs }: Offer, askedAtMs: number): number {
+  return streamMs === undefined ? Number.NEGATIVE_INFINITY : askedAtMs + streamMs * (1 - CLOCK_RATE_ERROR_MAX)
 }
 
 function stallMsOf({ stallMs = STALL_MS_DEFAULT }: CallOptions): number {

@@ -1,6 +1,6 @@
 /** What it takes on this machine that a file or a name survives the loss of power. */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** The newest sync of a folder that is under way, and the one that will follow it if somebody has asked for that. */
@@ -44,19 +44,26 @@ async function syncFolderNow(folder: string): Promise<void> {
   }
 }
 
+/** Folders whose entry this process has made durable, or found to be so. */
+const durableFolders = new Set<string>()
+
 /**
  * Creates a folder and its missing parents, and makes each new entry durable. So is that of a folder which is there
- * already: an earlier run may have been killed right after it made it.
+ * already: an earlier run may have been killed right after it made it. Asked again, it looks only whether it is there.
  */
 export async function makeFolder(folder: string, mode = 0o700): Promise<void> {
   const first = await mkdir(folder, { recursive: true, mode })
-  if (first === undefined) {
+  if (first !== undefined) await syncParents(folder, first)
+  else if (!durableFolders.has(folder)) {
     await syncFolder(dirname(folder)).catch((error: unknown) => {
       // A folder may stand where its owner can read nothing, as in a /home of mode 0711; then others have made it.
       if (!hasCode(error, 'EACCES', 'EPERM')) throw error
     })
-    return
   }
+  durableFolders.add(folder)
+}
+
+async function syncParents(folder: string, first: string): Promise<void> {
   let path = folder
   while (path !== dirname(first)) {
     path = dirname(path)
@@ -83,7 +90,7 @@ export async function placeFile(path: string, text: string, mode = 0o600): Promi
     }
     await rename(partial, path)
   } catch (error) {
-    await rm(partial, { force: true })
+    await removeFile(partial)
     throw error
   }
 }
@@ -111,6 +118,15 @@ export async function writeAll(
     if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
   }
   return atByte
+}
+
+/** Removes a file, if there is one. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
 }
 
 /** The text of a file; null where there is none. */

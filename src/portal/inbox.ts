@@ -2,9 +2,16 @@
  * What one connected receiver is offered: everything that waits for it, then what comes. At most `window` offers are
  * open at a time, so that no lease runs while its file only queues at the receiver.
  */
-import { isFinalDelivery, type Offer, Problem, randomText, type Withdrawal } from '../protocol/index.ts'
+import {
+  inlineSizeBytesMax,
+  isFinalDelivery,
+  type Offer,
+  Problem,
+  randomText,
+  type Withdrawal,
+} from '../protocol/index.ts'
 import type { PortalContext } from './context.ts'
-import type { Account } from './ledger/contract.ts'
+import type { Account, Transfer } from './ledger/contract.ts'
 import { type Signals, topics, Waiter } from './signals.ts'
 import { offerOf } from './views.ts'
 
@@ -19,15 +26,18 @@ export interface InboxRequest {
   readonly account: Account
   readonly instanceId: string
   readonly window: number
+  /** Whether the content of small files comes with their offers. */
+  readonly isInline: boolean
 }
 
 /** The messages for one connection, until `signal` aborts or the same receiving process connects anew. */
 export async function* inboxMessages(
   context: PortalContext,
-  { account, instanceId, window }: InboxRequest,
+  { account, instanceId, window, isInline }: InboxRequest,
   signal: AbortSignal,
 ): AsyncGenerator<InboxMessage> {
   const { ledger, signals, options } = context
+  const begunAtMs = performance.now()
   using waiter = new Waiter(signals, topics.inbox(account.accountId))
   using changes = new Changes(signals, topics.inbox(account.accountId))
   using present = new Presence(signals, topics.takeover(account.accountId, instanceId), () => waiter.wake())
@@ -44,13 +54,16 @@ export async function* inboxMessages(
       if (problem !== undefined) yield { type: 'withdrawn', withdrawal: { transferId, problem } }
     }
     const limit = window - open.size
+    // Looked at before the leases begin, so that they never look younger than they are.
+    const streamMs = performance.now() - begunAtMs
     const transfers = limit > 0 ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit }) : []
     for (const transfer of transfers) {
       const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
       const offer = delivery === undefined ? null : offerOf(transfer, delivery, options.leaseMs)
       if (offer === null) continue
       open.set(offer.transferId, offer.leaseId)
-      yield { type: 'offer', offer }
+      const content = isInline ? await inlineContent(context, transfer) : {}
+      yield { type: 'offer', offer: { ...offer, streamMs, ...content } }
     }
     if (!isCurrent) {
       isCurrent = true
@@ -60,6 +73,16 @@ export async function* inboxMessages(
     const nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
     await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
   }
+}
+
+/** What of a file can go along with its offer. */
+async function inlineContent({ ledger, metrics }: PortalContext, transfer: Transfer): Promise<Pick<Offer, 'content'>> {
+  if (transfer.state !== 'stored' || transfer.heldIn !== 'ledger') return {}
+  const { transferId, sizeBytes } = transfer
+  const whole = sizeBytes <= inlineSizeBytesMax ? await ledger.content(transferId) : null
+  if (whole === null) return {}
+  metrics.partBytes.inc({ direction: 'out' }, sizeBytes)
+  return { content: Buffer.from(whole.content).toString('base64') }
 }
 
 /** Of which transfers something may have changed, so that not all that is open is looked at for each of them. */
@@ -126,9 +149,8 @@ async function endOf(
   transferId: string,
   leaseId: string,
 ): Promise<Withdrawal['problem'] | null | undefined> {
-  const found = await ledger.delivery(transferId, account.accountId)
-  if (found === null) return new Problem('expired').toJSON()
-  const { delivery } = found
+  const delivery = await ledger.deliveryAlone(transferId, account.accountId)
+  if (delivery === null) return new Problem('expired').toJSON()
   if (delivery.state === 'failed') return delivery.problem
   if (isFinalDelivery(delivery.state)) return undefined
   // A lease that ran out is not told: the next offer brings a new one, and what was fetched stays good.

@@ -17,6 +17,8 @@ export const partSizeBytesDefault = 8 * MIB
 export const partsPerTransferMax = 10_000
 /** A file up to this size can be sent in one request. */
 export const wholeSizeBytesMax = 256 * KIB
+/** A file up to this size can come with its offer. All that may be open at a time fit into what a stream may hold back. */
+export const inlineSizeBytesMax = 32 * KIB
 export const transferSizeBytesMax = TIB / 2
 export const receiversPerTransferMax = 32
 /** Longest file name that may be announced, in UTF-16 units; what a receiver writes is shorter. */

@@ -6,6 +6,7 @@
 import { type Static, Type } from 'typebox'
 import {
   eventsPerPageMax,
+  inlineSizeBytesMax,
   nameLengthMax,
   partSizeBytesMax,
   partsPerTransferMax,
@@ -245,6 +246,13 @@ export const Offer = Type.Object({
   /** The manifest as the sender signed it; null until stored, and where the sender signs nothing. */
   manifest: Type.Union([SignedToken, Type.Null()]),
   expiresAt: Timestamp,
+  /**
+   * In the inbox's stream alone: how long after the beginning of the stream the lease began, by the portal's clock. An offer
+   * may lie in buffers for any time; this tells how old its lease is at most.
+   */
+  streamMs: Type.Optional(Type.Number({ minimum: 0 })),
+  /** In the inbox's stream alone, where that was asked for: the only part of a small file, base64. */
+  content: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]*={0,2}$', maxLength: 2 * inlineSizeBytesMax })),
 })
 export type Offer = Static<typeof Offer>
 

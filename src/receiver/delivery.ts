@@ -78,10 +78,11 @@ export class Delivery {
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
 
-  constructor(context: DeliveryContext, offer: Offer) {
+  /** @param leasedAtMs the lease did not begin before this, by `performance.now()` */
+  constructor(context: DeliveryContext, offer: Offer, leasedAtMs: number) {
     const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
-    this.#standing = new StandingOffer(context.client, offer, () => this.#heldBytes)
+    this.#standing = new StandingOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
     this.#about = { transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes }
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
@@ -91,9 +92,9 @@ export class Delivery {
    *
    * @returns false when this has given up already, and is only tidying: the offer is for whoever comes after it
    */
-  offered(offer: Offer): boolean {
+  offered(offer: Offer, leasedAtMs: number): boolean {
     if (this.#hasGivenUp) return false
-    this.#standing.renew(offer)
+    this.#standing.renew(offer, leasedAtMs)
     return true
   }
 

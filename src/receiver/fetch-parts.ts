@@ -4,9 +4,10 @@
  *
  * A part of which bytes are bad or missing is deleted and asked for again; the good ones are kept.
  */
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { NoAnswer, type PortalClient } from '../client/index.ts'
-import { takePart } from '../hop/index.ts'
+import { digestOf } from '../digests/index.ts'
+import { type PartSink, takePart } from '../hop/index.ts'
 import {
   missingParts,
   type Offer,
@@ -92,6 +93,7 @@ export async function fetchMissingParts(options: FetchOptions, signal: AbortSign
 }
 
 async function fetchPart(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<void> {
+  if (await takeContent(options, partNumber, signal)) return options.onHeld()
   while (true) {
     let wrongLengths = 0
     const fetch = async (offer: Offer): Promise<void> => {
@@ -116,15 +118,51 @@ async function fetchPart(options: FetchOptions, partNumber: number, signal: Abor
 }
 
 /**
+ * Takes what came with the offer. Nobody says what its digest should be, but a file that comes so is of one part, and its
+ * manifestDigest is compared before anything is committed.
+ *
+ * @returns false where nothing of use came
+ */
+async function takeContent(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<boolean> {
+  const { standing, layout, idleMs } = options
+  if (partNumber !== partCount(layout)) return false
+  const content = standing.takeContent()
+  const { lengthBytes } = partSpan(layout, partNumber)
+  if (content === null || partNumber !== 1 || content.length !== lengthBytes) return false
+  const digest = digestOf(layout.digestAlgorithm, content)
+  const openSink = sinkOf(options, standing.offer.transferId, partNumber, lengthBytes)
+  await takePart(Readable.from([content]), { ...layout, partNumber, lengthBytes, digest }, openSink, { idleMs, signal })
+  return true
+}
+
+/** Where the bytes of a part go: into the file, or first through what opens them. */
+function sinkOf(
+  { partial, layout, contentKey }: FetchOptions,
+  transferId: string,
+  partNumber: number,
+  lengthBytes: number,
+): () => Promise<PartSink> {
+  const { digestAlgorithm } = layout
+  const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
+  return async () =>
+    contentKey === null
+      ? partial.sink(partNumber)
+      : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
+          partial.sink(partNumber, contentDigest),
+        )
+}
+
+/**
  * @throws NoAnswer when the content broke off or is not what a portal gives, WrongLength for one; Problem
  *   `digest-mismatching-value`
  */
 async function fetchOnce(
-  { client, partial, layout, contentKey, idleMs, onRepeat }: FetchOptions,
+  options: FetchOptions,
   { transferId, leaseId, state }: Offer,
   partNumber: number,
   signal: AbortSignal,
 ): Promise<void> {
+  const { client, partial, layout, idleMs, onRepeat } = options
   const { digestAlgorithm } = layout
   const { lengthBytes } = partSpan(layout, partNumber)
   const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
@@ -140,13 +178,7 @@ async function fetchOnce(
   try {
     if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
     const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
-    const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
-    const openSink = async () =>
-      contentKey === null
-        ? partial.sink(partNumber)
-        : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
-            partial.sink(partNumber, contentDigest),
-          )
+    const openSink = sinkOf(options, transferId, partNumber, lengthBytes)
     await takePart(incoming.body, expected, openSink, { idleMs, signal, isOwner: true })
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error

@@ -19,7 +19,7 @@
  * an empty file beside the delivered one.
  */
 import { constants } from 'node:fs'
-import { chmod, link, lstat, open, readdir, readFile, realpath, rename, rm, statfs } from 'node:fs/promises'
+import { chmod, link, lstat, open, readdir, readFile, realpath, rename, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type FolderLock,
@@ -27,6 +27,7 @@ import {
   lockFolder,
   makeFolder,
   readTextOrNull,
+  removeFile,
   replaceFile,
   syncFolder,
 } from '../hop/index.ts'
@@ -194,8 +195,8 @@ export class Inbox implements AsyncDisposable {
         if ((await this.#nameOf(record)) === null) await this.#removeRecord(transferId)
         else await this.received.take(transferId, commit)
       }
-      await rm(parts, { force: true })
-      await rm(partial, { force: true })
+      await removeFile(parts)
+      await removeFile(partial)
     } catch (error) {
       if (writeProblem(error) === null) throw error
     }
@@ -242,8 +243,8 @@ export class Inbox implements AsyncDisposable {
     const { partial, parts } = this.pathsOf(transferId)
     try {
       await syncFolder(this.folder)
-      await rm(parts, { force: true })
-      await rm(partial, { force: true })
+      await removeFile(parts)
+      await removeFile(partial)
       await syncFolder(join(this.folder, inboxFolderName))
     } catch (cause) {
       if (writeProblem(cause) === null) throw cause
@@ -303,7 +304,7 @@ async function instanceOf(own: string): Promise<string> {
 }
 
 async function removeRecord(own: string, path: string): Promise<void> {
-  await rm(path, { force: true })
+  await removeFile(path)
   await syncFolder(own)
 }
 
@@ -320,7 +321,7 @@ async function removeLeftovers(own: string): Promise<void> {
     if (recorded.has(stemOf(name))) continue
     // A name with a dot in front is what `replaceFile` was killed over; the folder is ours, so nobody is writing it.
     const path = join(own, name)
-    if (name.startsWith('.') || (await isOlder(path, LEFTOVER_MS_MAX))) await rm(path, { force: true })
+    if (name.startsWith('.') || (await isOlder(path, LEFTOVER_MS_MAX))) await removeFile(path)
   }
 }
 

@@ -38,7 +38,7 @@ export interface ReceiveResult {
 }
 
 /** Small files spend their time waiting: for the disk, and for answers. */
-const TRANSFERS_AT_ONCE_DEFAULT = 8
+const TRANSFERS_AT_ONCE_DEFAULT = 16
 /** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
 const LARGE_AT_ONCE_MAX = 4
 const PARTS_IN_FLIGHT_DEFAULT = 4
@@ -134,7 +134,7 @@ class Tasks {
   }
 
   async take(event: InboxEvent): Promise<void> {
-    if (event.type === 'offer') this.#offered(event.offer)
+    if (event.type === 'offer') this.#offered(event.offer, event.leasedAtMs)
     if (event.type === 'current') await this.#removeVoid()
     if (event.type !== 'withdrawn') return
     const { transferId, problem } = event.withdrawal
@@ -158,20 +158,20 @@ class Tasks {
     }
   }
 
-  #offered(offer: Offer): void {
+  #offered(offer: Offer, leasedAtMs: number): void {
     const { transferId } = offer
     const running = this.#running.get(transferId)
     if (running !== undefined) {
-      if (!running.delivery.offered(offer)) {
+      if (!running.delivery.offered(offer, leasedAtMs)) {
         void running.done.then(() => {
-          if (!this.#context.signal.aborted) this.#offered(offer)
+          if (!this.#context.signal.aborted) this.#offered(offer, leasedAtMs)
         })
       }
       return
     }
     // An offer that is let pass comes again when its lease has run out.
     if (this.#running.size >= this.#tasksMax) return
-    const delivery = new Delivery(this.#context, offer)
+    const delivery = new Delivery(this.#context, offer, leasedAtMs)
     this.#running.set(transferId, { delivery, done: this.#run(transferId, delivery) })
   }
 

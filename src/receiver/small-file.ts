@@ -2,7 +2,7 @@
  * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
  * fetched again.
  */
-import { open, rm } from 'node:fs/promises'
+import { open, unlink } from 'node:fs/promises'
 import { hasCode, type PartSink, writeAll } from '../hop/index.ts'
 import { partCount, wholeSizeBytesMax } from '../protocol/index.ts'
 import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
@@ -83,7 +83,7 @@ export class SmallFile implements IncomingFile {
       if (!hasCode(error, 'EEXIST')) throw error
     }
     // Never truncated: after a crash the old one may be a second name of a file that is published already.
-    await rm(partial)
+    await unlink(partial)
     return open(partial, 'wx', FILE_MODE)
   }
 }

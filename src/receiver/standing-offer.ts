@@ -26,15 +26,18 @@ export class StandingOffer {
   readonly #client: PortalClient<Readable>
   readonly #heldBytes: () => number
   #offer: Offer
-  /** Never, until a request under the lease was answered: the offer itself may have lain in buffers for any time. */
-  #confirmedAtMs = Number.NEGATIVE_INFINITY
+  #confirmedAtMs: number
   #lostLeaseId: string | null = null
   #newer = Promise.withResolvers<void>()
 
-  /** @param heldBytes what is verified so far; goes with every request that renews the lease */
-  constructor(client: PortalClient<Readable>, offer: Offer, heldBytes: () => number) {
+  /**
+   * @param leasedAtMs the lease did not begin before this, by `performance.now()`: the offer may have lain in buffers
+   * @param heldBytes what is verified so far; goes with every request that renews the lease
+   */
+  constructor(client: PortalClient<Readable>, offer: Offer, leasedAtMs: number, heldBytes: () => number) {
     this.#client = client
     this.#offer = offer
+    this.#confirmedAtMs = leasedAtMs
     this.#heldBytes = heldBytes
   }
 
@@ -42,9 +45,16 @@ export class StandingOffer {
     return this.#offer
   }
 
+  /** What came of the file with its offer, once: what turns out to be bad is fetched. Null where nothing did. */
+  takeContent(): Uint8Array | null {
+    const { content, ...offer } = this.#offer
+    this.#offer = offer
+    return content === undefined ? null : Buffer.from(content, 'base64')
+  }
+
   /** The portal offers the same transfer anew, under another lease. */
-  renew(offer: Offer): void {
-    this.#take(offer, Number.NEGATIVE_INFINITY)
+  renew(offer: Offer, leasedAtMs: number): void {
+    this.#take(offer, leasedAtMs)
     this.#newer.resolve()
     this.#newer = Promise.withResolvers()
   }

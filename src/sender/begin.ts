@@ -1,6 +1,6 @@
 /** Under which transfer a file is sent: the one its journal entry names, or a new one. */
-import { rm } from 'node:fs/promises'
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
+import { removeFile } from '../hop/index.ts'
 import {
   choosePartSizeBytes,
   digestLengthsBytes,
@@ -59,7 +59,7 @@ export async function begin(context: SendContext, file: OpenSource, over: string
     }
     const begun = await newEntry(context, file)
     if (await journal.replace(known, begun.entry)) return begun
-    await rm(journal.sealRecordPath(begun.entry), { force: true })
+    await removeFile(journal.sealRecordPath(begun.entry))
     // Another run was faster, so there is another entry to look at.
   }
 }

@@ -2,15 +2,12 @@
  * The account's event stream, one for a whole `send`. It is open before the first announcement, so that nothing
  * that happens to a transfer is missed, and it comes back for as long as anybody waits.
  */
-import { EventEmitter, once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, type SenderEvent } from '../client/index.ts'
 import type { Notification, Progress } from '../protocol/index.ts'
 
 /** One who wants to know about a transfer. */
 export interface Subscriber {
-  /** A message came, about whatever transfer: the portal lives. */
-  heard(): void
   told(notification: Notification): void
   fetched(progress: Progress): void
 }
@@ -27,18 +24,27 @@ export class EventWatch {
   readonly #options: EventWatchOptions
   readonly #subscribers = new Map<string, Subscriber>()
   readonly #opened = Promise.withResolvers<void>()
-  readonly #gaps = new EventEmitter()
+  /** Who wants to know that the portal lives: a message came, about whatever transfer. */
+  readonly #hearers = new Set<() => void>()
+  #gap = Promise.withResolvers<void>()
   #patience: Patience
   /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
   #after: string | null = null
   #isOpened = false
   #gapCount = 0
+  /** Rejects with the signal's reason when that aborts: one promise for the many that wait. */
+  readonly stopped: Promise<never>
 
   constructor(options: EventWatchOptions) {
     this.#options = options
     this.#patience = this.#patienceOf(options.answerTimeoutMs)
-    this.#gaps.setMaxListeners(0)
-    // Whoever awaits `opened` sees the failure; nobody has to.
+    this.stopped = new Promise((_, reject) => {
+      const stop = (): void => reject(options.signal.reason)
+      options.signal.addEventListener('abort', stop, { once: true })
+      if (options.signal.aborted) stop()
+    })
+    // Whoever awaits these sees the failure; nobody has to.
+    this.stopped.catch(() => {})
     this.#opened.promise.catch(() => {})
   }
 
@@ -55,14 +61,20 @@ export class EventWatch {
     this.#subscribers.delete(transferId)
   }
 
+  /** Tells of each sign of life. @returns the way to end that */
+  onHeard(heard: () => void): () => void {
+    this.#hearers.add(heard)
+    return () => this.#hearers.delete(heard)
+  }
+
   /** How often events may have been missed so far. */
   get gapCount(): number {
     return this.#gapCount
   }
 
-  /** Resolves at the next time that events may have been missed. Rejects when the signal aborts. */
-  async gap(signal: AbortSignal): Promise<void> {
-    await once(this.#gaps, 'gap', { signal })
+  /** Resolves at the next time that events may have been missed. */
+  get nextGap(): Promise<void> {
+    return this.#gap.promise
   }
 
   /**
@@ -120,7 +132,8 @@ export class EventWatch {
   #current(): void {
     if (this.#isOpened && this.#after === null) {
       this.#gapCount++
-      this.#gaps.emit('gap')
+      this.#gap.resolve()
+      this.#gap = Promise.withResolvers()
     }
     this.#isOpened = true
     this.#patience = this.#patienceOf(Number.POSITIVE_INFINITY)
@@ -128,7 +141,7 @@ export class EventWatch {
   }
 
   #dispatch(event: SenderEvent): void {
-    for (const subscriber of this.#subscribers.values()) subscriber.heard()
+    for (const heard of this.#hearers) heard()
     switch (event.type) {
       case 'notification':
         this.#after = event.notification.eventId

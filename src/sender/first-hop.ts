@@ -85,12 +85,14 @@ class FirstHop {
       isSealed: this.#contentKey !== null,
       isResumed: this.#isResumed,
     })
+    const unheard = events.onHeard(this.#patience.heard)
     events.subscribe(transferId, {
-      heard: this.#patience.heard,
       told: (notification) => this.#log.tell(notification),
       fetched: (progress) => onEvent({ type: 'fetched', ...progress }),
     })
-    const end = await this.#pass().catch((error) => this.#endFor(error))
+    const end = await this.#pass()
+      .catch((error) => this.#endFor(error))
+      .finally(unheard)
     if (end?.end === 'stored') this.#log.firstIsKnown()
     else events.unsubscribe(transferId)
     return end === null ? null : { ...end, entry: this.#entry, log: this.#log }
@@ -250,9 +252,8 @@ class FirstHop {
     const { transferId, to, metadata, digestAlgorithm } = this.#entry
     const about = { transferId, from: account, to: [...to].sort(), digestAlgorithm, manifestDigest }
     const claims = { ...about, ...wireLayoutOf(this.#entry), metadata: await metadataClaimOf(metadata) }
-    const manifest = await signManifest(claims, trust.keys)
-    this.#log.check.manifest = manifest
-    return manifest
+    this.#log.check.manifest = claims
+    return signManifest(claims, trust.keys)
   }
 
   /** Ends an attempt. An answer that got lost is looked for in the portal's log before it is asked for again. */

@@ -6,12 +6,12 @@
  * command may be at work, over the same file or over two versions of it. So an entry is changed by compare-and-set,
  * under a lock that goes with its process, and each run forgets nothing but its own transfer.
  */
-import { rename, rm } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { digestOf } from '../digests/index.ts'
-import { hasCode, makeFolder, placeFile, readTextOrNull, syncFolder, withFolderLock } from '../hop/index.ts'
+import { hasCode, makeFolder, placeFile, readTextOrNull, removeFile, syncFolder, withFolderLock } from '../hop/index.ts'
 import {
   type DigestAlgorithm,
   DigestHex,
@@ -134,7 +134,7 @@ export class Journal {
       const current = await this.read(entry)
       if (current?.transferId !== entry.transferId) return
       await this.#removeSealRecord(entry)
-      await rm(this.#pathOf(entry), { force: true })
+      await removeFile(this.#pathOf(entry))
     })
   }
 
@@ -145,8 +145,8 @@ export class Journal {
 
   async #removeSealRecord(entry: JournalEntry): Promise<void> {
     const path = this.sealRecordPath(entry)
-    await rm(path, { force: true })
-    await rm(sealLockPath(path), { force: true })
+    await removeFile(path)
+    await removeFile(sealLockPath(path))
   }
 
   /**

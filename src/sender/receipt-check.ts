@@ -12,8 +12,8 @@ import { type KeptReceipt, receiptSalt } from './trust.ts'
 export class ReceiptCheck {
   readonly #context: SendContext
   readonly #entry: JournalEntry
-  /** The manifest that this sender signed, in this run; null until then, or where an earlier run signed it. */
-  manifest: string | null = null
+  /** What this sender signed, in this run; null until then, or where an earlier run signed it. */
+  manifest: ManifestClaims | null = null
   /** What the receipt has to say of the content; null where an earlier run read the file. */
   contentDigest: string | null = null
 
@@ -59,16 +59,13 @@ export class ReceiptCheck {
 
   /** What this sender signed; the portal keeps it, and cannot change it. */
   async #signedManifest(): Promise<ManifestClaims> {
+    if (this.manifest !== null) return this.manifest
     const { client, trust, account, signal } = this.#context
     if (trust === null) throw new Error('without keys nothing was signed')
-    const { transferId } = this.#entry
-    if (this.manifest === null) {
-      const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
-      const status = await patience.insist(() => client.transfer(transferId, { stallMs: patience.stallMs, signal }))
-      this.manifest = status.manifest
-    }
-    if (this.manifest === null) throw new Problem('receipt-invalid', { detail: 'the portal has lost the manifest' })
-    const { metadata } = this.#entry
-    return ownManifest(this.manifest, trust.keys.publicKeys, { transferId, from: account, metadata })
+    const { transferId, metadata } = this.#entry
+    const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
+    const { manifest } = await patience.insist(() => client.transfer(transferId, { stallMs: patience.stallMs, signal }))
+    if (manifest === null) throw new Problem('receipt-invalid', { detail: 'the portal has lost the manifest' })
+    return ownManifest(manifest, trust.keys.publicKeys, { transferId, from: account, metadata })
   }
 }

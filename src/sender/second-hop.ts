@@ -17,33 +17,42 @@ const TIMER_MS_MAX = 2 ** 31 - 1
  * @throws the signal's reason; RemoteProblem `credentials-invalid`
  */
 export async function awaitReceivers(context: SendContext, log: NotificationLog): Promise<void> {
-  const over = new AbortController()
-  const signal = AbortSignal.any([context.signal, over.signal])
-  const timer =
-    context.waitMs === null ? undefined : setTimeout(() => over.abort(), Math.min(context.waitMs, TIMER_MS_MAX))
-  log.answered.then(
-    () => over.abort(),
-    (error) => over.abort(error),
-  )
+  const { events, waitMs } = context
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<'late'>((resolve) => {
+    if (waitMs !== null) timer = setTimeout(() => resolve('late'), Math.min(waitMs, TIMER_MS_MAX))
+  })
+  const over = Promise.race([log.answered.then(() => 'answered' as const), late, events.stopped])
+  // While it is looked what was missed, nobody waits for it.
+  over.catch(() => {})
   try {
     for (;;) {
       // Asked for before the look, so that no gap falls between the look and the wait.
-      const gap = context.events.gap(signal)
-      gap.catch(() => {})
-      if (log.gapsBefore !== context.events.gapCount) await look(context, log, signal)
+      const gap = events.nextGap
+      if (log.gapsBefore !== events.gapCount) await lookUntil(over, context, log)
       log.gapsBefore = null
-      await gap
+      if ((await Promise.race([over, gap])) !== undefined) return
     }
+  } finally {
+    clearTimeout(timer)
+    events.unsubscribe(log.transferId)
+  }
+}
+
+/** Looks, but no longer than there is something to wait for. */
+async function lookUntil(over: Promise<unknown>, context: SendContext, log: NotificationLog): Promise<void> {
+  const enough = new AbortController()
+  const looking = look(context, log, AbortSignal.any([context.signal, enough.signal]))
+  // What it fails with once nobody waits for it is of no interest.
+  looking.catch(() => {})
+  try {
+    await Promise.race([looking, over.catch(() => {})])
   } catch (error) {
     context.signal.throwIfAborted()
-    // A receipt that could not be looked at is a failure of its own.
-    if (over.signal.aborted) return await Promise.race([log.answered, Promise.resolve()])
     if (!(error instanceof RemoteProblem) || error.code === 'credentials-invalid') throw error
     log.giveUp(error.problem)
   } finally {
-    clearTimeout(timer)
-    over.abort()
-    context.events.unsubscribe(log.transferId)
+    enough.abort()
   }
 }
 

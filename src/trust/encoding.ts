@@ -9,10 +9,19 @@ export function toBase64Url(bytes: Uint8Array): string {
 
 /** @returns null for anything that {@link toBase64Url} does not give, set bits behind the last byte included */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
-  if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) return null
-  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
-  return toBase64Url(bytes) === text ? bytes : null
+  const bitsBehind = BITS_BEHIND[text.length % 4]
+  if (bitsBehind === undefined || !/^[A-Za-z0-9_-]*$/.test(text)) return null
+  const last = text.length === 0 ? 0 : BASE64URL.indexOf(text.at(-1) ?? '')
+  if ((last & ((1 << bitsBehind) - 1)) !== 0) return null
+  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'))
+  const bytes = new Uint8Array(binary.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at)
+  return bytes
 }
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+/** How many bits of the last character stand behind the last byte, by the length of a text modulo 4: 1 is the length of none. */
+const BITS_BEHIND: readonly (number | undefined)[] = [0, undefined, 4, 2]
 
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 const BASE32_BITS = 5

@@ -71,15 +71,39 @@ async function publicOf(key: SubtleKey): Promise<string> {
   return x
 }
 
-/** The key to verify signatures with. @throws Problem `signature-invalid` where it is none */
-export async function verificationKey({ signing }: PublicKeys): Promise<SubtleKey> {
-  const raw = fromBase64Url(signing)
-  try {
-    if (raw?.length !== KEY_BYTES) throw new Error('not 32 bytes')
-    return await crypto.subtle.importKey('raw', raw, { name: 'Ed25519' }, true, ['verify'])
-  } catch (cause) {
-    throw new Problem('signature-invalid', { detail: 'the public key is none' }, { cause })
+/** What was made of public keys lately: the same few are asked for with every file. */
+class Recent<Value> {
+  readonly #values = new Map<string, Promise<Value>>()
+
+  /** What `make` made of the keys, now or before. A failure is not remembered. */
+  of({ signing, encryption }: PublicKeys, make: () => Promise<Value>): Promise<Value> {
+    const name = `${signing} ${encryption}`
+    let value = this.#values.get(name)
+    if (value === undefined) {
+      value = make()
+      value.catch(() => this.#values.delete(name))
+      if (this.#values.size >= RECENT_KEYS_MAX) this.#values.clear()
+      this.#values.set(name, value)
+    }
+    return value
   }
+}
+
+const RECENT_KEYS_MAX = 1_000
+const verificationKeys = new Recent<SubtleKey>()
+const fingerprints = new Recent<string>()
+
+/** The key to verify signatures with. @throws Problem `signature-invalid` where it is none */
+export function verificationKey(keys: PublicKeys): Promise<SubtleKey> {
+  return verificationKeys.of(keys, async () => {
+    const raw = fromBase64Url(keys.signing)
+    try {
+      if (raw?.length !== KEY_BYTES) throw new Error('not 32 bytes')
+      return await crypto.subtle.importKey('raw', raw, { name: 'Ed25519' }, true, ['verify'])
+    } catch (cause) {
+      throw new Problem('signature-invalid', { detail: 'the public key is none' }, { cause })
+    }
+  })
 }
 
 /** The raw public key to seal for. @throws Problem `keys-missing` where it is none */
@@ -94,14 +118,16 @@ export function encryptionKeyBytes({ encryption }: PublicKeys): Uint8Array<Array
  *
  * @throws Problem `keys-missing` where they are none
  */
-export async function fingerprintOf({ signing, encryption }: PublicKeys): Promise<string> {
-  const raw = [signing, encryption].map((key) => {
-    const bytes = fromBase64Url(key)
-    if (bytes?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public keys are none' })
-    return bytes
+export function fingerprintOf(keys: PublicKeys): Promise<string> {
+  return fingerprints.of(keys, async () => {
+    const raw = [keys.signing, keys.encryption].map((key) => {
+      const bytes = fromBase64Url(key)
+      if (bytes?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public keys are none' })
+      return bytes
+    })
+    const hash = await crypto.subtle.digest('SHA-256', concat(utf8('golooader keys v1\0'), ...raw))
+    return grouped(toBase32(new Uint8Array(hash, 0, FINGERPRINT_BYTES)))
   })
-  const hash = await crypto.subtle.digest('SHA-256', concat(utf8('golooader keys v1\0'), ...raw))
-  return grouped(toBase32(new Uint8Array(hash, 0, FINGERPRINT_BYTES)))
 }
 
 /** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null where it is none */

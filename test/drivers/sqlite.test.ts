@@ -71,6 +71,7 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.nextOfferInMs(bob.accountId)
   await ledger.welcome(bob.accountId, 'instance-1')
   await ledger.delivery(fourth, bob.accountId)
+  await ledger.deliveryAlone(fourth, bob.accountId)
   await ledger.transfer(fourth)
   await ledger.transfersOf(ada.accountId, { before: null, limit: 2 })
   await ledger.transfersOf(ada.accountId, { before: fourth, limit: 2 })

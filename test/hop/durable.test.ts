@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { hasCode, isNoRoom, makeFolder, replaceFile, syncFolder } from '../../src/hop/index.ts'
@@ -64,8 +64,25 @@ describe('making a folder', () => {
     await mkdir(path)
     vi.mocked(open).mockRejectedValueOnce(Object.assign(new Error('denied'), { code: 'EACCES' }))
     await makeFolder(path)
+    const other = join(await testFolder(), 'a')
+    await mkdir(other)
     vi.mocked(open).mockRejectedValueOnce(Object.assign(new Error('broken'), { code: 'EIO' }))
-    await expect(makeFolder(path)).rejects.toMatchObject({ code: 'EIO' })
+    await expect(makeFolder(other)).rejects.toMatchObject({ code: 'EIO' })
+    // What failed is tried again.
+    vi.mocked(open).mockClear()
+    await makeFolder(other)
+    expect(vi.mocked(open)).toHaveBeenCalledTimes(1)
+  })
+
+  test('that was made durable before is made again when it has gone, and otherwise left alone', async () => {
+    const path = join(await testFolder(), 'a', 'b')
+    await makeFolder(path)
+    vi.mocked(open).mockClear()
+    await makeFolder(path)
+    expect(vi.mocked(open)).not.toHaveBeenCalled()
+    await rm(join(path, '..'), { recursive: true })
+    await makeFolder(path)
+    expect(vi.mocked(open)).toHaveBeenCalledTimes(2)
   })
 
   test('where a file stands fails', async () => {

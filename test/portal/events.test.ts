@@ -182,7 +182,7 @@ test('an idle receiver costs no query, however long it waits', async () => {
   const gone = new AbortController()
   const messages = inboxMessages(
     aContext({ ledger, signals }),
-    { account, instanceId: instance, window: 4 },
+    { account, instanceId: instance, window: 4, isInline: false },
     gone.signal,
   )
   expect((await messages.next()).value).toEqual({ type: 'current' })

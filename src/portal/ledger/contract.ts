@@ -254,6 +254,9 @@ export interface Ledger {
   /** The delivery of a transfer to one receiver; null where there is none. */
   delivery(transferId: string, receiverId: number): Promise<{ transfer: Transfer; delivery: Delivery } | null>
 
+  /** Like `delivery`, where the transfer is of no interest. */
+  deliveryAlone(transferId: string, receiverId: number): Promise<Delivery | null>
+
   /**
    * The one door for the state of a delivery. The last delivery that ends takes its stored transfer to `ended`.
    *

@@ -46,7 +46,11 @@ export function inboxRoutes(app: App, services: Services): void {
         summary: 'Offers as text/event-stream: what waits, then what comes; at most `window` open at a time',
         tags,
         querystring: Type.Object(
-          { instance: InstanceId, window: Type.Optional(Type.String({ pattern: '^[1-9][0-9]?$' })) },
+          {
+            instance: InstanceId,
+            window: Type.Optional(Type.String({ pattern: '^[1-9][0-9]?$' })),
+            content: Type.Optional(Type.Literal('inline')),
+          },
           { additionalProperties: false },
         ),
         produces: ['text/event-stream'],
@@ -54,7 +58,8 @@ export function inboxRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const window = Math.min(Number(request.query.window ?? WINDOW_DEFAULT), offersOpenMax)
-      const inbox = { account: accountOf(request), instanceId: request.query.instance, window }
+      const { instance: instanceId, content } = request.query
+      const inbox = { account: accountOf(request), instanceId, window, isInline: content === 'inline' }
       context.metrics.inboxes.inc()
       try {
         await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))

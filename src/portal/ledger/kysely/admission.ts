@@ -1,32 +1,51 @@
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
-import type { Admission, NewTransfer, Transfer } from '../contract.ts'
+import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
 import { appendEvent } from './events.ts'
 import { countOpen, loadTransfer, type Tx, toTransfer } from './rows.ts'
+
+/** What makes a transfer one that is stored from the beginning: its content comes into the ledger with it. */
+export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'>
 
 /** A transfer as it stands after it was announced. */
 export interface Admitted {
   readonly transfer: Transfer
   /** Whether this announcement made it. */
   readonly isNew: boolean
-  /** That it was refused, where this announcement found no room. */
+  /** That it was refused, where this announcement found no room; that it is stored, where that came with it. */
   readonly notification: Notification | null
 }
 
-/** Records a new transfer, or finds the one that the same announcement made, inside a transaction. */
-export async function admit(tx: Tx, transfer: NewTransfer, admission: Admission, atMs: number): Promise<Admitted> {
+/**
+ * Records a new transfer, or finds the one that the same announcement made, inside a transaction.
+ *
+ * @param whole makes a new one `stored` at once
+ */
+export async function admit(
+  tx: Tx,
+  transfer: NewTransfer,
+  admission: Admission,
+  atMs: number,
+  whole: Whole | null = null,
+): Promise<Admitted> {
   const known = await tx
     .selectFrom('transfers')
     .select(['sender_id', 'announcement'])
     .where('transfer_id', '=', transfer.transferId)
     .executeTakeFirst()
-  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs)
+  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole)
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
   const before = isSame ? await loadTransfer(tx, transfer.transferId) : null
   if (before === null) throw new Problem('transfer-conflict')
   return { transfer: before, isNew: false, notification: null }
 }
 
-async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admission, atMs: number): Promise<Admitted> {
+async function insertTransfer(
+  tx: Tx,
+  transfer: NewTransfer,
+  admission: Admission,
+  atMs: number,
+  whole: Whole | null,
+): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
   const { sender, receivers } = await partiesOf(tx, transfer, admission)
   const { open_bytes: totalBytes } = await tx
@@ -44,27 +63,31 @@ async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admissio
   )
   const problem = sizeBytes > freeBytes ? new Problem('storage-full', { neededBytes: sizeBytes, freeBytes }) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
+  const stored = problem === null ? whole : null
+  const isReceiving = problem === null && stored === null
   const row = await tx
     .insertInto('transfers')
     .values({
       transfer_id: transferId,
       sender_id: senderId,
       sender: sender.name,
-      state: problem === null ? 'receiving' : 'refused',
+      state: problem !== null ? 'refused' : stored !== null ? 'stored' : 'receiving',
       attempt: 1,
       announcement: canonicalAnnouncement(transfer),
       metadata: JSON.stringify(transfer.metadata),
       size_bytes: sizeBytes,
       part_size_bytes: transfer.partSizeBytes,
       digest_algorithm: transfer.digestAlgorithm,
-      manifest_digest: null,
+      manifest_digest: stored?.manifestDigest ?? null,
+      manifest: stored?.manifest ?? null,
       problem: problemText,
       created_at_ms: atMs,
       expires_at_ms: atMs + admission.expiryMs,
-      upload_deadline_ms: problem === null ? atMs + admission.uploadTimeoutMs : null,
+      upload_deadline_ms: isReceiving ? atMs + admission.uploadTimeoutMs : null,
       open_deliveries: problem === null ? receivers.length : 0,
       ended_at_ms: problem === null ? null : atMs,
-      parts_held: problem === null ? 1 : 0,
+      parts_held: isReceiving ? 1 : 0,
+      held_in_ledger: stored === null ? 0 : 1,
     })
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -90,12 +113,13 @@ async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admissio
     .execute()
   deliveries.sort((one, other) => one.receiver_id - other.receiver_id)
   const made = toTransfer(row, deliveries)
-  if (problem === null) {
-    await countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes })
-    return { transfer: made, isNew: true, notification: null }
-  }
   const about = { accountId: senderId, transferId, atMs, attempt: 1 }
-  const notification = await appendEvent(tx, about, { notification: 'refused', problem: problem.toJSON() })
+  if (problem !== null) {
+    const notification = await appendEvent(tx, about, { notification: 'refused', problem: problem.toJSON() })
+    return { transfer: made, isNew: true, notification }
+  }
+  await countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes })
+  const notification = stored === null ? null : await appendEvent(tx, about, { notification: 'stored' })
   return { transfer: made, isNew: true, notification }
 }
 

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger, Transfer } from '../contract.ts'
 import { appendEvent } from './events.ts'
-import { type LedgerContext, loadTransfer, RENEW_BELOW } from './rows.ts'
+import { type LedgerContext, loadRows, loadTransfer, RENEW_BELOW, toDelivery, toTransfer } from './rows.ts'
 import { endTransfer } from './transfers.ts'
 
 // The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
@@ -15,13 +15,23 @@ export function deliveries({
   now,
 }: LedgerContext): Pick<
   Ledger,
-  'delivery' | 'moveDelivery' | 'offerNext' | 'welcome' | 'nextOfferInMs' | 'renewLease'
+  'delivery' | 'deliveryAlone' | 'moveDelivery' | 'offerNext' | 'welcome' | 'nextOfferInMs' | 'renewLease'
 > {
   return {
     async delivery(transferId, receiverId) {
       const transfer = await loadTransfer(db, transferId)
       const delivery = transfer?.deliveries.find((one) => one.receiverId === receiverId)
       return transfer === null || delivery === undefined ? null : { transfer, delivery }
+    },
+
+    async deliveryAlone(transferId, receiverId) {
+      const row = await db
+        .selectFrom('deliveries')
+        .selectAll()
+        .where('transfer_id', '=', transferId)
+        .where('receiver_id', '=', receiverId)
+        .executeTakeFirst()
+      return row === undefined ? null : toDelivery(row)
     },
 
     async moveDelivery(transferId, receiverId, from, change) {
@@ -31,11 +41,12 @@ export function deliveries({
       }
       return db.transaction().execute(async (tx) => {
         const atMs = now()
-        const before = await loadTransfer(tx, transferId)
-        if (before === null) return null
+        const rows = await loadRows(tx, transferId)
+        if (rows === null) return null
+        const before = rows.transfer
         const moved = await tx
           .updateTable('deliveries')
-          .set(columnsOf(change, before, atMs))
+          .set(columnsOf(change, before.size_bytes, atMs))
           .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
           .where('transfer_id', '=', transferId)
           .where('receiver_id', '=', receiverId)
@@ -43,23 +54,24 @@ export function deliveries({
           .$if(from.state === 'offered', (query) =>
             query.where('lease_id', '=', from.state === 'offered' ? from.leaseId : ''),
           )
-          .returning('receiver')
+          .returningAll()
           .executeTakeFirst()
         if (moved === undefined) return null
+        let after = before
         // Only now: where another move won, that one may have ended the transfer.
         if (change.state === 'delivered' && before.state !== 'stored') {
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
         if (change.state === 'delivered' || change.state === 'failed') {
-          const { open_deliveries } = await tx
+          after = await tx
             .updateTable('transfers')
             .set((eb) => ({ open_deliveries: eb('open_deliveries', '-', 1) }))
             .where('transfer_id', '=', transferId)
-            .returning('open_deliveries')
+            .returningAll()
             .executeTakeFirstOrThrow()
           // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
           if (before.state === 'stored') {
-            const about = { accountId: before.senderId, transferId, atMs, attempt: before.attempt }
+            const about = { accountId: before.sender_id, transferId, atMs, attempt: before.attempt }
             const { receiver } = moved
             await appendEvent(
               tx,
@@ -68,10 +80,13 @@ export function deliveries({
                 ? { notification: 'delivered', receiver, receipt: change.receipt }
                 : { notification: 'failed', receiver, problem: change.problem },
             )
-            if (open_deliveries === 0) await endTransfer(tx, transferId, 'stored', atMs)
+            if (after.open_deliveries === 0) after = await endTransfer(tx, transferId, 'stored', atMs)
           }
         }
-        return loadTransfer(tx, transferId)
+        return toTransfer(
+          after,
+          rows.deliveries.map((row) => (row.receiver_id === receiverId ? moved : row)),
+        )
       })
     },
 
@@ -182,7 +197,7 @@ function waitingColumns(offerInMs: number, atMs: number) {
   }
 }
 
-function columnsOf(change: DeliveryChange, transfer: Transfer, atMs: number) {
+function columnsOf(change: DeliveryChange, sizeBytes: number, atMs: number) {
   switch (change.state) {
     case 'waiting':
       return waitingColumns(change.offerInMs, atMs)
@@ -190,7 +205,7 @@ function columnsOf(change: DeliveryChange, transfer: Transfer, atMs: number) {
       return { lease_expires_at_ms: atMs + change.leaseMs }
     case 'delivered':
       // The lease stays on record, so that the same answer again is recognised.
-      return { state: change.state, lease_expires_at_ms: null, fetched_bytes: transfer.sizeBytes }
+      return { state: change.state, lease_expires_at_ms: null, fetched_bytes: sizeBytes }
     case 'failed':
       return { state: change.state, problem: JSON.stringify(change.problem), lease_expires_at_ms: null }
   }

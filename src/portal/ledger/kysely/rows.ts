@@ -26,7 +26,8 @@ function must<T>(value: T | null, column: string): T {
   return value
 }
 
-function toDelivery(row: DeliveryRow): Delivery {
+/** A delivery from its row. */
+export function toDelivery(row: DeliveryRow): Delivery {
   const base = {
     receiverId: row.receiver_id,
     receiver: row.receiver,
@@ -86,21 +87,28 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
   }
 }
 
-/** A transfer with its deliveries, in the order in which they were announced; null where there is none. */
+/** The rows of a transfer and its deliveries, in the order in which they were announced; null where there is none. */
+export async function loadRows(
+  db: Db,
+  transferId: string,
+): Promise<{ transfer: TransferRow; deliveries: DeliveryRow[] } | null> {
+  const transfer = await db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).executeTakeFirst()
+  return transfer === undefined ? null : { transfer, deliveries: await deliveryRows(db, transferId) }
+}
+
+/** A transfer with its deliveries; null where there is none. */
 export async function loadTransfer(db: Db, transferId: string): Promise<Transfer | null> {
-  const row = await db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).executeTakeFirst()
-  return row === undefined ? null : withDeliveries(db, row)
+  const rows = await loadRows(db, transferId)
+  return rows === null ? null : toTransfer(rows.transfer, rows.deliveries)
 }
 
 /** A transfer row with its deliveries. */
 export async function withDeliveries(db: Db, row: TransferRow): Promise<Transfer> {
-  const deliveries = await db
-    .selectFrom('deliveries')
-    .selectAll()
-    .where('transfer_id', '=', row.transfer_id)
-    .orderBy('receiver_id')
-    .execute()
-  return toTransfer(row, deliveries)
+  return toTransfer(row, await deliveryRows(db, row.transfer_id))
+}
+
+function deliveryRows(db: Db, transferId: string): Promise<DeliveryRow[]> {
+  return db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id').execute()
 }
 
 /** An event as it goes over the wire. */

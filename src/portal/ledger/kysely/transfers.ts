@@ -10,7 +10,15 @@ import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { admit } from './admission.ts'
 import { appendEvent } from './events.ts'
-import { countOpen, type LedgerContext, loadTransfer, RENEW_BELOW, type Tx, withDeliveries } from './rows.ts'
+import {
+  countOpen,
+  type LedgerContext,
+  loadTransfer,
+  RENEW_BELOW,
+  type TransferRow,
+  type Tx,
+  withDeliveries,
+} from './rows.ts'
 
 /** Transfers: how they are admitted, and the one door for their state. */
 export function transfers({
@@ -146,25 +154,26 @@ export async function becomeStored(
   const notification = await appendEvent(tx, about, { notification: 'stored' })
   await tellEarlyFailures(tx, about)
   if (row.open_deliveries > 0) return { transfer: await withDeliveries(tx, row), notification }
-  await endTransfer(tx, transferId, 'stored', atMs)
-  return { transfer: await mustLoad(tx, transferId), notification }
+  const ended = await endTransfer(tx, transferId, 'stored', atMs)
+  return { transfer: await withDeliveries(tx, ended), notification }
 }
 
 /**
  * The last delivery of a stored transfer has ended, and with it the transfer.
  * Called inside the transaction of the move that ended it.
  */
-export async function endTransfer(tx: Tx, transferId: string, from: TransferState, atMs: number): Promise<void> {
+export async function endTransfer(tx: Tx, transferId: string, from: TransferState, atMs: number): Promise<TransferRow> {
   assertTransferMove(from, 'ended')
-  const { sender_id, size_bytes, held_in_ledger } = await tx
+  const row = await tx
     .updateTable('transfers')
     .set({ state: 'ended', ended_at_ms: atMs })
     .where('transfer_id', '=', transferId)
     .where('state', '=', from)
-    .returning(['sender_id', 'size_bytes', 'held_in_ledger'])
+    .returningAll()
     .executeTakeFirstOrThrow()
-  if (held_in_ledger === 1) await tx.deleteFrom('contents').where('transfer_id', '=', transferId).execute()
-  await countOpen(tx, sender_id, { transfers: -1, bytes: -size_bytes })
+  if (row.held_in_ledger === 1) await tx.deleteFrom('contents').where('transfer_id', '=', transferId).execute()
+  await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
+  return row
 }
 
 function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt: number, atMs: number) {

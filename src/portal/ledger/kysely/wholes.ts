@@ -12,11 +12,14 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
         .transaction()
         .execute(async (tx): Promise<{ transfer: Transfer; notification: Notification | null }> => {
           const atMs = now()
-          const admitted = await admit(tx, transfer, admission, atMs)
+          const admitted = await admit(tx, transfer, admission, atMs, whole)
           const { transferId, state } = admitted.transfer
+          if (state === 'receiving' || admitted.notification?.notification === 'stored') {
+            await keep(tx, transferId, whole)
+          }
           if (state !== 'receiving') return admitted
-          await keep(tx, transferId, whole)
-          const change = { ...whole, heldIn: 'ledger', hasParts: !admitted.isNew } as const
+          // It was announced before, and the store may hold a part of it.
+          const change = { ...whole, heldIn: 'ledger', hasParts: true } as const
           const stored = await becomeStored(tx, admitted.transfer, change, atMs)
           if (stored === null) throw new Error(`${transferId} moved within a transaction`)
           return stored

@@ -1,7 +1,11 @@
 /** What it takes on this machine that a file or a name survives the loss of power. */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readFile, rename, unlink } from 'node:fs/promises'
+import { closeSync, fsync, lstatSync, openSync, readFileSync, statSync, writevSync } from 'node:fs'
+import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const syncDescriptor = promisify(fsync)
 
 /** The newest sync of a folder that is under way, and the one that will follow it if somebody has asked for that. */
 interface FolderSync {
@@ -81,18 +85,42 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
 export async function placeFile(path: string, text: string, mode = 0o600): Promise<void> {
   const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
   try {
-    const handle = await open(partial, 'wx', mode)
-    try {
-      await handle.writeFile(text)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    await createFile(partial, [Buffer.from(text)], mode)
     await rename(partial, path)
   } catch (error) {
     await removeFile(partial)
     throw error
   }
+}
+
+/**
+ * Makes a small file with all of its content, durably; that of its folder is another matter. Only the wait for the disk goes
+ * to another thread: for so little, handing over costs more than what is done.
+ *
+ * @throws errors of the file system; EEXIST where there is one already
+ */
+export async function createFile(path: string, buffers: readonly Uint8Array[], mode: number): Promise<void> {
+  const descriptor = openSync(path, 'wx', mode)
+  try {
+    let rest = buffers
+    while (rest.length > 0) rest = restOf(rest, writevSync(descriptor, rest))
+    await syncDescriptor(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** What is left of buffers of which so many bytes have been written. */
+function restOf(buffers: readonly Uint8Array[], bytesWritten: number): readonly Uint8Array[] {
+  let left = bytesWritten
+  let whole = 0
+  for (const { length } of buffers) {
+    if (length > left) break
+    left -= length
+    whole++
+  }
+  const [first, ...others] = buffers.slice(whole)
+  return first === undefined ? [] : [first.subarray(left), ...others]
 }
 
 /**
@@ -107,21 +135,23 @@ export async function writeAll(
   startByte: number | null,
 ): Promise<number | null> {
   let atByte = startByte
-  let rest = [...buffers]
+  let rest = buffers
   while (rest.length > 0) {
-    let { bytesWritten } = await handle.writev(rest, atByte ?? undefined)
+    const { bytesWritten } = await handle.writev(rest, atByte ?? undefined)
     if (atByte !== null) atByte += bytesWritten
-    while (rest[0] !== undefined && bytesWritten >= rest[0].length) {
-      bytesWritten -= rest[0].length
-      rest = rest.slice(1)
-    }
-    if (rest[0] !== undefined && bytesWritten > 0) rest[0] = rest[0].subarray(bytesWritten)
+    rest = restOf(rest, bytesWritten)
   }
   return atByte
 }
 
+/** Whether there is anything of that name. Cheaper than to be told by an error, where there mostly is nothing. */
+export function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
 /** Removes a file, if there is one. */
 export async function removeFile(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
   try {
     await unlink(path)
   } catch (error) {
@@ -129,10 +159,11 @@ export async function removeFile(path: string): Promise<void> {
   }
 }
 
-/** The text of a file; null where there is none. */
+/** The text of a small file; null where there is none. */
 export async function readTextOrNull(path: string): Promise<string | null> {
+  if (!isThere(path)) return null
   try {
-    return await readFile(path, 'utf8')
+    return readFileSync(path, 'utf8')
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null
     throw error

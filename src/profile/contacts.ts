@@ -4,6 +4,7 @@
  *
  * One file for all portals. A contact is an account of one portal: bob here and bob there may be two people.
  */
+import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -34,6 +35,8 @@ const validator = Compile(ContactsFile)
 export class FileContacts implements Contacts {
   readonly #path: string
   readonly #portalUrl: string
+  /** What the file held when it was read last. */
+  #known: { readonly version: string; readonly contacts: readonly StoredContact[] } | null = null
 
   /** @param path of the file; it need not exist yet */
   constructor(path: string, portalUrl: string) {
@@ -101,12 +104,17 @@ export class FileContacts implements Contacts {
   }
 
   /** @throws Problem `request-invalid` for a file that somebody has damaged: to go on would mean to trust anybody */
-  async #read(): Promise<StoredContact[]> {
+  async #read(): Promise<readonly StoredContact[]> {
+    const version = versionOf(this.#path)
+    if (this.#known?.version === version) return this.#known.contacts
     const text = await readTextOrNull(this.#path)
     if (text === null) return []
     try {
       const value: unknown = JSON.parse(text)
-      if (validator.Check(value)) return value.contacts
+      if (validator.Check(value)) {
+        this.#known = { version, contacts: value.contacts }
+        return value.contacts
+      }
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error
     }
@@ -118,6 +126,12 @@ export class FileContacts implements Contacts {
     await makeFolder(folder)
     return withFolderLock(folder, `${this.#path}.lock`, act)
   }
+}
+
+/** What tells one content of a file that is replaced as a whole from the next; a text of its own where there is none. */
+function versionOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? 'none' : [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(' ')
 }
 
 function isSame({ keys }: StoredContact, { signing, encryption }: PublicKeys): boolean {

@@ -10,7 +10,7 @@
  */
 import { readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { hasCode, makeFolder, readTextOrNull } from '../hop/index.ts'
+import { hasCode, isThere, makeFolder, readTextOrNull } from '../hop/index.ts'
 import { Problem, transferTimeMs } from '../protocol/index.ts'
 import type { ReceiptClaims } from '../trust/index.ts'
 import { inboxFolderName } from './paths.ts'
@@ -80,7 +80,7 @@ export class ReceivedRecords {
   /** Takes over a record from beside the unfinished content. One that has gone from there is here already. */
   async take(transferId: string, path: string): Promise<void> {
     const remembered = this.#pathOf(transferId)
-    await makeFolder(dirname(remembered))
+    if (!isThere(dirname(remembered))) await makeFolder(dirname(remembered))
     try {
       await rename(path, remembered)
     } catch (error) {

@@ -18,14 +18,15 @@
  * content is renamed over it. Only a crash between the creation of the placeholder and its first byte leaves a trace:
  * an empty file beside the delivered one.
  */
-import { constants } from 'node:fs'
-import { chmod, link, lstat, open, readdir, readFile, realpath, rename, statfs } from 'node:fs/promises'
+import { constants, lstatSync } from 'node:fs'
+import { chmod, link, open, readdir, readFile, realpath, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type FolderLock,
   hasCode,
   lockFolder,
   makeFolder,
+  Room,
   readTextOrNull,
   removeFile,
   replaceFile,
@@ -100,11 +101,13 @@ export class Inbox implements AsyncDisposable {
   /** What was answered for. */
   readonly received: ReceivedRecords
   readonly #lock: FolderLock
+  readonly #room: Room
 
   constructor(folder: string, instanceId: string, lock: FolderLock) {
     this.folder = folder
     this.instanceId = instanceId
     this.received = new ReceivedRecords(folder)
+    this.#room = new Room(join(folder, inboxFolderName))
     this.#lock = lock
   }
 
@@ -112,9 +115,8 @@ export class Inbox implements AsyncDisposable {
     return transferPaths(this.folder, transferId)
   }
 
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(join(this.folder, inboxFolderName))
-    return bavail * bsize
+  freeBytes(): Promise<number> {
+    return this.#room.freeBytes()
   }
 
   /**
@@ -336,10 +338,5 @@ async function isOlder(path: string, ageMs: number): Promise<boolean> {
 }
 
 async function statOrNull(path: string) {
-  try {
-    return await lstat(path, { bigint: true })
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
-    throw error
-  }
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
 }

@@ -2,8 +2,7 @@
  * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
  * fetched again.
  */
-import { open, unlink } from 'node:fs/promises'
-import { hasCode, type PartSink, writeAll } from '../hop/index.ts'
+import { createFile, type PartSink, removeFile } from '../hop/index.ts'
 import { partCount, wholeSizeBytesMax } from '../protocol/index.ts'
 import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
 import type { TransferPaths } from './paths.ts'
@@ -64,26 +63,11 @@ export class SmallFile implements IncomingFile {
     const heldBytes = buffers.reduce((sum, { length }) => sum + length, 0)
     // What was verified has to be still there: its memory is lent, and somebody may have given it back.
     if (heldBytes !== this.#sizeBytes) throw new Error(`${heldBytes} bytes are held of ${this.#sizeBytes}`)
-    const handle = await this.#create()
-    try {
-      await writeAll(handle, buffers, null)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    const { partial } = this.#paths
+    // Never truncated: after a crash the old one may be a second name of a file that is published already.
+    await removeFile(partial)
+    await createFile(partial, buffers, FILE_MODE)
   }
 
   async close(): Promise<void> {}
-
-  async #create() {
-    const { partial } = this.#paths
-    try {
-      return await open(partial, 'wx', FILE_MODE)
-    } catch (error) {
-      if (!hasCode(error, 'EEXIST')) throw error
-    }
-    // Never truncated: after a crash the old one may be a second name of a file that is published already.
-    await unlink(partial)
-    return open(partial, 'wx', FILE_MODE)
-  }
 }

@@ -11,7 +11,16 @@ import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { digestOf } from '../digests/index.ts'
-import { hasCode, makeFolder, placeFile, readTextOrNull, removeFile, syncFolder, withFolderLock } from '../hop/index.ts'
+import {
+  hasCode,
+  isThere,
+  makeFolder,
+  placeFile,
+  readTextOrNull,
+  removeFile,
+  syncFolder,
+  withFolderLock,
+} from '../hop/index.ts'
 import {
   type DigestAlgorithm,
   DigestHex,
@@ -195,6 +204,7 @@ export class Journal {
 
 /** Renames a file, if there is one. */
 async function setAside(path: string): Promise<void> {
+  if (!isThere(path)) return
   try {
     await rename(path, `${path}.damaged`)
   } catch (error) {

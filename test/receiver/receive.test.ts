@@ -4,56 +4,16 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { newTransferId, transferSizeBytesMax } from '../../src/protocol/index.ts'
 import { Inbox } from '../../src/receiver/inbox.ts'
-import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
 import { PartialFile } from '../../src/receiver/partial-file.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent, unfinished, visible } from './folders.ts'
+import { receiveOnce, running } from './running.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
 
 const TEN_PARTS = () => newContent(10_000, 1_000)
 
-/** A receiver that runs until the test ends, or stops it. */
-function running(portal: ScriptedPortal, folder: string, options: Partial<ReceiveOptions> = {}) {
-  const stopping = new AbortController()
-  const events: ReceiveEvent[] = []
-  const result = receive({
-    client: portal.client(),
-    folder,
-    trust: null,
-    from: null,
-    isOnce: false,
-    signal: stopping.signal,
-    onEvent: (event) => events.push(event),
-    idleMs: 2_000,
-    ...options,
-  })
-  const stop = () => {
-    stopping.abort()
-    return result
-  }
-  onTestFinished(async () => {
-    await stop().catch(() => {})
-  })
-  const seen = <Type extends ReceiveEvent['type']>(type: Type) =>
-    vi.waitFor(
-      () => {
-        const event = events.find((one): one is Extract<ReceiveEvent, { type: Type }> => one.type === type)
-        if (event === undefined) throw new Error(`no "${type}" among ${events.map((one) => one.type).join(', ')}`)
-        return event
-      },
-      { timeout: 8_000, interval: 5 },
-    )
-  return { events, seen, result, stop }
-}
-
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: as a test has it`), { code, syscall: 'open' })
-}
-
-/** Receives one file, to its answer. */
-async function receiveOnce(portal: ScriptedPortal, folder: string) {
-  const receiver = running(portal, folder, { isOnce: true })
-  return { ...receiver, counts: await receiver.result }
 }
 
 describe('a file arrives', () => {

@@ -40,6 +40,8 @@ export class ScriptedPortal {
   readonly asked: number[] = []
   readonly connections: { instanceId: string; window: string }[] = []
   readonly held: number[] = []
+  /** Questions about an offer under a lease that is not the present one. */
+  lost = 0
   /** Called for each request for a part. */
   onPart: (partNumber: number) => PartScript | Promise<PartScript> = () => 'serve'
   onAnswer: (disposition: Disposition) => AnswerScript | Promise<AnswerScript> = ({ disposition }) =>
@@ -121,7 +123,10 @@ export class ScriptedPortal {
     const transfer = this.#transfers.get(transferId)
     if (what === 'disposition') return this.#answer(transfer, JSON.parse(await text(request)), response)
     if (transfer === undefined) return refuse(response, this.unknownCode)
-    if (url.searchParams.get('lease') !== transfer.offer.leaseId) return refuse(response, 'lease-lost')
+    if (url.searchParams.get('lease') !== transfer.offer.leaseId) {
+      this.lost++
+      return refuse(response, 'lease-lost')
+    }
     this.held.push(Number(url.searchParams.get('held')))
     if (what === 'parts') return this.#part(transfer, Number(number), response)
     if (transfer.offer.state === 'receiving' && request.headers.prefer !== 'wait=0') await sleep(HOLD_MS)

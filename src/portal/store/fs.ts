@@ -8,9 +8,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, isNoRoom, makeFolder, type PartSink, syncFolder, writeAll } from '../../hop/index.ts'
+import { hasCode, isNoRoom, makeFolder, type PartSink, Room, syncFolder, writeAll } from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
 import { localTurns } from '../turns.ts'
 import type { PartKey, PartPlace, Store } from './contract.ts'
@@ -39,8 +39,11 @@ class FsStore implements Store {
   /** Shard folders whose own entry is known to be durable. */
   readonly #durableShards = new Set<string>()
 
+  readonly #room: Room
+
   constructor(folder: string) {
     this.#folder = folder
+    this.#room = new Room(folder)
   }
 
   async openPart({ transferId, partNumber }: PartPlace): Promise<PartSink> {
@@ -144,9 +147,8 @@ class FsStore implements Store {
     }
   }
 
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#folder)
-    return bavail * bsize
+  freeBytes(): Promise<number> {
+    return this.#room.freeBytes()
   }
 
   #shardOf(transferId: string): string {

@@ -1,6 +1,14 @@
 import { Problem } from '../../../protocol/index.ts'
 import type { AccountChangeKind, Ledger } from '../contract.ts'
+import { prepared } from './prepared.ts'
 import type { LedgerContext, Tx } from './rows.ts'
+
+const selectByTokenId = prepared((db, tokenId: string) =>
+  db
+    .selectFrom('accounts')
+    .select(['account_id', 'name', 'token_hash', 'revoked_at_ms'])
+    .where('token_id', '=', tokenId),
+)
 
 /** Accounts, and the invites that open and renew them. Secrets are here as hashes only. */
 export function accounts({
@@ -108,11 +116,7 @@ export function accounts({
     },
 
     async accountByTokenId(tokenId) {
-      const row = await db
-        .selectFrom('accounts')
-        .select(['account_id', 'name', 'token_hash', 'revoked_at_ms'])
-        .where('token_id', '=', tokenId)
-        .executeTakeFirst()
+      const [row] = await selectByTokenId(db, tokenId)
       if (row === undefined) return null
       const { account_id, name, token_hash, revoked_at_ms } = row
       return { accountId: account_id, name, tokenHash: token_hash, isRevoked: revoked_at_ms !== null }

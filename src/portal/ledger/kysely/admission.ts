@@ -1,6 +1,7 @@
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
 import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
 import { appendEvent } from './events.ts'
+import { prepared } from './prepared.ts'
 import { countOpen, loadTransfer, type Tx, toTransfer } from './rows.ts'
 
 /** What makes a transfer one that is stored from the beginning: its content comes into the ledger with it. */
@@ -27,11 +28,7 @@ export async function admit(
   atMs: number,
   whole: Whole | null = null,
 ): Promise<Admitted> {
-  const known = await tx
-    .selectFrom('transfers')
-    .select(['sender_id', 'announcement'])
-    .where('transfer_id', '=', transfer.transferId)
-    .executeTakeFirst()
+  const [known] = await selectKnown(tx, transfer.transferId)
   if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole)
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
   const before = isSame ? await loadTransfer(tx, transfer.transferId) : null
@@ -48,16 +45,13 @@ async function insertTransfer(
 ): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
   const { sender, receivers } = await partiesOf(tx, transfer, admission)
-  const { open_bytes: totalBytes } = await tx
-    .selectFrom('totals')
-    .select('open_bytes')
-    .where('id', '=', 1)
-    .executeTakeFirstOrThrow()
+  const [totals] = await selectTotals(tx)
+  if (totals === undefined) throw new Error('the ledger has no totals')
   const freeBytes = Math.max(
     0,
     Math.min(
       admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - totalBytes,
+      admission.storageBytesMax - totals.open_bytes,
       admission.freeBytes ?? Number.POSITIVE_INFINITY,
     ),
   )
@@ -123,15 +117,24 @@ async function insertTransfer(
   return { transfer: made, isNew: true, notification }
 }
 
-/** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
-async function partiesOf(tx: Tx, { senderId, to }: NewTransfer, { accountTransfersMax }: Admission) {
-  const sender = await tx
+const selectKnown = prepared((db, transferId: string) =>
+  db.selectFrom('transfers').select(['sender_id', 'announcement']).where('transfer_id', '=', transferId),
+)
+
+const selectTotals = prepared((db) => db.selectFrom('totals').select('open_bytes').where('id', '=', 1))
+
+const selectSender = prepared((db, accountId: number) =>
+  db
     .selectFrom('accounts')
     .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
-    .where('account_id', '=', senderId)
-    .executeTakeFirstOrThrow()
+    .where('account_id', '=', accountId),
+)
+
+/** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
+async function partiesOf(tx: Tx, { senderId, to }: NewTransfer, { accountTransfersMax }: Admission) {
+  const [sender] = await selectSender(tx, senderId)
   // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
-  if (sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
+  if (sender === undefined || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
   const receivers = await tx
     .selectFrom('accounts')
     .select(['account_id', 'name'])

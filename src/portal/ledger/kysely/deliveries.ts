@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger, Transfer } from '../contract.ts'
 import { appendEvent } from './events.ts'
+import { prepared } from './prepared.ts'
 import { type LedgerContext, loadRows, loadTransfer, RENEW_BELOW, toDelivery, toTransfer } from './rows.ts'
 import { endTransfer } from './transfers.ts'
 
@@ -25,12 +26,7 @@ export function deliveries({
     },
 
     async deliveryAlone(transferId, receiverId) {
-      const row = await db
-        .selectFrom('deliveries')
-        .selectAll()
-        .where('transfer_id', '=', transferId)
-        .where('receiver_id', '=', receiverId)
-        .executeTakeFirst()
+      const [row] = await selectDelivery(db, transferId, receiverId)
       return row === undefined ? null : toDelivery(row)
     },
 
@@ -63,12 +59,7 @@ export function deliveries({
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
         if (change.state === 'delivered' || change.state === 'failed') {
-          after = await tx
-            .updateTable('transfers')
-            .set((eb) => ({ open_deliveries: eb('open_deliveries', '-', 1) }))
-            .where('transfer_id', '=', transferId)
-            .returningAll()
-            .executeTakeFirstOrThrow()
+          after = (await closeDelivery(tx, transferId))[0] ?? before
           // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
           if (before.state === 'stored') {
             const about = { accountId: before.sender_id, transferId, atMs, attempt: before.attempt }
@@ -94,32 +85,11 @@ export function deliveries({
       assertDeliveryMove('waiting', 'offered')
       return db.transaction().execute(async (tx) => {
         const atMs = now()
-        const due = await tx
-          .selectFrom('deliveries')
-          .select('transfer_id')
-          .where('receiver_id', '=', receiverId)
-          .where('state', '=', waiting)
-          .where('offer_at_ms', '<=', atMs)
-          .orderBy('offer_at_ms')
-          .limit(limit)
-          .execute()
+        const due = await selectDue(tx, receiverId, atMs, limit)
         const transfers: Transfer[] = []
         for (const { transfer_id } of due) {
-          const result = await tx
-            .updateTable('deliveries')
-            .set((eb) => ({
-              state: 'offered',
-              offers: eb('offers', '+', 1),
-              fetched_bytes: 0,
-              lease_id: newLeaseId(),
-              instance_id: instanceId,
-              lease_expires_at_ms: atMs + leaseMs,
-            }))
-            .where('transfer_id', '=', transfer_id)
-            .where('receiver_id', '=', receiverId)
-            .where('state', '=', waiting)
-            .executeTakeFirst()
-          const transfer = result.numUpdatedRows > 0n ? await loadTransfer(tx, transfer_id) : null
+          const [offer] = await giveLease(tx, newLeaseId(), instanceId, atMs + leaseMs, transfer_id, receiverId)
+          const transfer = offer === undefined ? null : await loadTransfer(tx, transfer_id)
           if (transfer !== null) transfers.push(transfer)
         }
         return transfers
@@ -148,14 +118,7 @@ export function deliveries({
     },
 
     async nextOfferInMs(receiverId) {
-      const row = await db
-        .selectFrom('deliveries')
-        .select('offer_at_ms')
-        .where('receiver_id', '=', receiverId)
-        .where('state', '=', waiting)
-        .orderBy('offer_at_ms')
-        .limit(1)
-        .executeTakeFirst()
+      const [row] = await selectNext(db, receiverId)
       return row === undefined ? null : Math.max(0, row.offer_at_ms - now())
     },
 
@@ -186,6 +149,58 @@ export function deliveries({
     },
   }
 }
+
+const selectDelivery = prepared((db, transferId: string, receiverId: number) =>
+  db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).where('receiver_id', '=', receiverId),
+)
+
+const selectDue = prepared((db, receiverId: number, atMs: number, limit: number) =>
+  db
+    .selectFrom('deliveries')
+    .select('transfer_id')
+    .where('receiver_id', '=', receiverId)
+    .where('state', '=', waiting)
+    .where('offer_at_ms', '<=', atMs)
+    .orderBy('offer_at_ms')
+    .limit(limit),
+)
+
+const selectNext = prepared((db, receiverId: number) =>
+  db
+    .selectFrom('deliveries')
+    .select('offer_at_ms')
+    .where('receiver_id', '=', receiverId)
+    .where('state', '=', waiting)
+    .orderBy('offer_at_ms')
+    .limit(1),
+)
+
+const giveLease = prepared(
+  (db, leaseId: string, instanceId: string, expiresAtMs: number, transferId: string, receiverId: number) =>
+    db
+      .updateTable('deliveries')
+      .set((eb) => ({
+        state: 'offered',
+        offers: eb('offers', '+', 1),
+        fetched_bytes: 0,
+        lease_id: leaseId,
+        instance_id: instanceId,
+        lease_expires_at_ms: expiresAtMs,
+      }))
+      .where('transfer_id', '=', transferId)
+      .where('receiver_id', '=', receiverId)
+      .where('state', '=', waiting)
+      .returning('transfer_id'),
+)
+
+/** One delivery fewer is open. */
+const closeDelivery = prepared((db, transferId: string) =>
+  db
+    .updateTable('transfers')
+    .set((eb) => ({ open_deliveries: eb('open_deliveries', '-', 1) }))
+    .where('transfer_id', '=', transferId)
+    .returningAll(),
+)
 
 function waitingColumns(offerInMs: number, atMs: number) {
   return {

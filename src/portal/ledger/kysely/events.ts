@@ -1,5 +1,6 @@
 import type { Notification, PartRange, ProblemJson } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
+import { prepared } from './prepared.ts'
 import { type LedgerContext, type Tx, toNotification } from './rows.ts'
 
 /** What a notification says, before the ledger gives it an id. */
@@ -16,36 +17,68 @@ export async function appendEvent(
   about: { accountId: number; transferId: string; atMs: number; attempt: number },
   content: EventContent,
 ): Promise<Notification> {
-  const row = await tx
-    .insertInto('events')
-    .values({
-      account_id: about.accountId,
-      transfer_id: about.transferId,
-      at_ms: about.atMs,
-      attempt: about.attempt,
-      notification: content.notification,
-      receiver: 'receiver' in content ? content.receiver : null,
-      problem: 'problem' in content ? JSON.stringify(content.problem) : null,
-      wanted: 'wanted' in content ? JSON.stringify(content.wanted) : null,
-      receipt: 'receipt' in content ? content.receipt : null,
-    })
-    .returningAll()
-    .executeTakeFirstOrThrow()
+  const [row] = await insertEvent(
+    tx,
+    about.accountId,
+    about.transferId,
+    about.atMs,
+    about.attempt,
+    content.notification,
+    'receiver' in content ? content.receiver : null,
+    'problem' in content ? JSON.stringify(content.problem) : null,
+    'wanted' in content ? JSON.stringify(content.wanted) : null,
+    'receipt' in content ? content.receipt : null,
+  )
+  if (row === undefined) throw new Error('an event was not written')
   return toNotification(row)
 }
+
+const insertEvent = prepared(
+  (
+    db,
+    account_id: number,
+    transfer_id: string,
+    at_ms: number,
+    attempt: number,
+    notification: EventContent['notification'],
+    receiver: string | null,
+    problem: string | null,
+    wanted: string | null,
+    receipt: string | null,
+  ) =>
+    db
+      .insertInto('events')
+      .values({ account_id, transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt })
+      .returningAll(),
+)
+
+const selectOfAccount = prepared((db, after: number, accountId: number, limit: number) =>
+  db
+    .selectFrom('events')
+    .selectAll()
+    .where('event_id', '>', after)
+    .where('account_id', '=', accountId)
+    .orderBy('event_id')
+    .limit(limit),
+)
+
+const selectOfTransfer = prepared((db, after: number, transferId: string, limit: number) =>
+  db
+    .selectFrom('events')
+    .selectAll()
+    .where('event_id', '>', after)
+    .where('transfer_id', '=', transferId)
+    .orderBy('event_id')
+    .limit(limit),
+)
 
 /** The event log, as its account reads it. */
 export function events({ db }: LedgerContext): Pick<Ledger, 'events' | 'lastEventId'> {
   return {
     async events(accountId, { after, limit, transferId }) {
-      const query = db.selectFrom('events').selectAll().where('event_id', '>', Number(after))
       const rows = await (transferId === null
-        ? query.where('account_id', '=', accountId)
-        : query.where('transfer_id', '=', transferId)
-      )
-        .orderBy('event_id')
-        .limit(limit)
-        .execute()
+        ? selectOfAccount(db, Number(after), accountId, limit)
+        : selectOfTransfer(db, Number(after), transferId, limit))
       // All events of a transfer are its sender's: to anybody else there are none, and nothing was read in vain.
       return rows.filter((row) => row.account_id === accountId).map(toNotification)
     },

@@ -3,6 +3,7 @@ import type { Kysely, Selectable, Transaction } from 'kysely'
 import type { Notification, ProblemJson } from '../../../protocol/index.ts'
 import type { Delivery, Transfer } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
+import { prepared } from './prepared.ts'
 
 export type Db = Kysely<LedgerTables>
 export type Tx = Transaction<LedgerTables>
@@ -87,13 +88,21 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
   }
 }
 
+const selectTransfer = prepared((db, transferId: string) =>
+  db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId),
+)
+
+const selectDeliveries = prepared((db, transferId: string) =>
+  db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id'),
+)
+
 /** The rows of a transfer and its deliveries, in the order in which they were announced; null where there is none. */
 export async function loadRows(
   db: Db,
   transferId: string,
 ): Promise<{ transfer: TransferRow; deliveries: DeliveryRow[] } | null> {
-  const transfer = await db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).executeTakeFirst()
-  return transfer === undefined ? null : { transfer, deliveries: await deliveryRows(db, transferId) }
+  const [transfer] = await selectTransfer(db, transferId)
+  return transfer === undefined ? null : { transfer, deliveries: await selectDeliveries(db, transferId) }
 }
 
 /** A transfer with its deliveries; null where there is none. */
@@ -104,11 +113,7 @@ export async function loadTransfer(db: Db, transferId: string): Promise<Transfer
 
 /** A transfer row with its deliveries. */
 export async function withDeliveries(db: Db, row: TransferRow): Promise<Transfer> {
-  return toTransfer(row, await deliveryRows(db, row.transfer_id))
-}
-
-function deliveryRows(db: Db, transferId: string): Promise<DeliveryRow[]> {
-  return db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id').execute()
+  return toTransfer(row, await selectDeliveries(db, row.transfer_id))
 }
 
 /** An event as it goes over the wire. */
@@ -146,20 +151,26 @@ export function toNotification(row: EventRow): Notification {
 
 /** How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. */
 export async function countOpen(tx: Tx, senderId: number, change: { transfers: number; bytes: number }): Promise<void> {
-  await tx
+  await addToAccount(tx, change.transfers, change.bytes, senderId)
+  await addToTotals(tx, change.transfers, change.bytes)
+}
+
+const addToAccount = prepared((db, transfers: number, bytes: number, accountId: number) =>
+  db
     .updateTable('accounts')
     .set((eb) => ({
-      open_transfers: eb('open_transfers', '+', change.transfers),
-      open_bytes: eb('open_bytes', '+', change.bytes),
+      open_transfers: eb('open_transfers', '+', transfers),
+      open_bytes: eb('open_bytes', '+', bytes),
     }))
-    .where('account_id', '=', senderId)
-    .execute()
-  await tx
+    .where('account_id', '=', accountId),
+)
+
+const addToTotals = prepared((db, transfers: number, bytes: number) =>
+  db
     .updateTable('totals')
     .set((eb) => ({
-      open_transfers: eb('open_transfers', '+', change.transfers),
-      open_bytes: eb('open_bytes', '+', change.bytes),
+      open_transfers: eb('open_transfers', '+', transfers),
+      open_bytes: eb('open_bytes', '+', bytes),
     }))
-    .where('id', '=', 1)
-    .execute()
-}
+    .where('id', '=', 1),
+)

@@ -10,6 +10,7 @@ import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { admit } from './admission.ts'
 import { appendEvent } from './events.ts'
+import { prepared } from './prepared.ts'
 import {
   countOpen,
   type LedgerContext,
@@ -164,17 +165,25 @@ export async function becomeStored(
  */
 export async function endTransfer(tx: Tx, transferId: string, from: TransferState, atMs: number): Promise<TransferRow> {
   assertTransferMove(from, 'ended')
-  const row = await tx
+  const [row] = await markEnded(tx, atMs, transferId, from)
+  if (row === undefined) throw new Error(`transfer ${transferId} is not ${from}`)
+  if (row.held_in_ledger === 1) await deleteContent(tx, transferId)
+  await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
+  return row
+}
+
+const markEnded = prepared((db, atMs: number, transferId: string, from: TransferState) =>
+  db
     .updateTable('transfers')
     .set({ state: 'ended', ended_at_ms: atMs })
     .where('transfer_id', '=', transferId)
     .where('state', '=', from)
-    .returningAll()
-    .executeTakeFirstOrThrow()
-  if (row.held_in_ledger === 1) await tx.deleteFrom('contents').where('transfer_id', '=', transferId).execute()
-  await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
-  return row
-}
+    .returningAll(),
+)
+
+const deleteContent = prepared((db, transferId: string) =>
+  db.deleteFrom('contents').where('transfer_id', '=', transferId),
+)
 
 function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt: number, atMs: number) {
   if (change.state === 'receiving') {

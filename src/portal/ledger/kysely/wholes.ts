@@ -1,6 +1,7 @@
 import type { Notification } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, WholeContent } from '../contract.ts'
 import { admit } from './admission.ts'
+import { prepared } from './prepared.ts'
 import type { LedgerContext, Tx } from './rows.ts'
 import { becomeStored } from './transfers.ts'
 
@@ -27,11 +28,7 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
     },
 
     async content(transferId) {
-      const row = await db
-        .selectFrom('contents')
-        .select(['digest', 'content'])
-        .where('transfer_id', '=', transferId)
-        .executeTakeFirst()
+      const [row] = await selectContent(db, transferId)
       return row ?? null
     },
   }
@@ -39,5 +36,13 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
 
 async function keep(tx: Tx, transferId: string, { digest, content }: WholeContent): Promise<void> {
   if (content.length === 0) return
-  await tx.insertInto('contents').values({ transfer_id: transferId, digest, content }).execute()
+  await insertContent(tx, transferId, digest, content)
 }
+
+const selectContent = prepared((db, transferId: string) =>
+  db.selectFrom('contents').select(['digest', 'content']).where('transfer_id', '=', transferId),
+)
+
+const insertContent = prepared((db, transferId: string, digest: string, content: Uint8Array) =>
+  db.insertInto('contents').values({ transfer_id: transferId, digest, content }),
+)

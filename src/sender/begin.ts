@@ -94,21 +94,23 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
   const { trust, account: from, receiverKeys } = context
   const transferId = newTransferId()
   const { name } = file.source
-  const isSealed = trust?.isSealing === true
+  const sealed =
+    trust?.isSealing === true
+      ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name })
+      : null
   const entry: JournalEntry = {
     ...keyOf(context, file.source),
     transferId,
-    metadata: isSealed ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name }) : { name },
-    sealedFor: isSealed ? await sealedForText(trust.keys.publicKeys, receiverKeys) : null,
+    metadata: sealed?.metadata ?? { name },
+    sealedFor: trust?.isSealing === true ? await sealedForText(trust.keys.publicKeys, receiverKeys) : null,
     source: file.identity,
     partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, context.partSizeBytes, context.limits),
     digestAlgorithm: context.digestAlgorithm,
     createdAt: new Date().toISOString(),
     onlyPartDigest: null,
   }
-  const contentKey = await contentKeyOf(context, entry)
-  if (contentKey === undefined) throw new Error('what was just sealed cannot be opened')
-  if (contentKey === null) return { entry, contentKey, isResumed: false, sealedPart: null }
+  if (sealed === null) return { entry, contentKey: null, isResumed: false, sealedPart: null }
+  const { contentKey } = sealed
   await SealRecord.begin(context.journal.sealRecordPath(entry), recordLayoutOf(entry))
   const sealedPart = await sealOnlyPart(file, entry, contentKey)
   const onlyPartDigest = sealedPart?.digests.digest ?? null

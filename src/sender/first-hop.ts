@@ -16,6 +16,7 @@ import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
 import { SealedOtherwise, SealRecord } from './seal-record.ts'
 import { type OpenSource, openSource, type PartDigests, type Source } from './source.ts'
+import { saltText } from './trust.ts'
 import { layoutOf, uploadParts, wireLayoutOf } from './upload.ts'
 
 type End =
@@ -69,7 +70,10 @@ class FirstHop {
     this.#sealedPart = sealedPart
     this.#patience = context.patience(entry.transferId)
     this.#log = new NotificationLog(entry, context)
-    if (!isResumed) this.#log.gapsBefore = context.events.gapCount
+    if (!isResumed) {
+      this.#log.gapsBefore = context.events.gapCount
+      this.#log.check.salt = contentKey === null ? null : saltText(contentKey)
+    }
   }
 
   /** @returns null when a transfer that was to be resumed turns out to be over: the file needs a new one */

@@ -16,6 +16,8 @@ export class ReceiptCheck {
   manifest: ManifestClaims | null = null
   /** What the receipt has to say of the content; null where an earlier run read the file. */
   contentDigest: string | null = null
+  /** What that is salted with, null for nothing, where this run began the transfer; undefined where an earlier one did. */
+  salt: string | null | undefined = undefined
 
   constructor(context: SendContext, entry: JournalEntry) {
     this.#context = context
@@ -37,7 +39,7 @@ export class ReceiptCheck {
       const manifest = await this.#signedManifest()
       await proveDelivery(receipt, { manifest, receiver, keys, contentDigest: this.contentDigest })
       const { transferId, metadata } = this.#entry
-      const salt = await receiptSalt(transferId, account, metadata, trust.keys)
+      const salt = this.salt !== undefined ? this.salt : await receiptSalt(transferId, account, metadata, trust.keys)
       await this.#keep({ transferId, receiver, receipt, keys, salt })
       return 'proven'
     } catch (error) {

@@ -83,7 +83,12 @@ export async function receiptSalt(
   if (contentKey === null || !('sealed' in metadata)) return null
   // The wrapped key is not signed; what it opens is. A receipt with a wrong salt would prove nothing later.
   await contentKey.openMetadata(metadata.sealed)
-  return Buffer.from(contentKey.contentSalt).toString('base64url')
+  return saltText(contentKey)
+}
+
+/** As it stands beside a receipt. */
+export function saltText({ contentSalt }: ContentKey): string {
+  return Buffer.from(contentSalt).toString('base64url')
 }
 
 /** Who seals a transfer, and for whom. */
@@ -98,14 +103,14 @@ export interface SealFor {
 export async function sealMetadata(
   { transferId, from, keys, receiverKeys }: SealFor,
   metadata: { name: string },
-): Promise<Metadata> {
+): Promise<{ metadata: Metadata; contentKey: ContentKey }> {
   const contentKey = await ContentKey.generate(transferId)
   const wrapped: Record<string, string> = {}
   for (const [to, receiver] of [...receiverKeys, [from, keys.publicKeys] as const]) {
     if (receiver === null) throw new Problem('keys-missing', { account: to })
     wrapped[to] = await contentKey.wrap({ transferId, from, to }, receiver)
   }
-  return { sealed: await contentKey.sealMetadata(metadata), keys: wrapped }
+  return { metadata: { sealed: await contentKey.sealMetadata(metadata), keys: wrapped }, contentKey }
 }
 
 /**

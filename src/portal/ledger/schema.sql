@@ -30,6 +30,12 @@ CREATE TABLE audit_log (
   change_id integer not null
 );
 
+CREATE TABLE contents (
+  transfer_id text primary key references transfers (transfer_id) on delete cascade,
+  digest text not null,
+  content blob not null
+);
+
 CREATE TABLE deliveries (
   transfer_id text not null references transfers (transfer_id) on delete cascade,
   receiver_id integer not null references accounts (account_id),
@@ -106,7 +112,9 @@ CREATE TABLE transfers (
   open_deliveries integer not null,
   ended_at_ms bigint,
   parts_held integer not null,
-  manifest text
+  manifest text,
+  held_in_ledger integer default 0 not null,
+  one_request integer default 0 not null
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

@@ -1,7 +1,7 @@
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
 import type { Admission, NewTransfer, Transfer } from '../contract.ts'
 import { appendEvent } from './events.ts'
-import { countOpen, loadTransfer, type Tx, toTransfer } from './rows.ts'
+import { countOpen, type Db, loadTransfer, type Tx, toTransfer } from './rows.ts'
 
 /** A transfer as it stands after it was announced. */
 export interface Admitted {
@@ -29,19 +29,7 @@ export async function admit(tx: Tx, transfer: NewTransfer, admission: Admission,
 async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admission, atMs: number): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
   const { sender, receivers } = await partiesOf(tx, transfer, admission)
-  const { open_bytes: totalBytes } = await tx
-    .selectFrom('totals')
-    .select('open_bytes')
-    .where('id', '=', 1)
-    .executeTakeFirstOrThrow()
-  const freeBytes = Math.max(
-    0,
-    Math.min(
-      admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - totalBytes,
-      admission.freeBytes ?? Number.POSITIVE_INFINITY,
-    ),
-  )
+  const freeBytes = await freeFor(tx, sender, admission)
   const problem = sizeBytes > freeBytes ? new Problem('storage-full', { neededBytes: sizeBytes, freeBytes }) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
   const row = await tx
@@ -65,6 +53,7 @@ async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admissio
       open_deliveries: problem === null ? receivers.length : 0,
       ended_at_ms: problem === null ? null : atMs,
       parts_held: problem === null ? 1 : 0,
+      one_request: transfer.isOneRequest === true ? 1 : 0,
     })
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -99,16 +88,40 @@ async function insertTransfer(tx: Tx, transfer: NewTransfer, admission: Admissio
   return { transfer: made, isNew: true, notification }
 }
 
+/** How large a transfer could be that was announced now. @throws Problem like an announcement */
+export async function roomBytes(db: Db, transfer: Parties, admission: Admission): Promise<number> {
+  const { sender } = await partiesOf(db, transfer, admission)
+  return freeFor(db, sender, admission)
+}
+
+async function freeFor(db: Db, sender: { readonly open_bytes: number }, admission: Admission): Promise<number> {
+  const { open_bytes: totalBytes } = await db
+    .selectFrom('totals')
+    .select('open_bytes')
+    .where('id', '=', 1)
+    .executeTakeFirstOrThrow()
+  return Math.max(
+    0,
+    Math.min(
+      admission.accountBytesMax - sender.open_bytes,
+      admission.storageBytesMax - totalBytes,
+      admission.freeBytes ?? Number.POSITIVE_INFINITY,
+    ),
+  )
+}
+
+type Parties = Pick<NewTransfer, 'senderId' | 'to'>
+
 /** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
-async function partiesOf(tx: Tx, { senderId, to }: NewTransfer, { accountTransfersMax }: Admission) {
-  const sender = await tx
+async function partiesOf(db: Db, { senderId, to }: Parties, { accountTransfersMax }: Admission) {
+  const sender = await db
     .selectFrom('accounts')
     .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
     .where('account_id', '=', senderId)
     .executeTakeFirstOrThrow()
   // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
   if (sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
-  const receivers = await tx
+  const receivers = await db
     .selectFrom('accounts')
     .select(['account_id', 'name'])
     .where('name', 'in', to)

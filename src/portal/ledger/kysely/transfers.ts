@@ -8,7 +8,7 @@ import {
 } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
-import { admit } from './admission.ts'
+import { admit, roomBytes } from './admission.ts'
 import { appendEvent } from './events.ts'
 import { countOpen, type LedgerContext, loadTransfer, RENEW_BELOW, type Tx, withDeliveries } from './rows.ts'
 
@@ -16,11 +16,16 @@ import { countOpen, type LedgerContext, loadTransfer, RENEW_BELOW, type Tx, with
 export function transfers({
   db,
   now,
-}: LedgerContext): Pick<Ledger, 'announce' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'> {
+}: LedgerContext): Pick<
+  Ledger,
+  'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'
+> {
   return {
     async announce(transfer, admission) {
       return db.transaction().execute((tx) => admit(tx, transfer, admission, now()))
     },
+
+    roomBytes: (transfer, admission) => roomBytes(db, transfer, admission),
 
     transfer: (transferId) => loadTransfer(db, transferId),
 

@@ -4,7 +4,7 @@ import { admit } from './admission.ts'
 import type { LedgerContext, Tx } from './rows.ts'
 import { becomeStored } from './transfers.ts'
 
-/** Small files: a transfer and its content in one transaction. */
+/** Transfers that are there as a whole: recorded in one transaction, and with a small file its content. */
 export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'content'> {
   return {
     async deposit(transfer, admission, whole) {
@@ -15,9 +15,20 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
           const admitted = await admit(tx, transfer, admission, atMs)
           const { transferId, state } = admitted.transfer
           if (state !== 'receiving') return admitted
-          await keep(tx, transferId, whole)
-          const change = { ...whole, heldIn: 'ledger', hasParts: !admitted.isNew } as const
-          const stored = await becomeStored(tx, admitted.transfer, change, atMs)
+          const isInLedger = 'content' in whole
+          if (isInLedger) await keep(tx, transferId, whole)
+          const { manifestDigest, manifest } = whole
+          const stored = await becomeStored(
+            tx,
+            admitted.transfer,
+            {
+              manifestDigest,
+              manifest,
+              heldIn: isInLedger ? 'ledger' : 'store',
+              hasParts: !isInLedger || !admitted.isNew,
+            },
+            atMs,
+          )
           if (stored === null) throw new Error(`${transferId} moved within a transaction`)
           return stored
         })
@@ -34,7 +45,11 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
   }
 }
 
-async function keep(tx: Tx, transferId: string, { digest, content }: WholeContent): Promise<void> {
+async function keep(
+  tx: Tx,
+  transferId: string,
+  { digest, content }: Extract<WholeContent, { readonly content: Uint8Array }>,
+): Promise<void> {
   if (content.length === 0) return
   await tx.insertInto('contents').values({ transfer_id: transferId, digest, content }).execute()
 }

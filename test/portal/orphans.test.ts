@@ -111,7 +111,7 @@ test.each([
 
 test('a part that is still being made durable when the one before it cannot be is removed with it', async () => {
   const { context, store, ada, transfers } = await begin()
-  const second = Promise.withResolvers<void>()
+  const [second, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const { openPart } = store
   store.openPart = async (place) => {
     const sink = await openPart(place)
@@ -128,11 +128,13 @@ test('a part that is still being made durable when the one before it cannot be i
         // As long as a slow disk takes.
         await new Promise((resolve) => setTimeout(resolve, 100))
         await sink.commit(digest)
+        committed.resolve()
       },
     }
   }
   const source = Readable.from([Buffer.alloc(PART_BYTES), Buffer.alloc(PART_BYTES)])
   const taking = takeFile(context, transfers, ada, incoming(source, { sizeBytes: 2 * PART_BYTES }))
   await expect(taking).rejects.toMatchObject({ code: 'store-failed' })
+  await committed.promise
   expect(await idsOf(store)).toEqual([])
 })

@@ -1,22 +1,12 @@
 /** The sentences in which `send` tells what happened. */
-import type { ProblemJson } from '../protocol/index.ts'
+import { type ProblemJson, problemSentence } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { FileProgress } from './send-progress.ts'
 import { bytesText, durationText, listText, printable } from './text.ts'
 
-function receiversText({ receivers }: ProblemJson): string {
-  return Array.isArray(receivers) ? `: ${receivers.join(', ')}` : ''
-}
-
 /** A problem in the words of the one who had it. */
 export function problemText(problem: ProblemJson): string {
-  const detail = problem.detail === undefined ? '' : `: ${problem.detail}`
-  const { neededBytes, freeBytes } = problem
-  const room =
-    typeof neededBytes === 'number' && typeof freeBytes === 'number'
-      ? `: it needs ${bytesText(neededBytes)}, free are ${bytesText(freeBytes)}`
-      : ''
-  return printable(`${problem.title}${detail}${room}${receiversText(problem)} (${problem.code})`)
+  return printable(`${problemSentence(problem)} (${problem.code})`)
 }
 
 function sealText(isSealed: boolean): string {

@@ -1,26 +1,6 @@
 /** Words and figures for people. */
 
-/** Makes text from elsewhere safe for a terminal: what could steer it, or turn its direction, is made visible. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
-    (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-  )
-}
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-
-/** 1536 -> '1.5 KiB' */
-export function bytesText(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  while (value >= 1024 && unit < UNITS.length - 1) {
-    value /= 1024
-    unit++
-  }
-  const digits = unit === 0 || value >= 100 ? 0 : 1
-  return `${value.toFixed(digits)} ${UNITS[unit]}`
-}
+export { bytesText, printable } from '../protocol/index.ts'
 
 /** 93_000 -> '1 min 33 s' */
 export function durationText(ms: number): string {

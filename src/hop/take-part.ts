@@ -6,7 +6,7 @@
  * has made the part durable.
  */
 import { finished, type Readable } from 'node:stream'
-import { digestDriver } from '../digests/index.ts'
+import { digestDriver, type Hasher } from '../digests/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { type Floor, FloorWatch } from './floor.ts'
 import { release } from './memory.ts'
@@ -40,8 +40,10 @@ export interface TakePartOptions {
   readonly signal?: AbortSignal
   /** Nobody else uses what the source brings: its memory is given back as soon as it has been written. */
   readonly isOwner?: boolean
-  /** Called with the number of bytes that have just arrived. */
+  /** Called with the number of bytes that have just arrived. What it throws ends the part. */
   readonly onBytes?: (byteCount: number) => void
+  /** Is shown every byte that is taken, in order: for a digest over more than one part. */
+  readonly beside?: Pick<Hasher, 'update'> | null
 }
 
 const NO_FLOOR: Floor = { bytesPerSecond: 0, windowMs: 0 }
@@ -179,6 +181,7 @@ async function take(
       arrivedBytes += bytes.length
       if (arrivedBytes > lengthBytes) throw incomplete('more bytes came than were announced')
       hasher.update(bytes)
+      options.beside?.update(bytes)
       gathered.push(bytes)
       gatheredBytes += bytes.length
       options.onBytes?.(bytes.length)

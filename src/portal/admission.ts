@@ -3,8 +3,10 @@ import { digestAlgorithms } from '../digests/index.ts'
 import {
   type Announcement,
   isDigestAlgorithm,
+  isProblemCode,
   type Notification,
   Problem,
+  type ProblemJson,
   partCount,
   partSizeBytesMax,
   partSizeBytesMin,
@@ -46,15 +48,31 @@ export async function admissionOf({ store, options }: PortalContext): Promise<Ad
   }
 }
 
+/** The last of the disk is the ledger's, lest nothing can be written down any more. @throws Problem `storage-full` */
+export async function requireDiskRoom({ store, options }: PortalContext, lengthBytes: number): Promise<void> {
+  const roomBytes = await store.freeBytes()
+  if (roomBytes === null || roomBytes - lengthBytes >= options.freeBytesMin) return
+  const freeBytes = Math.max(0, roomBytes - options.freeBytesMin)
+  throw new Problem('storage-full', { neededBytes: lengthBytes, freeBytes })
+}
+
 /** A transfer was refused at once: wakes whom it concerns. @returns the problem, with the event that recorded it */
 export function refused(
   { signals, metrics }: PortalContext,
-  { transferId, senderId }: Transfer,
-  { eventId, at, attempt, problem }: Notification & { readonly notification: 'refused' },
+  { senderId }: Transfer,
+  notification: Notification & { readonly notification: 'refused' },
 ): Problem {
   metrics.notifications.inc({ notification: 'refused' })
   signals.publish(topics.events(senderId))
-  return new Problem('storage-full', { ...detailsOf(problem), transferId, eventId, at, attempt })
+  return recordedProblem(notification)
+}
+
+/** The problem of a notification as the answer to the request that caused it, with the event that recorded it. */
+export function recordedProblem(notification: Notification & { readonly problem: ProblemJson }): Problem {
+  const { transferId, eventId, at, attempt, problem } = notification
+  const { code } = problem
+  if (!isProblemCode(code)) throw new Error(`the portal recorded the problem ${code}, which it does not know`)
+  return new Problem(code, { ...detailsOf(problem), transferId, eventId, at, attempt })
 }
 
 /** The members of a recorded problem that are not those of every problem. */

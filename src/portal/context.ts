@@ -8,6 +8,7 @@ import type { PortalOptions } from './options.ts'
 import { type Signals, topics } from './signals.ts'
 import type { Store } from './store/contract.ts'
 import type { Turns } from './turns.ts'
+import type { Uploads } from './uploads.ts'
 
 export interface PortalContext {
   readonly ledger: Ledger
@@ -15,6 +16,7 @@ export interface PortalContext {
   readonly signals: Signals
   /** By transferId: whoever judges or removes what the store holds of it. */
   readonly turns: Turns
+  readonly uploads: Uploads
   readonly options: PortalOptions
   readonly metrics: Metrics
   readonly log: Logger
@@ -37,6 +39,27 @@ export function afterMove(context: PortalContext, transfer: Transfer): void {
 /** Whether the ledger has, or had, the content. What the store may hold of it all the same the sweeper removes. */
 function isWhole(transfer: Transfer): boolean {
   return 'heldIn' in transfer && transfer.heldIn === 'ledger'
+}
+
+/**
+ * Removes what the store holds of a transfer that the ledger does not know, says is over, or knows to have come in one
+ * request, unless that request is under way. In its turn: one that begins waits until this is done.
+ *
+ * @returns whether anything of it was to be removed
+ */
+export function removeOrphan(
+  { store, ledger, turns, uploads }: PortalContext,
+  transferId: string,
+  asks: 'anybody' | 'its upload' = 'anybody',
+): Promise<boolean> {
+  return turns.take(transferId, async () => {
+    if (asks === 'anybody' && uploads.isUnderWay(transferId)) return false
+    const transfer = await ledger.transfer(transferId)
+    const isBrokenOff = transfer?.state === 'receiving' && transfer.isOneRequest
+    if (transfer !== null && !isFinalTransfer(transfer.state) && !isBrokenOff) return false
+    await store.remove(transferId)
+    return true
+  })
 }
 
 /** Removes the parts of a transfer that is over. The ledger remembers what is still to be removed. */

@@ -23,6 +23,7 @@ import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
 import { localTurns } from './turns.ts'
+import { Uploads } from './uploads.ts'
 
 export { invite, renew } from './accounts.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
@@ -94,6 +95,8 @@ export async function startPortal(
   const stop = new AbortController()
   const audit = new Audit(log)
   opening.use(audit)
+  const uploads = new Uploads()
+  opening.defer(() => uploads.allEnded())
   const context: PortalContext = {
     ledger,
     store: recentParts(await fsStore(join(options.dataFolder, 'store')), {
@@ -102,6 +105,7 @@ export async function startPortal(
     }),
     signals: localSignals(),
     turns: localTurns(),
+    uploads,
     options,
     metrics: createMetrics(() => ledger.totals()),
     log,

@@ -2,8 +2,8 @@
  * What happens because time passes: uploads and leases run out, transfers expire, parts of what is over are removed,
  * history is forgotten. Every step is a compare-and-set, so any number of sweepers can run.
  */
-import { isFinalTransfer, Problem } from '../protocol/index.ts'
-import { type PortalContext, removeParts } from './context.ts'
+import { Problem } from '../protocol/index.ts'
+import { type PortalContext, removeOrphan, removeParts } from './context.ts'
 import type { Deliveries } from './deliveries.ts'
 import { failDelivery } from './fail-deliveries.ts'
 import type { Delivery } from './ledger/contract.ts'
@@ -110,15 +110,12 @@ export class Sweeper {
     }
   }
 
-  /** Removes what the store holds of transfers that the ledger says are over, or does not know: after a crash. */
+  /** Removes what the store holds and nobody will ever ask for: after a crash. Uploads that have begun since are spared. */
   async removeOrphans(signal: AbortSignal): Promise<void> {
-    const { store, ledger, log } = this.#context
+    const { store, log } = this.#context
     for await (const transferId of store.transferIds()) {
       if (signal.aborted) return
-      const transfer = await ledger.transfer(transferId)
-      if (transfer !== null && !isFinalTransfer(transfer.state)) continue
-      log.info({ transferId }, 'orphaned parts removed')
-      await store.remove(transferId)
+      if (await removeOrphan(this.#context, transferId)) log.info({ transferId }, 'orphaned parts removed')
     }
   }
 }

@@ -21,11 +21,11 @@ import {
   partSpan,
   type TransferStatus,
 } from '../protocol/index.ts'
-import { admissionOf, refused, requireSuitable } from './admission.ts'
+import { admissionOf, refused, requireDiskRoom, requireSuitable } from './admission.ts'
 import { notTheirs } from './audit.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
-import type { Account, Delivery, Transfer, TransferChange } from './ledger/contract.ts'
+import type { Account, Delivery, NewTransfer, Transfer, TransferChange } from './ledger/contract.ts'
 import { floorOf } from './options.ts'
 import { topics } from './signals.ts'
 import { transferStatus } from './views.ts'
@@ -53,17 +53,19 @@ export class Transfers {
   /**
    * Admits a transfer, or finds the one that the same announcement made before.
    *
+   * @param way how its content comes, where that is not part by part
    * @throws Problem when it is refused before any content; `storage-full` carries the event that recorded it
    */
   async announce(
     account: Account,
     transferId: string,
     announcement: Announcement,
+    way: Pick<NewTransfer, 'isOneRequest'> = {},
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
     const { ledger, options, signals } = this.#context
     requireSuitable(announcement, options)
     const { transfer, isNew } = await ledger.announce(
-      { ...announcement, transferId, senderId: account.accountId },
+      { ...announcement, ...way, transferId, senderId: account.accountId },
       await admissionOf(this.#context),
     )
     if (!isNew) await this.#stillThere(transfer)
@@ -90,29 +92,24 @@ export class Transfers {
 
   /** Takes one part in. When it resolves, the part is verified and durable. */
   async takePart(account: Account, transferId: string, part: IncomingPart): Promise<void> {
-    const { ledger, store, options, signals, metrics } = this.#context
+    const { ledger, store, options } = this.#context
     const transfer = requireReceiving(await this.#own(account, transferId))
     const digestAlgorithm = algorithmOf(transfer)
     const { partNumber } = part
     const { lengthBytes } = partSpan(transfer, partNumber)
     requireLength(part.contentLength, lengthBytes)
     const digest = parseContentDigest(digestAlgorithm, part.contentDigest)
-    const touch = () => ledger.touchTransfer(transferId, options.uploadTimeoutMs)
-    await touch()
+    await ledger.touchTransfer(transferId, options.uploadTimeoutMs)
     const held = await store.find(transferId, partNumber)
     if (held === digest) return
     if (held !== null) throw new Problem('part-conflict', { partNumber })
-    await this.#requireRoom(transfer, lengthBytes)
-
-    // A part may take longer than the upload timeout: while its bytes come, the sender is not silent.
-    let touchedAtMs = performance.now()
+    const putOff = this.putOffOnBytes(transferId)
     const onBytes = (): void => {
       part.onBytes()
-      if (performance.now() - touchedAtMs < options.uploadTimeoutMs / 4) return
-      touchedAtMs = performance.now()
-      touch().catch((error: unknown) => this.#context.log.warn({ err: error, transferId }, 'upload not put off'))
+      putOff()
     }
     try {
+      await requireDiskRoom(this.#context, lengthBytes)
       await takePart(
         part.body,
         { partNumber, lengthBytes, digestAlgorithm, digest },
@@ -123,6 +120,25 @@ export class Transfers {
       if (isStorageProblem(error)) throw await this.#cannotStore(transfer, error)
       throw error
     }
+    await this.partCame(transferId, lengthBytes)
+  }
+
+  /** What is to be called as bytes come: a part may take longer than the upload timeout, and its sender is not silent. */
+  putOffOnBytes(transferId: string): () => void {
+    const { ledger, options, log } = this.#context
+    let touchedAtMs = performance.now()
+    return () => {
+      if (performance.now() - touchedAtMs < options.uploadTimeoutMs / 4) return
+      touchedAtMs = performance.now()
+      ledger
+        .touchTransfer(transferId, options.uploadTimeoutMs)
+        .catch((error: unknown) => log.warn({ err: error, transferId }, 'upload not put off'))
+    }
+  }
+
+  /** A part is held that was not before: tells who waits for it. @throws Problem `transfer-closed` when it came too late */
+  async partCame(transferId: string, lengthBytes: number): Promise<void> {
+    const { ledger, store, signals, metrics } = this.#context
     metrics.partBytes.inc({ direction: 'in' }, lengthBytes)
     // The transfer may have ended while the part came in: then nobody else would delete the part.
     const now = await ledger.transfer(transferId)
@@ -193,8 +209,33 @@ export class Transfers {
       // A deadline that has moved means that the sender is back.
       if (transfer.state !== 'receiving' || transfer.uploadDeadlineMs !== now.uploadDeadlineMs) return
       await this.#context.store.remove(now.transferId)
-      const verdict = { problem: new Problem('upload-timeout'), wanted: allParts(now) }
-      await this.#move(now, this.#again(now, verdict, null))
+      const problem = new Problem('upload-timeout')
+      // Who sends in one request does not ask how it stands, and would not learn that more is wanted.
+      if (now.isOneRequest) await this.#move(now, { state: 'refused', problem: problem.toJSON() })
+      else await this.#move(now, this.#again(now, { problem, wanted: allParts(now) }, null))
+    })
+  }
+
+  /**
+   * An attempt has come to nothing: everything of it is deleted.
+   *
+   * @param isWantedAgain whether its sender may begin the next one
+   * @returns the notification; null when the attempt was over already
+   */
+  attemptFailed(
+    { transferId, attempt }: Pick<Transfer, 'transferId' | 'attempt'>,
+    problem: Problem,
+    isWantedAgain: boolean,
+  ): Promise<Notification | null> {
+    const { store, options } = this.#context
+    return this.#whileReceiving(transferId, async (now) => {
+      if (now.attempt !== attempt) return null
+      // First the parts: on a full disk the ledger may need the room to write this down.
+      await store.remove(transferId).catch(() => {})
+      const change: TransferChange = isWantedAgain
+        ? this.#again(now, { problem, wanted: allParts(now) }, options.uploadTimeoutMs)
+        : { state: 'refused', problem: problem.toJSON() }
+      return this.#move(now, change)
     })
   }
 
@@ -271,26 +312,11 @@ export class Transfers {
     return { state: 'refused', problem: exhausted.toJSON() }
   }
 
-  /** The last of the disk is the ledger's, lest nothing can be written down any more. */
-  async #requireRoom(transfer: Receiving, lengthBytes: number): Promise<void> {
-    const { store, options } = this.#context
-    const roomBytes = await store.freeBytes()
-    if (roomBytes === null || roomBytes - lengthBytes >= options.freeBytesMin) return
-    const freeBytes = Math.max(0, roomBytes - options.freeBytesMin)
-    throw await this.#cannotStore(transfer, new Problem('storage-full', { neededBytes: lengthBytes, freeBytes }))
-  }
-
   /** The storage failed under a transfer: everything of it is deleted and it is refused. */
   async #cannotStore(transfer: Receiving, problem: Problem): Promise<Problem> {
-    const { store, log } = this.#context
-    log.error({ err: problem, transferId: transfer.transferId }, 'a part could not be stored')
-    const notification = await this.#whileReceiving(transfer.transferId, async (now) => {
-      // The attempt that the part belonged to may be over; what it met says nothing about the next one.
-      if (now.attempt !== transfer.attempt) return null
-      // First the parts: on a full disk the ledger may need the room to write this down.
-      await store.remove(transfer.transferId).catch(() => {})
-      return this.#move(now, { state: 'refused', problem: problem.toJSON() })
-    })
+    this.#context.log.error({ err: problem, transferId: transfer.transferId }, 'a part could not be stored')
+    // The attempt that the part belonged to may be over; what it met says nothing about the next one.
+    const notification = await this.attemptFailed(transfer, problem, false)
     if (notification === null) return new Problem('transfer-closed')
     const { eventId, at, attempt } = notification
     return new Problem(problem.code, { ...problem.details, transferId: transfer.transferId, eventId, at, attempt })

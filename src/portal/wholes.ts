@@ -1,12 +1,12 @@
 /**
- * Small files: a transfer with all of its content in one request, kept by the ledger itself. `stored` is said when the one
- * transaction that records all of it is durable; there is nothing else that could be there by halves.
+ * Transfers that are there as a whole before the ledger hears of them. `stored` is said when the one transaction that records
+ * all of it is durable; there is nothing else that could be there by halves. Of a small file that takes its content, too.
  */
 import { digestDriver, digestOf, manifestDigestOf } from '../digests/index.ts'
 import { type Notification, Problem, partCount, type WholeTransfer } from '../protocol/index.ts'
 import { admissionOf, refused, requireSuitable } from './admission.ts'
 import { afterMove, type PortalContext } from './context.ts'
-import type { Account } from './ledger/contract.ts'
+import type { Account, Admission, NewTransfer, Transfer, WholeContent } from './ledger/contract.ts'
 import type { Transfers } from './transfers.ts'
 
 /**
@@ -24,7 +24,7 @@ export async function takeWhole(
   { manifestDigest, manifest, ...announcement }: WholeTransfer,
   content: Uint8Array,
 ): Promise<Notification> {
-  const { ledger, options, turns, metrics } = context
+  const { options } = context
   requireSuitable(announcement, options)
   const { wholeSizeBytesMax } = options
   if (announcement.sizeBytes > wholeSizeBytesMax || partCount(announcement) > 1) {
@@ -39,14 +39,32 @@ export async function takeWhole(
   if (actual !== manifestDigest) throw new Problem('digest-mismatching-value', { expected: manifestDigest, actual })
   const whole = { manifestDigest, manifest: manifest ?? null, digest, content }
   const newTransfer = { ...announcement, transferId, senderId: account.accountId }
-  const admission = await admissionOf(context)
-  const { transfer, notification } = await turns.take(transferId, () => ledger.deposit(newTransfer, admission, whole))
+  const { transfer, notification } = await deposit(context, newTransfer, await admissionOf(context), whole)
   if (notification === null) {
     return transfers.complete(account, transferId, { attempt: transfer.attempt, manifestDigest })
   }
+  return notification
+}
+
+/**
+ * Records a transfer that is there as a whole.
+ *
+ * @returns no notification where the transfer was known, and beyond that
+ * @throws Problem for what it is refused with
+ */
+export async function deposit(
+  context: PortalContext,
+  newTransfer: NewTransfer,
+  admission: Admission,
+  whole: WholeContent,
+): Promise<{ transfer: Transfer; notification: Notification | null }> {
+  const { ledger, turns, metrics } = context
+  const deposited = await turns.take(newTransfer.transferId, () => ledger.deposit(newTransfer, admission, whole))
+  const { transfer, notification } = deposited
+  if (notification === null) return deposited
   if (notification.notification === 'refused') throw refused(context, transfer, notification)
   metrics.notifications.inc({ notification: notification.notification })
-  metrics.partBytes.inc({ direction: 'in' }, content.length)
+  if ('content' in whole) metrics.partBytes.inc({ direction: 'in' }, whole.content.length)
   afterMove(context, transfer)
-  return notification
+  return deposited
 }

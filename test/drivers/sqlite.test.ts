@@ -82,6 +82,7 @@ async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.accountByName('ada')
   await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
   await ledger.accounts({ after: 'ada', limit: 2 })
+  await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
   await ledger.redeemInvite('renews bob', { tokenId: 'new token of bob', tokenHash: 'hash' })

@@ -8,6 +8,7 @@ import { type PortalOptions, portalDefaults } from '../../src/portal/options.ts'
 import { localSignals } from '../../src/portal/signals.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
 import { localTurns } from '../../src/portal/turns.ts'
+import { Uploads } from '../../src/portal/uploads.ts'
 
 /** One for all: each would watch the process for as long as that lives. Nobody reads these figures. */
 const metrics = createMetrics(async () => ({ openTransfers: 0, openBytes: 0 }))
@@ -24,6 +25,7 @@ export function aContext(
     store: memoryStore(),
     signals: localSignals(),
     turns: localTurns(),
+    uploads: new Uploads(),
     metrics,
     log,
     audit: new Audit(log),

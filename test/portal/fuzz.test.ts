@@ -258,3 +258,68 @@ test('random pages of the event log', async () => {
   )
   await expectAlive()
 })
+
+test('random addresses and headers of a file in one request', async () => {
+  const names = [
+    'content-type',
+    'content-encoding',
+    'content-range',
+    'repr-digest',
+    'content-digest',
+    'idempotency-key',
+    'prefer',
+    'accept',
+    'expect',
+  ]
+  const near: Record<string, fc.Arbitrary<string>> = {
+    'content-type': fc.constantFrom('text/plain', 'multipart/form-data', 'a/b;c=d', '/'),
+    'repr-digest': headerText.map((text) => `${contentDigest(content)}${text}`),
+    'idempotency-key': fc.constantFrom(newTransferId(), open, `"${newTransferId()}"`),
+    accept: fc.constantFrom('application/json', 'application/jsonl', '*/*'),
+    expect: fc.constantFrom('100-continue', '200-ok'),
+  }
+  const header = fc
+    .constantFrom(...names)
+    .chain((name) => fc.tuple(fc.constant(name), fc.oneof(headerText, near[name] ?? headerText)))
+  const address = fc.oneof(
+    fc
+      .tuple(
+        fc.constantFrom('bob', 'bob,carol', 'carol,', '%62ob', 'bob%2Ccarol'),
+        fc.string({ unit: 'binary', minLength: 1 }).filter((name) => name.isWellFormed()),
+      )
+      .map(([receivers, name]) => `${receivers}/${encodeURIComponent(name)}`),
+    fc.string({ unit: fc.constantFrom('b', '/', '%', '2', 'f', '.', ',', ';', '?', '#', '~'), maxLength: 20 }),
+  )
+  const framing = fc.constantFrom<Record<string, string>>(
+    {},
+    { 'transfer-encoding': 'chunked' },
+    { 'transfer-encoding': 'chunked', 'content-length': '5' },
+    { 'content-length': '0' },
+  )
+  await fc.assert(
+    fc.asyncProperty(token, address, fc.array(header, { maxLength: 3 }), framing, async (who, path, pairs, frame) => {
+      const { prefer = '', ...rest } = Object.fromEntries(pairs)
+      const isFramed = 'transfer-encoding' in frame
+      const request = portal.request('PUT', `/v1/to/${path}`, {
+        token: who,
+        // An answer that waited would take this test as long.
+        headers: { ...rest, ...frame, prefer: `wait=0 ${prefer.replaceAll('wait', '')}` },
+        body: isFramed ? '5\r\nfuzz!\r\n0\r\n\r\n' : 'fuzz!',
+      })
+      const socket = await portal.connect()
+      const gathered: Buffer[] = []
+      socket.on('data', (data: Buffer) => gathered.push(data))
+      const closed = new Promise((resolve) => socket.once('close', resolve))
+      socket.write(request)
+      const given = setTimeout(() => socket.destroy(), 5_000)
+      await closed
+      clearTimeout(given)
+      const { status, headers, body } = parseAnswer(Buffer.concat(gathered))
+      if (headers['content-type']?.startsWith('text/plain') !== true) expectSane({ status, headers, body })
+      else if (status >= 400) expect(body.toString()).toMatch(/^(refused|resend): [a-z-]+: [^\p{C}]+\n$/u)
+      else expect(status).toBe(200)
+    }),
+    { numRuns: RUNS },
+  )
+  await expectAlive()
+})

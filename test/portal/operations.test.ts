@@ -36,6 +36,8 @@ test('the description names every request of the protocol', async () => {
       'POST /v1/transfers/{transferId}/complete',
       'PUT /v1/transfers/{transferId}/parts/{partNumber}',
       'PUT /v1/transfers/{transferId}/whole',
+      'POST /v1/to/{receivers}/{name}',
+      'PUT /v1/to/{receivers}/{name}',
       'GET /v1/events',
       'GET /v1/transfers/{transferId}/events',
       'GET /v1/inbox',

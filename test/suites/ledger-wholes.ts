@@ -6,12 +6,12 @@ import { aTransfer, FakeClock, join, leaseMs, problem, roomy } from './ledger.ts
 
 const HISTORY_MS = 1000
 const manifestDigest = 'ef'.repeat(32)
-const whole: WholeContent = {
+const whole = {
   manifestDigest,
   manifest: 'as it was signed',
   digest: 'cd'.repeat(32),
   content: Uint8Array.from({ length: 1000 }, (_, index) => index % 256),
-}
+} satisfies WholeContent
 
 /** The part of the suite that is about small files. Called by `testLedger` with its own way to make an empty ledger. */
 export function testWholes(make: (now: () => number) => Promise<Ledger>): void {

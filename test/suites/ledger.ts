@@ -15,6 +15,7 @@ import type {
 } from '../../src/portal/ledger/contract.ts'
 import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/index.ts'
 import { testAccountCare } from './ledger-accounts.ts'
+import { testDeposits } from './ledger-deposits.ts'
 import { testWholes } from './ledger-wholes.ts'
 import './random.ts'
 
@@ -176,6 +177,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
 
     testAccountCare(make)
     testWholes(make)
+    testDeposits(make)
 
     describe('announcing', () => {
       test('a transfer is recorded as it was announced, with a delivery for each receiver', async () => {

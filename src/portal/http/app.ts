@@ -23,6 +23,13 @@ export interface Services {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * How the body comes, where it is not small, and taken at once: `streamed` may take long as long as it moves; of
+     * `asked for` the route itself says when it may come, too.
+     */
+    body?: 'streamed' | 'asked for'
+  }
   interface FastifyRequest {
     /** The account whose token came with the request; null where none is needed. */
     account: Account | null
@@ -47,9 +54,13 @@ export function whoAsks(request: FastifyRequest): AuditDetails {
 
 /** How long the client wants the answer to be held: `Prefer: wait=N` (RFC 7240 section 4.3), bounded. */
 export function waitMsOf(request: FastifyRequest): number {
-  const prefer = String(request.headers.prefer ?? '')
-  const seconds = Number(/(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?/i.exec(prefer)?.[1] ?? 0)
-  return Math.min(seconds, waitSecondsMax) * 1000
+  return Math.min(preferredWaitMs(request) ?? 0, waitSecondsMax * 1000)
+}
+
+/** The same as the client says it; null where it does not. */
+export function preferredWaitMs({ headers }: FastifyRequest): number | null {
+  const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?/i.exec(String(headers.prefer ?? ''))?.[1]
+  return seconds === undefined ? null : Number(seconds) * 1000
 }
 
 /** One for all: the trace of where it was made is of no use, and costs more than the rest of a small request. */

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../protocol/index.ts'
+import { refusalLine, textMediaType, wantsText } from './lines.ts'
 
 export const problemMediaType = 'application/problem+json'
 /** What a client that is told "later" should wait at least. */
@@ -33,7 +34,9 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer')
   const seconds = retryAfterSecondsOf(problem)
   if (seconds !== null) reply.header('retry-after', String(seconds))
-  reply.code(problem.status).type(problemMediaType).send(problem.toJSON())
+  reply.code(problem.status)
+  if (wantsText(request)) reply.type(textMediaType).send(refusalLine(problem))
+  else reply.type(problemMediaType).send(problem.toJSON())
 }
 
 /** When it may be worth asking again (RFC 9110 section 10.2.3); null where it never is. */

@@ -2,16 +2,18 @@
 import { createServer } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
-import { jsonBodyBytesMax, Problem } from '../../protocol/index.ts'
+import { jsonBodyBytesMax, nameLengthMax, Problem } from '../../protocol/index.ts'
 import { authenticate, tokenIdOf } from '../accounts.ts'
 import { reasonOf } from '../audit.ts'
 import { type App, type Services, whoAsks } from './app.ts'
+import { holdContinue } from './continue.ts'
 import { ConnectionLimits, RequestLimits } from './limits.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { joinRoute } from './routes/join.ts'
 import { keyRoutes } from './routes/keys.ts'
+import { oneRequestRoute } from './routes/one-request.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
@@ -26,6 +28,8 @@ const WHOLE_BODY_MS = 60_000
 const KEEP_ALIVE_MS = 65_000
 const HEADER_BYTES_MAX = 16 * 1024
 const HEADERS_COUNT_MAX = 64
+/** The longest name of a file there is, each of its characters percent-encoded. */
+const PATH_PARAMETER_LENGTH_MAX = 9 * nameLengthMax
 /** A connection without a byte for so many times the idle time is cut, whatever it was waiting for. */
 const SOCKET_IDLE_FACTOR = 3
 const SOCKET_IDLE_MS_MIN = 60_000
@@ -53,7 +57,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     trustProxy: [...options.trustedProxies],
     forceCloseConnections: false,
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 100 },
+    routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
     clientErrorHandler: answerUnparsable,
     frameworkErrors: (error, request, reply) => {
       sendProblem(request as FastifyRequest, reply, toProblem(error))
@@ -74,6 +78,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
   app.removeContentTypeParser('text/plain')
   app.decorateRequest('account', null)
   answerInPlaceOfNode(app)
+  holdContinue(app)
   app.addHook('onRequest', async (request) => connectionLimits.requireRoom(request.raw.socket))
   handleErrors(app, services, limits)
   boundBodies(app)
@@ -101,10 +106,11 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
       wholeRoute(whole as unknown as App, services)
     })
     await accounts.register(async (raw) => {
-      // The body of a part is a raw stream, whatever it calls itself.
+      // The body of a part, or of a file, is a raw stream, whatever it calls itself.
       raw.removeAllContentTypeParsers()
       raw.addContentTypeParser('*', (_request, _payload, done) => done(null))
       partRoute(raw as unknown as App, services)
+      oneRequestRoute(raw as unknown as App, services)
     })
   })
   await app.ready()
@@ -160,8 +166,8 @@ function boundBodies(app: App): void {
   const timers = new WeakMap<FastifyRequest, ReturnType<typeof setTimeout>>()
   const settle = (request: FastifyRequest): void => clearTimeout(timers.get(request))
   app.addHook('preParsing', async (request, reply) => {
-    const { url = '' } = request.routeOptions
-    if (url.endsWith('/parts/:partNumber')) return
+    const { url = '', config } = request.routeOptions
+    if (config.body !== undefined) return
     const late = (): void => sendProblem(request, reply, new Problem('request-timeout'))
     timers.set(request, setTimeout(late, url.endsWith('/whole') ? WHOLE_BODY_MS : BODY_MS))
   })

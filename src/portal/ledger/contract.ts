@@ -78,6 +78,8 @@ interface TransferBase {
   readonly digestAlgorithm: string
   readonly createdAtMs: number
   readonly expiresAtMs: number
+  /** All of it comes as the body of one request: only the same request again can go on with it, from its beginning. */
+  readonly isOneRequest: boolean
   readonly deliveries: readonly Delivery[]
 }
 
@@ -116,15 +118,20 @@ export type DeliveryChange =
   | { readonly state: 'delivered'; readonly receipt: string | null }
   | { readonly state: 'failed'; readonly problem: ProblemJson }
 
-/** The content of a small file, which the ledger keeps itself: one transaction for all of a transfer. */
-export interface WholeContent {
+/** A transfer that is there as a whole, and is recorded in one transaction: a small file with its content. */
+export type WholeContent = {
   readonly manifestDigest: string
   readonly manifest: string | null
-  /** Of the only part, in hex. */
-  readonly digest: string
-  /** Empty for a file without a part. */
-  readonly content: Uint8Array
-}
+} & (
+  | {
+      /** Of the only part, in hex. */
+      readonly digest: string
+      /** Kept by the ledger itself. Empty for a file without a part. */
+      readonly content: Uint8Array
+    }
+  /** The store has all of its parts, durably. */
+  | { readonly heldIn: 'store' }
+)
 
 /** The bounds that an announcement is held against, in the transaction that admits it. */
 export interface Admission {
@@ -140,6 +147,8 @@ export interface Admission {
 export interface NewTransfer extends Announcement {
   readonly transferId: string
   readonly senderId: number
+  /** Given for one whose content comes as the body of one request. */
+  readonly isOneRequest?: true
 }
 
 export interface Ledger {
@@ -213,6 +222,13 @@ export interface Ledger {
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
 
   /**
+   * How large a transfer could be that was announced now, for one whose size is not known yet. Nothing is recorded.
+   *
+   * @throws Problem like `announce`
+   */
+  roomBytes(transfer: Pick<NewTransfer, 'senderId' | 'to'>, admission: Admission): Promise<number>
+
+  /**
    * Records a transfer and its content in one transaction: with it the transfer is `stored`. A transfer that was announced by
    * the same announcement, and is still `receiving`, becomes `stored` by it; any other that is known stays as it is.
    *
@@ -225,7 +241,7 @@ export interface Ledger {
     whole: WholeContent,
   ): Promise<{ transfer: Transfer; notification: Notification | null }>
 
-  /** The content that `deposit` recorded of a transfer that has not ended; null where there is none. */
+  /** The content that `deposit` took in of a transfer that has not ended; null where there is none. */
   content(transferId: string): Promise<{ digest: string; content: Uint8Array } | null>
 
   transfer(transferId: string): Promise<Transfer | null>

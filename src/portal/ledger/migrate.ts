@@ -5,12 +5,14 @@ import * as first from './migrations/0001-first.ts'
 import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
 import * as whole from './migrations/0004-whole.ts'
+import * as oneRequest from './migrations/0005-one-request.ts'
 
 const migrations = {
   '0001-first': first,
   '0002-account-care': accountCare,
   '0003-trust': trust,
   '0004-whole': whole,
+  '0005-one-request': oneRequest,
 }
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */

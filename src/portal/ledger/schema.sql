@@ -113,7 +113,8 @@ CREATE TABLE transfers (
   ended_at_ms bigint,
   parts_held integer not null,
   manifest text,
-  held_in_ledger integer default 0 not null
+  held_in_ledger integer default 0 not null,
+  one_request integer default 0 not null
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

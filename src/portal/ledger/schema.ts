@@ -72,6 +72,8 @@ export interface LedgerTables {
     parts_held: number
     /** 1 where the content stands in `contents`, or stood there until the transfer ended. */
     held_in_ledger: ColumnType<number, number | undefined, number>
+    /** 1 where all of it came, or was to come, as the body of one request. */
+    one_request: ColumnType<number, number | undefined, number>
   }
   /** The only part of a small file. */
   contents: {

@@ -14,6 +14,7 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
   app.put(
     '/v1/transfers/:transferId/parts/:partNumber',
     {
+      config: { body: 'streamed' },
       schema: {
         summary: 'Send one part; Content-Length and Content-Digest are required. 204: held, verified, durable',
         tags: ['sender'],

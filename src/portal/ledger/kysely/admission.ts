@@ -2,10 +2,10 @@ import { type Announcement, type Metadata, type Notification, Problem } from '..
 import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
 import { appendEvent } from './events.ts'
 import { prepared } from './prepared.ts'
-import { countOpen, loadTransfer, type Tx, toTransfer } from './rows.ts'
+import { countOpen, type Db, loadTransfer, type Tx, toTransfer } from './rows.ts'
 
-/** What makes a transfer one that is stored from the beginning: its content comes into the ledger with it. */
-export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'>
+/** What makes a transfer one that is stored from the beginning: all of its content is there. */
+export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & { readonly heldIn: 'store' | 'ledger' }
 
 /** A transfer as it stands after it was announced. */
 export interface Admitted {
@@ -45,16 +45,7 @@ async function insertTransfer(
 ): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
   const { sender, receivers } = await partiesOf(tx, transfer, admission)
-  const [totals] = await selectTotals(tx)
-  if (totals === undefined) throw new Error('the ledger has no totals')
-  const freeBytes = Math.max(
-    0,
-    Math.min(
-      admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - totals.open_bytes,
-      admission.freeBytes ?? Number.POSITIVE_INFINITY,
-    ),
-  )
+  const freeBytes = await freeFor(tx, sender, admission)
   const problem = sizeBytes > freeBytes ? new Problem('storage-full', { neededBytes: sizeBytes, freeBytes }) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
   const stored = problem === null ? whole : null
@@ -80,8 +71,9 @@ async function insertTransfer(
       upload_deadline_ms: isReceiving ? atMs + admission.uploadTimeoutMs : null,
       open_deliveries: problem === null ? receivers.length : 0,
       ended_at_ms: problem === null ? null : atMs,
-      parts_held: isReceiving ? 1 : 0,
-      held_in_ledger: stored === null ? 0 : 1,
+      parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
+      held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
+      one_request: transfer.isOneRequest === true ? 1 : 0,
     })
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -117,6 +109,27 @@ async function insertTransfer(
   return { transfer: made, isNew: true, notification }
 }
 
+/** How large a transfer could be that was announced now. @throws Problem like an announcement */
+export async function roomBytes(db: Db, transfer: Parties, admission: Admission): Promise<number> {
+  const { sender } = await partiesOf(db, transfer, admission)
+  return freeFor(db, sender, admission)
+}
+
+async function freeFor(db: Db, sender: { readonly open_bytes: number }, admission: Admission): Promise<number> {
+  const [totals] = await selectTotals(db)
+  if (totals === undefined) throw new Error('the ledger has no totals')
+  return Math.max(
+    0,
+    Math.min(
+      admission.accountBytesMax - sender.open_bytes,
+      admission.storageBytesMax - totals.open_bytes,
+      admission.freeBytes ?? Number.POSITIVE_INFINITY,
+    ),
+  )
+}
+
+type Parties = Pick<NewTransfer, 'senderId' | 'to'>
+
 const selectKnown = prepared((db, transferId: string) =>
   db.selectFrom('transfers').select(['sender_id', 'announcement']).where('transfer_id', '=', transferId),
 )
@@ -131,11 +144,11 @@ const selectSender = prepared((db, accountId: number) =>
 )
 
 /** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
-async function partiesOf(tx: Tx, { senderId, to }: NewTransfer, { accountTransfersMax }: Admission) {
-  const [sender] = await selectSender(tx, senderId)
+async function partiesOf(db: Db, { senderId, to }: Parties, { accountTransfersMax }: Admission) {
+  const [sender] = await selectSender(db, senderId)
   // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
   if (sender === undefined || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
-  const receivers = await tx
+  const receivers = await db
     .selectFrom('accounts')
     .select(['account_id', 'name'])
     .where('name', 'in', to)

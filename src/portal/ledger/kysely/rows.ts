@@ -67,6 +67,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
     digestAlgorithm: row.digest_algorithm,
     createdAtMs: row.created_at_ms,
     expiresAtMs: row.expires_at_ms,
+    isOneRequest: row.one_request === 1,
     deliveries: deliveries.map(toDelivery),
   }
   switch (row.state) {

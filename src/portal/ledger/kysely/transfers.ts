@@ -8,7 +8,7 @@ import {
 } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
-import { admit } from './admission.ts'
+import { admit, roomBytes } from './admission.ts'
 import { appendEvent } from './events.ts'
 import { prepared } from './prepared.ts'
 import {
@@ -25,7 +25,10 @@ import {
 export function transfers({
   db,
   now,
-}: LedgerContext): Pick<Ledger, 'announce' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'> {
+}: LedgerContext): Pick<
+  Ledger,
+  'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'
+> {
   return {
     async announce(transfer, admission) {
       return db.transaction().execute(async (tx) => {
@@ -33,6 +36,8 @@ export function transfers({
         return { transfer: admitted.transfer, isNew: admitted.isNew }
       })
     },
+
+    roomBytes: (transfer, admission) => roomBytes(db, transfer, admission),
 
     transfer: (transferId) => loadTransfer(db, transferId),
 

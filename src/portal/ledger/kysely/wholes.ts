@@ -5,7 +5,7 @@ import { prepared } from './prepared.ts'
 import type { LedgerContext, Tx } from './rows.ts'
 import { becomeStored } from './transfers.ts'
 
-/** Small files: a transfer and its content in one transaction. */
+/** Transfers that are there as a whole: recorded in one transaction, and with a small file its content. */
 export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'content'> {
   return {
     async deposit(transfer, admission, whole) {
@@ -13,14 +13,15 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
         .transaction()
         .execute(async (tx): Promise<{ transfer: Transfer; notification: Notification | null }> => {
           const atMs = now()
-          const admitted = await admit(tx, transfer, admission, atMs, whole)
+          const { manifestDigest, manifest } = whole
+          const heldIn = 'content' in whole ? 'ledger' : 'store'
+          const admitted = await admit(tx, transfer, admission, atMs, { manifestDigest, manifest, heldIn })
           const { transferId, state } = admitted.transfer
-          if (state === 'receiving' || admitted.notification?.notification === 'stored') {
-            await keep(tx, transferId, whole)
-          }
+          const isStored = admitted.notification?.notification === 'stored'
+          if ('content' in whole && (state === 'receiving' || isStored)) await keep(tx, transferId, whole)
           if (state !== 'receiving') return admitted
           // It was announced before, and the store may hold a part of it.
-          const change = { ...whole, heldIn: 'ledger', hasParts: true } as const
+          const change = { manifestDigest, manifest, heldIn, hasParts: true } as const
           const stored = await becomeStored(tx, admitted.transfer, change, atMs)
           if (stored === null) throw new Error(`${transferId} moved within a transaction`)
           return stored
@@ -34,7 +35,11 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
   }
 }
 
-async function keep(tx: Tx, transferId: string, { digest, content }: WholeContent): Promise<void> {
+async function keep(
+  tx: Tx,
+  transferId: string,
+  { digest, content }: Extract<WholeContent, { readonly content: Uint8Array }>,
+): Promise<void> {
   if (content.length === 0) return
   await insertContent(tx, transferId, digest, content)
 }

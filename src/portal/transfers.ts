@@ -60,8 +60,8 @@ export class Transfers {
     transferId: string,
     announcement: Announcement,
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
-    const { ledger, options, signals } = this.#context
-    requireSuitable(announcement, options)
+    const { ledger, signals } = this.#context
+    await requireSuitable(this.#context, transferId, announcement)
     const { transfer, isNew } = await ledger.announce(
       { ...announcement, transferId, senderId: account.accountId },
       await admissionOf(this.#context),

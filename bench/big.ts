@@ -33,6 +33,8 @@ const sizeMib = Number(values.size ?? SIZE_MIB_DEFAULT)
 const only = values.only?.split(',')
 
 await using world = await BenchWorld.start()
+// What a digest algorithm costs: the same with the one that everybody has.
+await using sha256World = await BenchWorld.start('--digests', 'sha-256')
 await using stack = new AsyncDisposableStack()
 const source = join(world.folder, 'source.bin')
 await makeFile(source, sizeMib)
@@ -41,8 +43,10 @@ const peerFolder = join(world.folder, 'peers')
 await mkdir(peerFolder)
 
 const all: (Contender | Missing)[] = [
-  ours(OURS, ['--plain']),
-  ours('golooader, sealed', []),
+  ours(OURS, world, ['--plain']),
+  ours('golooader, sealed', world),
+  ours('golooader, plain, sha-256', sha256World, ['--plain']),
+  ours('golooader, sealed, sha-256', sha256World),
   ...(await peers(peerFolder)),
 ]
 const contenders: Contender[] = []
@@ -69,16 +73,17 @@ async function measure(contender: Contender): Promise<Sample> {
   const startedAtMs = performance.now()
   const usage = await contender.deliver(source, target)
   const wallMs = performance.now() - startedAtMs
-  const delivered = contender.name.startsWith('golooader') ? await world.takeDelivered() : target
+  const delivered = contender.takeDelivered === undefined ? target : await contender.takeDelivered()
   if ((await sha256Of(delivered)) !== digest)
     throw new Error(`${contender.name}: what was delivered is not what was sent`)
   await rm(delivered)
   return { wallMs, usage }
 }
 
-function ours(name: string, args: readonly string[]): Contender {
+function ours(name: string, world: BenchWorld, args: readonly string[] = []): Contender {
   return {
     name,
+    takeDelivered: () => world.takeDelivered(),
     async deliver(path) {
       const before = await world.usage()
       const sender = await world.send(path, args)

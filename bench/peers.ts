@@ -13,6 +13,8 @@ export interface Contender extends AsyncDisposable {
   readonly name: string
   /** Brings the content of `source` to `target`. @returns what each process used, by its part in it */
   deliver(source: string, target: string): Promise<Record<string, Usage>>
+  /** For one that does not bring it to `target`. @returns where it is instead */
+  takeDelivered?(): Promise<string>
 }
 
 /** One that cannot be measured here. */

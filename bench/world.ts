@@ -18,11 +18,12 @@ export class BenchWorld implements AsyncDisposable {
     this.#env = { PATH: process.env.PATH, HOME: folder }
   }
 
-  /** A portal, the accounts alice and bob, and bob waiting for files. */
-  static async start(): Promise<BenchWorld> {
+  /** A portal with these flags, the accounts alice and bob, and bob waiting for files. */
+  static async start(...flags: readonly string[]): Promise<BenchWorld> {
     const world = new BenchWorld(await mkdtemp(join(tmpdir(), 'golooader-bench-')))
     const data = join(world.folder, 'portal')
-    await world.#background('listening', 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
+    const own = ['--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent']
+    await world.#background('listening', 'portal', ...own, ...flags)
     for (const name of ['alice', 'bob']) {
       const { output } = await world.#run('invite', name, '--data', data)
       await world.#run('join', output.trim().split('\n')[0] ?? '')

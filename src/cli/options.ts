@@ -1,7 +1,7 @@
 /** Options that several commands share. Each is an environment variable too, `GOLOOADER_…`; the flag wins. */
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
-import { isAccountName } from '../protocol/index.ts'
+import { type DigestAlgorithm, isAccountName, isDigestAlgorithm, knownDigestAlgorithms } from '../protocol/index.ts'
 import { parseBytes, parseDurationMs } from './text.ts'
 
 /** An option whose environment variable is named after its long flag. */
@@ -54,6 +54,17 @@ export function accountNames(text: string): string[] {
   if (wrong !== undefined) throw new InvalidArgumentError(`'${wrong}' cannot be the name of an account.`)
   if (names.length === 0) throw new InvalidArgumentError('Give the name of an account.')
   return [...new Set(names)]
+}
+
+/** For `argParser`: digest algorithms, separated by commas. */
+export function digestNames(text: string): DigestAlgorithm[] {
+  return text.split(',').map((one) => {
+    const name = one.trim()
+    if (isDigestAlgorithm(name)) return name
+    throw new InvalidArgumentError(
+      `'${name}' is no digest algorithm of this version: ${knownDigestAlgorithms.join(', ')}.`,
+    )
+  })
 }
 
 /** For `argParser`: an address to listen on. */

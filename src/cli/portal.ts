@@ -3,10 +3,12 @@ import type { Command } from 'commander'
 import pino from 'pino'
 import { isLoopback } from '../client/index.ts'
 import { portalDefaults, type TlsFiles } from '../portal/options.ts'
+import type { DigestAlgorithm } from '../protocol/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import { dataFlag } from './operator.ts'
 import {
   dataOption,
+  digestNames,
   durationMs,
   flag,
   hostAndPort,
@@ -25,6 +27,7 @@ interface PortalFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly trustedProxies: readonly string[]
+  readonly digests: readonly DigestAlgorithm[]
   readonly maxTransfer: number
   readonly oneRequest: number
   readonly quota: number
@@ -68,6 +71,11 @@ export function portalCommand(program: Command): void {
       option('--trusted-proxies <list>', 'addresses and networks of proxies that say whom they serve')
         .argParser(networks)
         .default([], 'none'),
+    )
+    .addOption(
+      option('--digests <list>', 'digest algorithms that are offered to senders; sha-256 always is')
+        .argParser(digestNames)
+        .default(d.digestAlgorithms, 'all that this machine computes fast'),
     )
     .addOption(bytesOption('--max-transfer <size>', 'largest file that is taken', d.transferSizeBytesMax))
     .addOption(
@@ -161,6 +169,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       tls,
       trustedProxies: flags.trustedProxies,
       dataFolder: flags.data,
+      digestAlgorithms: flags.digests,
       transferSizeBytesMax: flags.maxTransfer,
       wholeSizeBytesMax: flags.oneRequest,
       accountBytesMax: flags.quota,

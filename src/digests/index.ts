@@ -1,19 +1,21 @@
-/** Computing digests: the registry of algorithms, one file each. */
+/** Computing digests: the registry of algorithms, one file each. Every algorithm that is known can be computed, if not fast. */
 import { Buffer } from 'node:buffer'
-import { type DigestAlgorithm, fromHex, isDigestAlgorithm, Problem } from '../protocol/index.ts'
+import { type DigestAlgorithm, fromHex, isDigestAlgorithm, knownDigestAlgorithms, Problem } from '../protocol/index.ts'
+import { blake3, nativeBlake3 } from './blake3.ts'
 import type { DigestDriver } from './driver.ts'
 import { sha256 } from './sha-256.ts'
 
 export type { DigestDriver, Hasher } from './driver.ts'
 
-const drivers: Readonly<Record<DigestAlgorithm, DigestDriver>> = { 'sha-256': sha256 }
+const drivers: Readonly<Record<DigestAlgorithm, DigestDriver>> = { blake3, 'sha-256': sha256 }
 
-/** The algorithms this installation can compute, fastest first. */
-export const digestAlgorithms: readonly DigestAlgorithm[] = ['sha-256']
+/** The algorithms that this machine computes fast, fastest first: what a sender chooses from, and a portal offers. */
+export const fastDigestAlgorithms: readonly DigestAlgorithm[] =
+  nativeBlake3 === null ? ['sha-256'] : ['blake3', 'sha-256']
 
 /** @throws Problem `digest-unsupported-algorithm` for a name that is not known here */
 export function digestDriver(name: string): DigestDriver {
-  if (!isDigestAlgorithm(name)) throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+  if (!isDigestAlgorithm(name)) throw new Problem('digest-unsupported-algorithm', { wanted: knownDigestAlgorithms })
   return drivers[name]
 }
 

@@ -1,5 +1,4 @@
 /** What the portal asks of an announcement, and what it says where it cannot take the transfer. */
-import { digestAlgorithms } from '../digests/index.ts'
 import {
   type Announcement,
   isDigestAlgorithm,
@@ -14,18 +13,18 @@ import {
 } from '../protocol/index.ts'
 import type { PortalContext } from './context.ts'
 import type { Admission, Transfer } from './ledger/contract.ts'
-import type { PortalOptions } from './options.ts'
+import { offeredDigestAlgorithms } from './options.ts'
 import { topics } from './signals.ts'
 
 /** @throws Problem for what no transfer of this portal can be */
-export function requireSuitable(
+export async function requireSuitable(
+  context: PortalContext,
+  transferId: string,
   announcement: Announcement,
-  { sealedOnly, transferSizeBytesMax: sizeBytesMax }: PortalOptions,
-): void {
+): Promise<void> {
+  const { sealedOnly, transferSizeBytesMax: sizeBytesMax } = context.options
   if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
-  if (!isDigestAlgorithm(announcement.digestAlgorithm) || !digestAlgorithms.includes(announcement.digestAlgorithm)) {
-    throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
-  }
+  await requireDigestAlgorithm(context, transferId, announcement.digestAlgorithm)
   if (announcement.sizeBytes > sizeBytesMax) {
     throw new Problem('transfer-too-large', { sizeBytes: announcement.sizeBytes, sizeBytesMax })
   }
@@ -33,6 +32,19 @@ export function requireSuitable(
   if (announcement.partSizeBytes < partSizeBytesMin || count > partsPerTransferMax) {
     throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
   }
+}
+
+/** A transfer goes on with what it began with, even where the portal has come back without what makes that fast. */
+async function requireDigestAlgorithm(
+  { ledger, options }: PortalContext,
+  transferId: string,
+  digestAlgorithm: string,
+): Promise<void> {
+  const offered = offeredDigestAlgorithms(options)
+  if (isDigestAlgorithm(digestAlgorithm)) {
+    if (offered.includes(digestAlgorithm) || (await ledger.transfer(transferId)) !== null) return
+  }
+  throw new Problem('digest-unsupported-algorithm', { wanted: offered })
 }
 
 /** The bounds of this portal, as they are now. */

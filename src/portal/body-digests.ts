@@ -1,6 +1,6 @@
 /** Digests that a sender gives for a whole body (RFC 9530). Computed beside those of the parts, so only where they are given. */
-import { digestAlgorithms, digestDriver, type Hasher } from '../digests/index.ts'
-import { type DigestAlgorithm, Problem, parseContentDigest } from '../protocol/index.ts'
+import { digestDriver, fastDigestAlgorithms, type Hasher } from '../digests/index.ts'
+import { type DigestAlgorithm, knownDigestAlgorithms, Problem, parseContentDigest } from '../protocol/index.ts'
 
 interface Wanted {
   readonly algorithm: DigestAlgorithm
@@ -43,8 +43,8 @@ export class BodyDigests implements Pick<Hasher, 'update'> {
 /** Of several algorithms in one field the fastest is verified. */
 function wantedBy(field: string): Wanted {
   const given = field.split(',').map((member) => member.split('=', 1)[0]?.trim())
-  const algorithm = digestAlgorithms.find((one) => given.includes(one))
-  if (algorithm === undefined) throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+  const algorithm = [...fastDigestAlgorithms, ...knownDigestAlgorithms].find((one) => given.includes(one))
+  if (algorithm === undefined) throw new Problem('digest-unsupported-algorithm', { wanted: knownDigestAlgorithms })
   const digest = parseContentDigest(algorithm, field)
   return { algorithm, digest, hasher: digestDriver(algorithm).create() }
 }

@@ -11,12 +11,13 @@
  * same request again; of any other nobody could know the id, and it is refused.
  */
 import type { Readable } from 'node:stream'
-import { digestAlgorithms, digestOf, manifestDigestOf } from '../digests/index.ts'
+import { digestOf, manifestDigestOf } from '../digests/index.ts'
 import { judge } from '../hop/index.ts'
 import {
   choosePartSizeBytes,
   type DigestAlgorithm,
   defaultDigestAlgorithm,
+  isDigestAlgorithm,
   newTransferId,
   type PlainMetadata,
   Problem,
@@ -28,6 +29,7 @@ import type { BodyDigests } from './body-digests.ts'
 import { type PortalContext, removeOrphan } from './context.ts'
 import { type Body, gatherBody, takeBody } from './intake.ts'
 import type { Account, Admission, NewTransfer, Transfer } from './ledger/contract.ts'
+import { offeredDigestAlgorithms } from './options.ts'
 import type { Transfers } from './transfers.ts'
 import type { Upload } from './uploads.ts'
 import { deposit } from './wholes.ts'
@@ -57,9 +59,8 @@ interface Intake {
   readonly file: IncomingFile
   readonly upload: Upload
   readonly body: Body
+  readonly digestAlgorithm: DigestAlgorithm
 }
-
-const digestAlgorithm: DigestAlgorithm = digestAlgorithms[0] ?? defaultDigestAlgorithm
 
 /**
  * Takes a file in. When this resolves, it is stored. The same request again, under the same key, makes no second one.
@@ -74,7 +75,8 @@ export async function takeFile(
 ): Promise<Transfer> {
   const { key, sizeBytes, source } = file
   const transferId = key ?? newTransferId()
-  requireSuitable(announcementOf(file, sizeBytes ?? 0), context.options)
+  const digestAlgorithm = await digestAlgorithmOf(context, transferId)
+  await requireSuitable(context, transferId, announcementOf({ file, digestAlgorithm }, sizeBytes ?? 0))
   using upload = await context.uploads.begin(transferId, account.accountId)
   const signal = AbortSignal.any([file.signal, upload.signal])
   const intake = {
@@ -85,6 +87,7 @@ export async function takeFile(
     file,
     upload,
     body: { source, signal, beside: file.digests },
+    digestAlgorithm,
   }
   if (key !== null) {
     const known = await knownTransfer(intake)
@@ -96,6 +99,13 @@ export async function takeFile(
   if (sizeBytes === null) return await takeOfUnknownSize(intake)
   const isSmall = sizeBytes <= Math.min(context.options.wholeSizeBytesMax, partSizeBytesDefault)
   return isSmall ? await takeSmall(intake, sizeBytes) : await takeAnnounced(intake, sizeBytes)
+}
+
+/** The fastest that is on offer; what a try began with before, that the same request goes on with. */
+async function digestAlgorithmOf({ ledger, options }: PortalContext, transferId: string): Promise<DigestAlgorithm> {
+  const { digestAlgorithm } = (await ledger.transfer(transferId)) ?? {}
+  if (digestAlgorithm !== undefined && isDigestAlgorithm(digestAlgorithm)) return digestAlgorithm
+  return offeredDigestAlgorithms(options)[0] ?? defaultDigestAlgorithm
 }
 
 /**
@@ -129,7 +139,7 @@ function isOf({ deliveries, metadata, sizeBytes }: Transfer, file: IncomingFile)
 
 /** A small file: into memory, then into the ledger with all that is known of it. */
 async function takeSmall(intake: Intake, sizeBytes: number): Promise<Transfer> {
-  const { context, file, body } = intake
+  const { context, file, body, digestAlgorithm } = intake
   const admission = await admissionOf(context)
   const freeBytes = await context.ledger.roomBytes(partiesOf(intake), admission)
   if (sizeBytes > freeBytes) throw new Problem('storage-full', { neededBytes: sizeBytes, freeBytes })
@@ -145,8 +155,8 @@ async function takeSmall(intake: Intake, sizeBytes: number): Promise<Transfer> {
 
 /** A file whose size is known: announced, then its parts as they come, then completed. */
 async function takeAnnounced(intake: Intake, sizeBytes: number): Promise<Transfer> {
-  const { context, transfers, account, transferId, file, body } = intake
-  const announcement = announcementOf(file, sizeBytes)
+  const { context, transfers, account, transferId, file, body, digestAlgorithm } = intake
+  const announcement = announcementOf(intake, sizeBytes)
   const { status } = await transfers.announce(account, transferId, announcement, { isOneRequest: true })
   const { attempt } = status
   try {
@@ -193,7 +203,7 @@ async function brokenOff(intake: Intake, attempt: number, error: unknown): Promi
 
 /** A file whose size shows only at the end: within what there is room for now, and recorded as a whole. */
 async function takeOfUnknownSize(intake: Intake): Promise<Transfer> {
-  const { context, transferId, file, body, upload } = intake
+  const { context, transferId, file, body, upload, digestAlgorithm } = intake
   const { ledger, store, options, metrics } = context
   const { transferSizeBytesMax } = options
   let freeBytes = await ledger.roomBytes(partiesOf(intake), await besideOthers(intake))
@@ -268,10 +278,12 @@ function partiesOf({ account, file }: Intake): Pick<NewTransfer, 'senderId' | 't
   return { senderId: account.accountId, to: [...file.to] }
 }
 
-function announcementOf({ to, metadata }: IncomingFile, sizeBytes: number) {
+function announcementOf({ file, digestAlgorithm }: Pick<Intake, 'file' | 'digestAlgorithm'>, sizeBytes: number) {
+  const { to, metadata } = file
   return { to: [...to], metadata, sizeBytes, partSizeBytes: choosePartSizeBytes(sizeBytes), digestAlgorithm }
 }
 
-function newTransferOf({ account, transferId, file }: Intake, sizeBytes: number): NewTransfer {
-  return { ...announcementOf(file, sizeBytes), transferId, senderId: account.accountId, isOneRequest: true }
+function newTransferOf(intake: Intake, sizeBytes: number): NewTransfer {
+  const { account, transferId } = intake
+  return { ...announcementOf(intake, sizeBytes), transferId, senderId: account.accountId, isOneRequest: true }
 }

@@ -1,6 +1,13 @@
 /** What an operator can set, with safe defaults. Units stand last in names. */
+import { fastDigestAlgorithms } from '../digests/index.ts'
 import type { Floor } from '../hop/index.ts'
-import { transferSizeBytesMax, wholeSizeBytesMax } from '../protocol/index.ts'
+import {
+  type DigestAlgorithm,
+  defaultDigestAlgorithm,
+  knownDigestAlgorithms,
+  transferSizeBytesMax,
+  wholeSizeBytesMax,
+} from '../protocol/index.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -28,6 +35,8 @@ export interface PortalOptions {
   readonly trustedProxies: readonly string[]
   /** Everything the portal keeps lies here. */
   readonly dataFolder: string
+  /** What new transfers may take: of these, what this machine computes fast. `sha-256` always. */
+  readonly digestAlgorithms: readonly DigestAlgorithm[]
   readonly transferSizeBytesMax: number
   /** A file up to this size may come in one request, and is kept in the ledger; 0 for none. */
   readonly wholeSizeBytesMax: number
@@ -86,6 +95,7 @@ export const portalDefaults: PortalOptions = {
   tls: null,
   trustedProxies: [],
   dataFolder: './golooader-data',
+  digestAlgorithms: knownDigestAlgorithms,
   transferSizeBytesMax,
   wholeSizeBytesMax,
   accountBytesMax: 1024 * GIB,
@@ -119,4 +129,9 @@ export const portalDefaults: PortalOptions = {
 /** The floor under the speed of parts. */
 export function floorOf({ floorBytesPerSecond, floorWindowMs }: PortalOptions): Floor {
   return { bytesPerSecond: floorBytesPerSecond, windowMs: floorWindowMs }
+}
+
+/** The digest algorithms that new transfers may take. */
+export function offeredDigestAlgorithms({ digestAlgorithms }: PortalOptions): readonly DigestAlgorithm[] {
+  return fastDigestAlgorithms.filter((name) => name === defaultDigestAlgorithm || digestAlgorithms.includes(name))
 }

@@ -62,8 +62,8 @@ export class Transfers {
     announcement: Announcement,
     way: Pick<NewTransfer, 'isOneRequest'> = {},
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
-    const { ledger, options, signals } = this.#context
-    requireSuitable(announcement, options)
+    const { ledger, signals } = this.#context
+    await requireSuitable(this.#context, transferId, announcement)
     const { transfer, isNew } = await ledger.announce(
       { ...announcement, ...way, transferId, senderId: account.accountId },
       await admissionOf(this.#context),

@@ -25,7 +25,7 @@ export async function takeWhole(
   content: Uint8Array,
 ): Promise<Notification> {
   const { options } = context
-  requireSuitable(announcement, options)
+  await requireSuitable(context, transferId, announcement)
   const { wholeSizeBytesMax } = options
   if (announcement.sizeBytes > wholeSizeBytesMax || partCount(announcement) > 1) {
     throw new Problem('body-too-large', { wholeSizeBytesMax })

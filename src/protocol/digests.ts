@@ -4,11 +4,18 @@
  */
 import { Problem } from './problems.ts'
 
-/** Length of an algorithm's digest in bytes, by the names of the IANA registry "Hash Algorithms for HTTP Digest Fields". */
-export const digestLengthsBytes = { 'sha-256': 32 } as const
+/**
+ * Length of an algorithm's digest in bytes. The names are those of the IANA registry "Hash Algorithms for HTTP Digest
+ * Fields", except for `blake3`, which that has no name for.
+ */
+export const digestLengthsBytes = { blake3: 32, 'sha-256': 32 } as const
 
 /** A digest algorithm that this version knows. */
 export type DigestAlgorithm = keyof typeof digestLengthsBytes
+
+/** All of them. Which of them a sender prefers and a portal offers is another matter: what they compute fast. */
+export const knownDigestAlgorithms: readonly DigestAlgorithm[] =
+  Object.keys(digestLengthsBytes).filter(isDigestAlgorithm)
 
 /** The algorithm that every portal, sender and receiver has. */
 export const defaultDigestAlgorithm: DigestAlgorithm = 'sha-256'

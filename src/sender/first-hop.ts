@@ -183,8 +183,7 @@ class FirstHop {
       const status = await this.#insist((options) => this.#context.client.announce(transferId, announcement, options))
       return this.#isResumed && isLost(status) ? null : status
     } catch (error) {
-      const isOver = error instanceof RemoteProblem && (error.next === 'refused' || error.code === 'not-found')
-      if (this.#isResumed && isOver) return null
+      if (this.#isResumed && error instanceof RemoteProblem && isOver(error)) return null
       throw error
     }
   }
@@ -361,6 +360,14 @@ function isLost({ state }: TransferStatus): boolean {
 /** Whether it is a first notification. */
 function isVerdict({ notification }: Notification): boolean {
   return notification === 'stored' || notification === 'resend' || notification === 'refused'
+}
+
+/**
+ * Whether an announced transfer will never be taken, though the file may well be, as another one. A portal that does not offer
+ * the digest algorithm any more says so only of transfers that it has never heard of: those that it knows go on.
+ */
+function isOver({ next, code }: RemoteProblem): boolean {
+  return next === 'refused' || code === 'not-found' || code === 'digest-unsupported-algorithm'
 }
 
 /** Whether no other file of this account would fare better. */

@@ -4,7 +4,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
-import { digestAlgorithms } from '../digests/index.ts'
+import { fastDigestAlgorithms } from '../digests/index.ts'
 import { largeBytesMin, Places } from '../hop/index.ts'
 import {
   defaultDigestAlgorithm,
@@ -135,7 +135,8 @@ async function begin(
     journal: new Journal(options.stateFolder),
     events,
     limits,
-    digestAlgorithm: digestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,
+    digestAlgorithm:
+      fastDigestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,
     portalUrl: identity.portalUrl,
     account: identity.account,
     to,

@@ -1,19 +1,63 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { blake3 as library } from '@noble/hashes/blake3.js'
 import { describe, expect, test } from 'vitest'
-import { digestAlgorithms, digestDriver, digestOf, manifestDigestOf } from '../../src/digests/index.ts'
-import { digestLengthsBytes } from '../../src/protocol/index.ts'
+import { nativeBlake3 } from '../../src/digests/blake3.ts'
+import {
+  type DigestDriver,
+  digestDriver,
+  digestOf,
+  fastDigestAlgorithms,
+  manifestDigestOf,
+} from '../../src/digests/index.ts'
+import { scriptBlake3 } from '../../src/digests/script-blake3.ts'
+import { digestLengthsBytes, knownDigestAlgorithms } from '../../src/protocol/index.ts'
+import { addonIsRequired } from '../suites/addon.ts'
 import { randomBytes, randomInt } from '../suites/random.ts'
 
 interface Vectors {
   readonly 'sha-256': readonly { text: string; digest: string }[]
+  readonly blake3: readonly { lengthBytes: number; digest: string }[]
   readonly manifest: readonly { parts: readonly string[]; digest: string }[]
 }
 
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, 'vectors.json'), 'utf8'))
 
+/** Every way in which one of the algorithms is computed here. */
+const drivers: readonly [string, DigestDriver][] = [
+  ['sha-256', digestDriver('sha-256')],
+  ...(nativeBlake3 === null ? [] : [['blake3 by the addon', nativeBlake3] satisfies [string, DigestDriver]]),
+  ['blake3 in JavaScript', scriptBlake3(library)],
+]
+
+function digestBy(driver: DigestDriver, bytes: Uint8Array): string {
+  const hasher = driver.create()
+  hasher.update(bytes)
+  return hasher.digest()
+}
+
+test.runIf(addonIsRequired)('on the platforms of CI the addon is there, and its algorithm comes first', () => {
+  expect(nativeBlake3).not.toBeNull()
+  expect(digestDriver('blake3')).toBe(nativeBlake3)
+  expect(fastDigestAlgorithms).toEqual(['blake3', 'sha-256'])
+})
+
 test.each(vectors['sha-256'])('the sha-256 of "$text" is the published one', ({ text, digest }) => {
   expect(digestOf('sha-256', Buffer.from(text))).toBe(digest)
+})
+
+describe.each(drivers.filter(([, { name }]) => name === 'blake3'))('%s', (_name, driver) => {
+  test.each(vectors.blake3)('the digest of $lengthBytes bytes is the published one', ({ lengthBytes, digest }) => {
+    const bytes = Uint8Array.from({ length: lengthBytes }, (_, index) => index % 251)
+    expect(digestBy(driver, bytes)).toBe(digest)
+  })
+})
+
+test.runIf(nativeBlake3)('the addon and JavaScript agree about whatever comes', () => {
+  for (const lengthBytes of Array.from({ length: 50 }, () => randomInt(20_000))) {
+    const bytes = randomBytes(lengthBytes)
+    expect(digestOf('blake3', bytes)).toBe(digestBy(scriptBlake3(library), bytes))
+  }
 })
 
 test.each(vectors.manifest)(
@@ -24,32 +68,50 @@ test.each(vectors.manifest)(
   },
 )
 
-test('the manifestDigest tells the order of the parts', () => {
-  const [one = '', other = ''] = ['a', 'b'].map((part) => digestOf('sha-256', Buffer.from(part)))
-  expect(manifestDigestOf('sha-256', [one, other])).not.toBe(manifestDigestOf('sha-256', [other, one]))
+test.each(knownDigestAlgorithms)('the manifestDigest by %s is over the raw digests, in their order', (algorithm) => {
+  const digests = ['a', 'b'].map((part) => digestOf(algorithm, Buffer.from(part)))
+  expect(manifestDigestOf(algorithm, digests)).toBe(digestOf(algorithm, Buffer.from(digests.join(''), 'hex')))
+  expect(manifestDigestOf(algorithm, digests)).not.toBe(manifestDigestOf(algorithm, digests.toReversed()))
 })
 
-describe.each(digestAlgorithms)('%s', (algorithm) => {
+describe.each(drivers)('%s', (_name, driver) => {
   test('gives the same digest however the bytes come, in lower-case hex of its length', () => {
     const bytes = randomBytes(10_000)
-    const hasher = digestDriver(algorithm).create()
+    const hasher = driver.create()
     for (let at = 0; at < bytes.length; ) {
       const end = Math.min(bytes.length, at + randomInt(1000))
       hasher.update(bytes.subarray(at, end))
       at = end
     }
     const digest = hasher.digest()
-    expect(digest).toBe(digestOf(algorithm, bytes))
+    expect(digest).toBe(digestBy(driver, bytes))
     expect(digest).toMatch(/^[0-9a-f]+$/)
-    expect(digest).toHaveLength(2 * digestLengthsBytes[algorithm])
+    expect(digest).toHaveLength(2 * digestLengthsBytes[driver.name])
+  })
+
+  test('takes any bytes, wherever they lie in their memory, and leaves them as they are', () => {
+    const bytes = randomBytes(5_000)
+    const around = new Uint8Array(6_000)
+    around.set(bytes, 7)
+    const view = around.subarray(7, 5_007)
+    expect(digestBy(driver, view)).toBe(digestBy(driver, bytes))
+    expect(Buffer.from(view)).toEqual(Buffer.from(bytes))
+  })
+
+  test('keeps digests apart that run at the same time', () => {
+    const [one, other] = [driver.create(), driver.create()]
+    one.update(Buffer.from('a'))
+    other.update(Buffer.from('b'))
+    one.update(Buffer.from('c'))
+    expect([one.digest(), other.digest()]).toEqual(['ac', 'b'].map((text) => digestBy(driver, Buffer.from(text))))
   })
 })
 
 test('an algorithm that is not known here is refused, and what is known is named', () => {
-  for (const name of ['md5', '', 'SHA-256', 'toString']) {
+  for (const name of ['md5', '', 'SHA-256', 'BLAKE3', 'toString']) {
     const refusal = expect.objectContaining({
       code: 'digest-unsupported-algorithm',
-      details: { wanted: digestAlgorithms },
+      details: { wanted: knownDigestAlgorithms },
     })
     expect(() => digestDriver(name)).toThrow(refusal)
   }

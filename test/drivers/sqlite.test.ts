@@ -215,5 +215,5 @@ describe('several processes on one file', () => {
     const ledger = await sqliteLedger({ path })
     onTestFinished(() => ledger.close())
     expect(await ledger.totals()).toEqual({ openTransfers: 40, openBytes: 40_000 })
-  })
+  }, 30_000)
 })

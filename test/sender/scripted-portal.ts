@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 import { PortalClient } from '../../src/client/portal-client.ts'
-import { digestOf } from '../../src/digests/index.ts'
+import { digestDriver, digestOf } from '../../src/digests/index.ts'
 import { judge } from '../../src/hop/index.ts'
 import {
   type Announcement,
@@ -164,6 +164,10 @@ export class ScriptedPortal implements AsyncDisposable {
 
   #announce(transferId: string, announcement: Announcement): void {
     if (this.transfers.has(transferId)) return
+    const { digestAlgorithms } = this.limits
+    if (!digestAlgorithms.includes(announcement.digestAlgorithm)) {
+      throw new Problem('digest-unsupported-algorithm', { wanted: digestAlgorithms })
+    }
     this.transfers.set(transferId, {
       announcement,
       parts: new Map(),
@@ -176,8 +180,9 @@ export class ScriptedPortal implements AsyncDisposable {
   #takePart(transferId: string, partNumber: number, request: IncomingMessage, bytes: Buffer): void {
     const held = this.#held(transferId)
     if (held.state !== 'receiving') throw new Problem('transfer-closed')
-    const expected = parseContentDigest('sha-256', String(request.headers['content-digest']))
-    if (digestOf('sha-256', bytes) !== expected) throw new Problem('digest-mismatching-value', { partNumber })
+    const { name } = digestDriver(held.announcement.digestAlgorithm)
+    const expected = parseContentDigest(name, String(request.headers['content-digest']))
+    if (digestOf(name, bytes) !== expected) throw new Problem('digest-mismatching-value', { partNumber })
     held.parts.set(partNumber, bytes)
   }
 
@@ -185,7 +190,8 @@ export class ScriptedPortal implements AsyncDisposable {
     const held = this.#held(transferId)
     const told = held.notifications.find((one) => one.attempt === attempt && !('receiver' in one))
     if (told !== undefined) return told
-    const verdict = judge(held.announcement, 'sha-256', digestsOf(held), manifestDigest)
+    const { name } = digestDriver(held.announcement.digestAlgorithm)
+    const verdict = judge(held.announcement, name, digestsOf(held), manifestDigest)
     if (verdict.disposition === 'resend') {
       const wanted = verdict.wanted.map(mutable)
       const notification = this.notify(transferId, {
@@ -237,8 +243,9 @@ export class ScriptedPortal implements AsyncDisposable {
   }
 }
 
-function digestsOf({ parts }: Held): Map<number, string> {
-  return new Map([...parts].map(([partNumber, bytes]) => [partNumber, digestOf('sha-256', bytes)]))
+function digestsOf({ announcement, parts }: Held): Map<number, string> {
+  const { name } = digestDriver(announcement.digestAlgorithm)
+  return new Map([...parts].map(([partNumber, bytes]) => [partNumber, digestOf(name, bytes)]))
 }
 
 function mutable([first, last]: readonly [number, number]): [number, number] {

@@ -138,6 +138,7 @@ await write('layouts', 'Sizes of a file, and of what travels of it once it is se
 })
 
 const partDigests = plainParts.map((plain) => digestOf('sha-256', plain))
+const blake3Digests = plainParts.map((plain) => digestOf('blake3', plain))
 const salt = contentKey.contentSalt
 const contentDigest = contentDigestOf('sha-256', salt, partDigests)
 await write('content-digests', 'Digests over the digests of the parts of a file, with a salt and without one.', {
@@ -150,6 +151,12 @@ await write('content-digests', 'Digests over the digests of the parts of a file,
       contentDigest: contentDigestOf('sha-256', null, partDigests),
     },
     { digestAlgorithm: 'sha-256', salt: null, partDigests: [], contentDigest: contentDigestOf('sha-256', null, []) },
+    ...[salt, null].map((one) => ({
+      digestAlgorithm: 'blake3',
+      salt: one === null ? null : hex(one),
+      partDigests: blake3Digests,
+      contentDigest: contentDigestOf('blake3', one, blake3Digests),
+    })),
   ],
 })
 

@@ -110,6 +110,13 @@ export class Running {
   }
 }
 
+interface StartOptions {
+  /** Added to the environment of this command. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Another program that runs it, `unshare` for instance. */
+  readonly wrapper?: readonly string[]
+}
+
 export interface PortalProcess extends Running {
   readonly url: string
 }
@@ -140,8 +147,8 @@ export class World implements AsyncDisposable {
     return join(this.folder, ...names)
   }
 
-  /** Starts a command of this project. `wrapper` runs it under another program, `unshare` for instance. */
-  start(args: readonly string[], options: { env?: Record<string, string>; wrapper?: readonly string[] } = {}): Running {
+  /** Starts a command of this project. */
+  start(args: readonly string[], options: StartOptions = {}): Running {
     const [command = process.execPath, ...rest] = [...(options.wrapper ?? []), process.execPath, program, ...args]
     const env = {
       PATH: process.env.PATH,
@@ -162,7 +169,7 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts the portal; again after it ended, on the same port and data. Resolves when it serves. */
-  async portal(args: readonly string[] = [], options: { wrapper?: readonly string[] } = {}): Promise<Running> {
+  async portal(args: readonly string[] = [], options: StartOptions = {}): Promise<Running> {
     const listen = `127.0.0.1:${this.#portalPort}`
     const running = this.start(['portal', '--listen', listen, '--data', this.dataFolder, ...args], options)
     const line = await running.line((one) => one.startsWith('portal listening on '))
@@ -206,7 +213,7 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a receiver, its files in a folder of its name. Resolves when it is connected. */
-  async receiver(name: string, args: readonly string[] = [], options: { wrapper?: readonly string[] } = {}) {
+  async receiver(name: string, args: readonly string[] = [], options: StartOptions = {}) {
     const running = this.start(['receive', '--into', this.inbox(name), '--profile', name, '--json', ...args], options)
     await running.object((value) => value.type === 'connected')
     return running

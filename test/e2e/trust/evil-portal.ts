@@ -6,7 +6,12 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { digestOf } from '../../../src/digests/index.ts'
-import { type Disposition, formatContentDigest, type Offer } from '../../../src/protocol/index.ts'
+import {
+  type Disposition,
+  formatContentDigest,
+  knownDigestAlgorithms,
+  type Offer,
+} from '../../../src/protocol/index.ts'
 
 export interface Asked {
   readonly method: string
@@ -272,7 +277,9 @@ function answerPart(answer: ServerResponse, bytes: Buffer): void {
     .writeHead(200, {
       'content-type': 'application/octet-stream',
       'content-length': bytes.length,
-      'content-digest': formatContentDigest('sha-256', digestOf('sha-256', bytes)),
+      'content-digest': knownDigestAlgorithms
+        .map((name) => formatContentDigest(name, digestOf(name, bytes)))
+        .join(', '),
     })
     .end(bytes)
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
+import { digestDriver, digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
 import { type Offer, partCount } from '../../../src/protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../../../src/trust/index.ts'
 import { type Running, sha256Of, World } from '../harness/world.ts'
@@ -78,9 +78,12 @@ export function offersAs(change: (offer: Offer) => Partial<Offer> | Promise<Part
 }
 
 /** The manifestDigest of parts. */
-export function digestOfParts(parts: readonly Buffer[]): string {
-  const digests = parts.map((bytes) => digestOf('sha-256', bytes))
-  return manifestDigestOf('sha-256', digests)
+export function digestOfParts(digestAlgorithm: string, parts: readonly Buffer[]): string {
+  const { name } = digestDriver(digestAlgorithm)
+  return manifestDigestOf(
+    name,
+    parts.map((bytes) => digestOf(name, bytes)),
+  )
 }
 
 /** An offer for other parts, consistent in itself. */
@@ -88,7 +91,11 @@ export function offerFor(offer: Offer, parts: readonly Buffer[]): Partial<Offer>
   const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0)
   const partSizeBytes = parts[0]?.length ?? offer.partSizeBytes
   if (partCount({ sizeBytes, partSizeBytes }) !== parts.length) throw new Error('only the last part may be shorter')
-  return { sizeBytes, partSizeBytes, ...(offer.state === 'stored' ? { manifestDigest: digestOfParts(parts) } : {}) }
+  return {
+    sizeBytes,
+    partSizeBytes,
+    ...(offer.state === 'stored' ? { manifestDigest: digestOfParts(offer.digestAlgorithm, parts) } : {}),
+  }
 }
 
 /** Sends a file that the receiver must not take: the sender hears why, and nothing appears. */

@@ -1,6 +1,5 @@
 /** `/healthz`, `/readyz`, `/metrics`, `/v1/limits`, `/openapi.json`: for operators and for clients that look first. */
 import { Type } from 'typebox'
-import { digestAlgorithms } from '../../../digests/index.ts'
 import {
   heartbeatMs,
   Limits,
@@ -10,6 +9,7 @@ import {
   partsPerTransferMax,
   receiversPerTransferMax,
 } from '../../../protocol/index.ts'
+import { offeredDigestAlgorithms } from '../../options.ts'
 import type { App, Services } from '../app.ts'
 
 export function operationRoutes(app: App, { context, stop }: Services): void {
@@ -44,7 +44,7 @@ export function operationRoutes(app: App, { context, stop }: Services): void {
     '/v1/limits',
     { schema: { summary: 'What this portal takes', tags: ['operations'], response: { 200: Limits } } },
     async (): Promise<Limits> => ({
-      digestAlgorithms: [...digestAlgorithms],
+      digestAlgorithms: [...offeredDigestAlgorithms(options)],
       partSizeBytesMin,
       partSizeBytesMax,
       partsPerTransferMax,

@@ -1,0 +1,69 @@
+/** What is made of an addon that is not there, in processes that are started for it. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { digestOf } from '../../src/digests/index.ts'
+import { addonIsRequired, addonPackage, platformPackage, redirecting, withoutAddon } from '../suites/addon.ts'
+
+const digests = new URL('../../src/digests/index.ts', import.meta.url).href
+const SCRIPT = `
+  import { digestOf, fastDigestAlgorithms } from '${digests}'
+  console.log(JSON.stringify([fastDigestAlgorithms, digestOf('blake3', Buffer.from('abc'))]))
+`
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golooader-addon-'))
+  await writeFile(join(folder, 'garbage.node'), 'not what a system loads')
+  await writeFile(join(folder, 'faulty.cjs'), "throw new TypeError('a mistake in the package')")
+})
+
+afterAll(() => rm(folder, { recursive: true }))
+
+async function started(env: Record<string, string>, ...flags: string[]): Promise<unknown> {
+  const args = [...flags, '--input-type=module', '--eval', SCRIPT]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { PATH: process.env.PATH, ...env } })
+  return JSON.parse(stdout)
+}
+
+const computed = digestOf('blake3', Buffer.from('abc'))
+
+test('where the addon is not installed, sha-256 alone is fast, and blake3 can be verified all the same', async () => {
+  expect(await started(withoutAddon)).toEqual([['sha-256'], computed])
+})
+
+test('where addons are forbidden it is the same', async () => {
+  expect(await started({}, '--no-addons')).toEqual([['sha-256'], computed])
+})
+
+test('where the package has none for such a processor, or such a system, it is the same', async () => {
+  for (const change of ['"arch",{value:"riscv64"}', '"platform",{value:"sunos"}']) {
+    const flag = `--import=data:text/javascript,Object.defineProperty(process,${change})`
+    expect(await started({}, flag), change).toEqual([['sha-256'], computed])
+  }
+})
+
+describe.runIf(addonIsRequired)('of this platform', () => {
+  test('where all is as it should be, blake3 comes first', async () => {
+    expect(await started({})).toEqual([['blake3', 'sha-256'], computed])
+  })
+
+  test('where the package of the platform is not installed it is missing, too', async () => {
+    expect(await started(redirecting(platformPackage, '/nowhere'))).toEqual([['sha-256'], computed])
+  })
+
+  test('where the system cannot load it, too', async () => {
+    expect(await started(redirecting(platformPackage, join(folder, 'garbage.node')))).toEqual([['sha-256'], computed])
+  })
+
+  test('any other failure is not taken for a missing addon', async () => {
+    for (const name of [addonPackage, platformPackage]) {
+      const starting = started(redirecting(name, join(folder, 'faulty.cjs')))
+      await expect(starting).rejects.toThrow('a mistake in the package')
+    }
+  })
+})

@@ -1,0 +1,90 @@
+/** Which digest algorithm a sender takes, and what it makes of a portal that does not take that any more. */
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { fastDigestAlgorithms } from '../../src/digests/index.ts'
+import { defaultDigestAlgorithm } from '../../src/protocol/index.ts'
+import { type SendOutcome, send } from '../../src/sender/index.ts'
+import { TestFolder } from './folder.ts'
+import { ScriptedPortal } from './scripted-portal.ts'
+
+const [fastest = defaultDigestAlgorithm] = fastDigestAlgorithms
+
+let folder: TestFolder
+let portal: ScriptedPortal
+
+beforeEach(async () => {
+  folder = await TestFolder.make()
+  portal = await ScriptedPortal.start()
+  await writeFile(folder.join('file'), randomBytes(2_500))
+})
+
+afterEach(async () => {
+  await portal[Symbol.asyncDispose]()
+  await folder[Symbol.asyncDispose]()
+})
+
+function sending(signal = new AbortController().signal): Promise<SendOutcome[]> {
+  return send({
+    client: portal.client,
+    identity: { portalUrl: 'http://portal.test', account: 'ada' },
+    trust: null,
+    stateFolder: folder.join('state'),
+    paths: [folder.join('file')],
+    to: ['bob'],
+    answerTimeoutMs: 5_000,
+    waitMs: null,
+    isWaiting: true,
+    partSizeBytes: 1_000,
+    signal,
+    onEvent: () => {},
+  })
+}
+
+function offer(...digestAlgorithms: string[]): void {
+  portal.limits = { ...portal.limits, digestAlgorithms }
+}
+
+test.each([
+  [['sha-256'], 'sha-256'],
+  [['blake3', 'sha-256'], fastest],
+  [['sha-256', 'blake3'], fastest],
+  [['of-the-future', 'sha-256'], 'sha-256'],
+])('of what a portal offers, %j, the sender takes the one that is fastest for itself', async (offered, taken) => {
+  offer(...offered)
+  expect(await sending()).toMatchObject([{ outcome: 'delivered' }])
+  expect(portal.only().announcement.digestAlgorithm).toBe(taken)
+})
+
+/** Sends until the portal is to hear of the transfer, and is interrupted there. */
+async function interruptedBeforeAnnouncing(): Promise<void> {
+  const stop = new AbortController()
+  portal.interfere = ({ method, raw }) => {
+    if (method !== 'PUT') return
+    stop.abort(new Error('interrupted'))
+    raw.destroy()
+  }
+  await expect(sending(stop.signal)).rejects.toThrow('interrupted')
+  portal.interfere = () => {}
+}
+
+test.runIf(fastest === 'blake3')(
+  'a file whose transfer the portal never heard of, and would not take any more, is sent as another one',
+  async () => {
+    offer('blake3', 'sha-256')
+    await interruptedBeforeAnnouncing()
+    offer('sha-256')
+    expect(await sending()).toMatchObject([{ outcome: 'delivered' }])
+    expect(portal.only().announcement.digestAlgorithm).toBe('sha-256')
+  },
+)
+
+test('a portal that takes nothing of what it offers is not asked again and again', async () => {
+  portal.interfere = ({ method }) => {
+    if (method === 'PUT') offer('of-the-future')
+  }
+  expect(await sending()).toMatchObject([
+    { outcome: 'refused', problem: { code: 'digest-unsupported-algorithm', wanted: ['of-the-future'] } },
+  ])
+  expect(portal.count(/^PUT/)).toBe(1)
+})

@@ -1,0 +1,8 @@
+/** Loaded into a process by `--import`: the modules that REDIRECTED_MODULES names are looked for elsewhere. */
+import { registerHooks } from 'node:module'
+
+const elsewhere: Record<string, string> = JSON.parse(process.env.REDIRECTED_MODULES ?? '{}')
+
+registerHooks({
+  resolve: (specifier, context, nextResolve) => nextResolve(elsewhere[specifier] ?? specifier, context),
+})

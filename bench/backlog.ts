@@ -27,7 +27,7 @@ const SIZES_DEFAULT = '100,1000,10000,100000'
 const ROUNDS_DEFAULT = 5
 const SAMPLES_DEFAULT = 30
 const SIZE_BYTES = 4 * KIB
-const OTHERS = 1_000
+const OTHERS_MAX = 1_000
 /** So many transfers go into the ledger together. */
 const DEPOSITS_AT_ONCE = 1_000
 /** Above any backlog: what is measured is not how the portal says no. */
@@ -79,7 +79,7 @@ class Subject implements AsyncDisposable {
   }
 
   static async prepare(folder: string, kind: Kind, size: number): Promise<Subject> {
-    const others = Array.from({ length: OTHERS }, (_, index) => `other-${index + 1}`)
+    const others = Array.from({ length: Math.min(OTHERS_MAX, size) }, (_, index) => `other-${index + 1}`)
     const [alice, bob] = await openAccounts(folder, ['alice', 'bob', ...others])
     if (alice === undefined || bob === undefined) throw new Error('the accounts are missing')
     const ledger = await openLedger(folder)

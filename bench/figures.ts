@@ -30,6 +30,10 @@ export function mebibytes(bytes: number): string {
   return (bytes / MIB).toFixed(0)
 }
 
+export function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(0)
+}
+
 /** A table for RESULTS.md. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`

@@ -3,7 +3,7 @@
  * being online, at an even pace and whatever became of the files before. Measured in the sender, a process of its own:
  * by the library (a `send` for each file, sealed and plain), and by the bare requests. See roles/latency-sender.ts.
  *
- *     npm run bench -- latency [--seconds N] [--rate FILES-A-SECOND] [--rounds N]
+ *     npm run bench -- latency [--seconds N] [--rate FILES-A-SECOND] [--rounds N] [--warm-up SECONDS]
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -20,16 +20,22 @@ const SECONDS_DEFAULT = 10
 const RATE_DEFAULT = 20
 const SIZE_BYTES = 4 * KIB
 /** What each sender sends first, while its code is being compiled, does not count. */
-const WARM_UP_SECONDS = 2
+const WARM_UP_SECONDS_DEFAULT = 2
 const MODES = { 'golooader, plain': 'plain', 'golooader, sealed': 'sealed', 'bare requests, plain': 'http' } as const
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
-  options: { rounds: { type: 'string' }, seconds: { type: 'string' }, rate: { type: 'string' } },
+  options: {
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    rate: { type: 'string' },
+    'warm-up': { type: 'string' },
+  },
 })
 const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
 const seconds = Number(values.seconds ?? SECONDS_DEFAULT)
 const rate = Number(values.rate ?? RATE_DEFAULT)
+const warmUpSeconds = Number(values['warm-up'] ?? WARM_UP_SECONDS_DEFAULT)
 const role = fileURLToPath(new URL('./roles/latency-sender.ts', import.meta.url))
 
 interface Round {
@@ -53,7 +59,7 @@ for (let round = 1; round <= rounds; round++) {
 print()
 
 async function measure(mode: string): Promise<Round> {
-  const warmUpCount = WARM_UP_SECONDS * rate
+  const warmUpCount = warmUpSeconds * rate
   const files = await makeFileSet(join(world.folder, 'source'), warmUpCount + seconds * rate, SIZE_BYTES)
   const before = await world.usage()
   const sender = await mustRun(process.execPath, [role, mode, String(rate), files.folder], { env: world.env('alice') })
@@ -93,7 +99,7 @@ function print(): void {
       ),
     )
     const usages = (['sender', 'middle', 'receiver'] as const).map((part) => own.map(({ usage }) => usage[part]))
-    const sentCount = (WARM_UP_SECONDS + seconds) * rate
+    const sentCount = (warmUpSeconds + seconds) * rate
     return [
       name,
       `${short(percentile(delivered, 0.5))} (${range(halves, short)})`,

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { newTransferId, type Offer } from '../src/protocol/index.ts'
 import { type BenchAccount, clientOf, openAccounts } from './accounts.ts'
-import { circumstances, KIB, mebibytes, percentile, short, table } from './figures.ts'
+import { circumstances, KIB, megabytes, percentile, short, table } from './figures.ts'
 import { PortalProcess } from './portal-process.ts'
 import { end } from './processes.ts'
 import { announcementOf, fetchOnlyPart, wholeOf } from './requests.ts'
@@ -35,8 +35,8 @@ const SIZE_BYTES = 4 * KIB
 /** Between two announcements. */
 const PAUSE_MS = 20
 const OFFER_TIMEOUT_MS = 30_000
-/** What settles after so many have connected is not part of being idle. */
-const SETTLE_MS = 5_000
+/** What settles after so many have connected is not part of being idle; so much of the idle time again is for that. */
+const SETTLE_SHARE = 0.1
 const NS_PER_MS = 1e6
 
 const { values } = parseArgs({
@@ -77,7 +77,7 @@ const connectingAtMs = performance.now()
 await Promise.all(Array.from({ length: RECEIVER_PROCESSES }, (_, index) => connectShare(index)))
 const connectingMs = performance.now() - connectingAtMs
 const afterConnecting = await portal.usage()
-await setTimeout(SETTLE_MS)
+await setTimeout(idleSeconds * SETTLE_SHARE * 1000)
 
 const beforeIdle = await portal.usage()
 await setTimeout(idleSeconds * 1000)
@@ -183,8 +183,8 @@ function print(): void {
       'portal: CPU for each connection',
       `${short((afterConnecting.cpuMs - beforeConnecting.cpuMs) / receiverCount)} ms`,
     ],
-    ['portal: resident memory without anybody', `${mebibytes(emptyBytes)} MiB`],
-    ['portal: resident memory, idle', `${mebibytes(idleBytes)} MiB (${short(each)} KiB for each)`],
+    ['portal: resident memory without anybody', `${megabytes(emptyBytes)} MB`],
+    ['portal: resident memory, idle', `${megabytes(idleBytes)} MB (${short(each)} KiB for each)`],
     [
       'portal: CPU, idle',
       `${short(idleCpuMs / idleSeconds / 10)} % of one processor (${short(idleCpuMs / 1000)} s in ${idleSeconds} s)`,

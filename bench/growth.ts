@@ -16,7 +16,7 @@ const { values } = parseArgs({
   args: process.argv.slice(2),
   options: {
     only: { type: 'string', default: 'size,parts,receivers' },
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '2' },
     sizes: { type: 'string', default: '1,4,16,64,256,1024,4096' },
     parts: { type: 'string', default: '64,256,1024,4096,16384,65536' },
     receivers: { type: 'string', default: '1,2,4,8,16,32' },

@@ -15,7 +15,7 @@ import { together, type Usage, usedSince } from './processes.ts'
 import { type SmallContender, smallPeers } from './small-peers.ts'
 import { BenchWorld } from './world.ts'
 
-const ROUNDS_DEFAULT = 3
+const ROUNDS_DEFAULT = 2
 const SENDERS_MANY = 16
 /** As many files as this warm caches and compilers. */
 const WARM_UP_SHARE = 0.1

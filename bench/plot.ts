@@ -160,7 +160,7 @@ function styles(): string {
   return (
     'text{font-family:system-ui,sans-serif;font-size:12px;fill:#1f2328}.title{font-size:15px;font-weight:600}' +
     '.small{font-size:10px;opacity:.75}.ground{fill:#fff}.grid{stroke:#1f2328;stroke-opacity:.15}' +
-    `.line{stroke-width:2;fill:none!important}.spread{stroke-width:1;stroke-opacity:.6}${colours(COLOURS_LIGHT)}` +
+    `.line.line{stroke-width:2;fill:none}.spread{stroke-width:1;stroke-opacity:.6}${colours(COLOURS_LIGHT)}` +
     '@media(prefers-color-scheme:dark){text{fill:#e6edf3}.ground{fill:#0d1117}.grid{stroke:#e6edf3}' +
     `${colours(COLOURS_DARK)}}`
   )

@@ -71,6 +71,7 @@ const portal = stack.use(await PortalProcess.start(folder))
 const emptyBytes = await portal.residentBytes()
 const seen = new Map<string, Seen[]>()
 const waiting = new Map<string, (seen: Seen) => void>()
+const cut: string[] = []
 
 const beforeConnecting = await portal.usage()
 const connectingAtMs = performance.now()
@@ -97,6 +98,7 @@ for (let count = 0; count < offerCount; count++) {
 }
 const strayCount = [...seen.values()].filter((all) => all.length !== 1).length
 if (seen.size !== offerCount || strayCount > 0) throw new Error(`${strayCount} offers reached others, or came twice`)
+if (cut.length > 0) throw new Error(`${cut.length} receivers were cut, ${cut[0]} first`)
 print()
 
 /** A share of the receivers, in a process of its own. Resolves when all of them are connected. */
@@ -113,7 +115,10 @@ async function connectShare(index: number): Promise<void> {
   lines.on('line', (line) => {
     const message: ReceiversMessage = JSON.parse(line)
     if (message.type === 'current') resolve()
-    if (message.type === 'closed') reject(new Error(`${message.receiver} was cut: ${message.said}`))
+    if (message.type === 'closed') {
+      cut.push(message.receiver)
+      reject(new Error(`${message.receiver} was cut: ${message.said}`))
+    }
     if (message.type === 'offer') noteOffer(message)
   })
   once(child, 'exit').then(([code]) => reject(new Error(`the receivers ended with ${code}`)), reject)

@@ -42,7 +42,7 @@ function follow(name: string, token: string, instanceId: string): Promise<void> 
   const { promise, resolve } = Promise.withResolvers<void>()
   const socket: Socket = connect({ host: hostname, port: Number(port) })
   socket.write(
-    `GET /v1/inbox?instance=${instanceId}&window=4 HTTP/1.1\r\nHost: ${hostname}:${port}\r\n` +
+    `GET /v1/inbox?instance=${instanceId}&window=4&content=inline HTTP/1.1\r\nHost: ${hostname}:${port}\r\n` +
       `Accept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`,
   )
   let pending = ''

@@ -9,6 +9,8 @@ import { end, freePort, isInstalled, listening, mustRun, type Usage, usageOf, us
 /** One way to get many files there. */
 export interface SmallContender extends AsyncDisposable {
   readonly name: string
+  /** Gets only so much of all files where it is slow; figures are for each file. */
+  readonly share: number
   /** Brings all files to a folder. @returns the folder, and what each part in it used */
   deliver(files: FileSet): Promise<{ folder: string; usage: Record<string, Usage> }>
 }
@@ -16,6 +18,8 @@ export interface SmallContender extends AsyncDisposable {
 /** Without it nginx does not list folders, and rclone does not copy from or to it. */
 const DAV_MODULE = '/usr/lib/nginx/modules/ngx_http_dav_ext_module.so'
 const TRANSFERS_MANY = 16
+/** Its pace is its own, and does not depend on how many there are: see `rclone`. */
+const RCLONE_SHARE = 0.2
 
 /** All peers, those that are missing with the reason. */
 export async function smallPeers(folder: string): Promise<(SmallContender | Missing)[]> {
@@ -30,6 +34,10 @@ export async function smallPeers(folder: string): Promise<(SmallContender | Miss
   ]
 }
 
+/**
+ * Asks a WebDAV server for something at most once in ten milliseconds, however many transfers it may have at a time (its pacer,
+ * which cannot be set in Debian's version), and several times for each file.
+ */
 async function rclone(name: string, folder: string, args: readonly string[]): Promise<SmallContender> {
   const port = await freePort()
   const [stored, inbox] = [join(folder, 'stored'), join(folder, 'in')]
@@ -55,6 +63,7 @@ async function rclone(name: string, folder: string, args: readonly string[]): Pr
     mustRun('rclone', ['copy', from, to, `--config=${join(folder, 'rclone.conf')}`, ...args])
   return {
     name,
+    share: RCLONE_SHARE,
     async deliver(files) {
       await rm(inbox, { recursive: true, force: true })
       const before = await usageOf(server.pid)

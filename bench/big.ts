@@ -34,7 +34,7 @@ const only = values.only?.split(',')
 
 await using world = await BenchWorld.start()
 // What a digest algorithm costs: the same with the one that everybody has.
-await using sha256World = await BenchWorld.start('--digests', 'sha-256')
+await using sha256World = await BenchWorld.start({ flags: ['--digests', 'sha-256'] })
 await using stack = new AsyncDisposableStack()
 const source = join(world.folder, 'source.bin')
 await makeFile(source, sizeMib)

@@ -1,12 +1,10 @@
 /** What others use to get a file from one machine to another by way of a third. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { end, freePort, isInstalled, mustRun, type Usage, usageOf } from './processes.ts'
+import { end, freePort, isInstalled, listening, mustRun, run, type Usage, usageOf, usedSince } from './processes.ts'
 
 /** One way to get a file there. */
 export interface Contender extends AsyncDisposable {
@@ -24,8 +22,6 @@ export interface Missing {
 }
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-const LISTENING_TRIES_MAX = 200
-const LISTENING_PAUSE_MS = 25
 
 /** All peers, those that are missing with the reason. */
 export async function peers(folder: string): Promise<(Contender | Missing)[]> {
@@ -35,10 +31,7 @@ export async function peers(folder: string): Promise<(Contender | Missing)[]> {
     found.push({ name: 'curl, nginx, rsync', why: 'not all are installed: apt-get install curl nginx rsync' })
   else found.push(await pipe(), await nginx(join(folder, 'nginx')), await rsync(join(folder, 'rsync')))
   if (isThere) found.push(await tus(join(folder, 'tus')))
-  found.push({
-    name: 'magic-wormhole',
-    why: 'there is no mailbox server for it in Debian, and the public one is not for benches',
-  })
+  found.push(await wormhole(join(folder, 'wormhole')))
   return found
 }
 
@@ -120,6 +113,45 @@ async function tus(folder: string): Promise<Contender> {
   })
 }
 
+/**
+ * By way of its transit relay, as between two machines behind NAT: its direct way listens on every address of the machine.
+ * A mailbox server of its own introduces the two to each other. It encrypts, and verifies one digest over the whole.
+ */
+async function wormhole(folder: string): Promise<Contender | Missing> {
+  const packages = ['magic-wormhole', 'python3-magic-wormhole-mailbox-server', 'magic-wormhole-transit-relay']
+  if (!(await areInstalled(packages))) {
+    return { name: 'magic-wormhole', why: `not all is installed: apt-get install ${packages.join(' ')}` }
+  }
+  await mkdir(folder, { recursive: true })
+  const options = { cwd: folder, env: { PATH: process.env.PATH, HOME: folder } }
+  const [mailboxPort, relayPort] = [await freePort(), await freePort()]
+  const server = (name: string, port: number, ...args: string[]) =>
+    spawn('twist3', [name, `--port=tcp:${port}:interface=127.0.0.1`, ...args], { ...options, stdio: 'ignore' })
+  const mailbox = server('wormhole-mailbox', mailboxPort, '--channel-db=:memory:')
+  const relay = server('transitrelay', relayPort)
+  await Promise.all([listening(mailboxPort), listening(relayPort)])
+  const way = [`--relay-url=ws://127.0.0.1:${mailboxPort}/v1`, `--transit-helper=tcp:127.0.0.1:${relayPort}`]
+  let count = 0
+  const contender = served('magic-wormhole, by its relay', relay, async (source, target) => {
+    const code = `${++count}-bench-bench`
+    const quiet = ['--hide-progress', '--no-listen']
+    const [sender, receiver] = await Promise.all([
+      mustRun('wormhole', [...way, 'send', ...quiet, '--code', code, source], options),
+      mustRun('wormhole', [...way, 'receive', ...quiet, '--accept-file', '-o', target, code], options),
+    ])
+    return { sender, receiver }
+  })
+  const dispose = async (): Promise<void> => {
+    await end(mailbox)
+    await end(relay)
+  }
+  return { ...contender, [Symbol.asyncDispose]: dispose }
+}
+
+async function areInstalled(packages: readonly string[]): Promise<boolean> {
+  return (await run('dpkg', ['-s', ...packages])).code === 0
+}
+
 /** A contender with a server in the middle, whose processor time is what it used during the delivery. */
 function served(
   name: string,
@@ -131,21 +163,8 @@ function served(
     async deliver(source, target) {
       const before = await usageOf(server.pid)
       const ends = await deliver(source, target)
-      const { cpuMs, peakBytes } = await usageOf(server.pid)
-      return { ...ends, middle: { cpuMs: cpuMs - before.cpuMs, peakBytes } }
+      return { ...ends, middle: usedSince(before, await usageOf(server.pid)) }
     },
     [Symbol.asyncDispose]: () => end(server),
   }
-}
-
-async function listening(port: number): Promise<void> {
-  for (let tries = 0; tries < LISTENING_TRIES_MAX; tries++) {
-    const isOpen = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
-      socket.on('connect', () => socket.destroy())
-    })
-    if (isOpen) return
-    await setTimeout(LISTENING_PAUSE_MS)
-  }
-  throw new Error(`nothing listens at port ${port}`)
 }

@@ -2,12 +2,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 
 /** In which Linux counts the time of processes (man 5 proc). */
 const TICK_MS = 10
-const SAMPLE_MS = 20
+const SAMPLE_MS = 50
 const KIB = 1024
+const LISTENING_TRIES_MAX = 400
+const LISTENING_PAUSE_MS = 25
 
 /** What a process has used. */
 export interface Usage {
@@ -52,6 +56,24 @@ export async function mustRun(...args: Parameters<typeof run>): Promise<Ended> {
   return ended
 }
 
+/** Starts a command that goes on. Resolves once a line of its output has the word that says it is ready. */
+export async function startBackground(
+  readyWord: string,
+  command: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Promise<ChildProcess> {
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'inherit'] })
+  let isReady = false
+  for await (const line of createInterface({ input: child.stdout })) {
+    isReady = line.includes(readyWord)
+    if (isReady) break
+  }
+  if (!isReady) throw new Error(`${command} ${args.join(' ')} ended before it was ready`)
+  child.stdout.resume()
+  return child
+}
+
 /** Whether a command is installed. */
 export async function isInstalled(command: string): Promise<boolean> {
   return (await run('which', [command])).code === 0
@@ -62,6 +84,24 @@ export async function usageOf(pid: number | undefined): Promise<Usage> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return { cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS, peakBytes: await peakOf(pid) }
+}
+
+/** What it used since an earlier look at it. */
+export function usedSince(before: Usage, now: Usage): Usage {
+  return { cpuMs: now.cpuMs - before.cpuMs, peakBytes: now.peakBytes }
+}
+
+/** Of several processes together: their processor time, and the most memory that any of them has held. */
+export function together(usages: readonly Usage[]): Usage {
+  return {
+    cpuMs: usages.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    peakBytes: Math.max(...usages.map(({ peakBytes }) => peakBytes)),
+  }
+}
+
+/** What a running process holds in memory now. */
+export async function residentBytesOf(pid: number | undefined): Promise<number> {
+  return memoryOf(pid, 'VmRSS')
 }
 
 /** Ends a process and waits for that. */
@@ -81,9 +121,26 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
-async function peakOf(pid: number | string | undefined): Promise<number> {
+/** Resolves once something listens at a port of the loopback. */
+export async function listening(port: number): Promise<void> {
+  for (let tries = 0; tries < LISTENING_TRIES_MAX; tries++) {
+    const isOpen = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
+      socket.on('connect', () => socket.destroy())
+    })
+    if (isOpen) return
+    await setTimeout(LISTENING_PAUSE_MS)
+  }
+  throw new Error(`nothing listens at port ${port}`)
+}
+
+function peakOf(pid: number | string | undefined): Promise<number> {
+  return memoryOf(pid, 'VmHWM')
+}
+
+async function memoryOf(pid: number | string | undefined, field: 'VmHWM' | 'VmRSS'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * KIB
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * KIB
 }
 
 async function peakOfChildren(pid: number | undefined): Promise<number> {

@@ -1,82 +1,107 @@
-/** A portal and a receiver as real processes in a folder of their own, for what is measured. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+/** A portal, senders and receivers as real processes, each in a folder of its own, for what is measured. */
+import type { ChildProcess } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { type Ended, end, run, type Usage, usageOf } from './processes.ts'
+import { giveProfile, openAccounts } from './accounts.ts'
+import { PortalProcess, program } from './portal-process.ts'
+import { type Ended, end, run, startBackground, together, type Usage, usageOf } from './processes.ts'
 
-const program = fileURLToPath(new URL('../bin/golooader.js', import.meta.url))
+export interface WorldOptions {
+  /** Accounts that only send. */
+  readonly senders?: readonly string[]
+  /** Accounts that wait for files, each with a process of its own. */
+  readonly receivers?: readonly string[]
+  /** Of the portal, beside those that make it run here. */
+  readonly flags?: readonly string[]
+}
+
+/** Who sends to whom. */
+export interface Parties {
+  readonly from: string
+  readonly to: readonly string[]
+}
+
+const PARTIES_DEFAULT: Parties = { from: 'alice', to: ['bob'] }
+
 export class BenchWorld implements AsyncDisposable {
   readonly folder: string
-  readonly #env: NodeJS.ProcessEnv
-  readonly #children = new Map<string, ChildProcess>()
+  readonly portal: PortalProcess
+  readonly #receivers = new Map<string, ChildProcess>()
 
-  private constructor(folder: string) {
+  private constructor(folder: string, portal: PortalProcess) {
     this.folder = folder
-    this.#env = { PATH: process.env.PATH, HOME: folder }
+    this.portal = portal
   }
 
-  /** A portal with these flags, the accounts alice and bob, and bob waiting for files. */
-  static async start(...flags: readonly string[]): Promise<BenchWorld> {
-    const world = new BenchWorld(await mkdtemp(join(tmpdir(), 'golooader-bench-')))
-    const data = join(world.folder, 'portal')
-    const own = ['--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent']
-    await world.#background('listening', 'portal', ...own, ...flags)
-    for (const name of ['alice', 'bob']) {
-      const { output } = await world.#run('invite', name, '--data', data)
-      await world.#run('join', output.trim().split('\n')[0] ?? '')
-    }
-    await world.#background('connected', 'receive', '--into', join(world.folder, 'in'), '--profile', 'bob')
+  /** A portal; alice, who sends, and bob, who waits for files, if nobody else is named. */
+  static async start({ senders = ['alice'], receivers = ['bob'], flags = [] }: WorldOptions = {}): Promise<BenchWorld> {
+    const folder = await mkdtemp(join(tmpdir(), 'golooader-bench-'))
+    const data = join(folder, 'portal')
+    const accounts = await openAccounts(data, [...senders, ...receivers])
+    const world = new BenchWorld(folder, await PortalProcess.start(data, flags))
+    for (const account of accounts) await giveProfile(world.home(account.name), world.portal.url, account)
+    await Promise.all(receivers.map((name) => world.#receive(name)))
     return world
   }
 
-  send(path: string, args: readonly string[]): Promise<Ended> {
-    return this.#run('send', path, '--to', 'bob', '--profile', 'alice', ...args)
+  /** What an account has on its machine. */
+  home(name: string): string {
+    return join(this.folder, 'homes', name)
   }
 
-  /** The one file in bob's folder. */
-  async takeDelivered(): Promise<string> {
-    const inbox = join(this.folder, 'in')
+  /** Where a receiver puts what it gets. */
+  inbox(name: string): string {
+    return join(this.home(name), 'in')
+  }
+
+  /** For a process that acts as an account. */
+  env(name: string): NodeJS.ProcessEnv {
+    return { PATH: process.env.PATH, HOME: this.home(name) }
+  }
+
+  send(path: string, args: readonly string[], parties?: Parties): Promise<Ended> {
+    return this.sendAll([path], args, parties)
+  }
+
+  /** One `golooader send` of many files. */
+  sendAll(paths: readonly string[], args: readonly string[], { from, to }: Parties = PARTIES_DEFAULT): Promise<Ended> {
+    const command = [program, 'send', ...paths, '--to', to.join(','), ...args]
+    return run(process.execPath, command, { env: this.env(from), cwd: this.home(from) })
+  }
+
+  /** The one file that a receiver has. */
+  async takeDelivered(receiver = 'bob'): Promise<string> {
+    const inbox = this.inbox(receiver)
     const [name, other] = (await readdir(inbox)).filter((one) => !one.startsWith('.'))
     if (name === undefined || other !== undefined) throw new Error('there is not exactly one file')
     return join(inbox, name)
   }
 
-  /** What portal and receiver have used so far. */
+  /** What the portal, and all receivers together, have used so far. */
   async usage(): Promise<{ portal: Usage; receiver: Usage }> {
-    const [portal, receiver] = await Promise.all(
-      ['portal', 'receive'].map((name) => usageOf(this.#children.get(name)?.pid)),
-    )
-    if (portal === undefined || receiver === undefined) throw new Error('they are not running')
-    return { portal, receiver }
+    const portal = await this.portal.usage()
+    const receivers = await Promise.all([...this.#receivers.values()].map(({ pid }) => usageOf(pid)))
+    return { portal, receiver: together(receivers) }
   }
 
-  /** What portal and receiver have used of the processors so far. */
+  /** What portal and receivers have used of the processors so far. */
   async cpuMs(): Promise<number> {
     const { portal, receiver } = await this.usage()
     return portal.cpuMs + receiver.cpuMs
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children.values()) await end(child)
+    for (const child of this.#receivers.values()) await end(child)
+    await this.portal[Symbol.asyncDispose]()
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  #run(...args: string[]): Promise<Ended> {
-    return run(process.execPath, [program, ...args], { env: this.#env, cwd: this.folder })
-  }
-
-  async #background(readyWord: string, command: string, ...args: string[]): Promise<void> {
-    const child = spawn(process.execPath, [program, command, ...args], {
-      env: this.#env,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      cwd: this.folder,
-    })
-    this.#children.set(command, child)
-    if (child.stdout === null) throw new Error('the child has no output')
-    for await (const line of createInterface({ input: child.stdout })) if (line.includes(readyWord)) break
-    child.stdout.resume()
+  async #receive(name: string): Promise<void> {
+    const inbox = this.inbox(name)
+    await mkdir(inbox, { recursive: true })
+    const options = { env: this.env(name), cwd: this.home(name) }
+    const child = await startBackground('connected', process.execPath, [program, 'receive', '--into', inbox], options)
+    this.#receivers.set(name, child)
   }
 }

@@ -1,0 +1,61 @@
+/** A measurement that no longer runs is worth nothing: each of our own runs here, as small as can be. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { root } from '../structure/sources.ts'
+
+/** Several processes each, on a machine that may have other things to do. */
+const TIMEOUT_MS = 120_000
+
+/** @returns what a measurement prints */
+async function bench(name: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bench', `${name}.ts`), ...args])
+  return stdout
+}
+
+test.concurrent(
+  'many small files are delivered, plain and sealed, and told in a table',
+  async () => {
+    const told = await bench('small', '--count', '2', '--size', '1', '--rounds', '1', '--only', 'golooader, sealed')
+    expect(told).toMatch(/^\| golooader, plain \| [\d.]+ /m)
+    expect(told).toMatch(/^\| golooader, sealed \| [\d.]+ /m)
+    expect(told).toMatch(/^\| golooader, sealed, 16 senders \| [\d.]+ /m)
+  },
+  TIMEOUT_MS,
+)
+
+test.concurrent(
+  'the latency of each way to send is told',
+  async () => {
+    const told = await bench('latency', '--seconds', '0.2', '--warm-up', '0', '--rounds', '1')
+    for (const way of ['golooader, plain', 'golooader, sealed', 'bare requests, plain']) {
+      expect(told).toMatch(new RegExp(`^\\| ${way} \\| [\\d.]+ `, 'm'))
+    }
+  },
+  TIMEOUT_MS,
+)
+
+test.concurrent(
+  'each of many receivers gets its own offers',
+  async () => {
+    const told = await bench('many', '--receivers', '20', '--idle', '0.1', '--offers', '4')
+    expect(told).toContain('| offers that reached another, or came twice | 0 |')
+  },
+  TIMEOUT_MS,
+)
+
+test.concurrent(
+  'the costs of a backlog are told and plotted',
+  async () => {
+    const plots = await mkdtemp(join(tmpdir(), 'golooader-test-'))
+    const told = await bench('backlog', '--sizes', '2,4', '--rounds', '1', '--samples', '2', '--plots', plots)
+    expect(told).toMatch(/^\| 4 \| [\d.]+ /m)
+    const files = (await readdir(plots)).sort()
+    await rm(plots, { recursive: true })
+    expect(files).toEqual(['elsewhere', 'own'].flatMap((kind) => [`backlog-${kind}.json`, `backlog-${kind}.svg`]))
+  },
+  TIMEOUT_MS,
+)

@@ -63,7 +63,12 @@ export function sendCommand(program: Command): void {
     .addOption(insecureOption())
     .addOption(jsonOption())
     .addOption(option('--part-size <size>', 'size of the parts that travel').argParser(sizeBytes))
-    .addOption(option('--parts-in-flight <number>', 'parts on their way at the same time').argParser(wholeNumber))
+    .addOption(
+      option(
+        '--parts-in-flight <number>',
+        'parts on their way at the same time; found out by trying if not given',
+      ).argParser(wholeNumber),
+    )
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
       const signal = interruptSignal()

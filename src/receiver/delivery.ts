@@ -8,7 +8,7 @@
 
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { type PortalClient, RemoteProblem } from '../client/index.ts'
+import { type InFlightBounds, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { judge, largeBytesMin, type Places } from '../hop/index.ts'
 import {
@@ -36,7 +36,8 @@ export interface DeliveryContext {
   readonly acceptance: Acceptance
   /** The transfers of large files whose content is fetched at the same time. */
   readonly large: Places
-  readonly partsInFlight: number
+  /** Of one transfer. */
+  readonly partsInFlight: InFlightBounds
   readonly idleMs: number
   readonly onEvent: (event: ReceiveEvent) => void
   /** Aborts when the receiver stops: what is verified is kept. */

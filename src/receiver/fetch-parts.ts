@@ -4,8 +4,9 @@
  *
  * A part of which bytes are bad or missing is deleted and asked for again; the good ones are kept.
  */
+import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
-import { NoAnswer, type PortalClient } from '../client/index.ts'
+import { type InFlightBounds, NoAnswer, type PartInFlight, PartsInFlight, type PortalClient } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
 import { type PartSink, takePart } from '../hop/index.ts'
 import {
@@ -30,7 +31,7 @@ export interface FetchOptions {
   readonly layout: PartialLayout
   /** Null where nothing is sealed. */
   readonly contentKey: ContentKey | null
-  readonly partsInFlight: number
+  readonly partsInFlight: InFlightBounds
   /** A connection that brings nothing for so long has stalled. */
   readonly idleMs: number
   /** Another part is verified and durable. */
@@ -72,33 +73,49 @@ class WrongLength extends NoAnswer {
  * @throws what `StandingOffer.insist` throws; DeliveryFailed; errors of the file system
  */
 export async function fetchMissingParts(options: FetchOptions, signal: AbortSignal): Promise<void> {
-  const wanted = numbersOf(missingParts(options.layout, options.partial.held))
   const ending = new AbortController()
-  const workerSignal = AbortSignal.any([signal, ending.signal])
-  const work = async (): Promise<void> => {
+  const partSignal = AbortSignal.any([signal, ending.signal])
+  setMaxListeners(0, partSignal)
+  const places = new PartsInFlight(options.partsInFlight)
+  const underway = new Set<Promise<void>>()
+  const failures: unknown[] = []
+  const fetch = async (partNumber: number): Promise<void> => {
     try {
-      // All workers draw from the one generator, which ends for all when one of them fails.
-      for (const partNumber of wanted) await fetchPart(options, partNumber, workerSignal)
+      await fetchPart(options, partNumber, places.started(), partSignal)
     } catch (error) {
+      failures.push(error)
       ending.abort(error)
-      throw error
     }
   }
+  for (const partNumber of numbersOf(missingParts(options.layout, options.partial.held))) {
+    while (underway.size >= places.allowed) await Promise.race(underway)
+    if (partSignal.aborted) break
+    const fetching = fetch(partNumber).finally(() => underway.delete(fetching))
+    underway.add(fetching)
+  }
   // All of them are waited for: none may still write when the caller deletes or renames the file.
-  const results = await Promise.allSettled(Array.from({ length: options.partsInFlight }, work))
+  await Promise.all(underway)
   // When the portal gives up on one part, the request for another may find the delivery ended before that is heard.
-  const failed = results.find((result) => result.status === 'rejected' && result.reason instanceof DeliveryFailed)
-  if (failed?.status === 'rejected') throw failed.reason
-  if (ending.signal.aborted) throw ending.signal.reason
+  const failed = failures.find((error) => error instanceof DeliveryFailed) ?? failures[0]
+  if (failed !== undefined) throw failed
+  signal.throwIfAborted()
 }
 
-async function fetchPart(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<void> {
+async function fetchPart(
+  options: FetchOptions,
+  partNumber: number,
+  inFlight: PartInFlight,
+  signal: AbortSignal,
+): Promise<void> {
   if (await takeContent(options, partNumber, signal)) return options.onHeld()
+  let isFirstTry = true
   while (true) {
     let wrongLengths = 0
     const fetch = async (offer: Offer): Promise<void> => {
+      if (!isFirstTry) inFlight.disturbed()
+      isFirstTry = false
       try {
-        await fetchOnce(options, offer, partNumber, signal)
+        await fetchOnce(options, offer, { partNumber, inFlight }, signal)
       } catch (error) {
         // The portal looks at its own copy only when it is told that the part is bad.
         if (error instanceof WrongLength && ++wrongLengths === WRONG_LENGTHS_MAX) throw error.problem
@@ -107,6 +124,7 @@ async function fetchPart(options: FetchOptions, partNumber: number, signal: Abor
     }
     try {
       await options.standing.insist(fetch, signal)
+      inFlight.ended(partSpan(options.layout, partNumber).lengthBytes)
       options.onHeld()
       return
     } catch (error) {
@@ -159,7 +177,7 @@ function sinkOf(
 async function fetchOnce(
   options: FetchOptions,
   { transferId, leaseId, state }: Offer,
-  partNumber: number,
+  { partNumber, inFlight }: { readonly partNumber: number; readonly inFlight: PartInFlight },
   signal: AbortSignal,
 ): Promise<void> {
   const { client, partial, layout, idleMs, onRepeat } = options
@@ -167,12 +185,14 @@ async function fetchOnce(
   const { lengthBytes } = partSpan(layout, partNumber)
   const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
   const request = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm }
+  const askedAtMs = performance.now()
   const incoming = await client
     .incomingPart(transferId, partNumber, request, { stallMs: idleMs, signal })
     .catch((cause: unknown) => {
       // The digest of the head cannot be read: something between the portal and here takes headers away.
       throw cause instanceof Problem ? new NoAnswer(cause.message, { cause }) : cause
     })
+  const answeredAtMs = performance.now()
   // The connection may break at a moment when nobody reads, and an error without a listener would end the process.
   incoming.body.on('error', () => {})
   try {
@@ -180,6 +200,9 @@ async function fetchOnce(
     const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
     const openSink = sinkOf(options, transferId, partNumber, lengthBytes)
     await takePart(incoming.body, expected, openSink, { idleMs, signal, isOwner: true })
+    // An answer that takes longer than its content may have waited for the part to come to the portal.
+    const isWaitedFor = answeredAtMs - askedAtMs > performance.now() - answeredAtMs
+    if (waitSeconds > 0 && isWaitedFor) inFlight.disturbed()
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
     if (!signal.aborted) onRepeat(error)

@@ -2,7 +2,7 @@
  * App 3, the receiver: dials out to the portal, stays connected, and takes in every file that is offered.
  */
 import type { Readable } from 'node:stream'
-import { type InboxEvent, type PortalClient, sleep } from '../client/index.ts'
+import { type InboxEvent, inFlightDefaults, type PortalClient, sleep } from '../client/index.ts'
 import { Places } from '../hop/index.ts'
 import type { Offer } from '../protocol/index.ts'
 import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
@@ -25,7 +25,7 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal
   readonly onEvent: (event: ReceiveEvent) => void
   readonly transfersAtOnce?: number
-  /** Per transfer. */
+  /** Per transfer; found out by trying if not given. */
   readonly partsInFlight?: number
   /** A connection that brings nothing for so long has stalled. */
   readonly idleMs?: number
@@ -41,7 +41,6 @@ export interface ReceiveResult {
 const TRANSFERS_AT_ONCE_DEFAULT = 16
 /** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
 const LARGE_AT_ONCE_MAX = 4
-const PARTS_IN_FLIGHT_DEFAULT = 4
 const IDLE_MS_DEFAULT = 30_000
 /** Tasks that wait for a lost offer do not count at the portal, so there may be more of them than were asked for. */
 const TASKS_PER_TRANSFER_MAX = 4
@@ -57,7 +56,9 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   await using inbox = await openInbox(options.folder)
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
-  const { client, onEvent, partsInFlight = PARTS_IN_FLIGHT_DEFAULT, idleMs = IDLE_MS_DEFAULT } = options
+  const { client, onEvent, idleMs = IDLE_MS_DEFAULT } = options
+  const fixed = options.partsInFlight
+  const partsInFlight = fixed === undefined ? inFlightDefaults : { min: fixed, max: fixed }
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
   const acceptance = { trust: options.trust, from: options.from }
   const large = new Places(LARGE_AT_ONCE_MAX)

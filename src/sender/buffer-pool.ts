@@ -1,5 +1,7 @@
 /** Buffers for parts, used again and again: the memory of a transfer is the same whatever the size of its file. */
 export class BufferPool {
+  /** How many there are at most. */
+  readonly count: number
   readonly #sizeBytes: number
   readonly #free: Buffer[] = []
   readonly #waiting: ((buffer: Buffer) => void)[] = []
@@ -7,6 +9,7 @@ export class BufferPool {
 
   /** @param count how many there are at most; they are made when they are first needed */
   constructor(count: number, sizeBytes: number) {
+    this.count = count
     this.#leftToMake = count
     this.#sizeBytes = sizeBytes
   }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { Patience, PortalClient } from '../client/index.ts'
+import type { InFlightBounds, Patience, PortalClient } from '../client/index.ts'
 import type { DigestAlgorithm, Limits, PublicKeys } from '../protocol/index.ts'
 import type { EventWatch } from './event-watch.ts'
 import type { SendEvent } from './events.ts'
@@ -24,7 +24,8 @@ export interface SendContext {
   readonly receiverKeys: ReadonlyMap<string, PublicKeys | null>
   readonly waitMs: number | null
   readonly partSizeBytes: number
-  readonly partsInFlight: number
+  /** Parts of one transfer on their way at the same time; memory may allow fewer. */
+  readonly partsInFlight: InFlightBounds
   readonly transfersAtOnce: number
   /** Memory that the parts of one transfer may take while they are on their way. */
   readonly bufferBytesMax: number

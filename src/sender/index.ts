@@ -3,7 +3,7 @@
  */
 import { setMaxListeners } from 'node:events'
 import type { Readable } from 'node:stream'
-import { NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
+import { inFlightDefaults, NoAnswer, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { fastDigestAlgorithms } from '../digests/index.ts'
 import { largeBytesMin, Places } from '../hop/index.ts'
 import {
@@ -26,7 +26,6 @@ export type * from './events.ts'
 export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
 export { ownContentKey, receiptSalt } from './trust.ts'
 
-const PARTS_IN_FLIGHT_DEFAULT = 3
 /** Small files spend their time waiting: for the disk, here and at the portal, and for answers. */
 const TRANSFERS_AT_ONCE_DEFAULT = 16
 /** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
@@ -53,7 +52,7 @@ export interface SendOptions {
   readonly isWaiting: boolean
   /** Grown where a file would have too many parts, and kept within the portal's limits. */
   readonly partSizeBytes?: number
-  /** Parts of one transfer on their way at the same time. */
+  /** Parts of one transfer on their way at the same time; found out by trying if not given. */
   readonly partsInFlight?: number
   /** Transfers whose content is sent at the same time. Those waiting for receivers do not count. */
   readonly transfersAtOnce?: number
@@ -144,7 +143,10 @@ async function begin(
     receiverKeys,
     waitMs: options.waitMs,
     partSizeBytes: options.partSizeBytes ?? partSizeBytesDefault,
-    partsInFlight: options.partsInFlight ?? PARTS_IN_FLIGHT_DEFAULT,
+    partsInFlight:
+      options.partsInFlight === undefined
+        ? inFlightDefaults
+        : { min: options.partsInFlight, max: options.partsInFlight },
     transfersAtOnce,
     bufferBytesMax: BUFFER_BYTES_MAX / Math.min(transfersAtOnce, LARGE_AT_ONCE_MAX),
     patience,

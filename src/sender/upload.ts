@@ -5,7 +5,14 @@
  * buffer, so the digests are true of what the portal was given even if the file changes meanwhile.
  */
 import { setMaxListeners } from 'node:events'
-import { NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
+import {
+  type InFlightBounds,
+  NoAnswer,
+  type PartInFlight,
+  PartsInFlight,
+  type Patience,
+  RemoteProblem,
+} from '../client/index.ts'
 import { type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import { type ContentKey, sealedLayout } from '../trust/index.ts'
 import { partSealer } from '../trust/part-cipher.ts'
@@ -59,7 +66,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
   const wireLayout = wireLayoutOf(entry)
   const progress = new UploadProgress(upload)
   const pool = poolOf(context, wireLayout)
-  const flight = new Flight(context)
+  const flight = new Flight(context, new PartsInFlight(boundsOf(context, pool)))
   const presence = new Presence(upload)
   try {
     for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
@@ -83,7 +90,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         continue
       }
       const part = { partNumber, bytes, lengthBytes, digest, progress, signal: flight.signal }
-      await flight.add(() => sendPart(upload, part).finally(() => pool.give(buffer)))
+      await flight.add((inFlight) => sendPart(upload, { ...part, inFlight }).finally(() => pool.give(buffer)))
       presence.shown()
     }
   } catch (error) {
@@ -134,20 +141,22 @@ class Presence {
 class Flight {
   readonly signal: AbortSignal
   readonly #context: SendContext
+  readonly #places: PartsInFlight
   readonly #stop = new AbortController()
   readonly #underway = new Set<Promise<void>>()
   readonly #failures: unknown[] = []
 
-  constructor(context: SendContext) {
+  constructor(context: SendContext, places: PartsInFlight) {
     this.#context = context
+    this.#places = places
     this.signal = AbortSignal.any([context.signal, this.#stop.signal])
     setMaxListeners(0, this.signal)
   }
 
   /** Starts sending a part as soon as there is a place for it. Never rejects. */
-  async add(send: () => Promise<void>): Promise<void> {
-    if (this.#underway.size >= this.#context.partsInFlight) await Promise.race(this.#underway)
-    const sending = send()
+  async add(send: (part: PartInFlight) => Promise<void>): Promise<void> {
+    while (this.#underway.size >= this.#places.allowed) await Promise.race(this.#underway)
+    const sending = send(this.#places.started())
       .catch((error) => this.fail(error))
       .finally(() => this.#underway.delete(sending))
     this.#underway.add(sending)
@@ -173,18 +182,22 @@ interface PartOnItsWay {
   readonly lengthBytes: number
   readonly digest: string
   readonly progress: UploadProgress
+  readonly inFlight: PartInFlight
   readonly signal: AbortSignal
 }
 
 /** Sends one part until the portal holds it. */
 async function sendPart(
   { context, entry, patience, seal }: Upload,
-  { partNumber, bytes, lengthBytes, digest, progress, signal }: PartOnItsWay,
+  { partNumber, bytes, lengthBytes, digest, progress, inFlight, signal }: PartOnItsWay,
 ): Promise<void> {
   const { transferId, digestAlgorithm } = entry
   await seal?.record.note(partNumber, digest)
   let furthestBytes = 0
+  let isFirstTry = true
   const put = (): Promise<void> => {
+    if (!isFirstTry) inFlight.disturbed()
+    isFirstTry = false
     let sentBytes = 0
     const onSent = (byteCount: number): void => {
       sentBytes += byteCount
@@ -205,6 +218,7 @@ async function sendPart(
   for (let tries = 1; ; tries++) {
     try {
       await patience.insist(put)
+      inFlight.ended(bytes.length)
       return progress.acknowledged(partNumber, lengthBytes)
     } catch (error) {
       progress.sent(partNumber, 0)
@@ -221,8 +235,14 @@ async function sendPart(
 
 function poolOf({ bufferBytesMax, partsInFlight }: SendContext, layout: PartLayout): BufferPool {
   const sizeBytes = Math.min(layout.partSizeBytes, layout.sizeBytes)
-  const count = Math.min(partsInFlight + 1, Math.floor(bufferBytesMax / Math.max(1, sizeBytes)))
+  const count = Math.min(partsInFlight.max + 1, Math.floor(bufferBytesMax / Math.max(1, sizeBytes)))
   return new BufferPool(Math.max(1, count), sizeBytes)
+}
+
+/** One buffer is for the part that is read meanwhile. */
+function boundsOf({ partsInFlight: { min, max } }: SendContext, pool: BufferPool): InFlightBounds {
+  const most = Math.max(1, Math.min(max, pool.count - 1))
+  return { min: Math.min(min, most), max: most }
 }
 
 /** Counts bytes, each of the three kinds over the whole file, and tells. */

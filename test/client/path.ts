@@ -1,0 +1,105 @@
+/**
+ * A path of arithmetic, in steps of time: connections that carry no more than their window in a round trip, begin with
+ * little and double it, and share what the line can carry; each part is acknowledged a round trip after its last byte.
+ */
+import { type InFlightBounds, PartsInFlight } from '../../src/client/index.ts'
+
+export interface Path {
+  readonly bytesPerSecond: number
+  readonly roundTripMs: number
+  /** What one connection has on its way at most. */
+  readonly connectionBytes: number
+  /** How much the speed strays, as the deviation of its logarithm. */
+  readonly noise?: number
+  readonly random?: () => number
+}
+
+export interface SentOver {
+  readonly ms: number
+  readonly meanInFlight: number
+  /** The numbers that were allowed, in order. */
+  readonly counts: readonly number[]
+  readonly atEnd: number
+}
+
+interface Moving {
+  leftBytes: number
+  windowBytes: number
+  endsAtMs: number
+  readonly ended: () => void
+}
+
+const FIRST_WINDOW_BYTES = 14_480
+/** To read and hash the next part. */
+const READ_MS = 12
+/** To make a part durable: half of it, up to half more than it. */
+const SYNC_MS = 10
+const STEP_MS_MAX = 20
+const STEPS_PER_ROUND_TRIP = 10
+const GUST_MS = 100
+
+/** Sends parts over the path as a sender does. @param onHeld called with how many have arrived */
+export function sentOver(
+  path: Path,
+  bounds: InFlightBounds,
+  { partBytes, parts }: { partBytes: number; parts: number },
+  onHeld: (partsHeld: number) => void = () => {},
+): SentOver {
+  const { roundTripMs, connectionBytes, noise = 0, random = () => 0.5 } = path
+  const stepMs = Math.max(1, Math.min(STEP_MS_MAX, roundTripMs / STEPS_PER_ROUND_TRIP))
+  let nowMs = 0
+  const places = new PartsInFlight(bounds, () => nowMs)
+  const counts = [places.allowed]
+  let moving: Moving[] = []
+  let windows: number[] = []
+  let begun = 0
+  let held = 0
+  let readAtMs = 0
+  let inFlightMs = 0
+  let gust = 1
+  let gustUntilMs = 0
+
+  while (held < parts) {
+    while (begun < parts && moving.length < places.allowed && nowMs >= readAtMs) {
+      windows = windows.sort((one, other) => other - one)
+      const windowBytes = windows.shift() ?? FIRST_WINDOW_BYTES
+      const part = places.started()
+      moving.push({ leftBytes: partBytes, windowBytes, endsAtMs: Infinity, ended: () => part.ended(partBytes) })
+      begun++
+      readAtMs = nowMs + READ_MS
+    }
+    if (nowMs >= gustUntilMs) {
+      gust = Math.exp((random() + random() + random() - 1.5) * 2 * noise)
+      gustUntilMs = nowMs + GUST_MS
+    }
+    share(moving, (path.bytesPerSecond * gust * stepMs) / 1000)
+    nowMs += stepMs
+    inFlightMs += moving.length * stepMs
+    const over = moving.filter(({ endsAtMs }) => nowMs >= endsAtMs)
+    moving = moving.filter((one) => !over.includes(one))
+    for (const { windowBytes, ended } of over) {
+      windows.push(windowBytes)
+      ended()
+      onHeld(++held)
+      if (places.allowed !== counts.at(-1)) counts.push(places.allowed)
+    }
+  }
+  return { ms: nowMs, meanInFlight: inFlightMs / nowMs, counts, atEnd: places.allowed }
+
+  /** What the line carries in one step goes to all alike, as far as their windows let them take it. */
+  function share(all: readonly Moving[], lineBytes: number): void {
+    const perStep = stepMs / roundTripMs
+    const hungry = all.filter(({ leftBytes }) => leftBytes > 0).sort((a, b) => a.windowBytes - b.windowBytes)
+    let leftOnLine = lineBytes
+    for (const [index, one] of hungry.entries()) {
+      const bytes = Math.min(one.windowBytes * perStep, leftOnLine / (hungry.length - index), one.leftBytes)
+      leftOnLine -= bytes
+      one.leftBytes -= bytes
+      one.windowBytes = Math.min(connectionBytes, one.windowBytes + bytes)
+      if (one.leftBytes < 1) {
+        one.leftBytes = 0
+        one.endsAtMs = nowMs + stepMs + roundTripMs + SYNC_MS * (0.5 + random())
+      }
+    }
+  }
+}

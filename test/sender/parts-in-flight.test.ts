@@ -1,0 +1,64 @@
+/** How many parts a sender has on their way, seen from a portal that is far away: every part takes its time. */
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { setTimeout as passed } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type SendOptions, send } from '../../src/sender/index.ts'
+import { TestFolder } from './folder.ts'
+import { ScriptedPortal } from './scripted-portal.ts'
+
+const PART_BYTES = 64 * 1024
+const PARTS = 40
+const PART_MS = 350
+
+let folder: TestFolder
+let portal: ScriptedPortal
+
+beforeEach(async () => {
+  folder = await TestFolder.make()
+  portal = await ScriptedPortal.start()
+})
+
+afterEach(async () => {
+  await portal[Symbol.asyncDispose]()
+  await folder[Symbol.asyncDispose]()
+})
+
+/** Sends a file. @returns the most parts that were on their way at a time */
+async function mostInFlight(options: Partial<SendOptions> = {}): Promise<number> {
+  await writeFile(folder.join('file'), randomBytes(PARTS * PART_BYTES))
+  let inFlight = 0
+  let most = 0
+  portal.interfere = async ({ method, path, raw }) => {
+    if (method !== 'PUT' || !path.includes('/parts/')) return
+    most = Math.max(most, ++inFlight)
+    raw.once('close', () => inFlight--)
+    await passed(PART_MS)
+  }
+  const [outcome] = await send({
+    client: portal.client,
+    identity: { portalUrl: 'http://portal.test', account: 'ada' },
+    trust: null,
+    stateFolder: folder.join('state'),
+    paths: [folder.join('file')],
+    to: ['bob'],
+    answerTimeoutMs: 5_000,
+    waitMs: null,
+    isWaiting: true,
+    partSizeBytes: PART_BYTES,
+    signal: new AbortController().signal,
+    onEvent: () => {},
+    ...options,
+  })
+  expect(outcome).toMatchObject({ outcome: 'delivered' })
+  expect(portal.only().parts.size).toBe(PARTS)
+  return most
+}
+
+test('where parts take long and more of them get more through, they become more', async () => {
+  expect(await mostInFlight()).toBeGreaterThanOrEqual(8)
+})
+
+test('a number that is given is kept to', async () => {
+  expect(await mostInFlight({ partsInFlight: 3 })).toBe(3)
+})

@@ -75,17 +75,24 @@ async function syncParents(folder: string, first: string): Promise<void> {
   }
 }
 
+export interface ReplaceOptions {
+  readonly mode?: number
+  /** What has to be done before the new text may be found there. It is written meanwhile: both wait for the disk together. */
+  readonly after?: Promise<unknown>
+}
+
 /** Replaces a small file as a whole, durably: after a crash it holds either the old text or the new one. */
-export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
-  await placeFile(path, text, mode)
+export async function replaceFile(path: string, text: string, options: ReplaceOptions = {}): Promise<void> {
+  await placeFile(path, text, options)
   await syncFolder(dirname(path))
 }
 
 /** Replaces a small file as a whole. It is the new one for good once its folder has been synced. */
-export async function placeFile(path: string, text: string, mode = 0o600): Promise<void> {
+export async function placeFile(path: string, text: string, options: ReplaceOptions = {}): Promise<void> {
+  const { mode = 0o600, after } = options
   const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
   try {
-    await createFile(partial, [Buffer.from(text)], mode)
+    await Promise.all([createFile(partial, [Buffer.from(text)], mode), after])
     await rename(partial, path)
   } catch (error) {
     await removeFile(partial)

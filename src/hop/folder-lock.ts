@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Problem } from '../protocol/index.ts'
 import { hasCode } from './durable.ts'
+import { localTurns } from './turns.ts'
 
 /** https://sqlite.org/rescode.html#busy: another connection has the file. */
 const SQLITE_BUSY = 5
@@ -59,24 +60,25 @@ export async function lockFolder(folder: string, lockFile: string = join(folder,
 
 /** A folder that is locked only while a small file in it is read and written. */
 const LOCK_TRIES_MAX = 1_000
+/** At random between half and the whole of it, lest several keep step with each other. */
 const LOCK_PAUSE_MS = 10
+const turns = localTurns()
 
 /**
  * Does something while no other process holds the same lock. Meant for moments: whoever waits looks again and again.
  *
  * @throws Problem `folder-unavailable` when another process does not let go of it
  */
-export async function withFolderLock<Result>(
-  folder: string,
-  lockFile: string,
-  act: () => Promise<Result>,
-): Promise<Result> {
-  const lock = await lockPatiently(folder, lockFile)
-  try {
-    return await act()
-  } finally {
-    await lock.release()
-  }
+export function withFolderLock<Result>(folder: string, lockFile: string, act: () => Promise<Result>): Promise<Result> {
+  // Those of this process stand in line: looking again and again, one of them might never be the lucky one.
+  return turns.take(lockFile, async () => {
+    const lock = await lockPatiently(folder, lockFile)
+    try {
+      return await act()
+    } finally {
+      await lock.release()
+    }
+  })
 }
 
 async function lockPatiently(folder: string, lockFile: string): Promise<FolderLock> {
@@ -85,7 +87,7 @@ async function lockPatiently(folder: string, lockFile: string): Promise<FolderLo
       return await lockFolder(folder, lockFile)
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== 'folder-unavailable' || tries === LOCK_TRIES_MAX) throw error
-      await setTimeout(LOCK_PAUSE_MS)
+      await setTimeout(LOCK_PAUSE_MS * (0.5 + Math.random() / 2))
     }
   }
 }

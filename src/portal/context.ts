@@ -1,5 +1,6 @@
 /** What everything in the portal stands on, and what has to happen after each move of a transfer. */
 import type { Logger } from 'pino'
+import type { Turns } from '../hop/index.ts'
 import { isFinalTransfer } from '../protocol/index.ts'
 import type { Audit } from './audit.ts'
 import type { Ledger, Transfer } from './ledger/contract.ts'
@@ -7,7 +8,6 @@ import type { Metrics } from './metrics.ts'
 import type { PortalOptions } from './options.ts'
 import { type Signals, topics } from './signals.ts'
 import type { Store } from './store/contract.ts'
-import type { Turns } from './turns.ts'
 import type { Uploads } from './uploads.ts'
 
 export interface PortalContext {

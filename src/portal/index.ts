@@ -5,7 +5,7 @@
 import { access, open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino, { type Logger } from 'pino'
-import { hasCode, lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
+import { hasCode, localTurns, lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
 import { AccountWatch } from './account-watch.ts'
 import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
@@ -22,7 +22,6 @@ import { fsStore } from './store/fs.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
-import { localTurns } from './turns.ts'
 import { Uploads } from './uploads.ts'
 
 export { invite, renew } from './accounts.ts'
@@ -134,7 +133,7 @@ export async function startPortal(
     clearTimeout(cut)
   })
   const url = options.publicUrl ?? listening
-  await replaceFile(addressFile(options.dataFolder), `${url}\n`, 0o644)
+  await replaceFile(addressFile(options.dataFolder), `${url}\n`, { mode: 0o644 })
   sweeper.start()
   opening.defer(() => sweeper.stop())
   accountWatch.start()

@@ -37,7 +37,7 @@ export const transfersPerPageMax = 100
 /** Longest time for which a request with `Prefer: wait` is held (RFC 7240 section 4.3). */
 export const waitSecondsMax = 25
 /** Silence on an event stream after which the portal writes a comment, so that both sides know it lives. */
-export const heartbeatMs = 15_000
+export const heartbeatMs = 25_000
 
 /**
  * The part size for a file: the default, doubled until the number of parts is within bounds.

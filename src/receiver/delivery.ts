@@ -144,12 +144,18 @@ export class Delivery {
     const { acceptance } = this.#context
     await requireSigned(acceptance, opened, stored, this.#askKeys)
     if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)
-    await partial.finish()
     this.#signal.throwIfAborted()
     const { trust } = acceptance
     const { digestAlgorithm } = layout
     const receipt = trust === null ? null : receiptClaims(trust, opened, stored, partial, digestAlgorithm)
-    this.#published = await inbox.commit(transferId, name, { manifestDigest: stored.manifestDigest, receipt })
+    const finished = partial.finish()
+    try {
+      const record = { manifestDigest: stored.manifestDigest, receipt }
+      this.#published = await inbox.commit(transferId, name, record, finished)
+    } finally {
+      // However that ended: nobody may close or delete what is still being written.
+      await finished.catch(() => {})
+    }
     return this.#answerReceived(this.#published)
   }
 

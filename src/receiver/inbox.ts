@@ -141,10 +141,11 @@ export class Inbox implements AsyncDisposable {
   }
 
   /**
-   * Publishes a finished, durable and closed partial file. It is in the folder when this resolves; it never takes the
-   * place of another file.
+   * Publishes a partial file. It is in the folder when this resolves; it never takes the place of another file.
    *
    * @param name what `safeName` gave; a number is added where it is taken
+   * @param finished resolves when the content is durable and closed; its unfinished name is there already. Nothing is
+   *   published, and no record says so, before that
    * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; errors of the file system, after which
    *   the file is not in the folder
    */
@@ -152,13 +153,16 @@ export class Inbox implements AsyncDisposable {
     transferId: string,
     name: string,
     { manifestDigest, receipt }: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+    finished: Promise<void> = Promise.resolve(),
   ): Promise<Published> {
+    // Waited for below; until then its failure is nobody's.
+    finished.catch(() => {})
     for (let number = 0; number <= sameNamesMax; number++) {
       const finalName = numberedName(name, number)
       // Looked at first only to save the record for a name that is clearly taken; what decides is `#publish`.
       if ((await this.#isTaken(finalName)) && !(await this.#isPlaceholder(finalName, transferId))) continue
       const record: CommitRecord = { transferId, finalName, manifestDigest, receipt }
-      await replaceFile(this.pathsOf(transferId).commit, recordText(record))
+      await replaceFile(this.pathsOf(transferId).commit, recordText(record), { after: finished })
       if (await this.#publish(transferId, finalName)) {
         await this.#finish(transferId)
         return { name: finalName, manifestDigest, receipt }
@@ -240,14 +244,18 @@ export class Inbox implements AsyncDisposable {
     return true
   }
 
-  /** Durable first, then without the old name. @throws NotDurableYet */
+  /**
+   * Durable first, then without the old name. That this is gone for good nothing depends on: beside a record it says the same
+   * as none, and alone it is removed by a later start.
+   *
+   * @throws NotDurableYet
+   */
   async #finish(transferId: string): Promise<void> {
     const { partial, parts } = this.pathsOf(transferId)
     try {
       await syncFolder(this.folder)
       await removeFile(parts)
       await removeFile(partial)
-      await syncFolder(join(this.folder, inboxFolderName))
     } catch (cause) {
       if (writeProblem(cause) === null) throw cause
       throw new NotDurableYet('the file is in the folder, but could not be made durable', { cause })

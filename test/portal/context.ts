@@ -1,5 +1,6 @@
 /** What the portal's core stands on, for tests that drive it without HTTP. */
 import pino from 'pino'
+import { localTurns } from '../../src/hop/index.ts'
 import { Audit } from '../../src/portal/audit.ts'
 import type { PortalContext } from '../../src/portal/context.ts'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
@@ -7,7 +8,6 @@ import { createMetrics } from '../../src/portal/metrics.ts'
 import { type PortalOptions, portalDefaults } from '../../src/portal/options.ts'
 import { localSignals } from '../../src/portal/signals.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
-import { localTurns } from '../../src/portal/turns.ts'
 import { Uploads } from '../../src/portal/uploads.ts'
 
 /** One for all: each would watch the process for as long as that lives. Nobody reads these figures. */

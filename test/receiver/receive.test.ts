@@ -422,7 +422,7 @@ describe('an offer comes to nothing', () => {
     const [portal, parent] = [await ScriptedPortal.start(), await testFolder()]
     const folder = join(parent, 'inbox')
     portal.onPart = async (partNumber): Promise<PartScript> => {
-      if (partNumber === 5) await rm(folder, { recursive: true })
+      if (partNumber === 5) await rm(folder, { recursive: true, maxRetries: 5 })
       return 'serve'
     }
     portal.send(TEN_PARTS())

@@ -129,11 +129,16 @@ function answerInPlaceOfNode(app: App): void {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
 }
 
-/** Half of the files that this process may open are for connections; the other half is for what goes over them. */
+/** Of the files that this process may open, a quarter stays for what goes over its connections; most are idle. */
+const OTHER_FILES_SHARE = 0.25
+const OTHER_FILES_MIN = 256
+
 function connectionsForDescriptors(): number {
   const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } }
   const openFilesMax = Number(report.userLimits?.open_files?.soft)
-  return Number.isFinite(openFilesMax) ? Math.max(1, Math.floor(openFilesMax / 2)) : Number.POSITIVE_INFINITY
+  if (!Number.isFinite(openFilesMax)) return Number.POSITIVE_INFINITY
+  const otherFiles = Math.max(OTHER_FILES_MIN, openFilesMax * OTHER_FILES_SHARE)
+  return Math.max(1, Math.floor(openFilesMax - Math.min(otherFiles, openFilesMax / 2)))
 }
 
 function handleErrors(app: App, { context }: Services, limits: RequestLimits): void {

@@ -10,9 +10,17 @@ import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, isNoRoom, makeFolder, type PartSink, Room, syncFolder, writeAll } from '../../hop/index.ts'
+import {
+  hasCode,
+  isNoRoom,
+  localTurns,
+  makeFolder,
+  type PartSink,
+  Room,
+  syncFolder,
+  writeAll,
+} from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
-import { localTurns } from '../turns.ts'
 import type { PartKey, PartPlace, Store } from './contract.ts'
 
 /** Large reads: fewer system calls for the same bytes. */

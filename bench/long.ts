@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makeFile, median, range, seconds, sha256Of } from './figures.ts'
 import { longPath, loopback, type Path } from './long-path.ts'
-import { end, mustRun } from './processes.ts'
+import { cacheFolder, end, mustRun } from './processes.ts'
 
 const ROUNDS_DEFAULT = 3
 const SIZE_MIB_DEFAULT = 512
@@ -49,7 +49,7 @@ class Ends implements AsyncDisposable {
   private constructor(path: Path, folder: string) {
     this.path = path
     this.#folder = folder
-    this.#env = { PATH: process.env.PATH, HOME: folder }
+    this.#env = { PATH: process.env.PATH, HOME: folder, XDG_CACHE_HOME: cacheFolder }
   }
 
   static async open(path: Path, folder: string): Promise<Ends> {

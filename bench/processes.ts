@@ -3,6 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 
@@ -12,6 +14,9 @@ const SAMPLE_MS = 50
 const KIB = 1024
 const LISTENING_TRIES_MAX = 400
 const LISTENING_PAUSE_MS = 25
+
+/** Where commands keep compiled code between runs, as they do for anybody who has run one before. */
+export const cacheFolder = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')
 
 /** What a process has used. */
 export interface Usage {

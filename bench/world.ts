@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { giveProfile, openAccounts } from './accounts.ts'
 import { PortalProcess, program } from './portal-process.ts'
-import { type Ended, end, run, startBackground, together, type Usage, usageOf } from './processes.ts'
+import { cacheFolder, type Ended, end, run, startBackground, together, type Usage, usageOf } from './processes.ts'
 
 export interface WorldOptions {
   /** Accounts that only send. */
@@ -57,7 +57,8 @@ export class BenchWorld implements AsyncDisposable {
 
   /** For a process that acts as an account. */
   env(name: string): NodeJS.ProcessEnv {
-    return { PATH: process.env.PATH, HOME: this.home(name) }
+    // Compiled code is kept as it is for anybody who has run a command before.
+    return { PATH: process.env.PATH, HOME: this.home(name), XDG_CACHE_HOME: cacheFolder }
   }
 
   send(path: string, args: readonly string[], parties?: Parties): Promise<Ended> {

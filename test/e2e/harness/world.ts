@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomFillSync } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pipeline } from 'node:stream/promises'
@@ -154,6 +154,8 @@ export class World implements AsyncDisposable {
       PATH: process.env.PATH,
       HOME: this.folder,
       XDG_CONFIG_HOME: this.path('config'),
+      // Compiled code is the same in every world.
+      XDG_CACHE_HOME: process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
       XDG_STATE_HOME: this.path('state'),
       ...this.env,
       ...options.env,

@@ -33,7 +33,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: unitFolders.map((folder) => `test/${folder}/**/*.test.ts`),
-          testTimeout: 10_000,
+          testTimeout: 30_000,
         },
       },
       {
@@ -41,8 +41,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts', 'test/bench/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
         },
       },
     ],

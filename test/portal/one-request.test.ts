@@ -448,9 +448,9 @@ test('a client that did not wait to be asked, and is refused, gets to read why',
   sending.breakOff()
 })
 
-test('an answer that waits shows now and then that it lives', { timeout: 40_000 }, async () => {
+test('an answer that waits shows now and then that it lives', { timeout: 60_000 }, async () => {
   const portal = await TestPortal.start()
-  const sending = sendWhole(portal, 'bob/x', small, { headers: { prefer: 'wait=17' } })
+  const sending = sendWhole(portal, 'bob/x', small, { headers: { prefer: 'wait=27' } })
   expect((await sending).text).toMatch(/^stored .+\n\nwaiting for bob; .+\n$/)
 })
 

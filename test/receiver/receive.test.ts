@@ -7,7 +7,7 @@ import { Inbox } from '../../src/receiver/inbox.ts'
 import { PartialFile } from '../../src/receiver/partial-file.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent, unfinished, visible } from './folders.ts'
-import { receiveOnce, running } from './running.ts'
+import { eventually, receiveOnce, running } from './running.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
 
 const TEN_PARTS = () => newContent(10_000, 1_000)
@@ -41,12 +41,12 @@ describe('a file arrives', () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     for (let number = 0; number < 5; number++) portal.send(TEN_PARTS())
     const receiver = running(portal, folder)
-    await vi.waitFor(async () => expect(await visible(folder)).toHaveLength(5))
+    await eventually(async () => expect(await visible(folder)).toHaveLength(5))
     portal.send(TEN_PARTS(), { metadata: { name: '.profile' } })
-    await vi.waitFor(() => expect(portal.dispositions).toHaveLength(6))
+    await eventually(() => expect(portal.dispositions).toHaveLength(6))
     expect(await visible(folder)).toContain('_profile')
     expect(await visible(folder)).toContain('file (4).bin')
-    await vi.waitFor(() => expect(receiver.events.filter(({ type }) => type === 'received')).toHaveLength(6))
+    await eventually(() => expect(receiver.events.filter(({ type }) => type === 'received')).toHaveLength(6))
     expect(await receiver.stop()).toEqual({ received: 6, refused: 0 })
   })
 })
@@ -144,7 +144,7 @@ describe('nothing is said too early', () => {
     const transferId = portal.send(content, { state: 'receiving', manifestDigest: null })
     const receiver = running(portal, folder, { isOnce: true })
     // The question how the offer stands comes when nothing is left to fetch; it is asked again and again.
-    await vi.waitFor(() => expect(portal.held.filter((bytes) => bytes === 10_000).length).toBeGreaterThan(3))
+    await eventually(() => expect(portal.held.filter((bytes) => bytes === 10_000).length).toBeGreaterThan(3))
     expect(await visible(folder)).toEqual([])
     expect(portal.dispositions).toEqual([])
     portal.change(transferId, { state: 'stored', manifestDigest: content.manifestDigest })
@@ -166,7 +166,7 @@ describe('nothing is said too early', () => {
     portal.onAnswer = () => 'lost'
     const transferId = portal.send(TEN_PARTS())
     const first = running(portal, folder)
-    await vi.waitFor(() => expect(portal.dispositions.length).toBeGreaterThan(0))
+    await eventually(() => expect(portal.dispositions.length).toBeGreaterThan(0))
     await first.stop()
     expect(await visible(folder)).toEqual(['file.bin'])
     portal.onAnswer = () => 'delivered'
@@ -223,7 +223,7 @@ describe('a file that has its name is not made undone', () => {
     bobs.onAnswer = () => 'lost'
     const transferId = bobs.send(TEN_PARTS())
     const first = running(bobs, folder)
-    await vi.waitFor(() => expect(bobs.dispositions.length).toBeGreaterThan(0))
+    await eventually(() => expect(bobs.dispositions.length).toBeGreaterThan(0))
     await first.stop()
 
     const other = running(carols, folder)
@@ -247,7 +247,7 @@ test('what an earlier run left of a delivery that has ended is deleted', async (
   await mkdir(join(folder, '.golooader'))
   await writeFile(join(folder, '.golooader', `${transferId}.partial`), 'x')
   running(portal, folder)
-  await vi.waitFor(async () => expect(await unfinished(folder)).toEqual([]))
+  await eventually(async () => expect(await unfinished(folder)).toEqual([]))
 })
 
 describe('an interruption costs little', () => {
@@ -349,13 +349,13 @@ describe('an interruption costs little', () => {
     })
     onTestFinished(() => spy.mockRestore())
     const receiver = running(portal, folder)
-    await vi.waitFor(async () => expect(await visible(folder)).toEqual(['file.bin', 'other.bin']))
+    await eventually(async () => expect(await visible(folder)).toEqual(['file.bin', 'other.bin']))
   })
 
   test('the lease is renewed while a single part takes longer than it lasts', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = async (): Promise<PartScript> => {
-      await vi.waitFor(() => expect(portal.held.length).toBeGreaterThan(4))
+      await eventually(() => expect(portal.held.length).toBeGreaterThan(4))
       return 'serve'
     }
     portal.send(newContent(10, 10), { leaseMs: 150 })
@@ -369,7 +369,7 @@ describe('an interruption costs little', () => {
     const receiver = running(portal, folder)
     await receiver.seen('connected')
     portal.breakStreams()
-    await vi.waitFor(() => expect(portal.connections).toHaveLength(2))
+    await eventually(() => expect(portal.connections).toHaveLength(2))
     portal.send(TEN_PARTS())
     await receiver.seen('received')
     expect(receiver.events.filter(({ type }) => type === 'disconnected')).toHaveLength(3)

@@ -3,6 +3,11 @@ import { onTestFinished, vi } from 'vitest'
 import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
 import type { ScriptedPortal } from './scripted-portal.ts'
 
+/** Resolves when a check passes: soon, but on a machine that is busy not at once. */
+export function eventually<Result>(check: () => Result | Promise<Result>): Promise<Result> {
+  return vi.waitFor(check, { timeout: 20_000, interval: 5 })
+}
+
 /** A receiver that runs until the test ends, or stops it. */
 export function running(portal: ScriptedPortal, folder: string, options: Partial<ReceiveOptions> = {}) {
   const stopping = new AbortController()
@@ -32,7 +37,7 @@ export function running(portal: ScriptedPortal, folder: string, options: Partial
         if (event === undefined) throw new Error(`no "${type}" among ${events.map((one) => one.type).join(', ')}`)
         return event
       },
-      { timeout: 8_000, interval: 5 },
+      { timeout: 20_000, interval: 5 },
     )
   return { events, seen, result, stop }
 }

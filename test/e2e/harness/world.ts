@@ -20,7 +20,7 @@ import { newToken } from '../../../src/protocol/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
 
 const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
-const UNTIL_MS = 30_000
+const UNTIL_MS = 90_000
 
 /** How a command ended. */
 export interface Ended {

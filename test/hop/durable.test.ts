@@ -40,6 +40,33 @@ describe('replacing a file', () => {
   })
 })
 
+describe('replacing a file only after something else', () => {
+  test('shows nothing of the new text before that', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'state.json')
+    await replaceFile(path, 'old')
+    const { promise: after, resolve } = Promise.withResolvers<void>()
+    const replacing = replaceFile(path, 'new', { after })
+    // The new text is written meanwhile, under a name of its own.
+    await vi.waitFor(async () => expect(await readdir(folder)).toHaveLength(2), { timeout: 10_000 })
+    expect(await readFile(path, 'utf8')).toBe('old')
+    resolve()
+    await replacing
+    expect(await readFile(path, 'utf8')).toBe('new')
+    expect(await readdir(folder)).toEqual(['state.json'])
+  })
+
+  test('leaves everything as it was when that fails', async () => {
+    const folder = await testFolder()
+    const path = join(folder, 'state.json')
+    await replaceFile(path, 'old')
+    const after = Promise.reject(new Error('the content was not durable'))
+    await expect(replaceFile(path, 'new', { after })).rejects.toThrow('the content was not durable')
+    expect(await readFile(path, 'utf8')).toBe('old')
+    await vi.waitFor(async () => expect(await readdir(folder)).toEqual(['state.json']), { timeout: 10_000 })
+  })
+})
+
 describe('making a folder', () => {
   test('makes its parents too, and is content with what is there', async () => {
     const folder = await testFolder()

@@ -5,7 +5,7 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { lockFolder } from '../../src/hop/index.ts'
+import { lockFolder, withFolderLock } from '../../src/hop/index.ts'
 import { testFolder } from '../suites/folder.ts'
 
 const lockModule = pathToFileURL(join(import.meta.dirname, '../../src/hop/folder-lock.ts')).href
@@ -87,4 +87,22 @@ test('a failure to lock that means something else is not taken for a lock', asyn
   await rm(join(folder, 'lock'), { recursive: true })
   await writeFile(join(folder, 'lock'), 'no database '.repeat(100))
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'folder-unavailable', details: { detail } })
+})
+
+test('of many in one process that want the same lock for a moment, each gets it in its turn', async () => {
+  const folder = await testFolder()
+  const order: number[] = []
+  let holders = 0
+  const wanted = Array.from({ length: 50 }, (_, number) => number)
+  await Promise.all(
+    wanted.map((number) =>
+      withFolderLock(folder, join(folder, 'lock'), async () => {
+        expect(++holders, 'holders at a time').toBe(1)
+        await readdir(folder)
+        order.push(number)
+        holders--
+      }),
+    ),
+  )
+  expect(order).toEqual(wanted)
 })

@@ -28,8 +28,8 @@ const IDLE_SECONDS_DEFAULT = 60
 const OFFERS_DEFAULT = 400
 /** Each has half of the receivers. */
 const RECEIVER_PROCESSES = 2
-/** The portal keeps half of the files that it may open for connections; a few of these are for those who send. */
-const CONNECTIONS_SHARE = 0.5
+/** The portal keeps three quarters of the files that it may open for connections; a few of these are for those who send. */
+const CONNECTIONS_SHARE = 0.75
 const CONNECTIONS_SPARE = 100
 const SIZE_BYTES = 4 * KIB
 /** Between two announcements. */
@@ -50,7 +50,7 @@ const receiverCount = Math.min(wantedCount, await connectionsMax())
 if (receiverCount < wantedCount) {
   process.stdout.write(
     `${receiverCount} receivers instead of ${wantedCount}: a process may open ${await openFilesMax()} files here, ` +
-      'and the portal takes half of them for connections.\n',
+      'and the portal keeps a quarter of them for what goes over connections.\n',
   )
 }
 

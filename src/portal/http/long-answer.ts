@@ -37,14 +37,15 @@ export async function answerWithTexts(
     'x-accel-buffering': 'no',
   })
   raw.flushHeaders()
-  const beat = chunkOf(heartbeat)
+  const beat = framed(heartbeat)
+  const isFramed = request.raw.httpVersion === '1.1'
   let wasBehind = false
   const beating = setInterval(() => {
     // What was written a heartbeat ago and has not gone yet: nobody reads.
     const isBehind = raw.writableLength > 0
     if (isBehind && wasBehind) raw.destroy()
     wasBehind = isBehind
-    if (raw.chunkedEncoding && raw.socket !== null) raw.socket.write(beat)
+    if (isFramed && raw.socket !== null) raw.socket.write(beat)
     else raw.write(heartbeat)
   }, heartbeatMs)
   try {
@@ -64,9 +65,9 @@ export async function answerWithTexts(
 }
 
 /**
- * A text as a chunk of a body (RFC 9112 section 7.1). Node makes four writes of one, and with ten thousand receivers that wait
- * heartbeats are most of what a portal does.
+ * A text as it stands in a body whose length is not said (RFC 9112 section 7.1). Node makes four writes of one, and with ten
+ * thousand receivers that wait heartbeats are most of what a portal does.
  */
-function chunkOf(text: string): Buffer {
+function framed(text: string): Buffer {
   return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)
 }

@@ -67,7 +67,7 @@ export async function takePart(
     goesOn: false,
     judge: (arrivedBytes, actual, incomplete) => {
       if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
-      if (actual() === digest) return
+      if (actual() === digest) return true
       throw new Problem('digest-mismatching-value', { partNumber, expected: digest, actual: actual() })
     },
   })
@@ -107,12 +107,7 @@ interface Demand {
   /** Whether more than this part may come. */
   readonly goesOn: boolean
   /** @returns false where there is nothing to commit. @throws Problem for bytes that are not those that were meant */
-  judge(
-    arrivedBytes: number,
-    actual: () => string,
-    incomplete: (detail: string) => Problem,
-    // biome-ignore lint/suspicious/noConfusingVoidType: what is not said to be nothing is something
-  ): boolean | void
+  judge(arrivedBytes: number, actual: () => string, incomplete: (detail: string) => Problem): boolean
 }
 
 async function take(
@@ -198,7 +193,7 @@ async function take(
       digest ??= hasher.digest()
       return digest
     }
-    const isWanted = demand.judge(arrivedBytes, actual, incomplete) ?? true
+    const isWanted = demand.judge(arrivedBytes, actual, incomplete)
     await writing
     if (gatheredBytes > 0) startWriting()
     await writing

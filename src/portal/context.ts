@@ -29,7 +29,7 @@ export function afterMove(context: PortalContext, transfer: Transfer): void {
   signals.publish(topics.transfer(transfer.transferId))
   signals.publish(topics.events(transfer.senderId))
   for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transfer.transferId)
-  if (isFinalTransfer(transfer.state) && !isWhole(transfer)) {
+  if (isFinalTransfer(transfer.state) && !isHeldInLedger(transfer)) {
     removeParts(context, transfer.transferId).catch((error: unknown) => {
       context.log.warn({ err: error, transferId: transfer.transferId }, 'parts not removed yet; the sweeper goes on')
     })
@@ -37,7 +37,7 @@ export function afterMove(context: PortalContext, transfer: Transfer): void {
 }
 
 /** Whether the ledger has, or had, the content. What the store may hold of it all the same the sweeper removes. */
-function isWhole(transfer: Transfer): boolean {
+export function isHeldInLedger(transfer: Transfer): boolean {
   return 'heldIn' in transfer && transfer.heldIn === 'ledger'
 }
 

@@ -8,7 +8,7 @@ import { Readable } from 'node:stream'
 import { digestDriver, digestOf } from '../digests/index.ts'
 import { type Disposition, inRanges, isDigestAlgorithm, type Offer, Problem, partSpan } from '../protocol/index.ts'
 import { notTheirs } from './audit.ts'
-import { afterMove, type PortalContext } from './context.ts'
+import { afterMove, isHeldInLedger, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
 import { topics, Waiter } from './signals.ts'
@@ -283,10 +283,6 @@ function isRepetition(delivery: Delivery, { disposition, leaseId }: Disposition)
   if (delivery.state === 'delivered') return disposition === 'received' && delivery.leaseId === leaseId
   if (delivery.state === 'failed') return disposition !== 'received' && delivery.leaseId === leaseId
   return false
-}
-
-function isHeldInLedger(transfer: Transfer): boolean {
-  return transfer.state === 'stored' && transfer.heldIn === 'ledger'
 }
 
 function goneBad(partNumber: number): Problem {

@@ -10,7 +10,7 @@ import {
   randomText,
   type Withdrawal,
 } from '../protocol/index.ts'
-import type { PortalContext } from './context.ts'
+import { isHeldInLedger, type PortalContext } from './context.ts'
 import type { Account, Transfer } from './ledger/contract.ts'
 import { type Signals, topics, Waiter } from './signals.ts'
 import { offerOf } from './views.ts'
@@ -77,7 +77,7 @@ export async function* inboxMessages(
 
 /** What of a file can go along with its offer. */
 async function inlineContent({ ledger, metrics }: PortalContext, transfer: Transfer): Promise<Pick<Offer, 'content'>> {
-  if (transfer.state !== 'stored' || transfer.heldIn !== 'ledger') return {}
+  if (!isHeldInLedger(transfer)) return {}
   const { transferId, sizeBytes } = transfer
   const whole = sizeBytes <= inlineSizeBytesMax ? await ledger.content(transferId) : null
   if (whole === null) return {}

@@ -75,7 +75,7 @@ export async function takeFile(
 ): Promise<Transfer> {
   const { key, sizeBytes, source } = file
   const transferId = key ?? newTransferId()
-  const digestAlgorithm = await digestAlgorithmOf(context, transferId)
+  const digestAlgorithm = await digestAlgorithmOf(context, key)
   await requireSuitable(context, transferId, announcementOf({ file, digestAlgorithm }, sizeBytes ?? 0))
   using upload = await context.uploads.begin(transferId, account.accountId)
   const signal = AbortSignal.any([file.signal, upload.signal])
@@ -102,8 +102,8 @@ export async function takeFile(
 }
 
 /** The fastest that is on offer; what a try began with before, that the same request goes on with. */
-async function digestAlgorithmOf({ ledger, options }: PortalContext, transferId: string): Promise<DigestAlgorithm> {
-  const { digestAlgorithm } = (await ledger.transfer(transferId)) ?? {}
+async function digestAlgorithmOf({ ledger, options }: PortalContext, key: string | null): Promise<DigestAlgorithm> {
+  const { digestAlgorithm } = (key === null ? null : await ledger.transfer(key)) ?? {}
   if (digestAlgorithm !== undefined && isDigestAlgorithm(digestAlgorithm)) return digestAlgorithm
   return offeredDigestAlgorithms(options)[0] ?? defaultDigestAlgorithm
 }

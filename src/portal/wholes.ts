@@ -3,7 +3,7 @@
  * all of it is durable; there is nothing else that could be there by halves. Of a small file that takes its content, too.
  */
 import { digestDriver, digestOf, manifestDigestOf } from '../digests/index.ts'
-import { type Notification, Problem, partCount, type WholeTransfer } from '../protocol/index.ts'
+import { isWhole, type Notification, Problem, type WholeTransfer } from '../protocol/index.ts'
 import { admissionOf, refused, requireSuitable } from './admission.ts'
 import { afterMove, type PortalContext } from './context.ts'
 import type { Account, Admission, NewTransfer, Transfer, WholeContent } from './ledger/contract.ts'
@@ -27,9 +27,7 @@ export async function takeWhole(
   const { options } = context
   await requireSuitable(context, transferId, announcement)
   const { wholeSizeBytesMax } = options
-  if (announcement.sizeBytes > wholeSizeBytesMax || partCount(announcement) > 1) {
-    throw new Problem('body-too-large', { wholeSizeBytesMax })
-  }
+  if (!isWhole(announcement, wholeSizeBytesMax)) throw new Problem('body-too-large', { wholeSizeBytesMax })
   if (content.length !== announcement.sizeBytes) {
     throw new Problem('part-incomplete', { arrivedBytes: content.length, lengthBytes: announcement.sizeBytes })
   }

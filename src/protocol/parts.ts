@@ -51,3 +51,8 @@ export function missingParts(layout: PartLayout, held: { has(partNumber: number)
 export function inRanges(ranges: readonly PartRange[], partNumber: number): boolean {
   return ranges.some(([first, last]) => first <= partNumber && partNumber <= last)
 }
+
+/** Whether a file goes as a whole: not larger than that, and of one part at most. */
+export function isWhole(layout: PartLayout, sizeBytesMax: number): boolean {
+  return layout.sizeBytes <= sizeBytesMax && partCount(layout) <= 1
+}

@@ -3,13 +3,13 @@
  * fetched again.
  */
 import { createFile, type PartSink, removeFile } from '../hop/index.ts'
-import { partCount, wholeSizeBytesMax } from '../protocol/index.ts'
+import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
 import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
 import type { TransferPaths } from './paths.ts'
 
 /** Whether a file is one to be held in memory until it is whole. */
 export function isSmall(layout: PartialLayout): boolean {
-  return layout.sizeBytes <= wholeSizeBytesMax && partCount(layout) <= 1
+  return isWhole(layout, wholeSizeBytesMax)
 }
 
 interface HeldContent {

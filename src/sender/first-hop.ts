@@ -7,7 +7,14 @@
  */
 import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
-import { type Notification, Problem, type ProblemJson, partCount, type TransferStatus } from '../protocol/index.ts'
+import {
+  isWhole,
+  type Notification,
+  Problem,
+  type ProblemJson,
+  partCount,
+  type TransferStatus,
+} from '../protocol/index.ts'
 import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
 import { type Begun, begin, cancelUnstored, recordLayoutOf, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
@@ -135,7 +142,7 @@ class FirstHop {
     const { client, limits, signal, onEvent } = this.#context
     const { transferId, to, metadata, digestAlgorithm, source } = this.#entry
     const layout = wireLayoutOf(this.#entry)
-    const isSmall = layout.sizeBytes <= limits.wholeSizeBytesMax && partCount(layout) <= 1
+    const isSmall = isWhole(layout, limits.wholeSizeBytesMax)
     // What is refused for want of a seal should not have travelled without one.
     const isWanted = !limits.sealedOnly || this.#contentKey !== null
     if (this.#isResumed || limits.wholeSizeBytesMax === 0 || !isSmall || !isWanted) return null

@@ -4,9 +4,10 @@ import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fastDigestAlgorithms } from '../../src/digests/index.ts'
 import { defaultDigestAlgorithm } from '../../src/protocol/index.ts'
-import { type SendOutcome, send } from '../../src/sender/index.ts'
+import type { SendOutcome } from '../../src/sender/index.ts'
 import { TestFolder } from './folder.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
+import { sendFile } from './sending.ts'
 
 const [fastest = defaultDigestAlgorithm] = fastDigestAlgorithms
 
@@ -25,20 +26,7 @@ afterEach(async () => {
 })
 
 function sending(signal = new AbortController().signal): Promise<SendOutcome[]> {
-  return send({
-    client: portal.client,
-    identity: { portalUrl: 'http://portal.test', account: 'ada' },
-    trust: null,
-    stateFolder: folder.join('state'),
-    paths: [folder.join('file')],
-    to: ['bob'],
-    answerTimeoutMs: 5_000,
-    waitMs: null,
-    isWaiting: true,
-    partSizeBytes: 1_000,
-    signal,
-    onEvent: () => {},
-  })
+  return sendFile(portal, folder, { partSizeBytes: 1_000, signal })
 }
 
 function offer(...digestAlgorithms: string[]): void {

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as passed } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type SendOptions, send } from '../../src/sender/index.ts'
+import type { SendOptions } from '../../src/sender/index.ts'
 import { TestFolder } from './folder.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
+import { sendFile } from './sending.ts'
 
 const PART_BYTES = 64 * 1024
 const PARTS = 40
@@ -35,21 +36,7 @@ async function mostInFlight(options: Partial<SendOptions> = {}): Promise<number>
     raw.once('close', () => inFlight--)
     await passed(PART_MS)
   }
-  const [outcome] = await send({
-    client: portal.client,
-    identity: { portalUrl: 'http://portal.test', account: 'ada' },
-    trust: null,
-    stateFolder: folder.join('state'),
-    paths: [folder.join('file')],
-    to: ['bob'],
-    answerTimeoutMs: 5_000,
-    waitMs: null,
-    isWaiting: true,
-    partSizeBytes: PART_BYTES,
-    signal: new AbortController().signal,
-    onEvent: () => {},
-    ...options,
-  })
+  const [outcome] = await sendFile(portal, folder, { partSizeBytes: PART_BYTES, ...options })
   expect(outcome).toMatchObject({ outcome: 'delivered' })
   expect(portal.only().parts.size).toBe(PARTS)
   return most

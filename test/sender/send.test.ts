@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { appendFile, readdir, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Announcement, Problem } from '../../src/protocol/index.ts'
-import { type SendEvent, type SendOptions, type SendOutcome, send } from '../../src/sender/index.ts'
+import type { SendEvent, SendOptions, SendOutcome } from '../../src/sender/index.ts'
 import { TestFolder } from './folder.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
+import { sendFile } from './sending.ts'
 
 const PART_BYTES = 1000
 const content = randomBytes(4 * PART_BYTES + 321)
@@ -26,21 +27,8 @@ afterEach(async () => {
 })
 
 function sending(options: Partial<SendOptions> = {}): Promise<SendOutcome[]> {
-  return send({
-    client: portal.client,
-    identity: { portalUrl: 'http://portal.test', account: 'ada' },
-    trust: null,
-    stateFolder: folder.join('state'),
-    paths: [folder.join('file')],
-    to: ['bob'],
-    answerTimeoutMs: 5_000,
-    waitMs: null,
-    isWaiting: true,
-    partSizeBytes: PART_BYTES,
-    signal: new AbortController().signal,
-    onEvent: (event) => events.push(event),
-    ...options,
-  })
+  const onEvent = (event: SendEvent): number => events.push(event)
+  return sendFile(portal, folder, { partSizeBytes: PART_BYTES, onEvent, ...options })
 }
 
 function nameOf({ metadata }: Announcement): string {

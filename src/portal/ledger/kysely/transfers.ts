@@ -78,12 +78,7 @@ export function transfers({
         const atMs = now()
         const { attempt } = from
         if (change.state === 'stored') {
-          const stored = await becomeStored(
-            tx,
-            { transferId, attempt },
-            { ...change, heldIn: 'store', hasParts: true },
-            atMs,
-          )
+          const stored = await becomeStored(tx, { transferId, attempt }, { ...change, heldIn: 'store' }, atMs)
           return stored?.transfer ?? null
         }
         const row = await changed(tx, { transferId, attempt }, columnsOf(change, attempt, atMs))
@@ -126,8 +121,6 @@ interface Storing {
   readonly manifestDigest: string
   readonly manifest: string | null
   readonly heldIn: 'store' | 'ledger'
-  /** Whether the store may hold parts of it. */
-  readonly hasParts: boolean
 }
 
 /**
@@ -139,7 +132,7 @@ interface Storing {
 export async function becomeStored(
   tx: Tx,
   { transferId, attempt }: Receiving,
-  { manifestDigest, manifest, heldIn, hasParts }: Storing,
+  { manifestDigest, manifest, heldIn }: Storing,
   atMs: number,
 ): Promise<{ transfer: Transfer; notification: Notification } | null> {
   assertTransferMove('receiving', 'stored')
@@ -152,7 +145,6 @@ export async function becomeStored(
       manifest,
       upload_deadline_ms: null,
       held_in_ledger: heldIn === 'ledger' ? 1 : 0,
-      parts_held: hasParts ? 1 : 0,
     },
   )
   if (row === undefined) return null

@@ -20,9 +20,8 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
           const isStored = admitted.notification?.notification === 'stored'
           if ('content' in whole && (state === 'receiving' || isStored)) await keep(tx, transferId, whole)
           if (state !== 'receiving') return admitted
-          // It was announced before, and the store may hold a part of it.
-          const change = { manifestDigest, manifest, heldIn, hasParts: true } as const
-          const stored = await becomeStored(tx, admitted.transfer, change, atMs)
+          // It was announced before, and the store may hold a part of it: that goes when the transfer has ended.
+          const stored = await becomeStored(tx, admitted.transfer, { manifestDigest, manifest, heldIn }, atMs)
           if (stored === null) throw new Error(`${transferId} moved within a transaction`)
           return stored
         })

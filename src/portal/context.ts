@@ -7,14 +7,16 @@ import type { Ledger, Transfer } from './ledger/contract.ts'
 import type { Metrics } from './metrics.ts'
 import type { PortalOptions } from './options.ts'
 import { type Signals, topics } from './signals.ts'
-import type { Store } from './store/contract.ts'
+import type { PartsKey, Store } from './store/contract.ts'
 import type { Uploads } from './uploads.ts'
 
 export interface PortalContext {
+  /** Of this process, among those that share a ledger. */
+  readonly portalId: string
   readonly ledger: Ledger
   readonly store: Store
   readonly signals: Signals
-  /** By transferId: whoever judges or removes what the store holds of it. */
+  /** By transferId: whoever judges or removes what the store holds of it, in this process. */
   readonly turns: Turns
   readonly uploads: Uploads
   readonly options: PortalOptions
@@ -30,7 +32,7 @@ export function afterMove(context: PortalContext, transfer: Transfer): void {
   signals.publish(topics.events(transfer.senderId))
   for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transfer.transferId)
   if (isFinalTransfer(transfer.state) && !isHeldInLedger(transfer)) {
-    removeParts(context, transfer.transferId).catch((error: unknown) => {
+    removeAll(context, transfer.transferId).catch((error: unknown) => {
       context.log.warn({ err: error, transferId: transfer.transferId }, 'parts not removed yet; the sweeper goes on')
     })
   }
@@ -41,29 +43,31 @@ export function isHeldInLedger(transfer: Transfer): boolean {
   return 'heldIn' in transfer && transfer.heldIn === 'ledger'
 }
 
-/**
- * Removes what the store holds of a transfer that the ledger does not know, says is over, or knows to have come in one
- * request, unless that request is under way. In its turn: one that begins waits until this is done.
- *
- * @returns whether anything of it was to be removed
- */
-export function removeOrphan(
-  { store, ledger, turns, uploads }: PortalContext,
-  transferId: string,
-  asks: 'anybody' | 'its upload' = 'anybody',
-): Promise<boolean> {
-  return turns.take(transferId, async () => {
-    if (asks === 'anybody' && uploads.isUnderWay(transferId)) return false
-    const transfer = await ledger.transfer(transferId)
-    const isBrokenOff = transfer?.state === 'receiving' && transfer.isOneRequest
-    if (transfer !== null && !isFinalTransfer(transfer.state) && !isBrokenOff) return false
-    await store.remove(transferId)
-    return true
-  })
-}
-
 /** Removes the parts of a transfer that is over. The ledger remembers what is still to be removed. */
-export async function removeParts({ store, ledger }: PortalContext, transferId: string): Promise<void> {
+export async function removeAll({ store, ledger }: PortalContext, transferId: string): Promise<void> {
   await store.remove(transferId)
   await ledger.removed(transferId)
+}
+
+/**
+ * Removes what is about to be given up, before the ledger says so: on a full disk it may need that room to write it down.
+ * In the turn of its transfer, and only where no other portal can be at work on it. Elsewhere the ledger decides first, and
+ * then that generation is dead.
+ */
+export async function makeRoom({ store }: PortalContext, parts: PartsKey): Promise<void> {
+  if (!store.traits.isShared) await store.removeParts(parts)
+}
+
+/** Removes parts that nobody will look at again. Where this fails, they go with the transfer at its end. */
+export async function removeGivenUp({ store, log }: PortalContext, parts: PartsKey): Promise<void> {
+  try {
+    await store.removeParts(parts)
+  } catch (error) {
+    log.warn({ err: error, transferId: parts.transferId }, 'parts that were given up are still there')
+  }
+}
+
+/** Whether parts may still come to be, or are, those of a transfer that is not over. */
+export function areAlive(transfer: Transfer | null, { generation }: PartsKey): boolean {
+  return transfer !== null && !isFinalTransfer(transfer.state) && transfer.generation === generation
 }

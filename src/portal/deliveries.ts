@@ -84,9 +84,10 @@ export class Deliveries {
       const { transfer } = await this.#leased(current)
       const { lengthBytes } = partSpan(transfer, partNumber)
       if (isHeldInLedger(transfer)) return this.#whole(transfer, rangeOf)
-      const digest = await store.find(transferId, partNumber)
+      const place = { transferId, generation: transfer.generation, partNumber }
+      const digest = await store.find(place)
       if (digest !== null) {
-        const key = { transferId, partNumber, digest }
+        const key = { ...place, digest }
         const content = await this.#read(key, rangeOf(digest, lengthBytes))
         if (content !== null && content.partBytes === lengthBytes) {
           content.stream.once('error', (error) => this.#cannotRead(key, error))
@@ -196,7 +197,7 @@ export class Deliveries {
     log.error({ err: error, ...key }, 'a part broke off while it was read')
     const look = async (): Promise<void> => {
       const transfer = await ledger.transfer(key.transferId)
-      if (transfer === null || (await this.#isSound(transfer, key.partNumber, key.digest))) return
+      if (transfer === null || (await this.#isSound(transfer, key))) return
       await store.removePart(key)
     }
     look().catch((cause: unknown) => log.error({ err: cause, ...key }, 'a part could not be looked at'))
@@ -206,16 +207,17 @@ export class Deliveries {
   async #askedAgain(leased: Leased, answer: Disposition & { disposition: 'resend' }): Promise<Delivery['state']> {
     const { options, store, ledger, turns } = this.#context
     const { transfer, delivery } = leased
-    const { transferId } = transfer
+    const { transferId, generation } = transfer
     if (isHeldInLedger(transfer) && !(await this.#isWholeSound(transfer))) {
       return this.#move(leased, { state: 'failed', problem: goneBad(1).toJSON() })
     }
-    for (const [partNumber, digest] of await store.list(transferId)) {
+    for (const [partNumber, digest] of await store.list({ transferId, generation })) {
       if (!inRanges(answer.wanted, partNumber)) continue
-      if (await this.#isSound(transfer, partNumber, digest)) continue
+      const key = { transferId, generation, partNumber, digest }
+      if (await this.#isSound(transfer, key)) continue
       // In its turn: it may be about to be judged whether the transfer is whole.
       const state = await turns.take(transferId, async () => {
-        await store.removePart({ transferId, partNumber, digest })
+        await store.removePart(key)
         return (await ledger.transfer(transferId))?.state
       })
       if (state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber).toJSON() })
@@ -226,19 +228,18 @@ export class Deliveries {
     return this.#move(leased, { state: 'offered', leaseMs: options.leaseMs })
   }
 
-  async #isSound(transfer: Transfer, partNumber: number, digest: string): Promise<boolean> {
-    const { transferId, digestAlgorithm } = transfer
+  async #isSound({ digestAlgorithm }: Transfer, key: PartKey): Promise<boolean> {
     if (!isDigestAlgorithm(digestAlgorithm)) return false
-    const content = await this.#context.store.read({ transferId, partNumber, digest })
+    const content = await this.#context.store.read(key)
     if (content === null) return false
     const hasher = digestDriver(digestAlgorithm).create()
     try {
       for await (const bytes of content.stream) hasher.update(bytes)
     } catch (error) {
-      this.#context.log.error({ err: error, transferId, partNumber }, 'a part could not be read to its end')
+      this.#context.log.error({ err: error, ...key }, 'a part could not be read to its end')
       return false
     }
-    return hasher.digest() === digest
+    return hasher.digest() === key.digest
   }
 
   /** A stored transfer lacks a part: the storage broke its promise, and nobody can be given the file any more. */

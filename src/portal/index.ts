@@ -6,6 +6,7 @@ import { access, open, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import pino, { type Logger } from 'pino'
 import { hasCode, localTurns, lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
+import { randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
 import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
@@ -27,6 +28,7 @@ import { Uploads } from './uploads.ts'
 export { invite, renew } from './accounts.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
 
+const PORTAL_ID_BYTES = 9
 /** A receiver that waits for a part asks for it at once. */
 const RECENT_MS = 1_000
 
@@ -97,6 +99,7 @@ export async function startPortal(
   const uploads = new Uploads()
   opening.defer(() => uploads.allEnded())
   const context: PortalContext = {
+    portalId: randomText(PORTAL_ID_BYTES),
     ledger,
     store: recentParts(await fsStore(join(options.dataFolder, 'store')), {
       bytesMax: options.recentBytesMax,

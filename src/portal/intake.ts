@@ -10,6 +10,7 @@ import { type PartSink, takeNextPart } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import type { PortalContext } from './context.ts'
 import { floorOf } from './options.ts'
+import type { PartsKey } from './store/contract.ts'
 
 export interface Body {
   readonly source: Readable
@@ -20,7 +21,7 @@ export interface Body {
 
 /** How it is cut, and what happens on the way. What these throw ends it. */
 export interface Cutting {
-  readonly transferId: string
+  readonly parts: PartsKey
   readonly partSizeBytes: number
   readonly digestAlgorithm: DigestAlgorithm
   beforePart(): Promise<void>
@@ -47,12 +48,12 @@ export async function takeBody(
   cutting: Cutting,
   sizeBytes: number | null,
 ): Promise<TakenBody> {
-  const { transferId, partSizeBytes, digestAlgorithm } = cutting
+  const { parts, partSizeBytes, digestAlgorithm } = cutting
   const digests: string[] = []
   let takenBytes = 0
   let durable: Promise<void> = Promise.resolve()
   const openSink = async (): Promise<PartSink> => {
-    const sink = await context.store.openPart({ transferId, partNumber: digests.length + 1 })
+    const sink = await context.store.openPart({ ...parts, partNumber: digests.length + 1 })
     return committingLater(sink, (committing) => {
       durable = both(durable, committing)
       seen(durable)

@@ -5,15 +5,17 @@
  * - Where the length is known, the transfer is announced before its content comes, and receivers fetch meanwhile.
  * - A small one is recorded together with its content, and so cannot be there by halves.
  * - Where the length is not known, parts are taken in under an id that the ledger does not know; it records all of it in one
- *   transaction at the end. Whatever breaks before that leaves an orphan, which is removed.
+ *   transaction at the end. What breaks before that is removed, and what a portal leaves that dies is found as an orphan.
  *
  * A body that breaks off cannot be gone on with: everything of it is deleted. A sender that named the transfer may make the
  * same request again; of any other nobody could know the id, and it is refused.
  */
+import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { digestOf, manifestDigestOf } from '../digests/index.ts'
 import { judge } from '../hop/index.ts'
 import {
+  type Announcement,
   choosePartSizeBytes,
   type DigestAlgorithm,
   defaultDigestAlgorithm,
@@ -26,13 +28,16 @@ import {
 } from '../protocol/index.ts'
 import { admissionOf, recordedProblem, requireDiskRoom, requireSuitable } from './admission.ts'
 import type { BodyDigests } from './body-digests.ts'
-import { type PortalContext, removeOrphan } from './context.ts'
+import { areAlive, type PortalContext } from './context.ts'
 import { type Body, gatherBody, takeBody } from './intake.ts'
 import type { Account, Admission, NewTransfer, Transfer } from './ledger/contract.ts'
 import { offeredDigestAlgorithms } from './options.ts'
+import type { PartsKey } from './store/contract.ts'
 import type { Transfers } from './transfers.ts'
 import type { Upload } from './uploads.ts'
 import { deposit } from './wholes.ts'
+
+const GENERATION_BYTES = 12
 
 /** A file as it comes in. */
 export interface IncomingFile {
@@ -92,8 +97,6 @@ export async function takeFile(
   if (key !== null) {
     const known = await knownTransfer(intake)
     if (known !== null) return known
-    // What an earlier try left, which died with its process.
-    await removeOrphan(context, transferId, 'its upload')
   }
   // Awaited here: the upload is under way until then.
   if (sizeBytes === null) return await takeOfUnknownSize(intake)
@@ -157,8 +160,8 @@ async function takeSmall(intake: Intake, sizeBytes: number): Promise<Transfer> {
 async function takeAnnounced(intake: Intake, sizeBytes: number): Promise<Transfer> {
   const { context, transfers, account, transferId, file, body, digestAlgorithm } = intake
   const announcement = announcementOf(intake, sizeBytes)
-  const { status } = await transfers.announce(account, transferId, announcement, { isOneRequest: true })
-  const { attempt } = status
+  const { attempt, generation } = await begin(intake, announcement)
+  const parts = { transferId, generation }
   try {
     file.onAdmitted()
     const putOff = transfers.putOffOnBytes(transferId)
@@ -166,12 +169,12 @@ async function takeAnnounced(intake: Intake, sizeBytes: number): Promise<Transfe
       context,
       body,
       {
-        transferId,
+        parts,
         digestAlgorithm,
         partSizeBytes: announcement.partSizeBytes,
         beforePart: () => requireDiskRoom(context, announcement.partSizeBytes),
         onBytes: putOff,
-        afterPart: (lengthBytes) => transfers.partCame(transferId, lengthBytes),
+        afterPart: (lengthBytes) => transfers.partCame(parts, lengthBytes),
       },
       sizeBytes,
     )
@@ -180,15 +183,28 @@ async function takeAnnounced(intake: Intake, sizeBytes: number): Promise<Transfe
     const notification = await transfers.complete(account, transferId, { attempt, manifestDigest })
     if ('problem' in notification) throw recordedProblem(notification)
   } catch (error) {
-    throw await brokenOff(intake, attempt, error)
+    throw await brokenOff(intake, parts, attempt, error)
   }
   const transfer = await context.ledger.transfer(transferId)
   if (transfer === null) throw new Error(`transfer ${transferId} is stored, and not in the ledger`)
   return transfer
 }
 
+/** Announces a file, or begins again with one that an earlier request announced. */
+async function begin(
+  { context, transfers, account, transferId }: Intake,
+  announcement: Announcement,
+): Promise<Pick<Transfer, 'attempt' | 'generation'>> {
+  const { status, isNew } = await transfers.announce(account, transferId, announcement, { isOneRequest: true })
+  const ended = isNew ? null : await transfers.beginAgain(transferId, status.attempt)
+  if (ended?.notification === 'refused') throw recordedProblem(ended)
+  const transfer = await context.ledger.transfer(transferId)
+  if (transfer?.state !== 'receiving') throw new Problem('transfer-closed', { state: transfer?.state })
+  return transfer
+}
+
 /** Deletes what came of an announced transfer. @returns what to answer with */
-async function brokenOff(intake: Intake, attempt: number, error: unknown): Promise<unknown> {
+async function brokenOff(intake: Intake, parts: PartsKey, attempt: number, error: unknown): Promise<unknown> {
   const { context, transfers, transferId, file } = intake
   const problem = error instanceof Problem ? error : new Problem('internal', {}, { cause: error })
   const isWantedAgain = file.key !== null && problem.next !== 'refused'
@@ -196,57 +212,75 @@ async function brokenOff(intake: Intake, attempt: number, error: unknown): Promi
   if (error !== problem) return error
   if (notification !== null) return 'problem' in notification ? recordedProblem(notification) : problem
   // It was ended by somebody else, and that is why. A part that came too late is nobody's.
-  await removeOrphan(context, transferId, 'its upload')
   const now = await context.ledger.transfer(transferId)
+  if (!areAlive(now, parts)) await context.store.removeParts(parts)
   return now === null || now.state === 'receiving' ? problem : new Problem('transfer-closed', { state: now.state })
 }
 
 /** A file whose size shows only at the end: within what there is room for now, and recorded as a whole. */
 async function takeOfUnknownSize(intake: Intake): Promise<Transfer> {
-  const { context, transferId, file, body, upload, digestAlgorithm } = intake
+  const { context, transferId } = intake
+  const { ledger, store } = context
+  const begunAtMs = ledger.nowMs()
+  // Of its own: another request for the same transfer, at another portal, has others.
+  const parts = { transferId, generation: randomBytes(GENERATION_BYTES).toString('hex') }
+  const taken = await takeUnannounced(intake, parts).catch(async (error: unknown) => {
+    await store.removeParts(parts)
+    throw error
+  })
+  const newTransfer = { ...newTransferOf(intake, taken.sizeBytes), partSizeBytes: taken.partSizeBytes }
+  const { manifestDigest } = taken
+  const admission = await admissionOf(context)
+  // What it needs of the disk it has already.
+  const freeBytes = admission.freeBytes === null ? null : admission.freeBytes + taken.sizeBytes
+  try {
+    const whole = { manifestDigest, manifest: null, heldIn: 'store', ...parts, begunAtMs } as const
+    const { transfer } = await deposit(context, newTransfer, { ...admission, freeBytes }, whole)
+    if (!areAlive(transfer, parts)) await store.removeParts(parts)
+    return transfer
+  } catch (error) {
+    // A ledger that was cut off may yet come to have it. Its parts must stay; if it has not, they are found as orphans.
+    const isDecided = !ledger.traits.isShared || (error instanceof Problem && error.code !== 'unavailable')
+    if (isDecided && !areAlive(await ledger.transfer(transferId), parts)) await store.removeParts(parts)
+    throw error
+  }
+}
+
+/** A body into the store, verified and durable, of which the ledger knows nothing yet. */
+async function takeUnannounced(
+  intake: Intake,
+  parts: PartsKey,
+): Promise<{ sizeBytes: number; partSizeBytes: number; manifestDigest: string }> {
+  const { context, file, body, upload, digestAlgorithm } = intake
   const { ledger, store, options, metrics } = context
   const { transferSizeBytesMax } = options
   let freeBytes = await ledger.roomBytes(partiesOf(intake), await besideOthers(intake))
   const partSizeBytes = choosePartSizeBytes(Math.min(transferSizeBytesMax, freeBytes))
   file.onAdmitted()
-  try {
-    const { sizeBytes, digests } = await takeBody(
-      context,
-      body,
-      {
-        transferId,
-        digestAlgorithm,
-        partSizeBytes,
-        beforePart: async () => {
-          freeBytes = upload.unannouncedBytes + (await ledger.roomBytes(partiesOf(intake), await besideOthers(intake)))
-        },
-        onBytes: (byteCount) => {
-          upload.unannouncedBytes += byteCount
-          requireFit(upload.unannouncedBytes, { transferSizeBytesMax, freeBytes, partSizeBytes })
-        },
-        afterPart: async (lengthBytes) => metrics.partBytes.inc({ direction: 'in' }, lengthBytes),
+  const { sizeBytes, digests } = await takeBody(
+    context,
+    body,
+    {
+      parts,
+      digestAlgorithm,
+      partSizeBytes,
+      beforePart: async () => {
+        freeBytes = upload.unannouncedBytes + (await ledger.roomBytes(partiesOf(intake), await besideOthers(intake)))
       },
-      null,
-    )
-    file.digests?.verify()
-    const manifestDigest = manifestDigestOf(digestAlgorithm, digests)
-    const newTransfer = { ...newTransferOf(intake, sizeBytes), partSizeBytes }
-    const verdict = judge(newTransfer, digestAlgorithm, await store.list(transferId), manifestDigest)
-    if (verdict.disposition !== 'received') throw verdict.problem
-    await store.seal(transferId)
-    const admission = await admissionOf(context)
-    // What it needs of the disk it has already.
-    const ownRoom = { ...admission, freeBytes: admission.freeBytes === null ? null : admission.freeBytes + sizeBytes }
-    const { transfer } = await deposit(context, newTransfer, ownRoom, {
-      manifestDigest,
-      manifest: null,
-      heldIn: 'store',
-    })
-    return transfer
-  } catch (error) {
-    await removeOrphan(context, transferId, 'its upload')
-    throw error
-  }
+      onBytes: (byteCount) => {
+        upload.unannouncedBytes += byteCount
+        requireFit(upload.unannouncedBytes, { transferSizeBytesMax, freeBytes, partSizeBytes })
+      },
+      afterPart: async (lengthBytes) => metrics.partBytes.inc({ direction: 'in' }, lengthBytes),
+    },
+    null,
+  )
+  file.digests?.verify()
+  const manifestDigest = manifestDigestOf(digestAlgorithm, digests)
+  const verdict = judge({ sizeBytes, partSizeBytes }, digestAlgorithm, await store.list(parts), manifestDigest)
+  if (verdict.disposition !== 'received') throw verdict.problem
+  await store.seal(parts)
+  return { sizeBytes, partSizeBytes, manifestDigest }
 }
 
 /** The bounds of this portal, with what is coming in unannounced taken off. */

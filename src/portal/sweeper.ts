@@ -1,17 +1,25 @@
 /**
  * What happens because time passes: uploads and leases run out, transfers expire, parts of what is over are removed,
- * history is forgotten. Every step is a compare-and-set, so any number of sweepers can run.
+ * history is forgotten. Every step is a compare-and-set, so any number of sweepers can run; of several portals one at a time
+ * does, which spares the others the work.
  */
-import { Problem } from '../protocol/index.ts'
-import { type PortalContext, removeOrphan, removeParts } from './context.ts'
+import { isFinalTransfer, Problem } from '../protocol/index.ts'
+import { areAlive, type PortalContext, removeAll } from './context.ts'
 import type { Deliveries } from './deliveries.ts'
 import { failDelivery } from './fail-deliveries.ts'
-import type { Delivery } from './ledger/contract.ts'
+import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
+import type { HeldParts } from './store/contract.ts'
 import type { Transfers } from './transfers.ts'
 
 /** So many of each kind are handled in one round; the next round goes on. */
 const BATCH = 200
 const PRUNE_EVERY_MS = 10 * 60 * 1000
+/** So long the others wait for a portal that has the duty to sweep and is gone. */
+const SWEEP_LEASE_MS = 10_000
+/** How often the whole of a shared store is searched. */
+const ORPHANS_EVERY_MS = 24 * 60 * 60 * 1000
+/** By so much the clocks of store and ledger may differ, and so long a portal may take to record what it has found in time. */
+const ORPHAN_MARGIN_MS = 60 * 60 * 1000
 
 export class Sweeper {
   readonly #context: PortalContext
@@ -21,6 +29,9 @@ export class Sweeper {
   #round: Promise<void> = Promise.resolve()
   #isStopped = false
   #prunedAtMs = Number.NEGATIVE_INFINITY
+  readonly #stop = new AbortController()
+  #search: Promise<void> = Promise.resolve()
+  #searchedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(context: PortalContext, transfers: Transfers, deliveries: Deliveries) {
     this.#context = context
@@ -40,13 +51,17 @@ export class Sweeper {
   /** Resolves when a sweep under way has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true
+    this.#stop.abort()
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#round
+    await this.#search
   }
 
   /** One round over everything that is due now. What fails is logged, and does not keep the rest waiting. */
   async sweep(): Promise<void> {
     const { ledger, log, options } = this.#context
+    if (!(await this.#hasDuty('sweep', SWEEP_LEASE_MS))) return
+    await this.#searchNowAndThen()
     await this.#each('expiry', await ledger.dueExpiries(BATCH), (transfer) => {
       log.info({ transferId: transfer.transferId }, 'transfer expired')
       return this.#transfers.end(transfer, 'expired', expiryProblem)
@@ -61,7 +76,7 @@ export class Sweeper {
     })
     await this.#settleRevocations()
     await this.#each('removal', idsOf(await ledger.dueRemovals(BATCH)), ({ transferId }) =>
-      removeParts(this.#context, transferId),
+      removeAll(this.#context, transferId),
     )
     if (performance.now() - this.#prunedAtMs > PRUNE_EVERY_MS) {
       const pruned = await ledger.prune(options.historyMs, BATCH)
@@ -110,14 +125,61 @@ export class Sweeper {
     }
   }
 
-  /** Removes what the store holds and nobody will ever ask for: after a crash. Uploads that have begun since are spared. */
+  /** Alone with the ledger, one has every duty. */
+  async #hasDuty(duty: Duty, leaseMs: number): Promise<boolean> {
+    const { ledger, portalId } = this.#context
+    return !ledger.traits.isShared || ledger.takeDuty(duty, portalId, { leaseMs })
+  }
+
+  /** A store of one's own has orphans only after a crash, and is searched by whoever opens it. */
+  async #searchNowAndThen(): Promise<void> {
+    const { store, log } = this.#context
+    if (!store.traits.isShared || performance.now() - this.#searchedAtMs < ORPHANS_EVERY_MS) return
+    if (!(await this.#hasDuty('orphans', ORPHANS_EVERY_MS))) return
+    this.#searchedAtMs = performance.now()
+    this.#search = this.removeOrphans(this.#stop.signal).catch((error: unknown) =>
+      log.error({ err: error }, 'the search for orphaned parts failed'),
+    )
+  }
+
+  /**
+   * Removes what the store holds and nobody will ever ask for: what a portal left that died. In a store of one's own, uploads
+   * that are under way are spared. In a shared one they may be anybody's, so what the ledger does not know is spared for as
+   * long as it may yet be recorded.
+   */
   async removeOrphans(signal: AbortSignal): Promise<void> {
     const { store, log } = this.#context
-    for await (const transferId of store.transferIds()) {
+    for await (const parts of store.held()) {
       if (signal.aborted) return
-      if (await removeOrphan(this.#context, transferId)) log.info({ transferId }, 'orphaned parts removed')
+      const { transferId, generation } = parts
+      if (await this.#removeOrphan(parts)) log.info({ transferId, generation }, 'orphaned parts removed')
     }
   }
+
+  /** In a store of several portals, where what the ledger does not know may be coming in at another one. */
+  #isOrphanOfAll(transfer: Transfer | null, parts: HeldParts): boolean {
+    const { ledger, options } = this.#context
+    if (areAlive(transfer, parts)) return false
+    if (transfer !== null && isFinalTransfer(transfer.state)) return true
+    return ledger.nowMs() - parts.newestAtMs > options.expiryMs + ORPHAN_MARGIN_MS
+  }
+
+  /** In its turn: what is judged just now waits, and is judged anew. */
+  #removeOrphan(parts: HeldParts): Promise<boolean> {
+    const { store, ledger, turns, uploads } = this.#context
+    return turns.take(parts.transferId, async () => {
+      if (uploads.isUnderWay(parts.transferId)) return false
+      const transfer = await ledger.transfer(parts.transferId)
+      if (!(store.traits.isShared ? this.#isOrphanOfAll(transfer, parts) : isOrphan(transfer, parts))) return false
+      await store.removeParts(parts)
+      return true
+    })
+  }
+}
+
+/** In a store of one's own: a request that was to bring all of a transfer has ended with the process that read it. */
+function isOrphan(transfer: Transfer | null, parts: HeldParts): boolean {
+  return !areAlive(transfer, parts) || (transfer?.state === 'receiving' && transfer.isOneRequest)
 }
 
 function idsOf(transferIds: readonly string[]): { transferId: string }[] {

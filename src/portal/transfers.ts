@@ -23,11 +23,12 @@ import {
 } from '../protocol/index.ts'
 import { admissionOf, refused, requireDiskRoom, requireSuitable } from './admission.ts'
 import { notTheirs } from './audit.ts'
-import { afterMove, type PortalContext } from './context.ts'
+import { afterMove, areAlive, makeRoom, type PortalContext, removeGivenUp } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, NewTransfer, Transfer, TransferChange } from './ledger/contract.ts'
 import { floorOf } from './options.ts'
 import { topics } from './signals.ts'
+import type { PartsKey } from './store/contract.ts'
 import { transferStatus } from './views.ts'
 
 type Receiving = Transfer & { readonly state: 'receiving' }
@@ -100,7 +101,8 @@ export class Transfers {
     requireLength(part.contentLength, lengthBytes)
     const digest = parseContentDigest(digestAlgorithm, part.contentDigest)
     await ledger.touchTransfer(transferId, options.uploadTimeoutMs)
-    const held = await store.find(transferId, partNumber)
+    const place = { transferId, generation: transfer.generation, partNumber }
+    const held = await store.find(place)
     if (held === digest) return
     if (held !== null) throw new Problem('part-conflict', { partNumber })
     const putOff = this.putOffOnBytes(transferId)
@@ -110,17 +112,18 @@ export class Transfers {
     }
     try {
       await requireDiskRoom(this.#context, lengthBytes)
-      await takePart(
-        part.body,
-        { partNumber, lengthBytes, digestAlgorithm, digest },
-        () => store.openPart({ transferId, partNumber }),
-        { idleMs: options.idleMs, floor: floorOf(options), signal: part.signal, isOwner: true, onBytes },
-      )
+      await takePart(part.body, { partNumber, lengthBytes, digestAlgorithm, digest }, () => store.openPart(place), {
+        idleMs: options.idleMs,
+        floor: floorOf(options),
+        signal: part.signal,
+        isOwner: true,
+        onBytes,
+      })
     } catch (error) {
       if (isStorageProblem(error)) throw await this.#cannotStore(transfer, error)
       throw error
     }
-    await this.partCame(transferId, lengthBytes)
+    await this.partCame(place, lengthBytes)
   }
 
   /** What is to be called as bytes come: a part may take longer than the upload timeout, and its sender is not silent. */
@@ -137,15 +140,15 @@ export class Transfers {
   }
 
   /** A part is held that was not before: tells who waits for it. @throws Problem `transfer-closed` when it came too late */
-  async partCame(transferId: string, lengthBytes: number): Promise<void> {
+  async partCame(parts: PartsKey, lengthBytes: number): Promise<void> {
     const { ledger, store, signals, metrics } = this.#context
+    const { transferId } = parts
     metrics.partBytes.inc({ direction: 'in' }, lengthBytes)
-    // The transfer may have ended while the part came in: then nobody else would delete the part.
+    // The transfer may have ended, or begun anew, while the part came in: then nobody else would delete the part.
     const now = await ledger.transfer(transferId)
-    if (now?.state !== 'receiving') {
-      if (now?.state !== 'stored') await store.remove(transferId)
-      throw new Problem('transfer-closed', { state: now?.state })
-    }
+    const isAlive = areAlive(now, parts)
+    if (!isAlive) await store.removeParts(parts)
+    if (!isAlive || now?.state !== 'receiving') throw new Problem('transfer-closed', { state: now?.state })
     signals.publish(topics.transfer(transferId))
   }
 
@@ -208,11 +211,11 @@ export class Transfers {
     await this.#whileReceiving(transfer.transferId, async (now) => {
       // A deadline that has moved means that the sender is back.
       if (transfer.state !== 'receiving' || transfer.uploadDeadlineMs !== now.uploadDeadlineMs) return
-      await this.#context.store.remove(now.transferId)
+      await makeRoom(this.#context, now)
       const problem = new Problem('upload-timeout')
       // Who sends in one request does not ask how it stands, and would not learn that more is wanted.
       if (now.isOneRequest) await this.#move(now, { state: 'refused', problem: problem.toJSON() })
-      else await this.#move(now, this.#again(now, { problem, wanted: allParts(now) }, null))
+      else await this.#move(now, this.#again(now, { problem, wanted: allParts(now), isAnew: true }, null))
     })
   }
 
@@ -227,22 +230,31 @@ export class Transfers {
     problem: Problem,
     isWantedAgain: boolean,
   ): Promise<Notification | null> {
-    const { store, options } = this.#context
     return this.#whileReceiving(transferId, async (now) => {
       if (now.attempt !== attempt) return null
-      // First the parts: on a full disk the ledger may need the room to write this down.
-      await store.remove(transferId).catch(() => {})
-      const change: TransferChange = isWantedAgain
-        ? this.#again(now, { problem, wanted: allParts(now) }, options.uploadTimeoutMs)
-        : { state: 'refused', problem: problem.toJSON() }
-      return this.#move(now, change)
+      await makeRoom(this.#context, now).catch(() => {})
+      return this.#move(now, isWantedAgain ? this.#anew(now, problem) : { state: 'refused', problem: problem.toJSON() })
+    })
+  }
+
+  /**
+   * Begins an upload in one request again, of which an earlier request has left parts: whoever took them in may be dead, or
+   * still at it. What came with that attempt counts no more.
+   *
+   * @returns the notification that ended it; null where there was nothing of it
+   */
+  beginAgain(transferId: string, attempt: number): Promise<Notification | null> {
+    return this.#whileReceiving(transferId, async (now) => {
+      if (now.attempt !== attempt || (await this.#context.store.list(now)).size === 0) return null
+      await makeRoom(this.#context, now)
+      return this.#move(now, this.#anew(now, new Problem('part-incomplete', { detail: 'the file is being sent anew' })))
     })
   }
 
   /** @returns whether the transfer was still being received, and is no more */
   async #endReceiving(transferId: string, as: 'cancelled' | 'expired' | 'refused', problem: Problem): Promise<boolean> {
     const ended = await this.#whileReceiving(transferId, async (receiving) => {
-      await this.#context.store.remove(transferId)
+      await makeRoom(this.#context, receiving)
       return this.#move(receiving, { state: as, problem: problem.toJSON() })
     })
     return ended !== null
@@ -272,7 +284,7 @@ export class Transfers {
 
   async #status(transfer: Transfer): Promise<TransferStatus> {
     const { store, ledger } = this.#context
-    const held = transfer.state === 'receiving' ? await store.list(transfer.transferId) : new Map<number, string>()
+    const held = transfer.state === 'receiving' ? await store.list(transfer) : new Map<number, string>()
     const page = { after: '0', limit: eventsPerPageMax, transferId: transfer.transferId }
     return transferStatus(transfer, held, await ledger.events(transfer.senderId, page))
   }
@@ -280,32 +292,38 @@ export class Transfers {
   /** What an attempt comes to. Everything that the change says of the store has been done when this resolves. */
   async #conclude(transfer: Receiving, completion: Completion): Promise<TransferChange> {
     const { store, options } = this.#context
-    const { transferId } = transfer
     const { manifestDigest } = completion
     try {
-      const held = await store.list(transferId)
+      const held = await store.list(transfer)
       const verdict = judge(transfer, algorithmOf(transfer), held, manifestDigest)
       if (verdict.disposition === 'received') {
-        await store.seal(transferId)
+        await store.seal(transfer)
         return { state: 'stored', manifestDigest, manifest: completion.manifest ?? null }
       }
-      if (verdict.problem.code === 'manifest-mismatching') await store.remove(transferId)
-      return this.#again(transfer, verdict, options.uploadTimeoutMs)
+      const isAnew = verdict.problem.code === 'manifest-mismatching'
+      if (isAnew) await makeRoom(this.#context, transfer)
+      return this.#again(transfer, { ...verdict, isAnew }, options.uploadTimeoutMs)
     } catch (error) {
       if (!isStorageProblem(error)) throw error
-      await store.remove(transferId).catch(() => {})
+      await makeRoom(this.#context, transfer).catch(() => {})
       return { state: 'refused', problem: error.toJSON() }
     }
+  }
+
+  /** Asks for everything again, from its sender who is there. */
+  #anew(transfer: Receiving, problem: Problem): TransferChange {
+    const again = { problem, wanted: allParts(transfer), isAnew: true }
+    return this.#again(transfer, again, this.#context.options.uploadTimeoutMs)
   }
 
   /** Asks again, or gives up when it was asked often enough. */
   #again(
     transfer: Receiving,
-    { problem, wanted }: Pick<Verdict & { disposition: 'resend' }, 'problem' | 'wanted'>,
+    { problem, wanted, isAnew }: Pick<Verdict & { disposition: 'resend' }, 'problem' | 'wanted'> & { isAnew: boolean },
     uploadTimeoutMs: number | null,
   ): TransferChange {
     if (transfer.attempt < this.#context.options.attemptsMax) {
-      return { state: 'receiving', problem: problem.toJSON(), wanted, uploadTimeoutMs }
+      return { state: 'receiving', problem: problem.toJSON(), wanted, isAnew, uploadTimeoutMs }
     }
     const { attempt } = transfer
     const exhausted = new Problem('attempts-exhausted', { attempts: attempt, last: problem.code })
@@ -331,6 +349,7 @@ export class Transfers {
     const notification = await this.#firstNotification(moved, attempt)
     if (notification === null) throw new Error(`the move of ${transferId} left no notification`)
     metrics.notifications.inc({ notification: notification.notification })
+    if (moved.generation !== transfer.generation) await removeGivenUp(this.#context, transfer)
     afterMove(this.#context, moved)
     return notification
   }

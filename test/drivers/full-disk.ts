@@ -13,7 +13,7 @@ const transferId = newTransferId()
 
 async function take(partNumber: number, byteCount: number) {
   const bytes = Buffer.alloc(byteCount, partNumber)
-  const key = { transferId, partNumber, digest: digestOf('sha-256', bytes) }
+  const key = { transferId, generation: '', partNumber, digest: digestOf('sha-256', bytes) }
   await takePart(
     Readable.from([bytes]),
     { partNumber, lengthBytes: byteCount, digestAlgorithm: 'sha-256', digest: key.digest },
@@ -39,6 +39,6 @@ console.log(
     causeCode: error instanceof Problem && error.cause instanceof Error && 'code' in error.cause && error.cause.code,
     filesAfterwards: files.length,
     firstIsIntact,
-    fitsAfterwards: (await store.find(transferId, 3)) !== null,
+    fitsAfterwards: (await store.find({ transferId, generation: '', partNumber: 3 })) !== null,
   }),
 )

@@ -22,6 +22,7 @@ export function aContext(
 ): PortalContext {
   const { options, log = pino({ level: 'silent' }) } = given
   return {
+    portalId: 'here',
     store: memoryStore(),
     signals: localSignals(),
     turns: localTurns(),

@@ -46,15 +46,16 @@ test('a transfer whose parts vanish from the disk is not called stored: they are
 test('parts that were listed and are gone when they are sealed are not promised', async () => {
   const store = await fsStore(await testFolder())
   const transferId = newTransferId()
-  await put(store, { transferId, partNumber: 1, digest: digestOf('sha-256', content) })
-  expect((await store.list(transferId)).size).toBe(1)
+  const parts = { transferId, generation: '' }
+  await put(store, { ...parts, partNumber: 1, digest: digestOf('sha-256', content) })
+  expect((await store.list(parts)).size).toBe(1)
   const folder = await testFolder()
   const other = await fsStore(folder)
-  await put(other, { transferId, partNumber: 1, digest: digestOf('sha-256', content) })
-  await other.list(transferId)
+  await put(other, { ...parts, partNumber: 1, digest: digestOf('sha-256', content) })
+  await other.list(parts)
   await rm(join(folder, transferId.slice(-2)), { recursive: true })
-  await expect(other.seal(transferId)).rejects.toMatchObject({ code: 'store-failed' })
-  await expect(store.seal(transferId)).resolves.toBeUndefined()
+  await expect(other.seal(parts)).rejects.toMatchObject({ code: 'store-failed' })
+  await expect(store.seal(parts)).resolves.toBeUndefined()
 })
 
 async function put(store: Store, key: PartKey): Promise<void> {
@@ -165,9 +166,9 @@ test('a transfer that cannot be removed keeps nothing else from being swept', as
   const stuck = newTransferId()
   const store: Store = {
     ...inner,
-    remove: async (transferId) => {
-      if (transferId === stuck) throw new Error('it is in use')
-      await inner.remove(transferId)
+    removeParts: async (parts) => {
+      if (parts.transferId === stuck) throw new Error('it is in use')
+      await inner.removeParts(parts)
     },
   }
   let nowMs = 0
@@ -209,7 +210,7 @@ test('a system that is out of descriptors is not a broken storage', async () => 
     const store = await fsStore(${JSON.stringify(folder)})
     const opened = []
     try { while (true) opened.push(await open('/dev/null')) } catch {}
-    try { await store.openPart({ transferId: '${newTransferId()}', partNumber: 1, digest: '00' }) }
+    try { await store.openPart({ transferId: '${newTransferId()}', generation: '', partNumber: 1, digest: '00' }) }
     catch (error) { for (const one of opened) await one.close(); console.log(error.code) }`
   const limited = `ulimit -n 64 && exec "$0" --input-type=module-typescript -e "$1"`
   const { stdout, stderr } = spawnSync('bash', ['-c', limited, process.execPath, script], { encoding: 'utf8' })

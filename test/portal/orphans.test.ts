@@ -28,7 +28,7 @@ async function begin() {
   const sweeper = new Sweeper(context, transfers, new Deliveries(context))
   const search = () => sweeper.removeOrphans(new AbortController().signal)
   const hold = async (transferId: string): Promise<void> => {
-    const sink = await store.openPart({ transferId, partNumber: 1 })
+    const sink = await store.openPart({ transferId, generation: '', partNumber: 1 })
     await sink.write([Buffer.from('part')])
     await sink.commit('ab'.repeat(32))
   }
@@ -37,7 +37,7 @@ async function begin() {
 
 async function idsOf(store: Store): Promise<string[]> {
   const transferIds: string[] = []
-  for await (const transferId of store.transferIds()) transferIds.push(transferId)
+  for await (const { transferId } of store.held()) transferIds.push(transferId)
   return transferIds
 }
 
@@ -97,15 +97,15 @@ test.each([
     const { context, store, ada, transfers } = await begin()
     const gone = new AbortController()
     const { seal } = store
-    store.seal = async (transferId) => {
+    store.seal = async (parts) => {
       gone.abort()
-      await seal(transferId)
+      await seal(parts)
     }
     const source = Readable.from([Buffer.alloc(PART_BYTES), Buffer.alloc(1)])
     const transfer = await takeFile(context, transfers, ada, incoming(source, { sizeBytes, signal: gone.signal }))
     expect(gone.signal.aborted).toBe(true)
     expect(transfer).toMatchObject({ state: 'stored', sizeBytes: PART_BYTES + 1 })
-    expect((await store.list(transfer.transferId)).size).toBe(2)
+    expect((await store.list(transfer)).size).toBe(2)
   },
 )
 

@@ -6,7 +6,8 @@ import { aTransfer, FakeClock, join, leaseMs, manifestDigest, roomy } from './le
 /** @param make brings an empty ledger that goes by the given clock */
 export function testDeposits(make: (now: () => number) => Promise<Ledger>): void {
   async function begin() {
-    const ledger = await make(new FakeClock().now)
+    const clock = new FakeClock()
+    const ledger = await make(clock.now)
     onTestFinished(() => ledger.close())
     const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
     const deliver = async (transferId: string, receiver: Account): Promise<void> => {
@@ -16,19 +17,21 @@ export function testDeposits(make: (now: () => number) => Promise<Ledger>): void
       const from = { state: 'offered', leaseId: found.delivery.lease.leaseId } as const
       await ledger.moveDelivery(transferId, receiver.accountId, from, { state: 'delivered', receipt: null })
     }
-    return { ledger, ada, bob, deliver }
+    const whole = { manifestDigest, manifest: null, heldIn: 'store', generation: 'a1' } as const
+    const inStore = { ...whole, begunAtMs: ledger.nowMs() }
+    return { ledger, clock, ada, bob, deliver, inStore }
   }
-  const inStore = { manifestDigest, manifest: null, heldIn: 'store' } as const
 
   describe('a transfer whose parts are in the store already', () => {
     test('is stored with the transaction that makes it known, and offered', async () => {
-      const { ledger, ada, bob } = await begin()
+      const { ledger, ada, bob, inStore } = await begin()
       const transfer = { ...aTransfer(ada, [bob]), isOneRequest: true } as const
       const { notification } = await ledger.deposit(transfer, roomy, inStore)
       expect(notification).toMatchObject({ notification: 'stored', transferId: transfer.transferId })
       expect(await ledger.transfer(transfer.transferId)).toMatchObject({
         state: 'stored',
         heldIn: 'store',
+        generation: 'a1',
         isOneRequest: true,
         manifestDigest,
       })
@@ -37,7 +40,7 @@ export function testDeposits(make: (now: () => number) => Promise<Ledger>): void
     })
 
     test('has its parts removed once it has ended', async () => {
-      const { ledger, ada, bob, deliver } = await begin()
+      const { ledger, ada, bob, deliver, inStore } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.deposit(transfer, roomy, inStore)
       expect(await ledger.dueRemovals(9)).toEqual([])
@@ -46,7 +49,7 @@ export function testDeposits(make: (now: () => number) => Promise<Ledger>): void
     })
 
     test('is told once, however often it is said', async () => {
-      const { ledger, ada, bob } = await begin()
+      const { ledger, ada, bob, inStore } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.deposit(transfer, roomy, inStore)
       expect((await ledger.deposit(transfer, roomy, inStore)).notification).toBeNull()
@@ -55,10 +58,20 @@ export function testDeposits(make: (now: () => number) => Promise<Ledger>): void
     })
 
     test('is refused where there is no room for it', async () => {
-      const { ledger, ada, bob } = await begin()
+      const { ledger, ada, bob, inStore } = await begin()
       const { notification } = await ledger.deposit(aTransfer(ada, [bob]), { ...roomy, accountBytesMax: 999 }, inStore)
       expect(notification).toMatchObject({ notification: 'refused', problem: { code: 'storage-full' } })
       expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
+    })
+  })
+
+  describe('a transfer whose parts have come in for too long', () => {
+    test('is not recorded any more: they may just be being removed', async () => {
+      const { ledger, clock, ada, bob, inStore } = await begin()
+      const transfer = aTransfer(ada, [bob])
+      clock.advance(roomy.expiryMs + 1)
+      await expect(ledger.deposit(transfer, roomy, inStore)).rejects.toMatchObject({ code: 'expired' })
+      expect(await ledger.transfer(transfer.transferId)).toBeNull()
     })
   })
 

@@ -76,7 +76,7 @@ export function testWholes(make: (now: () => number) => Promise<Ledger>): void {
       const { ledger, ada, bob } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.announce(transfer, roomy)
-      const again = { problem: problem('parts-missing'), wanted: [], uploadTimeoutMs: 1000 }
+      const again = { problem: problem('parts-missing'), wanted: [], isAnew: true, uploadTimeoutMs: 1000 }
       await ledger.moveTransfer(
         transfer.transferId,
         { state: 'receiving', attempt: 1 },

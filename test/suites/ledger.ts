@@ -16,6 +16,7 @@ import type {
 import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/index.ts'
 import { testAccountCare } from './ledger-accounts.ts'
 import { testDeposits } from './ledger-deposits.ts'
+import { testDuties } from './ledger-duties.ts'
 import { testWholes } from './ledger-wholes.ts'
 import './random.ts'
 
@@ -178,6 +179,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testAccountCare(make)
     testWholes(make)
     testDeposits(make)
+    testDuties(make)
 
     describe('announcing', () => {
       test('a transfer is recorded as it was announced, with a delivery for each receiver', async () => {
@@ -380,7 +382,8 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           [1, 2],
           [7, 7],
         ]
-        const resend = { state: 'receiving', problem: problem('parts-missing'), wanted, uploadTimeoutMs: 1000 } as const
+        const again = { state: 'receiving', problem: problem('parts-missing'), wanted } as const
+        const resend = { ...again, isAnew: false, uploadTimeoutMs: 1000 }
         const moved = await move(transferId, resend)
         expect(moved).toMatchObject({ state: 'receiving', attempt: 2, uploadDeadlineMs: clock.nowMs + 1000 })
         const events = await ledger.events(ada.accountId, { after: '0', limit: 10, transferId })
@@ -396,7 +399,9 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           },
         ])
         const silent = await move(transferId, { ...resend, uploadTimeoutMs: null }, 2)
-        expect(silent).toMatchObject({ attempt: 3, uploadDeadlineMs: null })
+        expect(silent).toMatchObject({ attempt: 3, uploadDeadlineMs: null, generation: '' })
+        const anew = await move(transferId, { ...resend, isAnew: true }, 3)
+        expect(anew).toMatchObject({ attempt: 4, generation: '4' })
         expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
       })
 
@@ -427,6 +432,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           state: 'receiving',
           problem: problem('parts-missing'),
           wanted: [],
+          isAnew: false,
           uploadTimeoutMs: 1,
         } as const
         await move(transferId, resend, 1)
@@ -813,7 +819,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         clock.advance(roomy.uploadTimeoutMs)
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([second, first])
 
-        const resend = { state: 'receiving', problem: problem('upload-timeout'), wanted: [] } as const
+        const resend = { state: 'receiving', problem: problem('upload-timeout'), wanted: [], isAnew: true } as const
         await move(second, { ...resend, uploadTimeoutMs: null })
         clock.advance(10 * roomy.uploadTimeoutMs)
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([first])

@@ -5,7 +5,7 @@
 import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
-import type { PartKey, Store } from '../../src/portal/store/contract.ts'
+import type { PartKey, PartsKey, Store } from '../../src/portal/store/contract.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { randomBytes, randomInt } from './random.ts'
 
@@ -14,10 +14,15 @@ export interface StoreUnderTest {
   cleanUp(): Promise<void>
 }
 
+/** Where the parts of a transfer begin. */
+export function first(transferId: string): PartsKey {
+  return { transferId, generation: '' }
+}
+
 /** A part with a content of its own. */
 export function somePart(transferId: string, partNumber: number, byteCount = 1 + randomInt(100_000)) {
   const bytes = randomBytes(byteCount)
-  return { key: { transferId, partNumber, digest: digestOf('sha-256', bytes) }, bytes }
+  return { key: { ...first(transferId), partNumber, digest: digestOf('sha-256', bytes) }, bytes }
 }
 
 /** Puts a part into a store, in several writes of several buffers. */
@@ -43,7 +48,7 @@ async function contentOf(store: Store, key: PartKey, range?: { startByte: number
 
 async function idsOf(store: Store): Promise<string[]> {
   const ids: string[] = []
-  for await (const id of store.transferIds()) ids.push(id)
+  for await (const { transferId } of store.held()) ids.push(transferId)
   return ids.sort()
 }
 
@@ -64,8 +69,8 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('a part that was committed is found, listed and read as it was written', async () => {
       const part = somePart(transferId, 1)
       await put(store, part)
-      expect(await store.find(transferId, 1)).toBe(part.key.digest)
-      expect([...(await store.list(transferId))]).toEqual([[1, part.key.digest]])
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
+      expect([...(await store.list(first(transferId)))]).toEqual([[1, part.key.digest]])
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
@@ -88,7 +93,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('parts may come in any order and side by side', async () => {
       const parts = [10_000, 3, 1, 2, 77].map((partNumber) => somePart(transferId, partNumber))
       await Promise.all(parts.map((part) => put(store, part)))
-      const listed = [...(await store.list(transferId))].sort(([one], [other]) => one - other)
+      const listed = [...(await store.list(first(transferId)))].sort(([one], [other]) => one - other)
       expect(listed).toEqual(
         parts.map(({ key }): [number, string] => [key.partNumber, key.digest]).sort(([one], [other]) => one - other),
       )
@@ -96,11 +101,11 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
 
     test('what is not there is null or empty, not an error', async () => {
       const { key } = somePart(transferId, 1)
-      expect(await store.find(transferId, 1)).toBeNull()
-      expect([...(await store.list(transferId))]).toEqual([])
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBeNull()
+      expect([...(await store.list(first(transferId)))]).toEqual([])
       expect(await store.read(key)).toBeNull()
       await put(store, { key, bytes: randomBytes(10) })
-      expect(await store.find(transferId, 2)).toBeNull()
+      expect(await store.find({ ...first(transferId), partNumber: 2 })).toBeNull()
       expect(await store.read({ ...key, partNumber: 2 })).toBeNull()
       expect(await store.read({ ...key, digest: '00'.repeat(32) })).toBeNull()
     })
@@ -109,11 +114,11 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       const { key, bytes } = somePart(transferId, 1)
       const sink = await store.openPart(key)
       await sink.write([Uint8Array.from(bytes)])
-      expect(await store.find(transferId, 1)).toBeNull()
-      expect([...(await store.list(transferId))]).toEqual([])
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBeNull()
+      expect([...(await store.list(first(transferId)))]).toEqual([])
       expect(await store.read(key)).toBeNull()
       await sink.commit(key.digest)
-      expect(await store.find(transferId, 1)).toBe(key.digest)
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(key.digest)
     })
 
     test('a part that was discarded leaves nothing', async () => {
@@ -121,7 +126,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       const sink = await store.openPart(key)
       await sink.write([Uint8Array.from(bytes)])
       await sink.discard()
-      expect([...(await store.list(transferId))]).toEqual([])
+      expect([...(await store.list(first(transferId)))]).toEqual([])
       expect(await store.read(key)).toBeNull()
     })
 
@@ -137,7 +142,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('of two tries at the same part the content is that of one, whole', async () => {
       const part = somePart(transferId, 1)
       await Promise.all([put(store, part), put(store, part), put(store, part)])
-      expect([...(await store.list(transferId))]).toEqual([[1, part.key.digest]])
+      expect([...(await store.list(first(transferId)))]).toEqual([[1, part.key.digest]])
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
@@ -148,7 +153,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       await sink.write([late.bytes])
       await expect(sink.commit(late.key.digest)).rejects.toMatchObject({ code: 'part-conflict' })
       await sink.discard()
-      expect([...(await store.list(transferId))]).toEqual([[1, held.key.digest]])
+      expect([...(await store.list(first(transferId)))]).toEqual([[1, held.key.digest]])
       expect(await store.read(late.key)).toBeNull()
       expect(held.bytes.equals((await contentOf(store, held.key)) ?? Buffer.alloc(0))).toBe(true)
     })
@@ -172,7 +177,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
         )
         const committed = outcomes.filter((digest) => digest !== null)
         expect(committed).toHaveLength(1)
-        expect(await store.find(transferId, partNumber)).toBe(committed[0])
+        expect(await store.find({ ...first(transferId), partNumber: partNumber })).toBe(committed[0])
         for (const { key, bytes } of versions) {
           const read = await contentOf(store, key)
           if (key.digest === committed[0]) expect(read?.equals(bytes)).toBe(true)
@@ -217,16 +222,16 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       await put(store, stays)
       await store.removePart(gone.key)
       await store.removePart(gone.key)
-      expect(await store.find(transferId, 1)).toBeNull()
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBeNull()
       expect(await store.read(gone.key)).toBeNull()
-      expect([...(await store.list(transferId))]).toEqual([[2, stays.key.digest]])
+      expect([...(await store.list(first(transferId)))]).toEqual([[2, stays.key.digest]])
     })
 
     test('removing a part under another digest leaves the one that is held', async () => {
       const [held, other] = [somePart(transferId, 1), somePart(transferId, 1)]
       await put(store, held)
       await store.removePart(other.key)
-      expect(await store.find(transferId, 1)).toBe(held.key.digest)
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(held.key.digest)
       expect(await contentOf(store, held.key)).not.toBeNull()
     })
 
@@ -234,14 +239,14 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       const [part, other] = [somePart(transferId, 1), somePart(transferId, 1)]
       for (const next of [part, part, other]) {
         await put(store, next)
-        expect(await store.find(transferId, 1)).toBe(next.key.digest)
+        expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(next.key.digest)
         await store.removePart(next.key)
       }
     })
 
     test('a list that was handed out does not change afterwards', async () => {
       await put(store, somePart(transferId, 1))
-      const before = await store.list(transferId)
+      const before = await store.list(first(transferId))
       await put(store, somePart(transferId, 2))
       await store.remove(transferId)
       expect([...before.keys()]).toEqual([1])
@@ -255,10 +260,69 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       await store.remove(transferId)
       await store.remove(transferId)
       await store.remove(newTransferId())
-      expect([...(await store.list(transferId))]).toEqual([])
+      expect([...(await store.list(first(transferId)))]).toEqual([])
       expect(await store.read(mine.key)).toBeNull()
       expect(await idsOf(store)).toEqual([other.key.transferId])
-      expect(await store.find(other.key.transferId, 1)).toBe(other.key.digest)
+      expect(await store.find({ ...first(other.key.transferId), partNumber: 1 })).toBe(other.key.digest)
+    })
+
+    test('parts of one generation are not those of another, under the same number too', async () => {
+      const old = somePart(transferId, 1)
+      const [fresh, further] = [1, 2].map((partNumber) => {
+        const part = somePart(transferId, partNumber)
+        return { ...part, key: { ...part.key, generation: '2' } }
+      })
+      if (fresh === undefined || further === undefined) throw new Error('two were made')
+      for (const part of [old, fresh, further]) await put(store, part)
+      expect([...(await store.list(first(transferId)))]).toEqual([[1, old.key.digest]])
+      expect(new Map(await store.list(fresh.key))).toEqual(
+        new Map([
+          [1, fresh.key.digest],
+          [2, further.key.digest],
+        ]),
+      )
+      expect(await store.find(old.key)).toBe(old.key.digest)
+      expect(await store.find(fresh.key)).toBe(fresh.key.digest)
+      expect(await store.read({ ...old.key, generation: '2' })).toBeNull()
+      expect((await contentOf(store, fresh.key))?.equals(fresh.bytes)).toBe(true)
+      expect((await contentOf(store, old.key))?.equals(old.bytes)).toBe(true)
+      await store.seal(fresh.key)
+    })
+
+    test.each(['', '2'])('removing generation "%s" leaves the other one, and again succeeds', async (generation) => {
+      const other = generation === '' ? '2' : ''
+      const parts = [generation, other].map((one) => {
+        const part = somePart(transferId, 1)
+        return { ...part, key: { ...part.key, generation: one } }
+      })
+      for (const part of parts) await put(store, part)
+      await store.removeParts({ transferId, generation })
+      await store.removeParts({ transferId, generation })
+      expect(await store.find({ transferId, generation, partNumber: 1 })).toBeNull()
+      expect([...(await store.list({ transferId, generation }))]).toEqual([])
+      expect(await store.find({ transferId, generation: other, partNumber: 1 })).toBe(parts[1]?.key.digest)
+      const left: PartsKey[] = []
+      for await (const held of store.held()) left.push({ transferId: held.transferId, generation: held.generation })
+      expect(left).toEqual([{ transferId, generation: other }])
+    })
+
+    test('removing a transfer removes every generation of it', async () => {
+      const parts = ['', '2', 'a7f3'].map((generation) => {
+        const part = somePart(transferId, 1)
+        return { ...part, key: { ...part.key, generation } }
+      })
+      for (const part of parts) await put(store, part)
+      await store.remove(transferId)
+      for (const { key } of parts) {
+        expect(await store.find(key)).toBeNull()
+        expect(await store.read(key)).toBeNull()
+      }
+      expect(await idsOf(store)).toEqual([])
+    })
+
+    test('what is held says when the newest of it came', async () => {
+      await put(store, somePart(transferId, 1))
+      for await (const { newestAtMs } of store.held()) expect(Math.abs(newestAtMs - Date.now())).toBeLessThan(60_000)
     })
 
     test('every transfer with a part is among the stored ones', async () => {
@@ -271,10 +335,10 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('sealing succeeds with parts, again, and for a transfer of an empty file', async () => {
       const part = somePart(transferId, 1)
       await put(store, part)
-      await store.seal(transferId)
-      await store.seal(transferId)
-      await store.seal(newTransferId())
-      expect(await store.find(transferId, 1)).toBe(part.key.digest)
+      await store.seal(first(transferId))
+      await store.seal(first(transferId))
+      await store.seal(first(newTransferId()))
+      expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
     })
 
     test('the room that is left is a number of bytes, or unknown', async () => {

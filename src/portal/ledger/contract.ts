@@ -80,6 +80,8 @@ interface TransferBase {
   readonly expiresAtMs: number
   /** All of it comes as the body of one request: only the same request again can go on with it, from its beginning. */
   readonly isOneRequest: boolean
+  /** Which of the parts in the store are its own: see `PartsKey` in the store's contract. */
+  readonly generation: string
   readonly deliveries: readonly Delivery[]
 }
 
@@ -105,6 +107,8 @@ export type TransferChange =
       readonly state: 'receiving'
       readonly problem: ProblemJson
       readonly wanted: readonly PartRange[]
+      /** Whether nothing of what the store holds counts any more: then the parts to come are of another generation. */
+      readonly isAnew: boolean
       /** Null after the sender went silent: from then on only the expiry bounds the transfer. */
       readonly uploadTimeoutMs: number | null
     }
@@ -129,8 +133,16 @@ export type WholeContent = {
       /** Kept by the ledger itself. Empty for a file without a part. */
       readonly content: Uint8Array
     }
-  /** The store has all of its parts, durably. */
-  | { readonly heldIn: 'store' }
+  | {
+      /** The store has all of its parts, durably. */
+      readonly heldIn: 'store'
+      readonly generation: string
+      /**
+       * When the first of them came, by the ledger's clock. Parts of which the ledger knows nothing are removed after a
+       * while, so that they must not be recorded after it.
+       */
+      readonly begunAtMs: number
+    }
 )
 
 /** The bounds that an announcement is held against, in the transaction that admits it. */
@@ -151,7 +163,31 @@ export interface NewTransfer extends Announcement {
   readonly isOneRequest?: true
 }
 
+/** What only one portal at a time has to do. */
+export type Duty = 'sweep' | 'orphans' | 'audit'
+
 export interface Ledger {
+  readonly traits: {
+    /** Whether several portals may work on it at the same time. */
+    readonly isShared: boolean
+  }
+
+  /** The ledger's clock, in milliseconds. What it says may lag behind a little: nothing but the end of waiting hangs on it. */
+  nowMs(): number
+
+  /**
+   * Takes a duty, or goes on with it, for a while. It spares work and decides nothing: who was paused may still be at it
+   * while another has taken it.
+   *
+   * @returns false while another portal has it
+   */
+  takeDuty(duty: Duty, portalId: string, lease: { leaseMs: number }): Promise<boolean>
+
+  /** Under which address the portal is reached, for invites. */
+  setAddress(url: string): Promise<void>
+  /** Null where no portal has ever run. */
+  address(): Promise<string | null>
+
   /**
    * An invite that opens a new account.
    *
@@ -233,7 +269,7 @@ export interface Ledger {
    * the same announcement, and is still `receiving`, becomes `stored` by it; any other that is known stays as it is.
    *
    * @returns the first notification where this call caused it, null where the transfer was beyond that
-   * @throws Problem like `announce`
+   * @throws Problem like `announce`; `expired` where its parts have come in for longer than a transfer may take
    */
   deposit(
     transfer: NewTransfer,

@@ -6,6 +6,7 @@ import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
 import * as whole from './migrations/0004-whole.ts'
 import * as oneRequest from './migrations/0005-one-request.ts'
+import * as severalPortals from './migrations/0006-several-portals.ts'
 
 const migrations = {
   '0001-first': first,
@@ -13,6 +14,7 @@ const migrations = {
   '0003-trust': trust,
   '0004-whole': whole,
   '0005-one-request': oneRequest,
+  '0006-several-portals': severalPortals,
 }
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */

@@ -25,6 +25,11 @@ CREATE TABLE accounts (
 
 CREATE INDEX accounts_to_settle on accounts (revoked_at_ms) where revocation_due = 1;
 
+CREATE TABLE address (
+  id integer primary key check (id = 1),
+  url text not null
+);
+
 CREATE TABLE audit_log (
   id integer primary key check (id = 1),
   change_id integer not null
@@ -57,6 +62,12 @@ CREATE INDEX deliveries_by_lease on deliveries (lease_expires_at_ms) where state
 CREATE INDEX deliveries_offered on deliveries (receiver_id, instance_id) where state = 'offered';
 
 CREATE INDEX deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting';
+
+CREATE TABLE duties (
+  duty text not null primary key,
+  portal_id text not null,
+  expires_at_ms bigint not null
+);
 
 CREATE TABLE events (
   event_id integer primary key autoincrement,
@@ -114,7 +125,8 @@ CREATE TABLE transfers (
   parts_held integer not null,
   manifest text,
   held_in_ledger integer default 0 not null,
-  one_request integer default 0 not null
+  one_request integer default 0 not null,
+  generation text default '' not null
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

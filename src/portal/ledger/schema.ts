@@ -1,7 +1,7 @@
 /** The tables, as types for Kysely. What the database really holds is in `schema.sql`, made by the migrations. */
 import type { ColumnType, Generated } from 'kysely'
 import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
-import type { AccountChangeKind } from './contract.ts'
+import type { AccountChangeKind, Duty } from './contract.ts'
 
 export interface LedgerTables {
   accounts: {
@@ -41,6 +41,16 @@ export interface LedgerTables {
     /** The last change that the audit log has told. */
     change_id: number
   }
+  duties: {
+    duty: Duty
+    /** The portal that has it. */
+    portal_id: string
+    expires_at_ms: number
+  }
+  address: {
+    id: number
+    url: string
+  }
   totals: {
     id: number
     open_transfers: number
@@ -74,6 +84,8 @@ export interface LedgerTables {
     held_in_ledger: ColumnType<number, number | undefined, number>
     /** 1 where all of it came, or was to come, as the body of one request. */
     one_request: ColumnType<number, number | undefined, number>
+    /** Of its parts in the store. */
+    generation: ColumnType<string, string | undefined, string>
   }
   /** The only part of a small file. */
   contents: {

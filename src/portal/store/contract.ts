@@ -7,15 +7,32 @@
 import type { Readable } from 'node:stream'
 import type { PartSink } from '../../hop/index.ts'
 
-export interface PartKey {
+/**
+ * The parts of a transfer that are judged together. A transfer whose parts were all given up goes on with another generation,
+ * and one that was given up never comes back: so whoever removes it late, a portal that was paused in the middle above all,
+ * cannot hit what came after it.
+ */
+export interface PartsKey {
   readonly transferId: string
+  /** `''` for the first; otherwise 1 to 32 letters (a-z) and digits. */
+  readonly generation: string
+}
+
+/** The place of a part that is still to come. */
+export interface PartPlace extends PartsKey {
   readonly partNumber: number
+}
+
+export interface PartKey extends PartPlace {
   /** hex; the algorithm is the transfer's */
   readonly digest: string
 }
 
-/** The place of a part that is still to come. */
-export type PartPlace = Pick<PartKey, 'transferId' | 'partNumber'>
+/** Parts that are held, as the search for orphans finds them. */
+export interface HeldParts extends PartsKey {
+  /** When the newest of them came, by the store's clock. */
+  readonly newestAtMs: number
+}
 
 /** A part's bytes on their way out. The reader consumes or destroys the stream, and owns the memory of what it brings. */
 export interface PartContent {
@@ -27,6 +44,11 @@ export interface PartContent {
 }
 
 export interface Store {
+  readonly traits: {
+    /** Whether other processes use it at the same time: then what is there may be theirs, and just coming in. */
+    readonly isShared: boolean
+  }
+
   /**
    * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one place may be
    * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one
@@ -39,16 +61,22 @@ export interface Store {
   openPart(place: PartPlace): Promise<PartSink>
 
   /** The digest under which a part is held, or null. */
-  find(transferId: string, partNumber: number): Promise<string | null>
+  find(place: PartPlace): Promise<string | null>
 
   /**
-   * All parts held of a transfer, as they are on record now, not as they are remembered: part number -> digest.
-   * Empty for an unknown transfer.
+   * All parts held of one generation, as they are on record now, not as they are remembered: part number -> digest.
+   * Empty for an unknown one.
    */
-  list(transferId: string): Promise<ReadonlyMap<number, string>>
+  list(parts: PartsKey): Promise<ReadonlyMap<number, string>>
 
   /** The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held. */
   read(key: PartKey, range?: { startByte: number; endByte: number }): Promise<PartContent | null>
+
+  /**
+   * An address from which anybody can fetch a part for a while, without the portal; null where the store has no such thing.
+   * Nothing is asked of the storage.
+   */
+  readonly linkTo: ((key: PartKey, link: { readonly lifetimeMs: number }) => Promise<string>) | null
 
   /** Removes one part. Removing what is not there succeeds. */
   removePart(key: PartKey): Promise<void>
@@ -58,14 +86,19 @@ export interface Store {
    *
    * @throws Problem `store-failed` when it is not there any more
    */
-  seal(transferId: string): Promise<void>
+  seal(parts: PartsKey): Promise<void>
 
-  /** Removes everything of a transfer, partial content too. Removing what is not there succeeds. */
+  /** Removes everything of one generation, partial content too. Removing what is not there succeeds. */
+  removeParts(parts: PartsKey): Promise<void>
+
+  /** Removes everything of a transfer, of all its generations. Removing what is not there succeeds. */
   remove(transferId: string): Promise<void>
 
-  /** Every transfer of which anything is stored, in no particular order. For the sweeper's search for orphans. */
-  transferIds(): AsyncIterable<string>
+  /** Everything that is stored, in no particular order. For the sweeper's search for orphans. */
+  held(): AsyncIterable<HeldParts>
 
   /** How much more can be stored, or null where the driver cannot know. */
   freeBytes(): Promise<number | null>
+
+  close(): Promise<void>
 }

@@ -1,14 +1,14 @@
 /**
  * Parts as files of a folder that one portal process owns:
  *
- *     FOLDER/<last two of the id>/<transferId>/<partNumber>.<digest>
+ *     FOLDER/<last two of the id>/<transferId>/[<generation>/]<partNumber>.<digest>
  *
  * A part is written beside its final name with the ending `.partial`, synced, then renamed, so that a name without
  * that ending always stands for a whole, verified, durable content. The entries of the folders are synced by `seal`.
  */
 import { randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { createReadStream, type Dirent } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   hasCode,
@@ -21,7 +21,7 @@ import {
   writeAll,
 } from '../../hop/index.ts'
 import { Problem } from '../../protocol/index.ts'
-import type { PartKey, PartPlace, Store } from './contract.ts'
+import type { HeldParts, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
 
 /** Large reads: fewer system calls for the same bytes. */
 const READ_BYTES = 1024 * 1024
@@ -29,6 +29,7 @@ const READ_BYTES = 1024 * 1024
 const LISTINGS_MAX = 4096
 const PART_NAME = /^([1-9][0-9]{0,5})\.([0-9a-f]{32,128})$/
 const TRANSFER_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const GENERATION_NAME = /^[a-z0-9]{1,32}$/
 
 type Listing = Map<number, string>
 
@@ -39,8 +40,10 @@ export async function fsStore(folder: string): Promise<Store> {
 }
 
 class FsStore implements Store {
+  readonly traits = { isShared: false }
+  readonly linkTo = null
   readonly #folder: string
-  /** What each transfer's folder holds, so that finding one part does not mean reading the whole folder. */
+  /** What each folder of parts holds, so that finding one part does not mean reading the whole folder. */
   readonly #listings = new Map<string, Promise<Listing>>()
   /** Commits of one part number go one after another, so that two of them cannot both find it free. */
   readonly #placings = localTurns()
@@ -54,8 +57,9 @@ class FsStore implements Store {
     this.#room = new Room(folder)
   }
 
-  async openPart({ transferId, partNumber }: PartPlace): Promise<PartSink> {
-    const folder = this.#folderOf(transferId)
+  async openPart(place: PartPlace): Promise<PartSink> {
+    const { partNumber } = place
+    const folder = this.#folderOf(place)
     const partial = join(folder, `${partNumber}.${randomBytes(4).toString('hex')}.partial`)
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -72,8 +76,7 @@ class FsStore implements Store {
           try {
             await handle.datasync()
             await handle.close()
-            const key = { transferId, partNumber, digest }
-            await this.#placings.take(`${transferId}/${partNumber}`, () => this.#place(key, partial))
+            await this.#placings.take(`${folder}/${partNumber}`, () => this.#place({ ...place, digest }, partial))
           } catch (cause) {
             throw storeProblem(cause)
           }
@@ -88,14 +91,15 @@ class FsStore implements Store {
     }
   }
 
-  async find(transferId: string, partNumber: number): Promise<string | null> {
-    return (await this.#listing(transferId)).get(partNumber) ?? null
+  async find(place: PartPlace): Promise<string | null> {
+    return (await this.#listing(this.#folderOf(place))).get(place.partNumber) ?? null
   }
 
-  async list(transferId: string): Promise<ReadonlyMap<number, string>> {
+  async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
+    const folder = this.#folderOf(parts)
     // Whoever asks for all of them is about to promise something: the folder itself is read, not what is remembered.
-    this.#listings.delete(transferId)
-    return new Map(await this.#listing(transferId))
+    this.#listings.delete(folder)
+    return new Map(await this.#listing(folder))
   }
 
   async read(key: PartKey, range?: { startByte: number; endByte: number }) {
@@ -119,21 +123,22 @@ class FsStore implements Store {
 
   async removePart(key: PartKey): Promise<void> {
     await rm(this.#pathOf(key), { force: true })
-    const listing = await this.#listing(key.transferId)
+    const listing = await this.#listing(this.#folderOf(key))
     if (listing.get(key.partNumber) === key.digest) listing.delete(key.partNumber)
   }
 
-  async seal(transferId: string): Promise<void> {
-    const folder = this.#folderOf(transferId)
-    const shard = this.#shardOf(transferId)
+  async seal(parts: PartsKey): Promise<void> {
+    const folder = this.#folderOf(parts)
+    const shard = this.#shardOf(parts.transferId)
     try {
       await syncFolder(folder)
     } catch (cause) {
       // A transfer of an empty file has no part and so no folder: there is nothing to keep.
-      const isEmpty = hasCode(cause, 'ENOENT') && (await this.#listing(transferId)).size === 0
+      const isEmpty = hasCode(cause, 'ENOENT') && (await this.#listing(folder)).size === 0
       if (isEmpty) return
       throw new Problem('store-failed', {}, { cause })
     }
+    if (parts.generation !== '') await syncFolder(this.#transferFolderOf(parts.transferId))
     await syncFolder(shard)
     if (!this.#durableShards.has(shard)) {
       await syncFolder(this.#folder)
@@ -141,19 +146,44 @@ class FsStore implements Store {
     }
   }
 
-  async remove(transferId: string): Promise<void> {
-    this.#listings.delete(transferId)
-    await rm(this.#folderOf(transferId), { recursive: true, force: true, maxRetries: 2 })
-    this.#listings.delete(transferId)
+  async removeParts(parts: PartsKey): Promise<void> {
+    const folder = this.#folderOf(parts)
+    this.#listings.delete(folder)
+    if (parts.generation === '') {
+      // The folders of later generations lie beside these parts.
+      for (const { name } of (await entriesOf(folder)).filter((entry) => !entry.isDirectory())) {
+        await rm(join(folder, name), { force: true })
+      }
+      await removeEmpty(folder)
+    } else await removeFolder(folder)
+    this.#listings.delete(folder)
   }
 
-  async *transferIds(): AsyncGenerator<string> {
+  async remove(transferId: string): Promise<void> {
+    const folder = this.#transferFolderOf(transferId)
+    const generations = ['', ...(await generationsIn(folder))]
+    const forget = (): void => {
+      for (const generation of generations) this.#listings.delete(this.#folderOf({ transferId, generation }))
+    }
+    forget()
+    await removeFolder(folder)
+    forget()
+  }
+
+  async *held(): AsyncGenerator<HeldParts> {
     for (const shard of await readdir(this.#folder)) {
-      for (const name of await readdir(join(this.#folder, shard)).catch(emptyIfNoFolder)) {
-        if (TRANSFER_NAME.test(name)) yield name
+      for (const transferId of await readdir(join(this.#folder, shard)).catch(emptyIfNoFolder)) {
+        if (!TRANSFER_NAME.test(transferId)) continue
+        const generations = await generationsIn(this.#transferFolderOf(transferId))
+        for (const generation of ['', ...generations]) {
+          const newestAtMs = await this.#changedAtMs({ transferId, generation })
+          if (newestAtMs !== null) yield { transferId, generation, newestAtMs }
+        }
       }
     }
   }
+
+  async close(): Promise<void> {}
 
   freeBytes(): Promise<number> {
     return this.#room.freeBytes()
@@ -164,37 +194,50 @@ class FsStore implements Store {
     return join(this.#folder, transferId.slice(-2))
   }
 
-  #folderOf(transferId: string): string {
+  #transferFolderOf(transferId: string): string {
     return join(this.#shardOf(transferId), transferId)
   }
 
-  #pathOf({ transferId, partNumber, digest }: PartKey): string {
-    return join(this.#folderOf(transferId), `${partNumber}.${digest}`)
+  #folderOf({ transferId, generation }: PartsKey): string {
+    return join(this.#transferFolderOf(transferId), generation)
+  }
+
+  #pathOf(key: PartKey): string {
+    return join(this.#folderOf(key), `${key.partNumber}.${key.digest}`)
+  }
+
+  /** When the folder of a generation last changed; null where there is none, or nothing but later generations in it. */
+  async #changedAtMs(parts: PartsKey): Promise<number | null> {
+    const folder = this.#folderOf(parts)
+    const entries = await entriesOf(folder)
+    if (entries.length > 0 && entries.every((entry) => entry.isDirectory())) return null
+    return stat(folder).then(({ mtimeMs }) => mtimeMs, nullIfNoFolder)
   }
 
   async #place(key: PartKey, partial: string): Promise<void> {
-    const { transferId, partNumber, digest } = key
-    const held = (await this.#listing(transferId)).get(partNumber) ?? digest
+    const { partNumber, digest } = key
+    const folder = this.#folderOf(key)
+    const held = (await this.#listing(folder)).get(partNumber) ?? digest
     if (held !== digest) throw new Problem('part-conflict', { partNumber })
     await rename(partial, this.#pathOf(key))
-    const listing = await this.#listing(transferId)
+    const listing = await this.#listing(folder)
     listing.set(partNumber, digest)
   }
 
-  #listing(transferId: string): Promise<Listing> {
-    let listing = this.#listings.get(transferId)
+  #listing(folder: string): Promise<Listing> {
+    let listing = this.#listings.get(folder)
     if (listing === undefined) {
-      listing = readListing(this.#folderOf(transferId))
-      listing.catch(() => this.#listings.delete(transferId))
+      listing = readListing(folder)
+      listing.catch(() => this.#listings.delete(folder))
       if (this.#listings.size >= LISTINGS_MAX) {
         const [oldest] = this.#listings.keys()
         if (oldest !== undefined) this.#listings.delete(oldest)
       }
     } else {
       // Moved to the end: the map's order is that of last use.
-      this.#listings.delete(transferId)
+      this.#listings.delete(folder)
     }
-    this.#listings.set(transferId, listing)
+    this.#listings.set(folder, listing)
     return listing
   }
 }
@@ -208,7 +251,36 @@ async function readListing(folder: string): Promise<Listing> {
   return listing
 }
 
-function emptyIfNoFolder(cause: unknown): string[] {
+/** What a folder holds; nothing where there is none. */
+function entriesOf(folder: string): Promise<Dirent[]> {
+  return readdir(folder, { withFileTypes: true }).catch(emptyIfNoFolder)
+}
+
+/** The generations of a transfer that have a folder of their own. */
+async function generationsIn(folder: string): Promise<string[]> {
+  return (await entriesOf(folder))
+    .filter((entry) => entry.isDirectory() && GENERATION_NAME.test(entry.name))
+    .map(({ name }) => name)
+}
+
+function removeFolder(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true, maxRetries: 2 })
+}
+
+async function removeEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error
+  }
+}
+
+function nullIfNoFolder(cause: unknown): null {
+  if (hasCode(cause, 'ENOENT')) return null
+  throw storeProblem(cause)
+}
+
+function emptyIfNoFolder(cause: unknown): never[] {
   if (hasCode(cause, 'ENOENT', 'ENOTDIR')) return []
   throw storeProblem(cause)
 }

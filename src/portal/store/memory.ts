@@ -1,27 +1,39 @@
 /** Parts in memory: for tests of what stands on the store. Gone with the process, and says so nowhere else. */
 import { Readable } from 'node:stream'
 import { Problem } from '../../protocol/index.ts'
-import type { Store } from './contract.ts'
+import type { PartPlace, PartsKey, Store } from './contract.ts'
 
 interface HeldPart {
   readonly digest: string
   readonly bytes: Buffer
+  readonly atMs: number
 }
 
 /** @param capacityBytes when more than this would be held, `storage-full` */
 export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): Store {
-  const transfers = new Map<string, Map<number, HeldPart>>()
+  /** transferId -> generation -> part number -> part */
+  const transfers = new Map<string, Map<string, Map<number, HeldPart>>>()
   let usedBytes = 0
 
-  const forget = (transferId: string, partNumber: number): void => {
-    const parts = transfers.get(transferId)
+  const partsOf = ({ transferId, generation }: PartsKey) => transfers.get(transferId)?.get(generation)
+
+  const forget = ({ transferId, generation, partNumber }: PartPlace): void => {
+    const generations = transfers.get(transferId)
+    const parts = generations?.get(generation)
     usedBytes -= parts?.get(partNumber)?.bytes.length ?? 0
     parts?.delete(partNumber)
-    if (parts?.size === 0) transfers.delete(transferId)
+    if (parts?.size === 0) generations?.delete(generation)
+    if (generations?.size === 0) transfers.delete(transferId)
+  }
+
+  const removeParts = (key: PartsKey): void => {
+    for (const partNumber of [...(partsOf(key)?.keys() ?? [])]) forget({ ...key, partNumber })
   }
 
   return {
-    async openPart({ transferId, partNumber }) {
+    traits: { isShared: false },
+    async openPart(place) {
+      const { transferId, generation, partNumber } = place
       const gathered: Buffer[] = []
       let reservedBytes = 0
       return {
@@ -35,23 +47,24 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
           gathered.push(bytes)
         },
         async commit(digest) {
-          const parts = transfers.get(transferId) ?? new Map<number, HeldPart>()
-          const before = parts.get(partNumber)
+          const before = partsOf(place)?.get(partNumber)
           if (before !== undefined && before.digest !== digest) throw new Problem('part-conflict', { partNumber })
-          forget(transferId, partNumber)
-          transfers.set(transferId, parts.set(partNumber, { digest, bytes: Buffer.concat(gathered) }))
+          forget(place)
+          const generations = transfers.get(transferId) ?? new Map<string, Map<number, HeldPart>>()
+          const parts = generations.get(generation) ?? new Map<number, HeldPart>()
+          parts.set(partNumber, { digest, bytes: Buffer.concat(gathered), atMs: Date.now() })
+          transfers.set(transferId, generations.set(generation, parts))
         },
         async discard() {
           usedBytes -= reservedBytes
         },
       }
     },
-    find: async (transferId, partNumber) => transfers.get(transferId)?.get(partNumber)?.digest ?? null,
-    list: async (transferId) =>
-      new Map([...(transfers.get(transferId) ?? [])].map(([partNumber, { digest }]) => [partNumber, digest])),
-    async read({ transferId, partNumber, digest }, range) {
-      const part = transfers.get(transferId)?.get(partNumber)
-      if (part?.digest !== digest) return null
+    find: async (place) => partsOf(place)?.get(place.partNumber)?.digest ?? null,
+    list: async (parts) => new Map([...(partsOf(parts) ?? [])].map(([partNumber, { digest }]) => [partNumber, digest])),
+    async read(key, range) {
+      const part = partsOf(key)?.get(key.partNumber)
+      if (part?.digest !== key.digest) return null
       const bytes = range === undefined ? part.bytes : part.bytes.subarray(range.startByte, range.endByte + 1)
       return {
         lengthBytes: bytes.length,
@@ -59,16 +72,23 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
         stream: Readable.from(bytes.length === 0 ? [] : [bytes]),
       }
     },
-    async removePart({ transferId, partNumber, digest }) {
-      if (transfers.get(transferId)?.get(partNumber)?.digest === digest) forget(transferId, partNumber)
+    linkTo: null,
+    async removePart(key) {
+      if (partsOf(key)?.get(key.partNumber)?.digest === key.digest) forget(key)
     },
     async seal() {},
+    removeParts: async (parts) => removeParts(parts),
     async remove(transferId) {
-      for (const partNumber of [...(transfers.get(transferId)?.keys() ?? [])]) forget(transferId, partNumber)
+      for (const generation of [...(transfers.get(transferId)?.keys() ?? [])]) removeParts({ transferId, generation })
     },
-    async *transferIds() {
-      yield* [...transfers.keys()]
+    async *held() {
+      for (const [transferId, generations] of [...transfers]) {
+        for (const [generation, parts] of [...generations]) {
+          yield { transferId, generation, newestAtMs: Math.max(...[...parts.values()].map(({ atMs }) => atMs)) }
+        }
+      }
     },
     freeBytes: async () => (Number.isFinite(capacityBytes) ? capacityBytes - usedBytes : null),
+    close: async () => {},
   }
 }

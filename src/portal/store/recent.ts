@@ -5,7 +5,7 @@
  */
 import { Readable } from 'node:stream'
 import { type PartSink, release } from '../../hop/index.ts'
-import type { PartContent, PartKey, Store } from './contract.ts'
+import type { PartContent, PartKey, PartPlace, Store } from './contract.ts'
 
 export interface RecentOptions {
   /** What all parts in memory, those that are just coming in among them, may take. */
@@ -32,6 +32,11 @@ export function recentParts(store: Store, options: RecentOptions): Store {
       recent.forget(key.transferId)
       await store.removePart(key)
     },
+    async removeParts(parts) {
+      recent.forget(parts.transferId)
+      await store.removeParts(parts)
+      recent.forget(parts.transferId)
+    },
     async remove(transferId) {
       recent.forget(transferId)
       await store.remove(transferId)
@@ -42,13 +47,18 @@ export function recentParts(store: Store, options: RecentOptions): Store {
 }
 
 /** What goes to the store behind as it is. */
-function forwarded(store: Store): Pick<Store, 'find' | 'list' | 'seal' | 'transferIds' | 'freeBytes'> {
+function forwarded(
+  store: Store,
+): Pick<Store, 'traits' | 'find' | 'list' | 'linkTo' | 'seal' | 'held' | 'freeBytes' | 'close'> {
   return {
-    find: (transferId, partNumber) => store.find(transferId, partNumber),
-    list: (transferId) => store.list(transferId),
-    seal: (transferId) => store.seal(transferId),
-    transferIds: () => store.transferIds(),
+    traits: store.traits,
+    find: (place) => store.find(place),
+    list: (parts) => store.list(parts),
+    linkTo: store.linkTo,
+    seal: (parts) => store.seal(parts),
+    held: () => store.held(),
     freeBytes: () => store.freeBytes(),
+    close: () => store.close(),
   }
 }
 
@@ -58,6 +68,7 @@ function contentOf(buffers: readonly Uint8Array[]): PartContent {
 }
 
 interface RecentPart {
+  readonly generation: string
   readonly digest: string
   readonly buffers: readonly Uint8Array[]
   readonly timer: ReturnType<typeof setTimeout>
@@ -74,7 +85,7 @@ class Recent {
   }
 
   /** A sink that keeps what is written to it, as long as there is room for it. */
-  watch(sink: PartSink, { transferId, partNumber }: Omit<PartKey, 'digest'>): PartSink {
+  watch(sink: PartSink, { transferId, generation, partNumber }: PartPlace): PartSink {
     let kept: Uint8Array[] = []
     let isKeeping = true
     const drop = (): void => {
@@ -94,7 +105,7 @@ class Recent {
       },
       commit: async (digest) => {
         await sink.commit(digest)
-        if (isKeeping && kept.length > 0) this.#add(transferId, partNumber, { digest, buffers: kept })
+        if (isKeeping && kept.length > 0) this.#add(transferId, partNumber, { generation, digest, buffers: kept })
         isKeeping = false
         kept = []
       },
@@ -106,9 +117,9 @@ class Recent {
   }
 
   /** What there is of a part, which is the caller's from now on; null where there is nothing. */
-  take({ transferId, partNumber, digest }: PartKey): readonly Uint8Array[] | null {
+  take({ transferId, generation, partNumber, digest }: PartKey): readonly Uint8Array[] | null {
     const part = this.#transfers.get(transferId)?.get(partNumber)
-    if (part?.digest !== digest) return null
+    if (part?.digest !== digest || part.generation !== generation) return null
     this.#remove(transferId, partNumber, part)
     this.#usedBytes -= bytesOf(part.buffers)
     return part.buffers
@@ -121,7 +132,7 @@ class Recent {
     }
   }
 
-  #add(transferId: string, partNumber: number, { digest, buffers }: Omit<RecentPart, 'timer'>): void {
+  #add(transferId: string, partNumber: number, { generation, digest, buffers }: Omit<RecentPart, 'timer'>): void {
     const parts = this.#transfers.get(transferId) ?? new Map<number, RecentPart>()
     const before = parts.get(partNumber)
     if (before !== undefined) {
@@ -129,6 +140,7 @@ class Recent {
       this.#giveBack(before.buffers)
     }
     const part: RecentPart = {
+      generation,
       digest,
       buffers,
       timer: setTimeout(() => {

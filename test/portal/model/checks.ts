@@ -42,7 +42,7 @@ export class Checks {
 
     const events = await notificationsOf(system, transferId)
     checkNotifications(events, real.attempt)
-    const held = await store.list(transferId)
+    const held = await store.list(real)
     if (real.state === 'receiving') expect(new Map(held)).toEqual(transfer.held)
     if (real.state === 'stored') {
       expect([...held.keys()].sort((a, b) => a - b)).toEqual(files[transfer.fileIndex]?.parts.map((_, at) => at + 1))

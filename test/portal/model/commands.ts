@@ -278,7 +278,7 @@ const race = fc
           const real = await system.context.ledger.transfer(one.transferId)
           if (real === null) throw new Error('the ledger has forgotten a transfer')
           const told = (await notificationsOf(system, one.transferId)).map(shortOf)
-          model.adopt(one, real, await system.context.store.list(one.transferId), told)
+          model.adopt(one, real, await system.context.store.list(real), told)
         }
         return undefined
       },

@@ -169,7 +169,7 @@ export class System {
     return new Proxy(target, {
       get: (_target, name) => {
         const member: unknown = Reflect.get(target, name)
-        if (typeof member !== 'function' || name === 'transferIds') return bound(member, target)
+        if (typeof member !== 'function' || name === 'held' || name === 'nowMs') return bound(member, target)
         return async (...parameters: unknown[]) => {
           await this.#pause()
           const result: unknown = await Reflect.apply(member, target, parameters)

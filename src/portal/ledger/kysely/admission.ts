@@ -5,7 +5,10 @@ import { prepared } from './prepared.ts'
 import { countOpen, type Db, loadTransfer, type Tx, toTransfer } from './rows.ts'
 
 /** What makes a transfer one that is stored from the beginning: all of its content is there. */
-export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & { readonly heldIn: 'store' | 'ledger' }
+export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & {
+  readonly heldIn: 'store' | 'ledger'
+  readonly generation: string
+}
 
 /** A transfer as it stands after it was announced. */
 export interface Admitted {
@@ -74,6 +77,7 @@ async function insertTransfer(
       parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
       held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
       one_request: transfer.isOneRequest === true ? 1 : 0,
+      generation: stored?.generation ?? '',
     })
     .returningAll()
     .executeTakeFirstOrThrow()

@@ -2,6 +2,7 @@
 import type { Ledger } from '../contract.ts'
 import { accounts } from './accounts.ts'
 import { deliveries } from './deliveries.ts'
+import { duties } from './duties.ts'
 import { events } from './events.ts'
 import type { LedgerContext } from './rows.ts'
 import { sweeps } from './sweeps.ts'
@@ -10,6 +11,9 @@ import { wholes } from './wholes.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
   return {
+    traits: { isShared: context.isShared },
+    nowMs: () => Math.floor(context.now()),
+    ...duties(context),
     ...accounts(context),
     ...transfers(context),
     ...wholes(context),

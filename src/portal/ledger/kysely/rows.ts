@@ -16,6 +16,8 @@ export interface LedgerContext {
   readonly db: Db
   /** The ledger's clock. */
   readonly now: () => number
+  /** Whether several portals may work on it at the same time. */
+  readonly isShared: boolean
 }
 
 /** A deadline is put off only when less than this share of its time is left: most renewals then cost no write. */
@@ -68,6 +70,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
     createdAtMs: row.created_at_ms,
     expiresAtMs: row.expires_at_ms,
     isOneRequest: row.one_request === 1,
+    generation: row.generation,
     deliveries: deliveries.map(toDelivery),
   }
   switch (row.state) {

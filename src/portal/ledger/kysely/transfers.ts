@@ -121,6 +121,8 @@ interface Storing {
   readonly manifestDigest: string
   readonly manifest: string | null
   readonly heldIn: 'store' | 'ledger'
+  /** Of its parts, where that is another one than they began with. */
+  readonly generation?: string
 }
 
 /**
@@ -132,7 +134,7 @@ interface Storing {
 export async function becomeStored(
   tx: Tx,
   { transferId, attempt }: Receiving,
-  { manifestDigest, manifest, heldIn }: Storing,
+  { manifestDigest, manifest, heldIn, generation }: Storing,
   atMs: number,
 ): Promise<{ transfer: Transfer; notification: Notification } | null> {
   assertTransferMove('receiving', 'stored')
@@ -145,6 +147,7 @@ export async function becomeStored(
       manifest,
       upload_deadline_ms: null,
       held_in_ledger: heldIn === 'ledger' ? 1 : 0,
+      ...(generation === undefined ? {} : { generation }),
     },
   )
   if (row === undefined) return null
@@ -186,6 +189,7 @@ function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt
   if (change.state === 'receiving') {
     return {
       attempt: attempt + 1,
+      ...(change.isAnew ? { generation: String(attempt + 1) } : {}),
       upload_deadline_ms: change.uploadTimeoutMs === null ? null : atMs + change.uploadTimeoutMs,
     }
   }

@@ -1,4 +1,4 @@
-import type { Notification } from '../../../protocol/index.ts'
+import { type Notification, Problem } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, WholeContent } from '../contract.ts'
 import { admit } from './admission.ts'
 import { prepared } from './prepared.ts'
@@ -15,13 +15,16 @@ export function wholes({ db, now }: LedgerContext): Pick<Ledger, 'deposit' | 'co
           const atMs = now()
           const { manifestDigest, manifest } = whole
           const heldIn = 'content' in whole ? 'ledger' : 'store'
-          const admitted = await admit(tx, transfer, admission, atMs, { manifestDigest, manifest, heldIn })
+          const generation = 'content' in whole ? '' : whole.generation
+          if ('begunAtMs' in whole && atMs - whole.begunAtMs > admission.expiryMs) throw new Problem('expired')
+          const storing = { manifestDigest, manifest, heldIn, generation } as const
+          const admitted = await admit(tx, transfer, admission, atMs, storing)
           const { transferId, state } = admitted.transfer
           const isStored = admitted.notification?.notification === 'stored'
           if ('content' in whole && (state === 'receiving' || isStored)) await keep(tx, transferId, whole)
           if (state !== 'receiving') return admitted
           // It was announced before, and the store may hold a part of it: that goes when the transfer has ended.
-          const stored = await becomeStored(tx, admitted.transfer, { manifestDigest, manifest, heldIn }, atMs)
+          const stored = await becomeStored(tx, admitted.transfer, storing, atMs)
           if (stored === null) throw new Error(`${transferId} moved within a transaction`)
           return stored
         })

@@ -20,7 +20,7 @@ export interface BenchAccount {
 
 /** Opens accounts in a data folder that no portal is using. */
 export async function openAccounts(dataFolder: string, names: readonly string[]): Promise<BenchAccount[]> {
-  const ledger = await openLedger(dataFolder)
+  const ledger = await openLedger({ dataFolder: dataFolder })
   const accounts: BenchAccount[] = []
   for (let at = 0; at < names.length; at += ACCOUNTS_AT_ONCE) {
     const batch = names.slice(at, at + ACCOUNTS_AT_ONCE).map(async (name): Promise<BenchAccount> => {

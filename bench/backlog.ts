@@ -82,7 +82,7 @@ class Subject implements AsyncDisposable {
     const others = Array.from({ length: Math.min(OTHERS_MAX, size) }, (_, index) => `other-${index + 1}`)
     const [alice, bob] = await openAccounts(folder, ['alice', 'bob', ...others])
     if (alice === undefined || bob === undefined) throw new Error('the accounts are missing')
-    const ledger = await openLedger(folder)
+    const ledger = await openLedger({ dataFolder: folder })
     await fill(ledger, alice.accountId, size, kind === 'own' ? ['bob'] : others)
     await ledger.close()
     const portal = await PortalProcess.start(folder, ['--max-transfers', String(TRANSFERS_MAX), '--lease', LEASE])

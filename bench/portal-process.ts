@@ -1,8 +1,7 @@
 /** A portal as a real process. */
 import type { ChildProcess } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { openLedger } from '../src/portal/index.ts'
 import { end, residentBytesOf, startBackground, type Usage, usageOf } from './processes.ts'
 
 /** The command line of GoLooader. */
@@ -21,7 +20,10 @@ export class PortalProcess implements AsyncDisposable {
   static async start(dataFolder: string, args: readonly string[] = []): Promise<PortalProcess> {
     const command = ['portal', '--listen', '127.0.0.1:0', '--data', dataFolder, '--log-level', 'silent', ...args]
     const child = await startBackground('listening', process.execPath, [program, ...command])
-    const url = (await readFile(join(dataFolder, 'address'), 'utf8')).trim()
+    const ledger = await openLedger({ dataFolder })
+    const url = await ledger.address()
+    await ledger.close()
+    if (url === null) throw new Error('the portal has not told its address')
     return new PortalProcess(url, child)
   }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { AccountRecord, Ledger } from '../portal/ledger/contract.ts'
 import { portalDefaults } from '../portal/options.ts'
-import { accountError, linkOf, requireAccountName, withLedger } from './operator.ts'
-import { dataOption, jsonOption, option, webAddress } from './options.ts'
+import { accountError, type LedgerPlace, linkOf, requireAccountName, withLedger } from './operator.ts'
+import { databaseOption, dataOption, jsonOption, option, webAddress } from './options.ts'
 import { localTime } from './status.ts'
 import { bytesText } from './text.ts'
 
@@ -28,7 +28,7 @@ export function accountsCommand(program: Command): void {
     .summary('look after the accounts (for the operator of the portal)')
     .description(
       'Shows the accounts of a portal, revokes them, and renews the tokens that prove them.\n' +
-        'Run it where the portal keeps its data; the portal may be running meanwhile.',
+        'Run it where the portal keeps its data, or with its --database; the portal may be running meanwhile.',
     )
     .addHelpText(
       'after',
@@ -47,8 +47,9 @@ A token was stolen? Revoke first, then rotate: until its link is used, rotate al
     .summary('show the accounts, and who was invited (the default)')
     .description('Shows every account: since when, its state, what it sends, and until when a link opens or renews it.')
     .addOption(dataOption())
+    .addOption(databaseOption())
     .addOption(jsonOption())
-    .action((flags: { data: string; json?: boolean }) => list(flags.data, flags.json === true))
+    .action((flags: LedgerPlace & { json?: boolean }) => list(flags, flags.json === true))
 
   accounts
     .command('revoke')
@@ -60,7 +61,8 @@ A token was stolen? Revoke first, then rotate: until its link is used, rotate al
     )
     .argument('<name>', 'the account')
     .addOption(dataOption())
-    .action((name: string, flags: { data: string }) => revoke(name, flags.data))
+    .addOption(databaseOption())
+    .action((name: string, flags: LedgerPlace) => revoke(name, flags))
 
   accounts
     .command('rotate')
@@ -72,37 +74,39 @@ A token was stolen? Revoke first, then rotate: until its link is used, rotate al
     )
     .argument('<name>', 'the account')
     .addOption(dataOption())
+    .addOption(databaseOption())
     .addOption(
       option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress),
     )
-    .action((name: string, flags: { data: string; publicUrl?: string }) => rotate(name, flags.data, flags.publicUrl))
+    .action((name: string, flags: LedgerPlace & { publicUrl?: string }) => rotate(name, flags, flags.publicUrl))
 }
 
-async function revoke(name: string, dataFolder: string): Promise<void> {
+async function revoke(name: string, place: LedgerPlace): Promise<void> {
   requireAccountName(name)
-  await withLedger(dataFolder, (ledger) => ledger.revokeAccount(name)).catch((error: unknown) => {
-    throw accountError(error, name, dataFolder)
+  await withLedger(place, (ledger) => ledger.revokeAccount(name)).catch((error: unknown) => {
+    throw accountError(error, name, place)
   })
   process.stdout.write(`${name} is revoked: the token is dead, and what is under way with it is cut within a second\n`)
 }
 
-async function rotate(name: string, dataFolder: string, publicUrl: string | undefined): Promise<void> {
+async function rotate(name: string, place: LedgerPlace, publicUrl: string | undefined): Promise<void> {
   requireAccountName(name)
   const { renew } = await import('../portal/index.ts')
-  const secret = await withLedger(dataFolder, (ledger) => renew(ledger, name, portalDefaults.inviteMs)).catch(
-    (error: unknown) => {
-      throw accountError(error, name, dataFolder)
-    },
-  )
-  process.stdout.write(`${await linkOf(secret, dataFolder, publicUrl)}\n`)
+  const link = await withLedger(place, async (ledger) => {
+    const secret = await renew(ledger, name, portalDefaults.inviteMs)
+    return linkOf(secret, ledger, publicUrl)
+  }).catch((error: unknown) => {
+    throw accountError(error, name, place)
+  })
+  process.stdout.write(`${link}\n`)
   process.stderr.write(
     `This link works once, for 24 hours. ${name} joins again with: golooader join LINK\n` +
       'Until then a token that was good so far goes on working.\n',
   )
 }
 
-async function list(dataFolder: string, isJson: boolean): Promise<void> {
-  const lines = await withLedger(dataFolder, linesOf)
+async function list(place: LedgerPlace, isJson: boolean): Promise<void> {
+  const lines = await withLedger(place, linesOf)
   if (isJson) for (const line of lines) process.stdout.write(`${JSON.stringify(line)}\n`)
   else if (lines.length === 0) process.stdout.write('nobody has joined yet: golooader invite NAME\n')
   else process.stdout.write(tableOf(lines))

@@ -52,7 +52,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
     const portal = start(children, 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
     await firstLine(portal, signal)
     for (const name of ['alice', 'bob']) {
-      await joinPortal(await makeInvite(name, data), name, signal)
+      await joinPortal(await makeInvite(name, { data }), name, signal)
       say(`  ${name} joined`)
     }
     const receiver = start(children, 'receive', '--into', inbox, '--profile', 'bob', '--once')

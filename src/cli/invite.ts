@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { portalDefaults } from '../portal/options.ts'
-import { accountError, linkOf, requireAccountName, withLedger } from './operator.ts'
-import { dataOption, option, webAddress } from './options.ts'
+import { accountError, type LedgerPlace, linkOf, requireAccountName, withLedger } from './operator.ts'
+import { databaseOption, dataOption, option, webAddress } from './options.ts'
 
 export function inviteCommand(program: Command): void {
   program
@@ -9,10 +9,12 @@ export function inviteCommand(program: Command): void {
     .summary('let someone join (for the operator of the portal)')
     .description(
       'Prints a link with which NAME joins the portal: it works once, for 24 hours.\n' +
-        'Run it where the portal keeps its data, once that has been started; it may be running meanwhile.',
+        'Run it where the portal keeps its data, or with its --database, once that has been started; it may be running\n' +
+        'meanwhile.',
     )
     .argument('<name>', 'name of the new account: lower-case letters, digits, dots, dashes, underscores')
     .addOption(dataOption())
+    .addOption(databaseOption())
     .addOption(
       option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress),
     )
@@ -23,8 +25,8 @@ Examples:
   golooader invite alice
   golooader invite bob --data /srv/gl | ssh bob@laptop golooader join -`,
     )
-    .action(async (name: string, flags: { data: string; publicUrl?: string }) => {
-      process.stdout.write(`${await makeInvite(name, flags.data, flags.publicUrl)}\n`)
+    .action(async (name: string, flags: LedgerPlace & { publicUrl?: string }) => {
+      process.stdout.write(`${await makeInvite(name, flags, flags.publicUrl)}\n`)
       process.stderr.write(`This link works once, for 24 hours. ${name} joins with: golooader join LINK\n`)
     })
 }
@@ -35,13 +37,13 @@ Examples:
  * @returns the link
  * @throws UsageError for a name that is taken or cannot be one, and where no portal has run yet
  */
-export async function makeInvite(name: string, dataFolder: string, publicUrl?: string): Promise<string> {
+export async function makeInvite(name: string, place: LedgerPlace, publicUrl?: string): Promise<string> {
   requireAccountName(name)
   const { invite } = await import('../portal/index.ts')
-  const secret = await withLedger(dataFolder, (ledger) => invite(ledger, name, portalDefaults.inviteMs)).catch(
-    (error: unknown) => {
-      throw accountError(error, name, dataFolder)
-    },
-  )
-  return linkOf(secret, dataFolder, publicUrl)
+  return withLedger(place, async (ledger) => {
+    const secret = await invite(ledger, name, portalDefaults.inviteMs)
+    return linkOf(secret, ledger, publicUrl)
+  }).catch((error: unknown) => {
+    throw accountError(error, name, place)
+  })
 }

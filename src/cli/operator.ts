@@ -1,26 +1,33 @@
 /** What the commands of an operator have in common: they work on the ledger of a portal, which may run meanwhile. */
-import { readTextOrNull } from '../hop/index.ts'
 import type { Ledger } from '../portal/ledger/contract.ts'
 import { portalDefaults } from '../portal/options.ts'
 import { isAccountName, Problem } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
+import { DATABASE_VARIABLE } from './options.ts'
 import { printable } from './text.ts'
 
+/** Where a portal keeps its ledger, as flags of a command say it. */
+export interface LedgerPlace {
+  readonly data: string
+  /** Address of the database; a file in the data folder where it is not given. */
+  readonly database?: string
+}
+
 /**
- * Acts upon the ledger of a data folder.
+ * Acts upon the ledger of a portal.
  *
  * @throws UsageError where no portal has run yet: a mistyped folder must not become a portal without anybody in it
  */
 export async function withLedger<Result>(
-  dataFolder: string,
+  place: LedgerPlace,
   act: (ledger: Ledger) => Promise<Result>,
 ): Promise<Result> {
   const { openLedgerThere } = await import('../portal/index.ts')
-  const ledger = await openLedgerThere(dataFolder)
+  const ledger = await openLedgerThere({ dataFolder: place.data, databaseUrl: place.database ?? null })
   if (ledger === null) {
     throw new UsageError(
-      `no portal has run in ${printable(dataFolder)} yet. Start it first: golooader portal${dataFlag(dataFolder)}\n` +
-        'Or name the folder in which it keeps its data: --data DIR',
+      `no portal has run in ${printable(place.data)} yet. Start it first: golooader portal${placeFlags(place)}\n` +
+        'Or name the folder in which it keeps its data: --data DIR; or its database: --database URL',
     )
   }
   try {
@@ -30,9 +37,11 @@ export async function withLedger<Result>(
   }
 }
 
-/** The flag that names this folder again in a command that is shown; nothing for the default one. */
-export function dataFlag(dataFolder: string): string {
-  return dataFolder === portalDefaults.dataFolder ? '' : ` --data ${printable(dataFolder)}`
+/** The flags that name this place again in a command that is shown; nothing for what goes without saying. */
+export function placeFlags({ data, database }: LedgerPlace): string {
+  if (database !== undefined)
+    return database === process.env[DATABASE_VARIABLE] ? '' : ` --database ${printable(database)}`
+  return data === portalDefaults.dataFolder ? '' : ` --data ${printable(data)}`
 }
 
 /** @throws UsageError when the text cannot be the name of an account */
@@ -43,37 +52,35 @@ export function requireAccountName(name: string): void {
   )
 }
 
-/** The link of an invite; the secret stands behind the `#`, where no server ever sees it. */
-export async function linkOf(secret: string, dataFolder: string, publicUrl: string | undefined): Promise<string> {
-  const { addressFile } = await import('../portal/index.ts')
-  const url = publicUrl ?? (await readAddress(addressFile(dataFolder)))
+/**
+ * The link of an invite; the secret stands behind the `#`, where no server ever sees it.
+ *
+ * @param publicUrl the address of the portal, if it is not the one that it told its ledger
+ */
+export async function linkOf(secret: string, ledger: Ledger, publicUrl: string | undefined): Promise<string> {
+  const url =
+    publicUrl ?? (await ledger.address()) ?? `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
   return `${url}/join#${secret}`
 }
 
-/** The address the portal last listened on; its default one if it never got that far. */
-async function readAddress(path: string): Promise<string> {
-  const address = await readTextOrNull(path)
-  return address?.trim() ?? `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
-}
-
 /** What the ledger says about a name, in words that say what to do instead. */
-export function accountError(error: unknown, name: string, dataFolder: string): unknown {
+export function accountError(error: unknown, name: string, place: LedgerPlace): unknown {
   if (!(error instanceof Problem)) return error
-  const data = dataFlag(dataFolder)
+  const flags = placeFlags(place)
   switch (error.code) {
     case 'account-exists':
       return new UsageError(
         `there is an account '${name}' already (${error.code}). ` +
-          `If its profile is lost: golooader accounts rotate ${name}${data}`,
+          `If its profile is lost: golooader accounts rotate ${name}${flags}`,
       )
     case 'account-revoked':
       return new UsageError(
         `the account '${name}' was revoked, and its name stays taken (${error.code}). ` +
-          `This brings it back: golooader accounts rotate ${name}${data}`,
+          `This brings it back: golooader accounts rotate ${name}${flags}`,
       )
     case 'account-unknown':
       return new UsageError(
-        `there is no account '${name}' (${error.code}). See all of them: golooader accounts list${data}`,
+        `there is no account '${name}' (${error.code}). See all of them: golooader accounts list${flags}`,
       )
     default:
       return error

@@ -89,6 +89,20 @@ export function webAddress(text: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
+/** For `argParser`: the address of a PostgreSQL database. A secret in it may come from the environment alone. */
+export function databaseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol)) {
+    throw new InvalidArgumentError('Give an address of PostgreSQL: postgres://USER@HOST:5432/DATABASE.')
+  }
+  if (url.password !== '' && process.env[DATABASE_VARIABLE] !== text) {
+    throw new InvalidArgumentError(
+      `Everybody on this machine can read a password on a command line. Give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}.`,
+    )
+  }
+  return text
+}
+
 /** For `argParser`: addresses and networks, `127.0.0.1,10.0.0.0/8`. */
 export function networks(text: string): string[] {
   const found = text
@@ -111,6 +125,13 @@ function isNetwork(text: string): boolean {
 
 export const dataOption = (): Option =>
   option('--data <dir>', 'folder of the portal: its ledger and its temporary storage').default('./golooader-data')
+
+export const DATABASE_VARIABLE = 'GOLOOADER_DATABASE'
+
+export const databaseOption = (): Option =>
+  option('--database <url>', 'PostgreSQL that keeps the ledger instead, for one portal or several')
+    .argParser(databaseUrl)
+    .default(undefined, 'a file in the data folder')
 
 export const profileOption = (): Option =>
   option('--profile <name>', 'account to act as, where this machine has joined with several')

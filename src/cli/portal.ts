@@ -5,8 +5,9 @@ import { isLoopback } from '../client/index.ts'
 import { portalDefaults, type TlsFiles } from '../portal/options.ts'
 import type { DigestAlgorithm } from '../protocol/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { dataFlag } from './operator.ts'
+import { placeFlags } from './operator.ts'
 import {
+  databaseOption,
   dataOption,
   digestNames,
   durationMs,
@@ -23,6 +24,8 @@ import { bytesText, durationFlag } from './text.ts'
 interface PortalFlags {
   readonly listen: { host: string; port: number }
   readonly data: string
+  readonly database?: string
+  readonly store?: string
   readonly publicUrl?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
@@ -64,6 +67,13 @@ export function portalCommand(program: Command): void {
         .default({ host: d.listenHost, port: d.listenPort }, `${d.listenHost}:${d.listenPort}`),
     )
     .addOption(dataOption())
+    .addOption(databaseOption())
+    .addOption(
+      option('--store <url>', 'S3 that keeps the parts instead: s3://BUCKET?endpoint=URL&region=NAME').default(
+        undefined,
+        'a folder in the data folder',
+      ),
+    )
     .addOption(option('--public-url <url>', 'address under which others reach it, for invites').argParser(webAddress))
     .addOption(option('--tls-cert <file>', 'certificate with its chain (PEM); read again at SIGHUP'))
     .addOption(option('--tls-key <file>', 'private key of the certificate (PEM)'))
@@ -169,6 +179,8 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       tls,
       trustedProxies: flags.trustedProxies,
       dataFolder: flags.data,
+      databaseUrl: flags.database ?? null,
+      storeUrl: flags.store ?? null,
       digestAlgorithms: flags.digests,
       transferSizeBytesMax: flags.maxTransfer,
       wholeSizeBytesMax: flags.oneRequest,
@@ -195,7 +207,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
   if (isExposed(flags)) process.stderr.write(`${EXPOSED}\n`)
   process.stdout.write(
     `portal listening on ${portal.url}, data in ${flags.data}\n` +
-      `invite someone: golooader invite NAME${dataFlag(flags.data)}\n`,
+      `invite someone: golooader invite NAME${placeFlags(flags)}\n`,
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()

@@ -2,10 +2,9 @@
  * App 2, the portal: takes files from senders into temporary storage, hands them on to receivers, and tells the
  * sender twice.
  */
-import { access, open, realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { realpath } from 'node:fs/promises'
 import pino, { type Logger } from 'pino'
-import { hasCode, localTurns, lockFolder, makeFolder, replaceFile } from '../hop/index.ts'
+import { localTurns, lockFolder, makeFolder } from '../hop/index.ts'
 import { randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
 import { Audit } from './audit.ts'
@@ -13,19 +12,18 @@ import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
 import { buildServer } from './http/server.ts'
 import { certificateReload, readTls, TlsServer, tellCertificate } from './http/tls.ts'
-import type { Ledger } from './ledger/contract.ts'
-import { sqliteLedger } from './ledger/sqlite.ts'
 import { createMetrics } from './metrics.ts'
 import { OpenRequests } from './open-requests.ts'
+import { openLedger, openStore, usesFolder } from './opening.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
 import { localSignals } from './signals.ts'
-import { fsStore } from './store/fs.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
 import { Uploads } from './uploads.ts'
 
 export { invite, renew } from './accounts.ts'
+export { openLedger, openLedgerThere } from './opening.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
 
 const PORTAL_ID_BYTES = 9
@@ -45,36 +43,6 @@ export interface RunningPortal {
   close(): Promise<void>
 }
 
-/** Opens the ledger of a data folder, which is made if it is not there. */
-export async function openLedger(dataFolder: string): Promise<Ledger> {
-  await makeFolder(dataFolder)
-  const path = ledgerFile(dataFolder)
-  // Made here for its mode: SQLite gives the files it adds beside it the same one.
-  await (await open(path, 'a', 0o600)).close()
-  return sqliteLedger({ path })
-}
-
-/** Opens the ledger of a data folder beside its portal: null where no portal has ever run, so that none is made. */
-export async function openLedgerThere(dataFolder: string): Promise<Ledger | null> {
-  const path = ledgerFile(dataFolder)
-  try {
-    await access(path)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
-    throw error
-  }
-  return sqliteLedger({ path })
-}
-
-function ledgerFile(dataFolder: string): string {
-  return join(dataFolder, 'ledger.sqlite')
-}
-
-/** Where the portal of a data folder is reached, for invites. */
-export function addressFile(dataFolder: string): string {
-  return join(dataFolder, 'address')
-}
-
 /**
  * Starts a portal. When this resolves, it serves.
  *
@@ -88,11 +56,15 @@ export async function startPortal(
   const options: PortalOptions = { ...portalDefaults, ...settings }
   const tls = options.tls === null ? null : await readTls(options.tls)
   await using opening = new AsyncDisposableStack()
-  await makeFolder(options.dataFolder)
-  const lock = await lockFolder(await realpath(options.dataFolder))
-  opening.defer(() => lock.release())
-  const ledger = await openLedger(options.dataFolder)
+  if (usesFolder(options)) {
+    await makeFolder(options.dataFolder)
+    const lock = await lockFolder(await realpath(options.dataFolder))
+    opening.defer(() => lock.release())
+  }
+  const ledger = await openLedger(options)
   opening.defer(() => ledger.close())
+  const store = recentParts(await openStore(options), { bytesMax: options.recentBytesMax, keepMs: RECENT_MS })
+  opening.defer(() => store.close())
   const stop = new AbortController()
   const audit = new Audit(log)
   opening.use(audit)
@@ -101,10 +73,7 @@ export async function startPortal(
   const context: PortalContext = {
     portalId: randomText(PORTAL_ID_BYTES),
     ledger,
-    store: recentParts(await fsStore(join(options.dataFolder, 'store')), {
-      bytesMax: options.recentBytesMax,
-      keepMs: RECENT_MS,
-    }),
+    store,
     signals: localSignals(),
     turns: localTurns(),
     uploads,
@@ -136,18 +105,20 @@ export async function startPortal(
     clearTimeout(cut)
   })
   const url = options.publicUrl ?? listening
-  await replaceFile(addressFile(options.dataFolder), `${url}\n`, { mode: 0o644 })
+  if ((await ledger.address()) !== url) await ledger.setAddress(url)
   sweeper.start()
   opening.defer(() => sweeper.stop())
   accountWatch.start()
   opening.defer(() => accountWatch.stop())
-  const orphans = sweeper
-    .removeOrphans(stop.signal)
-    .catch((error: unknown) => log.error({ err: error }, 'the search for orphaned parts failed'))
-  opening.defer(async () => {
-    stop.abort()
-    await orphans
-  })
+  if (!store.traits.isShared) {
+    const orphans = sweeper
+      .removeOrphans(stop.signal)
+      .catch((error: unknown) => log.error({ err: error }, 'the search for orphaned parts failed'))
+    opening.defer(async () => {
+      stop.abort()
+      await orphans
+    })
+  }
   log.info({ url, dataFolder: options.dataFolder }, 'portal listening')
   if (tls !== null) tellCertificate(tls, log)
   const { server } = app

@@ -33,8 +33,12 @@ export interface PortalOptions {
   readonly tls: TlsFiles | null
   /** Addresses and networks (CIDR) of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[]
-  /** Everything the portal keeps lies here. */
+  /** Everything the portal keeps lies here, unless it is elsewhere. */
   readonly dataFolder: string
+  /** PostgreSQL that keeps the ledger instead: `postgres://…`. With a store elsewhere too, portals may share both. */
+  readonly databaseUrl: string | null
+  /** S3 that keeps the parts instead: `s3://…`. */
+  readonly storeUrl: string | null
   /** What new transfers may take: of these, what this machine computes fast. `sha-256` always. */
   readonly digestAlgorithms: readonly DigestAlgorithm[]
   readonly transferSizeBytesMax: number
@@ -95,6 +99,8 @@ export const portalDefaults: PortalOptions = {
   tls: null,
   trustedProxies: [],
   dataFolder: './golooader-data',
+  databaseUrl: null,
+  storeUrl: null,
   digestAlgorithms: knownDigestAlgorithms,
   transferSizeBytesMax,
   wholeSizeBytesMax,

@@ -103,7 +103,7 @@ export class TestPortal {
 
   /** Makes an invite as the operator does, beside the running portal. */
   static async invite(dataFolder: string, name: string, lifetimeMs = 60_000): Promise<string> {
-    const ledger = await openLedger(dataFolder)
+    const ledger = await openLedger({ dataFolder: dataFolder })
     try {
       return await invite(ledger, name, lifetimeMs)
     } finally {
@@ -113,7 +113,7 @@ export class TestPortal {
 
   /** Works on the ledger as an operator's command does, over a connection of its own. */
   async operate<Result>(act: (ledger: Ledger) => Promise<Result>): Promise<Result> {
-    const ledger = await openLedger(this.dataFolder)
+    const ledger = await openLedger({ dataFolder: this.dataFolder })
     try {
       return await act(ledger)
     } finally {

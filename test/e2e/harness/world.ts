@@ -189,7 +189,7 @@ export class World implements AsyncDisposable {
     through: Readonly<Record<string, { readonly url: string }>> = {},
     { hasKeys = true } = {},
   ): Promise<void> {
-    const ledger = await openLedger(this.dataFolder)
+    const ledger = await openLedger({ dataFolder: this.dataFolder })
     const transport = nodeTransport(this.portalUrl)
     await mkdir(this.path('config', 'golooader', 'profiles'), { recursive: true })
     for (const name of names) {

@@ -18,7 +18,7 @@ export async function joinByLink(world: World, ...names: string[]): Promise<void
 
 /** Joins under a name of its own by a request made by hand, from an address of this machine, with a claim about it. */
 export async function joinFrom(world: World, url: string, forwardedFor: string, localAddress: string): Promise<void> {
-  const ledger = await openLedger(world.dataFolder)
+  const ledger = await openLedger({ dataFolder: world.dataFolder })
   const secret = await invite(ledger, `who-${randomUUID()}`, 60_000).finally(() => ledger.close())
   const body = JSON.stringify({ invite: secret, token: newToken() })
   const headers = { 'content-type': 'application/json', 'x-forwarded-for': forwardedFor }

@@ -59,3 +59,15 @@ test('in files that are opened anew at each restart, the promises hold as well',
   }
   await expectModelled(open, { runs: 40, commandsMax: 60 })
 })
+
+test('of several portals that share ledger and store, the promises hold as well', { timeout: 120_000 }, async () => {
+  const open = async (): Promise<Backing> => ({
+    isVolatile: true,
+    portalCount: 3,
+    open: async ({ now }) => ({
+      ledger: await sqliteLedger({ path: ':memory:', now }),
+      store: { ...memoryStore(), traits: { isShared: true } },
+    }),
+  })
+  await expectModelled(open, { runs: 250, commandsMax: 60 })
+})

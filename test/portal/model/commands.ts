@@ -221,7 +221,39 @@ const restart = fc.constant<Command>({
   toString: () => 'restart()',
 })
 
-type Rival = 'part' | 'complete' | 'complete wrong' | 'cancel' | 'sweep' | 'received' | 'refused' | 'resend'
+const LOOKS_MAX = 20
+
+type Rival =
+  | 'part'
+  | 'sent anew'
+  | 'complete'
+  | 'complete wrong'
+  | 'cancel'
+  | 'sweep'
+  | 'received'
+  | 'refused'
+  | 'resend'
+
+/** As a sender does that is told `resend`: all parts again, then the next attempt is completed. */
+async function sentAnew(system: System, transfer: ModelTransfer): Promise<string> {
+  const { transferId, fileIndex, attempt } = transfer
+  for (let looks = 0; looks < LOOKS_MAX; looks++) {
+    const real = await system.context.ledger.transfer(transferId)
+    if (real?.state === 'receiving' && real.attempt > attempt) break
+  }
+  for (const at of files[fileIndex]?.parts.keys() ?? []) await system.putPart(transferId, fileIndex, at + 1, 'right')
+  return system.complete(transferId, rightDigest(transfer), attempt + 1)
+}
+
+/** What is now is what came of calls whose outcome nothing foresaw. */
+async function adoptAll(model: Model, system: System): Promise<void> {
+  for (const one of model.transfers) {
+    const real = await system.context.ledger.transfer(one.transferId)
+    if (real === null) throw new Error('the ledger has forgotten a transfer')
+    const told = (await notificationsOf(system, one.transferId)).map(shortOf)
+    model.adopt(one, real, await system.context.store.list(real), told)
+  }
+}
 
 /** Several calls at once: any order is right, as long as every promise holds afterwards. */
 const race = fc
@@ -230,6 +262,7 @@ const race = fc
     fc.array(
       fc.constantFrom<Rival>(
         'part',
+        'sent anew',
         'complete',
         'complete',
         'complete wrong',
@@ -244,15 +277,21 @@ const race = fc
     ),
     fc.integer(),
     fc.constantFrom(0, options.leaseMs, options.uploadTimeoutMs),
+    fc.boolean(),
   )
-  .map(([which, rivals, seed, passMs]) =>
+  .map(([which, rivals, seed, passMs, isFilled]) =>
     about(
-      `at once, after ${passMs} ms: ${rivals.join(', ')}; seed ${seed}`,
+      `at once, after ${passMs} ms${isFilled ? ', all parts held' : ''}: ${rivals.join(', ')}; seed ${seed}`,
       which,
       async (transfer, model, { system }) => {
+        const { transferId, fileIndex, attempt } = transfer
+        // Most races are about what is whole, which it hardly ever is by chance.
+        for (const at of isFilled ? (files[fileIndex]?.parts.keys() ?? []) : []) {
+          await outcomeOf(system.putPart(transferId, fileIndex, at + 1, 'right'))
+        }
+        await adoptAll(model, system)
         system.clock.advance(passMs)
         model.nowMs += passMs
-        const { transferId, fileIndex, attempt } = transfer
         const leaseId = leaseOf(transfer, 'bob', false)
         const dispose = (disposition: string) => () =>
           system.deliveries.dispose(
@@ -262,6 +301,7 @@ const race = fc
           )
         const calls: Record<Rival, () => Promise<string>> = {
           part: () => system.putPart(transferId, fileIndex, 1, 'right'),
+          'sent anew': () => sentAnew(system, transfer),
           complete: () => system.complete(transferId, rightDigest(transfer), attempt),
           'complete wrong': () => system.complete(transferId, '0'.repeat(64), attempt),
           cancel: () => system.cancel(transferId),
@@ -274,12 +314,7 @@ const race = fc
           seed,
           rivals.map((rival) => calls[rival]),
         )
-        for (const one of model.transfers) {
-          const real = await system.context.ledger.transfer(one.transferId)
-          if (real === null) throw new Error('the ledger has forgotten a transfer')
-          const told = (await notificationsOf(system, one.transferId)).map(shortOf)
-          model.adopt(one, real, await system.context.store.list(real), told)
-        }
+        await adoptAll(model, system)
         return undefined
       },
     ),

@@ -17,6 +17,8 @@ import { aContext } from '../context.ts'
 
 const MINUTE_MS = 60_000
 const PART_BYTES = 64 * 1024
+const PAUSED_SHARE = 0.03
+const PAUSED_TURNS = 400
 export const options = {
   uploadTimeoutMs: 10 * MINUTE_MS,
   leaseMs: 2 * MINUTE_MS,
@@ -62,19 +64,26 @@ export interface Backing {
   readonly open: (clock: FakeClock) => Promise<{ ledger: Ledger; store: Store }>
   /** Whether what `open` gives has to be kept, because nothing else has the data. */
   readonly isVolatile: boolean
+  /** So many portals work side by side on what `open` gives, and each call goes to another one. */
+  readonly portalCount?: number
+}
+
+interface Portal {
+  readonly context: PortalContext
+  readonly transfers: Transfers
+  readonly deliveries: Deliveries
+  readonly sweeper: Sweeper
 }
 
 export class System {
   readonly clock = new FakeClock()
   readonly accounts = new Map<string, Account>()
-  context!: PortalContext
-  transfers!: Transfers
-  deliveries!: Deliveries
-  sweeper!: Sweeper
   /** The disk has no room left. */
   isFull = false
   #backing: Backing
   #opened: { ledger: Ledger; store: Store } | null = null
+  #portals: Portal[] = []
+  #calls = 0
   /** While several calls run at once: how many turns each step of theirs waits. */
   #turns: (() => number) | null = null
 
@@ -96,10 +105,35 @@ export class System {
       this.#opened = await this.#backing.open(this.clock)
     }
     const { ledger, store } = this.#opened
-    this.context = aContext({ ledger: this.#steps(ledger), store: this.#steps(this.#bounded(store)), options })
-    this.transfers = new Transfers(this.context)
-    this.deliveries = new Deliveries(this.context)
-    this.sweeper = new Sweeper(this.context, this.transfers, this.deliveries)
+    this.#portals = Array.from({ length: this.#backing.portalCount ?? 1 }, () => {
+      const context = aContext({ ledger: this.#steps(ledger), store: this.#steps(this.#bounded(store)), options })
+      const transfers = new Transfers(context)
+      const deliveries = new Deliveries(context)
+      return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers, deliveries) }
+    })
+  }
+
+  get context(): PortalContext {
+    return this.#next().context
+  }
+
+  get transfers(): Transfers {
+    return this.#next().transfers
+  }
+
+  get deliveries(): Deliveries {
+    return this.#next().deliveries
+  }
+
+  get sweeper(): Sweeper {
+    return this.#next().sweeper
+  }
+
+  /** The portals in turn. */
+  #next(): Portal {
+    const portal = this.#portals[this.#calls++ % this.#portals.length]
+    if (portal === undefined) throw new Error('the system has not been started')
+    return portal
   }
 
   async close(): Promise<void> {
@@ -115,7 +149,8 @@ export class System {
   /** Runs calls at once; in which order their steps come is decided by the seed. */
   async atOnce(seed: number, calls: readonly (() => Promise<string>)[]): Promise<string[]> {
     const random = randomFrom(seed)
-    this.#turns = () => Math.floor(random() * 4)
+    // Now and then a step waits for longer than all others take: as if its portal had been paused.
+    this.#turns = () => (random() < PAUSED_SHARE ? PAUSED_TURNS : Math.floor(random() * 4))
     try {
       return await Promise.all(calls.map((call) => outcomeOf(call())))
     } finally {

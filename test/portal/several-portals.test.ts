@@ -1,0 +1,289 @@
+/**
+ * Several portals over one ledger and one store: what one of them does late, because it was paused in the middle, or because
+ * it has died, never hits what another has done since.
+ */
+import { PassThrough, Readable } from 'node:stream'
+import pino from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
+import { manifestDigestOf } from '../../src/digests/index.ts'
+import { AccountWatch } from '../../src/portal/account-watch.ts'
+import { Audit } from '../../src/portal/audit.ts'
+import { Deliveries } from '../../src/portal/deliveries.ts'
+import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
+import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
+import { takeFile } from '../../src/portal/one-request.ts'
+import { OpenRequests } from '../../src/portal/open-requests.ts'
+import type { PortalOptions } from '../../src/portal/options.ts'
+import type { Store } from '../../src/portal/store/contract.ts'
+import { memoryStore } from '../../src/portal/store/memory.ts'
+import { Sweeper } from '../../src/portal/sweeper.ts'
+import { Transfers } from '../../src/portal/transfers.ts'
+import { formatContentDigest, newTransferId, Problem } from '../../src/protocol/index.ts'
+import { until } from '../e2e/harness/world.ts'
+import { FakeClock, join } from '../suites/ledger.ts'
+import { somePart } from '../suites/store.ts'
+import { aContext } from './context.ts'
+
+const MIB = 1024 * 1024
+const PART_BYTES = 64 * 1024
+
+async function begin(options: Partial<PortalOptions> = {}) {
+  const clock = new FakeClock()
+  const inner = await sqliteLedger({ path: ':memory:', now: clock.now })
+  onTestFinished(() => inner.close())
+  const ledger: Ledger = { ...inner, traits: { isShared: true } }
+  const store: Store = { ...memoryStore(), traits: { isShared: true } }
+  const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
+  /** One more portal. What is given replaces what it would share with the others. */
+  const portal = (portalId: string, given: { store?: Store } = {}) => {
+    const lines: { audit?: string; changeId?: number }[] = []
+    const log = pino({ level: 'silent' })
+    const audit = new Audit(pino({}, { write: (line: string) => lines.push(JSON.parse(line)) }))
+    const context = aContext({ portalId, ledger, store, log, audit, ...given, options })
+    const transfers = new Transfers(context)
+    const deliveries = new Deliveries(context)
+    return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers, deliveries), lines }
+  }
+  return { clock, ledger, store, ada, bob, portal }
+}
+
+/** A store that stops before it removes anything, until it is let go. */
+function paused(store: Store) {
+  const [reached, goesOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const pause = async (): Promise<void> => {
+    reached.resolve()
+    await goesOn.promise
+  }
+  const pausing: Store = {
+    ...store,
+    removeParts: async (parts) => {
+      await pause()
+      await store.removeParts(parts)
+    },
+    remove: async (transferId) => {
+      await pause()
+      await store.remove(transferId)
+    },
+  }
+  return { store: pausing, reached: reached.promise, goOn: () => goesOn.resolve() }
+}
+
+type Portal = ReturnType<Awaited<ReturnType<typeof begin>>['portal']>
+
+/** A file of two parts, as a sender sends it. */
+function aFile() {
+  const transferId = newTransferId()
+  const parts = [1, 2].map((partNumber) => somePart(transferId, partNumber, PART_BYTES))
+  const manifestDigest = manifestDigestOf(
+    'sha-256',
+    parts.map(({ key }) => key.digest),
+  )
+  const announcement = {
+    to: ['bob'],
+    metadata: { name: 'plan.pdf' },
+    sizeBytes: 2 * PART_BYTES,
+    partSizeBytes: PART_BYTES,
+    digestAlgorithm: 'sha-256',
+  }
+  const put = async ({ transfers }: Portal, account: Account): Promise<void> => {
+    for (const { key, bytes } of parts) {
+      await transfers.takePart(account, transferId, {
+        partNumber: key.partNumber,
+        contentLength: String(bytes.length),
+        contentDigest: formatContentDigest('sha-256', key.digest),
+        // What comes in is the portal's, which gives its memory back.
+        body: Readable.from([Buffer.from(bytes)]),
+        onBytes: () => {},
+        signal: new AbortController().signal,
+      })
+    }
+  }
+  return { transferId, announcement, manifestDigest, put, parts }
+}
+
+async function heldOf(store: Store, ledger: Ledger, transferId: string): Promise<number> {
+  const transfer = await ledger.transfer(transferId)
+  return transfer === null ? 0 : (await store.list(transfer)).size
+}
+
+test('a portal that was paused while it removed what was bad does not remove what was sent instead', async () => {
+  const { ledger, store, ada, portal } = await begin()
+  const late = paused(store)
+  const [slow, quick] = [portal('slow', { store: late.store }), portal('quick')]
+  const { transferId, announcement, manifestDigest, put } = aFile()
+  await slow.transfers.announce(ada, transferId, announcement)
+  await put(slow, ada)
+  const removing = slow.transfers.complete(ada, transferId, { attempt: 1, manifestDigest: '0'.repeat(64) })
+  await late.reached
+
+  await put(quick, ada)
+  const verdict = await quick.transfers.complete(ada, transferId, { attempt: 2, manifestDigest })
+  expect(verdict.notification).toBe('stored')
+  late.goOn()
+  expect((await removing).notification).toBe('resend')
+  expect(await heldOf(store, ledger, transferId)).toBe(2)
+})
+
+test('a portal that was paused before it gave an upload up does not touch what another has found whole', async () => {
+  const { clock, ledger, store, ada, portal } = await begin({ uploadTimeoutMs: 1000 })
+  const [slow, quick] = [portal('slow'), portal('quick')]
+  const { transferId, announcement, manifestDigest, put } = aFile()
+  await quick.transfers.announce(ada, transferId, announcement)
+  await put(quick, ada)
+  clock.advance(2000)
+  // What the sweeper had found due before it was paused.
+  const [due] = await ledger.dueUploads(1)
+  if (due === undefined) throw new Error('nothing is due')
+  await quick.transfers.complete(ada, transferId, { attempt: 1, manifestDigest })
+  await slow.transfers.uploadTimedOut(due)
+  expect(await ledger.transfer(transferId)).toMatchObject({ state: 'stored' })
+  expect(await heldOf(store, ledger, transferId)).toBe(2)
+})
+
+test('a part that comes to a portal after another has begun anew is not among those of the new attempt', async () => {
+  const { ledger, store, ada, portal } = await begin()
+  const [one, other] = [portal('one'), portal('other')]
+  const { transferId, announcement, parts } = aFile()
+  await one.transfers.announce(ada, transferId, announcement)
+  const [part] = parts
+  if (part === undefined) throw new Error('it has parts')
+  const body = new PassThrough()
+  const taking = one.transfers.takePart(ada, transferId, {
+    partNumber: 1,
+    contentLength: String(part.bytes.length),
+    contentDigest: formatContentDigest('sha-256', part.key.digest),
+    body,
+    onBytes: () => {},
+    signal: new AbortController().signal,
+  })
+  body.write(part.bytes.subarray(0, 10))
+  await new Promise((resolve) => setImmediate(resolve))
+  const announced = { transferId, attempt: 1 }
+  await other.transfers.attemptFailed(announced, new Problem('part-incomplete'), true)
+  body.end(part.bytes.subarray(10))
+  await expect(taking).rejects.toMatchObject({ code: 'transfer-closed' })
+  expect(await heldOf(store, ledger, transferId)).toBe(0)
+  for await (const held of store.held()) expect(held, 'nothing is left').toBeNull()
+})
+
+test.each([
+  ['known', 2 * 8 * MIB],
+  ['unknown', null],
+])(
+  'a file of %s length that two portals take in at once under one key is stored once, whole',
+  async (_what, sizeBytes) => {
+    const { ledger, store, ada, portal } = await begin({ transferSizeBytesMax: 1024 * MIB })
+    const key = newTransferId()
+    const take = ({ context, transfers }: Portal, source: Readable) =>
+      takeFile(context, transfers, ada, {
+        to: ['bob'],
+        metadata: { name: 'plan.pdf' },
+        sizeBytes,
+        key,
+        digests: null,
+        source,
+        signal: new AbortController().signal,
+        onAdmitted: () => {},
+      })
+    const content = Buffer.alloc(2 * 8 * MIB, 'plan')
+    // The older request brings other bytes: its portal has a part, and goes on only after the newer one has come.
+    const others = Buffer.alloc(content.length, 'draft')
+    const older = new PassThrough({ highWaterMark: 64 * MIB })
+    const outcome = take(portal('older'), older).catch((error: unknown) => error)
+    older.write(others.subarray(0, 8 * MIB + 1))
+    await until(async () => {
+      for await (const _held of store.held()) return true
+      return false
+    }, 'its first part is held')
+    const transfer = await take(
+      portal('newer'),
+      Readable.from([content.subarray(0, 9 * MIB), content.subarray(9 * MIB)]),
+    )
+    expect(transfer.state).toBe('stored')
+    older.end(others.subarray(8 * MIB + 1))
+    await outcome
+    const stored = await ledger.transfer(key)
+    expect(stored).toMatchObject({ state: 'stored', generation: transfer.generation })
+    expect(await heldOf(store, ledger, key)).toBe(2)
+    const generations: string[] = []
+    for await (const held of store.held()) generations.push(held.generation)
+    expect(generations, 'nothing of the older one is left').toEqual([transfer.generation])
+    expect(await ledger.totals()).toMatchObject({ openTransfers: 1 })
+  },
+)
+
+test('orphans in a shared store are removed once nobody can come to record them, and not before', async () => {
+  const expiryMs = 1000
+  const { clock, ledger, store, ada, portal } = await begin({ expiryMs })
+  clock.nowMs = Date.now()
+  const hold = async (transferId: string, generation: string): Promise<void> => {
+    const { key, bytes } = somePart(transferId, 1)
+    const sink = await store.openPart({ ...key, generation })
+    await sink.write([bytes])
+    await sink.commit(key.digest)
+  }
+  const [unknown, current, over] = [newTransferId(), aFile(), aFile()]
+  const { transfers, sweeper } = portal('one')
+  for (const { transferId, announcement } of [current, over]) await transfers.announce(ada, transferId, announcement)
+  await transfers.cancel(ada, over.transferId, false)
+  await hold(unknown, 'a1')
+  await hold(current.transferId, '')
+  await hold(current.transferId, 'a2')
+  await hold(over.transferId, '')
+  const search = async (): Promise<string[]> => {
+    await sweeper.removeOrphans(new AbortController().signal)
+    const left: string[] = []
+    for await (const { transferId, generation } of store.held()) left.push(`${transferId}/${generation}`)
+    return left.sort()
+  }
+  const spared = [`${current.transferId}/`, `${current.transferId}/a2`, `${unknown}/a1`].sort()
+  expect(await search()).toEqual(spared)
+  clock.advance(expiryMs + 30 * 60_000)
+  expect(await search(), 'the clock of the store may be another').toEqual(spared)
+  clock.advance(60 * 60_000)
+  expect(await search()).toEqual([`${current.transferId}/`])
+  expect(await ledger.transfer(current.transferId)).toMatchObject({ state: 'receiving' })
+})
+
+test('one portal at a time sweeps, and another when that one is gone', async () => {
+  const { clock, ledger, ada, portal } = await begin({ uploadTimeoutMs: 1000 })
+  const [one, other] = [portal('one'), portal('other')]
+  await one.sweeper.sweep()
+  const { transferId, announcement } = aFile()
+  await one.transfers.announce(ada, transferId, announcement)
+  clock.advance(2000)
+  await other.sweeper.sweep()
+  expect(await ledger.transfer(transferId)).toMatchObject({ attempt: 1 })
+  clock.advance(10_000)
+  await other.sweeper.sweep()
+  expect(await ledger.transfer(transferId)).toMatchObject({ attempt: 2 })
+})
+
+test('what happens to accounts is told by one portal, and by another when that one has died before it told', async () => {
+  const { clock, ledger, portal } = await begin({ accountWatchMs: 5 })
+  const [one, other] = [portal('one'), portal('other')]
+  const told = ({ lines }: Portal) => lines.filter(({ audit }) => audit === 'account-revoked').length
+  const watches = [one, other].map(({ context }) => new AccountWatch(context, new OpenRequests()))
+  const [first, second] = watches
+  for (const watch of watches) watch.start()
+  onTestFinished(async () => {
+    for (const watch of watches) await watch.stop()
+  })
+  await until(() => one.lines.length + other.lines.length > 0, 'who joined is told')
+  await ledger.revokeAccount('bob')
+  await until(() => told(one) + told(other) > 0, 'the revocation is told')
+  await until(
+    async () => (await ledger.accountChanges({ after: await ledger.auditedChangeId(), limit: 9 })).length === 0,
+    'that is on record',
+  )
+  expect(told(one) + told(other)).toBe(1)
+
+  // Whoever has the duty is gone.
+  const teller = told(one) > 0 ? one : other
+  await (teller === one ? first : second)?.stop()
+  await ledger.revokeAccount('ada')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(told(one) + told(other), 'its duty has not run out').toBe(1)
+  clock.advance(10_000)
+  await until(() => told(one) + told(other) === 2, 'the other one tells')
+})

@@ -27,6 +27,8 @@ export class CommitUnknown extends Error {
  * lock and 57014 a statement took too long.
  */
 const UNAVAILABLE = /^(?:08...|53...|57P0.|58...|25006|25P03|25P04|55P03|57014)$/
+/** It is no longer the primary. */
+const READ_ONLY = '25006'
 /** Somebody else was in the way: the same transaction again may succeed. */
 const CONFLICT = /^(?:40001|40P01)$/
 const UNIQUE = '23505'
@@ -38,14 +40,16 @@ const TEXT = /^(?:22021|22P05)$/
 const CONFIGURATION = /^(?:28...|3D000|42501)$/
 
 export function isServerError(error: unknown): error is ServerError {
-  return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string'
+  if (!(error instanceof Error && 'severity' in error && 'code' in error)) return false
+  const { code } = error
+  return typeof code === 'string'
 }
 
 /** Whether the connection can be used no longer. */
 export function endsConnection(error: unknown): boolean {
   if (!isServerError(error)) return true
   // A connection to what is not the primary any more, or with plans of another schema, is of no use to the next one either.
-  return error.severity === 'FATAL' || error.severity === 'PANIC' || error.code === '25006' || isStalePlan(error)
+  return error.severity === 'FATAL' || error.severity === 'PANIC' || error.code === READ_ONLY || isStalePlan(error)
 }
 
 function isStalePlan(error: ServerError): boolean {

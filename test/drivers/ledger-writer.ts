@@ -1,16 +1,17 @@
-/** One of several processes that write to one ledger at the same time: see `sqlite.test.ts`. */
+/** One of several processes that write to one ledger at the same time: see `sqlite.test.ts` and `postgres.test.ts`. */
 import { once } from 'node:events'
+import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 
 const TRANSFERS = 10
-const [, , path = '', name = ''] = process.argv
+const [, , place = '', name = ''] = process.argv
 
-// All of them open the file, which is not there yet, at the same moment.
+// All of them open the ledger, of which nothing is there yet, at the same moment.
 process.send?.('ready')
 await once(process, 'message')
 
-const ledger = await sqliteLedger({ path })
+const ledger = await (place.startsWith('postgres:') ? postgresLedger({ url: place }) : sqliteLedger({ path: place }))
 await ledger.createInvite({ name, secretHash: name, lifetimeMs: 60_000 })
 const account = await ledger.redeemInvite(name, { tokenId: name, tokenHash: name })
 if (account === null) throw new Error('the invite was not taken')

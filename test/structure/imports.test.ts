@@ -162,6 +162,10 @@ test('only the ledger knows a database; the folder lock borrows one, when it loc
   expect(users).toEqual([])
 })
 
+test('the client of PostgreSQL is loaded only by whoever configures one', () => {
+  expect(importsThat(({ specifier, kind }) => /^pg\b/.test(specifier) && kind === 'static')).toEqual([])
+})
+
 test('the SDK of an S3 store is loaded only by whoever configures one', () => {
   expect(importsThat(({ specifier, kind }) => specifier.startsWith('@aws-sdk/') && kind === 'static')).toEqual([])
   const elsewhere = importsThat(

@@ -1,12 +1,14 @@
 /** Brings a database to the newest schema. Migrations are numbered and only ever added. */
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
+import { Problem } from '../../protocol/index.ts'
 import * as first from './migrations/0001-first.ts'
 import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
 import * as whole from './migrations/0004-whole.ts'
 import * as oneRequest from './migrations/0005-one-request.ts'
 import * as severalPortals from './migrations/0006-several-portals.ts'
+import * as manyWriters from './migrations/0007-many-writers.ts'
 
 const migrations = {
   '0001-first': first,
@@ -15,13 +17,30 @@ const migrations = {
   '0004-whole': whole,
   '0005-one-request': oneRequest,
   '0006-several-portals': severalPortals,
+  '0007-many-writers': manyWriters,
 }
 
 /** @throws Error when a migration fails, or when the database was made by a newer version */
 export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
   const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) {
-    throw new Error('the ledger could not be brought to the schema of this version', { cause: error })
+  if (error === undefined) return
+  if (error instanceof Problem) throw error
+  const newer = await unknownMigrations(db)
+  if (newer.length > 0) {
+    const detail = `the ledger was made by a newer version of this program, which added ${newer.join(', ')}`
+    throw new Error(`${detail}: start that version, or a later one`, { cause: error })
+  }
+  throw new Error('the ledger could not be brought to the schema of this version', { cause: error })
+}
+
+/** The migrations of the database that this version does not have. */
+async function unknownMigrations<Tables>(db: Kysely<Tables>): Promise<string[]> {
+  try {
+    const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
+    return rows.map(({ name }) => name).filter((name) => !(name in migrations))
+  } catch {
+    // What went wrong before says more than that there is no such table.
+    return []
   }
 }

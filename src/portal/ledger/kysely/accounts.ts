@@ -1,5 +1,6 @@
 import { Problem } from '../../../protocol/index.ts'
 import type { AccountChangeKind, Ledger } from '../contract.ts'
+import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
 import type { LedgerContext, Tx } from './rows.ts'
 
@@ -16,6 +17,7 @@ const selectByTokenId = prepared((db, tokenId: string) =>
 export function accounts({
   db,
   now,
+  transact,
 }: LedgerContext): Pick<
   Ledger,
   | 'createInvite'
@@ -33,7 +35,8 @@ export function accounts({
 > {
   return {
     async createInvite({ name, secretHash, lifetimeMs, openMax }) {
-      await db.transaction().execute(async (tx) => {
+      await transact(async (tx) => {
+        await lockAccountChanges(tx)
         const taken = await accountNamed(tx, name)
         if (taken !== undefined) {
           throw new Problem(taken.revoked_at_ms === null ? 'account-exists' : 'account-revoked', { account: name })
@@ -56,7 +59,8 @@ export function accounts({
     },
 
     async createRenewal({ name, secretHash, lifetimeMs }) {
-      await db.transaction().execute(async (tx) => {
+      await transact(async (tx) => {
+        await lockAccountChanges(tx)
         const { account_id } = await mustBeAccount(tx, name)
         await voidInvites(tx, name)
         await tx
@@ -68,7 +72,8 @@ export function accounts({
     },
 
     async redeemInvite(secretHash, { tokenId, tokenHash }) {
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
+        await lockAccountChanges(tx)
         // Whatever is wrong with an invite, finding out takes the same three look-ups.
         const invite = await tx
           .selectFrom('invites')
@@ -126,8 +131,10 @@ export function accounts({
     },
 
     async revokeAccount(name) {
-      await db.transaction().execute(async (tx) => {
-        const account = await mustBeAccount(tx, name)
+      await transact(async (tx) => {
+        await lockAccountChanges(tx)
+        // It waits for announcements that found the account valid; those that come later wait for it, and find it revoked.
+        const account = await mustBeAccount(tx, name, 'remove')
         // Before the state is looked at: a link that was made for a revoked account goes with it, too.
         await voidInvites(tx, name)
         if (account.revoked_at_ms !== null) return
@@ -215,11 +222,12 @@ export function accounts({
 
     async setKeys(accountId, { signing, encryption }) {
       const keys = JSON.stringify({ signing, encryption })
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
         const before = await tx
           .selectFrom('accounts')
           .select('keys')
           .where('account_id', '=', accountId)
+          .$call(locking(tx, 'change'))
           .executeTakeFirstOrThrow()
         if (before.keys === keys) return 'same'
         await tx.updateTable('accounts').set({ keys }).where('account_id', '=', accountId).execute()
@@ -242,16 +250,17 @@ async function areOpen(tx: Tx, nowMs: number, count: number): Promise<boolean> {
   return last !== undefined
 }
 
-function accountNamed(tx: Tx, name: string) {
+function accountNamed(tx: Tx, name: string, mode: LockMode | null = null) {
   return tx
     .selectFrom('accounts')
     .select(['account_id', 'token_id', 'token_hash', 'revoked_at_ms'])
     .where('name', '=', name)
+    .$if(mode !== null, locking(tx, mode ?? 'refer'))
     .executeTakeFirst()
 }
 
-async function mustBeAccount(tx: Tx, name: string) {
-  const account = await accountNamed(tx, name)
+async function mustBeAccount(tx: Tx, name: string, mode: LockMode | null = null) {
+  const account = await accountNamed(tx, name, mode)
   if (account === undefined) throw new Problem('account-unknown', { account: name })
   return account
 }

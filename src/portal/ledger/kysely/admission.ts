@@ -1,13 +1,17 @@
+import type { CompiledQuery } from 'kysely'
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
 import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
-import { appendEvent } from './events.ts'
-import { prepared } from './prepared.ts'
-import { countOpen, type Db, loadTransfer, type Tx, toTransfer } from './rows.ts'
+import { appended, eventOf } from './events.ts'
+import { type LockMode, locking } from './locks.ts'
+import { prepared, together } from './prepared.ts'
+import { countOpen, type Db, type EventRow, loadTransfer, selectTotals, type Tx, toTransfer } from './rows.ts'
 
 /** What makes a transfer one that is stored from the beginning: all of its content is there. */
 export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & {
   readonly heldIn: 'store' | 'ledger'
   readonly generation: string
+  /** What the ledger keeps of it. */
+  readonly kept: { readonly digest: string; readonly content: Uint8Array } | null
 }
 
 /** A transfer as it stands after it was announced. */
@@ -22,7 +26,7 @@ export interface Admitted {
 /**
  * Records a new transfer, or finds the one that the same announcement made, inside a transaction.
  *
- * @param whole makes a new one `stored` at once
+ * @param whole makes a new one `stored` at once; one that was there is held, as it is returned, until the transaction ends
  */
 export async function admit(
   tx: Tx,
@@ -31,10 +35,19 @@ export async function admit(
   atMs: number,
   whole: Whole | null = null,
 ): Promise<Admitted> {
-  const [known] = await selectKnown(tx, transfer.transferId)
-  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole)
+  const { transferId } = transfer
+  const [[known], ...found] = await together(
+    tx,
+    (whole === null ? selectKnown : lockKnown).with(tx, transferId),
+    // Whoever is to be told of it, and counted, is held from here on: two announcements never both find the last room.
+    lockSender.with(tx, transfer.senderId),
+    // A receiver must not be revoked before this is committed: what waits for it then would wait for ever.
+    receiversNamed(tx, transfer.to, 'refer').compile(),
+    selectTotals.with(tx),
+  )
+  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole, toParties(found))
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
-  const before = isSame ? await loadTransfer(tx, transfer.transferId) : null
+  const before = isSame ? await loadTransfer(tx, transferId) : null
   if (before === null) throw new Problem('transfer-conflict')
   return { transfer: before, isNew: false, notification: null }
 }
@@ -45,15 +58,16 @@ async function insertTransfer(
   admission: Admission,
   atMs: number,
   whole: Whole | null,
+  parties: Parties,
 ): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
-  const { sender, receivers } = await partiesOf(tx, transfer, admission)
-  const freeBytes = await freeFor(tx, sender, admission)
+  const { sender, receivers } = mustBeAllowed(parties, transfer, admission)
+  const freeBytes = freeFor(parties, sender, admission)
   const problem = sizeBytes > freeBytes ? new Problem('storage-full', { neededBytes: sizeBytes, freeBytes }) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
   const stored = problem === null ? whole : null
   const isReceiving = problem === null && stored === null
-  const row = await tx
+  const insertion = tx
     .insertInto('transfers')
     .values({
       transfer_id: transferId,
@@ -80,8 +94,7 @@ async function insertTransfer(
       generation: stored?.generation ?? '',
     })
     .returningAll()
-    .executeTakeFirstOrThrow()
-  const deliveries = await tx
+  const deliveriesInsertion = tx
     .insertInto('deliveries')
     .values(
       receivers.map(({ account_id, name }) => ({
@@ -100,64 +113,121 @@ async function insertTransfer(
       })),
     )
     .returningAll()
-    .execute()
-  deliveries.sort((one, other) => one.receiver_id - other.receiver_id)
-  const made = toTransfer(row, deliveries)
   const about = { accountId: senderId, transferId, atMs, attempt: 1 }
-  if (problem !== null) {
-    const notification = await appendEvent(tx, about, { notification: 'refused', problem: problem.toJSON() })
-    return { transfer: made, isNew: true, notification }
-  }
-  await countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes })
-  const notification = stored === null ? null : await appendEvent(tx, about, { notification: 'stored' })
-  return { transfer: made, isNew: true, notification }
+  const event =
+    problem !== null
+      ? eventOf(tx, about, { notification: 'refused', problem: problem.toJSON() })
+      : stored !== null
+        ? eventOf(tx, about, { notification: 'stored' })
+        : null
+  const [[row], deliveries, ...others] = await together(
+    tx,
+    insertion.compile(),
+    deliveriesInsertion.compile(),
+    ...(event === null ? [] : [event]),
+    ...(problem === null ? countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes }) : []),
+    ...(stored?.kept == null ? [] : [contentOf(tx, transferId, stored.kept)]),
+  )
+  if (row === undefined) throw new Error('a transfer was not written')
+  deliveries.sort((one, other) => one.receiver_id - other.receiver_id)
+  const notification = event === null ? null : appended(others[0] as EventRow[])
+  return { transfer: toTransfer(row, deliveries), isNew: true, notification }
 }
+
+/** The statement that keeps the content of a small file. */
+export function contentOf(tx: Tx, transferId: string, { digest, content }: NonNullable<Whole['kept']>): CompiledQuery {
+  return insertContent.with(tx, transferId, digest, content)
+}
+
+const insertContent = prepared((db, transferId: string, digest: string, content: Uint8Array) =>
+  db.insertInto('contents').values({ transfer_id: transferId, digest, content }),
+)
 
 /** How large a transfer could be that was announced now. @throws Problem like an announcement */
-export async function roomBytes(db: Db, transfer: Parties, admission: Admission): Promise<number> {
-  const { sender } = await partiesOf(db, transfer, admission)
-  return freeFor(db, sender, admission)
+export async function roomBytes(
+  db: Db,
+  transfer: Pick<NewTransfer, 'senderId' | 'to'>,
+  admission: Admission,
+): Promise<number> {
+  const parties = toParties(
+    await together(
+      db,
+      selectSender.with(db, transfer.senderId),
+      receiversNamed(db, transfer.to, null).compile(),
+      selectTotals.with(db),
+    ),
+  )
+  return freeFor(parties, mustBeAllowed(parties, transfer, admission).sender, admission)
 }
 
-async function freeFor(db: Db, sender: { readonly open_bytes: number }, admission: Admission): Promise<number> {
-  const [totals] = await selectTotals(db)
+/** What the ledger knows that an announcement depends on. */
+interface Parties {
+  readonly sender: { name: string; open_transfers: number; open_bytes: number; revoked_at_ms: number | null } | null
+  readonly receivers: readonly { account_id: number; name: string }[]
+  readonly openBytes: number
+}
+
+function toParties([[sender], receivers, [totals]]: [
+  NonNullable<Parties['sender']>[],
+  Parties['receivers'],
+  { open_bytes: number }[],
+]): Parties {
   if (totals === undefined) throw new Error('the ledger has no totals')
+  return { sender: sender ?? null, receivers, openBytes: totals.open_bytes }
+}
+
+function freeFor({ openBytes }: Parties, sender: { open_bytes: number }, admission: Admission): number {
   return Math.max(
     0,
     Math.min(
       admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - totals.open_bytes,
+      admission.storageBytesMax - openBytes,
       admission.freeBytes ?? Number.POSITIVE_INFINITY,
     ),
   )
 }
 
-type Parties = Pick<NewTransfer, 'senderId' | 'to'>
-
 const selectKnown = prepared((db, transferId: string) =>
   db.selectFrom('transfers').select(['sender_id', 'announcement']).where('transfer_id', '=', transferId),
 )
 
-const selectTotals = prepared((db) => db.selectFrom('totals').select('open_bytes').where('id', '=', 1))
-
-const selectSender = prepared((db, accountId: number) =>
+const lockKnown = prepared((db, transferId: string) =>
   db
-    .selectFrom('accounts')
-    .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
-    .where('account_id', '=', accountId),
+    .selectFrom('transfers')
+    .select(['sender_id', 'announcement'])
+    .where('transfer_id', '=', transferId)
+    .$call(locking(db, 'change')),
 )
 
-/** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
-async function partiesOf(db: Db, { senderId, to }: Parties, { accountTransfersMax }: Admission) {
-  const [sender] = await selectSender(db, senderId)
-  // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
-  if (sender === undefined || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
-  const receivers = await db
+const selectSender = prepared((db, accountId: number) => senderWith(db, accountId))
+
+const lockSender = prepared((db, accountId: number) => senderWith(db, accountId).$call(locking(db, 'change')))
+
+function senderWith(db: Db, accountId: number) {
+  return db
+    .selectFrom('accounts')
+    .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
+    .where('account_id', '=', accountId)
+}
+
+/** Those that can receive. */
+function receiversNamed(db: Db, names: readonly string[], mode: LockMode | null) {
+  const query = db
     .selectFrom('accounts')
     .select(['account_id', 'name'])
-    .where('name', 'in', to)
+    .where('name', 'in', names)
     .where('revoked_at_ms', 'is', null)
-    .execute()
+  return mode === null ? query : query.$call(locking(db, mode))
+}
+
+/** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
+function mustBeAllowed(
+  { sender, receivers }: Parties,
+  { to }: Pick<NewTransfer, 'to'>,
+  { accountTransfersMax }: Admission,
+) {
+  // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
+  if (sender === null || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
   const unknown = to.filter((name) => !receivers.some((receiver) => receiver.name === name))
   if (unknown.length > 0) throw new Problem('receiver-unknown', { receivers: unknown })
   if (sender.open_transfers >= accountTransfersMax) {

@@ -1,9 +1,22 @@
 import { sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
-import type { DeliveryChange, Ledger, Transfer } from '../contract.ts'
-import { appendEvent } from './events.ts'
-import { prepared } from './prepared.ts'
-import { type LedgerContext, loadRows, loadTransfer, RENEW_BELOW, toDelivery, toTransfer } from './rows.ts'
+import type { DeliveryChange, Ledger } from '../contract.ts'
+import { type About, type EventContent, eventOf } from './events.ts'
+import { lockingFree } from './locks.ts'
+import { prepared, together } from './prepared.ts'
+import {
+  type DeliveryRow,
+  type LedgerContext,
+  loadRows,
+  loadTransfer,
+  lockRows,
+  RENEW_BELOW,
+  selectDeliveries,
+  selectTransfer,
+  type TransferRow,
+  toDelivery,
+  toTransfer,
+} from './rows.ts'
 import { endTransfer } from './transfers.ts'
 
 // The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
@@ -14,6 +27,7 @@ const offered = sql.lit<'offered'>('offered')
 export function deliveries({
   db,
   now,
+  transact,
 }: LedgerContext): Pick<
   Ledger,
   'delivery' | 'deliveryAlone' | 'moveDelivery' | 'offerNext' | 'welcome' | 'nextOfferInMs' | 'renewLease'
@@ -35,9 +49,11 @@ export function deliveries({
       if (from.state === 'waiting' && change.state === 'offered') {
         throw new Error('a delivery cannot be offered here: only offerNext gives it a lease')
       }
-      return db.transaction().execute(async (tx) => {
+      const isFinal = change.state === 'delivered' || change.state === 'failed'
+      return transact(async (tx) => {
         const atMs = now()
-        const rows = await loadRows(tx, transferId)
+        // An outcome needs the transfer to stay as it is: who hears of it, and whether it is the last, depends on that.
+        const rows = await (isFinal ? lockRows : loadRows)(tx, transferId)
         if (rows === null) return null
         const before = rows.transfer
         const moved = await tx
@@ -53,67 +69,58 @@ export function deliveries({
           .returningAll()
           .executeTakeFirst()
         if (moved === undefined) return null
-        let after = before
+        const deliveries = rows.deliveries.map((row) => (row.receiver_id === receiverId ? moved : row))
+        if (!isFinal) return toTransfer(before, deliveries)
         // Only now: where another move won, that one may have ended the transfer.
         if (change.state === 'delivered' && before.state !== 'stored') {
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
-        if (change.state === 'delivered' || change.state === 'failed') {
-          after = (await closeDelivery(tx, transferId))[0] ?? before
-          // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
-          if (before.state === 'stored') {
-            const about = { accountId: before.sender_id, transferId, atMs, attempt: before.attempt }
-            const { receiver } = moved
-            await appendEvent(
-              tx,
-              about,
-              change.state === 'delivered'
-                ? { notification: 'delivered', receiver, receipt: change.receipt }
-                : { notification: 'failed', receiver, problem: change.problem },
-            )
-            if (after.open_deliveries === 0) after = await endTransfer(tx, transferId, 'stored', atMs)
-          }
+        // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
+        const told =
+          before.state === 'stored' ? [eventOf(tx, aboutOf(before, atMs), outcomeOf(change, moved.receiver))] : []
+        if (before.state === 'stored' && before.open_deliveries === 1) {
+          return toTransfer(await endTransfer(tx, before, atMs, told), deliveries)
         }
-        return toTransfer(
-          after,
-          rows.deliveries.map((row) => (row.receiver_id === receiverId ? moved : row)),
-        )
+        const [[after]] = await together(tx, closeDelivery.with(tx, transferId), ...told)
+        return toTransfer(after ?? before, deliveries)
       })
     },
 
     async offerNext(receiverId, instanceId, { leaseMs, limit }) {
       assertDeliveryMove('waiting', 'offered')
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
         const atMs = now()
         const due = await selectDue(tx, receiverId, atMs, limit)
-        const transfers: Transfer[] = []
-        for (const { transfer_id } of due) {
-          const [offer] = await giveLease(tx, newLeaseId(), instanceId, atMs + leaseMs, transfer_id, receiverId)
-          const transfer = offer === undefined ? null : await loadTransfer(tx, transfer_id)
-          if (transfer !== null) transfers.push(transfer)
-        }
-        return transfers
+        const offers = due.map(({ transfer_id }) =>
+          giveLease.with(tx, newLeaseId(), instanceId, atMs + leaseMs, transfer_id, receiverId),
+        )
+        const transfers = due.map(({ transfer_id }) => selectTransfer.with(tx, transfer_id))
+        const deliveries = due.map(({ transfer_id }) => selectDeliveries.with(tx, transfer_id))
+        const rows = await together(tx, ...offers, ...transfers, ...deliveries)
+        return due.flatMap((_, index) => {
+          const [transfer] = rows[due.length + index] as TransferRow[]
+          return transfer === undefined ? [] : [toTransfer(transfer, rows[2 * due.length + index] as DeliveryRow[])]
+        })
       })
     },
 
     async welcome(receiverId, instanceId) {
       assertDeliveryMove('offered', 'waiting')
-      await db.transaction().execute(async (tx) => {
+      await transact(async (tx) => {
         const atMs = now()
-        await tx
+        const own = tx
           .updateTable('deliveries')
           .set(waitingColumns(0, atMs))
           .where('receiver_id', '=', receiverId)
           .where('instance_id', '=', instanceId)
           .where('state', '=', offered)
-          .execute()
-        await tx
+        const putOff = tx
           .updateTable('deliveries')
           .set({ offer_at_ms: atMs })
           .where('receiver_id', '=', receiverId)
           .where('state', '=', waiting)
           .where('offer_at_ms', '>', atMs)
-          .execute()
+        await together(tx, own.compile(), putOff.compile())
       })
     },
 
@@ -162,7 +169,8 @@ const selectDue = prepared((db, receiverId: number, atMs: number, limit: number)
     .where('state', '=', waiting)
     .where('offer_at_ms', '<=', atMs)
     .orderBy('offer_at_ms')
-    .limit(limit),
+    .limit(limit)
+    .$call(lockingFree(db)),
 )
 
 const selectNext = prepared((db, receiverId: number) =>
@@ -210,6 +218,17 @@ function waitingColumns(offerInMs: number, atMs: number) {
     instance_id: null,
     lease_expires_at_ms: null,
   }
+}
+
+function aboutOf({ sender_id, transfer_id, attempt }: TransferRow, atMs: number): About {
+  return { accountId: sender_id, transferId: transfer_id, atMs, attempt }
+}
+
+/** What the sender is told of an outcome. */
+function outcomeOf(change: Extract<DeliveryChange, { state: 'delivered' | 'failed' }>, receiver: string): EventContent {
+  return change.state === 'delivered'
+    ? { notification: 'delivered', receiver, receipt: change.receipt }
+    : { notification: 'failed', receiver, problem: change.problem }
 }
 
 function columnsOf(change: DeliveryChange, sizeBytes: number, atMs: number) {

@@ -1,7 +1,9 @@
+import type { CompiledQuery } from 'kysely'
 import type { Notification, PartRange, ProblemJson } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
+import { hasRowLocks, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
-import { type LedgerContext, type Tx, toNotification } from './rows.ts'
+import { type EventRow, type LedgerContext, type Tx, toNotification } from './rows.ts'
 
 /** What a notification says, before the ledger gives it an id. */
 export type EventContent =
@@ -11,13 +13,28 @@ export type EventContent =
   | { notification: 'delivered'; receiver: string; receipt: string | null }
   | { notification: 'failed'; receiver: string; problem: ProblemJson }
 
+/** What a notification is about. */
+export interface About {
+  readonly accountId: number
+  readonly transferId: string
+  readonly atMs: number
+  readonly attempt: number
+}
+
 /** Writes a notification into the log, in the transaction of the move that causes it. */
-export async function appendEvent(
-  tx: Tx,
-  about: { accountId: number; transferId: string; atMs: number; attempt: number },
-  content: EventContent,
-): Promise<Notification> {
-  const [row] = await insertEvent(
+export async function appendEvent(tx: Tx, about: About, content: EventContent): Promise<Notification> {
+  return appended((await tx.executeQuery(eventOf(tx, about, content))).rows)
+}
+
+/** The notification that the statement of `eventOf` wrote. */
+export function appended([row]: readonly EventRow[]): Notification {
+  if (row === undefined) throw new Error('an event was not written')
+  return toNotification(row)
+}
+
+/** The statement that writes a notification into the log. */
+export function eventOf(tx: Tx, about: About, content: EventContent): CompiledQuery<EventRow> {
+  return insertEvent.with(
     tx,
     about.accountId,
     about.transferId,
@@ -29,10 +46,12 @@ export async function appendEvent(
     'wanted' in content ? JSON.stringify(content.wanted) : null,
     'receipt' in content ? content.receipt : null,
   )
-  if (row === undefined) throw new Error('an event was not written')
-  return toNotification(row)
 }
 
+/**
+ * Events of one account become visible in the order of their ids: an event gets its id by whoever holds the row of its account,
+ * and keeps it until the commit.
+ */
 const insertEvent = prepared(
   (
     db,
@@ -45,11 +64,31 @@ const insertEvent = prepared(
     problem: string | null,
     wanted: string | null,
     receipt: string | null,
-  ) =>
-    db
-      .insertInto('events')
-      .values({ account_id, transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt })
-      .returningAll(),
+  ) => {
+    const insert = db.insertInto('events')
+    if (!hasRowLocks(db)) {
+      return insert
+        .values({ account_id, transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt })
+        .returningAll()
+    }
+    const values = { transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt }
+    const columns = Object.keys(values) as (keyof typeof values)[]
+    return insert
+      .columns(['account_id', ...columns])
+      .expression((eb) =>
+        eb
+          .selectFrom(
+            eb
+              .selectFrom('accounts')
+              .select('account_id')
+              .where('account_id', '=', account_id)
+              .$call(locking(db, 'change'))
+              .as('held'),
+          )
+          .select((own) => ['held.account_id', ...columns.map((column) => own.val(values[column]).as(column))]),
+      )
+      .returningAll()
+  },
 )
 
 const selectOfAccount = prepared((db, after: number, accountId: number, limit: number) =>

@@ -3,6 +3,7 @@
  * text costs more than SQLite takes to run it; for those that every small file runs several times, that counts.
  */
 import type { Compilable, CompiledQuery } from 'kysely'
+import { hasRowLocks } from './locks.ts'
 import type { Db } from './rows.ts'
 
 /** Stands for a value while a statement is compiled. */
@@ -14,8 +15,12 @@ class Placeholder {
   }
 }
 
-/** Runs a statement with its values, in a transaction or outside of one. @returns its rows */
-export type Prepared<Values extends readonly unknown[], Row> = (db: Db, ...values: Values) => Promise<Row[]>
+export interface Prepared<Values extends readonly unknown[], Row> {
+  /** Runs the statement with its values, in a transaction or outside of one. @returns its rows */
+  (db: Db, ...values: Values): Promise<Row[]>
+  /** The statement with its values, for `together`. */
+  with(db: Db, ...values: Values): CompiledQuery<Row>
+}
 
 /**
  * @param build puts the statement together from values that it may only pass on as parameters, each at least once
@@ -34,7 +39,7 @@ export function prepared<Values extends readonly unknown[], Row>(
     if (placeholders.some(({ index }) => !used.has(index))) throw new Error('a value is not a parameter')
     return text
   }
-  return async (db, ...values) => {
+  const bind = (db: Db, ...values: Values): CompiledQuery<Row> => {
     const { adapter } = db.getExecutor()
     let compiled = texts.get(adapter)
     if (compiled === undefined) {
@@ -42,6 +47,28 @@ export function prepared<Values extends readonly unknown[], Row>(
       texts.set(adapter, compiled)
     }
     const parameters = compiled.parameters.map((one) => (one instanceof Placeholder ? values[one.index] : one))
-    return (await db.executeQuery<Row>({ ...compiled, parameters })).rows
+    return { ...compiled, parameters }
   }
+  const run = async (db: Db, ...values: Values): Promise<Row[]> =>
+    (await db.executeQuery<Row>(bind(db, ...values))).rows
+  return Object.assign(run, { with: bind })
+}
+
+/**
+ * Runs statements in their order, over one connection. A database that is reached over a network gets all of them at once, so
+ * that they cost one round trip. In a transaction, none has an effect when one of them fails.
+ *
+ * @returns the rows of each
+ */
+export function together<Rows extends readonly unknown[]>(
+  db: Db,
+  ...statements: { readonly [Index in keyof Rows]: CompiledQuery<Rows[Index]> }
+): Promise<{ -readonly [Index in keyof Rows]: Rows[Index][] }> {
+  return db.getExecutor().provideConnection(async (connection) => {
+    const run = async (statement: CompiledQuery) => (await connection.executeQuery(statement)).rows
+    // SQLite may have ended a transaction by an error: nothing may follow then.
+    const rows = hasRowLocks(db) ? await Promise.all(statements.map(run)) : []
+    if (!hasRowLocks(db)) for (const statement of statements) rows.push(await run(statement))
+    return rows as { -readonly [Index in keyof Rows]: Rows[Index][] }
+  })
 }

@@ -1,19 +1,27 @@
 /** From rows to records. */
-import type { Kysely, Selectable, Transaction } from 'kysely'
+import { type CompiledQuery, type Kysely, type Selectable, sql, type Transaction } from 'kysely'
 import type { Notification, ProblemJson } from '../../../protocol/index.ts'
 import type { Delivery, Transfer } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
-import { prepared } from './prepared.ts'
+import { hasRowLocks, locking } from './locks.ts'
+import { prepared, together } from './prepared.ts'
 
 export type Db = Kysely<LedgerTables>
 export type Tx = Transaction<LedgerTables>
 export type TransferRow = Selectable<LedgerTables['transfers']>
 export type DeliveryRow = Selectable<LedgerTables['deliveries']>
-type EventRow = Selectable<LedgerTables['events']>
+export type EventRow = Selectable<LedgerTables['events']>
+
+/**
+ * Runs a transaction: all of it counts, or nothing. It may be run several times before it counts, so nothing outside of the
+ * database may change in it.
+ */
+export type Transact = <Result>(act: (tx: Tx) => Promise<Result>) => Promise<Result>
 
 /** What every part of the Kysely ledger stands on. */
 export interface LedgerContext {
   readonly db: Db
+  readonly transact: Transact
   /** The ledger's clock. */
   readonly now: () => number
   /** Whether several portals may work on it at the same time. */
@@ -92,11 +100,15 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
   }
 }
 
-const selectTransfer = prepared((db, transferId: string) =>
+export const selectTransfer = prepared((db, transferId: string) =>
   db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId),
 )
 
-const selectDeliveries = prepared((db, transferId: string) =>
+const lockTransfer = prepared((db, transferId: string) =>
+  db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).$call(locking(db, 'change')),
+)
+
+export const selectDeliveries = prepared((db, transferId: string) =>
   db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id'),
 )
 
@@ -105,8 +117,25 @@ export async function loadRows(
   db: Db,
   transferId: string,
 ): Promise<{ transfer: TransferRow; deliveries: DeliveryRow[] } | null> {
-  const [transfer] = await selectTransfer(db, transferId)
-  return transfer === undefined ? null : { transfer, deliveries: await selectDeliveries(db, transferId) }
+  const [[transfer], deliveries] = await together(
+    db,
+    selectTransfer.with(db, transferId),
+    selectDeliveries.with(db, transferId),
+  )
+  return transfer === undefined ? null : { transfer, deliveries }
+}
+
+/** Like `loadRows`, of a transfer that nobody else moves before this transaction has ended. */
+export async function lockRows(
+  tx: Tx,
+  transferId: string,
+): Promise<{ transfer: TransferRow; deliveries: DeliveryRow[] } | null> {
+  const [[transfer], deliveries] = await together(
+    tx,
+    lockTransfer.with(tx, transferId),
+    selectDeliveries.with(tx, transferId),
+  )
+  return transfer === undefined ? null : { transfer, deliveries }
 }
 
 /** A transfer with its deliveries; null where there is none. */
@@ -153,10 +182,30 @@ export function toNotification(row: EventRow): Notification {
   }
 }
 
-/** How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. */
-export async function countOpen(tx: Tx, senderId: number, change: { transfers: number; bytes: number }): Promise<void> {
-  await addToAccount(tx, change.transfers, change.bytes, senderId)
-  await addToTotals(tx, change.transfers, change.bytes)
+/**
+ * How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. The statements that
+ * do it, to be run by whoever holds the account's row.
+ */
+export function countOpen(
+  tx: Tx,
+  senderId: number,
+  change: { transfers: number; bytes: number },
+): readonly [CompiledQuery, CompiledQuery] {
+  return [
+    addToAccount.with(tx, change.transfers, change.bytes, senderId),
+    addToTotals.with(tx, change.transfers, change.bytes, totalsRow(tx, senderId)),
+  ]
+}
+
+/**
+ * Where many transactions run at a time, the total is spread over rows: with one, every announcement and every end would wait for
+ * the commit of the one before. Admission reads their sum without a lock, so the bound of the storage may be passed by what is
+ * admitted at the same instant; that of an account never is.
+ */
+export const TOTALS_ROWS = 16
+
+function totalsRow(db: Db, accountId: number): number {
+  return hasRowLocks(db) ? 1 + (accountId % TOTALS_ROWS) : 1
 }
 
 const addToAccount = prepared((db, transfers: number, bytes: number, accountId: number) =>
@@ -169,12 +218,22 @@ const addToAccount = prepared((db, transfers: number, bytes: number, accountId: 
     .where('account_id', '=', accountId),
 )
 
-const addToTotals = prepared((db, transfers: number, bytes: number) =>
+const addToTotals = prepared((db, transfers: number, bytes: number, id: number) =>
   db
     .updateTable('totals')
     .set((eb) => ({
       open_transfers: eb('open_transfers', '+', transfers),
       open_bytes: eb('open_bytes', '+', bytes),
     }))
-    .where('id', '=', 1),
+    .where('id', '=', id),
+)
+
+export const selectTotals = prepared((db) =>
+  db
+    .selectFrom('totals')
+    .select((eb) => [
+      eb.cast<number>(eb.fn.sum('open_transfers'), 'bigint').as('open_transfers'),
+      eb.cast<number>(eb.fn.sum('open_bytes'), 'bigint').as('open_bytes'),
+    ])
+    .where('id', '<=', sql.lit(TOTALS_ROWS)),
 )

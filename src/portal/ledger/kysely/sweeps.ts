@@ -1,11 +1,13 @@
 import { sql } from 'kysely'
 import type { Ledger } from '../contract.ts'
-import { type LedgerContext, withDeliveries } from './rows.ts'
+import { lockingFree } from './locks.ts'
+import { type LedgerContext, selectTotals, withDeliveries } from './rows.ts'
 
 /** What has to be done because time passed. Each query walks one partial index, oldest first. */
 export function sweeps({
   db,
   now,
+  transact,
 }: LedgerContext): Pick<
   Ledger,
   | 'dueUploads'
@@ -81,12 +83,17 @@ export function sweeps({
         .limit(limit)
         .execute()
       const deliveries: string[] = []
-      for (const state of [sql.lit<'waiting'>('waiting'), sql.lit<'offered'>('offered')]) {
+      // In the order of an index that begins with the receiver: to find just a few, PostgreSQL might walk through those of all.
+      for (const [state, order] of [
+        [sql.lit<'waiting'>('waiting'), 'offer_at_ms'],
+        [sql.lit<'offered'>('offered'), 'instance_id'],
+      ] as const) {
         const rows = await db
           .selectFrom('deliveries')
           .select('transfer_id')
           .where('receiver_id', '=', accountId)
           .where('state', '=', state)
+          .orderBy(order)
           .limit(limit)
           .execute()
         deliveries.push(...rows.map((row) => row.transfer_id))
@@ -121,7 +128,7 @@ export function sweeps({
 
     async prune(historyMs, limit) {
       const beforeMs = now() - historyMs
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
         const rows = await tx
           .selectFrom('transfers')
           .select('transfer_id')
@@ -129,6 +136,7 @@ export function sweeps({
           .where('ended_at_ms', '<=', beforeMs)
           .orderBy('ended_at_ms')
           .limit(limit)
+          .$call(lockingFree(tx))
           .execute()
         for (const { transfer_id } of rows) {
           await tx.deleteFrom('transfers').where('transfer_id', '=', transfer_id).execute()
@@ -140,11 +148,8 @@ export function sweeps({
     },
 
     async totals() {
-      const row = await db
-        .selectFrom('totals')
-        .select(['open_transfers', 'open_bytes'])
-        .where('id', '=', 1)
-        .executeTakeFirstOrThrow()
+      const [row] = await selectTotals(db)
+      if (row === undefined) throw new Error('the ledger has no totals')
       return { openTransfers: row.open_transfers, openBytes: row.open_bytes }
     },
   }

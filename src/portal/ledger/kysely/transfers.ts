@@ -1,23 +1,20 @@
-import type { UpdateObject } from 'kysely'
-import {
-  assertDeliveryMove,
-  assertTransferMove,
-  type Notification,
-  type ProblemJson,
-  type TransferState,
-} from '../../../protocol/index.ts'
+import type { CompiledQuery, UpdateObject } from 'kysely'
+import { assertDeliveryMove, assertTransferMove, type Notification, type ProblemJson } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { admit, roomBytes } from './admission.ts'
-import { appendEvent } from './events.ts'
-import { prepared } from './prepared.ts'
+import { type About, appendEvent, appended, eventOf } from './events.ts'
+import { prepared, together } from './prepared.ts'
 import {
   countOpen,
+  type DeliveryRow,
   type LedgerContext,
   loadTransfer,
   RENEW_BELOW,
+  selectDeliveries,
   type TransferRow,
   type Tx,
+  toTransfer,
   withDeliveries,
 } from './rows.ts'
 
@@ -25,13 +22,14 @@ import {
 export function transfers({
   db,
   now,
+  transact,
 }: LedgerContext): Pick<
   Ledger,
   'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'
 > {
   return {
     async announce(transfer, admission) {
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
         const admitted = await admit(tx, transfer, admission, now())
         return { transfer: admitted.transfer, isNew: admitted.isNew }
       })
@@ -74,7 +72,7 @@ export function transfers({
 
     async moveTransfer(transferId, from, change) {
       assertTransferMove(from.state, change.state)
-      return db.transaction().execute(async (tx) => {
+      return transact(async (tx) => {
         const atMs = now()
         const { attempt } = from
         if (change.state === 'stored') {
@@ -87,12 +85,16 @@ export function transfers({
         const { problem } = change
         if (change.state === 'receiving') {
           await appendEvent(tx, about, { notification: 'resend', problem, wanted: change.wanted })
-        } else {
-          await appendEvent(tx, about, { notification: 'refused', problem })
-          await dropDeliveries(tx, transferId, problem)
-          await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
+          return withDeliveries(tx, row)
         }
-        return mustLoad(tx, transferId)
+        const [, deliveries] = await together(
+          tx,
+          deliveriesDrop(tx, transferId, problem),
+          selectDeliveries.with(tx, transferId),
+          eventOf(tx, about, { notification: 'refused', problem }),
+          ...countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes }),
+        )
+        return toTransfer(row, deliveries)
       })
     },
   }
@@ -152,32 +154,48 @@ export async function becomeStored(
   )
   if (row === undefined) return null
   const about = { accountId: row.sender_id, transferId, atMs, attempt }
-  const notification = await appendEvent(tx, about, { notification: 'stored' })
-  await tellEarlyFailures(tx, about)
-  if (row.open_deliveries > 0) return { transfer: await withDeliveries(tx, row), notification }
-  const ended = await endTransfer(tx, transferId, 'stored', atMs)
-  return { transfer: await withDeliveries(tx, ended), notification }
+  const [events, deliveries] = await together(
+    tx,
+    eventOf(tx, about, { notification: 'stored' }),
+    selectDeliveries.with(tx, transferId),
+  )
+  const told = earlyFailures(tx, about, deliveries)
+  const isOver = row.open_deliveries === 0
+  const now = isOver ? await endTransfer(tx, row, atMs, told) : row
+  if (!isOver && told.length > 0) await together(tx, ...told)
+  return { transfer: toTransfer(now, deliveries), notification: appended(events) }
 }
 
 /**
  * The last delivery of a stored transfer has ended, and with it the transfer.
- * Called inside the transaction of the move that ended it.
+ * Called inside the transaction of the move that ended it, which holds its row.
+ *
+ * @param told events that come with it
  */
-export async function endTransfer(tx: Tx, transferId: string, from: TransferState, atMs: number): Promise<TransferRow> {
-  assertTransferMove(from, 'ended')
-  const [row] = await markEnded(tx, atMs, transferId, from)
-  if (row === undefined) throw new Error(`transfer ${transferId} is not ${from}`)
-  if (row.held_in_ledger === 1) await deleteContent(tx, transferId)
-  await countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes })
+export async function endTransfer(
+  tx: Tx,
+  { transfer_id, sender_id, size_bytes, held_in_ledger }: TransferRow,
+  atMs: number,
+  told: readonly CompiledQuery[],
+): Promise<TransferRow> {
+  assertTransferMove('stored', 'ended')
+  const [[row]] = await together(
+    tx,
+    markEnded.with(tx, atMs, transfer_id),
+    ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
+    ...told,
+    ...countOpen(tx, sender_id, { transfers: -1, bytes: -size_bytes }),
+  )
+  if (row === undefined) throw new Error(`transfer ${transfer_id} is not stored`)
   return row
 }
 
-const markEnded = prepared((db, atMs: number, transferId: string, from: TransferState) =>
+const markEnded = prepared((db, atMs: number, transferId: string) =>
   db
     .updateTable('transfers')
-    .set({ state: 'ended', ended_at_ms: atMs })
+    .set({ state: 'ended', ended_at_ms: atMs, open_deliveries: 0 })
     .where('transfer_id', '=', transferId)
-    .where('state', '=', from)
+    .where('state', '=', 'stored')
     .returningAll(),
 )
 
@@ -203,35 +221,22 @@ function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt
 }
 
 /** Receivers that refused before the file was stored: the sender hears of it only now, as it should. */
-async function tellEarlyFailures(
-  tx: Tx,
-  about: { accountId: number; transferId: string; atMs: number; attempt: number },
-): Promise<void> {
-  const failed = await tx
-    .selectFrom('deliveries')
-    .select(['receiver', 'problem'])
-    .where('transfer_id', '=', about.transferId)
-    .where('state', '=', 'failed')
-    .execute()
-  for (const { receiver, problem } of failed) {
-    await appendEvent(tx, about, { notification: 'failed', receiver, problem: JSON.parse(problem ?? 'null') })
-  }
+function earlyFailures(tx: Tx, about: About, deliveries: readonly DeliveryRow[]): CompiledQuery[] {
+  return deliveries.flatMap(({ state, receiver, problem }) =>
+    state !== 'failed'
+      ? []
+      : [eventOf(tx, about, { notification: 'failed', receiver, problem: JSON.parse(problem ?? 'null') })],
+  )
 }
 
 /** The transfer ended before it was stored: no second notification, but nothing is offered any more. */
-async function dropDeliveries(tx: Tx, transferId: string, problem: ProblemJson): Promise<void> {
+function deliveriesDrop(tx: Tx, transferId: string, problem: ProblemJson): CompiledQuery {
   assertDeliveryMove('waiting', 'failed')
   assertDeliveryMove('offered', 'failed')
-  await tx
+  return tx
     .updateTable('deliveries')
     .set({ state: 'failed', problem: JSON.stringify(problem), lease_expires_at_ms: null })
     .where('transfer_id', '=', transferId)
     .where('state', 'in', ['waiting', 'offered'])
-    .execute()
-}
-
-async function mustLoad(tx: Tx, transferId: string): Promise<Transfer> {
-  const transfer = await loadTransfer(tx, transferId)
-  if (transfer === null) throw new Error(`transfer ${transferId} is not in the ledger`)
-  return transfer
+    .compile()
 }

@@ -1,7 +1,9 @@
 /** Accounts can be revoked and renewed, and what happens to them is on record. */
 import { type Kysely, sql } from 'kysely'
+import { columnTypes } from './columns.ts'
 
 export async function up(db: Kysely<unknown>): Promise<void> {
+  const { count, identity, text } = columnTypes(db)
   await db.schema.alterTable('accounts').addColumn('revoked_at_ms', 'bigint').execute()
   await db.schema
     .alterTable('accounts')
@@ -18,18 +20,18 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
   await db.schema
     .createTable('account_changes')
-    .addColumn('change_id', 'integer', (column) => column.primaryKey().autoIncrement())
+    .addColumn('change_id', count, identity)
     .addColumn('at_ms', 'bigint', (column) => column.notNull())
-    .addColumn('change', 'text', (column) => column.notNull())
-    .addColumn('name', 'text', (column) => column.notNull())
-    .addColumn('dead_token_id', 'text')
+    .addColumn('change', text, (column) => column.notNull())
+    .addColumn('name', text, (column) => column.notNull())
+    .addColumn('dead_token_id', text)
     .execute()
   await db.schema.createIndex('account_changes_by_time').on('account_changes').column('at_ms').execute()
 
   await db.schema
     .createTable('audit_log')
     .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
-    .addColumn('change_id', 'integer', (column) => column.notNull())
+    .addColumn('change_id', count, (column) => column.notNull())
     .execute()
   await sql`insert into audit_log (id, change_id) values (1, 0)`.execute(db)
 }

@@ -1,20 +1,22 @@
 /** What several portals over one ledger need: generations of parts, duties of one of them, and the address of all. */
 import { type Kysely, sql } from 'kysely'
+import { columnTypes } from './columns.ts'
 
 export async function up(db: Kysely<unknown>): Promise<void> {
+  const { text } = columnTypes(db)
   await db.schema
     .alterTable('transfers')
-    .addColumn('generation', 'text', (column) => column.notNull().defaultTo(''))
+    .addColumn('generation', text, (column) => column.notNull().defaultTo(''))
     .execute()
   await db.schema
     .createTable('duties')
-    .addColumn('duty', 'text', (column) => column.primaryKey().notNull())
-    .addColumn('portal_id', 'text', (column) => column.notNull())
+    .addColumn('duty', text, (column) => column.primaryKey().notNull())
+    .addColumn('portal_id', text, (column) => column.notNull())
     .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
     .execute()
   await db.schema
     .createTable('address')
     .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
-    .addColumn('url', 'text', (column) => column.notNull())
+    .addColumn('url', text, (column) => column.notNull())
     .execute()
 }

@@ -1,0 +1,107 @@
+/** Everything that a ledger can be asked, once: for those who look at the statements that come of it. */
+import type { Ledger } from '../../src/portal/ledger/contract.ts'
+import { aTransfer, type FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
+
+const PLAIN_TRANSFERS = 300
+
+/** Members that look at nothing in the database. */
+export const withoutQuery: ReadonlySet<string> = new Set(['traits', 'nowMs', 'close'])
+
+/** The ledger, with a note of every method that is called. */
+export function noting(ledger: Ledger, called: Set<string>): Ledger {
+  return new Proxy(ledger, {
+    get: (target, name: keyof Ledger) => {
+      called.add(name)
+      return target[name]
+    },
+  })
+}
+
+/** Calls every method of a ledger, most of them where there are many rows that they must not read. */
+export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
+  const [ada, bob, cy] = [await join(ledger, 'ada'), await join(ledger, 'bob'), await join(ledger, 'cy')]
+  const announce = async () => (await ledger.announce(aTransfer(ada, [bob, cy]), roomy)).transfer.transferId
+  const move = (transferId: string, change: Parameters<Ledger['moveTransfer']>[2], attempt = 1) =>
+    ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
+  const ids: string[] = []
+  for (let i = 0; i < PLAIN_TRANSFERS; i++) ids.push(await announce())
+  const [first = '', second = '', third = '', fourth = ''] = ids
+  await ledger.touchTransfer(first, 1)
+  await move(second, {
+    state: 'receiving',
+    problem: problem('parts-missing'),
+    wanted: [],
+    isAnew: true,
+    uploadTimeoutMs: 1,
+  })
+  for (const state of ['refused', 'cancelled', 'expired'] as const) {
+    await move(await announce(), { state, problem: problem('expired') })
+  }
+  await ledger.announce(aTransfer(ada, [bob]), { ...roomy, freeBytes: 0 })
+  for (const stored of ids.slice(0, 3)) {
+    await move(stored, { state: 'stored', manifestDigest, manifest: null }, stored === second ? 2 : 1)
+  }
+  for (const { deliveries, transferId } of await ledger.offerNext(bob.accountId, 'instance-1', { leaseMs, limit: 4 })) {
+    const offered = deliveries.find(({ receiverId }) => receiverId === bob.accountId)
+    if (offered?.state !== 'offered') continue
+    const from = { state: 'offered', leaseId: offered.lease.leaseId } as const
+    clock.advance(leaseMs / 2)
+    await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: 1 })
+    await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: null })
+    await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'offered', leaseMs })
+    if (transferId === first)
+      await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null })
+    if (transferId === second) {
+      await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'failed', problem: problem('disk-full') })
+    }
+    if (transferId === third) {
+      await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'waiting', offerInMs: 9 })
+    }
+  }
+  const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
+  const { transfer: deposited } = await ledger.deposit(aTransfer(ada, [bob]), roomy, whole)
+  await ledger.content(deposited.transferId)
+  await ledger.moveDelivery(
+    deposited.transferId,
+    bob.accountId,
+    { state: 'waiting' },
+    { state: 'failed', problem: problem('expired') },
+  )
+  const failure = { state: 'failed', problem: problem('expired') } as const
+  await ledger.moveDelivery(first, cy.accountId, { state: 'waiting' }, failure)
+  await ledger.nextOfferInMs(bob.accountId)
+  await ledger.welcome(bob.accountId, 'instance-1')
+  await ledger.delivery(fourth, bob.accountId)
+  await ledger.deliveryAlone(fourth, bob.accountId)
+  await ledger.transfer(fourth)
+  await ledger.transfersOf(ada.accountId, { before: null, limit: 2 })
+  await ledger.transfersOf(ada.accountId, { before: fourth, limit: 2 })
+  await ledger.events(ada.accountId, { after: '0', limit: 2, transferId: null })
+  await ledger.events(ada.accountId, { after: '1', limit: 2, transferId: first })
+  await ledger.lastEventId(ada.accountId)
+  await ledger.accountByTokenId('token of ada')
+  await ledger.accountByName('ada')
+  await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
+  await ledger.accounts({ after: 'ada', limit: 2 })
+  await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
+  await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
+  await ledger.openInvites({ after: 'a', limit: 2 })
+  await ledger.redeemInvite('renews bob', { tokenId: 'new token of bob', tokenHash: 'hash' })
+  await ledger.revokeAccount('cy')
+  await ledger.audited((await ledger.accountChanges({ after: 0, limit: 100 })).at(-1)?.changeId ?? 0)
+  await ledger.auditedChangeId()
+  for (const account of await ledger.dueRevocations(2)) {
+    await ledger.openWith(account.accountId, 2)
+    await ledger.revocationSettled(account)
+  }
+  clock.advance(2 * roomy.expiryMs)
+  await ledger.dueUploads(2)
+  await ledger.dueLeases(2)
+  await ledger.dueExpiries(2)
+  for (const transferId of await ledger.dueRemovals(2)) await ledger.removed(transferId)
+  await ledger.prune(0, 2)
+  await ledger.totals()
+  await ledger.takeDuty('sweep', 'here', { leaseMs })
+  await ledger.setAddress('http://127.0.0.1:7878')
+  await ledger.address()
+}

@@ -53,7 +53,7 @@ export async function takeBody(
   let takenBytes = 0
   let durable: Promise<void> = Promise.resolve()
   const openSink = async (): Promise<PartSink> => {
-    const sink = await context.store.openPart({ ...parts, partNumber: digests.length + 1 })
+    const sink = await context.store.openPart({ ...parts, partNumber: digests.length + 1 }, digestAlgorithm)
     return committingLater(sink, (committing) => {
       durable = both(durable, committing)
       seen(durable)

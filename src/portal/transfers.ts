@@ -112,7 +112,8 @@ export class Transfers {
     }
     try {
       await requireDiskRoom(this.#context, lengthBytes)
-      await takePart(part.body, { partNumber, lengthBytes, digestAlgorithm, digest }, () => store.openPart(place), {
+      const expected = { partNumber, lengthBytes, digestAlgorithm, digest }
+      await takePart(part.body, expected, () => store.openPart(place, digestAlgorithm), {
         idleMs: options.idleMs,
         floor: floorOf(options),
         signal: part.signal,

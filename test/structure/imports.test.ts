@@ -167,12 +167,18 @@ test('the client of PostgreSQL is loaded only by whoever configures one', () => 
 })
 
 test('the SDK of an S3 store is loaded only by whoever configures one', () => {
-  expect(importsThat(({ specifier, kind }) => specifier.startsWith('@aws-sdk/') && kind === 'static')).toEqual([])
   const elsewhere = importsThat(
-    ({ from, specifier, kind }) =>
-      specifier.startsWith('@aws-sdk/') && kind === 'dynamic' && !from.startsWith('src/portal/store/'),
+    ({ from, specifier }) => specifier.startsWith('@aws-sdk/') && !from.startsWith('src/portal/store/s3/'),
   )
   expect(elsewhere).toEqual([])
+  // A portal without it, and what only has to read the address, load none of it.
+  for (const entry of ['src/portal/index.ts', 'src/portal/store/s3/address.ts']) {
+    expect(
+      [...loadedWith(entry)].filter((name) => name.startsWith('@aws-sdk/')),
+      entry,
+    ).toEqual([])
+  }
+  expect([...loadedWith('src/portal/store/s3.ts')].some((name) => name.startsWith('@aws-sdk/'))).toBe(true)
 })
 
 test('sending and receiving load neither a database nor a server', () => {

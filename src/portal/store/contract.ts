@@ -6,6 +6,7 @@
  */
 import type { Readable } from 'node:stream'
 import type { PartSink } from '../../hop/index.ts'
+import type { DigestAlgorithm } from '../../protocol/index.ts'
 
 /**
  * The parts of a transfer that are judged together. A transfer whose parts were all given up goes on with another generation,
@@ -57,8 +58,10 @@ export interface Store {
    * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `unavailable` when the system
    *   is overloaded, `part-incomplete` when the transfer was removed meanwhile, `store-failed` otherwise;
    *   `part-conflict` from `commit` when the number is held under another digest
+   * @param digestAlgorithm that of the digest which `commit` will be given, where it is known: a store that has to hash,
+   *   too, may be spared that
    */
-  openPart(place: PartPlace): Promise<PartSink>
+  openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink>
 
   /** The digest under which a part is held, or null. */
   find(place: PartPlace): Promise<string | null>

@@ -19,8 +19,8 @@ export function recentParts(store: Store, options: RecentOptions): Store {
   const recent = new Recent(options)
   return {
     ...forwarded(store),
-    async openPart(place) {
-      const sink = await store.openPart(place)
+    async openPart(place, digestAlgorithm) {
+      const sink = await store.openPart(place, digestAlgorithm)
       return recent.watch(sink, place)
     },
     async read(key, range) {

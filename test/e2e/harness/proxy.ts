@@ -18,6 +18,8 @@ export interface Fault {
   readonly cutRequestAfterBytes?: number
   /** The connection is cut after so many bytes of the answer's body. */
   readonly cutAnswerAfterBytes?: number
+  /** Nothing is passed on: this is the answer. */
+  readonly answer?: { readonly status: number; readonly body: string }
   /** Nothing is passed on, nothing is answered. */
   readonly hang?: boolean
   /** Nothing is passed on before this resolves. */
@@ -81,6 +83,11 @@ export class FaultyNetwork implements AsyncDisposable {
     const fault = this.rule(seen) ?? {}
     if (fault.refuse === true) {
       incoming.socket.destroy()
+      return
+    }
+    if (fault.answer !== undefined) {
+      incoming.resume()
+      answer.writeHead(fault.answer.status).end(fault.answer.body)
       return
     }
     if (fault.hang === true) {

@@ -1,0 +1,230 @@
+/**
+ * Parts as objects of an S3 bucket, which any number of portals use at the same time (`s3/keys.ts` has their names).
+ *
+ * A part is spooled until its digest is known, then put as one object in one request, whose content the server verifies against
+ * the signed SHA-256: an object is there as a whole or not at all, and durable when S3 says so. Its name carries its digest, so
+ * what is put again is the same. Two portals that put different contents under one number at the same instant both
+ * succeed; the older object counts from then on, so that a late one never takes the place of one that was answered for.
+ */
+import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { localTurns, type PartSink } from '../../hop/index.ts'
+import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
+import type { HeldParts, PartContent, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
+import type { S3Address } from './s3/address.ts'
+import { keyOf, partOf, partsPrefix, placePrefix, transferPrefix } from './s3/keys.ts'
+import { Listings } from './s3/listings.ts'
+import { PartStream } from './s3/part-stream.ts'
+import { probe, type S3Traits } from './s3/probe.ts'
+import { type ListedObject, type RequestOptions, S3Requests } from './s3/requests.ts'
+import { Spool, type SpooledPart, type SpoolOptions } from './s3/spool.ts'
+
+export interface S3StoreOptions extends RequestOptions {
+  /** Where parts lie until S3 has them. */
+  readonly spool: SpoolOptions
+  /** At the start there is no transfer to save by patience, only an operator who waits. */
+  readonly probeRetryMs: number
+}
+
+export const s3StoreDefaults: S3StoreOptions = {
+  retryMs: 30_000,
+  connectMs: 5_000,
+  idleMs: 15_000,
+  connectionsMax: 256,
+  onRequest: () => {},
+  spool: { bytesMax: 256 * 1024 * 1024, folder: tmpdir() },
+  probeRetryMs: 10_000,
+}
+
+/**
+ * Opens the store in a bucket, which has to exist. Credentials are those of the environment, a profile or a role.
+ *
+ * @throws Problem `storage-unusable` when the bucket does not do what is needed; it says what to do about it
+ */
+export async function s3Store(address: S3Address, settings: Partial<S3StoreOptions> = {}): Promise<Store> {
+  const options = { ...s3StoreDefaults, ...settings }
+  const requests = new S3Requests(address, options)
+  try {
+    return new S3Store(requests, await probe(requests, address, options.probeRetryMs), options)
+  } catch (error) {
+    requests.close()
+    throw error
+  }
+}
+
+class S3Store implements Store {
+  readonly traits = { isShared: true }
+  readonly #requests: S3Requests
+  readonly #s3: S3Traits
+  readonly #options: S3StoreOptions
+  readonly #spool: Spool
+  readonly #listings = new Listings()
+  /** Commits of one part number go one after another, so that two of this process cannot both find it free. */
+  readonly #placings = localTurns()
+
+  constructor(requests: S3Requests, traits: S3Traits, options: S3StoreOptions) {
+    this.#requests = requests
+    this.#s3 = traits
+    this.#options = options
+    this.#spool = new Spool(options.spool)
+  }
+
+  async openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink> {
+    const spooled = this.#spool.open()
+    // The digest of the part is the hash that S3 wants, where it is of that kind.
+    const hash = digestAlgorithm === 'sha-256' ? null : createHash('sha256')
+    return {
+      write: async (buffers) => {
+        for (const bytes of buffers) hash?.update(bytes)
+        await spooled.write(buffers)
+      },
+      commit: async (digest) => {
+        const sha256 = hash?.digest('hex') ?? digest
+        try {
+          await this.#placings.take(placePrefix(place), () => this.#place({ ...place, digest }, spooled, sha256))
+        } finally {
+          await spooled.discard()
+        }
+      },
+      discard: () => spooled.discard(),
+    }
+  }
+
+  async find(place: PartPlace): Promise<string | null> {
+    return this.#listings.find(place) ?? this.#lookUp(place)
+  }
+
+  async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
+    const listed: ListedObject[] = []
+    for await (const page of this.#requests.listAll(generationQuery(parts))) listed.push(...page)
+    const held = oldestOfEach(listed)
+    this.#listings.replace(parts, held)
+    return held
+  }
+
+  async read(key: PartKey, range?: { startByte: number; endByte: number }): Promise<PartContent | null> {
+    const name = keyOf(key)
+    const content = await this.#requests.get(name, range ?? null)
+    if (content === null) {
+      this.#listings.remove(key)
+      return null
+    }
+    const startByte = range?.startByte ?? 0
+    const endByte = startByte + content.lengthBytes - 1
+    const stream = new PartStream(content, {
+      startByte,
+      retryMs: this.#options.retryMs,
+      goOn: (nextByte, retryMs) => this.#requests.get(name, { startByte: nextByte, endByte }, retryMs),
+    })
+    return { lengthBytes: content.lengthBytes, partBytes: content.wholeBytes, stream }
+  }
+
+  linkTo = (key: PartKey, { lifetimeMs }: { readonly lifetimeMs: number }): Promise<string> =>
+    this.#requests.linkTo(keyOf(key), lifetimeMs)
+
+  async removePart(key: PartKey): Promise<void> {
+    await this.#requests.delete([keyOf(key)])
+    this.#listings.remove(key)
+  }
+
+  /** S3 has said of each part that it is durable. */
+  async seal(): Promise<void> {}
+
+  async removeParts(parts: PartsKey): Promise<void> {
+    await this.#removeListed(generationQuery(parts))
+    this.#listings.removeParts(parts)
+  }
+
+  async remove(transferId: string): Promise<void> {
+    await this.#removeListed({ prefix: transferPrefix(transferId) })
+    this.#listings.removeTransfer(transferId)
+  }
+
+  async *held(): AsyncGenerator<HeldParts> {
+    let transferId = ''
+    let newest = new Map<string, number>()
+    for await (const page of this.#requests.listAll({ prefix: '' })) {
+      for (const { key, modifiedAtMs } of page) {
+        const part = partOf(key)
+        if (part === null) continue
+        // The keys of a transfer follow each other, those of its generations do not.
+        if (part.transferId !== transferId) {
+          yield* generationsOf(transferId, newest)
+          transferId = part.transferId
+          newest = new Map()
+        }
+        newest.set(part.generation, Math.max(modifiedAtMs, newest.get(part.generation) ?? 0))
+      }
+    }
+    yield* generationsOf(transferId, newest)
+  }
+
+  freeBytes(): Promise<null> {
+    return Promise.resolve(null)
+  }
+
+  async close(): Promise<void> {
+    this.#requests.close()
+    this.#spool.close()
+  }
+
+  async #place(key: PartKey, spooled: SpooledPart, sha256: string): Promise<void> {
+    const { partNumber, digest } = key
+    const isConditional = this.#s3.canPutConditionally
+    const known = this.#listings.recall(key)
+    // What is known may have been removed by another portal. Put again, an object would look younger than it is.
+    if ((known !== null && known !== digest) || !isConditional) {
+      const held = await this.#lookUp(key)
+      if (held === digest) return
+      if (held !== null) throw new Problem('part-conflict', { partNumber })
+    }
+    const { lengthBytes } = spooled
+    const content = () => spooled.content()
+    await this.#requests.put({ key: keyOf(key), lengthBytes, sha256, isConditional, content })
+    this.#listings.add(key)
+  }
+
+  /** Asks for one part, and sometimes for what stands behind it, too. */
+  async #lookUp(place: PartPlace): Promise<string | null> {
+    const prefix = placePrefix(place)
+    const { objects, nextToken } = this.#listings.startLookUp(place)
+      ? await this.#requests.list({ ...generationQuery(place), startAfter: prefix })
+      : await this.#requests.list({ prefix: `${prefix}.` })
+    const found = oldestOfEach(nextToken === null ? objects : completeNumbers(objects))
+    this.#listings.endLookUp(place, found)
+    return found.get(place.partNumber) ?? null
+  }
+
+  async #removeListed(query: { prefix: string; isFlat?: boolean }): Promise<void> {
+    for await (const page of this.#requests.listAll(query)) await this.#requests.delete(page.map(({ key }) => key))
+  }
+}
+
+function generationQuery(parts: PartsKey): { prefix: string; isFlat: boolean } {
+  return { prefix: partsPrefix(parts), isFlat: true }
+}
+
+/** Part number -> digest. Of several objects for one number the oldest counts, everywhere and always. */
+function oldestOfEach(objects: readonly ListedObject[]): Map<number, string> {
+  const oldest = new Map<number, { digest: string; modifiedAtMs: number }>()
+  for (const { key, modifiedAtMs } of objects) {
+    const part = partOf(key)
+    if (part === null) continue
+    const { partNumber, digest } = part
+    const other = oldest.get(partNumber)
+    // Listings are in order: of the same age, the smaller digest comes first.
+    if (other === undefined || modifiedAtMs < other.modifiedAtMs) oldest.set(partNumber, { digest, modifiedAtMs })
+  }
+  return new Map([...oldest].map(([partNumber, { digest }]) => [partNumber, digest]))
+}
+
+/** Without those of the last number: an older object of it may stand on the next page. */
+function completeNumbers(objects: readonly ListedObject[]): ListedObject[] {
+  const numberOf = ({ key }: ListedObject): number | undefined => partOf(key)?.partNumber
+  const last = objects.at(-1)
+  return last === undefined ? [] : objects.filter((one) => numberOf(one) !== numberOf(last))
+}
+
+function* generationsOf(transferId: string, newest: ReadonlyMap<string, number>): Generator<HeldParts> {
+  for (const [generation, newestAtMs] of newest) yield { transferId, generation, newestAtMs }
+}

@@ -1,0 +1,34 @@
+/**
+ * The names of objects, below the prefix of the address:
+ *
+ *     <transferId>/<partNumber>.<digest>                 the first generation
+ *     <transferId>/<generation>/<partNumber>.<digest>    any other
+ */
+import type { PartKey, PartPlace, PartsKey } from '../contract.ts'
+
+const PART =
+  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(?:([a-z0-9]{1,32})\/)?([1-9][0-9]{0,5})\.([0-9a-f]{32,128})$/
+
+export function transferPrefix(transferId: string): string {
+  return `${transferId}/`
+}
+
+export function partsPrefix({ transferId, generation }: PartsKey): string {
+  return generation === '' ? transferPrefix(transferId) : `${transferPrefix(transferId)}${generation}/`
+}
+
+/** What every key of a part number begins with, but for the dot behind it. */
+export function placePrefix(place: PartPlace): string {
+  return `${partsPrefix(place)}${place.partNumber}`
+}
+
+export function keyOf(part: PartKey): string {
+  return `${placePrefix(part)}.${part.digest}`
+}
+
+/** What a key stands for; null for what is none of ours. */
+export function partOf(key: string): PartKey | null {
+  const [, transferId, generation = '', partNumber, digest] = PART.exec(key) ?? []
+  if (transferId === undefined || partNumber === undefined || digest === undefined) return null
+  return { transferId, generation, partNumber: Number(partNumber), digest }
+}

@@ -1,0 +1,134 @@
+/**
+ * Finds out, before a portal serves, whether a bucket does what the store stands on: by doing it. S3 servers differ, and what
+ * one does not know it may answer with anything.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { Problem } from '../../../protocol/index.ts'
+import type { S3Address } from './address.ts'
+import { failureOf, nameOf, statusOf } from './failures.ts'
+import type { NewObject, S3Requests } from './requests.ts'
+
+const PROBE_BYTES = 64
+
+/** What S3 servers may or may not be able to do. */
+export interface S3Traits {
+  /** Leaves an object alone that is there already, when it is asked to (`If-None-Match: *`). */
+  readonly canPutConditionally: boolean
+}
+
+/** @throws Problem `storage-unusable` that says what is wrong and what to do about it */
+export async function probe(requests: S3Requests, address: S3Address, retryMs: number): Promise<S3Traits> {
+  const folder = `golooader-probe/${randomBytes(8).toString('hex')}`
+  const sound = probeObject(`${folder}/sound`)
+  const damaged = { ...probeObject(`${folder}/damaged`), sha256: sound.sha256 }
+  try {
+    await requests.requireCredentials()
+    const canPutConditionally = await putTwice(requests, sound, retryMs)
+    await requireSame(requests, sound, retryMs)
+    await requireRefusal(requests, damaged)
+    await requireListed(requests, folder, [sound.key], retryMs)
+    await requests.delete([sound.key, damaged.key], retryMs)
+    await requireListed(requests, folder, [], retryMs)
+    return { canPutConditionally }
+  } catch (error) {
+    throw explained(error, address)
+  }
+}
+
+function probeObject(key: string): NewObject {
+  const bytes = randomBytes(PROBE_BYTES)
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  return { key, lengthBytes: PROBE_BYTES, sha256, isConditional: true, content: () => Readable.from([bytes]) }
+}
+
+/** @returns whether the second time is noticed */
+async function putTwice(requests: S3Requests, object: NewObject, retryMs: number): Promise<boolean> {
+  try {
+    await requests.put(object, retryMs)
+    return !(await requests.put(object, retryMs))
+  } catch (error) {
+    // It may not know what is asked of it, and say so.
+    if (![400, 405, 501].includes(statusOf(causeOf(error)) ?? 0)) throw error
+    await requests.put({ ...object, isConditional: false }, retryMs)
+    return false
+  }
+}
+
+async function requireSame(requests: S3Requests, { key, content }: NewObject, retryMs: number): Promise<void> {
+  const read = await requests.get(key, null, retryMs)
+  const bytes = read === null ? null : await buffer(read.body)
+  if (bytes?.equals(await buffer(content())) !== true)
+    throw unusable('it does not give back what was stored a moment ago')
+}
+
+/** What is damaged on its way has to be refused, or a part could be called stored that is not what was sent. */
+async function requireRefusal(requests: S3Requests, object: NewObject): Promise<void> {
+  try {
+    await requests.put({ ...object, isConditional: false }, 0)
+  } catch (error) {
+    const status = statusOf(causeOf(error))
+    if (status !== null && status >= 400 && status < 500) return
+    throw error
+  }
+  await requests.delete([object.key], 0)
+  throw unusable(
+    'it does not verify the SHA-256 of what it is sent (x-amz-content-sha256), so damage would go unnoticed',
+  )
+}
+
+async function requireListed(requests: S3Requests, folder: string, keys: readonly string[], patience: number) {
+  const { objects } = await requests.list({ prefix: `${folder}/`, patience })
+  const listed = objects.map(({ key }) => key)
+  if (listed.join() !== keys.join()) throw unusable('its listings do not show at once what was stored and removed')
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Problem ? error.cause : error
+}
+
+function unusable(detail: string, cause?: unknown): Problem {
+  return new Problem('storage-unusable', { detail: `the S3 server cannot be used: ${detail}` }, { cause })
+}
+
+/** What an operator can do about it. These texts stay at the portal, so they may name the bucket. */
+function explained(error: unknown, { bucket, endpoint, region }: S3Address): Problem {
+  if (error instanceof Problem && error.code === 'storage-unusable') return error
+  const cause = causeOf(error)
+  const where = endpoint ?? 'Amazon S3'
+  const said = cause instanceof Error ? `${nameOf(cause)}: ${cause.message}` : String(cause)
+  const detail = (text: string): Problem => new Problem('storage-unusable', { detail: text }, { cause })
+  switch (nameOf(cause)) {
+    case 'NoSuchBucket':
+      return detail(`there is no bucket '${bucket}' at ${where}; create it, or correct the address`)
+    case 'CredentialsProviderError':
+      return detail(
+        'there are no credentials for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role',
+      )
+    case 'InvalidAccessKeyId':
+    case 'SignatureDoesNotMatch':
+      return detail(
+        `${where} does not know the credentials (${nameOf(cause)}); correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+      )
+    case 'AccessDenied':
+      return detail(
+        `the credentials may not use the bucket '${bucket}' at ${where}; allow s3:ListBucket for it, and s3:GetObject, ` +
+          's3:PutObject and s3:DeleteObject for what is in it',
+      )
+    case 'PermanentRedirect':
+    case 'AuthorizationHeaderMalformed':
+      return detail(
+        `the bucket '${bucket}' is not in the region ${region ?? 'of the environment'}; give the right one: ?region=REGION`,
+      )
+    case 'RequestTimeTooSkewed':
+      return detail('the clock of this machine is not that of the S3 server; set it right')
+  }
+  if (cause instanceof Error && /region is missing/i.test(cause.message)) {
+    return detail('the address says no region, and neither does the environment; add ?region=REGION, or set AWS_REGION')
+  }
+  if (statusOf(cause) === null && failureOf(cause).code === 'unavailable') {
+    return detail(`${where} cannot be reached (${said}); start it, or correct 'endpoint' in the address`)
+  }
+  return detail(`${where} does not do what is needed (${said})`)
+}

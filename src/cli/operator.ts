@@ -25,8 +25,9 @@ export async function withLedger<Result>(
   const { openLedgerThere } = await import('../portal/index.ts')
   const ledger = await openLedgerThere({ dataFolder: place.data, databaseUrl: place.database ?? null })
   if (ledger === null) {
+    const where = place.database === undefined ? `in ${printable(place.data)}` : 'over this database'
     throw new UsageError(
-      `no portal has run in ${printable(place.data)} yet. Start it first: golooader portal${placeFlags(place)}\n` +
+      `no portal has run ${where} yet. Start it first: golooader portal${placeFlags(place)}\n` +
         'Or name the folder in which it keeps its data: --data DIR; or its database: --database URL',
     )
   }

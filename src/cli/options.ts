@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
 import { type DigestAlgorithm, isAccountName, isDigestAlgorithm, knownDigestAlgorithms } from '../protocol/index.ts'
+import { UsageError } from './exit.ts'
 import { parseBytes, parseDurationMs } from './text.ts'
 
 /** An option whose environment variable is named after its long flag. */
@@ -96,8 +97,9 @@ export function databaseUrl(text: string): string {
     throw new InvalidArgumentError('Give an address of PostgreSQL: postgres://USER@HOST:5432/DATABASE.')
   }
   if (url.password !== '' && process.env[DATABASE_VARIABLE] !== text) {
-    throw new InvalidArgumentError(
-      `Everybody on this machine can read a password on a command line. Give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}.`,
+    // Not as an argument that is invalid: those are shown.
+    throw new UsageError(
+      `everybody on this machine can read a password on a command line: give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}`,
     )
   }
   return text

@@ -61,7 +61,7 @@ export async function startPortal(
     const lock = await lockFolder(await realpath(options.dataFolder))
     opening.defer(() => lock.release())
   }
-  const ledger = await openLedger(options)
+  const ledger = await openLedger(options, log)
   opening.defer(() => ledger.close())
   const store = recentParts(await openStore(options), { bytesMax: options.recentBytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())

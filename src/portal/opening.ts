@@ -1,10 +1,14 @@
 /**
  * What a portal stands on: its ledger, its store, its signals. By default all of it is in one folder of one process. Ledger
  * and store can each be elsewhere instead; with both, a portal keeps nothing, and any number of them may work side by side.
+ * The code for what is elsewhere is loaded where it is asked for.
  */
 import { access, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { Logger } from 'pino'
 import { hasCode, makeFolder } from '../hop/index.ts'
+import { Problem } from '../protocol/index.ts'
 import type { Ledger } from './ledger/contract.ts'
 import { sqliteLedger } from './ledger/sqlite.ts'
 import type { PortalOptions } from './options.ts'
@@ -12,15 +16,27 @@ import type { Store } from './store/contract.ts'
 import { fsStore } from './store/fs.ts'
 
 type LedgerPlace = Pick<PortalOptions, 'dataFolder'> & Partial<Pick<PortalOptions, 'databaseUrl'>>
-type StorePlace = Pick<PortalOptions, 'dataFolder' | 'storeUrl'>
 
 /** Whether anything is kept in the data folder, which then belongs to one process alone. */
 export function usesFolder({ databaseUrl, storeUrl }: Pick<PortalOptions, 'databaseUrl' | 'storeUrl'>): boolean {
   return databaseUrl === null || storeUrl === null
 }
 
-/** Opens the ledger, which is made if it is not there. */
-export async function openLedger({ dataFolder }: LedgerPlace): Promise<Ledger> {
+/** So long a portal that starts waits for its database, which may be starting as well. */
+const DATABASE_START_MS_MAX = 30_000
+const DATABASE_LOOK_MS = 500
+
+/**
+ * Opens the ledger, which is made if it is not there.
+ *
+ * @throws Problem `ledger-unusable` when its database is not there, not even after a while, or does not serve it
+ */
+export async function openLedger({ dataFolder, databaseUrl = null }: LedgerPlace, log?: Logger): Promise<Ledger> {
+  if (databaseUrl !== null) {
+    const { postgresLedger } = await import('./ledger/postgres.ts')
+    const onWarning = (message: string, details: object): void => log?.warn(details, message)
+    return awaited(() => postgresLedger({ url: databaseUrl, onWarning }), log)
+  }
   await makeFolder(dataFolder)
   const path = ledgerFile(dataFolder)
   // Made here for its mode: SQLite gives the files it adds beside it the same one.
@@ -28,8 +44,46 @@ export async function openLedger({ dataFolder }: LedgerPlace): Promise<Ledger> {
   return sqliteLedger({ path })
 }
 
-/** Opens the ledger beside its portal: null where no portal has ever run, so that none is made. */
-export async function openLedgerThere({ dataFolder }: LedgerPlace): Promise<Ledger | null> {
+async function awaited<Result>(open: () => Promise<Result>, log?: Logger): Promise<Result> {
+  const lateAtMs = performance.now() + DATABASE_START_MS_MAX
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      const isNotThere = error instanceof Problem && error.code === 'unavailable'
+      if (!isNotThere || performance.now() > lateAtMs) throw unusable(error)
+      log?.warn({ err: error }, 'waiting for the database')
+      await setTimeout(DATABASE_LOOK_MS)
+    }
+  }
+}
+
+/** What an operator who starts something is told. */
+function unusable(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  if (error instanceof Problem && error.code !== 'unavailable') return error
+  const cause = error instanceof Problem && error.cause instanceof Error ? error.cause : error
+  return new Problem('ledger-unusable', { detail: `its database says: ${reasonOf(cause)}` }, { cause: error })
+}
+
+/** Several tries at the addresses of one host come as one error that says nothing itself. */
+function reasonOf(error: Error): string {
+  const [first] = error instanceof AggregateError ? error.errors : []
+  return first instanceof Error ? first.message : error.message
+}
+
+/**
+ * Opens the ledger beside its portal: null where no portal has ever run, so that none is made.
+ *
+ * @throws Problem `ledger-unusable` when its database does not answer
+ */
+export async function openLedgerThere({ dataFolder, databaseUrl = null }: LedgerPlace): Promise<Ledger | null> {
+  if (databaseUrl !== null) {
+    const { postgresLedgerThere } = await import('./ledger/postgres.ts')
+    return postgresLedgerThere({ url: databaseUrl }).catch((error: unknown) => {
+      throw unusable(error)
+    })
+  }
   const path = ledgerFile(dataFolder)
   try {
     await access(path)
@@ -44,7 +98,19 @@ function ledgerFile(dataFolder: string): string {
   return join(dataFolder, 'ledger.sqlite')
 }
 
-/** Opens the store. When this resolves, parts can be put into it and read from it. */
-export async function openStore({ dataFolder }: StorePlace): Promise<Store> {
-  return fsStore(join(dataFolder, 'store'))
+/**
+ * Opens the store. When this resolves, parts can be put into it and read from it.
+ *
+ * @throws Problem `storage-unusable` when it does not do what is needed
+ */
+export async function openStore({
+  dataFolder,
+  storeUrl,
+}: Pick<PortalOptions, 'dataFolder' | 'storeUrl'>): Promise<Store> {
+  if (storeUrl === null) return fsStore(join(dataFolder, 'store'))
+  const [{ s3Store }, { parseS3Address }] = await Promise.all([
+    import('./store/s3.ts'),
+    import('./store/s3/address.ts'),
+  ])
+  return s3Store(parseS3Address(storeUrl))
 }

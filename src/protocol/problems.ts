@@ -95,6 +95,7 @@ export const problemKinds = {
   'source-not-a-file': { status: 400, title: 'Only regular files can be sent so far', next: 'fix' },
   'insecure-transport': { status: 426, title: 'The address of the portal is not one to send a token to', next: 'fix' },
   'certificate-invalid': { status: 502, title: 'The TLS certificate cannot be used', next: 'fix' },
+  'ledger-unusable': { status: 502, title: 'The ledger cannot be used', next: 'fix' },
   'storage-unusable': { status: 502, title: 'The storage cannot be used', next: 'fix' },
   'no-answer': { status: 504, title: 'The portal did not answer; assume that it has nothing', next: 'retry' },
 } as const satisfies Record<string, ProblemKind>

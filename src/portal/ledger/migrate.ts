@@ -20,7 +20,7 @@ const migrations = {
   '0007-many-writers': manyWriters,
 }
 
-/** @throws Error when a migration fails, or when the database was made by a newer version */
+/** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */
 export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
   const { error } = await migrator.migrateToLatest()
@@ -28,10 +28,11 @@ export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
   if (error instanceof Problem) throw error
   const newer = await unknownMigrations(db)
   if (newer.length > 0) {
-    const detail = `the ledger was made by a newer version of this program, which added ${newer.join(', ')}`
-    throw new Error(`${detail}: start that version, or a later one`, { cause: error })
+    const detail = `it was made by a newer version of this program, which added ${newer.join(', ')}: start that version, or a later one`
+    throw new Problem('ledger-unusable', { detail }, { cause: error })
   }
-  throw new Error('the ledger could not be brought to the schema of this version', { cause: error })
+  const detail = 'it could not be brought to the schema of this version'
+  throw new Problem('ledger-unusable', { detail }, { cause: error })
 }
 
 /** The migrations of the database that this version does not have. */

@@ -73,14 +73,32 @@ export async function postgresLedger(options: PostgresLedgerOptions): Promise<Le
   return { ...ledger, close: () => opened.disposeAsync() }
 }
 
+/** Opens the ledger as `postgresLedger` does, where there is one: null in a database in which none has been made. */
+export async function postgresLedgerThere(options: PostgresLedgerOptions): Promise<Ledger | null> {
+  const isThere = await beforehand(options, async (db) => {
+    const { rows } = await sql<{ table: string | null }>`select to_regclass('kysely_migration') as table`.execute(db)
+    return rows[0]?.table !== null
+  })
+  return isThere ? postgresLedger(options) : null
+}
+
 /** Over a connection of its own: a change of large tables may take longer than any statement of the ledger. */
-async function migrateOnce(options: PostgresLedgerOptions): Promise<void> {
+function migrateOnce(options: PostgresLedgerOptions): Promise<void> {
+  return beforehand(options, async (db) => {
+    await mustBeUtf8(db)
+    await migrate(db)
+  })
+}
+
+async function beforehand<Result>(
+  options: PostgresLedgerOptions,
+  act: (db: Kysely<unknown>) => Promise<Result>,
+): Promise<Result> {
   const pool = await openPool(options, { max: 1 })
   pool.on('error', () => {})
   const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, sessionSql: sessionSql(0, 0) }) })
   try {
-    await mustBeUtf8(db)
-    await migrate(db)
+    return await act(db)
   } finally {
     await db.destroy()
   }

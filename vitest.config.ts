@@ -16,6 +16,7 @@ const unitFolders = [
   'portal',
   'cli',
   'drivers',
+  'servers',
 ]
 
 export default defineConfig({
@@ -23,6 +24,8 @@ export default defineConfig({
     // Most of these tests wait for processes, so that more of them than there are cores can run at a time.
     maxWorkers: 4,
     reporters: ['dot'],
+    // Once for all projects. Servers themselves are started by the first test that needs them.
+    globalSetup: ['test/servers/global-setup.ts'],
     projects: [
       {
         extends: true,

@@ -1,13 +1,12 @@
 /** Debian's nginx as a reverse proxy with TLS and a path prefix, in the foreground, on a free port of loopback. */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { programPath, requireServer } from '../../servers/install.ts'
+import { freePort } from '../../servers/server-process.ts'
 import { Running, until } from '../harness/world.ts'
 import type { CertificateFiles } from './authority.ts'
-
-const run = promisify(execFile)
 
 export interface ProxyOptions {
   readonly portalPort: number
@@ -28,7 +27,7 @@ export class Nginx implements AsyncDisposable {
 
   /** Starts one, with all its files in a folder that is made for it. */
   static async start(folder: string, { portalPort, certificate, lines }: ProxyOptions): Promise<Nginx> {
-    await requireNginx()
+    await requireServer('nginx')
     await mkdir(folder, { recursive: true })
     const port = await freePort()
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
@@ -56,7 +55,7 @@ http {
 `
     await writeFile(join(folder, 'nginx.conf'), config)
     const args = ['-e', 'stderr', '-p', folder, '-c', join(folder, 'nginx.conf')]
-    const running = new Running(spawn('nginx', args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+    const running = new Running(spawn(programPath('nginx'), args, { stdio: ['ignore', 'pipe', 'pipe'] }))
     const nginx = new Nginx(`https://127.0.0.1:${port}/gl`, running)
     await until(() => {
       if (running.child.exitCode !== null) throw new Error(`nginx ended: ${running.stderr}`)
@@ -70,16 +69,6 @@ http {
   }
 }
 
-/** A port that nobody has: for what has to know the other's before it begins. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
 async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {
@@ -89,24 +78,4 @@ async function isListening(port: number): Promise<boolean> {
   } finally {
     socket.destroy()
   }
-}
-
-/** Installs nginx where that is possible: a test of a proxy without a proxy would show nothing. */
-async function requireNginx(): Promise<void> {
-  const hasIt = (): Promise<boolean> =>
-    run('nginx', ['-v']).then(
-      () => true,
-      () => false,
-    )
-  if (await hasIt()) return
-  // RUNLEVEL keeps the package from starting a service of its own.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const apt = (...args: string[]) => run('apt-get', ['-qq', ...args], { env })
-  try {
-    await apt('update')
-    await apt('install', '-y', '--no-install-recommends', 'nginx-light')
-  } catch (cause) {
-    throw new Error('this test needs nginx, and could not install it: apt-get install nginx-light', { cause })
-  }
-  if (!(await hasIt())) throw new Error('this test needs nginx in its PATH')
 }

@@ -5,10 +5,11 @@ import { request } from 'node:https'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../../src/digests/index.ts'
 import { formatContentDigest, partSizeBytesMin } from '../../../src/protocol/index.ts'
+import { freePort } from '../../servers/server-process.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
 import { Authority } from './authority.ts'
 import { joinByLink, joinFrom } from './joining.ts'
-import { freePort, Nginx } from './nginx.ts'
+import { Nginx } from './nginx.ts'
 
 const MIB = 1024 * 1024
 const WHO = 'proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'

@@ -1,0 +1,154 @@
+/**
+ * S3 for tests, by Ceph's gateway. One server is shared by the whole run, and each test gets an empty bucket of it; a
+ * test in which the server fails gets one of its own.
+ */
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { type AccessKey, Ceph } from './ceph.ts'
+import { oncePerRun } from './run.ts'
+import { onFreePort, type ServerProcess } from './server-process.ts'
+
+const REGION = 'us-east-1'
+const ANSWER_MS_MAX = 30_000
+
+export interface TestBucket {
+  readonly bucket: string
+  /** `http://…`, without a slash at its end. */
+  readonly endpoint: string
+  readonly region: string
+  /** All of it in one, as `--store` takes it. */
+  readonly address: string
+  /** What lets one in, as the environment variables that programs for AWS know. */
+  readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string }
+}
+
+interface Gateway {
+  readonly endpoint: string
+  readonly key: AccessKey
+}
+
+/** Makes a bucket in the server of this run, and starts that if nobody has needed it yet. */
+export async function testBucket(): Promise<TestBucket> {
+  const gateway = await oncePerRun<Gateway>('radosgw', async () => {
+    const { endpoint, key } = await OwnRadosgw.start()
+    return { endpoint, key }
+  })
+  return makeBucket(gateway)
+}
+
+/** Starts a server of one's own. */
+export function ownRadosgw(): Promise<OwnRadosgw> {
+  return OwnRadosgw.start()
+}
+
+/**
+ * A server that can be killed and started again, on the same port and with the same buckets, or paused: then it takes
+ * connections and never answers.
+ */
+export class OwnRadosgw implements AsyncDisposable, Gateway {
+  readonly endpoint: string
+  readonly key: AccessKey
+  readonly #port: number
+  readonly #ceph: Ceph
+  #process: ServerProcess | null = null
+
+  private constructor(ceph: Ceph, key: AccessKey, port: number) {
+    this.#ceph = ceph
+    this.#port = port
+    this.key = key
+    this.endpoint = `http://127.0.0.1:${port}`
+  }
+
+  static async start(): Promise<OwnRadosgw> {
+    const ceph = await Ceph.start()
+    const key = { accessKeyId: randomBytes(8).toString('hex'), secretAccessKey: randomBytes(16).toString('hex') }
+    // The first thing that is asked of the gateway's data lays them out: nothing else may do so at the same time.
+    await ceph.user(key)
+    return onFreePort(async (port) => {
+      const gateway = new OwnRadosgw(ceph, key, port)
+      await gateway.start()
+      return gateway
+    })
+  }
+
+  /** Starts it again. Resolves when it answers. */
+  async start(): Promise<void> {
+    this.#process = await this.#ceph.gateway(this.#port, () => answers(this.endpoint))
+  }
+
+  /** Ends it at once: connections break, new ones are refused. What it has acknowledged stays. */
+  async kill(): Promise<void> {
+    await this.#process?.end()
+  }
+
+  pause(): void {
+    this.#process?.signal('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process?.signal('SIGCONT')
+  }
+
+  /** Makes an empty bucket. */
+  bucket(): Promise<TestBucket> {
+    return makeBucket(this)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ceph.end()
+  }
+}
+
+async function makeBucket({ endpoint, key }: Gateway): Promise<TestBucket> {
+  const bucket = `test-${randomBytes(8).toString('hex')}`
+  await putBucket(endpoint, bucket, key)
+  return {
+    bucket,
+    endpoint,
+    region: REGION,
+    address: `s3://${bucket}?endpoint=${endpoint}&region=${REGION}`,
+    env: { AWS_ACCESS_KEY_ID: key.accessKeyId, AWS_SECRET_ACCESS_KEY: key.secretAccessKey },
+  }
+}
+
+/** The one request of S3 that is made here, signed as https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html says. */
+async function putBucket(endpoint: string, bucket: string, { accessKeyId, secretAccessKey }: AccessKey): Promise<void> {
+  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
+  const scope = [time.slice(0, 8), REGION, 's3', 'aws4_request']
+  const contentHash = sha256('')
+  const signedHeaders = 'host;x-amz-content-sha256;x-amz-date'
+  const headers = `host:${new URL(endpoint).host}\nx-amz-content-sha256:${contentHash}\nx-amz-date:${time}\n`
+  const request = ['PUT', `/${bucket}`, '', headers, signedHeaders, contentHash].join('\n')
+  const toSign = ['AWS4-HMAC-SHA256', time, scope.join('/'), sha256(request)].join('\n')
+  const key = scope.reduce<string | Buffer>((secret, word) => hmac(secret, word).digest(), `AWS4${secretAccessKey}`)
+  const signature = hmac(key, toSign).digest('hex')
+  const credential = `${accessKeyId}/${scope.join('/')}`
+  const answer = await fetch(`${endpoint}/${bucket}`, {
+    method: 'PUT',
+    headers: {
+      'x-amz-content-sha256': contentHash,
+      'x-amz-date': time,
+      authorization: `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
+    },
+    signal: AbortSignal.timeout(ANSWER_MS_MAX),
+  })
+  if (!answer.ok) throw new Error(`making a bucket failed with ${answer.status}: ${await answer.text()}`)
+}
+
+async function answers(endpoint: string): Promise<boolean> {
+  try {
+    const answer = await fetch(endpoint, { signal: AbortSignal.timeout(ANSWER_MS_MAX) })
+    await answer.arrayBuffer()
+    return true
+  } catch {
+    // Not yet; whether it ever will is for whoever asks.
+    return false
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function hmac(key: string | Buffer, text: string) {
+  return createHmac('sha256', key).update(text)
+}

@@ -1,0 +1,197 @@
+/**
+ * What the servers of one test run have in common: a folder, locks in it, and a record of every process that was
+ * started, so that all of them end with the run, however it ends.
+ *
+ * The run makes the folder (`global-setup.ts`), and whoever first needs a server starts it, in whatever process it is.
+ * Servers outlive the process that started them: another test file uses them next. What a killed run has left is found
+ * by its folder, whose owner is gone, and ended when the next run begins.
+ */
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { hasCode, lockFolder } from '../../src/hop/index.ts'
+import { Problem } from '../../src/protocol/index.ts'
+
+/** Names the folder of the run to every process of it. */
+const FOLDER_VARIABLE = 'GOLOOADER_TEST_RUN'
+const FOLDER_PREFIX = 'golooader-run-'
+/** Initialising a server on a busy machine takes seconds, installing one a minute or two. */
+const LOCK_WAIT_MS_MAX = 300_000
+const LOCK_PAUSE_MS = 25
+/** How long a process that was asked to end may take until it is killed. */
+const END_MS_MAX = 5_000
+
+/** A process, and not another one that got its number later. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** The system's clock ticks at its start. */
+  readonly startTicks: string
+}
+
+interface Recorded extends ProcessIdentity {
+  /** What ends it so that nothing of it stays. */
+  readonly endSignal: NodeJS.Signals
+}
+
+/** Makes the folder of this run, and ends what earlier runs have left behind. */
+export function beginRun(): string {
+  for (const name of readdirSync(tmpdir())) {
+    if (name.startsWith(FOLDER_PREFIX)) endIfAbandoned(join(tmpdir(), name))
+  }
+  const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX))
+  // PostgreSQL runs as another user where this is root, and has to get to its own folder below.
+  chmodSync(folder, 0o711)
+  mkdirSync(join(folder, 'processes'))
+  const self = identify(process.pid)
+  if (self === null) throw new Error('this process is not listed in /proc')
+  writeWhole(join(folder, 'owner'), self)
+  process.env[FOLDER_VARIABLE] = folder
+  return folder
+}
+
+/**
+ * Ends every process of a run, waits until they are gone, and removes the folder. Synchronous, because a process that
+ * is exiting can do nothing else.
+ */
+export function endRun(folder: string): void {
+  if (!existsSync(folder)) return
+  const names = readdirSync(join(folder, 'processes')).filter((name) => /^\d+$/.test(name))
+  const records = names.map((name) => read<Recorded>(join(folder, 'processes', name)))
+  const running = records.filter((one) => one !== null).filter(isRunning)
+  for (const one of running) send(one, one.endSignal)
+  const deadline = performance.now() + END_MS_MAX
+  while (running.some(isRunning) && performance.now() < deadline) sleepSync(10)
+  for (const one of running) send(one, 'SIGKILL')
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+}
+
+/** The folder of the run that this process belongs to. */
+export function runFolder(): string {
+  const folder = process.env[FOLDER_VARIABLE]
+  if (folder === undefined) throw new Error(`no test run: ${FOLDER_VARIABLE} is not set, beginRun() was not called`)
+  return folder
+}
+
+/** Makes a folder of its own for one server of the run. */
+export function serverFolder(name: string): string {
+  return mkdtempSync(join(runFolder(), `${name}-`))
+}
+
+/** Notes a process that has just been started, so that it ends with the run. */
+export function record(pid: number, endSignal: NodeJS.Signals): ProcessIdentity | null {
+  const identity = identify(pid)
+  if (identity !== null) writeWhole(join(runFolder(), 'processes', String(pid)), { ...identity, endSignal })
+  return identity
+}
+
+const made = new Map<string, Promise<unknown>>()
+
+/**
+ * Does something once for the whole run, and gives its result, as JSON, to every process that asks. What fails is done
+ * again by the next one who asks.
+ */
+export function oncePerRun<Result>(name: string, make: () => Promise<Result>): Promise<Result> {
+  const before = made.get(name)
+  // Only this function puts something under the name, and always what its caller makes there.
+  if (before !== undefined) return before as Promise<Result>
+  const result = underLock(name, async () => {
+    const path = join(runFolder(), `${name}.json`)
+    const known = read<{ value: Result }>(path)
+    if (known !== null) return known.value
+    const value = await make()
+    writeWhole(path, { value })
+    return value
+  })
+  made.set(name, result)
+  result.catch(() => made.delete(name))
+  return result
+}
+
+/** Does something while no other process of the run does anything under that name. */
+export async function underLock<Result>(name: string, act: () => Promise<Result>): Promise<Result> {
+  const deadline = performance.now() + LOCK_WAIT_MS_MAX
+  while (true) {
+    try {
+      const lock = await lockFolder(runFolder(), join(runFolder(), `${name}.lock`))
+      try {
+        return await act()
+      } finally {
+        await lock.release()
+      }
+    } catch (error) {
+      const isTaken = error instanceof Problem && error.code === 'folder-unavailable'
+      if (!isTaken || performance.now() > deadline) throw error
+      await setTimeout(LOCK_PAUSE_MS)
+    }
+  }
+}
+
+/** Whether it runs. A process that nobody has waited for yet does not. */
+export function isRunning({ pid, startTicks }: ProcessIdentity): boolean {
+  return identify(pid)?.startTicks === startTicks
+}
+
+/** Sends a signal to that process, if it is still there. */
+export function send(one: ProcessIdentity, signal: NodeJS.Signals): void {
+  try {
+    if (isRunning(one)) process.kill(one.pid, signal)
+  } catch (error) {
+    if (!hasCode(error, 'ESRCH')) throw error
+  }
+}
+
+/**
+ * The process that has that number now; null when there is none, or one that only waits to be waited for.
+ * https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+export function identify(pid: number): ProcessIdentity | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The second field is a name, and may contain anything: what follows it begins after its last parenthesis.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state, startTicks] = [fields[0], fields[19]]
+    return state === undefined || startTicks === undefined || 'ZX'.includes(state) ? null : { pid, startTicks }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return null
+    throw error
+  }
+}
+
+/** A folder without an owner was just made by a run that begins, or is being removed by one that ends. */
+function endIfAbandoned(folder: string): void {
+  const owner = read<ProcessIdentity>(join(folder, 'owner'))
+  if (owner === null || isRunning(owner) || !existsSync(join(folder, 'processes'))) return
+  console.error(`ending what an earlier test run has left: ${basename(folder)}`)
+  endRun(folder)
+}
+
+function read<Value>(path: string): Value | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    // Another user's run is none of our business.
+    if (hasCode(error, 'ENOENT', 'EACCES')) return null
+    throw error
+  }
+}
+
+/** Others may look at any time, and must not see half of it. */
+function writeWhole(path: string, value: unknown): void {
+  writeFileSync(`${path}.${process.pid}`, JSON.stringify(value))
+  renameSync(`${path}.${process.pid}`, path)
+}
+
+function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}

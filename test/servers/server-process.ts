@@ -1,0 +1,131 @@
+/** A server as a process of its own, in the foreground of nobody: it ends with the run, or when it is told to. */
+import { execFile, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { isRunning, type ProcessIdentity, record, send } from './run.ts'
+
+/** Two cores that run four test files at a time make a server wait. */
+const READY_MS_MAX = 60_000
+const LOOK_MS = 20
+const TOOL_MS_MAX = 60_000
+const LOG_CHARACTERS_MAX = 3_000
+
+export interface ServerCommand {
+  readonly command: string
+  readonly args: readonly string[]
+  /** Takes what it prints; appended to. */
+  readonly logPath: string
+  /** Another user to run as. */
+  readonly user?: UserIds
+  /** What ends it so that nothing of it stays. */
+  readonly endSignal: NodeJS.Signals
+}
+
+export interface UserIds {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Nothing of the surroundings that could change how a server behaves. */
+const serverEnv: NodeJS.ProcessEnv = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8' }
+
+export class ServerProcess {
+  readonly #command: ServerCommand
+  readonly #identity: ProcessIdentity | null
+
+  private constructor(command: ServerCommand, identity: ProcessIdentity | null) {
+    this.#command = command
+    this.#identity = identity
+  }
+
+  /**
+   * Starts it and waits until it is ready.
+   *
+   * @throws Error with the end of its log, when it ends before it is ready, or does not get ready in time
+   */
+  static async start(command: ServerCommand, isReady: () => Promise<boolean>): Promise<ServerProcess> {
+    const log = openSync(command.logPath, 'a')
+    // Detached: a Ctrl-C is meant for the tests, which end their servers themselves.
+    const child = spawn(command.command, command.args, {
+      ...command.user,
+      detached: true,
+      env: serverEnv,
+      stdio: ['ignore', log, log],
+    })
+    closeSync(log)
+    const pid = await new Promise<number>((resolve, reject) => {
+      child.once('spawn', () => resolve(child.pid ?? 0)).once('error', reject)
+    })
+    child.unref()
+    const server = new ServerProcess(command, record(pid, command.endSignal))
+    const deadline = performance.now() + READY_MS_MAX
+    while (!(await isReady())) {
+      if (server.hasEnded || performance.now() > deadline) {
+        await server.end()
+        throw new Error(`${command.command} did not start:\n${server.#logEnd()}`)
+      }
+      await setTimeout(LOOK_MS)
+    }
+    return server
+  }
+
+  get hasEnded(): boolean {
+    return this.#identity === null || !isRunning(this.#identity)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#identity !== null) send(this.#identity, signal)
+  }
+
+  /** Ends it by a signal, also where it is paused, and waits until it is gone. */
+  async end(signal: NodeJS.Signals = this.#command.endSignal): Promise<void> {
+    this.signal(signal)
+    this.signal('SIGCONT')
+    const deadline = performance.now() + READY_MS_MAX
+    while (!this.hasEnded) {
+      if (performance.now() > deadline) throw new Error(`${this.#command.command} does not end:\n${this.#logEnd()}`)
+      await setTimeout(LOOK_MS)
+    }
+  }
+
+  #logEnd(): string {
+    return readFileSync(this.#command.logPath, 'utf8').slice(-LOG_CHARACTERS_MAX)
+  }
+}
+
+/**
+ * Runs a program to its end, and gives what it printed. It ends with the run, too: one that waits for a server that was
+ * ended would wait forever.
+ *
+ * @throws Error with what it said when it fails
+ */
+export async function runToEnd(command: string, args: readonly string[], user: UserIds | null = null): Promise<string> {
+  const running = promisify(execFile)(command, args, { ...user, env: serverEnv, timeout: TOOL_MS_MAX })
+  const { pid } = running.child
+  if (pid !== undefined) record(pid, 'SIGKILL')
+  return (await running).stdout
+}
+
+/** A port that nobody has: for what has to know the other's before it begins. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+/** Starts something on a port that was free just now: another process may have taken it since, and then on another one. */
+export async function onFreePort<Result>(start: (port: number) => Promise<Result>): Promise<Result> {
+  const triesMax = 3
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start(await freePort())
+    } catch (error) {
+      if (tries === triesMax) throw error
+    }
+  }
+}

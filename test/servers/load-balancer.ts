@@ -2,14 +2,14 @@
  * A real load balancer, Debian's haproxy or nginx, in the foreground on a free port of loopback. Its configuration is the
  * one in `deploy/`, with nothing but addresses, and what a test adds, put in its place: so that cannot rot.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
+import { programPath, requireServer } from './install.ts'
+import { freePort } from './server-process.ts'
 
-const run = promisify(execFile)
 const UNTIL_MS = 20_000
 
 export const loadBalancerKinds = ['haproxy', 'nginx'] as const
@@ -42,14 +42,18 @@ export interface LoadBalancer extends AsyncDisposable {
 /** Starts one. It ends with the test at the latest. */
 export async function loadBalancer(options: LoadBalancerOptions): Promise<LoadBalancer> {
   const { kind, folder } = options
-  await requireProgram(kind)
+  await requireServer(kind)
   await mkdir(folder, { recursive: true })
   const port = await freePort()
   const path = join(folder, `${kind}.conf`)
   await writeFile(path, await configOf(options, port))
-  const child = spawn(kind, kind === 'haproxy' ? ['-W', '-f', path] : ['-e', 'stderr', '-p', folder, '-c', path], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    programPath(kind),
+    kind === 'haproxy' ? ['-W', '-f', path] : ['-e', 'stderr', '-p', folder, '-c', path],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   const balancer = new Process(child, port, options, path)
   onTestFinished(() => balancer.stop())
   await balancer.until(() => isListening(port), 'it listens')
@@ -178,16 +182,6 @@ function replaced(lines: readonly string[], changes: Readonly<Record<string, str
   return result
 }
 
-/** A port that nobody has: for what has to know the other's before it begins. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
 async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {
@@ -197,26 +191,4 @@ async function isListening(port: number): Promise<boolean> {
   } finally {
     socket.destroy()
   }
-}
-
-const packages = { haproxy: 'haproxy', nginx: 'nginx-light' } as const
-
-/** Installs it where that is possible: a test of a load balancer without one would show nothing. */
-async function requireProgram(kind: LoadBalancerKind): Promise<void> {
-  const hasIt = (): Promise<boolean> =>
-    run(kind, ['-v']).then(
-      () => true,
-      () => false,
-    )
-  if (await hasIt()) return
-  // RUNLEVEL keeps the package from starting a service of its own.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const apt = (...args: string[]) => run('apt-get', ['-qq', ...args], { env })
-  try {
-    await apt('update')
-    await apt('install', '-y', '--no-install-recommends', packages[kind])
-  } catch (cause) {
-    throw new Error(`this test needs ${kind}, and could not install it: apt-get install ${packages[kind]}`, { cause })
-  }
-  if (!(await hasIt())) throw new Error(`this test needs ${kind} in its PATH`)
 }

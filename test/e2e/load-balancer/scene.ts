@@ -1,12 +1,12 @@
 /** What the tests behind a load balancer have in common: clients -> load balancer -> a network that can be made bad -> portal. */
 import { readFile, writeFile } from 'node:fs/promises'
 import {
-  freePort,
   type LoadBalancer,
   type LoadBalancerKind,
   type LoadBalancerOptions,
   loadBalancer,
 } from '../../servers/load-balancer.ts'
+import { freePort } from '../../servers/server-process.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import type { Running, World } from '../harness/world.ts'
 

@@ -68,13 +68,32 @@ export async function throwIfProblem(response: AnyResponse, stallMs: number): Pr
   if (response.status >= 200 && response.status < 300) return
   const text = await readText(response, stallMs)
   if (!response.header('content-type')?.startsWith('application/problem+json')) {
-    throw new NoAnswer(`HTTP status ${response.status} from something that is not a portal`)
+    throw notFromPortal(response.status)
   }
   const seconds = Number(response.header('retry-after') ?? Number.NaN)
   throw new RemoteProblem(
     checked(ProblemBody, parsed(text)),
     Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null,
   )
+}
+
+/** What a load balancer or a proxy answers by itself, in plain words: not what the portal would have said. */
+function notFromPortal(status: number): NoAnswer {
+  const who = 'what stands in front of the portal'
+  switch (status) {
+    case 502:
+    case 503:
+    case 504:
+      return new NoAnswer(`${who} cannot reach it just now (HTTP status ${status})`)
+    case 408:
+      return new NoAnswer(`${who} did not wait any longer for the request (HTTP status 408)`)
+    case 413:
+      return new NoAnswer(`${who} takes no request of this size (HTTP status 413): its limit has to be raised`, {
+        isHopeless: true,
+      })
+    default:
+      return new NoAnswer(`HTTP status ${status} from something that is not a portal`)
+  }
 }
 
 async function readText(response: AnyResponse, stallMs: number): Promise<string> {

@@ -37,13 +37,17 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
     bodyTimeout: 0,
   })
   return {
-    async request({ method, path, headers, body, onSent, onAlive, stallMs, signal }) {
+    async request({ method, path, headers, body, onSent, onAlive, elsewhere, stallMs, signal }) {
       const controller = new AbortController()
       const stalled = (): void => controller.abort(new NoAnswer(`no answer within ${stallMs} ms`))
       const watchdog = setTimeout(stalled, stallMs)
       const abort = (): void => controller.abort(signal?.reason)
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted === true) abort()
+      const unheard = elsewhere?.(() => {
+        watchdog.refresh()
+        onAlive?.()
+      })
       const sent = (byteCount: number): void => {
         watchdog.refresh()
         onSent?.(byteCount)
@@ -85,6 +89,7 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
         }
         throw new NoAnswer(`no answer: ${describe(cause)}`, { cause })
       } finally {
+        unheard?.()
         clearTimeout(watchdog)
       }
     },
@@ -121,10 +126,14 @@ async function* slices(body: NonNullable<HttpRequest['body']>, sent: (byteCount:
   }
 }
 
+/** What Node and undici call a connection that the other side ended. */
+const CUT: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'UND_ERR_SOCKET'])
+
 function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
   // OpenSSL takes the first bytes of something else for a version.
   if ('code' in cause && cause.code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the other side does not speak TLS'
+  if ('code' in cause && CUT.has(cause.code)) return 'the connection was closed before an answer came'
   if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return cause.errors[0].message
   return cause.message
 }

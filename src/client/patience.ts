@@ -74,6 +74,7 @@ export class Patience {
   async pause(error: unknown, tries: number, begunAtMs: number): Promise<void> {
     const isLater = error instanceof RemoteProblem && error.next === 'retry'
     if (!(error instanceof NoAnswer) && !isLater) throw error
+    if (error instanceof NoAnswer && error.isHopeless) throw error
     const silentMs = performance.now() - Math.max(this.#heardAtMs, begunAtMs)
     const leftMs = this.#options.answerTimeoutMs - silentMs
     // "Later" is an answer, but one that may come for ever: it does not count as a sign of progress.

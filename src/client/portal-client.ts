@@ -8,6 +8,7 @@ import {
   AccountStatus,
   AccountWithKeys,
   type Announcement,
+  Arriving,
   type Completion,
   type DigestAlgorithm,
   type Disposition,
@@ -42,6 +43,7 @@ export interface CallOptions {
 export type SenderEvent =
   | { readonly type: 'notification'; readonly notification: Notification }
   | { readonly type: 'progress'; readonly progress: Progress }
+  | { readonly type: 'arriving'; readonly arriving: Arriving }
   | { readonly type: 'current' }
 
 /** A message of the receiver's inbox. `current` says that everything that was waiting has been offered. */
@@ -122,7 +124,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     transferId: string,
     partNumber: number,
     part: { bytes: Uint8Array; digestAlgorithm: DigestAlgorithm; digest: string },
-    options: CallOptions & Pick<HttpRequest, 'onSent' | 'onAlive'> = {},
+    options: CallOptions & Pick<HttpRequest, 'onSent' | 'onAlive' | 'elsewhere'> = {},
   ): Promise<void> {
     const response = await this.#send({
       method: 'PUT',
@@ -202,6 +204,9 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
           break
         case 'progress':
           yield { type: 'progress', progress: checked(Progress, parsed(data)) }
+          break
+        case 'arriving':
+          yield { type: 'arriving', arriving: checked(Arriving, parsed(data)) }
           break
         case 'current':
           yield { type: 'current' }

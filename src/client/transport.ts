@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly onSent?: (byteCount: number) => void
   /** Called when the portal gives a sign of life before its answer. */
   readonly onAlive?: () => void
+  /** Is given the way to say that the portal was heard to be busy with this request, by another way. @returns ends that */
+  readonly elsewhere?: (alive: () => void) => () => void
   /** The request fails when for so long neither a byte could be sent nor the answer began. */
   readonly stallMs: number
   readonly signal?: AbortSignal
@@ -64,4 +66,11 @@ export class UnsafeConnection extends Error {
  */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
+  /** The same request would fare no better: somebody has to change what stands between here and the portal. */
+  readonly isHopeless: boolean
+
+  constructor(message: string, { isHopeless = false, ...options }: ErrorOptions & { isHopeless?: boolean } = {}) {
+    super(message, options)
+    this.isHopeless = isHopeless
+  }
 }

@@ -26,6 +26,8 @@ export const topics = {
   events: (accountId: number) => `events:${accountId}`,
   /** A receiver fetched something of an account's transfer. The payload is the message itself: it may get lost. */
   progress: (accountId: number) => `progress:${accountId}`,
+  /** A part of an account's transfer is on its way in, slowly. The payload is the message itself: it may get lost. */
+  arriving: (accountId: number) => `arriving:${accountId}`,
   /** A part of a transfer came in, or its state changed. */
   transfer: (transferId: string) => `transfer:${transferId}`,
 } as const

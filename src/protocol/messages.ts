@@ -229,6 +229,10 @@ export const Progress = Type.Object({
 })
 export type Progress = Static<typeof Progress>
 
+/** Another passing message there: bytes of this part have just come in, and the part is not whole yet. */
+export const Arriving = Type.Object({ transferId: TransferId, partNumber: Type.Integer({ minimum: 1 }) })
+export type Arriving = Static<typeof Arriving>
+
 /** Portal to receiver: take this file. Valid until the lease ends; fetching parts renews the lease. */
 export const Offer = Type.Object({
   transferId: TransferId,

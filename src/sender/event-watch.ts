@@ -26,6 +26,8 @@ export class EventWatch {
   readonly #opened = Promise.withResolvers<void>()
   /** Who wants to know that the portal lives: a message came, about whatever transfer. */
   readonly #hearers = new Set<() => void>()
+  /** By transfer and part: requests whose bytes the portal was heard to take in. */
+  readonly #arrivals = new Map<string, () => void>()
   #gap = Promise.withResolvers<void>()
   #patience: Patience
   /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
@@ -65,6 +67,15 @@ export class EventWatch {
   onHeard(heard: () => void): () => void {
     this.#hearers.add(heard)
     return () => this.#hearers.delete(heard)
+  }
+
+  /** Tells of each time that bytes of a part came in. @returns the way to end that */
+  onArriving(transferId: string, partNumber: number, arriving: () => void): () => void {
+    const key = arrivalKey(transferId, partNumber)
+    this.#arrivals.set(key, arriving)
+    return () => {
+      if (this.#arrivals.get(key) === arriving) this.#arrivals.delete(key)
+    }
   }
 
   /** How often events may have been missed so far. */
@@ -150,6 +161,9 @@ export class EventWatch {
       case 'progress':
         this.#subscribers.get(event.progress.transferId)?.fetched(event.progress)
         break
+      case 'arriving':
+        this.#arrivals.get(arrivalKey(event.arriving.transferId, event.arriving.partNumber))?.()
+        break
     }
   }
 
@@ -157,4 +171,8 @@ export class EventWatch {
     const { signal, onSilence } = this.#options
     return new Patience({ answerTimeoutMs, signal, onRetry: (error, pauseMs) => onSilence(error.message, pauseMs) })
   }
+}
+
+function arrivalKey(transferId: string, partNumber: number): string {
+  return `${transferId} ${partNumber}`
 }

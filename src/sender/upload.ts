@@ -193,6 +193,8 @@ async function sendPart(
 ): Promise<void> {
   const { transferId, digestAlgorithm } = entry
   await seal?.record.note(partNumber, digest)
+  // Through a load balancer no interim answer comes: the portal says by the event stream that bytes arrive.
+  const elsewhere = (alive: () => void) => context.events.onArriving(transferId, partNumber, alive)
   let furthestBytes = 0
   let isFirstTry = true
   const put = (): Promise<void> => {
@@ -212,7 +214,7 @@ async function sendPart(
       transferId,
       partNumber,
       { bytes, digestAlgorithm, digest },
-      { stallMs: patience.stallMs, signal, onSent, onAlive: patience.heard },
+      { stallMs: patience.stallMs, signal, onSent, onAlive: patience.heard, elsewhere },
     )
   }
   for (let tries = 1; ; tries++) {

@@ -72,6 +72,11 @@ export class FaultyNetwork implements AsyncDisposable {
     this.#hanging.clear()
   }
 
+  /** Cuts every connection that there is. */
+  cutAll(): void {
+    this.#server.closeAllConnections()
+  }
+
   #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
     const { method = 'GET', url = '/' } = incoming
     const path = url.replace(/\?.*/, '')

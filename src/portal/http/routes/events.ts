@@ -76,7 +76,7 @@ async function answer(
   return { events, after: events.at(-1)?.eventId ?? after }
 }
 
-/** Everything after an event, then what comes, with passing progress in between. */
+/** Everything after an event, then what comes, with passing messages in between. */
 async function* eventMessages(
   { context: { ledger, signals } }: Services,
   from: { accountId: number; transferId: string | null; after: string },
@@ -84,7 +84,7 @@ async function* eventMessages(
 ): AsyncGenerator<SseMessage> {
   const { accountId, transferId } = from
   using waiter = new Waiter(signals, topics.events(accountId))
-  using progress = new ProgressCollector(signals, accountId, transferId, () => waiter.wake())
+  using passing = new PassingMessages(signals, accountId, transferId, () => waiter.wake())
   let { after } = from
   let isCurrent = false
   while (!gone.aborted) {
@@ -98,32 +98,36 @@ async function* eventMessages(
       isCurrent = true
       yield { event: 'current', data: {} }
     }
-    for (const data of progress.take()) yield { event: 'progress', data }
+    yield* passing.take()
     await waiter.wait(Number.POSITIVE_INFINITY, gone)
   }
 }
 
-/** Keeps the newest progress of each delivery until the stream has time for it: older figures are worth nothing. */
-class ProgressCollector implements Disposable {
-  readonly #newest = new Map<string, unknown>()
-  readonly #unsubscribe: () => void
+/** Keeps the newest message about each delivery, and each part, until the stream has time for it: older ones are worth nothing. */
+class PassingMessages implements Disposable {
+  readonly #newest = new Map<string, SseMessage>()
+  readonly #unsubscribe: readonly (() => void)[]
 
   constructor(signals: Signals, accountId: number, transferId: string | null, wake: () => void) {
-    this.#unsubscribe = signals.subscribe(topics.progress(accountId), (payload) => {
-      const progress: { transferId: string; receiver: string } = JSON.parse(payload)
-      if (transferId !== null && progress.transferId !== transferId) return
-      this.#newest.set(`${progress.transferId} ${progress.receiver}`, progress)
+    const keep = (event: string, payload: string): void => {
+      const data: { transferId: string; receiver?: string; partNumber?: number } = JSON.parse(payload)
+      if (transferId !== null && data.transferId !== transferId) return
+      this.#newest.set(`${event} ${data.transferId} ${data.receiver ?? data.partNumber}`, { event, data })
       wake()
-    })
+    }
+    this.#unsubscribe = [
+      signals.subscribe(topics.progress(accountId), (payload) => keep('progress', payload)),
+      signals.subscribe(topics.arriving(accountId), (payload) => keep('arriving', payload)),
+    ]
   }
 
-  take(): unknown[] {
+  take(): SseMessage[] {
     const taken = [...this.#newest.values()]
     this.#newest.clear()
     return taken
   }
 
   [Symbol.dispose](): void {
-    this.#unsubscribe()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 }

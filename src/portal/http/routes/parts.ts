@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
+import { topics } from '../../signals.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
 import { dropRest } from '../problems.ts'
 
@@ -10,7 +11,7 @@ const Params = Type.Object({ transferId: TransferId, partNumber: Type.String({ p
 /** How often a sender hears that its bytes arrive. */
 const SIGN_OF_LIFE_MS = 2_000
 
-export function partRoute(app: App, { transfers, stop }: Services): void {
+export function partRoute(app: App, { context: { signals }, transfers, stop }: Services): void {
   app.put(
     '/v1/transfers/:transferId/parts/:partNumber',
     {
@@ -28,13 +29,20 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
       },
     },
     async (request, reply) => {
-      await transfers.takePart(accountOf(request), request.params.transferId, {
-        partNumber: Number(request.params.partNumber),
+      const account = accountOf(request)
+      const { transferId } = request.params
+      const partNumber = Number(request.params.partNumber)
+      // By the way of the body where that can carry it, else by the sender's event stream, wherever that is.
+      const tell = knowsInterimAnswers(request)
+        ? () => interimAnswer(reply)
+        : () => signals.publish(topics.arriving(account.accountId), JSON.stringify({ transferId, partNumber }))
+      await transfers.takePart(account, transferId, {
+        partNumber,
         contentLength: request.headers['content-length'],
         contentDigest: request.headers['content-digest'],
         body: request.raw,
         signal: goneSignal(reply, stop),
-        onBytes: knowsInterimAnswers(request) ? signsOfLife(reply) : () => {},
+        onBytes: nowAndThen(tell),
       })
       // A part that was held already has not been read.
       dropRest(request)
@@ -44,16 +52,21 @@ export function partRoute(app: App, { transfers, stop }: Services): void {
 }
 
 /**
- * Tells the sender now and then that its bytes arrive, by an interim answer (102, RFC 2518 section 10.1). What has left
- * a sender may lie in buffers for minutes on a slow link; only this end knows that it gets through.
+ * Tells the sender now and then that its bytes arrive. What has left a sender may lie in buffers for minutes on a slow
+ * link; only this end knows that it gets through.
  */
-function signsOfLife({ raw }: FastifyReply): () => void {
+function nowAndThen(tell: () => void): () => void {
   let toldAtMs = performance.now()
   return () => {
-    if (performance.now() - toldAtMs < SIGN_OF_LIFE_MS || raw.headersSent) return
+    if (performance.now() - toldAtMs < SIGN_OF_LIFE_MS) return
     toldAtMs = performance.now()
-    raw.writeProcessing()
+    tell()
   }
+}
+
+/** 102, RFC 2518 section 10.1. */
+function interimAnswer({ raw }: FastifyReply): void {
+  if (!raw.headersSent) raw.writeProcessing()
 }
 
 /**

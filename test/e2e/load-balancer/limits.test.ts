@@ -1,0 +1,91 @@
+/** What a load balancer does by itself: it cuts what is silent, refuses what is large, answers without asking. */
+import { describe, expect, test } from 'vitest'
+import { loadBalancerKinds } from '../../servers/load-balancer.ts'
+import { deliveredOnce } from '../first-hop/delivered-once.ts'
+import { MIB, partsSent } from '../first-hop/requests.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { until, World } from '../harness/world.ts'
+import { curl, outcome } from '../one-request/curl.ts'
+import { behind, deadBackend, hostOf, reachBy, saidOf } from './scene.ts'
+
+const SHORT = {
+  haproxy: { 'timeout server': 'timeout server 2s' },
+  nginx: { proxy_read_timeout: 'proxy_read_timeout 2s;' },
+}
+const SMALL = {
+  haproxy: { 'option forwardfor': 'http-request deny deny_status 413 if { req.hdr_val(content-length) gt 100000 }' },
+  nginx: { client_max_body_size: 'client_max_body_size 100k;' },
+}
+
+describe.each(loadBalancerKinds)('behind %s', (kind) => {
+  test('a stream that is cut for being silent is opened again, and every answer comes once', async () => {
+    await using world = await World.create()
+    const { network } = await behind(world, kind, SHORT[kind])
+    const path = await world.file('report.bin', 3 * MIB)
+    const bob = await world.receiver('bob')
+    await until(() => network.count('GET', /^\/v1\/inbox$/) >= 3, 'the inbox was cut twice')
+    network.rule = (seen) =>
+      // Held until it is asked again, because the load balancer gave up; then the portal gets all of them.
+      seen.path.endsWith('/disposition') && seen.count < 3
+        ? { heldUntil: until(() => network.count('POST', /\/disposition$/) > seen.count, 'the answer is repeated') }
+        : null
+    const sending = world.send(path, 'bob', '--part-size', '1MiB')
+    await deliveredOnce(world, sending, path)
+    expect(bob.json.filter(({ type }) => type === 'received')).toHaveLength(1)
+  })
+
+  test('a limit on the size of requests is told at the end, and what was begun is gone on with once it is raised', async () => {
+    await using world = await World.create()
+    const { balancer, network } = await behind(world, kind, SMALL[kind])
+    const path = await world.file('report.bin', 4 * MIB)
+    const sending = world.send(path, 'bob', '--answer-timeout', '3s')
+    const { code, stdout } = await sending.ended
+    expect(code).toBe(5)
+    // HAProxy closes the connection under a request that is still being sent, so that its answer may get lost.
+    expect(stdout).toMatch(
+      kind === 'nginx' ? /takes no request of this size/ : /takes no request|connection was closed/,
+    )
+    if (kind === 'nginx') expect(saidOf(sending)).toEqual([])
+    await balancer.reload([hostOf(network.url)], {})
+    await world.receiver('bob')
+    await deliveredOnce(world, world.send(path, 'bob'), path)
+  })
+
+  test('a part on a thin line gets there, though no interim answer comes through', async () => {
+    await using world = await World.create()
+    const { balancer, network } = await behind(world, kind)
+    await using thin = await FaultyNetwork.open(() => balancer.url)
+    await reachBy(world, 'alice', thin.url)
+    thin.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: 150_000 } : null)
+    const path = await world.file('report.bin', 2 * MIB)
+    await world.receiver('bob')
+    // Silence of four seconds ends a try; all bytes are in buffers by then, and the part takes fourteen.
+    const sending = world.send(path, 'bob', '--part-size', '2MiB', '--answer-timeout', '12s')
+    await deliveredOnce(world, sending, path)
+    expect(saidOf(sending)).toEqual([])
+    expect(partsSent(network)).toEqual({ 1: 1 })
+  })
+
+  test('a file in one request is asked for by 100, and stored', async () => {
+    await using world = await World.create()
+    const { balancer } = await behind(world, kind)
+    const path = await world.file('report.bin', 2 * MIB)
+    const token = await world.token('alice')
+    const headers = [`Authorization: Bearer ${token}`, 'Expect: 100-continue', 'Prefer: wait=0']
+    const asked = headers.flatMap((header) => ['--header', header])
+    // Without the 100 curl would wait for longer than the test does.
+    const waiting = ['--expect100-timeout', '600', '--upload-file', path]
+    const { status, sentBytes, lines } = await outcome(curl(...asked, ...waiting, `${balancer.url}/v1/to/bob/`))
+    expect(lines[0]).toMatch(/^stored /)
+    expect([status, sentBytes]).toEqual([200, 2 * MIB])
+  })
+
+  test('commands that ask once say in plain words that nobody is there', async () => {
+    await using world = await World.create()
+    const { balancer } = await behind(world, kind)
+    await balancer.reload([await deadBackend()])
+    const { code, stderr } = await world.run('status', '--profile', 'alice')
+    expect(code).toBe(5)
+    expect(stderr).toContain('what stands in front of the portal cannot reach it just now (HTTP status 50')
+  })
+})

@@ -12,7 +12,10 @@ const instance = 'instance-1'
 
 async function twoPortals() {
   const { url } = await testDatabase()
-  const portals: readonly [Ledger, Ledger] = [await postgresLedger({ url }), await postgresLedger({ url })]
+  /** Errors for which a transaction was run again. */
+  const hindered: unknown[] = []
+  const open = () => postgresLedger({ url, onRetry: (error) => hindered.push(error) })
+  const portals: readonly [Ledger, Ledger] = [await open(), await open()]
   onTestFinished(async () => {
     for (const portal of portals) await portal.close()
   })
@@ -32,7 +35,7 @@ async function twoPortals() {
     const events = await one.events(ada.accountId, { after: '0', limit: 100, transferId })
     return events.map((event) => ('receiver' in event ? `${event.notification} ${event.receiver}` : event.notification))
   }
-  return { portals, one, other, ada, bob, cy, store, lease, told, url }
+  return { portals, one, other, ada, bob, cy, store, lease, told, hindered }
 }
 
 function leaseOf(transfer: Transfer | undefined, receiver: Account): string {
@@ -91,6 +94,27 @@ describe('of two moves of one', () => {
       expect((await other.transfer(transferId))?.state).toBe('ended')
     }
     expect(await one.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
+  })
+
+  test('announced small file, one wins, and they never wait in a circle', async () => {
+    const { one, other, ada, bob, told, hindered } = await twoPortals()
+    const content = Buffer.from('a small file')
+    for (let round = 0; round < ROUNDS; round++) {
+      const transfer = aTransfer(ada, [bob], content.length)
+      const { transferId } = transfer
+      await one.announce(transfer, roomy)
+      const [{ notification }, move] = await Promise.all([
+        one.deposit(transfer, roomy, { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content }),
+        other.moveTransfer(
+          transferId,
+          { state: 'receiving', attempt: 1 },
+          { state: 'cancelled', problem: problem('cancelled') },
+        ),
+      ])
+      expect(move === null).toBe(notification?.notification === 'stored')
+      expect(await told(transferId)).toEqual([move === null ? 'stored' : 'refused'])
+    }
+    expect(hindered).toEqual([])
   })
 })
 

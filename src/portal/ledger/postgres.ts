@@ -127,7 +127,7 @@ async function openPool({ url }: PostgresLedgerOptions, config: PoolConfig): Pro
 
 function toNumber(text: string): number {
   const number = Number(text)
-  if (!Number.isSafeInteger(number)) throw new Error(`the ledger holds a number that is too large: ${text}`)
+  if (!Number.isSafeInteger(number)) throw new RangeError(`the ledger holds a number that is too large: ${text}`)
   return number
 }
 

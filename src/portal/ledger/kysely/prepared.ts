@@ -67,8 +67,20 @@ export function together<Rows extends readonly unknown[]>(
   return db.getExecutor().provideConnection(async (connection) => {
     const run = async (statement: CompiledQuery) => (await connection.executeQuery(statement)).rows
     // SQLite may have ended a transaction by an error: nothing may follow then.
-    const rows = hasRowLocks(db) ? await Promise.all(statements.map(run)) : []
+    const rows = hasRowLocks(db) ? await allInOrder(statements.map(run)) : []
     if (!hasRowLocks(db)) for (const statement of statements) rows.push(await run(statement))
     return rows as { -readonly [Index in keyof Rows]: Rows[Index][] }
+  })
+}
+
+/**
+ * What promises come to, when all have ended. Of several that fail, the error of the first in their order is thrown: where one
+ * statement fails in a transaction, those behind it only say that it did.
+ */
+export async function allInOrder<Value>(promises: readonly Promise<Value>[]): Promise<Value[]> {
+  const ends = await Promise.allSettled(promises)
+  return ends.map((end) => {
+    if (end.status === 'rejected') throw end.reason
+    return end.value
   })
 }

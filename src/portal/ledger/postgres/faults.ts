@@ -47,13 +47,19 @@ export function isServerError(error: unknown): error is ServerError {
 
 /** Whether the connection can be used no longer. */
 export function endsConnection(error: unknown): boolean {
-  if (!isServerError(error)) return true
-  // A connection to what is not the primary any more, or with plans of another schema, is of no use to the next one either.
-  return error.severity === 'FATAL' || error.severity === 'PANIC' || error.code === READ_ONLY || isStalePlan(error)
+  if (!isServerError(error)) return !isOurs(error)
+  // What is not the primary any more is of no use to the next one either.
+  return error.severity === 'FATAL' || error.severity === 'PANIC' || error.code === READ_ONLY
 }
 
-function isStalePlan(error: ServerError): boolean {
-  return error.code === STALE_PLAN && error.message.includes('cached plan')
+/** Whether a newer version changed the tables since a statement was planned. */
+export function isStalePlan(error: unknown): boolean {
+  return isServerError(error) && error.code === STALE_PLAN && error.message.includes('cached plan')
+}
+
+/** An error about a value on its way in or out, and not about the connection. */
+function isOurs(error: unknown): boolean {
+  return error instanceof RangeError || error instanceof TypeError
 }
 
 /** The error of a failed attempt to connect, as it is told. */
@@ -64,6 +70,7 @@ export function connectFault(error: unknown): unknown {
 
 /** The error of a statement, as it is told. */
 export function statementFault(error: unknown): unknown {
+  if (isOurs(error)) return error
   if (!isServerError(error)) return unavailable(new ConnectionLost('the database went away', { cause: error }))
   if (error.code.startsWith('57P') || error.code.startsWith('08')) {
     return unavailable(new ConnectionLost('the database went away', { cause: error }))
@@ -82,12 +89,12 @@ export function commitFault(error: unknown): unknown {
 /** Whether a transaction that failed so may be run again at once. */
 export function isWorthAnotherTry(error: unknown): boolean {
   if (error instanceof Problem) return error.cause instanceof ConnectionLost
-  return isServerError(error) && (CONFLICT.test(error.code) || error.code === UNIQUE || isStalePlan(error))
+  return isStalePlan(error) || (isServerError(error) && (CONFLICT.test(error.code) || error.code === UNIQUE))
 }
 
 /** What is told when no further try is made. */
 export function lastFault(error: unknown): unknown {
-  return isServerError(error) && (CONFLICT.test(error.code) || isStalePlan(error)) ? unavailable(error) : error
+  return isStalePlan(error) || (isServerError(error) && CONFLICT.test(error.code)) ? unavailable(error) : error
 }
 
 function unavailable(cause: unknown): Problem {

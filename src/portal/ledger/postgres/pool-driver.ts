@@ -15,7 +15,8 @@ import {
   SelectQueryNode,
 } from 'kysely'
 import type { Pool, PoolClient, QueryConfig } from 'pg'
-import { commitFault, connectFault, endsConnection, statementFault } from './faults.ts'
+import { allInOrder } from '../kysely/prepared.ts'
+import { commitFault, connectFault, endsConnection, isStalePlan, statementFault } from './faults.ts'
 
 export interface PoolDriverOptions {
   readonly pool: Pool
@@ -29,9 +30,7 @@ const BEGIN = 'begin isolation level read committed read write'
 export class PoolDriver implements Driver {
   readonly #options: PoolDriverOptions
   readonly #connections = new WeakMap<PoolClient, PoolConnection>()
-  /** Statements that were seen, and their names where they were seen before. */
-  readonly #names = new WeakMap<object, string | null>()
-  #nameCount = 0
+  readonly #names = new StatementNames()
 
   constructor(options: PoolDriverOptions) {
     this.#options = options
@@ -49,7 +48,7 @@ export class PoolDriver implements Driver {
     }
     const known = this.#connections.get(client)
     if (known !== undefined) return known
-    const connection = new PoolConnection(client, (query) => this.#nameOf(query))
+    const connection = new PoolConnection(client, this.#names)
     try {
       await client.query(this.#options.sessionSql)
     } catch (error) {
@@ -79,32 +78,44 @@ export class PoolDriver implements Driver {
   async destroy(): Promise<void> {
     await this.#options.pool.end()
   }
+}
 
-  /**
-   * A statement with a name is parsed and planned once for each connection. Those that are compiled once are the same object
-   * each time; all others are new ones, and names for them would have no end.
-   */
-  #nameOf(query: object): string | null {
+/**
+ * A statement with a name is parsed and planned once for each connection. Those that are compiled once are the same object
+ * each time; all others are new ones, and names for them would have no end.
+ */
+class StatementNames {
+  /** Statements that were seen, and their names where they were seen before. */
+  #names = new WeakMap<object, string | null>()
+  #count = 0
+
+  of(query: object): string | null {
     let name = this.#names.get(query) ?? null
     if (name === null) {
       const isKnown = this.#names.has(query)
-      if (isKnown) name = `golooader_${++this.#nameCount}`
+      if (isKnown) name = `golooader_${++this.#count}`
       this.#names.set(query, name)
     }
     return name
+  }
+
+  /** From now on every statement gets another name: what stands behind those of before is of no use any more. */
+  forget(): void {
+    this.#names = new WeakMap()
   }
 }
 
 class PoolConnection implements DatabaseConnection {
   readonly #client: PoolClient
-  readonly #nameOf: (query: object) => string | null
+  readonly #names: StatementNames
   /** A transaction is to begin with the next statement. */
   #isToBegin = false
+  #isInTransaction = false
   #isBroken = false
 
-  constructor(client: PoolClient, nameOf: (query: object) => string | null) {
+  constructor(client: PoolClient, names: StatementNames) {
     this.#client = client
-    this.#nameOf = nameOf
+    this.#names = names
   }
 
   async executeQuery<Row>(statement: CompiledQuery): Promise<QueryResult<Row>> {
@@ -113,8 +124,9 @@ class PoolConnection implements DatabaseConnection {
       const begun = this.#send({ text: BEGIN })
       // What only reads goes along with it: if the transaction did not begin, nothing was done outside of it.
       if (!SelectQueryNode.is(statement.query)) await begun
-      const [, result] = await Promise.all([begun, this.#run<Row>(statement)])
-      return result
+      const running = this.#run<Row>(statement)
+      await allInOrder<unknown>([begun, running])
+      return running
     }
     return this.#run(statement)
   }
@@ -126,10 +138,12 @@ class PoolConnection implements DatabaseConnection {
 
   begin(): void {
     this.#isToBegin = true
+    this.#isInTransaction = true
   }
 
   /** @throws Problem `unavailable` where it is not known whether the transaction was committed */
   async commit(): Promise<void> {
+    this.#isInTransaction = false
     if (this.#isToBegin) {
       this.#isToBegin = false
       return
@@ -147,6 +161,7 @@ class PoolConnection implements DatabaseConnection {
 
   /** Where it cannot be said, the end of the connection says it. */
   async rollback(): Promise<void> {
+    this.#isInTransaction = false
     if (this.#isToBegin) {
       this.#isToBegin = false
       return
@@ -163,9 +178,16 @@ class PoolConnection implements DatabaseConnection {
   }
 
   async #run<Row>({ sql, parameters, query }: CompiledQuery): Promise<QueryResult<Row>> {
-    const name = this.#nameOf(query)
-    const named = name === null ? {} : { name }
-    const { rows, rowCount, command } = await this.#send({ text: sql, values: [...parameters], ...named })
+    const name = this.#names.of(query)
+    const statement = { text: sql, values: [...parameters] }
+    const sent = this.#send(name === null ? statement : { ...statement, name })
+    const { rows, rowCount, command } = await sent.catch((error: unknown) => {
+      if (!isStalePlan(error)) throw error
+      this.#names.forget()
+      // A transaction is lost by it, and run again as a whole.
+      if (this.#isInTransaction) throw error
+      return this.#send(statement)
+    })
     const isChange = command === 'INSERT' || command === 'UPDATE' || command === 'DELETE'
     return isChange ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows }
   }

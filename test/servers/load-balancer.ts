@@ -35,6 +35,8 @@ export interface LoadBalancer extends AsyncDisposable {
   readonly log: string
   /** Serves these nodes from now on. Connections that there are stay with the old configuration. */
   reload(backends: readonly Backend[], instead?: LoadBalancerOptions['instead']): Promise<void>
+  /** Waits for something that it has to come to. @throws Error with what it said when it does not */
+  until(isIt: () => boolean | Promise<boolean>, what: string): Promise<void>
   /** Ends it, and every connection through it. */
   stop(): Promise<void>
 }

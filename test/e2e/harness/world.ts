@@ -125,6 +125,8 @@ export class World implements AsyncDisposable {
   readonly folder: string
   readonly dataFolder: string
   portalUrl = ''
+  /** Of the database that has the ledger, where it is not in the data folder. */
+  databaseUrl: string | null = null
   /** Added to the environment of every command. */
   readonly env: Record<string, string> = {}
   #portalPort = 0
@@ -189,7 +191,7 @@ export class World implements AsyncDisposable {
     through: Readonly<Record<string, { readonly url: string }>> = {},
     { hasKeys = true } = {},
   ): Promise<void> {
-    const ledger = await openLedger({ dataFolder: this.dataFolder })
+    const ledger = await openLedger(this)
     const transport = nodeTransport(this.portalUrl)
     await mkdir(this.path('config', 'golooader', 'profiles'), { recursive: true })
     for (const name of names) {

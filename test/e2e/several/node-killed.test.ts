@@ -1,0 +1,71 @@
+/** A node dies without a word. What was acknowledged is not lost, both sides go on through another, and nothing comes twice. */
+import { expect, test } from 'vitest'
+import { loadBalancerKinds } from '../../servers/load-balancer.ts'
+import { Cluster } from '../harness/cluster.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
+
+const PACE = 4 * MIB
+
+/** Kills one node after another, each as soon as `next` has come to pass, and starts it again. */
+async function killEach(cluster: Cluster, next: (index: number) => Promise<void>): Promise<void> {
+  for (const { index } of cluster.nodes) {
+    await next(index)
+    await cluster.node(index).running.stop('SIGKILL')
+    await cluster.restart(index)
+    await cluster.balancerServes()
+  }
+}
+
+test.each(loadBalancerKinds)('every node behind %s is killed once in the middle of an upload', async (kind) => {
+  const cluster = await Cluster.create({ kind })
+  const { world, balancer } = cluster
+  await using slow = await FaultyNetwork.open(() => balancer.url)
+  slow.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: PACE } : null)
+  await world.join(['alice', 'bob'], { alice: slow })
+  await world.receiver('bob')
+  const path = await world.file('film', 40 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await killEach(cluster, (index) => acknowledged(sending, (index + 1) * 8 * MIB))
+  expect(
+    sending.json.some((line) => line.notification === 'stored'),
+    'all of them in mid-upload',
+  ).toBe(false)
+  await expectDeliveredOnce(world, sending, path)
+  await expectEmptied(cluster.bucket)
+})
+
+test.each(loadBalancerKinds)('every node behind %s is killed once in the middle of a delivery', async (kind) => {
+  const cluster = await Cluster.create({ kind, args: ['--lease', '5s'] })
+  const { world, balancer } = cluster
+  await using slow = await FaultyNetwork.open(() => balancer.url)
+  slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
+  await world.join(['alice', 'bob'], { bob: slow })
+  const path = await world.file('film', 40 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await sending.notification('stored')
+  await world.receiver('bob')
+  await killEach(cluster, (index) => fetched(sending, (index + 1) * 8 * MIB))
+  expect(
+    sending.json.some((line) => line.notification === 'delivered'),
+    'all of them in mid-delivery',
+  ).toBe(false)
+  await expectDeliveredOnce(world, sending, path)
+  await expectEmptied(cluster.bucket)
+})
+
+test('of many small files, sent while nodes are killed, each is delivered once', async () => {
+  const cluster = await Cluster.create()
+  const { world } = cluster
+  await world.join(['alice', 'bob'])
+  await world.receiver('bob')
+  const paths = await Promise.all(Array.from({ length: 300 }, (_, index) => world.file(`file-${index}`, 500 + index)))
+  const sending = world.send(paths, 'bob')
+  const deliveries = () => sending.json.filter((line) => line.notification === 'delivered').length
+  await killEach(cluster, async (index) => {
+    await sending.object(() => deliveries() >= (index + 1) * 40)
+  })
+  const { code, stderr } = await sending.ended
+  expect(code, stderr).toBe(0)
+  expect(await world.received('bob')).toEqual(paths.map((path) => path.slice(path.lastIndexOf('/') + 1)).sort())
+})

@@ -1,0 +1,49 @@
+/** A node stands still, for longer than its leases, and goes on as if nothing had happened: it overrules nobody. */
+import { expect, test } from 'vitest'
+import { Cluster } from '../harness/cluster.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { until } from '../harness/world.ts'
+import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, inboxesOf, MIB } from './scene.ts'
+
+const PACE = 4 * MIB
+
+test('a node that a receiver hangs on is paused past the lease: another delivers, and the paused one finds it done', async () => {
+  const cluster = await Cluster.create({ nodes: 2, args: ['--lease', '3s'] })
+  const { world, balancer } = cluster
+  await using slow = await FaultyNetwork.open(() => balancer.url)
+  slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
+  await world.join(['alice', 'bob'], { bob: slow })
+  const path = await world.file('film', 24 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await sending.notification('stored')
+  await world.receiver('bob')
+  await fetched(sending, 4 * MIB)
+  const inboxes = await Promise.all(cluster.nodes.map(inboxesOf))
+  const node = cluster.node(inboxes.indexOf(1))
+  node.running.signal('SIGSTOP')
+  await expectDeliveredOnce(world, sending, path)
+  node.running.signal('SIGCONT')
+  await until(async () => (await fetch(`${node.url}/readyz`)).ok, 'the paused node serves again')
+  await expectEmptied(cluster.bucket)
+  const [transfer] = (await (await world.client('alice')).transfers({ limit: 9 })).transfers
+  expect(transfer).toMatchObject({ state: 'ended', deliveries: [{ state: 'delivered' }] })
+  expect(await world.received('bob')).toEqual(['film'])
+})
+
+test('a node is paused in the middle of parts, and resumed when all is over: nothing of them stays', async () => {
+  const cluster = await Cluster.create({ nodes: 2 })
+  const { world, balancer } = cluster
+  await using slow = await FaultyNetwork.open(() => balancer.url)
+  slow.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: PACE } : null)
+  await world.join(['alice', 'bob'], { alice: slow })
+  await world.receiver('bob')
+  const path = await world.file('film', 24 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await acknowledged(sending, 4 * MIB)
+  const node = cluster.node(0)
+  node.running.signal('SIGSTOP')
+  await expectDeliveredOnce(world, sending, path)
+  node.running.signal('SIGCONT')
+  await until(async () => (await fetch(`${node.url}/readyz`)).ok, 'the paused node serves again')
+  await expectEmptied(cluster.bucket)
+})

@@ -8,7 +8,7 @@
 import type { PortalContext } from './context.ts'
 import type { AccountChange } from './ledger/contract.ts'
 import type { OpenRequests } from './open-requests.ts'
-import { topics, Waiter } from './signals.ts'
+import { topics, Waiter } from './signals/index.ts'
 
 const BATCH = 200
 /** So long the others wait for a portal that has the duty to tell and is gone. */

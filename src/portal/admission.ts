@@ -14,7 +14,7 @@ import {
 import type { PortalContext } from './context.ts'
 import type { Admission, Transfer } from './ledger/contract.ts'
 import { offeredDigestAlgorithms } from './options.ts'
-import { topics } from './signals.ts'
+import { topics } from './signals/index.ts'
 
 /** @throws Problem for what no transfer of this portal can be */
 export async function requireSuitable(

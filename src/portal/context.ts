@@ -6,7 +6,7 @@ import type { Audit } from './audit.ts'
 import type { Ledger, Transfer } from './ledger/contract.ts'
 import type { Metrics } from './metrics.ts'
 import type { PortalOptions } from './options.ts'
-import { type Signals, topics } from './signals.ts'
+import { type Signals, topics } from './signals/index.ts'
 import type { PartsKey, Store } from './store/contract.ts'
 import type { Uploads } from './uploads.ts'
 

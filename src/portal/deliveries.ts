@@ -11,7 +11,7 @@ import { notTheirs } from './audit.ts'
 import { afterMove, isHeldInLedger, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
-import { topics, Waiter } from './signals.ts'
+import { topics, Waiter } from './signals/index.ts'
 import type { PartContent, PartKey } from './store/contract.ts'
 import { offerOf } from './views.ts'
 

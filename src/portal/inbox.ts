@@ -2,20 +2,12 @@
  * What one connected receiver is offered: everything that waits for it, then what comes. At most `window` offers are
  * open at a time, so that no lease runs while its file only queues at the receiver.
  */
-import {
-  inlineSizeBytesMax,
-  isFinalDelivery,
-  type Offer,
-  Problem,
-  randomText,
-  type Withdrawal,
-} from '../protocol/index.ts'
+import { inlineSizeBytesMax, isFinalDelivery, type Offer, Problem, type Withdrawal } from '../protocol/index.ts'
 import { isHeldInLedger, type PortalContext } from './context.ts'
 import type { Account, Transfer } from './ledger/contract.ts'
-import { type Signals, topics, Waiter } from './signals.ts'
+import { Presence } from './presence.ts'
+import { type Signals, topics, Waiter, type WokenBy } from './signals/index.ts'
 import { offerOf } from './views.ts'
-
-const CONNECTION_ID_BYTES = 9
 
 export type InboxMessage =
   | { readonly type: 'offer'; readonly offer: Offer }
@@ -45,9 +37,11 @@ export async function* inboxMessages(
   /** Offers of this connection that have no answer yet: transferId -> leaseId. */
   const open = new Map<string, string>()
   let isCurrent = false
+  let wokenBy: WokenBy = 'signal'
 
   while (!signal.aborted && !present.isOver) {
-    for (const [transferId, leaseId] of changes.among(open)) {
+    const isMereLook = wokenBy === 'look'
+    for (const [transferId, leaseId] of isMereLook ? [...open] : changes.among(open)) {
       const problem = await endOf(context, account, transferId, leaseId)
       if (problem === null) continue
       open.delete(transferId)
@@ -56,7 +50,10 @@ export async function* inboxMessages(
     const limit = window - open.size
     // Looked at before the leases begin, so that they never look younger than they are.
     const streamMs = performance.now() - begunAtMs
-    const transfers = limit > 0 ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit }) : []
+    // Thousands of receivers look for which nothing comes: one cheap question before any other.
+    let nextMs = isMereLook && limit > 0 ? await ledger.nextOfferInMs(account.accountId) : null
+    const isDue = limit > 0 && (!isMereLook || nextMs === 0)
+    const transfers = isDue ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit }) : []
     for (const transfer of transfers) {
       const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
       const offer = delivery === undefined ? null : offerOf(transfer, delivery, options.leaseMs)
@@ -70,8 +67,8 @@ export async function* inboxMessages(
       yield { type: 'current' }
     }
     // With a full window there is nothing to offer until an answer comes, and that is signalled.
-    const nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
-    await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
+    if (isDue) nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
+    wokenBy = await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
   }
 }
 
@@ -88,48 +85,30 @@ async function inlineContent({ ledger, metrics }: PortalContext, transfer: Trans
 /** Of which transfers something may have changed, so that not all that is open is looked at for each of them. */
 class Changes implements Disposable {
   readonly #changed = new Set<string>()
-  readonly #isLossy: boolean
   readonly #unsubscribe: () => void
   /** It is not known of which. */
   #areAll = false
 
   constructor(signals: Signals, topic: string) {
-    this.#isLossy = signals.traits.lossy
-    this.#unsubscribe = signals.subscribe(topic, (transferId) => {
-      if (transferId === '') this.#areAll = true
-      else this.#changed.add(transferId)
-    })
+    const setAll = (): void => {
+      this.#areAll = true
+    }
+    this.#unsubscribe = signals.subscribe(
+      topic,
+      (transferId) => {
+        if (transferId === '') setAll()
+        else this.#changed.add(transferId)
+      },
+      setAll,
+    )
   }
 
   /** Those of the open offers that are to be looked at since the last time. */
   among(open: ReadonlyMap<string, string>): [transferId: string, leaseId: string][] {
-    const areAll = this.#areAll || this.#isLossy
-    const chosen = [...open].filter(([transferId]) => areAll || this.#changed.has(transferId))
+    const chosen = [...open].filter(([transferId]) => this.#areAll || this.#changed.has(transferId))
     this.#changed.clear()
     this.#areAll = false
     return chosen
-  }
-
-  [Symbol.dispose](): void {
-    this.#unsubscribe()
-  }
-}
-
-/**
- * Whether this is still the newest connection of its receiving process. An older one may not have noticed yet that
- * nobody is at its other end, and would be given offers that reach nobody.
- */
-class Presence implements Disposable {
-  isOver = false
-  readonly #unsubscribe: () => void
-
-  constructor(signals: Signals, topic: string, wake: () => void) {
-    const connectionId = randomText(CONNECTION_ID_BYTES)
-    signals.publish(topic, connectionId)
-    this.#unsubscribe = signals.subscribe(topic, (newest) => {
-      this.isOver = newest !== connectionId
-      if (this.isOver) wake()
-    })
   }
 
   [Symbol.dispose](): void {

@@ -14,9 +14,8 @@ import { buildServer } from './http/server.ts'
 import { certificateReload, readTls, TlsServer, tellCertificate } from './http/tls.ts'
 import { createMetrics } from './metrics.ts'
 import { OpenRequests } from './open-requests.ts'
-import { openLedger, openStore, usesFolder } from './opening.ts'
+import { openLedger, openSignals, openStore, usesFolder } from './opening.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
-import { localSignals } from './signals.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
@@ -65,6 +64,7 @@ export async function startPortal(
   opening.defer(() => ledger.close())
   const store = recentParts(await openStore(options), { bytesMax: options.recentBytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())
+  const signals = opening.use(await openSignals(options, log))
   const stop = new AbortController()
   const audit = new Audit(log)
   opening.use(audit)
@@ -74,7 +74,7 @@ export async function startPortal(
     portalId: randomText(PORTAL_ID_BYTES),
     ledger,
     store,
-    signals: localSignals(),
+    signals,
     turns: localTurns(),
     uploads,
     options,

@@ -12,6 +12,7 @@ import { Problem } from '../protocol/index.ts'
 import type { Ledger } from './ledger/contract.ts'
 import { sqliteLedger } from './ledger/sqlite.ts'
 import type { PortalOptions } from './options.ts'
+import { localSignals, type Signals } from './signals/index.ts'
 import type { Store } from './store/contract.ts'
 import { fsStore } from './store/fs.ts'
 
@@ -113,4 +114,15 @@ export async function openStore({
     import('./store/s3/address.ts'),
   ])
   return s3Store(parseS3Address(storeUrl))
+}
+
+/** Opens the signals: between processes where there may be several, which tell each other by the database. */
+export async function openSignals(
+  options: Pick<PortalOptions, 'databaseUrl' | 'storeUrl'>,
+  log: Logger,
+): Promise<Signals & AsyncDisposable> {
+  const { databaseUrl } = options
+  if (databaseUrl === null || usesFolder(options)) return { ...localSignals(), [Symbol.asyncDispose]: async () => {} }
+  const { postgresSignals } = await import('./signals/postgres.ts')
+  return postgresSignals({ url: databaseUrl, log })
 }

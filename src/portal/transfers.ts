@@ -27,7 +27,7 @@ import { afterMove, areAlive, makeRoom, type PortalContext, removeGivenUp } from
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, NewTransfer, Transfer, TransferChange } from './ledger/contract.ts'
 import { floorOf } from './options.ts'
-import { topics } from './signals.ts'
+import { topics } from './signals/index.ts'
 import type { PartsKey } from './store/contract.ts'
 import { transferStatus } from './views.ts'
 

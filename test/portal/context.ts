@@ -6,7 +6,7 @@ import type { PortalContext } from '../../src/portal/context.ts'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { createMetrics } from '../../src/portal/metrics.ts'
 import { type PortalOptions, portalDefaults } from '../../src/portal/options.ts'
-import { localSignals } from '../../src/portal/signals.ts'
+import { localSignals } from '../../src/portal/signals/index.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
 import { Uploads } from '../../src/portal/uploads.ts'
 

@@ -152,12 +152,13 @@ test('the contracts of ledger and store know no driver', () => {
   expect(bound).toEqual([])
 })
 
-test('only the ledger knows a database; the folder lock borrows one, when it locks', () => {
+test('only the ledger and signals know a database; the folder lock borrows one, when it locks', () => {
   const users = importsThat(
     ({ from, specifier, kind }) =>
       databaseDrivers.test(specifier) &&
       !from.startsWith('src/portal/ledger/') &&
-      !(from === 'src/hop/folder-lock.ts' && kind === 'dynamic'),
+      !(from === 'src/hop/folder-lock.ts' && kind === 'dynamic') &&
+      !(from === 'src/portal/signals/postgres-link.ts' && kind !== 'static'),
   )
   expect(users).toEqual([])
 })

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { EventId, EventPage, eventsPerPageMax, TransferId } from '../../../protocol/index.ts'
-import { type Signals, topics, Waiter } from '../../signals.ts'
+import { type Signals, topics, Waiter } from '../../signals/index.ts'
 import { type App, accountOf, type Services } from '../app.ts'
 import { answerWithEvents, type SseMessage } from '../sse.ts'
 
@@ -115,9 +115,11 @@ class PassingMessages implements Disposable {
       this.#newest.set(`${event} ${data.transferId} ${data.receiver ?? data.partNumber}`, { event, data })
       wake()
     }
+    // What gets lost is made up for by the next one.
+    const onGap = (): void => {}
     this.#unsubscribe = [
-      signals.subscribe(topics.progress(accountId), (payload) => keep('progress', payload)),
-      signals.subscribe(topics.arriving(accountId), (payload) => keep('arriving', payload)),
+      signals.subscribe(topics.progress(accountId), (payload) => keep('progress', payload), onGap),
+      signals.subscribe(topics.arriving(accountId), (payload) => keep('arriving', payload), onGap),
     ]
   }
 

@@ -1,7 +1,7 @@
 /** `POST /v1/join`: an invite becomes an account. */
 import { AccountStatus, JoinRequest } from '../../../protocol/index.ts'
 import { join } from '../../accounts.ts'
-import { topics } from '../../signals.ts'
+import { topics } from '../../signals/index.ts'
 import { type App, audit, type Services } from '../app.ts'
 
 export function joinRoute(app: App, services: Services): void {

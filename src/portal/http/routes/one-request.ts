@@ -14,7 +14,7 @@ import {
 import { BodyDigests } from '../../body-digests.ts'
 import type { Transfer } from '../../ledger/contract.ts'
 import { type IncomingFile, takeFile } from '../../one-request.ts'
-import { topics, Waiter } from '../../signals.ts'
+import { topics, Waiter } from '../../signals/index.ts'
 import { type App, accountOf, goneSignal, preferredWaitMs, type Services } from '../app.ts'
 import { askForBody } from '../continue.ts'
 import { jsonLine, jsonLinesTypeOf, laterJson, laterLine, notificationLine, textMediaType } from '../lines.ts'

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
-import { topics } from '../../signals.ts'
+import { topics } from '../../signals/index.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
 import { dropRest } from '../problems.ts'
 

@@ -1,0 +1,41 @@
+/** What every driver of signals promises to whoever is in the same process: run over each of them. */
+import { expect, test } from 'vitest'
+import type { Signals } from '../../src/portal/signals/index.ts'
+
+const noGap = (): void => {}
+
+export function testSignals(name: string, open: () => Promise<Signals>): void {
+  test(`${name}: who subscribed has heard a signal when publishing it returns, and nobody else`, async () => {
+    const signals = await open()
+    const heard: string[] = []
+    const endFirst = signals.subscribe('a', (payload) => heard.push(`first ${payload}`), noGap)
+    signals.subscribe('a', (payload) => heard.push(`second ${payload}`), noGap)
+    signals.subscribe('b', (payload) => heard.push(`other ${payload}`), noGap)
+    signals.publish('a', '1')
+    expect(heard).toEqual(['first 1', 'second 1'])
+    endFirst()
+    endFirst()
+    signals.publish('a')
+    signals.publish('c', 'to nobody')
+    expect(heard).toEqual(['first 1', 'second 1', 'second '])
+  })
+
+  test(`${name}: who subscribes or leaves while a signal is told disturbs no other`, async () => {
+    const signals = await open()
+    const heard: string[] = []
+    const end = signals.subscribe(
+      'a',
+      () => {
+        heard.push('first')
+        end()
+        signals.subscribe('a', () => heard.push('late'), noGap)
+      },
+      noGap,
+    )
+    signals.subscribe('a', () => heard.push('second'), noGap)
+    signals.publish('a')
+    expect(heard).toEqual(['first', 'second'])
+    signals.publish('a')
+    expect(heard).toEqual(['first', 'second', 'second', 'late'])
+  })
+}

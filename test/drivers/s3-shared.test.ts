@@ -1,9 +1,12 @@
 /** The store on S3 as several portals use it: what each of them sees, and how many requests it takes. */
 import { buffer } from 'node:stream/consumers'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { HeldParts, PartKey, Store } from '../../src/portal/store/contract.ts'
+import { parseS3Address } from '../../src/portal/store/s3/address.ts'
 import type { RequestKind } from '../../src/portal/store/s3/requests.ts'
+import { s3Store } from '../../src/portal/store/s3.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
+import { FaultyNetwork } from '../e2e/harness/proxy.ts'
 import { testBucket } from '../servers/radosgw.ts'
 import { type S3Settings, testS3Store } from '../suites/s3.ts'
 import { first, put, somePart } from '../suites/store.ts'
@@ -176,6 +179,22 @@ test('a link lets anybody read the part, and nothing else, for as long as it say
   expect((await fetch(link, { method: 'DELETE' })).status).toBe(403)
   expect((await fetch(link.replace('/1.', '/2.'))).status).toBe(403)
   await expect.poll(async () => (await fetch(short)).status, { timeout: 10_000, interval: 200 }).toBe(403)
+})
+
+test('a link leads to where the endpoint is reached by others', async () => {
+  const bucket = await testBucket()
+  Object.assign(process.env, bucket.env)
+  const network = await FaultyNetwork.open(() => bucket.endpoint)
+  onTestFinished(() => network[Symbol.asyncDispose]())
+  const store = await s3Store(parseS3Address(`${bucket.address}&publicEndpoint=${network.url}`))
+  onTestFinished(() => store.close())
+  const part = somePart(newTransferId(), 1)
+  await put(store, part)
+  expect(network.seen).toEqual([])
+  const link = await store.linkTo?.(part.key, { lifetimeMs: 60_000 })
+  const answer = await fetch(String(link))
+  expect(Buffer.from(await answer.arrayBuffer()).equals(part.bytes)).toBe(true)
+  expect(network.seen).toHaveLength(1)
 })
 
 test('a part under another digest algorithm is verified by S3 all the same', async () => {

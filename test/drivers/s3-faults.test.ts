@@ -221,18 +221,20 @@ describe('parts that are removed', () => {
   test('are removed again where S3 could not remove some of them, and it is told where it may not', async () => {
     const { store, network, other } = await behindNetwork({ retryMs: 2_000 })
     const transferId = newTransferId()
-    const [part] = some(transferId)
-    if (part === undefined) throw new Error('there is no part')
-    for (const one of some(transferId)) await put(other, one)
-    const failing = (code: string) => {
-      const body = `<DeleteResult><Error><Key>${transferId}/1.${part.key.digest}</Key><Code>${code}</Code></Error></DeleteResult>`
-      return { answer: { status: 200, body } }
+    const parts = some(transferId)
+    for (const part of parts) await put(other, part)
+    const failing = (code: string): Fault => {
+      const errors = parts.map(
+        ({ key }) => `<Error><Key>${transferId}/${key.partNumber}.${key.digest}</Key><Code>${code}</Code></Error>`,
+      )
+      return { answer: { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` } }
     }
     network.rule = ({ method, count }) => (method === 'POST' && count === 2 ? failing('InternalError') : null)
     await store.remove(transferId)
     expect(network.count('POST', /./)).toBe(3)
+    expect((await other.list(first(transferId))).size).toBe(0)
     network.rule = ({ method }) => (method === 'POST' ? failing('AccessDenied') : null)
-    for (const one of some(transferId)) await put(other, one)
+    for (const part of parts) await put(other, part)
     await expect(store.remove(transferId)).rejects.toMatchObject({ code: 'store-failed' })
   })
 

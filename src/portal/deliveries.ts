@@ -228,7 +228,17 @@ export class Deliveries {
     return this.#move(leased, { state: 'offered', leaseMs: options.leaseMs })
   }
 
-  async #isSound({ digestAlgorithm }: Transfer, key: PartKey): Promise<boolean> {
+  /**
+   * Whether what is stored of a part is what was sent. Looks twice before it says no: storage may be far away, and what was
+   * damaged on the way from there is whole there.
+   *
+   * @throws Problem `unavailable` when it cannot be told now
+   */
+  async #isSound(transfer: Transfer, key: PartKey): Promise<boolean> {
+    return (await this.#looksSound(transfer, key)) || (await this.#looksSound(transfer, key))
+  }
+
+  async #looksSound({ digestAlgorithm }: Transfer, key: PartKey): Promise<boolean> {
     if (!isDigestAlgorithm(digestAlgorithm)) return false
     const content = await this.#context.store.read(key)
     if (content === null) return false
@@ -237,6 +247,7 @@ export class Deliveries {
       for await (const bytes of content.stream) hasher.update(bytes)
     } catch (error) {
       this.#context.log.error({ err: error, ...key }, 'a part could not be read to its end')
+      if (error instanceof Problem && error.code === 'unavailable') throw error
       return false
     }
     return hasher.digest() === key.digest

@@ -102,15 +102,15 @@ export class Transfers {
     const digest = parseContentDigest(digestAlgorithm, part.contentDigest)
     await ledger.touchTransfer(transferId, options.uploadTimeoutMs)
     const place = { transferId, generation: transfer.generation, partNumber }
-    const held = await store.find(place)
-    if (held === digest) return
-    if (held !== null) throw new Problem('part-conflict', { partNumber })
     const putOff = this.putOffOnBytes(transferId)
     const onBytes = (): void => {
       part.onBytes()
       putOff()
     }
     try {
+      const held = await store.find(place)
+      if (held === digest) return
+      if (held !== null) throw new Problem('part-conflict', { partNumber })
       await requireDiskRoom(this.#context, lengthBytes)
       const expected = { partNumber, lengthBytes, digestAlgorithm, digest }
       await takePart(part.body, expected, () => store.openPart(place, digestAlgorithm), {

@@ -13,6 +13,7 @@ import { type S3Settings, testS3Store } from '../suites/s3.ts'
 import { first, put, somePart } from '../suites/store.ts'
 
 const SLOW_DOWN = { status: 503, body: '<Error><Code>SlowDown</Code><Message>Please</Message></Error>' }
+const NOT_IMPLEMENTED = '<Error><Code>NotImplemented</Code></Error>'
 const PART_BYTES = 3 * 1024 * 1024
 
 interface Setting {
@@ -198,6 +199,52 @@ describe('a part on its way from S3', () => {
     await put(store, somePart(part.key.transferId, 2))
     for (const content of open) content?.stream.destroy()
     expect(await isHeld(store, part)).toBe(true)
+  })
+})
+
+describe('parts that are removed', () => {
+  const some = (transferId: string) => [1, 2, 3].map((partNumber) => somePart(transferId, partNumber, 10))
+
+  test('go one by one where S3 does not remove many at once', async () => {
+    const { store, network, other } = await behindNetwork()
+    network.rule = ({ method }) => (method === 'POST' ? { answer: { status: 501, body: NOT_IMPLEMENTED } } : null)
+    for (const transferId of [newTransferId(), newTransferId()]) {
+      for (const part of some(transferId)) await put(other, part)
+      await store.remove(transferId)
+      expect((await other.list(first(transferId))).size).toBe(0)
+    }
+    // After that of the probe, it was tried once.
+    expect(network.count('POST', /./)).toBe(2)
+    expect(network.count('DELETE', /\/[123]\./)).toBe(6)
+  })
+
+  test('are removed again where S3 could not remove some of them, and it is told where it may not', async () => {
+    const { store, network, other } = await behindNetwork({ retryMs: 2_000 })
+    const transferId = newTransferId()
+    const parts = some(transferId)
+    for (const part of parts) await put(other, part)
+    const failing = (code: string): Fault => {
+      const errors = parts.map(
+        ({ key }) => `<Error><Key>${transferId}/${key.partNumber}.${key.digest}</Key><Code>${code}</Code></Error>`,
+      )
+      return { answer: { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` } }
+    }
+    network.rule = ({ method, count }) => (method === 'POST' && count === 2 ? failing('InternalError') : null)
+    await store.remove(transferId)
+    expect(network.count('POST', /./)).toBe(3)
+    expect((await other.list(first(transferId))).size).toBe(0)
+    network.rule = ({ method }) => (method === 'POST' ? failing('AccessDenied') : null)
+    for (const part of parts) await put(other, part)
+    await expect(store.remove(transferId)).rejects.toMatchObject({ code: 'store-failed' })
+  })
+
+  test('are gone although the answer that said so was lost', async () => {
+    const { store, network, other } = await behindNetwork()
+    const transferId = newTransferId()
+    for (const part of some(transferId)) await put(other, part)
+    network.rule = ({ method, count }) => (method === 'POST' && count === 2 ? { loseAnswer: true } : null)
+    await store.remove(transferId)
+    expect((await other.list(first(transferId))).size).toBe(0)
   })
 })
 

@@ -1,10 +1,20 @@
-import type { CompiledQuery } from 'kysely'
+import type { CompiledQuery, Insertable } from 'kysely'
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
 import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
+import type { LedgerTables } from '../schema.ts'
 import { appended, eventOf } from './events.ts'
 import { type LockMode, locking } from './locks.ts'
-import { prepared, together } from './prepared.ts'
-import { countOpen, type Db, type EventRow, loadTransfer, selectTotals, type Tx, toTransfer } from './rows.ts'
+import { prepared, preparedInsert, together } from './prepared.ts'
+import {
+  countOpen,
+  type Db,
+  type DeliveryRow,
+  type EventRow,
+  loadTransfer,
+  selectTotals,
+  type Tx,
+  toTransfer,
+} from './rows.ts'
 
 /** What makes a transfer one that is stored from the beginning: all of its content is there. */
 export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & {
@@ -42,7 +52,7 @@ export async function admit(
     // Whoever is to be told of it, and counted, is held from here on: two announcements never both find the last room.
     lockSender.with(tx, transfer.senderId),
     // A receiver must not be revoked before this is committed: what waits for it then would wait for ever.
-    receiversNamed(tx, transfer.to, 'refer').compile(),
+    lockReceivers(tx, transfer.to),
     selectTotals.with(tx),
   )
   if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole, toParties(found))
@@ -67,52 +77,44 @@ async function insertTransfer(
   const problemText = problem === null ? null : JSON.stringify(problem)
   const stored = problem === null ? whole : null
   const isReceiving = problem === null && stored === null
-  const insertion = tx
-    .insertInto('transfers')
-    .values({
-      transfer_id: transferId,
-      sender_id: senderId,
-      sender: sender.name,
-      state: problem !== null ? 'refused' : stored !== null ? 'stored' : 'receiving',
-      attempt: 1,
-      announcement: canonicalAnnouncement(transfer),
-      metadata: JSON.stringify(transfer.metadata),
-      size_bytes: sizeBytes,
-      part_size_bytes: transfer.partSizeBytes,
-      digest_algorithm: transfer.digestAlgorithm,
-      manifest_digest: stored?.manifestDigest ?? null,
-      manifest: stored?.manifest ?? null,
-      problem: problemText,
-      created_at_ms: atMs,
-      expires_at_ms: atMs + admission.expiryMs,
-      upload_deadline_ms: isReceiving ? atMs + admission.uploadTimeoutMs : null,
-      open_deliveries: problem === null ? receivers.length : 0,
-      ended_at_ms: problem === null ? null : atMs,
-      parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
-      held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
-      one_request: transfer.isOneRequest === true ? 1 : 0,
-      generation: stored?.generation ?? '',
-    })
-    .returningAll()
-  const deliveriesInsertion = tx
-    .insertInto('deliveries')
-    .values(
-      receivers.map(({ account_id, name }) => ({
-        transfer_id: transferId,
-        receiver_id: account_id,
-        receiver: name,
-        state: problem === null ? ('waiting' as const) : ('failed' as const),
-        offers: 0,
-        resends: 0,
-        fetched_bytes: 0,
-        offer_at_ms: atMs,
-        lease_id: null,
-        instance_id: null,
-        lease_expires_at_ms: null,
-        problem: problemText,
-      })),
-    )
-    .returningAll()
+  const made = insertTransferRow(tx, {
+    transfer_id: transferId,
+    sender_id: senderId,
+    sender: sender.name,
+    state: problem !== null ? 'refused' : stored !== null ? 'stored' : 'receiving',
+    attempt: 1,
+    announcement: canonicalAnnouncement(transfer),
+    metadata: JSON.stringify(transfer.metadata),
+    size_bytes: sizeBytes,
+    part_size_bytes: transfer.partSizeBytes,
+    digest_algorithm: transfer.digestAlgorithm,
+    manifest_digest: stored?.manifestDigest ?? null,
+    manifest: stored?.manifest ?? null,
+    problem: problemText,
+    created_at_ms: atMs,
+    expires_at_ms: atMs + admission.expiryMs,
+    upload_deadline_ms: isReceiving ? atMs + admission.uploadTimeoutMs : null,
+    open_deliveries: problem === null ? receivers.length : 0,
+    ended_at_ms: problem === null ? null : atMs,
+    parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
+    held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
+    one_request: transfer.isOneRequest === true ? 1 : 0,
+    generation: stored?.generation ?? '',
+  })
+  const waiting = receivers.map(({ account_id, name }) => ({
+    transfer_id: transferId,
+    receiver_id: account_id,
+    receiver: name,
+    state: problem === null ? ('waiting' as const) : ('failed' as const),
+    offers: 0,
+    resends: 0,
+    fetched_bytes: 0,
+    offer_at_ms: atMs,
+    lease_id: null,
+    instance_id: null,
+    lease_expires_at_ms: null,
+    problem: problemText,
+  }))
   const about = { accountId: senderId, transferId, atMs, attempt: 1 }
   const event =
     problem !== null
@@ -122,8 +124,8 @@ async function insertTransfer(
         : null
   const [[row], deliveries, ...others] = await together(
     tx,
-    insertion.compile(),
-    deliveriesInsertion.compile(),
+    made,
+    deliveriesOf(tx, waiting),
     ...(event === null ? [] : [event]),
     ...(problem === null ? countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes }) : []),
     ...(stored?.kept == null ? [] : [contentOf(tx, transferId, stored.kept)]),
@@ -132,6 +134,16 @@ async function insertTransfer(
   deliveries.sort((one, other) => one.receiver_id - other.receiver_id)
   const notification = event === null ? null : appended(others[0] as EventRow[])
   return { transfer: toTransfer(row, deliveries), isNew: true, notification }
+}
+
+const insertTransferRow = preparedInsert('transfers')
+const insertDelivery = preparedInsert('deliveries')
+
+/** Most transfers go to one receiver. */
+function deliveriesOf(tx: Tx, rows: readonly Insertable<LedgerTables['deliveries']>[]): CompiledQuery<DeliveryRow> {
+  const [only, ...others] = rows
+  if (only !== undefined && others.length === 0) return insertDelivery(tx, only)
+  return tx.insertInto('deliveries').values(rows).returningAll().compile()
 }
 
 /** The statement that keeps the content of a small file. */
@@ -219,6 +231,14 @@ function receiversNamed(db: Db, names: readonly string[], mode: LockMode | null)
     .where('revoked_at_ms', 'is', null)
   return mode === null ? query : query.$call(locking(db, mode))
 }
+
+function lockReceivers(tx: Tx, names: readonly string[]) {
+  const [only, ...others] = names
+  if (only !== undefined && others.length === 0) return lockReceiver.with(tx, only)
+  return receiversNamed(tx, names, 'refer').compile()
+}
+
+const lockReceiver = prepared((db, name: string) => receiversNamed(db, [name], 'refer'))
 
 /** @throws Problem `credentials-invalid`, `receiver-unknown`, `too-many-transfers` */
 function mustBeAllowed(

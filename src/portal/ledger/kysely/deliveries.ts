@@ -1,10 +1,11 @@
-import { sql } from 'kysely'
+import { type CompiledQuery, sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger } from '../contract.ts'
 import { type About, type EventContent, eventOf } from './events.ts'
 import { lockingFree } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 import {
+  type Db,
   type DeliveryRow,
   type LedgerContext,
   loadRows,
@@ -14,10 +15,11 @@ import {
   selectDeliveries,
   selectTransfer,
   type TransferRow,
+  type Tx,
   toDelivery,
   toTransfer,
 } from './rows.ts'
-import { endTransfer } from './transfers.ts'
+import { endOf, mustBe } from './transfers.ts'
 
 // The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
 const waiting = sql.lit<'waiting'>('waiting')
@@ -49,40 +51,38 @@ export function deliveries({
       if (from.state === 'waiting' && change.state === 'offered') {
         throw new Error('a delivery cannot be offered here: only offerNext gives it a lease')
       }
-      const isFinal = change.state === 'delivered' || change.state === 'failed'
       return transact(async (tx) => {
         const atMs = now()
+        if (change.state === 'waiting' || change.state === 'offered') {
+          const rows = await loadRows(tx, transferId)
+          if (rows === null) return null
+          const { transfer, deliveries } = rows
+          const [moved] = (await tx.executeQuery(moveOf(tx, transfer, receiverId, from, change, atMs))).rows
+          return moved === undefined ? null : toTransfer(transfer, withMoved(deliveries, moved))
+        }
         // An outcome needs the transfer to stay as it is: who hears of it, and whether it is the last, depends on that.
-        const rows = await (isFinal ? lockRows : loadRows)(tx, transferId)
+        const rows = await lockRows(tx, transferId, receiverId)
         if (rows === null) return null
-        const before = rows.transfer
-        const moved = await tx
-          .updateTable('deliveries')
-          .set(columnsOf(change, before.size_bytes, atMs))
-          .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
-          .where('transfer_id', '=', transferId)
-          .where('receiver_id', '=', receiverId)
-          .where('state', '=', from.state)
-          .$if(from.state === 'offered', (query) =>
-            query.where('lease_id', '=', from.state === 'offered' ? from.leaseId : ''),
-          )
-          .returningAll()
-          .executeTakeFirst()
-        if (moved === undefined) return null
-        const deliveries = rows.deliveries.map((row) => (row.receiver_id === receiverId ? moved : row))
-        if (!isFinal) return toTransfer(before, deliveries)
+        const { transfer: before, deliveries } = rows
+        const delivery = deliveries.find((row) => row.receiver_id === receiverId)
+        if (delivery?.state !== from.state) return null
+        if (from.state === 'offered' && delivery.lease_id !== from.leaseId) return null
         // Only now: where another move won, that one may have ended the transfer.
         if (change.state === 'delivered' && before.state !== 'stored') {
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
+        const isLast = before.state === 'stored' && before.open_deliveries === 1
+        const closing = isLast ? endOf(tx, before, atMs) : ([closeDelivery.with(tx, transferId)] as const)
         // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
         const told =
-          before.state === 'stored' ? [eventOf(tx, aboutOf(before, atMs), outcomeOf(change, moved.receiver))] : []
-        if (before.state === 'stored' && before.open_deliveries === 1) {
-          return toTransfer(await endTransfer(tx, before, atMs, told), deliveries)
-        }
-        const [[after]] = await together(tx, closeDelivery.with(tx, transferId), ...told)
-        return toTransfer(after ?? before, deliveries)
+          before.state === 'stored' ? [eventOf(tx, aboutOf(before, atMs), outcomeOf(change, delivery.receiver))] : []
+        const [[moved], [after]] = await together(
+          tx,
+          moveOf(tx, before, receiverId, from, change, atMs),
+          ...closing,
+          ...told,
+        )
+        return toTransfer(mustBe(after, before.state), withMoved(deliveries, mustBe(moved, from.state)))
       })
     },
 
@@ -201,6 +201,53 @@ const giveLease = prepared(
       .returning('transfer_id'),
 )
 
+type DeliveryFrom = Parameters<Ledger['moveDelivery']>[2]
+
+/** The statement of a move, which compares and sets. It gives the row of the delivery, or none. */
+function moveOf(
+  tx: Tx,
+  { transfer_id, size_bytes }: TransferRow,
+  receiverId: number,
+  from: DeliveryFrom,
+  change: DeliveryChange,
+  atMs: number,
+): CompiledQuery<DeliveryRow> {
+  if (change.state === 'delivered' && from.state === 'offered') {
+    return markDelivered.with(tx, size_bytes, transfer_id, receiverId, from.leaseId)
+  }
+  return updateOf(tx, transfer_id, receiverId, from, columnsOf(change, size_bytes, atMs))
+    .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
+    .compile()
+}
+
+/** The move that most deliveries end with. */
+const markDelivered = prepared((db, sizeBytes: number, transferId: string, receiverId: number, leaseId: string) =>
+  updateOf(db, transferId, receiverId, { state: 'offered', leaseId }, columnsOf({ state: 'delivered' }, sizeBytes, 0)),
+)
+
+function updateOf(
+  db: Db,
+  transferId: string,
+  receiverId: number,
+  from: DeliveryFrom,
+  columns: ReturnType<typeof columnsOf>,
+) {
+  return db
+    .updateTable('deliveries')
+    .set(columns)
+    .where('transfer_id', '=', transferId)
+    .where('receiver_id', '=', receiverId)
+    .where('state', '=', from.state)
+    .$if(from.state === 'offered', (query) =>
+      query.where('lease_id', '=', from.state === 'offered' ? from.leaseId : ''),
+    )
+    .returningAll()
+}
+
+function withMoved(deliveries: readonly DeliveryRow[], moved: DeliveryRow): DeliveryRow[] {
+  return deliveries.map((row) => (row.receiver_id === moved.receiver_id ? moved : row))
+}
+
 /** One delivery fewer is open. */
 const closeDelivery = prepared((db, transferId: string) =>
   db
@@ -231,7 +278,7 @@ function outcomeOf(change: Extract<DeliveryChange, { state: 'delivered' | 'faile
     : { notification: 'failed', receiver, problem: change.problem }
 }
 
-function columnsOf(change: DeliveryChange, sizeBytes: number, atMs: number) {
+function columnsOf(change: DeliveryChange | { state: 'delivered' }, sizeBytes: number, atMs: number) {
   switch (change.state) {
     case 'waiting':
       return waitingColumns(change.offerInMs, atMs)

@@ -2,7 +2,8 @@
  * Statements that are built and compiled once, and run with other values each time. To put one together and to turn it into
  * text costs more than SQLite takes to run it; for those that every small file runs several times, that counts.
  */
-import type { Compilable, CompiledQuery } from 'kysely'
+import type { Compilable, CompiledQuery, Insertable, Selectable } from 'kysely'
+import type { LedgerTables } from '../schema.ts'
 import { hasRowLocks } from './locks.ts'
 import type { Db } from './rows.ts'
 
@@ -28,13 +29,19 @@ export interface Prepared<Values extends readonly unknown[], Row> {
 export function prepared<Values extends readonly unknown[], Row>(
   build: (db: Db, ...values: Values) => Compilable<Row>,
 ): Prepared<Values, Row> {
+  // The first value is the database itself.
+  return preparedOf(build.length - 1, (db, values: Values) => build(db, ...values))
+}
+
+function preparedOf<Values extends readonly unknown[], Row>(
+  valueCount: number,
+  build: (db: Db, values: Values) => Compilable<Row>,
+): Prepared<Values, Row> {
   /** One for each kind of database: their texts differ. */
   const texts = new WeakMap<object, CompiledQuery<Row>>()
-  // The first value is the database itself.
-  const valueCount = build.length - 1
   const compile = (db: Db): CompiledQuery<Row> => {
     const placeholders = Array.from({ length: valueCount }, (_, index) => new Placeholder(index))
-    const text = build(db, ...(placeholders as unknown as Values)).compile()
+    const text = build(db, placeholders as unknown as Values).compile()
     const used = new Set(text.parameters.map((one) => (one instanceof Placeholder ? one.index : null)))
     if (placeholders.some(({ index }) => !used.has(index))) throw new Error('a value is not a parameter')
     return text
@@ -52,6 +59,28 @@ export function prepared<Values extends readonly unknown[], Row>(
   const run = async (db: Db, ...values: Values): Promise<Row[]> =>
     (await db.executeQuery<Row>(bind(db, ...values))).rows
   return Object.assign(run, { with: bind })
+}
+
+/** An insertion of one row, compiled once for each set of columns. It gives the row back. */
+export function preparedInsert<Table extends keyof LedgerTables>(table: Table) {
+  type Row = Selectable<LedgerTables[Table]>
+  const texts = new Map<string, Prepared<readonly unknown[], Row>>()
+  return (db: Db, row: Insertable<LedgerTables[Table]>): CompiledQuery<Row> => {
+    const columns = Object.keys(row)
+    const key = columns.join()
+    let text = texts.get(key)
+    if (text === undefined) {
+      text = preparedOf(columns.length, (built, values) => {
+        const value = Object.fromEntries(columns.map((column, index) => [column, values[index]]))
+        return built
+          .insertInto(table)
+          .values(value as never)
+          .returningAll() as unknown as Compilable<Row>
+      })
+      texts.set(key, text)
+    }
+    return text.with(db, ...Object.values(row))
+  }
 }
 
 /**

@@ -108,6 +108,15 @@ const lockTransfer = prepared((db, transferId: string) =>
   db.selectFrom('transfers').selectAll().where('transfer_id', '=', transferId).$call(locking(db, 'change')),
 )
 
+const lockDelivery = prepared((db, transferId: string, receiverId: number) =>
+  db
+    .selectFrom('deliveries')
+    .select('state')
+    .where('transfer_id', '=', transferId)
+    .where('receiver_id', '=', receiverId)
+    .$call(locking(db, 'change')),
+)
+
 export const selectDeliveries = prepared((db, transferId: string) =>
   db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id'),
 )
@@ -125,14 +134,16 @@ export async function loadRows(
   return transfer === undefined ? null : { transfer, deliveries }
 }
 
-/** Like `loadRows`, of a transfer that nobody else moves before this transaction has ended. */
+/** Like `loadRows`, of a transfer that nobody else moves before this transaction has ended, nor its delivery to one receiver. */
 export async function lockRows(
   tx: Tx,
   transferId: string,
+  receiverId: number,
 ): Promise<{ transfer: TransferRow; deliveries: DeliveryRow[] } | null> {
-  const [[transfer], deliveries] = await together(
+  const [[transfer], , deliveries] = await together(
     tx,
     lockTransfer.with(tx, transferId),
+    lockDelivery.with(tx, transferId, receiverId),
     selectDeliveries.with(tx, transferId),
   )
   return transfer === undefined ? null : { transfer, deliveries }

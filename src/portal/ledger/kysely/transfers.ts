@@ -160,33 +160,35 @@ export async function becomeStored(
     selectDeliveries.with(tx, transferId),
   )
   const told = earlyFailures(tx, about, deliveries)
-  const isOver = row.open_deliveries === 0
-  const now = isOver ? await endTransfer(tx, row, atMs, told) : row
-  if (!isOver && told.length > 0) await together(tx, ...told)
-  return { transfer: toTransfer(now, deliveries), notification: appended(events) }
+  const notification = appended(events)
+  if (row.open_deliveries > 0) {
+    await together(tx, ...told)
+    return { transfer: toTransfer(row, deliveries), notification }
+  }
+  const [[ended]] = await together(tx, ...endOf(tx, row, atMs), ...told)
+  return { transfer: toTransfer(mustBe(ended, 'stored'), deliveries), notification }
 }
 
 /**
- * The last delivery of a stored transfer has ended, and with it the transfer.
- * Called inside the transaction of the move that ended it, which holds its row.
- *
- * @param told events that come with it
+ * The last delivery of a stored transfer has ended, and with it the transfer. The statements that say so, the first of which
+ * gives its row; to be run in the transaction of the move that ended it, which holds that row.
  */
-export async function endTransfer(
+export function endOf(
   tx: Tx,
   { transfer_id, sender_id, size_bytes, held_in_ledger }: TransferRow,
   atMs: number,
-  told: readonly CompiledQuery[],
-): Promise<TransferRow> {
+): readonly [CompiledQuery<TransferRow>, ...CompiledQuery[]] {
   assertTransferMove('stored', 'ended')
-  const [[row]] = await together(
-    tx,
+  return [
     markEnded.with(tx, atMs, transfer_id),
     ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
-    ...told,
     ...countOpen(tx, sender_id, { transfers: -1, bytes: -size_bytes }),
-  )
-  if (row === undefined) throw new Error(`transfer ${transfer_id} is not stored`)
+  ]
+}
+
+/** A row that was changed while nobody else could change it. */
+export function mustBe<Row>(row: Row | undefined, state: string): Row {
+  if (row === undefined) throw new Error(`what is moved is no longer ${state}`)
   return row
 }
 

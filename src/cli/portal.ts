@@ -43,6 +43,7 @@ interface PortalFlags {
   readonly requestRate: number
   readonly floor: number
   readonly attempts: number
+  readonly redirectDownloads?: boolean
   readonly sealedOnly?: boolean
   readonly uploadTimeout: number
   readonly idleTimeout: number
@@ -133,6 +134,9 @@ export function portalCommand(program: Command): void {
         .argParser(wholeNumber)
         .default(d.attemptsMax),
     )
+    .addOption(
+      flag('--redirect-downloads', 'let receivers fetch from the store itself, by addresses good for a minute'),
+    )
     .addOption(flag('--sealed-only', 'refuse transfers that the portal could read'))
     .addOption(
       timeOption('--upload-timeout <duration>', 'silence in an upload after which it is deleted', d.uploadTimeoutMs),
@@ -194,6 +198,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       accountRequestsPerSecond: flags.requestRate,
       floorBytesPerSecond: flags.floor,
       attemptsMax: flags.attempts,
+      redirectDownloads: flags.redirectDownloads === true,
       sealedOnly: flags.sealedOnly === true,
       uploadTimeoutMs: flags.uploadTimeout,
       idleMs: flags.idleTimeout,

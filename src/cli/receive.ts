@@ -110,6 +110,8 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
         toldAtMs.set(event.transferId, performance.now())
         return say(`  ${what}: ${bytesText(event.heldBytes)} of ${bytesText(event.sizeBytes)}`)
       }
+      case 'link-failed':
+        return say(`  ${what}: not from the portal's storage (${printable(event.reason)}), from the portal instead`)
       case 'repeating':
         return say(`↻ ${what}: ${problemText(event.problem)}. Deleted, asked for again`)
       case 'received': {

@@ -133,3 +133,10 @@ export async function* unstalled(response: AnyResponse, stallMs: number): AsyncG
   }
   if (stalled) throw new NoAnswer(`the answer stalled for ${stallMs} ms`)
 }
+
+/** Reads an answer without content to its end, so that its connection can be used again. */
+export async function drain(response: AnyResponse, stallMs: number): Promise<void> {
+  for await (const _ of unstalled(response, stallMs)) {
+    // Whatever comes means nothing.
+  }
+}

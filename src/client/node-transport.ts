@@ -5,6 +5,7 @@ import { Agent, request } from 'undici'
 import { Problem } from '../protocol/index.ts'
 import { certificateFault } from './certificates.ts'
 import { isLocalName, isLoopback } from './loopback.ts'
+import { LinkFollower } from './node-links.ts'
 import { type HttpRequest, NoAnswer, type Transport, UnsafeConnection } from './transport.ts'
 
 /** A body leaves in slices of this size, so that a slow upload can be told from a stalled one. */
@@ -36,6 +37,8 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
     headersTimeout: 0,
     bodyTimeout: 0,
   })
+  // Most clients never need one.
+  let links: LinkFollower | null = null
   return {
     async request({ method, path, headers, body, onSent, onAlive, elsewhere, stallMs, signal }) {
       const controller = new AbortController()
@@ -93,7 +96,13 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
         clearTimeout(watchdog)
       }
     },
-    close: () => agent.destroy(),
+    follow: (link, limits) => {
+      links ??= new LinkFollower(base)
+      return links.fetch(link, limits)
+    },
+    close: async () => {
+      await Promise.all([agent.destroy(), links?.close()])
+    },
   }
 }
 

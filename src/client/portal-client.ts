@@ -22,14 +22,20 @@ import {
   Offer,
   Progress,
   type PublicKeys,
-  parseContentDigest,
   TransferPage,
   TransferStatus,
   type WholeTransfer,
   Withdrawal,
 } from '../protocol/index.ts'
-import { checked, parsed, RemoteProblem, readAnswer, throwIfProblem, unstalled } from './answers.ts'
+import { checked, drain, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
 import { eventStream } from './event-stream.ts'
+import {
+  type IncomingPart,
+  incomingPartOf,
+  type PartArguments,
+  type PartElsewhere,
+  partElsewhereOf,
+} from './incoming-part.ts'
 import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
 
 /** What bounds one request. */
@@ -56,16 +62,6 @@ export type InboxEvent =
     }
   | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
   | { readonly type: 'current' }
-
-/** A part on its way to the receiver. The body is to be verified against the digest. */
-export interface IncomingPart<Body> {
-  readonly lengthBytes: number
-  /** hex */
-  readonly digest: string
-  readonly body: Body
-  /** Gives up what has not been read of the body. */
-  discard(): void
-}
 
 const STALL_MS_DEFAULT = 20_000
 /** NTP lets a clock run faster or slower by up to 500 ppm, and crystals differ by less than that. */
@@ -276,6 +272,11 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return 'open'
   }
 
+  /** Whether parts can be fetched elsewhere than at the portal. */
+  get canFollowLinks(): boolean {
+    return this.#transport.follow !== undefined
+  }
+
   /**
    * Fetches a part; renews the lease.
    *
@@ -283,36 +284,31 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
    * @throws RemoteProblem `part-pending` when it had not come by then; Problem `digest-required`,
    *   `digest-invalid-value` or `digest-unsupported-algorithm` when the answer does not name the part's digest
    */
-  async incomingPart(
-    transferId: string,
-    partNumber: number,
-    {
-      leaseId,
-      heldBytes,
-      waitSeconds,
-      digestAlgorithm,
-    }: { leaseId: string; heldBytes: number; waitSeconds: number; digestAlgorithm: DigestAlgorithm },
+  async incomingPart(...[transferId, partNumber, question, options]: PartArguments): Promise<IncomingPart<Body>> {
+    const { response, stallMs } = await this.#askPart('', transferId, partNumber, question, options)
+    return incomingPartOf(response, question.digestAlgorithm, stallMs)
+  }
+
+  /** The same, but lets the portal name an address instead, from which `linkedContent` fetches. */
+  async partOrLink(
+    ...[transferId, partNumber, question, options]: PartArguments
+  ): Promise<IncomingPart<Body> | PartElsewhere> {
+    const { response, stallMs } = await this.#askPart(', redirect', transferId, partNumber, question, options)
+    const elsewhere = await partElsewhereOf(response, question.digestAlgorithm, stallMs)
+    return elsewhere ?? incomingPartOf(response, question.digestAlgorithm, stallMs)
+  }
+
+  /** Fetches what the portal named the address of. No token goes there. @throws NoAnswer unless the whole of it comes */
+  async linkedContent(
+    link: string,
     { stallMs = STALL_MS_DEFAULT, ...options }: CallOptions = {},
-  ): Promise<IncomingPart<Body>> {
-    const response = await this.#send({
-      method: 'GET',
-      path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
-      headers: { prefer: `wait=${waitSeconds}` },
-      stallMs: stallMs + waitSeconds * 1000,
-      ...options,
-    })
-    await throwIfProblem(response, stallMs)
-    try {
-      return {
-        lengthBytes: Number(response.header('content-length')),
-        digest: parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined),
-        body: response.body,
-        discard: () => response.discard(),
-      }
-    } catch (error) {
-      response.discard()
-      throw error
-    }
+  ): Promise<HttpResponse<Body>> {
+    const { follow } = this.#transport
+    if (follow === undefined) throw new Error('this transport follows no links')
+    const response = await follow(link, { stallMs, ...options })
+    if (response.status === 200) return response
+    response.discard()
+    throw new NoAnswer(`HTTP status ${response.status} from the storage`)
   }
 
   /** The receiver's notification to the portal. The same again succeeds. */
@@ -322,6 +318,21 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
 
   close(): Promise<void> {
     return this.#transport.close()
+  }
+
+  async #askPart(
+    preference: '' | ', redirect',
+    ...[transferId, partNumber, { leaseId, heldBytes, waitSeconds }, options = {}]: PartArguments
+  ): Promise<{ response: HttpResponse<Body>; stallMs: number }> {
+    const stallMs = stallMsOf(options)
+    const response = await this.#send({
+      method: 'GET',
+      path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
+      headers: { prefer: `wait=${waitSeconds}${preference}` },
+      ...options,
+      stallMs: stallMs + waitSeconds * 1000,
+    })
+    return { response, stallMs }
   }
 
   #send(
@@ -379,10 +390,4 @@ function query(values: Record<string, string | number | undefined>): string {
     value === undefined ? [] : [[name, String(value)] as [string, string]],
   )
   return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
-}
-
-async function drain(response: HttpResponse<AsyncIterable<Uint8Array>>, stallMs: number): Promise<void> {
-  for await (const _ of unstalled(response, stallMs)) {
-    // An answer without content is read to its end, so that its connection can be used again.
-  }
 }

@@ -38,6 +38,12 @@ export interface Transport<Body extends AsyncIterable<Uint8Array>> {
    *   be the portal; the reason of `signal` when that aborts
    */
   request(request: HttpRequest): Promise<HttpResponse<Body>>
+  /**
+   * Fetches from an address that the portal named. It is told nothing of ours, and follows no redirect.
+   *
+   * @throws NoAnswer when no head of an answer arrives, or the address is not one to follow; the reason of `signal`
+   */
+  follow?(link: string, limits: Pick<HttpRequest, 'stallMs' | 'signal'>): Promise<HttpResponse<Body>>
   close(): Promise<void>
 }
 

@@ -29,12 +29,23 @@ interface Leased {
   readonly delivery: Delivery & { readonly state: 'offered' }
 }
 
-/** A part for the receiver, with what its head says. */
-export interface OutgoingPart {
-  readonly content: PartContent
+interface PartHead {
   readonly digestAlgorithm: string
   readonly digest: string
   readonly partBytes: number
+}
+
+/** A part for the receiver, with what its head says: the content, or an address to fetch that from. */
+export type OutgoingPart =
+  | (PartHead & { readonly link: null; readonly content: PartContent })
+  | (PartHead & { readonly link: string })
+
+export interface PartOptions {
+  readonly waitMs: number
+  readonly signal: AbortSignal
+  readonly rangeOf: RangeChooser
+  /** Whether the receiver would fetch it from the store. */
+  readonly wantsLink: boolean
 }
 
 export class Deliveries {
@@ -74,7 +85,7 @@ export class Deliveries {
   async part(
     claim: LeaseClaim,
     partNumber: number,
-    { waitMs, signal, rangeOf }: { waitMs: number; signal: AbortSignal; rangeOf: RangeChooser },
+    { waitMs, signal, rangeOf, wantsLink }: PartOptions,
   ): Promise<OutgoingPart> {
     const { store, signals } = this.#context
     const { transferId } = claim
@@ -88,10 +99,13 @@ export class Deliveries {
       const digest = await store.find(place)
       if (digest !== null) {
         const key = { ...place, digest }
+        const head = { digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes }
+        const link = wantsLink ? await this.#linkTo(key) : null
+        if (link !== null) return { link, ...head }
         const content = await this.#read(key, rangeOf(digest, lengthBytes))
         if (content !== null && content.partBytes === lengthBytes) {
           content.stream.once('error', (error) => this.#cannotRead(key, error))
-          return { content, digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes }
+          return { link: null, content, ...head }
         }
         content?.stream.destroy()
         await store.removePart(key)
@@ -171,7 +185,21 @@ export class Deliveries {
     const range = rangeOf(digest, partBytes)
     const bytes = range === undefined ? content : content.subarray(range.startByte, range.endByte + 1)
     const stream = Readable.from([bytes])
-    return { content: { lengthBytes: bytes.length, partBytes, stream }, ...transfer, digest, partBytes }
+    const { digestAlgorithm } = transfer
+    return { link: null, content: { lengthBytes: bytes.length, partBytes, stream }, digestAlgorithm, digest, partBytes }
+  }
+
+  /** Where the store gives the part to anybody for a while; null where it does not, or the operator does not want it. */
+  async #linkTo(key: PartKey): Promise<string | null> {
+    const { store, options, log } = this.#context
+    if (!options.redirectDownloads || store.linkTo === null) return null
+    try {
+      return await store.linkTo(key, { lifetimeMs: options.linkMs })
+    } catch (error) {
+      // It only saves a way: the part can be had here as well.
+      log.warn({ err: error, transferId: key.transferId }, 'the store gave no address of a part')
+      return null
+    }
   }
 
   async #isWholeSound({ transferId, digestAlgorithm }: Transfer): Promise<boolean> {

@@ -5,7 +5,7 @@
 import { realpath } from 'node:fs/promises'
 import pino, { type Logger } from 'pino'
 import { localTurns, lockFolder, makeFolder } from '../hop/index.ts'
-import { randomText } from '../protocol/index.ts'
+import { Problem, randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
 import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
@@ -46,7 +46,7 @@ export interface RunningPortal {
  * Starts a portal. When this resolves, it serves.
  *
  * @throws Problem `folder-unavailable` when another portal has the data folder, `certificate-invalid` when the files
- *   for TLS cannot be used
+ *   for TLS cannot be used, `redirects-impossible` when the store cannot do what `redirectDownloads` asks of it
  */
 export async function startPortal(
   settings: Partial<PortalOptions> = {},
@@ -65,6 +65,10 @@ export async function startPortal(
   const store = recentParts(await openStore(options), { bytesMax: options.recentBytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())
   const signals = opening.use(await openSignals(options, log))
+  if (options.redirectDownloads && store.linkTo === null) {
+    const detail = '--redirect-downloads needs a store that can be reached by addresses of its own: --store s3://…'
+    throw new Problem('redirects-impossible', { detail })
+  }
   const stop = new AbortController()
   const audit = new Audit(log)
   opening.use(audit)

@@ -5,7 +5,7 @@ export interface Metrics {
   readonly registry: Registry
   /** Notifications written into the log, by kind. */
   readonly notifications: Counter<'notification'>
-  /** Bytes of parts that crossed a hop, by direction: `in` from senders, `out` to receivers. */
+  /** Bytes of parts, by direction: `in` from senders, `out` to receivers, `redirected` to what the store gave an address of. */
   readonly partBytes: Counter<'direction'>
   /** Requests that ended in a problem, by code. */
   readonly problems: Counter<'code'>

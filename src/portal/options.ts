@@ -55,6 +55,10 @@ export interface PortalOptions {
   readonly recentBytesMax: number
   /** Uploads of one transfer that may end in `resend`, and tries of a receiver, before it is given up. */
   readonly attemptsMax: number
+  /** Sends receivers that ask for it to the store itself for their parts. Not every store can do that. */
+  readonly redirectDownloads: boolean
+  /** For so long the address of a part in the store is good to begin a download with. */
+  readonly linkMs: number
   /** Refuses transfers that are not sealed. */
   readonly sealedOnly: boolean
   /** A sender that is silent for so long in the middle of an upload has gone. */
@@ -110,6 +114,8 @@ export const portalDefaults: PortalOptions = {
   freeBytesMin: 256 * MIB,
   recentBytesMax: 64 * MIB,
   attemptsMax: 5,
+  redirectDownloads: false,
+  linkMs: MINUTE_MS,
   sealedOnly: false,
   uploadTimeoutMs: 10 * MINUTE_MS,
   idleMs: 30 * SECOND_MS,

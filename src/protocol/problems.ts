@@ -76,6 +76,7 @@ export const problemKinds = {
 
   'name-refused': { status: 422, title: 'The receiver does not write a file of that name', next: 'refused' },
   'disk-full': { status: 507, title: 'The receiver has no room for the file', next: 'refused' },
+  'redirects-impossible': { status: 500, title: 'The store gives no addresses to send receivers to', next: 'fix' },
   'folder-unavailable': { status: 500, title: 'The folder cannot be used', next: 'refused' },
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 

@@ -23,6 +23,7 @@ import { fingerprintOf } from '../trust/index.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
 import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
+import type { Links } from './links.ts'
 import { safeName } from './names.ts'
 import { type IncomingFile, openPartialFile, type PartialLayout } from './partial-file.ts'
 import { isSmall, SmallFile } from './small-file.ts'
@@ -39,6 +40,7 @@ export interface DeliveryContext {
   /** Of one transfer. */
   readonly partsInFlight: InFlightBounds
   readonly idleMs: number
+  readonly links: Links
   readonly onEvent: (event: ReceiveEvent) => void
   /** Aborts when the receiver stops: what is verified is kept. */
   readonly signal: AbortSignal
@@ -76,6 +78,7 @@ export class Delivery {
   #published: Published | null = null
   #signedBy: string | null = null
   #hasGivenUp = false
+  #redirectedBytes = 0
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
 
@@ -209,14 +212,24 @@ export class Delivery {
    * @param layout the sizes of what travels
    */
   async #complete(partial: IncomingFile, { contentKey }: OpenedOffer, layout: PartialLayout): Promise<StoredOffer> {
-    const { client, partsInFlight, idleMs, onEvent } = this.#context
-    const onHeld = () => onEvent({ type: 'fetching', heldBytes: partial.heldBytes, ...this.#about })
+    const { client, partsInFlight, idleMs, links, onEvent } = this.#context
+    const onHeld = () => {
+      const redirectedBytes = this.#redirectedBytes
+      onEvent({ type: 'fetching', heldBytes: partial.heldBytes, redirectedBytes, ...this.#about })
+    }
+    const onRedirected = (byteCount: number) => {
+      this.#redirectedBytes += byteCount
+    }
+    const onLinkFailed = (reason: string) => onEvent({ type: 'link-failed', reason, ...this.#about })
     const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })
     const askAgain = (problem: Problem, wanted: readonly PartRange[]) => this.#askAgain(problem, wanted)
     const standing = this.#standing
     while (true) {
       await fetchMissingParts(
-        { client, standing, partial, layout, contentKey, partsInFlight, idleMs, onHeld, onRepeat, askAgain },
+        {
+          ...{ client, standing, partial, layout, contentKey, partsInFlight, idleMs, links },
+          ...{ onHeld, onRedirected, onLinkFailed, onRepeat, askAgain },
+        },
         this.#signal,
       )
       const stored = await standing.stored(this.#signal)

@@ -14,8 +14,10 @@ export type ReceiveEvent =
   /** The connection to the portal is gone; the next try comes after a pause. */
   | { readonly type: 'disconnected'; readonly reason: string; readonly pauseMs: number }
   | ({ readonly type: 'offered'; readonly isResumed: boolean } & About)
-  /** `heldBytes` are written and verified. */
-  | ({ readonly type: 'fetching'; readonly heldBytes: number } & About)
+  /** `heldBytes` are written and verified; `redirectedBytes` have travelled from the portal's storage, and not by the portal. */
+  | ({ readonly type: 'fetching'; readonly heldBytes: number; readonly redirectedBytes: number } & About)
+  /** A part could not be had from the portal's storage. The portal itself is asked for it. */
+  | ({ readonly type: 'link-failed'; readonly reason: string } & About)
   /** Bad content was deleted and asked for again. */
   | ({ readonly type: 'repeating'; readonly problem: ProblemJson } & About)
   /** The file stands under `path`, durable, and the portal knows. `isRenamed` when the name is not the sender's;

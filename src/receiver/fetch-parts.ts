@@ -6,19 +6,30 @@
  */
 import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
-import { type InFlightBounds, NoAnswer, type PartInFlight, PartsInFlight, type PortalClient } from '../client/index.ts'
+import {
+  type IncomingPart,
+  type InFlightBounds,
+  NoAnswer,
+  type PartArguments,
+  type PartElsewhere,
+  type PartInFlight,
+  PartsInFlight,
+  type PortalClient,
+} from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import { type PartSink, takePart } from '../hop/index.ts'
+import { type Floor, type PartSink, takePart } from '../hop/index.ts'
 import {
   missingParts,
   type Offer,
   type PartRange,
   Problem,
+  type ProblemCode,
   partCount,
   partSpan,
   waitSecondsMax,
 } from '../protocol/index.ts'
 import type { ContentKey } from '../trust/index.ts'
+import type { Links } from './links.ts'
 import { openingSink } from './opening-sink.ts'
 import type { IncomingFile, PartialLayout } from './partial-file.ts'
 import type { StandingOffer } from './standing-offer.ts'
@@ -34,6 +45,11 @@ export interface FetchOptions {
   readonly partsInFlight: InFlightBounds
   /** A connection that brings nothing for so long has stalled. */
   readonly idleMs: number
+  readonly links: Links
+  /** So many bytes of the part came from the portal's storage, and not by the portal. */
+  readonly onRedirected: (byteCount: number) => void
+  /** A part could not be had from there; the portal is asked for it. */
+  readonly onLinkFailed: (reason: string) => void
   /** Another part is verified and durable. */
   readonly onHeld: () => void
   /** Bad content was deleted and will be fetched again. */
@@ -55,6 +71,10 @@ export class DeliveryFailed extends Error {
 
 /** So many answers of a wrong length are no accident of the way: the portal's own copy may be cut off. */
 const WRONG_LENGTHS_MAX = 3
+
+/** With another way at hand, less is borne of this one. */
+const LINK_IDLE_MS_MAX = 10_000
+const LINK_FLOOR: Floor = { bytesPerSecond: 4 * 1024, windowMs: 10_000 }
 
 /** What came is not as long as the part is. */
 class WrongLength extends NoAnswer {
@@ -115,7 +135,7 @@ async function fetchPart(
       if (!isFirstTry) inFlight.disturbed()
       isFirstTry = false
       try {
-        await fetchOnce(options, offer, { partNumber, inFlight }, signal)
+        await fetchOnce(options, offer, { partNumber, inFlight, signal })
       } catch (error) {
         // The portal looks at its own copy only when it is told that the part is bad.
         if (error instanceof WrongLength && ++wrongLengths === WRONG_LENGTHS_MAX) throw error.problem
@@ -170,39 +190,49 @@ function sinkOf(
         )
 }
 
+/** One try at one part. */
+interface Try {
+  readonly partNumber: number
+  readonly inFlight: PartInFlight
+  readonly signal: AbortSignal
+}
+
 /**
  * @throws NoAnswer when the content broke off or is not what a portal gives, WrongLength for one; Problem
  *   `digest-mismatching-value`
  */
-async function fetchOnce(
-  options: FetchOptions,
-  { transferId, leaseId, state }: Offer,
-  { partNumber, inFlight }: { readonly partNumber: number; readonly inFlight: PartInFlight },
-  signal: AbortSignal,
-): Promise<void> {
-  const { client, partial, layout, idleMs, onRepeat } = options
-  const { digestAlgorithm } = layout
-  const { lengthBytes } = partSpan(layout, partNumber)
-  const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
-  const request = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm }
+async function fetchOnce(options: FetchOptions, offer: Offer, one: Try): Promise<void> {
+  const { client, links, onRepeat } = options
+  const { partNumber, inFlight, signal } = one
+  const { lengthBytes } = partSpan(options.layout, partNumber)
   const askedAtMs = performance.now()
-  const incoming = await client
-    .incomingPart(transferId, partNumber, request, { stallMs: idleMs, signal })
-    .catch((cause: unknown) => {
-      // The digest of the head cannot be read: something between the portal and here takes headers away.
-      throw cause instanceof Problem ? new NoAnswer(cause.message, { cause }) : cause
+  const noteWait = (answeredAtMs: number): void => {
+    // An answer that takes longer than its content may have waited for the part to come to the portal.
+    const isWaitedFor = answeredAtMs - askedAtMs > performance.now() - answeredAtMs
+    if (offer.state === 'receiving' && isWaitedFor) inFlight.disturbed()
+  }
+  const question = questionOf(options, offer, one)
+  let found: IncomingPart<Readable> | PartElsewhere | null = null
+  if (links.areWanted) {
+    found = await client.partOrLink(...question).catch((cause: unknown) => {
+      if (cause instanceof Problem) links.failed()
+      return withoutDigest(cause)
     })
+    if ('link' in found) {
+      const answeredAtMs = performance.now()
+      if (await takeLinked(options, offer, one, found)) return noteWait(answeredAtMs)
+      inFlight.disturbed()
+      found = null
+    }
+  }
+  const incoming = found ?? (await client.incomingPart(...question).catch(withoutDigest))
   const answeredAtMs = performance.now()
   // The connection may break at a moment when nobody reads, and an error without a listener would end the process.
   incoming.body.on('error', () => {})
   try {
     if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
-    const expected = { partNumber, lengthBytes, digestAlgorithm, digest: incoming.digest }
-    const openSink = sinkOf(options, transferId, partNumber, lengthBytes)
-    await takePart(incoming.body, expected, openSink, { idleMs, signal, isOwner: true })
-    // An answer that takes longer than its content may have waited for the part to come to the portal.
-    const isWaitedFor = answeredAtMs - askedAtMs > performance.now() - answeredAtMs
-    if (waitSeconds > 0 && isWaitedFor) inFlight.disturbed()
+    await take(options, offer, one, incoming)
+    noteWait(answeredAtMs)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
     if (!signal.aborted) onRepeat(error)
@@ -210,6 +240,70 @@ async function fetchOnce(
   } finally {
     incoming.discard()
   }
+}
+
+function questionOf(
+  { partial, layout, idleMs }: FetchOptions,
+  { transferId, leaseId, state }: Offer,
+  { partNumber, signal }: Try,
+): PartArguments {
+  const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
+  const question = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm: layout.digestAlgorithm }
+  return [transferId, partNumber, question, { stallMs: idleMs, signal }]
+}
+
+/** The digest of the head cannot be read: something between the portal and here takes headers away. */
+function withoutDigest(cause: unknown): never {
+  throw cause instanceof Problem ? new NoAnswer(cause.message, { cause }) : cause
+}
+
+/**
+ * Fetches a part from where the portal says that its storage has it.
+ *
+ * @returns false where that did not bring it, for whatever reason: nothing was kept, and the portal itself is to be asked
+ * @throws errors of the sink; the reason of the signal
+ */
+async function takeLinked(options: FetchOptions, offer: Offer, one: Try, part: PartElsewhere): Promise<boolean> {
+  const { client, links, onRedirected, onLinkFailed } = options
+  const { partNumber, signal } = one
+  const idleMs = Math.min(options.idleMs, LINK_IDLE_MS_MAX)
+  try {
+    const { body, discard } = await client.linkedContent(part.link, { stallMs: idleMs, signal })
+    body.on('error', () => {})
+    try {
+      await take(options, offer, one, { body, digest: part.digest }, { idleMs, floor: LINK_FLOOR })
+    } finally {
+      discard()
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    const isOfContent = error instanceof Problem && CONTENT_FAULTS.has(error.code)
+    if (!(error instanceof NoAnswer) && !isOfContent) throw error
+    links.failed()
+    onLinkFailed(error.message)
+    return false
+  }
+  links.worked()
+  onRedirected(partSpan(options.layout, partNumber).lengthBytes)
+  return true
+}
+
+/** What `takePart` says of bytes that are not those of the part. */
+const CONTENT_FAULTS: ReadonlySet<string> = new Set<ProblemCode>(['part-incomplete', 'digest-mismatching-value'])
+
+/** Takes the bytes of a part in, whoever brings them. */
+async function take(
+  options: FetchOptions,
+  { transferId }: Offer,
+  { partNumber, signal }: Try,
+  { body, digest }: { readonly body: Readable; readonly digest: string },
+  limits: { readonly idleMs: number; readonly floor?: Floor } = { idleMs: options.idleMs },
+): Promise<void> {
+  const { digestAlgorithm } = options.layout
+  const { lengthBytes } = partSpan(options.layout, partNumber)
+  const expected = { partNumber, lengthBytes, digestAlgorithm, digest }
+  const openSink = sinkOf(options, transferId, partNumber, lengthBytes)
+  await takePart(body, expected, openSink, { ...limits, signal, isOwner: true })
 }
 
 function* numbersOf(ranges: readonly PartRange[]): Generator<number> {

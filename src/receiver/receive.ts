@@ -8,6 +8,7 @@ import type { Offer } from '../protocol/index.ts'
 import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
 import type { ReceiveEvent } from './events.ts'
 import { openInbox } from './inbox.ts'
+import { Links } from './links.ts'
 import { pauseAfter } from './standing-offer.ts'
 import type { ReceiverTrust } from './trust.ts'
 
@@ -62,8 +63,9 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
   const acceptance = { trust: options.trust, from: options.from }
   const large = new Places(LARGE_AT_ONCE_MAX)
+  const links = new Links(client.canFollowLinks)
   const tasks = new Tasks(
-    { client, inbox, acceptance, large, partsInFlight, idleMs, onEvent, signal },
+    { client, inbox, acceptance, large, partsInFlight, idleMs, links, onEvent, signal },
     transfersAtOnce,
     {
       ended: (outcome) => {

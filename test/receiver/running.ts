@@ -9,7 +9,7 @@ export function eventually<Result>(check: () => Result | Promise<Result>): Promi
 }
 
 /** A receiver that runs until the test ends, or stops it. */
-export function running(portal: ScriptedPortal, folder: string, options: Partial<ReceiveOptions> = {}) {
+export function running(portal: Pick<ScriptedPortal, 'client'>, folder: string, options: Partial<ReceiveOptions> = {}) {
   const stopping = new AbortController()
   const events: ReceiveEvent[] = []
   const result = receive({
@@ -43,7 +43,7 @@ export function running(portal: ScriptedPortal, folder: string, options: Partial
 }
 
 /** Receives one file, to its answer. */
-export async function receiveOnce(portal: ScriptedPortal, folder: string) {
+export async function receiveOnce(portal: Pick<ScriptedPortal, 'client'>, folder: string) {
   const receiver = running(portal, folder, { isOnce: true })
   return { ...receiver, counts: await receiver.result }
 }

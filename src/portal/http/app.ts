@@ -63,6 +63,11 @@ export function preferredWaitMs({ headers }: FastifyRequest): number | null {
   return seconds === undefined ? null : Number(seconds) * 1000
 }
 
+/** Whether the client would rather fetch from elsewhere: `Prefer: redirect`, which may stand beside others (RFC 7240). */
+export function prefersRedirect({ headers }: FastifyRequest): boolean {
+  return /(?:^|,)\s*redirect\s*(?:[;,]|$)/i.test(String(headers.prefer ?? ''))
+}
+
 /** One for all: the trace of where it was made is of no use, and costs more than the rest of a small request. */
 const CLIENT_GONE = new Error('the client has gone')
 

@@ -40,6 +40,7 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
     ['portal --public-url ftp://a', /begins with http/],
     ['portal --log-level loud', /Allowed choices are/],
     ['portal --digests sha-256,md5', /'md5' is no digest algorithm of this version: blake3, sha-256/],
+    ['portal --redirect-downloads', /needs a store that can be reached by addresses of its own: --store s3/],
     ['portal something', /too many arguments/],
     ['join', /missing required argument 'link'/],
     ['join nonsense', /not the link of an invite[\s\S]*https:\/\//],

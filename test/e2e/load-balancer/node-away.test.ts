@@ -131,3 +131,19 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredOnce(world, sending, path)
   })
 })
+
+test('haproxy notices a portal that stands still, and cuts what hangs on it', async () => {
+  await using world = await World.create()
+  const { portal } = await behind(world, 'haproxy')
+  const bob = await world.receiver('bob')
+  portal.signal('SIGSTOP')
+  const path = await world.file('report.bin', 2 * MIB)
+  // By itself a receiver would notice after three heartbeats that do not come, which are 75 seconds.
+  const stoppedAtMs = performance.now()
+  await bob.object(({ type }) => type === 'disconnected')
+  expect(performance.now() - stoppedAtMs).toBeLessThan(30_000)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', ...IN_ORDER)
+  await until(() => saidOf(sending).some((reason) => reason.includes('in front of the portal')), 'the sender says why')
+  portal.signal('SIGCONT')
+  await deliveredOnce(world, sending, path)
+})

@@ -18,7 +18,7 @@ import {
 import type { LeaseClaim } from '../../deliveries.ts'
 import { inboxMessages } from '../../inbox.ts'
 import { floorOf } from '../../options.ts'
-import { type App, accountOf, goneSignal, type Services, waitMsOf } from '../app.ts'
+import { type App, accountOf, goneSignal, prefersRedirect, type Services, waitMsOf } from '../app.ts'
 import { answerWithContent } from '../content.ts'
 import { byteRange } from '../range.ts'
 import { answerWithEvents, type SseMessage } from '../sse.ts'
@@ -91,7 +91,8 @@ export function inboxRoutes(app: App, services: Services): void {
     '/v1/inbox/:transferId/parts/:partNumber',
     {
       schema: {
-        summary: 'One part; Prefer: wait=N holds the request while the part is on its way to the portal',
+        summary:
+          'One part; Prefer: wait=N holds the request while the part is on its way to the portal; Prefer: redirect takes a 307 to the store, where there is one',
         tags,
         params: PartParams,
         querystring: LeaseQuery,
@@ -105,14 +106,26 @@ export function inboxRoutes(app: App, services: Services): void {
       const part = await deliveries.part(claim, Number(request.params.partNumber), {
         waitMs: waitMsOf(request),
         signal: goneSignal(reply, stop),
+        // The store knows nothing of the entity tag that `If-Range` has.
+        wantsLink: prefersRedirect(request) && headers.range === undefined,
         rangeOf: (digest, partBytes) => {
           range = byteRange(headers.range, headers['if-range'], `"${digest}"`, partBytes)
           return range
         },
       })
-      const { content, digest, digestAlgorithm, partBytes } = part
+      const { digest, digestAlgorithm, partBytes } = part
       if (!isDigestAlgorithm(digestAlgorithm)) throw new Problem('digest-unsupported-algorithm')
       const digestField = formatContentDigest(digestAlgorithm, digest)
+      if (part.link !== null) {
+        context.metrics.partBytes.inc({ direction: 'redirected' }, partBytes)
+        // RFC 9530 section 3: what a GET would have got, not the content of this message, which has none.
+        const sent = { location: part.link, 'repr-digest': digestField, 'preference-applied': 'redirect' }
+        return reply
+          .code(307)
+          .headers({ ...sent, 'cache-control': 'no-store' })
+          .send()
+      }
+      const { content } = part
       const head = {
         'content-type': 'application/octet-stream',
         'content-length': content.lengthBytes,

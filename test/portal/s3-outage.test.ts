@@ -57,8 +57,9 @@ async function offered() {
   const claim = { account: bob, transferId, leaseId: delivery.lease.leaseId, heldBytes: null }
   const signal = new AbortController().signal
   const fetchPart = async (): Promise<Buffer> => {
-    const { content } = await deliveries.part(claim, 1, { waitMs: 0, signal, rangeOf: () => undefined })
-    return buffer(content.stream)
+    const part = await deliveries.part(claim, 1, { waitMs: 0, signal, rangeOf: () => undefined, wantsLink: false })
+    if (!('content' in part)) throw new Error('a link was not asked for')
+    return buffer(part.content.stream)
   }
   return { network, store, deliveries, claim, key, bytes, fetchPart, lines }
 }

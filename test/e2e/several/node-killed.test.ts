@@ -5,7 +5,8 @@ import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
 
-const PACE = 4 * MIB
+/** Of each part: several are on their way at a time. */
+const PACE = MIB / 4
 
 /** Kills one node after another, each as soon as `next` has come to pass, and starts it again. */
 async function killEach(cluster: Cluster, next: (index: number) => Promise<void>): Promise<void> {
@@ -24,9 +25,9 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   slow.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: PACE } : null)
   await world.join(['alice', 'bob'], { alice: slow })
   await world.receiver('bob')
-  const path = await world.file('film', 40 * MIB)
+  const path = await world.file('film', 64 * MIB)
   const sending = world.send(path, 'bob', '--part-size', '1MiB')
-  await killEach(cluster, (index) => acknowledged(sending, (index + 1) * 8 * MIB))
+  await killEach(cluster, (index) => acknowledged(sending, 4 * MIB + index * 8 * MIB))
   expect(
     sending.json.some((line) => line.notification === 'stored'),
     'all of them in mid-upload',
@@ -41,11 +42,11 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   await using slow = await FaultyNetwork.open(() => balancer.url)
   slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
   await world.join(['alice', 'bob'], { bob: slow })
-  const path = await world.file('film', 40 * MIB)
+  const path = await world.file('film', 64 * MIB)
   const sending = world.send(path, 'bob', '--part-size', '1MiB')
   await sending.notification('stored')
   await world.receiver('bob')
-  await killEach(cluster, (index) => fetched(sending, (index + 1) * 8 * MIB))
+  await killEach(cluster, (index) => fetched(sending, 4 * MIB + index * 8 * MIB))
   expect(
     sending.json.some((line) => line.notification === 'delivered'),
     'all of them in mid-delivery',

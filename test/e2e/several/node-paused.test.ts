@@ -5,7 +5,8 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import { until } from '../harness/world.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, inboxesOf, MIB } from './scene.ts'
 
-const PACE = 4 * MIB
+/** Of each part: several are on their way at a time. */
+const PACE = MIB / 2
 
 test('a node that a receiver hangs on is paused past the lease: another delivers, and the paused one finds it done', async () => {
   const cluster = await Cluster.create({ nodes: 2, args: ['--lease', '3s'] })

@@ -7,7 +7,8 @@ import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
 
-const PACE = 4 * MIB
+/** Of each part: several are on their way at a time. */
+const PACE = MIB / 2
 const STORAGE_AWAY_MS = 20_000
 
 test.each(['stop', 'kill'] as const)(

@@ -5,55 +5,62 @@ import { ownPostgres } from '../../servers/postgres.ts'
 import { ownRadosgw } from '../../servers/radosgw.ts'
 import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
+import type { Running } from '../harness/world.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
 
 /** Of each part: several are on their way at a time. */
 const PACE = MIB / 2
+const DATABASE_AWAY_MS = 3_000
 const STORAGE_AWAY_MS = 20_000
 
-test.each(['stop', 'kill'] as const)(
-  'PostgreSQL restarts after a %s, in mid-upload and in mid-delivery',
-  async (way) => {
-    await using database = await ownPostgres()
-    const cluster = await Cluster.create({ nodes: 2, database })
-    const { world, balancer } = cluster
-    await using slow = await FaultyNetwork.open(() => balancer.url)
-    slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
-    await world.join(['alice', 'bob'], { alice: slow, bob: slow })
-    await world.receiver('bob')
-    const path = await world.file('film', 32 * MIB)
-    const sending = world.send(path, 'bob', '--part-size', '1MiB')
-    for (const reached of [acknowledged(sending, 4 * MIB), fetched(sending, 24 * MIB)]) {
-      await reached
-      await database[way]()
-      await setTimeout(2000)
-      await database.start()
-    }
-    await expectDeliveredOnce(world, sending, path)
-    await expectEmptied(cluster.bucket)
-  },
-)
+/** A transfer that is just under way, slowly. */
+async function underWay(cluster: Cluster) {
+  const { world, balancer } = cluster
+  const slow = await FaultyNetwork.open(() => balancer.url)
+  slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
+  await world.join(['alice', 'bob'], { alice: slow, bob: slow })
+  const path = await world.file('film', 24 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  return { slow, path, sending }
+}
 
 test.each([
-  ['refuses connections', 'kill', 'start'],
-  ['never answers', 'pause', 'resume'],
-] as const)('S3 %s for 20 seconds, in mid-upload and in mid-delivery', async (_what, goes, comes) => {
+  ['stops in good order', 'stop', 'upload'],
+  ['crashes', 'kill', 'delivery'],
+] as const)('PostgreSQL %s and starts again, in the middle of an %s', async (_what, way, hop) => {
+  await using database = await ownPostgres()
+  const cluster = await Cluster.create({ nodes: 2, database })
+  const { slow, path, sending } = await underWay(cluster)
+  await using _slow = slow
+  await reached(cluster, sending, hop)
+  await database[way]()
+  await setTimeout(DATABASE_AWAY_MS)
+  await database.start()
+  await expectDeliveredOnce(cluster.world, sending, path)
+  await expectEmptied(cluster.bucket)
+})
+
+test.each([
+  ['refuses connections', 'kill', 'start', 'upload'],
+  ['never answers', 'pause', 'resume', 'upload'],
+  ['never answers', 'pause', 'resume', 'delivery'],
+] as const)('S3 %s (%s, %s) for 20 seconds, in the middle of an %s', async (_what, goes, comes, hop) => {
   await using gateway = await ownRadosgw()
   const bucket = await gateway.bucket()
   const cluster = await Cluster.create({ nodes: 2, bucket })
-  const { world, balancer } = cluster
-  await using slow = await FaultyNetwork.open(() => balancer.url)
-  slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
-  await world.join(['alice', 'bob'], { alice: slow, bob: slow })
-  await world.receiver('bob')
-  const path = await world.file('film', 32 * MIB)
-  const sending = world.send(path, 'bob', '--part-size', '1MiB')
-  for (const reached of [acknowledged(sending, 4 * MIB), fetched(sending, 24 * MIB)]) {
-    await reached
-    await gateway[goes]()
-    await setTimeout(STORAGE_AWAY_MS)
-    await gateway[comes]()
-  }
-  await expectDeliveredOnce(world, sending, path)
+  const { slow, path, sending } = await underWay(cluster)
+  await using _slow = slow
+  await reached(cluster, sending, hop)
+  await gateway[goes]()
+  await setTimeout(STORAGE_AWAY_MS)
+  await gateway[comes]()
+  await expectDeliveredOnce(cluster.world, sending, path)
   await expectEmptied(bucket)
 })
+
+/** In the middle of an upload the receiver is there already; a delivery begins when the upload is over. */
+async function reached({ world }: Cluster, sending: Running, hop: 'upload' | 'delivery'): Promise<void> {
+  if (hop === 'delivery') await sending.notification('stored')
+  await world.receiver('bob')
+  await (hop === 'upload' ? acknowledged : fetched)(sending, 4 * MIB)
+}

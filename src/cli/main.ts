@@ -26,8 +26,8 @@ The first five minutes, on one machine:
 Every option is also an environment variable: --answer-timeout is GOLOOADER_ANSWER_TIMEOUT. Flags win.
 Or see it all at work: golooader demo`
 
-/** Runs a command line. @returns the exit code */
-export async function main(argv: readonly string[]): Promise<number> {
+/** Every command with its options. */
+export function commandLine(): Command {
   const program = new Command('golooader')
     .description('File delivery with receipts: send a file, and hear twice what became of it.')
     .version(version())
@@ -51,6 +51,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   ]) {
     add(program)
   }
+  return program
+}
+
+/** Runs a command line. @returns the exit code */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = commandLine()
   // That nobody reads, or that a log is full, is no reason to stop the work, and must not change how it ends.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {

@@ -1,0 +1,151 @@
+/**
+ * What `deploy/` and README.md tell operators to write is there: flags and variables in the program's help, files in the
+ * repository. Whoever renames one of them hears of it here, not from somebody whose portal does not start.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { commandLine } from '../../src/cli/main.ts'
+import { portalDefaults } from '../../src/portal/options.ts'
+import { root } from './sources.ts'
+
+/** Flags of other programs, which the pages show. */
+const foreign: Readonly<Record<string, readonly string[]>> = {
+  docker: ['--detach', '--no-deps', '--no-healthcheck', '--read-only', '--tmpfs', '--wait'],
+  systemctl: ['--now'],
+  Garage: ['--default-bucket', '--single-node'],
+  npm: ['--global', '--ignore-scripts', '--no-audit', '--no-fund', '--omit'],
+  Dockerfile: ['--from', '--interval', '--retries', '--start-period', '--timeout'],
+}
+/** Variables that are no flags: README.md, "Settings". */
+const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS']
+
+const pages = ['README.md', ...filesUnder('deploy')].map((path) => ({ path, text: read(path) }))
+const program = options(commandLine())
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8')
+}
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`
+    return entry.isDirectory() ? filesUnder(path) : [path]
+  })
+}
+
+/** The flags and variables of a command and of all below it. */
+function options(command: Command): { flags: string[]; variables: string[] } {
+  const below = command.commands.map(options)
+  return {
+    flags: ['--help', ...command.options.map(({ long }) => long ?? ''), ...below.flatMap(({ flags }) => flags)],
+    variables: [
+      // A flag without a value says its variable in its description.
+      ...command.options.flatMap(({ envVar, description }) => envVar ?? /\(env: (\w+)=/.exec(description)?.[1] ?? []),
+      ...below.flatMap(({ variables }) => variables),
+    ],
+  }
+}
+
+function flagsIn(text: string): string[] {
+  return [...text.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag)
+}
+
+test('the options of the program are found', () => {
+  for (const flag of ['--listen', '--no-wait', '--sealed-only', '--profile']) expect(program.flags).toContain(flag)
+  for (const name of ['GOLOOADER_LISTEN', 'GOLOOADER_SEALED_ONLY']) expect(program.variables).toContain(name)
+})
+
+test('every flag that is shown exists', () => {
+  const known = new Set([...program.flags, ...Object.values(foreign).flat()])
+  const unknown = pages.flatMap(({ path, text }) =>
+    flagsIn(text)
+      .filter((flag) => !known.has(flag))
+      .map((flag) => `${path}: ${flag}`),
+  )
+  expect(unknown).toEqual([])
+})
+
+test('every flag of another program is still shown', () => {
+  const shown = new Set(pages.flatMap(({ text }) => flagsIn(text)))
+  expect(
+    Object.values(foreign)
+      .flat()
+      .filter((flag) => !shown.has(flag)),
+  ).toEqual([])
+})
+
+test('every variable that is shown exists', () => {
+  const known = new Set([...program.variables, ...otherVariables])
+  const unknown = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/\bGOLOOADER_[A-Z_]*[A-Z]\b/g)]
+      .filter(([name]) => !known.has(name))
+      .map(([name]) => `${path}: ${name}`),
+  )
+  expect(unknown).toEqual([])
+})
+
+test('every page of deploy/ that is linked to exists', () => {
+  const broken = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+      .filter(([, target = '']) => !existsSync(join(root, path, '..', target)))
+      .map(([, target]) => `${path}: ${target}`),
+  )
+  expect(broken).toEqual([])
+})
+
+describe('Dockerfile', () => {
+  const dockerfile = read('deploy/Dockerfile')
+
+  test('its Node is one that the package wants', () => {
+    const { engines } = JSON.parse(read('package.json'))
+    const wanted = Number(/^>=(\d+)$/.exec(engines.node)?.[1])
+    expect(Number(/^ARG NODE_VERSION=(\d+)$/m.exec(dockerfile)?.[1])).toBeGreaterThanOrEqual(wanted)
+    const images = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image)
+    expect(new Set(images)).toEqual(new Set([`node:$\{NODE_VERSION}-trixie-slim`]))
+  })
+
+  test('what it copies is there, and is let through', () => {
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = '']) => names.split(' '))
+    const letThrough = read('.dockerignore').matchAll(/^!(.+)$/gm)
+    expect(copied.filter((path) => !existsSync(join(root, path)))).toEqual([])
+    expect(new Set(copied)).toEqual(new Set([...letThrough].map(([, path]) => path)))
+  })
+})
+
+describe('compose.yaml', () => {
+  const { services } = parse(read('deploy/compose.yaml'), { merge: true })
+
+  test('has the portals that the load balancer knows', () => {
+    const servers = [...read('deploy/haproxy.cfg').matchAll(/^ {4}server (\S+) (\S+)$/gm)]
+    expect(servers.length).toBeGreaterThan(1)
+    for (const [, name = '', address] of servers) expect(address).toBe(`${name}:7878`)
+    const portals = Object.keys(services).filter((name) => services[name].image === 'golooader')
+    expect(portals).toEqual(servers.map(([, name]) => name))
+  })
+
+  test('mounts what is there, or what its own first lines have an operator make', () => {
+    const mounted = Object.values<{ volumes?: string[] }>(services).flatMap(({ volumes = [] }) =>
+      volumes.filter((volume) => volume.startsWith('./')).map((volume) => volume.slice(2).split(':')[0] ?? ''),
+    )
+    expect(mounted.filter((path) => !existsSync(join(root, 'deploy', path)))).toEqual(['golooader.pem'])
+  })
+
+  test('confines every container, and looks after it', () => {
+    for (const service of Object.values<{ image: string; healthcheck?: unknown }>(services)) {
+      expect(service).toMatchObject({ restart: 'unless-stopped', read_only: true, cap_drop: ['ALL'] })
+      expect(service).toMatchObject({ security_opt: ['no-new-privileges:true'] })
+      // The image of the portals brings its own.
+      expect(service.healthcheck !== undefined).toBe(service.image !== 'golooader')
+    }
+  })
+})
+
+test('Kubernetes gives a portal the time that it takes to stop', () => {
+  const [deployment] = parseAllDocuments(read('deploy/kubernetes/portal.yaml')).map((document) => document.toJS())
+  const { terminationGracePeriodSeconds, containers } = deployment.spec.template.spec
+  const untilToldMs = containers[0].lifecycle.preStop.sleep.seconds * 1000
+  expect(terminationGracePeriodSeconds * 1000).toBeGreaterThan(untilToldMs + portalDefaults.stopMs)
+})

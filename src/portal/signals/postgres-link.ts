@@ -180,7 +180,8 @@ export class PostgresLink {
       )
       return
     }
-    if (this.#silentChecks > 0) this.#notify(client, ['']).catch(fail)
+    // Once: the answer to that one has the time of the other checks to come.
+    if (this.#silentChecks === 1) this.#notify(client, ['']).catch(fail)
     this.#silentChecks += 1
   }
 

@@ -108,7 +108,8 @@ export class Deliveries {
           return { link: null, content, ...head }
         }
         content?.stream.destroy()
-        await store.removePart(key)
+        // What is not there must not be removed: it may be just coming in again.
+        if (content !== null) await store.removePart(key)
       }
       if (transfer.state !== 'receiving') return this.#lost(transfer, partNumber)
       const leftMs = endAtMs - performance.now()

@@ -121,6 +121,8 @@ export class Sweeper {
           { err: error, what, transferId: one.transferId },
           'could not be swept; tried again later',
         )
+        // What cannot be reached for one cannot be reached for the others: to wait each time would hold up everything else.
+        if (error instanceof Problem && error.code === 'unavailable') return
       }
     }
   }

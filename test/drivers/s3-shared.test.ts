@@ -59,6 +59,16 @@ test('what one portal removed is no longer listed at another, and can be put aga
   expect(await other.find(part.key)).toBe(changed.key.digest)
 })
 
+test('a part that another portal removed is no longer found once it was read in vain', async () => {
+  const [one, other] = await twoPortals()
+  const part = somePart(newTransferId(), 1)
+  await put(one, part)
+  await other.removePart(part.key)
+  expect(await one.find(part.key)).toBe(part.key.digest)
+  expect(await contentOf(one, part.key)).toBeNull()
+  expect(await one.find(part.key)).toBeNull()
+})
+
 test('a part that is held at one portal conflicts with other content at another that has looked', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()

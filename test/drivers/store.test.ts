@@ -90,6 +90,18 @@ describe('fs store', () => {
     expect(await filesIn(folder)).toEqual([])
   })
 
+  test('a part that has vanished is no longer found once it was read in vain', async () => {
+    const folder = await testFolder()
+    const store = await fsStore(folder)
+    const { key, bytes } = somePart(newTransferId(), 1)
+    await put(store, { key, bytes })
+    await rm(join(folder, key.transferId.slice(-2), key.transferId), { recursive: true })
+    expect(await store.read(key)).toBeNull()
+    expect(await store.find(key)).toBeNull()
+    await put(store, { key, bytes })
+    expect(await store.find(key)).toBe(key.digest)
+  })
+
   test('discarding leaves no file behind', async () => {
     const folder = await testFolder()
     const store = await fsStore(folder)

@@ -11,7 +11,7 @@ import { fsStore } from '../../src/portal/store/fs.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
 import { Sweeper } from '../../src/portal/sweeper.ts'
 import { Transfers } from '../../src/portal/transfers.ts'
-import { newTransferId } from '../../src/protocol/index.ts'
+import { newTransferId, Problem } from '../../src/protocol/index.ts'
 import { testFolder } from '../suites/folder.ts'
 import { aContext } from './context.ts'
 import { contentDigest, KIB, manifestDigest, partSizeBytes, partsOf, refusalOf, TestPortal } from './portal.ts'
@@ -192,6 +192,39 @@ test('a transfer that cannot be removed keeps nothing else from being swept', as
   await new Sweeper(context, transfers, new Deliveries(context)).sweep()
   expect(await ledger.transfer(stuck)).toMatchObject({ attempt: 1 })
   expect(await ledger.transfer(other)).toMatchObject({ attempt: 2 })
+  await ledger.close()
+})
+
+test('while the storage cannot be reached, one removal is tried and not all of them', async () => {
+  let tries = 0
+  const store: Store = {
+    ...memoryStore(),
+    remove: async () => {
+      tries++
+      throw new Problem('unavailable')
+    },
+  }
+  const ledger = await sqliteLedger({ path: ':memory:' })
+  const context = aContext({ ledger, store })
+  const account = await opened(ledger, 'alice')
+  const transfers = new Transfers(context)
+  for (let i = 0; i < 3; i++) {
+    const transferId = newTransferId()
+    await transfers.announce(account, transferId, {
+      to: ['alice'],
+      metadata: { name: 'a' },
+      sizeBytes: 10,
+      partSizeBytes,
+      digestAlgorithm: 'sha-256',
+    })
+    await transfers.cancel(account, transferId, false)
+  }
+  await until(
+    async () => tries,
+    (count) => count === 3,
+  )
+  await new Sweeper(context, transfers, new Deliveries(context)).sweep()
+  expect(tries).toBe(4)
   await ledger.close()
 })
 

@@ -72,7 +72,10 @@ export interface Store {
    */
   list(parts: PartsKey): Promise<ReadonlyMap<number, string>>
 
-  /** The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held. */
+  /**
+   * The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held, and then it is
+   * not remembered as held either.
+   */
   read(key: PartKey, range?: { startByte: number; endByte: number }): Promise<PartContent | null>
 
   /**

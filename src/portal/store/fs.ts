@@ -107,8 +107,9 @@ class FsStore implements Store {
     try {
       handle = await open(this.#pathOf(key), 'r')
     } catch (cause) {
-      if (hasCode(cause, 'ENOENT')) return null
-      throw storeProblem(cause)
+      if (!hasCode(cause, 'ENOENT')) throw storeProblem(cause)
+      this.#listings.delete(this.#folderOf(key))
+      return null
     }
     try {
       const { size } = await handle.stat()

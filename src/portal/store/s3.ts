@@ -24,16 +24,19 @@ export interface S3StoreOptions extends RequestOptions {
   readonly spool: SpoolOptions
   /** At the start there is no transfer to save by patience, only an operator who waits. */
   readonly probeRetryMs: number
+  /** What is to be removed is on record: there is another time. */
+  readonly removeRetryMs: number
 }
 
 export const s3StoreDefaults: S3StoreOptions = {
   retryMs: 30_000,
   connectMs: 5_000,
-  idleMs: 15_000,
+  idleMs: 20_000,
   connectionsMax: 256,
   onRequest: () => {},
   spool: { bytesMax: 256 * 1024 * 1024, folder: tmpdir() },
   probeRetryMs: 10_000,
+  removeRetryMs: 5_000,
 }
 
 /**
@@ -123,7 +126,7 @@ class S3Store implements Store {
     this.#requests.linkTo(keyOf(key), lifetimeMs)
 
   async removePart(key: PartKey): Promise<void> {
-    await this.#requests.delete([keyOf(key)])
+    await this.#requests.delete([keyOf(key)], this.#options.removeRetryMs)
     this.#listings.remove(key)
   }
 
@@ -196,7 +199,13 @@ class S3Store implements Store {
   }
 
   async #removeListed(query: { prefix: string; isFlat?: boolean }): Promise<void> {
-    for await (const page of this.#requests.listAll(query)) await this.#requests.delete(page.map(({ key }) => key))
+    const { removeRetryMs } = this.#options
+    for await (const page of this.#requests.listAll({ ...query, retryMs: removeRetryMs })) {
+      await this.#requests.delete(
+        page.map(({ key }) => key),
+        removeRetryMs,
+      )
+    }
   }
 }
 

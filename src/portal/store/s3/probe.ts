@@ -33,6 +33,7 @@ export async function probe(requests: S3Requests, address: S3Address, retryMs: n
     await requireListed(requests, folder, [], retryMs)
     return { canPutConditionally }
   } catch (error) {
+    await requests.delete([sound.key, damaged.key], 0).catch(() => {})
     throw explained(error, address)
   }
 }
@@ -78,8 +79,8 @@ async function requireRefusal(requests: S3Requests, object: NewObject): Promise<
   )
 }
 
-async function requireListed(requests: S3Requests, folder: string, keys: readonly string[], patience: number) {
-  const { objects } = await requests.list({ prefix: `${folder}/`, patience })
+async function requireListed(requests: S3Requests, folder: string, keys: readonly string[], retryMs: number) {
+  const { objects } = await requests.list({ prefix: `${folder}/`, retryMs })
   const listed = objects.map(({ key }) => key)
   if (listed.join() !== keys.join()) throw unusable('its listings do not show at once what was stored and removed')
 }

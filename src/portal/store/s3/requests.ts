@@ -56,7 +56,7 @@ export interface ListQuery {
   readonly startAfter?: string | null
   /** Where the page before ended, by its own words. */
   readonly token?: string | null
-  readonly patience?: number
+  readonly retryMs?: number
 }
 
 /** An answer that is still coming in. */
@@ -165,9 +165,9 @@ export class S3Requests {
   }
 
   /** A page of a listing, in the order of the keys. */
-  async list({ prefix, isFlat = false, startAfter = null, token = null, patience }: ListQuery) {
+  async list({ prefix, isFlat = false, startAfter = null, token = null, retryMs }: ListQuery) {
     const { bucket, prefix: root } = this.#address
-    const answer = await this.#send('list', patience, () =>
+    const answer = await this.#send('list', retryMs, () =>
       this.#client.send(
         new ListObjectsV2Command({
           Bucket: bucket,

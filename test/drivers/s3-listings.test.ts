@@ -1,0 +1,51 @@
+/** What a portal remembers of the parts in S3: little enough, and never that one is not there. */
+import { expect, test } from 'vitest'
+import { Listings } from '../../src/portal/store/s3/listings.ts'
+import { newTransferId } from '../../src/protocol/index.ts'
+import { first } from '../suites/store.ts'
+
+const digest = 'ab'.repeat(32)
+
+test('what was asked for the longest time ago is forgotten first, as a whole transfer', () => {
+  const listings = new Listings()
+  const transferIds = Array.from({ length: 30 }, newTransferId)
+  for (const transferId of transferIds) {
+    for (let partNumber = 1; partNumber <= 10_000; partNumber++)
+      listings.add({ ...first(transferId), partNumber, digest })
+    // The first one is in use all the time.
+    expect(listings.startLookUp(first(String(transferIds[0])))).toBeTypeOf('boolean')
+  }
+  const remembered = transferIds.filter((id) => listings.recall({ ...first(id), partNumber: 1 }) !== null)
+  expect(remembered).toContain(transferIds[0])
+  expect(remembered).toContain(transferIds.at(-1))
+  expect(remembered.length).toBeGreaterThan(5)
+  expect(remembered.length).toBeLessThan(15)
+})
+
+test('of a transfer with more parts than are remembered some are, and what follows is remembered again', () => {
+  const listings = new Listings()
+  const [large, next] = [newTransferId(), newTransferId()]
+  const held = new Map(Array.from({ length: 150_000 }, (_, index) => [index + 1, digest]))
+  listings.replace(first(large), held)
+  expect(listings.find({ ...first(large), partNumber: 1 })).toBe(digest)
+  expect(listings.find({ ...first(large), partNumber: 150_000 })).toBeNull()
+  listings.add({ ...first(next), partNumber: 1, digest })
+  expect(listings.find({ ...first(next), partNumber: 1 })).toBe(digest)
+  expect(listings.find({ ...first(large), partNumber: 1 })).toBeNull()
+})
+
+test('generations are kept apart, and forgotten one by one or all at once', () => {
+  const listings = new Listings()
+  const transferId = newTransferId()
+  const places = ['', 'second', 'third'].map((generation) => ({ transferId, generation, partNumber: 1 }))
+  for (const place of places) listings.add({ ...place, digest })
+  const found = () => places.map((place) => listings.find(place) !== null)
+  listings.removeParts({ transferId, generation: 'second' })
+  expect(found()).toEqual([true, false, true])
+  listings.remove({ transferId, generation: '', partNumber: 1, digest: 'other' })
+  expect(found()).toEqual([true, false, true])
+  listings.remove({ transferId, generation: '', partNumber: 1, digest })
+  expect(found()).toEqual([false, false, true])
+  listings.removeTransfer(transferId)
+  expect(found()).toEqual([false, false, false])
+})

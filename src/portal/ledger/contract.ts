@@ -151,6 +151,7 @@ export interface Admission {
   readonly uploadTimeoutMs: number
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
+  /** Where several portals share a ledger, it may be passed by what they admit at the same instant. */
   readonly storageBytesMax: number
   /** What the store has room for, or null where it cannot know. */
   readonly freeBytes: number | null

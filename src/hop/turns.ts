@@ -7,7 +7,7 @@ export interface Turns {
   take<Result>(name: string, act: () => Promise<Result>): Promise<Result>
 }
 
-/** Turns within one process: enough where one process owns the store. */
+/** Turns within one process. */
 export function localTurns(): Turns {
   /** The newest act of each name: the next one waits for it. */
   const newest = new Map<string, Promise<unknown>>()

@@ -1,5 +1,6 @@
 /** What the tests behind a load balancer have in common: clients -> load balancer -> a network that can be made bad -> portal. */
 import { readFile, writeFile } from 'node:fs/promises'
+import { onTestFinished } from 'vitest'
 import {
   type LoadBalancer,
   type LoadBalancerKind,
@@ -26,11 +27,18 @@ export async function behind(
   instead: NonNullable<LoadBalancerOptions['instead']> = {},
 ): Promise<Behind> {
   const portal = await world.portal(['--trusted-proxies', '127.0.0.1'])
-  const network = await FaultyNetwork.open(() => world.portalUrl)
+  const network = await aWay(world)
   const backends = [hostOf(network.url)]
   const balancer = await loadBalancer({ kind, backends, folder: world.path('balancer'), instead })
   await world.join(['alice', 'bob'], { alice: balancer, bob: balancer })
   return { portal, network, balancer }
+}
+
+/** A network in front of the portal, that goes with the test. */
+export async function aWay(world: World): Promise<FaultyNetwork> {
+  const way = await FaultyNetwork.open(() => world.portalUrl)
+  onTestFinished(() => way[Symbol.asyncDispose]())
+  return way
 }
 
 export function hostOf(url: string): string {

@@ -62,7 +62,10 @@ test.each(['older', 'newer'])(
     )
     const [olderNode, newerNode] = which === 'older' ? [cutOff, other] : [other, cutOff]
     const older = connect(olderNode)
+    const begunAtMs = Date.now()
     gate.close()
+    // Clocks tell them apart by milliseconds.
+    await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(begunAtMs), soon)
     const newer = connect(newerNode)
     // It cannot have heard of the other one.
     expect(older.isOver).toBe(false)

@@ -62,7 +62,7 @@ export class Deliveries {
    */
   async offer(claim: LeaseClaim, waitMs: number, signal: AbortSignal): Promise<Offer> {
     const { options, signals } = this.#context
-    using waiter = new Waiter(signals, topics.transfer(claim.transferId))
+    using waiter = new Waiter(signals, topics.transfer(claim.transferId), (partNumber) => partNumber === '')
     const endAtMs = performance.now() + waitMs
     for (let current = claim; ; current = waited(claim)) {
       const { transfer, delivery } = await this.#leased(current)
@@ -89,7 +89,9 @@ export class Deliveries {
   ): Promise<OutgoingPart> {
     const { store, signals } = this.#context
     const { transferId } = claim
-    using waiter = new Waiter(signals, topics.transfer(transferId))
+    // To look costs a few requests, and as many wait as parts are in flight: each looks when its own part has come.
+    const concerns = (came: string): boolean => came === '' || came === String(partNumber)
+    using waiter = new Waiter(signals, topics.transfer(transferId), concerns)
     const endAtMs = performance.now() + waitMs
     for (let current = claim; ; current = waited(claim)) {
       const { transfer } = await this.#leased(current)

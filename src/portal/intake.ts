@@ -27,7 +27,7 @@ export interface Cutting {
   beforePart(): Promise<void>
   onBytes(byteCount: number): void
   /** The part is held, verified, durable. */
-  afterPart(lengthBytes: number): Promise<void>
+  afterPart(partNumber: number, lengthBytes: number): Promise<void>
 }
 
 /** What a body came to. */
@@ -70,7 +70,7 @@ export async function takeBody(
       if (taken === null) break
       digests.push(taken.digest)
       takenBytes += taken.lengthBytes
-      durable = durable.then(() => cutting.afterPart(taken.lengthBytes))
+      durable = durable.then(() => cutting.afterPart(limits.partNumber, taken.lengthBytes))
       seen(durable)
       if (taken.lengthBytes < lengthBytes) break
     }

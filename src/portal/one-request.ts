@@ -174,7 +174,7 @@ async function takeAnnounced(intake: Intake, sizeBytes: number): Promise<Transfe
         partSizeBytes: announcement.partSizeBytes,
         beforePart: () => requireDiskRoom(context, announcement.partSizeBytes),
         onBytes: putOff,
-        afterPart: (lengthBytes) => transfers.partCame(parts, lengthBytes),
+        afterPart: (partNumber, lengthBytes) => transfers.partCame({ ...parts, partNumber }, lengthBytes),
       },
       sizeBytes,
     )
@@ -271,7 +271,7 @@ async function takeUnannounced(
         upload.unannouncedBytes += byteCount
         requireFit(upload.unannouncedBytes, { transferSizeBytesMax, freeBytes, partSizeBytes })
       },
-      afterPart: async (lengthBytes) => metrics.partBytes.inc({ direction: 'in' }, lengthBytes),
+      afterPart: async (_partNumber, lengthBytes) => metrics.partBytes.inc({ direction: 'in' }, lengthBytes),
     },
     null,
   )

@@ -28,7 +28,7 @@ import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, NewTransfer, Transfer, TransferChange } from './ledger/contract.ts'
 import { floorOf } from './options.ts'
 import { topics } from './signals/index.ts'
-import type { PartsKey } from './store/contract.ts'
+import type { PartPlace } from './store/contract.ts'
 import { transferStatus } from './views.ts'
 
 type Receiving = Transfer & { readonly state: 'receiving' }
@@ -141,7 +141,7 @@ export class Transfers {
   }
 
   /** A part is held that was not before: tells who waits for it. @throws Problem `transfer-closed` when it came too late */
-  async partCame(parts: PartsKey, lengthBytes: number): Promise<void> {
+  async partCame({ partNumber, ...parts }: PartPlace, lengthBytes: number): Promise<void> {
     const { ledger, store, signals, metrics } = this.#context
     const { transferId } = parts
     metrics.partBytes.inc({ direction: 'in' }, lengthBytes)
@@ -150,7 +150,7 @@ export class Transfers {
     const isAlive = areAlive(now, parts)
     if (!isAlive) await store.removeParts(parts)
     if (!isAlive || now?.state !== 'receiving') throw new Problem('transfer-closed', { state: now?.state })
-    signals.publish(topics.transfer(transferId))
+    signals.publish(topics.transfer(transferId), String(partNumber))
   }
 
   /** Ends an attempt: the answer is its first notification. The same request again gets the same answer. */

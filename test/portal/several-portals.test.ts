@@ -14,6 +14,7 @@ import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { takeFile } from '../../src/portal/one-request.ts'
 import { OpenRequests } from '../../src/portal/open-requests.ts'
 import type { PortalOptions } from '../../src/portal/options.ts'
+import { localSignals, type Signals } from '../../src/portal/signals/index.ts'
 import type { Store } from '../../src/portal/store/contract.ts'
 import { memoryStore } from '../../src/portal/store/memory.ts'
 import { Sweeper } from '../../src/portal/sweeper.ts'
@@ -35,7 +36,7 @@ async function begin(options: Partial<PortalOptions> = {}) {
   const store: Store = { ...memoryStore(), traits: { isShared: true } }
   const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
   /** One more portal. What is given replaces what it would share with the others. */
-  const portal = (portalId: string, given: { store?: Store } = {}) => {
+  const portal = (portalId: string, given: { store?: Store; signals?: Signals } = {}) => {
     const lines: { audit?: string; changeId?: number }[] = []
     const log = pino({ level: 'silent' })
     const audit = new Audit(pino({}, { write: (line: string) => lines.push(JSON.parse(line)) }))
@@ -122,6 +123,34 @@ test('a portal that was paused while it removed what was bad does not remove wha
   late.goOn()
   expect((await removing).notification).toBe('resend')
   expect(await heldOf(store, ledger, transferId)).toBe(2)
+})
+
+test('one who waits for a part looks when it has come, and not for every other part', async () => {
+  const { ledger, store, ada, bob, portal } = await begin()
+  const looks: number[] = []
+  const counting: Store = {
+    ...store,
+    find: (place) => {
+      looks.push(place.partNumber)
+      return store.find(place)
+    },
+  }
+  const signals = localSignals()
+  const [near, far] = [portal('near', { signals }), portal('far', { signals, store: counting })]
+  const { transferId, announcement, put, parts } = aFile()
+  await near.transfers.announce(ada, transferId, announcement)
+  const [offer] = await ledger.offerNext(bob.accountId, 'here', { leaseMs: 60_000, limit: 1 })
+  const delivery = offer?.deliveries[0]
+  if (delivery?.state !== 'offered') throw new Error('it was not offered')
+  const claim = { account: bob, transferId, leaseId: delivery.lease.leaseId, heldBytes: null }
+  const signal = new AbortController().signal
+  const waiting = parts.map(({ key }) =>
+    far.deliveries.part(claim, key.partNumber, { waitMs: 20_000, signal, rangeOf: () => undefined, wantsLink: false }),
+  )
+  await until(() => looks.length === 2, 'both parts were looked for')
+  await put(near, ada)
+  expect((await Promise.all(waiting)).map(({ digest }) => digest)).toEqual(parts.map(({ key }) => key.digest))
+  expect(looks.sort()).toEqual([1, 1, 2, 2])
 })
 
 test('a portal that was paused before it gave an upload up does not touch what another has found whole', async () => {

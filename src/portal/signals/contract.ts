@@ -34,6 +34,6 @@ export const topics = {
   progress: (accountId: number) => `progress:${accountId}`,
   /** A part of an account's transfer is on its way in, slowly. The payload is the message itself: it may get lost. */
   arriving: (accountId: number) => `arriving:${accountId}`,
-  /** A part of a transfer came in, or its state changed. */
+  /** A part of a transfer came in: then its number is the payload. Or its state changed: then there is none. */
   transfer: (transferId: string) => `transfer:${transferId}`,
 } as const

@@ -25,10 +25,13 @@ export class Waiter implements Disposable {
   #isSignalled = false
   #wake: (() => void) | null = null
 
-  constructor(signals: Signals, topic: string) {
+  /** @param concerns which signals of the topic to wake for, by their payload: all, if it is not given */
+  constructor(signals: Signals, topic: string, concerns: (payload: string) => boolean = () => true) {
     this.#lossy = signals.traits.lossy
-    const wake = (): void => this.wake()
-    this.#unsubscribe = signals.subscribe(topic, wake, wake)
+    const onSignal = (payload: string): void => {
+      if (concerns(payload)) this.wake()
+    }
+    this.#unsubscribe = signals.subscribe(topic, onSignal, () => this.wake())
   }
 
   /** Ends the present or next `wait`, as a signal does. */

@@ -201,6 +201,32 @@ describe('a database that goes away', () => {
   })
 })
 
+describe('an account whose row somebody holds', () => {
+  test('keeps neither other accounts waiting, nor whoever just looks', async () => {
+    const { ledger, client, ada, bob, announce } = await begin({ connectionsMax: 4 })
+    const cy = await join(ledger, 'cy')
+    const known = await Promise.all(Array.from({ length: 10 }, announce))
+    await client.query('begin')
+    await client.query('select from accounts where account_id = $1 for update', [ada.accountId])
+    const held = { isOver: false }
+    const waitingOnes = Array.from({ length: 20 }, announce)
+    await waiting(client)
+    expect((await ledger.announce(aTransfer(bob, [cy]), roomy)).isNew).toBe(true)
+    // These are not known to be of that account before they hold a connection: they may take all that there are for moves.
+    const cancelled = { state: 'cancelled', problem: problem('cancelled') } as const
+    const moves = known.map((transferId) => ledger.moveTransfer(transferId, first, cancelled))
+    const all = Promise.all([...waitingOnes, ...moves]).finally(() => {
+      held.isOver = true
+    })
+    expect(await ledger.accountByTokenId('token of bob')).toMatchObject({ name: 'bob' })
+    expect((await ledger.transfer(known[0] ?? ''))?.state).toBe('receiving')
+    expect(held.isOver).toBe(false)
+    await client.query('commit')
+    await all
+    expect((await ledger.totals()).openTransfers).toBe(21)
+  })
+})
+
 describe('a session', () => {
   test('keeps to the bounds and the durability of the ledger, whatever the defaults of the database are', async () => {
     const { url } = await testDatabase()

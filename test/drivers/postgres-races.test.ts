@@ -288,6 +288,20 @@ describe('a revocation', () => {
   })
 })
 
+describe('a duty', () => {
+  test.each(['sweep', 'orphans', 'audit'] as const)(
+    '(%s) that several want at the same time goes to one',
+    async (duty) => {
+      const { portals } = await twoPortals()
+      const wanted = [...portals, ...portals, ...portals]
+      const taken = await Promise.all(
+        wanted.map((portal, index) => portal.takeDuty(duty, `portal-${index}`, { leaseMs })),
+      )
+      expect(taken.filter((isTaken) => isTaken)).toHaveLength(1)
+    },
+  )
+})
+
 describe('changes of accounts at the same time', () => {
   test('never make more invites than may be open, and are seen in the order of their ids', async () => {
     const { portals, one } = await twoPortals()

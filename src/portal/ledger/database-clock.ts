@@ -2,7 +2,8 @@
  * The clock of a database, for several portals that must agree on the time.
  *
  * To ask for it costs a round trip, so it is asked for now and then, and in between the monotonic clock of this process goes on
- * from there: what the machine believes the time of day to be does not matter. It never runs backwards.
+ * from there: what the machine believes the time of day to be does not matter. It never runs backwards: after a database whose
+ * clock was ahead it stands still until that time has come, or until its process starts again.
  *
  * Nothing that is right or wrong rests on it. Who holds a lease, and what is stored, is decided by comparing ids in
  * transactions; by this clock, leases and deadlines end a few milliseconds sooner or later.

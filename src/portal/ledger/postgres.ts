@@ -18,7 +18,7 @@ import type { LedgerTables } from './schema.ts'
 export interface PostgresLedgerOptions {
   /** `postgres://user:password@host:port/database`, with `sslmode` and the like as its query. */
   readonly url: string
-  /** So many connections at most. */
+  /** So many connections at most, and at least two. */
   readonly connectionsMax?: number
   /** The clock that the ledger goes by; that of the database if not given. */
   readonly now?: () => number
@@ -31,6 +31,8 @@ export interface PostgresLedgerOptions {
 }
 
 const CONNECTIONS_MAX = 10
+/** Of all connections, for what is no transaction. Those may all be waiting for a lock; who just looks must not. */
+const LOOKING_SHARE = 0.3
 const CONNECT_MS_MAX = 10_000
 const IDLE_CONNECTION_MS_MAX = 60_000
 const STATEMENT_MS_MAX = 30_000
@@ -50,16 +52,14 @@ const INT8 = 20
  * @throws Problem `unavailable` when the database is not there; Error when it cannot be used
  */
 export async function postgresLedger(options: PostgresLedgerOptions): Promise<Ledger> {
-  const { onQuery, onRetry, onWarning = () => {} } = options
+  const { connectionsMax = CONNECTIONS_MAX, onRetry, onWarning = () => {} } = options
   await migrateOnce(options)
-  const pool = await openPool(options, { max: options.connectionsMax ?? CONNECTIONS_MAX, query_timeout: ANSWER_MS_MAX })
-  pool.on('error', (error) => onWarning('an idle connection to the database was lost', { err: error }))
-  const db: Db = new Kysely<LedgerTables>({
-    dialect: new PoolDialect({ pool, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
-    ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
-  })
   await using opening = new AsyncDisposableStack()
+  const lookingMax = Math.max(1, Math.floor(connectionsMax * LOOKING_SHARE))
+  const db = await openDatabase(options, lookingMax)
   opening.defer(() => db.destroy())
+  const moving = await openDatabase(options, Math.max(1, connectionsMax - lookingMax))
+  opening.defer(() => moving.destroy())
   await lookAtSettings(db, onWarning)
   const clock = options.now === undefined ? await databaseClock({ measure: (act) => askTime(db, act) }) : null
   opening.defer(() => clock?.close())
@@ -67,7 +67,7 @@ export async function postgresLedger(options: PostgresLedgerOptions): Promise<Le
     db,
     now: options.now ?? clock?.now ?? Date.now,
     isShared: true,
-    transact: retrying(db, onRetry),
+    transact: retrying(moving, onRetry),
   })
   const opened = opening.move()
   return { ...ledger, close: () => opened.disposeAsync() }
@@ -80,6 +80,16 @@ export async function postgresLedgerThere(options: PostgresLedgerOptions): Promi
     return rows[0]?.table !== null
   })
   return isThere ? postgresLedger(options) : null
+}
+
+async function openDatabase(options: PostgresLedgerOptions, max: number): Promise<Db> {
+  const { onQuery, onWarning } = options
+  const pool = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
+  pool.on('error', (error) => onWarning?.('an idle connection to the database was lost', { err: error }))
+  return new Kysely<LedgerTables>({
+    dialect: new PoolDialect({ pool, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
+    ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
+  })
 }
 
 /** Over a connection of its own: a change of large tables may take longer than any statement of the ledger. */

@@ -15,8 +15,10 @@ export type EventRow = Selectable<LedgerTables['events']>
 /**
  * Runs a transaction: all of it counts, or nothing. It may be run several times before it counts, so nothing outside of the
  * database may change in it.
+ *
+ * @param accountId whose row it will hold, if that is known: many of one account must not keep those of others waiting
  */
-export type Transact = <Result>(act: (tx: Tx) => Promise<Result>) => Promise<Result>
+export type Transact = <Result>(act: (tx: Tx) => Promise<Result>, accountId?: number) => Promise<Result>
 
 /** What every part of the Kysely ledger stands on. */
 export interface LedgerContext {

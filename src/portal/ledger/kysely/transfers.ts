@@ -32,7 +32,7 @@ export function transfers({
       return transact(async (tx) => {
         const admitted = await admit(tx, transfer, admission, now())
         return { transfer: admitted.transfer, isNew: admitted.isNew }
-      })
+      }, transfer.senderId)
     },
 
     roomBytes: (transfer, admission) => roomBytes(db, transfer, admission),

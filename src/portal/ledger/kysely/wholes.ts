@@ -25,7 +25,7 @@ export function wholes({ db, now, transact }: LedgerContext): Pick<Ledger, 'depo
         const stored = await becomeStored(tx, admitted.transfer, whole, atMs)
         if (stored === null) throw new Error(`${transferId} moved within a transaction`)
         return stored
-      })
+      }, transfer.senderId)
     },
 
     async content(transferId) {

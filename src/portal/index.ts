@@ -62,7 +62,9 @@ export async function startPortal(
   }
   const ledger = await openLedger(options, log)
   opening.defer(() => ledger.close())
-  const store = recentParts(await openStore(options), { bytesMax: options.recentBytesMax, keepMs: RECENT_MS })
+  // Receivers that fetch from the store itself need nothing from memory.
+  const bytesMax = options.redirectDownloads ? 0 : options.recentBytesMax
+  const store = recentParts(await openStore(options), { bytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())
   const signals = opening.use(await openSignals(options, log))
   if (options.redirectDownloads && store.linkTo === null) {

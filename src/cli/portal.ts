@@ -26,6 +26,7 @@ interface PortalFlags {
   readonly data: string
   readonly database?: string
   readonly store?: string
+  readonly adoptStore?: boolean
   readonly publicUrl?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
@@ -75,6 +76,7 @@ export function portalCommand(program: Command): void {
         'a folder in the data folder',
       ),
     )
+    .addOption(flag('--adopt-store', 'take a store that belonged to another ledger, or another store for this ledger'))
     .addOption(option('--public-url <url>', 'address under which others reach it, for invites').argParser(webAddress))
     .addOption(option('--tls-cert <file>', 'certificate with its chain (PEM); read again at SIGHUP'))
     .addOption(option('--tls-key <file>', 'private key of the certificate (PEM)'))
@@ -185,6 +187,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
       dataFolder: flags.data,
       databaseUrl: flags.database ?? null,
       storeUrl: flags.store ?? null,
+      adoptStore: flags.adoptStore === true,
       digestAlgorithms: flags.digests,
       transferSizeBytesMax: flags.maxTransfer,
       wholeSizeBytesMax: flags.oneRequest,

@@ -16,6 +16,7 @@ import { createMetrics } from './metrics.ts'
 import { OpenRequests } from './open-requests.ts'
 import { openLedger, openSignals, openStore, usesFolder } from './opening.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
+import { pair } from './pairing.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
@@ -66,6 +67,7 @@ export async function startPortal(
   const bytesMax = options.redirectDownloads ? 0 : options.recentBytesMax
   const store = recentParts(await openStore(options), { bytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())
+  await pair(ledger, store, options.adoptStore)
   const signals = opening.use(await openSignals(options, log))
   if (options.redirectDownloads && store.linkTo === null) {
     const detail = '--redirect-downloads needs a store that can be reached by addresses of its own: --store s3://…'

@@ -39,6 +39,8 @@ export interface PortalOptions {
   readonly databaseUrl: string | null
   /** S3 that keeps the parts instead: `s3://…`. */
   readonly storeUrl: string | null
+  /** Takes the store whatever ledger it belonged to, and whatever store the ledger had. */
+  readonly adoptStore: boolean
   /** What new transfers may take: of these, what this machine computes fast. `sha-256` always. */
   readonly digestAlgorithms: readonly DigestAlgorithm[]
   readonly transferSizeBytesMax: number
@@ -105,6 +107,7 @@ export const portalDefaults: PortalOptions = {
   dataFolder: './golooader-data',
   databaseUrl: null,
   storeUrl: null,
+  adoptStore: false,
   digestAlgorithms: knownDigestAlgorithms,
   transferSizeBytesMax,
   wholeSizeBytesMax,

@@ -45,6 +45,19 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
     })
   })
 
+  describe('the pairing', () => {
+    test('is with the first store, or with the one that takes its place', async () => {
+      const { ledger } = await begin()
+      const before = await ledger.pairing()
+      expect(before).toEqual({ ledgerId: expect.stringMatching(/^[0-9a-f-]{36}$/), storeId: null })
+      expect(await ledger.pairWith('one', { isInstead: false })).toBe('one')
+      expect(await ledger.pairWith('another', { isInstead: false })).toBe('one')
+      expect(await ledger.pairing()).toEqual({ ...before, storeId: 'one' })
+      expect(await ledger.pairWith('another', { isInstead: true })).toBe('another')
+      expect((await (await begin()).ledger.pairing()).ledgerId).not.toBe(before.ledgerId)
+    })
+  })
+
   describe('the address', () => {
     test('is not known before a portal has told it, and then the last that was told', async () => {
       const { ledger } = await begin()

@@ -102,6 +102,8 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.prune(0, 2)
   await ledger.totals()
   await ledger.takeDuty('sweep', 'here', { leaseMs })
+  await ledger.pairing()
+  await ledger.pairWith('store', { isInstead: false })
   await ledger.setAddress('http://127.0.0.1:7878')
   await ledger.address()
 }

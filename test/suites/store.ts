@@ -266,6 +266,19 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await store.find({ ...first(other.key.transferId), partNumber: 1 })).toBe(other.key.digest)
     })
 
+    test('it belongs to nobody until it is claimed; that is neither held nor in the way', async () => {
+      expect(await store.owner()).toBeNull()
+      await store.claim('one', { isOnlyFirst: true })
+      expect(await store.owner()).toBe('one')
+      await store.claim('another', { isOnlyFirst: true })
+      expect(await store.owner()).toBe('one')
+      await store.claim('another', { isOnlyFirst: false })
+      expect(await store.owner()).toBe('another')
+      expect(await idsOf(store)).toEqual([])
+      await put(store, somePart(transferId, 1))
+      expect(await store.owner()).toBe('another')
+    })
+
     test('parts of one generation are not those of another, under the same number too', async () => {
       const old = somePart(transferId, 1)
       const [fresh, further] = [1, 2].map((partNumber) => {

@@ -184,6 +184,17 @@ export interface Ledger {
    */
   takeDuty(duty: Duty, portalId: string, lease: { leaseMs: number }): Promise<boolean>
 
+  /** Which ledger this is, unlike any other, and which store is its own: null before the first. */
+  pairing(): Promise<{ readonly ledgerId: string; readonly storeId: string | null }>
+
+  /**
+   * Records the store that is its own, where none is yet.
+   *
+   * @param isInstead or in place of any other
+   * @returns the one that is on record now
+   */
+  pairWith(storeId: string, { isInstead }: { isInstead: boolean }): Promise<string>
+
   /** Under which address the portal is reached, for invites. */
   setAddress(url: string): Promise<void>
   /** Null where no portal has ever run. */

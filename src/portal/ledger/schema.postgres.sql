@@ -107,6 +107,14 @@ create table invites (
 CREATE INDEX invites_by_expiry ON invites USING btree (expires_at_ms);
 CREATE INDEX invites_open ON invites USING btree (name, expires_at_ms) WHERE (token_id IS NULL);
 
+create table pairing (
+  id integer not null,
+  ledger_id text collate "C" not null,
+  store_id text collate "C",
+  constraint pairing_pkey PRIMARY KEY (id),
+  constraint pairing_id_check CHECK ((id = 1))
+);
+
 create table totals (
   id integer not null,
   open_transfers bigint not null,

@@ -98,6 +98,12 @@ CREATE INDEX invites_by_expiry on invites (expires_at_ms);
 
 CREATE INDEX invites_open on invites (name, expires_at_ms) where token_id is null;
 
+CREATE TABLE pairing (
+  id integer primary key check (id = 1),
+  ledger_id text not null,
+  store_id text
+);
+
 CREATE TABLE totals (
   id integer primary key check (id = 1),
   open_transfers bigint not null,

@@ -47,6 +47,11 @@ export interface LedgerTables {
     portal_id: string
     expires_at_ms: number
   }
+  pairing: {
+    id: number
+    ledger_id: string
+    store_id: string | null
+  }
   address: {
     id: number
     url: string

@@ -50,6 +50,16 @@ export interface Store {
     readonly isShared: boolean
   }
 
+  /** To whom the storage belongs, as they have said; null where nobody has claimed it. */
+  owner(): Promise<string | null>
+
+  /**
+   * Says to whom it belongs, to everybody who uses it, durably.
+   *
+   * @param isOnlyFirst leaves it to whoever has claimed it before; where that cannot be had at once, the later one may win
+   */
+  claim(owner: string, { isOnlyFirst }: { isOnlyFirst: boolean }): Promise<void>
+
   /**
    * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one place may be
    * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one

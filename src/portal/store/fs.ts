@@ -2,6 +2,7 @@
  * Parts as files of a folder that one portal process owns:
  *
  *     FOLDER/<last two of the id>/<transferId>/[<generation>/]<partNumber>.<digest>
+ *     FOLDER/owner
  *
  * A part is written beside its final name with the ending `.partial`, synced, then renamed, so that a name without
  * that ending always stands for a whole, verified, durable content. The entries of the folders are synced by `seal`.
@@ -17,6 +18,8 @@ import {
   makeFolder,
   type PartSink,
   Room,
+  readTextOrNull,
+  replaceFile,
   syncFolder,
   writeAll,
 } from '../../hop/index.ts'
@@ -55,6 +58,15 @@ class FsStore implements Store {
   constructor(folder: string) {
     this.#folder = folder
     this.#room = new Room(folder)
+  }
+
+  async owner(): Promise<string | null> {
+    return (await readTextOrNull(this.#ownerFile()))?.trim() ?? null
+  }
+
+  async claim(owner: string, { isOnlyFirst }: { isOnlyFirst: boolean }): Promise<void> {
+    if (isOnlyFirst && (await this.owner()) !== null) return
+    await replaceFile(this.#ownerFile(), `${owner}\n`)
   }
 
   async openPart(place: PartPlace): Promise<PartSink> {
@@ -188,6 +200,10 @@ class FsStore implements Store {
 
   freeBytes(): Promise<number> {
     return this.#room.freeBytes()
+  }
+
+  #ownerFile(): string {
+    return join(this.#folder, 'owner')
   }
 
   #shardOf(transferId: string): string {

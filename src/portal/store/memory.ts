@@ -14,6 +14,7 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
   /** transferId -> generation -> part number -> part */
   const transfers = new Map<string, Map<string, Map<number, HeldPart>>>()
   let usedBytes = 0
+  let owner: string | null = null
 
   const partsOf = ({ transferId, generation }: PartsKey) => transfers.get(transferId)?.get(generation)
 
@@ -32,6 +33,10 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
 
   return {
     traits: { isShared: false },
+    owner: async () => owner,
+    claim: async (newOwner, { isOnlyFirst }) => {
+      owner = isOnlyFirst ? (owner ?? newOwner) : newOwner
+    },
     async openPart(place) {
       const { transferId, generation, partNumber } = place
       const gathered: Buffer[] = []

@@ -8,11 +8,13 @@
  */
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { localTurns, type PartSink } from '../../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
 import type { HeldParts, PartContent, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
 import type { S3Address } from './s3/address.ts'
-import { keyOf, partOf, partsPrefix, placePrefix, transferPrefix } from './s3/keys.ts'
+import { keyOf, OWNER_KEY, partOf, partsPrefix, placePrefix, transferPrefix } from './s3/keys.ts'
 import { Listings } from './s3/listings.ts'
 import { PartStream } from './s3/part-stream.ts'
 import { probe, type S3Traits } from './s3/probe.ts'
@@ -70,6 +72,20 @@ class S3Store implements Store {
     this.#s3 = traits
     this.#options = options
     this.#spool = new Spool(options.spool)
+  }
+
+  async owner(): Promise<string | null> {
+    const content = await this.#requests.get(OWNER_KEY, null)
+    return content === null ? null : (await buffer(content.body)).toString().trim()
+  }
+
+  async claim(owner: string, { isOnlyFirst }: { isOnlyFirst: boolean }): Promise<void> {
+    const isConditional = isOnlyFirst && this.#s3.canPutConditionally
+    if (isOnlyFirst && !isConditional && (await this.owner()) !== null) return
+    const bytes = Buffer.from(`${owner}\n`)
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const content = () => Readable.from([bytes])
+    await this.#requests.put({ key: OWNER_KEY, lengthBytes: bytes.length, sha256, isConditional, content })
   }
 
   async openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink> {

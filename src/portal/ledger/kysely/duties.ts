@@ -1,8 +1,11 @@
 import type { Ledger } from '../contract.ts'
-import type { LedgerContext } from './rows.ts'
+import type { Db, LedgerContext } from './rows.ts'
 
-/** What portals have in common: who does what only one has to do, and where all of them are reached. */
-export function duties({ db, now }: LedgerContext): Pick<Ledger, 'takeDuty' | 'setAddress' | 'address'> {
+/** What portals have in common: who does what only one has to do, which store is theirs, and where all of them are reached. */
+export function duties({
+  db,
+  now,
+}: LedgerContext): Pick<Ledger, 'takeDuty' | 'pairing' | 'pairWith' | 'setAddress' | 'address'> {
   return {
     async takeDuty(duty, portalId, { leaseMs }) {
       const atMs = now()
@@ -19,6 +22,18 @@ export function duties({ db, now }: LedgerContext): Pick<Ledger, 'takeDuty' | 's
       return (taken.numInsertedOrUpdatedRows ?? 0n) > 0n
     },
 
+    pairing: () => selectPairing(db),
+
+    async pairWith(storeId, { isInstead }) {
+      await db
+        .updateTable('pairing')
+        .set({ store_id: storeId })
+        .where('id', '=', 1)
+        .$if(!isInstead, (query) => query.where('store_id', 'is', null))
+        .execute()
+      return (await selectPairing(db)).storeId ?? ''
+    },
+
     async setAddress(url) {
       await db
         .insertInto('address')
@@ -32,4 +47,13 @@ export function duties({ db, now }: LedgerContext): Pick<Ledger, 'takeDuty' | 's
       return row?.url ?? null
     },
   }
+}
+
+async function selectPairing(db: Db): Promise<{ ledgerId: string; storeId: string | null }> {
+  const row = await db
+    .selectFrom('pairing')
+    .select(['ledger_id', 'store_id'])
+    .where('id', '=', 1)
+    .executeTakeFirstOrThrow()
+  return { ledgerId: row.ledger_id, storeId: row.store_id }
 }

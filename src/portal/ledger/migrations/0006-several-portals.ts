@@ -1,4 +1,4 @@
-/** What several portals over one ledger need: generations of parts, duties of one of them, and the address of all. */
+/** What several portals over one ledger need: generations of parts, duties of one of them, which store is theirs, and the address of all. */
 import { type Kysely, sql } from 'kysely'
 import { columnTypes } from './columns.ts'
 
@@ -19,4 +19,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
     .addColumn('url', text, (column) => column.notNull())
     .execute()
+  await db.schema
+    .createTable('pairing')
+    .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
+    .addColumn('ledger_id', text, (column) => column.notNull())
+    .addColumn('store_id', text)
+    .execute()
+  await sql`insert into pairing (id, ledger_id) values (1, ${crypto.randomUUID()})`.execute(db)
 }

@@ -3,11 +3,14 @@
  *
  *     <transferId>/<partNumber>.<digest>                 the first generation
  *     <transferId>/<generation>/<partNumber>.<digest>    any other
+ *     owner                                              whose they are
  */
 import type { PartKey, PartPlace, PartsKey } from '../contract.ts'
 
 const PART =
   /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(?:([a-z0-9]{1,32})\/)?([1-9][0-9]{0,5})\.([0-9a-f]{32,128})$/
+
+export const OWNER_KEY = 'owner'
 
 export function transferPrefix(transferId: string): string {
   return `${transferId}/`

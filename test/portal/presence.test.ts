@@ -63,6 +63,9 @@ test.each(['older', 'newer'])(
     const [olderNode, newerNode] = which === 'older' ? [cutOff, other] : [other, cutOff]
     const older = connect(olderNode)
     gate.close()
+    // Of two of the same millisecond chance says which is newer.
+    const connectedAtMs = Date.now()
+    await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(connectedAtMs), { interval: 1 })
     const newer = connect(newerNode)
     // It cannot have heard of the other one.
     expect(older.isOver).toBe(false)

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { type PostgresLedgerOptions, postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { Problem } from '../../src/protocol/index.ts'
-import { ownPostgres, testDatabase } from '../servers/postgres.ts'
+import { ownPostgres, psql, testDatabase } from '../servers/postgres.ts'
 import { aTransfer, join, manifestDigest, problem, roomy } from '../suites/ledger.ts'
 
 const stored = { state: 'stored', manifestDigest, manifest: null } as const
@@ -307,4 +307,28 @@ describe('values', () => {
     expect(Math.abs(Number(rows[0]?.ms) - (transfer?.createdAtMs ?? 0))).toBeLessThan(5_000)
     expect(Math.abs(Number(rows[0]?.ms) - ledger.nowMs())).toBeLessThan(5_000)
   })
+})
+
+test('a server that is only a copy of the database is as good as none, until it takes over', async () => {
+  await using server = await ownPostgres()
+  const ledger = await open(server.url)
+  const ada = await join(ledger, 'ada')
+  await server.stop()
+  await server.startAsCopy()
+  // It would answer, with what was true when it last heard of its original.
+  await expect(ledger.accountByName('ada')).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(postgresLedger({ url: server.url })).rejects.toMatchObject({ code: 'unavailable' })
+  await psql(server.url, 'select pg_promote()')
+  expect(await ledger.accountByName('ada')).toMatchObject(ada)
+})
+
+test('a machine that was suspended does not record parts that may have been removed as orphans meanwhile', async () => {
+  const { ledger, client, ada, bob } = await begin()
+  const begunAtMs = ledger.nowMs()
+  const whole = { manifestDigest, manifest: null, heldIn: 'store', generation: 'a1', begunAtMs } as const
+  const monotonicMs = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+  onTestFinished(() => monotonicMs.mockRestore())
+  await client.query('select pg_sleep(0.5)')
+  const admission = { ...roomy, expiryMs: 400 }
+  await expect(ledger.deposit(aTransfer(ada, [bob]), admission, whole)).rejects.toMatchObject({ code: 'expired' })
 })

@@ -63,9 +63,11 @@ export async function postgresLedger(options: PostgresLedgerOptions): Promise<Le
   await lookAtSettings(db, onWarning)
   const clock = options.now === undefined ? await databaseClock({ measure: (act) => askTime(db, act) }) : null
   opening.defer(() => clock?.close())
+  const now = options.now ?? clock?.now ?? Date.now
   const ledger = kyselyLedger({
     db,
-    now: options.now ?? clock?.now ?? Date.now,
+    now,
+    nowIn: clock === null ? async () => now() : timeOf,
     isShared: true,
     transact: retrying(moving, onRetry),
   })
@@ -141,9 +143,15 @@ function toNumber(text: string): number {
   return number
 }
 
-/** Stronger than `on` is only `remote_apply`, so that one may stay. */
+/**
+ * A copy of the database answers as well, but with what was true a while ago: what it does not know of yet, a portal would
+ * remove. Stronger than `on` is only `remote_apply`, so that one may stay.
+ */
 function sessionSql(statementMsMax: number, lockMsMax: number): string {
   return `
+    do $$ begin
+      if pg_is_in_recovery() then raise 'this server is only a copy of the database' using errcode = '25006'; end if;
+    end $$;
     set statement_timeout = ${statementMsMax};
     set lock_timeout = ${lockMsMax};
     set idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS_MAX};
@@ -170,14 +178,14 @@ async function lookAtSettings(db: Db, onWarning: NonNullable<PostgresLedgerOptio
 }
 
 async function askTime(db: Db, act: (ask: () => Promise<number>) => Promise<void>): Promise<void> {
-  await db.connection().execute((connection) =>
-    act(async () => {
-      const { rows } = await sql<{ ms: number }>`
-        select (extract(epoch from clock_timestamp()) * 1000)::double precision as ms
-      `.execute(connection)
-      const ms = rows[0]?.ms
-      if (ms === undefined) throw new Error('the database did not say what time it is')
-      return ms
-    }),
-  )
+  await db.connection().execute((connection) => act(() => timeOf(connection)))
+}
+
+async function timeOf(db: Db): Promise<number> {
+  const { rows } = await sql<{ ms: number }>`
+    select (extract(epoch from clock_timestamp()) * 1000)::double precision as ms
+  `.execute(db)
+  const ms = rows[0]?.ms
+  if (ms === undefined) throw new Error('the database did not say what time it is')
+  return ms
 }

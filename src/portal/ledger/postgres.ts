@@ -6,6 +6,7 @@
  */
 import { Kysely, sql } from 'kysely'
 import type { Pool, PoolConfig } from 'pg'
+import { plainReason } from '../log.ts'
 import type { Ledger } from './contract.ts'
 import { databaseClock } from './database-clock.ts'
 import { kyselyLedger } from './kysely/index.ts'
@@ -85,7 +86,9 @@ export async function postgresLedgerThere(options: PostgresLedgerOptions): Promi
 async function openDatabase(options: PostgresLedgerOptions, max: number): Promise<Db> {
   const { onQuery, onWarning } = options
   const pool = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
-  pool.on('error', (error) => onWarning?.('an idle connection to the database was lost', { err: error }))
+  pool.on('error', (error) =>
+    onWarning?.('an idle connection to the database was lost', { reason: plainReason(error) }),
+  )
   return new Kysely<LedgerTables>({
     dialect: new PoolDialect({ pool, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { type PostgresLedgerOptions, postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { Problem } from '../../src/protocol/index.ts'
-import { ownPostgres, testDatabase } from '../servers/postgres.ts'
+import { ownPostgres, psql, testDatabase } from '../servers/postgres.ts'
 import { aTransfer, join, manifestDigest, problem, roomy } from '../suites/ledger.ts'
 
 const stored = { state: 'stored', manifestDigest, manifest: null } as const
@@ -180,6 +180,30 @@ describe('a database that goes away', () => {
     const other = new URL(url)
     other.pathname = '/no_such_database'
     await expect(postgresLedger({ url: other.href })).rejects.toMatchObject({ code: '3D000' })
+  })
+
+  test('is told as "unavailable" when it lets a running portal in no more, until it does again', async () => {
+    const { url } = await testDatabase()
+    const own = new URL(url)
+    const role = `role_${own.pathname.slice(-8)}`
+    own.username = role
+    await psql(url, `create role ${role} login superuser`)
+    onTestFinished(async () => {
+      await psql(url, `drop role ${role}`)
+    })
+    const ledger = await postgresLedger({ url: own.href })
+    try {
+      await psql(url, `alter role ${role} nologin nosuperuser`)
+      await psql(url, `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`)
+      await vi.waitFor(() => expect(ledger.totals()).rejects.toMatchObject({ code: 'unavailable' }), 10_000)
+      await expect(ledger.totals()).rejects.toMatchObject({ cause: { code: '28000' } })
+      await expect(postgresLedger({ url: own.href })).rejects.toMatchObject({ code: '28000' })
+      await psql(url, `alter role ${role} login superuser`)
+      expect((await ledger.totals()).openTransfers).toBe(0)
+    } finally {
+      await ledger.close()
+      await psql(url, `reassign owned by ${role} to postgres`)
+    }
   })
 
   test('while nobody asks anything ends nothing: a warning, and a new connection', async () => {

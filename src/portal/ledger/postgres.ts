@@ -12,6 +12,7 @@ import { databaseClock } from './database-clock.ts'
 import { kyselyLedger } from './kysely/index.ts'
 import type { Db } from './kysely/rows.ts'
 import { migrate } from './migrate.ts'
+import { startFault } from './postgres/faults.ts'
 import { PoolDialect } from './postgres/pool-driver.ts'
 import { retrying } from './postgres/transact.ts'
 import type { LedgerTables } from './schema.ts'
@@ -112,6 +113,8 @@ async function beforehand<Result>(
   const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, sessionSql: sessionSql(0, 0) }) })
   try {
     return await act(db)
+  } catch (error) {
+    throw startFault(error)
   } finally {
     await db.destroy()
   }

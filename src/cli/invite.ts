@@ -9,8 +9,8 @@ export function inviteCommand(program: Command): void {
     .summary('let someone join (for the operator of the portal)')
     .description(
       'Prints a link with which NAME joins the portal: it works once, for 24 hours.\n' +
-        'Run it where the portal keeps its data, or with its --database, once that has been started; it may be running\n' +
-        'meanwhile.',
+        'Run it where the portal keeps its data, or with its --database, once the portal has been started; it may be ' +
+        'running meanwhile.',
     )
     .argument('<name>', 'name of the new account: lower-case letters, digits, dots, dashes, underscores')
     .addOption(dataOption())

@@ -96,7 +96,8 @@ export function databaseUrl(text: string): string {
   if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol)) {
     throw new InvalidArgumentError('Give an address of PostgreSQL: postgres://USER@HOST:5432/DATABASE.')
   }
-  if (url.password !== '' && process.env[DATABASE_VARIABLE] !== text) {
+  const hasPassword = url.password !== '' || url.searchParams.has('password')
+  if (hasPassword && process.env[DATABASE_VARIABLE] !== text) {
     // Not as an argument that is invalid: those are shown.
     throw new UsageError(
       `everybody on this machine can read a password on a command line: give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}`,

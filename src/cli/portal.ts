@@ -1,10 +1,10 @@
 import { writeSync } from 'node:fs'
 import type { Command } from 'commander'
-import pino from 'pino'
 import { isLoopback } from '../client/index.ts'
 import { portalDefaults, type TlsFiles } from '../portal/options.ts'
+import type { Places } from '../portal/places.ts'
 import type { DigestAlgorithm } from '../protocol/index.ts'
-import { interruptSignal, UsageError } from './exit.ts'
+import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import { placeFlags } from './operator.ts'
 import {
   databaseOption,
@@ -61,7 +61,8 @@ export function portalCommand(program: Command): void {
     .summary('run the portal')
     .description(
       'Runs the portal: it takes files from senders into temporary storage and hands them on to receivers.\n' +
-        'It needs nothing but a folder. Stop it with Ctrl-C; started again, it goes on where it was.',
+        'It needs nothing but a folder. Stop it with Ctrl-C; started again, it goes on where it was.\n' +
+        'With both --database and --store it keeps nothing itself, and any number of equal ones may run.',
     )
     .addOption(
       option('--listen <host:port>', 'address to listen on; port 0 takes a free one')
@@ -163,6 +164,8 @@ Examples:
                                                          reachable from elsewhere, over TLS
   golooader portal --public-url https://files.example/gl --trusted-proxies 127.0.0.1
                                                          behind a proxy that does TLS
+  golooader portal --database postgres://golooader@db.example:5432/golooader --store 's3://golooader?endpoint=https://s3.example&region=us-east-1'
+                                                         one of several; passwords and keys: PGPASSWORD, AWS_… variables
   golooader portal --expiry 30d --quota 50GiB
 
 Next, in another terminal:
@@ -175,50 +178,57 @@ async function runPortal(flags: PortalFlags): Promise<void> {
   let reload = async (): Promise<void> => {}
   process.on('SIGHUP', () => void reload())
   // Loaded here, so that no other command pays for the server and its database.
-  const { startPortal } = await import('../portal/index.ts')
-  const log = pino({ level: flags.logLevel }, { write: writeLog })
-  const portal = await startPortal(
-    {
-      listenHost: flags.listen.host,
-      listenPort: flags.listen.port,
-      publicUrl: flags.publicUrl ?? null,
-      tls,
-      trustedProxies: flags.trustedProxies,
-      dataFolder: flags.data,
-      databaseUrl: flags.database ?? null,
-      storeUrl: flags.store ?? null,
-      adoptStore: flags.adoptStore === true,
-      digestAlgorithms: flags.digests,
-      transferSizeBytesMax: flags.maxTransfer,
-      wholeSizeBytesMax: flags.oneRequest,
-      accountBytesMax: flags.quota,
-      accountTransfersMax: flags.maxTransfers,
-      storageBytesMax: flags.storage,
-      freeBytesMin: flags.keepFree,
-      connectionsMax: flags.connections,
-      addressConnectionsMax: flags.addressConnections,
-      accountConnectionsMax: flags.accountConnections,
-      accountRequestsPerSecond: flags.requestRate,
-      floorBytesPerSecond: flags.floor,
-      attemptsMax: flags.attempts,
-      redirectDownloads: flags.redirectDownloads === true,
-      sealedOnly: flags.sealedOnly === true,
-      uploadTimeoutMs: flags.uploadTimeout,
-      idleMs: flags.idleTimeout,
-      leaseMs: flags.lease,
-      expiryMs: flags.expiry,
-      historyMs: flags.history,
-    },
-    log,
-  )
+  const { placesOf, portalLog, startPortal } = await import('../portal/index.ts')
+  const log = portalLog({ level: flags.logLevel, write: writeLog })
+  const options = {
+    listenHost: flags.listen.host,
+    listenPort: flags.listen.port,
+    publicUrl: flags.publicUrl ?? null,
+    tls,
+    trustedProxies: flags.trustedProxies,
+    dataFolder: flags.data,
+    databaseUrl: flags.database ?? null,
+    storeUrl: flags.store ?? null,
+    adoptStore: flags.adoptStore === true,
+    digestAlgorithms: flags.digests,
+    transferSizeBytesMax: flags.maxTransfer,
+    wholeSizeBytesMax: flags.oneRequest,
+    accountBytesMax: flags.quota,
+    accountTransfersMax: flags.maxTransfers,
+    storageBytesMax: flags.storage,
+    freeBytesMin: flags.keepFree,
+    connectionsMax: flags.connections,
+    addressConnectionsMax: flags.addressConnections,
+    accountConnectionsMax: flags.accountConnections,
+    accountRequestsPerSecond: flags.requestRate,
+    floorBytesPerSecond: flags.floor,
+    attemptsMax: flags.attempts,
+    redirectDownloads: flags.redirectDownloads === true,
+    sealedOnly: flags.sealedOnly === true,
+    uploadTimeoutMs: flags.uploadTimeout,
+    idleMs: flags.idleTimeout,
+    leaseMs: flags.lease,
+    expiryMs: flags.expiry,
+    historyMs: flags.history,
+  }
+  // It may be killed at any moment, so whoever stops it need not wait for a database that is away.
+  const endAtOnce = (): never => process.exit(exitCodes.ok)
+  signal.addEventListener('abort', endAtOnce)
+  const portal = await startPortal(options, log)
+  signal.removeEventListener('abort', endAtOnce)
   reload = () => portal.reload()
   if (isExposed(flags)) process.stderr.write(`${EXPOSED}\n`)
   process.stdout.write(
-    `portal listening on ${portal.url}, data in ${flags.data}\n` +
+    `portal listening on ${portal.url}, ${keptWhere(placesOf(options))}\n` +
       `invite someone: golooader invite NAME${placeFlags(flags)}\n`,
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()
+}
+
+/** Where it keeps what it keeps, and that it has to stay alone where it keeps some of it itself. */
+function keptWhere({ ledger, parts }: Places): string {
+  return ledger === parts ? `data in ${ledger}` : `ledger in ${ledger}, parts in ${parts}`
 }
 
 const EXPOSED =

@@ -6,6 +6,7 @@
  */
 import { Readable } from 'node:stream'
 import { digestDriver, digestOf } from '../digests/index.ts'
+import { hasCode } from '../hop/index.ts'
 import {
   allParts,
   type Disposition,
@@ -117,7 +118,10 @@ export class Deliveries {
         if (link !== null) return { link, ...head }
         const content = await this.#read(key, rangeOf(digest, lengthBytes))
         if (content !== null && content.partBytes === lengthBytes) {
-          content.stream.once('error', (error) => this.#cannotRead(key, error))
+          content.stream.once('error', (error) => {
+            // That is what it says when the receiver goes before its end.
+            if (!hasCode(error, 'ABORT_ERR')) this.#cannotRead(key, error)
+          })
           return { link: null, content, ...head }
         }
         content?.stream.destroy()

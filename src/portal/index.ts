@@ -17,14 +17,17 @@ import { OpenRequests } from './open-requests.ts'
 import { openLedger, openSignals, openStore, usesFolder } from './opening.ts'
 import { type PortalOptions, portalDefaults } from './options.ts'
 import { pair } from './pairing.ts'
+import { placesOf } from './places.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { Transfers } from './transfers.ts'
 import { Uploads } from './uploads.ts'
 
 export { invite, renew } from './accounts.ts'
+export { portalLog } from './log.ts'
 export { openLedger, openLedgerThere } from './opening.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
+export { placesOf } from './places.ts'
 
 const PORTAL_ID_BYTES = 9
 /** A receiver that waits for a part asks for it at once. */
@@ -127,7 +130,7 @@ export async function startPortal(
       await orphans
     })
   }
-  log.info({ url, dataFolder: options.dataFolder }, 'portal listening')
+  log.info({ url, ...placesOf(options) }, 'portal listening')
   if (tls !== null) tellCertificate(tls, log)
   const { server } = app
   const reloadCertificate =

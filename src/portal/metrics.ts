@@ -13,27 +13,32 @@ export interface Metrics {
   readonly connections: Gauge
 }
 
-/** @param totals is asked when the metrics are read */
-export function createMetrics(totals: () => Promise<{ openTransfers: number; openBytes: number }>): Metrics {
+interface Totals {
+  readonly openTransfers: number
+  readonly openBytes: number
+}
+
+/** @param totals is asked when the metrics are read; while it fails, the others are read all the same */
+export function createMetrics(totals: () => Promise<Totals>): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
-  new Gauge({
-    name: 'golooader_open_transfers',
-    help: 'Transfers that have not ended',
-    registers,
-    async collect() {
-      this.set((await totals()).openTransfers)
-    },
-  })
-  new Gauge({
-    name: 'golooader_open_bytes',
-    help: 'Bytes that the transfers which have not ended add up to',
-    registers,
-    async collect() {
-      this.set((await totals()).openBytes)
-    },
-  })
+  const totalGauge = (name: string, what: string, figureOf: (all: Totals) => number): Gauge =>
+    new Gauge({
+      name,
+      help: `${what}, of all portals over the ledger: each of them says the same`,
+      registers,
+      async collect() {
+        try {
+          this.set(figureOf(await totals()))
+        } catch {
+          // No figure is better than an old one, and much better than none of the others.
+          this.remove()
+        }
+      },
+    })
+  totalGauge('golooader_open_transfers', 'Transfers that have not ended', ({ openTransfers }) => openTransfers)
+  totalGauge('golooader_open_bytes', 'Bytes that they add up to', ({ openBytes }) => openBytes)
   return {
     registry,
     notifications: new Counter({

@@ -11,6 +11,7 @@ import { hasCode, makeFolder } from '../hop/index.ts'
 import { Problem } from '../protocol/index.ts'
 import type { Ledger } from './ledger/contract.ts'
 import { sqliteLedger } from './ledger/sqlite.ts'
+import { plainReason } from './log.ts'
 import type { PortalOptions } from './options.ts'
 import { localSignals, type Signals } from './signals/index.ts'
 import type { Store } from './store/contract.ts'
@@ -51,7 +52,7 @@ async function awaited<Result>(open: () => Promise<Result>, log?: Logger): Promi
     try {
       return await open()
     } catch (error) {
-      const isNotThere = error instanceof Problem && error.code === 'unavailable'
+      const isNotThere = error instanceof Problem && error.code === 'unavailable' && adviceFor(error) === null
       if (!isNotThere || performance.now() > lateAtMs) throw unusable(error)
       log?.warn({ err: error }, 'waiting for the database')
       await setTimeout(DATABASE_LOOK_MS)
@@ -62,15 +63,33 @@ async function awaited<Result>(open: () => Promise<Result>, log?: Logger): Promi
 /** What an operator who starts something is told. */
 function unusable(error: unknown): unknown {
   if (!(error instanceof Error)) return error
+  if (error instanceof Problem && error.code === 'ledger-unusable' && /permission denied/.test(error.message)) {
+    const detail = `${error.details.detail}. The database has to belong to the user in its address`
+    return new Problem('ledger-unusable', { detail }, { cause: error })
+  }
   if (error instanceof Problem && error.code !== 'unavailable') return error
-  const cause = error instanceof Problem && error.cause instanceof Error ? error.cause : error
-  return new Problem('ledger-unusable', { detail: `its database says: ${reasonOf(cause)}` }, { cause: error })
+  const advice = adviceFor(error) ?? 'Start it, or correct the address: --database URL'
+  const said = plainReason(error instanceof Problem ? error.cause : error)
+  return new Problem('ledger-unusable', { detail: `its database says: ${said}. ${advice}` }, { cause: error })
 }
 
-/** Several tries at the addresses of one host come as one error that says nothing itself. */
-function reasonOf(error: Error): string {
-  const [first] = error instanceof AggregateError ? error.errors : []
-  return first instanceof Error ? first.message : error.message
+/** What to change where waiting does not help; null where it may. */
+function adviceFor(error: Error): string | null {
+  const reason = plainReason(error)
+  if (/password must be a .*string|no password supplied/.test(reason)) {
+    return 'It wants a password: set PGPASSWORD, or PGPASSFILE to a file of mode 0600 that has it'
+  }
+  if (/password authentication failed/.test(reason)) {
+    return 'Correct the user in the address, or PGPASSWORD, or the file that PGPASSFILE names'
+  }
+  if (/does not support SSL/.test(reason)) {
+    return 'Switch TLS on there; in a network that is yours alone, leave sslmode out of the address'
+  }
+  if (/certificate|altnames/i.test(reason)) {
+    return 'Its certificate is not trusted: NODE_EXTRA_CA_CERTS=ca.pem names an authority of your own'
+  }
+  if (/^database .* does not exist$/.test(reason)) return 'Create it, or correct the address: --database URL'
+  return null
 }
 
 /**

@@ -182,6 +182,30 @@ describe('a database that goes away', () => {
     await expect(postgresLedger({ url: other.href })).rejects.toMatchObject({ code: '3D000' })
   })
 
+  test('is told as "unavailable" when it lets a running portal in no more, until it does again', async () => {
+    const { url } = await testDatabase()
+    const own = new URL(url)
+    const role = `role_${own.pathname.slice(-8)}`
+    own.username = role
+    await psql(url, `create role ${role} login superuser`)
+    onTestFinished(async () => {
+      await psql(url, `drop role ${role}`)
+    })
+    const ledger = await postgresLedger({ url: own.href })
+    try {
+      await psql(url, `alter role ${role} nologin nosuperuser`)
+      await psql(url, `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`)
+      await vi.waitFor(() => expect(ledger.totals()).rejects.toMatchObject({ code: 'unavailable' }), 10_000)
+      await expect(ledger.totals()).rejects.toMatchObject({ cause: { code: '28000' } })
+      await expect(postgresLedger({ url: own.href })).rejects.toMatchObject({ code: '28000' })
+      await psql(url, `alter role ${role} login superuser`)
+      expect((await ledger.totals()).openTransfers).toBe(0)
+    } finally {
+      await ledger.close()
+      await psql(url, `reassign owned by ${role} to postgres`)
+    }
+  })
+
   test('while nobody asks anything ends nothing: a warning, and a new connection', async () => {
     const warnings: string[] = []
     const { ledger, client, announce } = await begin({ onWarning: (message) => warnings.push(message) })

@@ -1,6 +1,12 @@
 /** What an operator and a client that looks first are told. */
-import { expect, test } from 'vitest'
+import pino from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
 import { fastDigestAlgorithms } from '../../src/digests/index.ts'
+import { startPortal } from '../../src/portal/index.ts'
+import { until } from '../e2e/harness/world.ts'
+import { Gate } from '../servers/gate.ts'
+import { testDatabase } from '../servers/postgres.ts'
+import { testBucket } from '../servers/radosgw.ts'
 import { manifestDigest, partSizeBytes, TestPortal } from './portal.ts'
 
 test('the description names every request of the protocol', async () => {
@@ -97,4 +103,55 @@ test('it says that it lives, that it is ready, and what it takes', async () => {
   }
   const limits = JSON.parse((await portal.ask('GET', '/v1/limits')).body.toString())
   expect(limits).toMatchObject({ transferSizeBytesMax: 1234, leaseMs: 5678, digestAlgorithms: fastDigestAlgorithms })
+})
+
+/** A gate in front of a server, which goes with the test. */
+async function gateBefore(url: string): Promise<Gate> {
+  const gate = await Gate.open(Number(new URL(url).port))
+  onTestFinished(() => gate[Symbol.asyncDispose]())
+  return gate
+}
+
+test('a portal whose database goes says so to each who asks whether it is ready, and to its log once', async () => {
+  const { url } = await testDatabase()
+  const gate = await gateBefore(url)
+  const { address, env } = await testBucket()
+  Object.assign(process.env, env)
+  const lines: { msg: string }[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const portal = await startPortal(
+    { listenPort: 0, databaseUrl: gate.through(url), storeUrl: address, stopMs: 100 },
+    log,
+  )
+  onTestFinished(() => portal.close())
+  const statusOf = async (path: string): Promise<number> => (await fetch(`${portal.url}${path}`)).status
+  const told = (): string[] => lines.map(({ msg }) => msg).filter((msg) => /\bready\b/.test(msg))
+  expect(await statusOf('/readyz')).toBe(200)
+  gate.close()
+  for (let times = 0; times < 3; times++) expect(await statusOf('/readyz')).toBe(503)
+  expect(await statusOf('/healthz')).toBe(200)
+  const figures = await fetch(`${portal.url}/metrics`)
+  expect(figures.status).toBe(200)
+  const figuresText = await figures.text()
+  expect(figuresText).toMatch(/^golooader_connections \d/m)
+  expect(figuresText).not.toMatch(/^golooader_open_/m)
+  expect(told()).toEqual([expect.stringMatching(/^not ready to serve/)])
+  gate.reopen()
+  await until(async () => (await statusOf('/readyz')) === 200, 'it is ready again')
+  expect(told()).toEqual([expect.stringMatching(/^not ready to serve/), 'ready to serve again'])
+})
+
+test('a portal whose S3 store is away is ready: small files still go', async () => {
+  const { bucket, endpoint, env } = await testBucket()
+  const gate = await gateBefore(endpoint)
+  Object.assign(process.env, env)
+  const portal = await TestPortal.start({ storeUrl: `s3://${bucket}?endpoint=${gate.through(endpoint)}` })
+  gate.close()
+  expect((await portal.ask('GET', '/readyz')).status).toBe(200)
+  const answer = await portal.ask('PUT', '/v1/to/bob/small.txt', {
+    token: portal.token('alice'),
+    headers: { prefer: 'wait=0' },
+    body: 'small',
+  })
+  expect(answer.body.toString()).toContain('stored ')
 })

@@ -2,6 +2,7 @@
 import { type Kysely, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { Problem } from '../../protocol/index.ts'
+import { plainReason } from '../log.ts'
 import * as first from './migrations/0001-first.ts'
 import * as accountCare from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
@@ -31,7 +32,7 @@ export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
     const detail = `it was made by a newer version of this program, which added ${newer.join(', ')}: start that version, or a later one`
     throw new Problem('ledger-unusable', { detail }, { cause: error })
   }
-  const detail = 'it could not be brought to the schema of this version'
+  const detail = `it could not be brought to the schema of this version: ${plainReason(error)}`
   throw new Problem('ledger-unusable', { detail }, { cause: error })
 }
 

@@ -6,11 +6,13 @@
  */
 import { Kysely, sql } from 'kysely'
 import type { Pool, PoolConfig } from 'pg'
+import { plainReason } from '../log.ts'
 import type { Ledger } from './contract.ts'
 import { databaseClock } from './database-clock.ts'
 import { kyselyLedger } from './kysely/index.ts'
 import type { Db } from './kysely/rows.ts'
 import { migrate } from './migrate.ts'
+import { startFault } from './postgres/faults.ts'
 import { PoolDialect } from './postgres/pool-driver.ts'
 import { retrying } from './postgres/transact.ts'
 import type { LedgerTables } from './schema.ts'
@@ -87,7 +89,9 @@ export async function postgresLedgerThere(options: PostgresLedgerOptions): Promi
 async function openDatabase(options: PostgresLedgerOptions, max: number): Promise<Db> {
   const { onQuery, onWarning } = options
   const pool = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
-  pool.on('error', (error) => onWarning?.('an idle connection to the database was lost', { err: error }))
+  pool.on('error', (error) =>
+    onWarning?.('an idle connection to the database was lost', { reason: plainReason(error) }),
+  )
   return new Kysely<LedgerTables>({
     dialect: new PoolDialect({ pool, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
@@ -111,6 +115,8 @@ async function beforehand<Result>(
   const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, sessionSql: sessionSql(0, 0) }) })
   try {
     return await act(db)
+  } catch (error) {
+    throw startFault(error)
   } finally {
     await db.destroy()
   }

@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, Notification } from 'pg'
 import type { Logger } from 'pino'
 import { randomText } from '../../protocol/index.ts'
+import { plainReason } from '../log.ts'
 
 const CHANNEL = 'golooader_signals'
 /** https://www.postgresql.org/docs/current/sql-notify.html: shorter than 8000 bytes. */
@@ -116,8 +117,10 @@ export class PostgresLink {
       } catch (error) {
         if (this.#stop.signal.aborted) return
         failures += 1
-        if (failures === 1)
-          log.warn({ err: error }, 'signals do not reach other nodes: what they are about comes later')
+        if (failures === 1) {
+          const reason = plainReason(error)
+          log.warn({ reason }, 'signals do not reach other nodes: what they are about comes later')
+        }
         const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (failures - 1))
         await pause(retryMs * (0.5 + Math.random() / 2), null, { signal: this.#stop.signal }).catch(() => {})
       }

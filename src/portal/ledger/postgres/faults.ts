@@ -63,9 +63,17 @@ function isOurs(error: unknown): boolean {
 }
 
 /** The error of a failed attempt to connect, as it is told. */
-export function connectFault(error: unknown): unknown {
-  if (isServerError(error) && CONFIGURATION.test(error.code)) return error
+export function connectFault(error: unknown): Problem {
   return unavailable(error)
+}
+
+/**
+ * The same to whoever starts: what somebody has to correct is told as it is. While a portal runs, a password that was changed
+ * is no more than a database that is not there just now: a mistake of operators, who will mend it, and not of the program.
+ */
+export function startFault(error: unknown): unknown {
+  if (!(error instanceof Problem && isServerError(error.cause))) return error
+  return CONFIGURATION.test(error.cause.code) ? error.cause : error
 }
 
 /** The error of a statement, as it is told. */

@@ -98,7 +98,8 @@ function explained(error: unknown, { bucket, endpoint, region }: S3Address): Pro
   if (error instanceof Problem && error.code === 'storage-unusable') return error
   const cause = causeOf(error)
   const where = endpoint ?? 'Amazon S3'
-  const said = cause instanceof Error ? `${nameOf(cause)}: ${cause.message}` : String(cause)
+  const said =
+    cause instanceof Error ? `${nameOf(cause)}: ${cause.message}`.replaceAll(/\s+/g, ' ').trim() : String(cause)
   const detail = (text: string): Problem => new Problem('storage-unusable', { detail: text }, { cause })
   switch (nameOf(cause)) {
     case 'NoSuchBucket':

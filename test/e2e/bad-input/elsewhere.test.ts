@@ -1,0 +1,85 @@
+/** A portal whose ledger or parts are elsewhere, and what keeps it from starting: told in words that say what to change. */
+import { expect, test } from 'vitest'
+import { ownPostgres, psql, type TestDatabase, testDatabase } from '../../servers/postgres.ts'
+import { testBucket } from '../../servers/radosgw.ts'
+import { freePort } from '../../servers/server-process.ts'
+import { until, World } from '../harness/world.ts'
+
+const NO_STACK = /this is a bug|\n\s+at |"stack"/
+
+/** From now on it wants a password from everybody but its superuser. */
+async function wantPasswords({ url }: TestDatabase): Promise<void> {
+  const path = await psql(url, 'show hba_file')
+  const rules = ['host all postgres 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256']
+  await psql(url, `copy (values ${rules.map((rule) => `('${rule}')`).join(', ')}) to '${path}'`)
+  await psql(url, 'select pg_reload_conf()')
+}
+
+test('a database that cannot be used is told at once, with what to change', async () => {
+  await using world = await World.create()
+  await using server = await ownPostgres()
+  const { url } = await server.database()
+  await psql(url, "create role stranger login password 'right'")
+  await wantPasswords(server)
+  const [nowhere, foreign] = [new URL(url), new URL(url)]
+  nowhere.pathname = '/nowhere'
+  foreign.username = 'stranger'
+  const cases: readonly (readonly [database: string, password: string, message: RegExp])[] = [
+    [nowhere.href, '', /"nowhere" does not exist\. Create it/],
+    [foreign.href, '', /wants a password: set PGPASSWORD/],
+    [foreign.href, 'top-secret', /password authentication failed[^\n]*\. Correct/],
+    [foreign.href, 'right', /permission denied for schema public\. The database has to belong to the user/],
+    [`${url}?sslmode=verify-full`, '', /does not support SSL connections\. Switch TLS on/],
+    [`${url}?password=top-secret`, '', /password on a command line: give it as PGPASSWORD/],
+    [url.replace('://postgres@', '://postgres:top-secret@'), '', /password on a command line: give it as PGPASSWORD/],
+  ]
+  for (const [database, password, message] of cases) {
+    for (const command of [
+      ['portal', '--listen', '127.0.0.1:0'],
+      ['invite', 'alice'],
+    ]) {
+      // No portal has run there, and that is what `invite` says first.
+      if (command[0] === 'invite' && password === 'right') continue
+      const { code, stderr } = await world.start([...command, '--database', database], {
+        env: { PGPASSWORD: password },
+      }).ended
+      expect(stderr, database).toMatch(message)
+      expect(stderr, database).not.toMatch(NO_STACK)
+      expect(stderr, database).not.toMatch(/top-secret|waiting/)
+      expect(code, database).toBe(2)
+    }
+  }
+})
+
+test('a portal that waits for its database says so in one line, and ends at once when it is told to', async () => {
+  await using world = await World.create()
+  const database = `postgres://gl@127.0.0.1:${await freePort()}/gl`
+  const portal = world.start(['portal', '--listen', '127.0.0.1:0', '--database', database])
+  await until(() => portal.stderr.includes('waiting for the database'), 'it waits')
+  const stoppedAtMs = performance.now()
+  expect(await portal.stop('SIGTERM')).toMatchObject({ code: 0 })
+  expect(performance.now() - stoppedAtMs).toBeLessThan(5_000)
+  expect(portal.stderr).toMatch(/"reason":"[^"]*ECONNREFUSED/)
+  expect(portal.stderr.trim().split('\n')).toHaveLength(1)
+  expect(portal.stderr).not.toMatch(NO_STACK)
+})
+
+test('a portal says where it keeps what it keeps', async () => {
+  await using world = await World.create()
+  const [{ url }, { address, env }] = [await testDatabase(), await testBucket()]
+  const withSecret = url.replace('://postgres@', '://postgres:top-secret@')
+  const said = async (args: readonly string[], variables: Record<string, string> = {}): Promise<string> => {
+    const listen = ['--listen', '127.0.0.1:0', '--data', world.path('data')]
+    const portal = world.start(['portal', ...listen, ...args], { env: { ...env, ...variables } })
+    const line = await portal.line((one) => one.startsWith('portal listening on '))
+    const { stdout, stderr } = await portal.stop()
+    expect(`${stdout}${stderr}`).not.toContain('top-secret')
+    return line.replace(/^.*?, /, '')
+  }
+  expect(await said([])).toBe(`data in ${world.path('data')}`)
+  expect(await said(['--database', url])).toBe(`ledger in ${url}, parts in ${world.path('data')}`)
+  expect(await said(['--store', address])).toBe(`ledger in ${world.path('data')}, parts in ${address}`)
+  expect(await said(['--store', address], { GOLOOADER_DATABASE: withSecret })).toBe(
+    `ledger in ${url}, parts in ${address}`,
+  )
+})

@@ -59,3 +59,15 @@ test.concurrent(
   },
   TIMEOUT_MS,
 )
+
+test.concurrent(
+  'what several portals cost is told beside the default one, and what they ask of database and store',
+  async () => {
+    const told = await bench('nodes', '--nodes', '2', '--rounds', '1', '--large', '9', '--small', '4')
+    for (const kind of ['SQLite and a folder', '2 portals', '2 portals, downloads redirected']) {
+      // Once for each kind of file with what it cost, once with what was asked.
+      expect(told.match(new RegExp(`^\\| ${kind} \\| [\\d.]+ `, 'gm'))).toHaveLength(4)
+    }
+  },
+  TIMEOUT_MS,
+)

@@ -4,7 +4,7 @@
  * whom. All kinds take turns in every round; each begins with an empty database and an empty bucket. The servers are those of
  * the tests: PostgreSQL without fsync, Ceph's gateway over memory.
  *
- *     npm run bench -- nodes [--nodes 1,2,3] [--rounds N] [--large MiB] [--small N] [--only NAME,NAME]
+ *     npm run bench -- nodes [--nodes 1,2,3] [--rounds N] [--large MiB] [--small N] [--only 'NAME;NAME']
  */
 import { rm } from 'node:fs/promises'
 import { loadavg } from 'node:os'
@@ -81,7 +81,7 @@ const kinds: readonly Kind[] = [
   { name: BASE, nodes: 0, flags: [] },
   ...several,
   { name: `${nodesOf(redirected.nodes)}, downloads redirected`, ...redirected },
-].filter(({ name }) => values.only === undefined || name === BASE || values.only.split(',').includes(name))
+].filter(({ name }) => values.only === undefined || name === BASE || values.only.split(';').includes(name))
 
 const run = beginRun()
 process.once('exit', () => endRun(run))

@@ -95,7 +95,10 @@ for (let round = 1; round <= rounds; round++) {
     const subject = await start(kind, stack)
     large.get(kind.name)?.push(await measureLarge(subject))
     small.get(kind.name)?.push(await measureSmall(subject))
-    process.stderr.write(`round ${round} of ${rounds}: ${kind.name}; load ${loadavg().map(short).join(', ')}\n`)
+    const idle = `${short(subject.idlePerMs.statements * 1000)} statements a second without anybody`
+    process.stderr.write(
+      `round ${round} of ${rounds}: ${kind.name}; ${idle}; load ${loadavg().map(short).join(', ')}\n`,
+    )
   }
 }
 const gib = (PAIRS * largeMib * MIB) / GIB

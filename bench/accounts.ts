@@ -18,9 +18,13 @@ export interface BenchAccount {
   readonly token: string
 }
 
-/** Opens accounts in a data folder that no portal is using. */
-export async function openAccounts(dataFolder: string, names: readonly string[]): Promise<BenchAccount[]> {
-  const ledger = await openLedger({ dataFolder: dataFolder })
+/** Opens accounts in a database, or in a data folder that no portal is using. */
+export async function openAccounts(
+  dataFolder: string,
+  names: readonly string[],
+  databaseUrl: string | null = null,
+): Promise<BenchAccount[]> {
+  const ledger = await openLedger({ dataFolder, databaseUrl })
   const accounts: BenchAccount[] = []
   for (let at = 0; at < names.length; at += ACCOUNTS_AT_ONCE) {
     const batch = names.slice(at, at + ACCOUNTS_AT_ONCE).map(async (name): Promise<BenchAccount> => {

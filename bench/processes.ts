@@ -91,6 +91,17 @@ export async function usageOf(pid: number | undefined): Promise<Usage> {
   return { cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS, peakBytes: await peakOf(pid) }
 }
 
+/** What a running process has used so far, and its children with it, those that have ended as well. */
+export async function treeCpuMs(pid: number | undefined): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
+  if (stat === null) return 0
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ownMs = fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0)
+  const children = await childrenOf(pid)
+  const childrenMs = await Promise.all(children.map((child) => treeCpuMs(Number(child))))
+  return childrenMs.reduce((sum, ms) => sum + ms, ownMs)
+}
+
 /** What it used since an earlier look at it. */
 export function usedSince(before: Usage, now: Usage): Usage {
   return { cpuMs: now.cpuMs - before.cpuMs, peakBytes: now.peakBytes }
@@ -148,9 +159,14 @@ async function memoryOf(pid: number | string | undefined, field: 'VmHWM' | 'VmRS
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * KIB
 }
 
+/** Those that its first thread has started. */
+async function childrenOf(pid: number | undefined): Promise<string[]> {
+  const pids = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+  return pids.trim().split(' ').filter(Boolean)
+}
+
 async function peakOfChildren(pid: number | undefined): Promise<number> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean)
-  return Math.max(0, ...(await Promise.all(children.map(peakOf))))
+  return Math.max(0, ...(await Promise.all((await childrenOf(pid)).map(peakOf))))
 }
 
 /** The second line of `times`: user and system time of the shell's children. */

@@ -14,6 +14,14 @@ export interface WorldOptions {
   readonly receivers?: readonly string[]
   /** Of the portal, beside those that make it run here. */
   readonly flags?: readonly string[]
+  /** What is to be the portal instead of one process with a folder. */
+  readonly several?: { readonly databaseUrl: string; readonly start: (folder: string) => Promise<WorldPortal> }
+}
+
+/** What senders and receivers take for their portal. */
+export interface WorldPortal extends AsyncDisposable {
+  readonly url: string
+  usage(): Promise<Usage>
 }
 
 /** Who sends to whom. */
@@ -26,20 +34,22 @@ const PARTIES_DEFAULT: Parties = { from: 'alice', to: ['bob'] }
 
 export class BenchWorld implements AsyncDisposable {
   readonly folder: string
-  readonly portal: PortalProcess
+  readonly portal: WorldPortal
   readonly #receivers = new Map<string, ChildProcess>()
 
-  private constructor(folder: string, portal: PortalProcess) {
+  private constructor(folder: string, portal: WorldPortal) {
     this.folder = folder
     this.portal = portal
   }
 
   /** A portal; alice, who sends, and bob, who waits for files, if nobody else is named. */
-  static async start({ senders = ['alice'], receivers = ['bob'], flags = [] }: WorldOptions = {}): Promise<BenchWorld> {
+  static async start(options: WorldOptions = {}): Promise<BenchWorld> {
+    const { senders = ['alice'], receivers = ['bob'], flags = [], several } = options
     const folder = await mkdtemp(join(tmpdir(), 'golooader-bench-'))
     const data = join(folder, 'portal')
-    const accounts = await openAccounts(data, [...senders, ...receivers])
-    const world = new BenchWorld(folder, await PortalProcess.start(data, flags))
+    const accounts = await openAccounts(data, [...senders, ...receivers], several?.databaseUrl)
+    const portal = await (several?.start(folder) ?? PortalProcess.start(data, flags))
+    const world = new BenchWorld(folder, portal)
     for (const account of accounts) await giveProfile(world.home(account.name), world.portal.url, account)
     await Promise.all(receivers.map((name) => world.#receive(name)))
     return world

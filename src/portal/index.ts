@@ -64,11 +64,13 @@ export async function startPortal(
     const lock = await lockFolder(await realpath(options.dataFolder))
     opening.defer(() => lock.release())
   }
-  const ledger = await openLedger(options, log)
+  const metrics = createMetrics(() => ledger.totals())
+  const ledger = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
   opening.defer(() => ledger.close())
   // Receivers that fetch from the store itself need nothing from memory.
   const bytesMax = options.redirectDownloads ? 0 : options.recentBytesMax
-  const store = recentParts(await openStore(options), { bytesMax, keepMs: RECENT_MS })
+  const inner = await openStore(options, { onStoreRequest: (kind) => metrics.storeRequests.inc({ kind }) })
+  const store = recentParts(inner, { bytesMax, keepMs: RECENT_MS })
   opening.defer(() => store.close())
   await pair(ledger, store, options.adoptStore)
   const signals = opening.use(await openSignals(options, log))
@@ -89,7 +91,7 @@ export async function startPortal(
     turns: localTurns(),
     uploads,
     options,
-    metrics: createMetrics(() => ledger.totals()),
+    metrics,
     log,
     audit,
   }

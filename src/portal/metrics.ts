@@ -9,6 +9,12 @@ export interface Metrics {
   readonly partBytes: Counter<'direction'>
   /** Requests that ended in a problem, by code. */
   readonly problems: Counter<'code'>
+  /** Requests that were answered, by what they asked for: the path as PROTOCOL.md writes it, never that of one transfer. */
+  readonly requests: Counter<'method' | 'route'>
+  /** What a store elsewhere was asked, tries that failed among them: most of them have their price. */
+  readonly storeRequests: Counter<'kind'>
+  /** Statements that the ledger ran. */
+  readonly ledgerStatements: Counter
   readonly inboxes: Gauge
   readonly connections: Gauge
 }
@@ -57,6 +63,23 @@ export function createMetrics(totals: () => Promise<Totals>): Metrics {
       name: 'golooader_problems_total',
       help: 'Requests that ended in a problem',
       labelNames: ['code'],
+      registers,
+    }),
+    requests: new Counter({
+      name: 'golooader_requests_total',
+      help: 'Requests answered',
+      labelNames: ['method', 'route'],
+      registers,
+    }),
+    storeRequests: new Counter<'kind'>({
+      name: 'golooader_store_requests_total',
+      help: 'Requests made of an S3 store',
+      labelNames: ['kind'],
+      registers,
+    }),
+    ledgerStatements: new Counter({
+      name: 'golooader_ledger_statements_total',
+      help: 'SQL statements run, without the beginnings and ends of transactions',
       registers,
     }),
     connections: new Gauge({ name: 'golooader_connections', help: 'Connections open to this process', registers }),

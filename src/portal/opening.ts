@@ -16,8 +16,18 @@ import type { PortalOptions } from './options.ts'
 import { localSignals, type Signals } from './signals/index.ts'
 import type { Store } from './store/contract.ts'
 import { fsStore } from './store/fs.ts'
+import type { RequestKind } from './store/s3/requests.ts'
 
 type LedgerPlace = Pick<PortalOptions, 'dataFolder'> & Partial<Pick<PortalOptions, 'databaseUrl'>>
+
+/** Who looks on while ledger and store work. */
+export interface Onlookers {
+  readonly log: Logger
+  /** Is told of every statement of the ledger. */
+  readonly onStatement: () => void
+  /** Is told of every request to a store elsewhere. */
+  readonly onStoreRequest: (kind: RequestKind) => void
+}
 
 /** Whether anything is kept in the data folder, which then belongs to one process alone. */
 export function usesFolder({ databaseUrl, storeUrl }: Pick<PortalOptions, 'databaseUrl' | 'storeUrl'>): boolean {
@@ -33,17 +43,21 @@ const DATABASE_LOOK_MS = 500
  *
  * @throws Problem `ledger-unusable` when its database is not there, not even after a while, or does not serve it
  */
-export async function openLedger({ dataFolder, databaseUrl = null }: LedgerPlace, log?: Logger): Promise<Ledger> {
+export async function openLedger(
+  { dataFolder, databaseUrl = null }: LedgerPlace,
+  { log, onStatement }: Partial<Pick<Onlookers, 'log' | 'onStatement'>> = {},
+): Promise<Ledger> {
+  const watch = onStatement === undefined ? {} : { onQuery: () => onStatement() }
   if (databaseUrl !== null) {
     const { postgresLedger } = await import('./ledger/postgres.ts')
     const onWarning = (message: string, details: object): void => log?.warn(details, message)
-    return awaited(() => postgresLedger({ url: databaseUrl, onWarning }), log)
+    return awaited(() => postgresLedger({ url: databaseUrl, onWarning, ...watch }), log)
   }
   await makeFolder(dataFolder)
   const path = ledgerFile(dataFolder)
   // Made here for its mode: SQLite gives the files it adds beside it the same one.
   await (await open(path, 'a', 0o600)).close()
-  return sqliteLedger({ path })
+  return sqliteLedger({ path, ...watch })
 }
 
 async function awaited<Result>(open: () => Promise<Result>, log?: Logger): Promise<Result> {
@@ -123,16 +137,16 @@ function ledgerFile(dataFolder: string): string {
  *
  * @throws Problem `storage-unusable` when it does not do what is needed
  */
-export async function openStore({
-  dataFolder,
-  storeUrl,
-}: Pick<PortalOptions, 'dataFolder' | 'storeUrl'>): Promise<Store> {
+export async function openStore(
+  { dataFolder, storeUrl }: Pick<PortalOptions, 'dataFolder' | 'storeUrl'>,
+  { onStoreRequest }: Pick<Onlookers, 'onStoreRequest'>,
+): Promise<Store> {
   if (storeUrl === null) return fsStore(join(dataFolder, 'store'))
   const [{ s3Store }, { parseS3Address }] = await Promise.all([
     import('./store/s3.ts'),
     import('./store/s3/address.ts'),
   ])
-  return s3Store(parseS3Address(storeUrl))
+  return s3Store(parseS3Address(storeUrl), { onRequest: onStoreRequest })
 }
 
 /**

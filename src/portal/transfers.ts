@@ -108,7 +108,7 @@ export class Transfers {
       putOff()
     }
     try {
-      const held = await store.find(place)
+      const held = await store.findBeforePut(place)
       if (held === digest) return
       if (held !== null) throw new Problem('part-conflict', { partNumber })
       await requireDiskRoom(this.#context, lengthBytes)

@@ -59,3 +59,30 @@ test.concurrent(
   },
   TIMEOUT_MS,
 )
+
+test.concurrent(
+  'what several portals cost is told beside the default one, and what they ask of database and store',
+  async () => {
+    const redirected = '2 portals, downloads redirected'
+    const least = ['--nodes', '2', '--rounds', '1', '--large', '9', '--small', '4', '--only', redirected]
+    const told = await bench('nodes', ...least)
+    for (const kind of ['SQLite and a folder', redirected]) {
+      // Once for each kind of file with what it cost, once with what was asked.
+      expect(told.match(new RegExp(`^\\| ${kind} \\| [\\d.]+ `, 'gm'))).toHaveLength(4)
+    }
+  },
+  // With servers of its own.
+  2 * TIMEOUT_MS,
+)
+
+test.concurrent(
+  'what the ledger takes in is told for SQLite and PostgreSQL, one sender and many',
+  async () => {
+    const told = await bench('ledger', '--seconds', '0.2', '--rounds', '1', '--remembered', '40')
+    for (const ledger of ['SQLite', 'PostgreSQL, 1 portal', 'PostgreSQL, 3 portals']) {
+      expect(told.match(new RegExp(`^\\| ${ledger} \\| \\d+ \\| \\d+ \\| [\\d.]+ `, 'gm'))).toHaveLength(3)
+    }
+    expect(told).toMatch(/^Remembered of a delivered file: [\d.]+ KiB$/m)
+  },
+  TIMEOUT_MS,
+)

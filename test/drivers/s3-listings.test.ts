@@ -26,12 +26,25 @@ test('of a transfer with more parts than are remembered some are, and what follo
   const listings = new Listings()
   const [large, next] = [newTransferId(), newTransferId()]
   const held = new Map(Array.from({ length: 150_000 }, (_, index) => [index + 1, digest]))
-  listings.replace(first(large), held)
+  listings.replace(first(large), held, 0)
+  expect(listings.isListed(first(large))).toBe(false)
   expect(listings.find({ ...first(large), partNumber: 1 })).toBe(digest)
   expect(listings.find({ ...first(large), partNumber: 150_000 })).toBeNull()
   listings.add({ ...first(next), partNumber: 1, digest })
   expect(listings.find({ ...first(next), partNumber: 1 })).toBe(digest)
   expect(listings.find({ ...first(large), partNumber: 1 })).toBeNull()
+})
+
+test('what was put while a listing was under way is remembered, whether it shows it or not; what is older goes by it', () => {
+  const listings = new Listings()
+  const parts = first(newTransferId())
+  listings.add({ ...parts, partNumber: 1, digest })
+  const startedAtMs = performance.now()
+  listings.add({ ...parts, partNumber: 2, digest })
+  expect(listings.isListed(parts)).toBe(false)
+  listings.replace(parts, new Map([[3, digest]]), startedAtMs)
+  expect(listings.isListed(parts)).toBe(true)
+  expect([1, 2, 3].map((partNumber) => listings.recall({ ...parts, partNumber }))).toEqual([null, digest, digest])
 })
 
 test('generations are kept apart, and forgotten one by one or all at once', () => {

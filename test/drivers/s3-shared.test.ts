@@ -78,6 +78,33 @@ test('a part that is held at one portal conflicts with other content at another 
   await expect(put(other, late)).rejects.toMatchObject({ code: 'part-conflict' })
 })
 
+test('whoever is about to put a part learns of what another portal held before it looked, and of its own', async () => {
+  const [one, other] = await twoPortals()
+  const transferId = newTransferId()
+  const [early, own] = [somePart(transferId, 1), somePart(transferId, 2)]
+  await put(one, early)
+  expect(await other.findBeforePut({ ...first(transferId), partNumber: 2 })).toBeNull()
+  expect(await other.findBeforePut({ ...first(transferId), partNumber: 1 })).toBe(early.key.digest)
+  await put(other, own)
+  expect(await other.findBeforePut(own.key)).toBe(own.key.digest)
+  await expect(put(other, somePart(transferId, 2))).rejects.toMatchObject({ code: 'part-conflict' })
+  await other.removeParts(first(transferId))
+  expect(await other.findBeforePut(own.key)).toBeNull()
+})
+
+test('of two contents for one part the one that another portal put later, not knowing of the first, does not count', async () => {
+  const [one, other] = await twoPortals()
+  const transferId = newTransferId()
+  const [early, late] = [somePart(transferId, 1), somePart(transferId, 1)]
+  expect(await other.findBeforePut(late.key)).toBeNull()
+  await put(one, early)
+  expect(await other.findBeforePut(late.key)).toBeNull()
+  await put(other, late)
+  for (const store of [other, one]) expect([...(await store.list(first(transferId)))]).toEqual([[1, early.key.digest]])
+  // From then on it knows.
+  expect(await other.findBeforePut(late.key)).toBe(early.key.digest)
+})
+
 test('the same part that comes to several portals is held once, and is as old as the first', async () => {
   const [one, other] = await twoPortals()
   const part = somePart(newTransferId(), 1)
@@ -153,17 +180,23 @@ test('more parts than a page of a listing holds are all found, listed and remove
   expect(await heldBy(other)).toEqual([])
 })
 
-test('a part costs one request when it comes and one when it goes out, and its look-up one', async () => {
+test('a part costs one request when it comes and one when it goes out, and looking up all of a transfer one each time', async () => {
   const { counts, onRequest } = counting()
   const [one, other] = await twoPortals({ onRequest })
   const transferId = newTransferId()
   const parts = Array.from({ length: 20 }, (_, index) => somePart(transferId, index + 1))
   counts.clear()
-  for (const part of parts) {
-    expect(await one.find(part.key)).toBeNull()
-    await put(one, part)
-  }
-  expect(Object.fromEntries(counts)).toEqual({ list: 20, put: 20 })
+  const putAll = (some: typeof parts) =>
+    Promise.all(
+      some.map(async (part) => {
+        expect(await one.findBeforePut(part.key)).toBeNull()
+        await put(one, part)
+      }),
+    )
+  await putAll(parts.slice(0, 5))
+  await putAll(parts.slice(5))
+  for (const { key } of parts) expect(await one.findBeforePut(key)).toBe(key.digest)
+  expect(Object.fromEntries(counts)).toEqual({ list: 1, put: 20 })
   counts.clear()
   for (const { key } of parts) {
     expect(await other.find(key)).toBe(key.digest)

@@ -94,6 +94,10 @@ test('the figures follow what happens', async () => {
   expect(await figure('golooader_problems_total{code="credentials-invalid"}')).toBe(1)
   expect(await figure('golooader_open_transfers')).toBe(0)
   expect(await figure('golooader_open_bytes')).toBe(0)
+  expect(await figure('golooader_requests_total{method="GET",route="/v1/inbox/:transferId/parts/:partNumber"}')).toBe(1)
+  await portal.ask('GET', '/no/such/place')
+  expect(await figure('golooader_requests_total{method="any",route="none"}')).toBe(1)
+  expect(await figure('golooader_ledger_statements_total')).toBeGreaterThan(10)
 })
 
 test('it says that it lives, that it is ready, and what it takes', async () => {

@@ -29,10 +29,12 @@ export async function testDatabase(): Promise<TestDatabase> {
   return makeDatabase(port)
 }
 
-/** Starts a server of one's own, with a database in it. */
-export function ownPostgres(): Promise<OwnPostgres> {
-  return OwnPostgres.start()
+/** Starts a server of one's own, with a database in it. @param settings in place of those that tests run with */
+export function ownPostgres(settings: PostgresSettings = {}): Promise<OwnPostgres> {
+  return OwnPostgres.start(settings)
 }
+
+export type PostgresSettings = Readonly<Record<string, string | number>>
 
 /** A server that can be stopped, killed and started again: on the same port, with the same data. */
 export class OwnPostgres implements AsyncDisposable, TestDatabase {
@@ -40,16 +42,18 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
   readonly url: string
   readonly #folder: string
   readonly #user: UserIds | null
+  readonly #settings: PostgresSettings
   #process: ServerProcess | null = null
 
-  private constructor(folder: string, port: number, user: UserIds | null) {
+  private constructor(folder: string, port: number, user: UserIds | null, settings: PostgresSettings) {
     this.port = port
     this.#folder = folder
     this.#user = user
+    this.#settings = settings
     this.url = urlOf(port, SUPERUSER)
   }
 
-  static async start(): Promise<OwnPostgres> {
+  static async start(settings: PostgresSettings = {}): Promise<OwnPostgres> {
     await requireServer('postgresql')
     const folder = serverFolder('postgres')
     // It refuses to run as root.
@@ -58,7 +62,7 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
     const init = ['--username', SUPERUSER, '--auth', 'trust', '--encoding', 'UTF8', '--no-locale', '--no-sync']
     await runToEnd(programPath('initdb'), ['--pgdata', join(folder, 'data'), ...init], user)
     return onFreePort(async (port) => {
-      const server = new OwnPostgres(folder, port, user)
+      const server = new OwnPostgres(folder, port, user, settings)
       await server.start()
       return server
     })
@@ -75,6 +79,7 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
       fsync: 'off',
       full_page_writes: 'off',
       shared_buffers: '64MB',
+      ...this.#settings,
     }
     const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     this.#process = await ServerProcess.start(

@@ -66,9 +66,7 @@ export function beginRun(): string {
  */
 export function endRun(folder: string): void {
   if (!existsSync(folder)) return
-  const names = readdirSync(join(folder, 'processes')).filter((name) => /^\d+$/.test(name))
-  const records = names.map((name) => read<Recorded>(join(folder, 'processes', name)))
-  const running = records.filter((one) => one !== null).filter(isRunning)
+  const running = recorded(folder).filter(isRunning)
   for (const one of running) send(one, one.endSignal)
   const deadline = performance.now() + END_MS_MAX
   while (running.some(isRunning) && performance.now() < deadline) sleepSync(10)
@@ -93,6 +91,11 @@ export function record(pid: number, endSignal: NodeJS.Signals): ProcessIdentity 
   const identity = identify(pid)
   if (identity !== null) writeWhole(join(runFolder(), 'processes', String(pid)), { ...identity, endSignal })
   return identity
+}
+
+/** What was started in this run and still runs. */
+export function runningProcesses(): readonly ProcessIdentity[] {
+  return recorded(runFolder()).filter(isRunning)
 }
 
 const made = new Map<string, Promise<unknown>>()
@@ -166,6 +169,11 @@ export function identify(pid: number): ProcessIdentity | null {
     if (hasCode(error, 'ENOENT', 'ESRCH')) return null
     throw error
   }
+}
+
+function recorded(folder: string): Recorded[] {
+  const names = readdirSync(join(folder, 'processes')).filter((name) => /^\d+$/.test(name))
+  return names.map((name) => read<Recorded>(join(folder, 'processes', name))).filter((one) => one !== null)
 }
 
 /** A folder without an owner was just made by a run that begins, or is being removed by one that ends. */

@@ -1,5 +1,5 @@
 /**
- * What `deploy/` and README.md tell operators to write is there: flags and variables in the program's help, files in the
+ * What `deploy/`, `docs/` and README.md tell operators to write is there: flags and variables in the program's help, files in the
  * repository. Whoever renames one of them hears of it here, not from somebody whose portal does not start.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
 /** Variables that are no flags: README.md, "Settings". */
 const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS']
 
-const pages = ['README.md', ...filesUnder('deploy')].map((path) => ({ path, text: read(path) }))
+const pages = ['README.md', ...filesUnder('deploy'), ...filesUnder('docs')].map((path) => ({ path, text: read(path) }))
 const program = options(commandLine())
 
 function read(path: string): string {

@@ -70,6 +70,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       const part = somePart(transferId, 1)
       await put(store, part)
       expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
+      expect(await store.findBeforePut({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
       expect([...(await store.list(first(transferId)))]).toEqual([[1, part.key.digest]])
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
@@ -102,6 +103,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     test('what is not there is null or empty, not an error', async () => {
       const { key } = somePart(transferId, 1)
       expect(await store.find({ ...first(transferId), partNumber: 1 })).toBeNull()
+      expect(await store.findBeforePut({ ...first(transferId), partNumber: 1 })).toBeNull()
       expect([...(await store.list(first(transferId)))]).toEqual([])
       expect(await store.read(key)).toBeNull()
       await put(store, { key, bytes: randomBytes(10) })

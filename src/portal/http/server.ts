@@ -80,6 +80,11 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
   answerInPlaceOfNode(app)
   holdContinue(app)
   app.addHook('onRequest', async (request) => connectionLimits.requireRoom(request.raw.socket))
+  app.addHook('onResponse', async ({ method, routeOptions }) => {
+    // What has no route is counted as one, whatever it is called: the names in the figures have to have an end.
+    if (routeOptions.url === undefined) services.context.metrics.requests.inc({ method: 'any', route: 'none' })
+    else services.context.metrics.requests.inc({ method, route: routeOptions.url })
+  })
   handleErrors(app, services, limits)
   boundBodies(app)
   const servers = options.publicUrl === null ? [] : [{ url: options.publicUrl }]

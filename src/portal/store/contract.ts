@@ -77,6 +77,12 @@ export interface Store {
   find(place: PartPlace): Promise<string | null>
 
   /**
+   * The same, for whoever is about to put a part there. What another process has put since this one looked may be missed, so that
+   * not every part costs a request: what came first counts all the same, and `list` tells it.
+   */
+  findBeforePut(place: PartPlace): Promise<string | null>
+
+  /**
    * All parts held of one generation, as they are on record now, not as they are remembered: part number -> digest.
    * Empty for an unknown one.
    */

@@ -103,6 +103,10 @@ class FsStore implements Store {
     }
   }
 
+  findBeforePut(place: PartPlace): Promise<string | null> {
+    return this.find(place)
+  }
+
   async find(place: PartPlace): Promise<string | null> {
     return (await this.#listing(this.#folderOf(place))).get(place.partNumber) ?? null
   }

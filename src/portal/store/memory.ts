@@ -18,6 +18,8 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
 
   const partsOf = ({ transferId, generation }: PartsKey) => transfers.get(transferId)?.get(generation)
 
+  const digestOf = (place: PartPlace) => partsOf(place)?.get(place.partNumber)?.digest ?? null
+
   const forget = ({ transferId, generation, partNumber }: PartPlace): void => {
     const generations = transfers.get(transferId)
     const parts = generations?.get(generation)
@@ -65,7 +67,8 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
         },
       }
     },
-    find: async (place) => partsOf(place)?.get(place.partNumber)?.digest ?? null,
+    find: async (place) => digestOf(place),
+    findBeforePut: async (place) => digestOf(place),
     list: async (parts) => new Map([...(partsOf(parts) ?? [])].map(([partNumber, { digest }]) => [partNumber, digest])),
     async read(key, range) {
       const part = partsOf(key)?.get(key.partNumber)

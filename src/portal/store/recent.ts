@@ -49,12 +49,16 @@ export function recentParts(store: Store, options: RecentOptions): Store {
 /** What goes to the store behind as it is. */
 function forwarded(
   store: Store,
-): Pick<Store, 'traits' | 'owner' | 'claim' | 'find' | 'list' | 'linkTo' | 'seal' | 'held' | 'freeBytes' | 'close'> {
+): Pick<
+  Store,
+  'traits' | 'owner' | 'claim' | 'find' | 'findBeforePut' | 'list' | 'linkTo' | 'seal' | 'held' | 'freeBytes' | 'close'
+> {
   return {
     traits: store.traits,
     owner: () => store.owner(),
     claim: (owner, first) => store.claim(owner, first),
     find: (place) => store.find(place),
+    findBeforePut: (place) => store.findBeforePut(place),
     list: (parts) => store.list(parts),
     linkTo: store.linkTo,
     seal: (parts) => store.seal(parts),

@@ -68,6 +68,8 @@ class S3Store implements Store {
   readonly #listings = new Listings()
   /** Commits of one part number go one after another, so that two of this process cannot both find it free. */
   readonly #placings = localTurns()
+  /** Listings that are under way for parts that are to be put: the first ones of a transfer come several at a time. */
+  readonly #firstLooks = new Map<string, Promise<unknown>>()
 
   constructor(requests: S3Requests, traits: S3Traits, options: S3StoreOptions) {
     this.#requests = requests
@@ -115,11 +117,22 @@ class S3Store implements Store {
     return this.#listings.find(place) ?? this.#lookUp(place)
   }
 
+  /**
+   * One listing for each transfer, instead of one for each part: what it did not show, and this process has not put since, is
+   * not there as far as is known.
+   */
+  async findBeforePut(place: PartPlace): Promise<string | null> {
+    if (!this.#listings.isListed(place)) await this.#lookFirst(place)
+    const isUncertain = this.#listings.recall(place) !== null || !this.#listings.isListed(place)
+    return isUncertain ? this.find(place) : null
+  }
+
   async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
+    const startedAtMs = performance.now()
     const listed: ListedObject[] = []
     for await (const page of this.#requests.listAll(generationQuery(parts))) listed.push(...page)
     const held = oldestOfEach(listed)
-    this.#listings.replace(parts, held)
+    this.#listings.replace(parts, held, startedAtMs)
     return held
   }
 
@@ -203,6 +216,15 @@ class S3Store implements Store {
     const content = () => spooled.content()
     await this.#requests.put({ key: keyOf(key), lengthBytes, sha256, isConditional, content })
     this.#listings.add(key)
+  }
+
+  #lookFirst(parts: PartsKey): Promise<unknown> {
+    const prefix = partsPrefix(parts)
+    const underWay = this.#firstLooks.get(prefix)
+    if (underWay !== undefined) return underWay
+    const look = this.list(parts).finally(() => this.#firstLooks.delete(prefix))
+    this.#firstLooks.set(prefix, look)
+    return look
   }
 
   /** Asks for one part, and sometimes for what stands behind it, too. */

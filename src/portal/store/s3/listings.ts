@@ -1,6 +1,7 @@
 /**
  * What this process knows of the parts that are held, so that finding one does not always mean to ask. Other portals put parts
- * and remove them, too: what is remembered is believed for a moment only, and that something is *not* there never is.
+ * and remove them, too: what is remembered is believed for a moment only. That something is *not* there is believed by nobody but
+ * whoever puts it there.
  */
 import type { PartKey, PartPlace, PartsKey } from '../contract.ts'
 
@@ -21,6 +22,8 @@ interface Listing {
   /** Whether the last part that was looked up was there: then those behind it may be, too. */
   isWorthReadingAhead: boolean
   readAheadAtMs: number
+  /** Whether all that was held at some time was seen, and is remembered. */
+  isListed: boolean
 }
 
 export class Listings {
@@ -37,6 +40,11 @@ export class Listings {
   /** The digest of a part that was held once, and may not be any more. */
   recall(place: PartPlace): string | null {
     return this.#known(place)?.digest ?? null
+  }
+
+  /** Whether everything of a generation was seen once, so that what is not remembered came later, from elsewhere, if at all. */
+  isListed({ transferId, generation }: PartsKey): boolean {
+    return this.#transfers.get(transferId)?.get(generation)?.isListed === true
   }
 
   add({ partNumber, digest, ...parts }: PartKey): void {
@@ -60,10 +68,13 @@ export class Listings {
     for (const [number, digest] of found) this.#set(listing, number, digest)
   }
 
-  /** All that is held of a generation. */
-  replace(parts: PartsKey, held: ReadonlyMap<number, string>): void {
+  /** All that was held of a generation at some time after `startedAtMs`. What this process has put since then it may not show. */
+  replace(parts: PartsKey, held: ReadonlyMap<number, string>, startedAtMs: number): void {
     const listing = this.#listing(parts)
-    for (const partNumber of listing.parts.keys()) this.#unset(listing, partNumber)
+    for (const [partNumber, { knownAtMs }] of listing.parts) {
+      if (knownAtMs < startedAtMs) this.#unset(listing, partNumber)
+    }
+    listing.isListed = true
     for (const [partNumber, digest] of held) this.#set(listing, partNumber, digest)
   }
 
@@ -97,6 +108,7 @@ export class Listings {
       parts: new Map<number, Known>(),
       isWorthReadingAhead: true,
       readAheadAtMs: Number.NEGATIVE_INFINITY,
+      isListed: false,
     }
     generations.set(generation, listing)
     this.#makeRoom(transferId)
@@ -110,13 +122,16 @@ export class Listings {
     }
   }
 
-  #set({ parts }: Listing, partNumber: number, digest: string): void {
-    if (!parts.has(partNumber)) {
-      // A single transfer of more parts than that is not remembered as a whole.
-      if (this.#partCount >= PARTS_MAX) return
+  #set(listing: Listing, partNumber: number, digest: string): void {
+    if (!listing.parts.has(partNumber)) {
+      if (this.#partCount >= PARTS_MAX) {
+        // A single transfer of more parts than that is not remembered as a whole.
+        listing.isListed = false
+        return
+      }
       this.#partCount++
     }
-    parts.set(partNumber, { digest, knownAtMs: performance.now() })
+    listing.parts.set(partNumber, { digest, knownAtMs: performance.now() })
   }
 
   #unset({ parts }: Listing, partNumber: number): void {

@@ -51,11 +51,19 @@ export async function removeAll({ store, ledger }: PortalContext, transferId: st
 
 /**
  * Removes what is about to be given up, before the ledger says so: on a full disk it may need that room to write it down.
- * In the turn of its transfer, and only where no other portal can be at work on it. Elsewhere the ledger decides first, and
- * then that generation is dead.
+ * In the turn of its transfer, and only where nobody else can be at work on it. Elsewhere the ledger decides first, and then that
+ * generation is dead.
  */
-export async function makeRoom({ store }: PortalContext, parts: PartsKey): Promise<void> {
-  if (!store.traits.isShared) await store.removeParts(parts)
+export async function makeRoom(context: PortalContext, parts: PartsKey): Promise<void> {
+  if (isAlone(context)) await context.store.removeParts(parts)
+}
+
+/**
+ * Whether what the ledger says of a transfer stays true in the turn of that transfer. With a ledger that is elsewhere it may
+ * not, even where no other portal has the store: a commit whose answer was lost may come about at any later time.
+ */
+export function isAlone({ store, ledger }: Pick<PortalContext, 'store' | 'ledger'>): boolean {
+  return !store.traits.isShared && !ledger.traits.isShared
 }
 
 /** Removes parts that nobody will look at again. Where this fails, they go with the transfer at its end. */

@@ -6,13 +6,22 @@
  */
 import { Readable } from 'node:stream'
 import { digestDriver, digestOf } from '../digests/index.ts'
-import { type Disposition, inRanges, isDigestAlgorithm, type Offer, Problem, partSpan } from '../protocol/index.ts'
+import {
+  allParts,
+  type Disposition,
+  inRanges,
+  isDigestAlgorithm,
+  type Offer,
+  Problem,
+  partSpan,
+} from '../protocol/index.ts'
 import { notTheirs } from './audit.ts'
 import { afterMove, isHeldInLedger, type PortalContext } from './context.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from './ledger/contract.ts'
 import { topics, Waiter } from './signals/index.ts'
 import type { PartContent, PartKey } from './store/contract.ts'
+import { Transfers } from './transfers.ts'
 import { offerOf } from './views.ts'
 
 /** Who asks, under which lease, and how far it has come. */
@@ -50,9 +59,11 @@ export interface PartOptions {
 
 export class Deliveries {
   readonly #context: PortalContext
+  readonly #transfers: Transfers
 
   constructor(context: PortalContext) {
     this.#context = context
+    this.#transfers = new Transfers(context)
   }
 
   /**
@@ -111,7 +122,7 @@ export class Deliveries {
         }
         content?.stream.destroy()
         // What is not there must not be removed: it may be just coming in again.
-        if (content !== null) await store.removePart(key)
+        if (content !== null) await this.#giveUp(transfer, key)
       }
       if (transfer.state !== 'receiving') return this.#lost(transfer, partNumber)
       const leftMs = endAtMs - performance.now()
@@ -127,11 +138,20 @@ export class Deliveries {
    * @throws Problem `lease-lost`, `delivery-ended`, `not-found`, `manifest-mismatching`
    */
   async dispose(account: Account, transferId: string, answer: Disposition): Promise<Delivery['state']> {
-    const found = await this.#context.ledger.delivery(transferId, account.accountId)
-    if (found === null) throw await this.#notFound(transferId)
-    const { transfer, delivery } = found
-    if (isRepetition(delivery, answer)) return delivery.state
-    const leased = requireLease(transfer, delivery, answer.leaseId)
+    while (true) {
+      const found = await this.#context.ledger.delivery(transferId, account.accountId)
+      if (found === null) throw await this.#notFound(transferId)
+      const { transfer, delivery } = found
+      if (isRepetition(delivery, answer)) return delivery.state
+      const state = await this.#answered(requireLease(transfer, delivery, answer.leaseId), answer)
+      if (state !== null) return state
+      // Somebody else was faster, this very answer at another portal perhaps: look again, and say what the ledger says.
+    }
+  }
+
+  /** @returns null when the lease has ended meanwhile */
+  #answered(leased: Leased, answer: Disposition): Promise<Delivery['state'] | null> {
+    const { transfer } = leased
     switch (answer.disposition) {
       case 'received':
         if (transfer.state !== 'stored') {
@@ -224,19 +244,22 @@ export class Deliveries {
 
   /** The storage broke off in the middle of a part: unless it can be read after all, it is no longer held. */
   #cannotRead(key: PartKey, error: Error): void {
-    const { log, ledger, store } = this.#context
+    const { log, ledger } = this.#context
     log.error({ err: error, ...key }, 'a part broke off while it was read')
     const look = async (): Promise<void> => {
       const transfer = await ledger.transfer(key.transferId)
       if (transfer === null || (await this.#isSound(transfer, key))) return
-      await store.removePart(key)
+      await this.#giveUp(transfer, key)
     }
     look().catch((cause: unknown) => log.error({ err: cause, ...key }, 'a part could not be looked at'))
   }
 
   /** The receiver deleted bad content and wants it again: unless the portal's own copy is bad, it gets it. */
-  async #askedAgain(leased: Leased, answer: Disposition & { disposition: 'resend' }): Promise<Delivery['state']> {
-    const { options, store, ledger, turns } = this.#context
+  async #askedAgain(
+    leased: Leased,
+    answer: Disposition & { disposition: 'resend' },
+  ): Promise<Delivery['state'] | null> {
+    const { options, store } = this.#context
     const { transfer, delivery } = leased
     const { transferId, generation } = transfer
     if (isHeldInLedger(transfer) && !(await this.#isWholeSound(transfer))) {
@@ -246,12 +269,11 @@ export class Deliveries {
       if (!inRanges(answer.wanted, partNumber)) continue
       const key = { transferId, generation, partNumber, digest }
       if (await this.#isSound(transfer, key)) continue
-      // In its turn: it may be about to be judged whether the transfer is whole.
-      const state = await turns.take(transferId, async () => {
-        await store.removePart(key)
-        return (await ledger.transfer(transferId))?.state
-      })
-      if (state === 'stored') return this.#move(leased, { state: 'failed', problem: goneBad(partNumber).toJSON() })
+      if ((await this.#giveUp(transfer, key)) === 'stored') {
+        return this.#move(leased, { state: 'failed', problem: goneBad(partNumber).toJSON() })
+      }
+      // All of that attempt is gone then.
+      if (store.traits.isShared) break
     }
     if (delivery.resends + 1 >= options.attemptsMax) {
       return this.#move(leased, { state: 'failed', problem: answer.problem })
@@ -263,7 +285,7 @@ export class Deliveries {
    * Whether what is stored of a part is what was sent. Looks twice before it says no: storage may be far away, and what was
    * damaged on the way from there is whole there.
    *
-   * @throws Problem `unavailable` when it cannot be told now
+   * @throws Problem `unavailable` when it cannot be told now: the storage says no, or nothing
    */
   async #isSound(transfer: Transfer, key: PartKey): Promise<boolean> {
     return (await this.#looksSound(transfer, key)) || (await this.#looksSound(transfer, key))
@@ -271,17 +293,39 @@ export class Deliveries {
 
   async #looksSound({ digestAlgorithm }: Transfer, key: PartKey): Promise<boolean> {
     if (!isDigestAlgorithm(digestAlgorithm)) return false
-    const content = await this.#context.store.read(key)
+    const content = await this.#read(key, undefined)
     if (content === null) return false
     const hasher = digestDriver(digestAlgorithm).create()
     try {
       for await (const bytes of content.stream) hasher.update(bytes)
     } catch (error) {
       this.#context.log.error({ err: error, ...key }, 'a part could not be read to its end')
-      if (error instanceof Problem && error.code === 'unavailable') throw error
+      if (error instanceof Problem) throw new Problem('unavailable', {}, { cause: error })
       return false
     }
     return hasher.digest() === key.digest
+  }
+
+  /**
+   * The copy of a part is bad: it is removed, so that it is asked for again. Where others have the store, too, the whole attempt
+   * ends with it: under its name the same part will come again, and nobody knows how late a removal takes effect there, or
+   * which portal has just found the transfer whole.
+   *
+   * @returns the state of the transfer afterwards; of one that is stored by then, nothing more can be asked
+   */
+  async #giveUp(transfer: Transfer, key: PartKey): Promise<Transfer['state'] | undefined> {
+    const { store, ledger, turns } = this.#context
+    const { transferId } = transfer
+    if (store.traits.isShared) {
+      const problem = new Problem('parts-missing', { wanted: allParts(transfer), detail: 'the storage damaged a part' })
+      await this.#transfers.attemptFailed(transfer, problem, true)
+      return (await ledger.transfer(transferId))?.state
+    }
+    // In its turn: it may be about to be judged whether the transfer is whole.
+    return turns.take(transferId, async () => {
+      await store.removePart(key)
+      return (await ledger.transfer(transferId))?.state
+    })
   }
 
   /** A stored transfer lacks a part: the storage broke its promise, and nobody can be given the file any more. */
@@ -292,12 +336,13 @@ export class Deliveries {
     throw new Problem('delivery-ended', { problem: problem.toJSON() })
   }
 
-  async #move({ transfer, delivery }: Leased, change: DeliveryChange): Promise<Delivery['state']> {
+  /** @returns null when the lease has ended meanwhile */
+  async #move({ transfer, delivery }: Leased, change: DeliveryChange): Promise<Delivery['state'] | null> {
     const { ledger, metrics } = this.#context
     const { transferId } = transfer
     const from = { state: 'offered', leaseId: delivery.lease.leaseId } as const
     const moved = await ledger.moveDelivery(transferId, delivery.receiverId, from, change)
-    if (moved === null) throw new Problem('lease-lost')
+    if (moved === null) return null
     if (change.state === 'delivered' || change.state === 'failed') {
       metrics.notifications.inc({ notification: change.state })
       afterMove(this.#context, moved)

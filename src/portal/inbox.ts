@@ -9,6 +9,9 @@ import { Presence } from './presence.ts'
 import { type Signals, topics, Waiter, type WokenBy } from './signals/index.ts'
 import { offerOf } from './views.ts'
 
+/** What is due and cannot be had is just held by somebody else: another portal that offers it, or one that was paused. */
+const HELD_MS = 100
+
 export type InboxMessage =
   | { readonly type: 'offer'; readonly offer: Offer }
   | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
@@ -68,6 +71,7 @@ export async function* inboxMessages(
     }
     // With a full window there is nothing to offer until an answer comes, and that is signalled.
     if (isDue) nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
+    if (isDue && nextMs === 0 && transfers.length < limit) nextMs = HELD_MS
     wokenBy = await waiter.wait(nextMs ?? Number.POSITIVE_INFINITY, signal)
   }
 }

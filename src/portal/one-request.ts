@@ -214,7 +214,9 @@ async function brokenOff(intake: Intake, parts: PartsKey, attempt: number, error
   // It was ended by somebody else, and that is why. A part that came too late is nobody's.
   const now = await context.ledger.transfer(transferId)
   if (!areAlive(now, parts)) await context.store.removeParts(parts)
-  return now === null || now.state === 'receiving' ? problem : new Problem('transfer-closed', { state: now.state })
+  if (now !== null && now.state !== 'receiving') return new Problem('transfer-closed', { state: now.state })
+  // An older request of the same key, at another portal, noticed only now that it is broken.
+  return problem.code === 'transfer-closed' ? new Problem('unavailable', { detail: 'the file began anew' }) : problem
 }
 
 /** A file whose size shows only at the end: within what there is room for now, and recorded as a whole. */

@@ -116,13 +116,18 @@ export async function openStore({
   return s3Store(parseS3Address(storeUrl))
 }
 
-/** Opens the signals: between processes where there may be several, which tell each other by the database. */
+/**
+ * Opens the signals: between processes where there may be several, which tell each other by the database. A single one over a
+ * database hears all of its own, and yet may miss something: nobody tells of a commit whose answer was lost.
+ */
 export async function openSignals(
   options: Pick<PortalOptions, 'databaseUrl' | 'storeUrl'>,
   log: Logger,
 ): Promise<Signals & AsyncDisposable> {
   const { databaseUrl } = options
-  if (databaseUrl === null || usesFolder(options)) return { ...localSignals(), [Symbol.asyncDispose]: async () => {} }
+  if (databaseUrl === null || usesFolder(options)) {
+    return { ...localSignals(), traits: { lossy: databaseUrl !== null }, [Symbol.asyncDispose]: async () => {} }
+  }
   const { postgresSignals } = await import('./signals/postgres.ts')
   return postgresSignals({ url: databaseUrl, log })
 }

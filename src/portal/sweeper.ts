@@ -4,7 +4,7 @@
  * does, which spares the others the work.
  */
 import { isFinalTransfer, Problem } from '../protocol/index.ts'
-import { areAlive, type PortalContext, removeAll } from './context.ts'
+import { areAlive, isAlone, type PortalContext, removeAll } from './context.ts'
 import type { Deliveries } from './deliveries.ts'
 import { failDelivery } from './fail-deliveries.ts'
 import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
@@ -16,7 +16,7 @@ const BATCH = 200
 const PRUNE_EVERY_MS = 10 * 60 * 1000
 /** So long the others wait for a portal that has the duty to sweep and is gone. */
 const SWEEP_LEASE_MS = 10_000
-/** How often the whole of a shared store is searched. */
+/** How often the whole of a store is searched, unless all that may be in it is this portal's. */
 const ORPHANS_EVERY_MS = 24 * 60 * 60 * 1000
 /** By so much the clocks of store and ledger may differ, and so long a portal may take to record what it has found in time. */
 const ORPHAN_MARGIN_MS = 60 * 60 * 1000
@@ -133,10 +133,10 @@ export class Sweeper {
     return !ledger.traits.isShared || ledger.takeDuty(duty, portalId, { leaseMs })
   }
 
-  /** A store of one's own has orphans only after a crash, and is searched by whoever opens it. */
+  /** Alone, one has orphans only after a crash; whoever opens a store of one's own searches it. */
   async #searchNowAndThen(): Promise<void> {
-    const { store, log } = this.#context
-    if (!store.traits.isShared || performance.now() - this.#searchedAtMs < ORPHANS_EVERY_MS) return
+    const { log } = this.#context
+    if (isAlone(this.#context) || performance.now() - this.#searchedAtMs < ORPHANS_EVERY_MS) return
     if (!(await this.#hasDuty('orphans', ORPHANS_EVERY_MS))) return
     this.#searchedAtMs = performance.now()
     this.#search = this.removeOrphans(this.#stop.signal).catch((error: unknown) =>
@@ -145,9 +145,9 @@ export class Sweeper {
   }
 
   /**
-   * Removes what the store holds and nobody will ever ask for: what a portal left that died. In a store of one's own, uploads
-   * that are under way are spared. In a shared one they may be anybody's, so what the ledger does not know is spared for as
-   * long as it may yet be recorded.
+   * Removes what the store holds and nobody will ever ask for: what a portal left that died. Alone, uploads that are under way
+   * are spared. Elsewhere there may be others, or a commit on its way of which nobody knows any more: what the ledger does not
+   * know is spared for as long as it may yet be recorded.
    */
   async removeOrphans(signal: AbortSignal): Promise<void> {
     const { store, log } = this.#context
@@ -158,7 +158,7 @@ export class Sweeper {
     }
   }
 
-  /** In a store of several portals, where what the ledger does not know may be coming in at another one. */
+  /** Where what the ledger does not know may yet be recorded: by another portal, or by a commit that comes about late. */
   #isOrphanOfAll(transfer: Transfer | null, parts: HeldParts): boolean {
     const { ledger, options } = this.#context
     if (areAlive(transfer, parts)) return false
@@ -169,17 +169,18 @@ export class Sweeper {
   /** In its turn: what is judged just now waits, and is judged anew. */
   #removeOrphan(parts: HeldParts): Promise<boolean> {
     const { store, ledger, turns, uploads } = this.#context
+    const isOrphanHere = isAlone(this.#context) ? isOrphan : this.#isOrphanOfAll.bind(this)
     return turns.take(parts.transferId, async () => {
       if (uploads.isUnderWay(parts.transferId)) return false
       const transfer = await ledger.transfer(parts.transferId)
-      if (!(store.traits.isShared ? this.#isOrphanOfAll(transfer, parts) : isOrphan(transfer, parts))) return false
+      if (!isOrphanHere(transfer, parts)) return false
       await store.removeParts(parts)
       return true
     })
   }
 }
 
-/** In a store of one's own: a request that was to bring all of a transfer has ended with the process that read it. */
+/** Alone: a request that was to bring all of a transfer has ended with the process that read it. */
 function isOrphan(transfer: Transfer | null, parts: HeldParts): boolean {
   return !areAlive(transfer, parts) || (transfer?.state === 'receiving' && transfer.isOneRequest)
 }

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { type PostgresLedgerOptions, postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { Problem } from '../../src/protocol/index.ts'
-import { ownPostgres, testDatabase } from '../servers/postgres.ts'
+import { ownPostgres, psql, testDatabase } from '../servers/postgres.ts'
 import { aTransfer, join, manifestDigest, problem, roomy } from '../suites/ledger.ts'
 
 const stored = { state: 'stored', manifestDigest, manifest: null } as const
@@ -307,4 +307,17 @@ describe('values', () => {
     expect(Math.abs(Number(rows[0]?.ms) - (transfer?.createdAtMs ?? 0))).toBeLessThan(5_000)
     expect(Math.abs(Number(rows[0]?.ms) - ledger.nowMs())).toBeLessThan(5_000)
   })
+})
+
+test('a server that is only a copy of the database is as good as none, until it takes over', async () => {
+  await using server = await ownPostgres()
+  const ledger = await open(server.url)
+  const ada = await join(ledger, 'ada')
+  await server.stop()
+  await server.startAsCopy()
+  // It would answer, with what was true when it last heard of its original.
+  await expect(ledger.accountByName('ada')).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(postgresLedger({ url: server.url })).rejects.toMatchObject({ code: 'unavailable' })
+  await psql(server.url, 'select pg_promote()')
+  expect(await ledger.accountByName('ada')).toMatchObject(ada)
 })

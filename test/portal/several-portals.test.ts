@@ -3,50 +3,18 @@
  * it has died, never hits what another has done since.
  */
 import { PassThrough, Readable } from 'node:stream'
-import pino from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
-import { manifestDigestOf } from '../../src/digests/index.ts'
 import { AccountWatch } from '../../src/portal/account-watch.ts'
-import { Audit } from '../../src/portal/audit.ts'
-import { Deliveries } from '../../src/portal/deliveries.ts'
-import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
-import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { takeFile } from '../../src/portal/one-request.ts'
 import { OpenRequests } from '../../src/portal/open-requests.ts'
-import type { PortalOptions } from '../../src/portal/options.ts'
-import { localSignals, type Signals } from '../../src/portal/signals/index.ts'
+import { localSignals } from '../../src/portal/signals/index.ts'
 import type { Store } from '../../src/portal/store/contract.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
-import { Sweeper } from '../../src/portal/sweeper.ts'
-import { Transfers } from '../../src/portal/transfers.ts'
 import { formatContentDigest, newTransferId, Problem } from '../../src/protocol/index.ts'
 import { until } from '../e2e/harness/world.ts'
-import { FakeClock, join } from '../suites/ledger.ts'
 import { somePart } from '../suites/store.ts'
-import { aContext } from './context.ts'
+import { aFile, begin, heldOf, type Portal } from './several.ts'
 
 const MIB = 1024 * 1024
-const PART_BYTES = 64 * 1024
-
-async function begin(options: Partial<PortalOptions> = {}) {
-  const clock = new FakeClock()
-  const inner = await sqliteLedger({ path: ':memory:', now: clock.now })
-  onTestFinished(() => inner.close())
-  const ledger: Ledger = { ...inner, traits: { isShared: true } }
-  const store: Store = { ...memoryStore(), traits: { isShared: true } }
-  const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
-  /** One more portal. What is given replaces what it would share with the others. */
-  const portal = (portalId: string, given: { store?: Store; signals?: Signals } = {}) => {
-    const lines: { audit?: string; changeId?: number }[] = []
-    const log = pino({ level: 'silent' })
-    const audit = new Audit(pino({}, { write: (line: string) => lines.push(JSON.parse(line)) }))
-    const context = aContext({ portalId, ledger, store, log, audit, ...given, options })
-    const transfers = new Transfers(context)
-    const deliveries = new Deliveries(context)
-    return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers, deliveries), lines }
-  }
-  return { clock, ledger, store, ada, bob, portal }
-}
 
 /** A store that stops before it removes anything, until it is let go. */
 function paused(store: Store) {
@@ -67,44 +35,6 @@ function paused(store: Store) {
     },
   }
   return { store: pausing, reached: reached.promise, goOn: () => goesOn.resolve() }
-}
-
-type Portal = ReturnType<Awaited<ReturnType<typeof begin>>['portal']>
-
-/** A file of two parts, as a sender sends it. */
-function aFile() {
-  const transferId = newTransferId()
-  const parts = [1, 2].map((partNumber) => somePart(transferId, partNumber, PART_BYTES))
-  const manifestDigest = manifestDigestOf(
-    'sha-256',
-    parts.map(({ key }) => key.digest),
-  )
-  const announcement = {
-    to: ['bob'],
-    metadata: { name: 'plan.pdf' },
-    sizeBytes: 2 * PART_BYTES,
-    partSizeBytes: PART_BYTES,
-    digestAlgorithm: 'sha-256',
-  }
-  const put = async ({ transfers }: Portal, account: Account): Promise<void> => {
-    for (const { key, bytes } of parts) {
-      await transfers.takePart(account, transferId, {
-        partNumber: key.partNumber,
-        contentLength: String(bytes.length),
-        contentDigest: formatContentDigest('sha-256', key.digest),
-        // What comes in is the portal's, which gives its memory back.
-        body: Readable.from([Buffer.from(bytes)]),
-        onBytes: () => {},
-        signal: new AbortController().signal,
-      })
-    }
-  }
-  return { transferId, announcement, manifestDigest, put, parts }
-}
-
-async function heldOf(store: Store, ledger: Ledger, transferId: string): Promise<number> {
-  const transfer = await ledger.transfer(transferId)
-  return transfer === null ? 0 : (await store.list(transfer)).size
 }
 
 test('a portal that was paused while it removed what was bad does not remove what was sent instead', async () => {

@@ -3,7 +3,7 @@
  * stops or kills the server gets one of its own.
  */
 import { randomBytes } from 'node:crypto'
-import { chownSync } from 'node:fs'
+import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { programPath, requireServer } from './install.ts'
 import { oncePerRun, serverFolder } from './run.ts'
@@ -87,6 +87,14 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
       },
       () => isReady(this.port),
     )
+  }
+
+  /** Starts it again as a copy that only reads, as another server is until it takes over: `select pg_promote()`. */
+  async startAsCopy(): Promise<void> {
+    const path = join(this.#folder, 'data', 'standby.signal')
+    writeFileSync(path, '')
+    if (this.#user !== null) chownSync(path, this.#user.uid, this.#user.gid)
+    await this.start()
   }
 
   /** Stops it in good order: who is connected is cut off, what was begun is undone. */

@@ -141,9 +141,15 @@ function toNumber(text: string): number {
   return number
 }
 
-/** Stronger than `on` is only `remote_apply`, so that one may stay. */
+/**
+ * A copy of the database answers as well, but with what was true a while ago: what it does not know of yet, a portal would
+ * remove. Stronger than `on` is only `remote_apply`, so that one may stay.
+ */
 function sessionSql(statementMsMax: number, lockMsMax: number): string {
   return `
+    do $$ begin
+      if pg_is_in_recovery() then raise 'this server is only a copy of the database' using errcode = '25006'; end if;
+    end $$;
     set statement_timeout = ${statementMsMax};
     set lock_timeout = ${lockMsMax};
     set idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS_MAX};

@@ -321,3 +321,14 @@ test('a server that is only a copy of the database is as good as none, until it 
   await psql(server.url, 'select pg_promote()')
   expect(await ledger.accountByName('ada')).toMatchObject(ada)
 })
+
+test('a machine that was suspended does not record parts that may have been removed as orphans meanwhile', async () => {
+  const { ledger, client, ada, bob } = await begin()
+  const begunAtMs = ledger.nowMs()
+  const whole = { manifestDigest, manifest: null, heldIn: 'store', generation: 'a1', begunAtMs } as const
+  const monotonicMs = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+  onTestFinished(() => monotonicMs.mockRestore())
+  await client.query('select pg_sleep(0.5)')
+  const admission = { ...roomy, expiryMs: 400 }
+  await expect(ledger.deposit(aTransfer(ada, [bob]), admission, whole)).rejects.toMatchObject({ code: 'expired' })
+})

@@ -63,9 +63,11 @@ export async function postgresLedger(options: PostgresLedgerOptions): Promise<Le
   await lookAtSettings(db, onWarning)
   const clock = options.now === undefined ? await databaseClock({ measure: (act) => askTime(db, act) }) : null
   opening.defer(() => clock?.close())
+  const now = options.now ?? clock?.now ?? Date.now
   const ledger = kyselyLedger({
     db,
-    now: options.now ?? clock?.now ?? Date.now,
+    now,
+    nowIn: clock === null ? async () => now() : timeOf,
     isShared: true,
     transact: retrying(moving, onRetry),
   })
@@ -176,14 +178,14 @@ async function lookAtSettings(db: Db, onWarning: NonNullable<PostgresLedgerOptio
 }
 
 async function askTime(db: Db, act: (ask: () => Promise<number>) => Promise<void>): Promise<void> {
-  await db.connection().execute((connection) =>
-    act(async () => {
-      const { rows } = await sql<{ ms: number }>`
-        select (extract(epoch from clock_timestamp()) * 1000)::double precision as ms
-      `.execute(connection)
-      const ms = rows[0]?.ms
-      if (ms === undefined) throw new Error('the database did not say what time it is')
-      return ms
-    }),
-  )
+  await db.connection().execute((connection) => act(() => timeOf(connection)))
+}
+
+async function timeOf(db: Db): Promise<number> {
+  const { rows } = await sql<{ ms: number }>`
+    select (extract(epoch from clock_timestamp()) * 1000)::double precision as ms
+  `.execute(db)
+  const ms = rows[0]?.ms
+  if (ms === undefined) throw new Error('the database did not say what time it is')
+  return ms
 }

@@ -49,7 +49,8 @@ export async function sqliteLedger({ path, now = Date.now, onQuery, onCommit }: 
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
   await migrate(db)
-  return kyselyLedger({ db, now, isShared: false, transact: (act) => db.transaction().execute(act) })
+  const nowIn = async (): Promise<number> => now()
+  return kyselyLedger({ db, now, nowIn, isShared: false, transact: (act) => db.transaction().execute(act) })
 }
 
 /**

@@ -26,6 +26,11 @@ export interface LedgerContext {
   readonly transact: Transact
   /** The ledger's clock. */
   readonly now: () => number
+  /**
+   * The same, asked of whoever keeps it, in a transaction that has to be committed soon after. The other one stands still in a
+   * machine that is suspended, and this process would not notice.
+   */
+  readonly nowIn: (tx: Tx) => Promise<number>
   /** Whether several portals may work on it at the same time. */
   readonly isShared: boolean
 }

@@ -6,7 +6,7 @@ import type { LedgerContext } from './rows.ts'
 import { becomeStored } from './transfers.ts'
 
 /** Transfers that are there as a whole: recorded in one transaction, and with a small file its content. */
-export function wholes({ db, now, transact }: LedgerContext): Pick<Ledger, 'deposit' | 'content'> {
+export function wholes({ db, now, nowIn, transact }: LedgerContext): Pick<Ledger, 'deposit' | 'content'> {
   return {
     async deposit(transfer, admission, content) {
       const { manifestDigest, manifest } = content
@@ -15,8 +15,8 @@ export function wholes({ db, now, transact }: LedgerContext): Pick<Ledger, 'depo
       const generation = isKept ? '' : content.generation
       const whole: Whole = { manifestDigest, manifest, heldIn: isKept ? 'ledger' : 'store', generation, kept }
       return transact(async (tx): Promise<{ transfer: Transfer; notification: Notification | null }> => {
+        if (!isKept && (await nowIn(tx)) - content.begunAtMs > admission.expiryMs) throw new Problem('expired')
         const atMs = now()
-        if (!isKept && atMs - content.begunAtMs > admission.expiryMs) throw new Problem('expired')
         const admitted = await admit(tx, transfer, admission, atMs, whole)
         const { transferId, state } = admitted.transfer
         if (state !== 'receiving') return admitted

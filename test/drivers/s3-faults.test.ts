@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { portalDefaults } from '../../src/portal/options.ts'
 import type { PartKey, Store } from '../../src/portal/store/contract.ts'
+import { s3StoreDefaults } from '../../src/portal/store/s3.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { type Fault, FaultyNetwork } from '../e2e/harness/proxy.ts'
 import { ownRadosgw, type TestBucket, testBucket } from '../servers/radosgw.ts'
@@ -189,8 +191,12 @@ describe('a part on its way from S3', () => {
     expect(network.count('GET', /\/1\./)).toBeGreaterThan(1)
   })
 
+  test('can be read by others, however many slow readers one account has', () => {
+    expect(s3StoreDefaults.readsMax).toBeGreaterThanOrEqual(2 * portalDefaults.accountConnectionsMax)
+  })
+
   test('takes a connection until its reader has left', async () => {
-    const { store, other } = await behindNetwork({ connectionsMax: 2, retryMs: 700 })
+    const { store, other } = await behindNetwork({ readsMax: 2, retryMs: 700 })
     const part = somePart(newTransferId(), 1, 8 * PART_BYTES)
     await put(other, part)
     const open = [await store.read(part.key), await store.read(part.key)]

@@ -35,6 +35,8 @@ export const s3StoreDefaults: S3StoreOptions = {
   connectMs: 5_000,
   idleMs: 20_000,
   connectionsMax: 256,
+  // Several times what one account may have under way: slow receivers of one must not keep out those of others.
+  readsMax: 1_024,
   onRequest: () => {},
   spool: { bytesMax: 256 * 1024 * 1024, folder: tmpdir() },
   probeRetryMs: 10_000,

@@ -33,8 +33,10 @@ export interface RequestOptions {
   readonly connectMs: number
   /** A connection on which nothing moves for so long is given up. */
   readonly idleMs: number
-  /** Connections at a time for what is written and looked up, and again as many for what is read. */
+  /** Connections at a time for what is written and looked up. */
   readonly connectionsMax: number
+  /** Connections at a time for what is read. Its reader may be slow, and keeps one for as long as it reads. */
+  readonly readsMax: number
   /** Is told of every request, for whoever counts them. */
   readonly onRequest: (kind: RequestKind) => void
 }
@@ -103,7 +105,7 @@ export class S3Requests {
     this.#linkClient =
       publicEndpoint === null ? this.#client : clientOf({ ...address, endpoint: publicEndpoint }, options)
     this.#places = new Places(options.connectionsMax)
-    this.#readPlaces = new Places(options.connectionsMax)
+    this.#readPlaces = new Places(options.readsMax)
   }
 
   /** @throws what the SDK throws when it finds no credentials or no region */

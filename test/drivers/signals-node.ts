@@ -12,8 +12,9 @@ export type NodeReport =
   | { readonly gap: string }
   | { readonly published: number; readonly grownBytes: number }
 
-const url = process.argv[2] ?? ''
-const signals = await postgresSignals({ url, log: pino({ level: 'warn' }, pino.destination(2)) })
+const [, , url = '', unreadMsMax] = process.argv
+const limit = unreadMsMax === undefined ? {} : { unreadMsMax: Number(unreadMsMax) }
+const signals = await postgresSignals({ url, ...limit, log: pino({ level: 'warn' }, pino.destination(2)) })
 const report = (what: NodeReport): void => {
   process.send?.(what)
 }

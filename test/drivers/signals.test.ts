@@ -32,14 +32,15 @@ class SignalsNode {
   stderr = ''
   readonly #child
 
-  private constructor(url: string) {
-    this.#child = fork(program, [url], { execArgv: ['--expose-gc'], stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  private constructor(args: readonly string[]) {
+    this.#child = fork(program, args, { execArgv: ['--expose-gc'], stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
     this.#child.on('message', (report: NodeReport) => this.reports.push(report))
     this.#child.stderr?.on('data', (data) => {
       this.stderr += data
     })
     onTestFinished(async () => {
       const ended = new Promise((resolve) => this.#child.once('exit', resolve))
+      this.#child.kill('SIGCONT')
       if (this.#child.connected) this.#child.disconnect()
       await ended
     })
@@ -47,10 +48,22 @@ class SignalsNode {
 
   /** Starts one that listens to topics. Resolves when it hears what others say. */
   static async start(url: string, ...listenedTo: string[]): Promise<SignalsNode> {
-    const node = new SignalsNode(url)
+    return SignalsNode.#begun(new SignalsNode([url]), listenedTo)
+  }
+
+  /** Starts one that the database cuts off when it does not read for so long. */
+  static async startHurried(url: string, unreadMsMax: number): Promise<SignalsNode> {
+    return SignalsNode.#begun(new SignalsNode([url, String(unreadMsMax)]), [])
+  }
+
+  static async #begun(node: SignalsNode, listenedTo: readonly string[]): Promise<SignalsNode> {
     for (const topic of [...listenedTo, 'begun']) node.#tell({ subscribe: topic })
     await until(() => node.gaps('begun') > 0, 'the node is connected')
     return node
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
   }
 
   publish(...signals: [topic: string, payload: string][]): void {
@@ -176,4 +189,26 @@ test('a node whose database is stopped, or does not answer, keeps nothing of wha
   expect(await cut.flood(count)).toBeLessThan(10_000_000)
   await server.start()
   await until(() => cut.gaps('begun') > 1, 'it is back')
+})
+
+test('a node that stands still does not make the database keep the signals of all others', async () => {
+  await using server = await ownPostgres()
+  const node = await SignalsNode.startHurried(server.url, 1_000)
+  const connections = "select count(*) from pg_stat_activity where application_name = 'golooader signals'"
+  const queueIsEmpty = 'select pg_notification_queue_usage() = 0'
+  expect(await psql(server.url, connections)).toBe('1')
+  node.signal('SIGSTOP')
+  // Far more than the buffers on the way to it hold.
+  for (let count = 0; count < 4; count++) {
+    await psql(
+      server.url,
+      "select pg_notify('golooader_signals', n || repeat('x', 7000)) from generate_series(1, 2000) as n",
+    )
+  }
+  await until(async () => (await psql(server.url, connections)) === '0', 'it is cut off')
+  // Whoever comes next sees that nobody needs what is in there.
+  await psql(server.url, 'listen golooader_signals; unlisten golooader_signals')
+  expect(await psql(server.url, queueIsEmpty)).toBe('t')
+  node.signal('SIGCONT')
+  await until(() => node.gaps('begun') > 1, 'it is back')
 })

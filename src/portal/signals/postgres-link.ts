@@ -20,6 +20,8 @@ const CONNECT_MS_MAX = 5_000
 const CHECK_MS = 2_500
 /** So many times in a row without hearing itself, and at the next one it is dead. */
 const SILENT_CHECKS_MAX = 3
+/** A node that does not read for so long is cut off: what all notify is kept by the database until each has taken it. */
+const UNREAD_MS_MAX = 30_000
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
 const GOODBYE_MS_MAX = 1_000
@@ -27,6 +29,7 @@ const GOODBYE_MS_MAX = 1_000
 export interface LinkOptions {
   readonly url: string
   readonly log: Logger
+  readonly unreadMsMax?: number
   /** What another node said. */
   readonly onBody: (body: string) => void
 }
@@ -156,6 +159,8 @@ export class PostgresLink {
   async #listen(client: Client): Promise<void> {
     // A notification waits for no disk: all others would wait with it, for notifications are committed one after another.
     await client.query('set synchronous_commit = off')
+    // Where the system of the database knows no such limit, this changes nothing.
+    await client.query(`set tcp_user_timeout = ${this.#options.unreadMsMax ?? UNREAD_MS_MAX}`)
     await client.query(`listen ${CHANNEL}`)
     const heard = new Promise<void>((resolve) => {
       this.#onOwn = resolve

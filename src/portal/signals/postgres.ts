@@ -21,15 +21,18 @@ export interface PostgresSignalsOptions {
   /** `postgres://user:password@host:port/database`: directly, not through a pooler of transactions. */
   readonly url: string
   readonly log: Logger
+  /** A node that does not read for so long is cut off by the database. */
+  readonly unreadMsMax?: number
 }
 
 /**
  * Begins to connect, and does not wait for it: until then, and whenever the database is not there, signals stay in this
  * process.
  */
-export async function postgresSignals({ url, log }: PostgresSignalsOptions): Promise<Signals & AsyncDisposable> {
+export async function postgresSignals(options: PostgresSignalsOptions): Promise<Signals & AsyncDisposable> {
+  const { log } = options
   const subscriptions = new Subscriptions()
-  const link = await PostgresLink.open({ url, log, onBody: (body) => hear(subscriptions, body, log) })
+  const link = await PostgresLink.open({ ...options, onBody: (body) => hear(subscriptions, body, log) })
   const outgoing = new Outgoing(link, log)
   link.onUp = () => {
     subscriptions.tellGap()

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { type PostgresLedgerOptions, postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { Problem } from '../../src/protocol/index.ts'
+import { Gate } from '../servers/gate.ts'
 import { ownPostgres, psql, testDatabase } from '../servers/postgres.ts'
 import { aTransfer, join, manifestDigest, problem, roomy } from '../suites/ledger.ts'
 
@@ -280,7 +281,7 @@ describe('a session', () => {
       transaction_isolation: 'read committed',
       statement_timeout: '30s',
       lock_timeout: '10s',
-      idle_in_transaction_session_timeout: '30s',
+      idle_in_transaction_session_timeout: '8s',
     })
   })
 
@@ -355,4 +356,22 @@ test('a machine that was suspended does not record parts that may have been remo
   await client.query('select pg_sleep(0.5)')
   const admission = { ...roomy, expiryMs: 400 }
   await expect(ledger.deposit(aTransfer(ada, [bob]), admission, whole)).rejects.toMatchObject({ code: 'expired' })
+})
+
+test('who waits for a portal that was paused in the middle of a transaction gets its turn', async () => {
+  const { url, ledger, client, ada, announce } = await begin()
+  const transferId = await announce()
+  await using gate = await Gate.open(Number(new URL(url).port))
+  const paused = await open(gate.through(url))
+  await client.query('begin')
+  await client.query('select from accounts where account_id = $1 for update', [ada.accountId])
+  const lost = paused.moveTransfer(transferId, first, stored).catch((error: unknown) => error)
+  await waiting(client)
+  gate.forget()
+  await client.query('commit')
+  const moved = await ledger.moveTransfer(transferId, first, { state: 'cancelled', problem: problem('cancelled') })
+  expect(moved?.state).toBe('cancelled')
+  gate.close()
+  await lost
+  expect(await ledger.transfer(transferId)).toMatchObject({ state: 'cancelled' })
 })

@@ -39,8 +39,11 @@ const CONNECT_MS_MAX = 10_000
 const IDLE_CONNECTION_MS_MAX = 60_000
 const STATEMENT_MS_MAX = 30_000
 const LOCK_MS_MAX = 10_000
-/** Fences a process that was paused in the middle of a transaction. */
-const IDLE_IN_TRANSACTION_MS_MAX = 30_000
+/**
+ * Fences a process that was paused in the middle of a transaction. Less than others wait for its locks, which may be those of a row
+ * that many accounts have in common.
+ */
+const IDLE_IN_TRANSACTION_MS_MAX = LOCK_MS_MAX - 2_000
 /** An answer is later than this only if the way to the database is cut. */
 const ANSWER_MS_MAX = STATEMENT_MS_MAX + 10_000
 const KEEP_ALIVE_AFTER_MS = 10_000

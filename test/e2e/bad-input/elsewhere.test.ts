@@ -66,20 +66,24 @@ test('a portal that waits for its database says so in one line, and ends at once
 
 test('a portal says where it keeps what it keeps', async () => {
   await using world = await World.create()
-  const [{ url }, { address, env }] = [await testDatabase(), await testBucket()]
-  const withSecret = url.replace('://postgres@', '://postgres:top-secret@')
-  const said = async (args: readonly string[], variables: Record<string, string> = {}): Promise<string> => {
-    const listen = ['--listen', '127.0.0.1:0', '--data', world.path('data')]
-    const portal = world.start(['portal', ...listen, ...args], { env: { ...env, ...variables } })
+  const [alone, shared] = [await testDatabase(), await testDatabase()]
+  const { bucket, endpoint, env } = await testBucket()
+  const store = (prefix: string): string => `s3://${bucket}/${prefix}?endpoint=${endpoint}`
+  const secret = { GOLOOADER_DATABASE: shared.url.replace('://postgres@', '://postgres:top-secret@') }
+  // Each has a folder of its own: what has once belonged together is not to be mixed.
+  const data = (name: string): string => world.path(name)
+  const cases: readonly (readonly [name: string, args: string[], env: Record<string, string>, said: string])[] = [
+    ['one', [], {}, `data in ${data('one')}`],
+    ['two', ['--database', alone.url], {}, `ledger in ${alone.url}, parts in ${data('two')}`],
+    ['three', ['--store', store('a')], {}, `ledger in ${data('three')}, parts in ${store('a')}`],
+    ['four', ['--store', store('b')], secret, `ledger in ${shared.url}, parts in ${store('b')}`],
+  ]
+  for (const [name, args, variables, said] of cases) {
+    const command = ['portal', '--listen', '127.0.0.1:0', '--data', data(name), ...args]
+    const portal = world.start(command, { env: { ...env, ...variables } })
     const line = await portal.line((one) => one.startsWith('portal listening on '))
     const { stdout, stderr } = await portal.stop()
+    expect(line.replace(/^.*?, /, '')).toBe(said)
     expect(`${stdout}${stderr}`).not.toContain('top-secret')
-    return line.replace(/^.*?, /, '')
   }
-  expect(await said([])).toBe(`data in ${world.path('data')}`)
-  expect(await said(['--database', url])).toBe(`ledger in ${url}, parts in ${world.path('data')}`)
-  expect(await said(['--store', address])).toBe(`ledger in ${world.path('data')}, parts in ${address}`)
-  expect(await said(['--store', address], { GOLOOADER_DATABASE: withSecret })).toBe(
-    `ledger in ${url}, parts in ${address}`,
-  )
 })

@@ -1,7 +1,7 @@
 /** Sending a file in one request, as slowly as a test wants. */
 import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
 import { join } from 'node:path'
-import { filesIn } from '../e2e/harness/world.ts'
+import { partsIn } from '../e2e/harness/world.ts'
 import type { TestPortal } from './portal.ts'
 
 export const MIB = 1024 * 1024
@@ -106,7 +106,7 @@ export function sendWhole(
 
 /** Names of what lies in the store. */
 export function storedFiles(portal: TestPortal): Promise<string[]> {
-  return filesIn(join(portal.dataFolder, 'store'))
+  return partsIn(join(portal.dataFolder, 'store'))
 }
 
 /** The transferId that an answer in text names. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { sealTagBytes as SEAL_BYTES } from '../../../src/trust/index.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
-import { filesIn, type Running, until, World } from '../harness/world.ts'
+import { partsIn, type Running, until, World } from '../harness/world.ts'
 import { gate, isAnnounce, kindsOf, MIB, notificationsOf, partOf, partsSent, startOf } from './requests.ts'
 
 test.each([
@@ -169,7 +169,7 @@ class SmallDisk {
 
   /** Names of everything that lies there. */
   files(): Promise<string[]> {
-    return filesIn(this.#folder)
+    return partsIn(this.#folder)
   }
 }
 

@@ -260,7 +260,7 @@ export class World implements AsyncDisposable {
 
   /** Names of everything that lies in the portal's temporary storage. */
   async stored(): Promise<string[]> {
-    return filesIn(join(this.dataFolder, 'store'))
+    return partsIn(join(this.dataFolder, 'store'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -268,6 +268,11 @@ export class World implements AsyncDisposable {
     await Promise.all(this.#running.map((running) => running.stop('SIGKILL')))
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
   }
+}
+
+/** Names of the parts in the folder of a store, and of what is on its way to become one. */
+export async function partsIn(storeFolder: string): Promise<string[]> {
+  return (await filesIn(storeFolder)).filter((name) => name !== 'owner')
 }
 
 /** Names of the files in a folder and all below it, also while other processes remove some of them. */

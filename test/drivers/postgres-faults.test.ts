@@ -32,6 +32,8 @@ async function connect(url: string): Promise<pg.Client> {
 async function waiting(client: pg.Client): Promise<number> {
   return vi.waitUntil(
     async () => {
+      // Within a transaction, what was looked at once stays as it was.
+      await client.query('select pg_stat_clear_snapshot()')
       const { rows } = await client.query<{ pid: number }>(
         "select pid from pg_stat_activity where application_name = 'golooader' and wait_event_type = 'Lock' and datname = current_database()",
       )

@@ -123,6 +123,8 @@ describe('within the idle time', () => {
     expect(put.status).toBe(204)
     const { leaseId } = await portal.offerOf(transferId)
     const path = `/v1/inbox/${transferId}/parts/1?lease=${leaseId}`
+    // What has just come in is given from memory, once.
+    await portal.ask('GET', path, { token: portal.token('bob') })
     const sockets = await Promise.all(Array.from({ length: 10 }, () => portal.connect()))
     for (const socket of sockets) {
       socket.pause()

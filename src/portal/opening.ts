@@ -77,10 +77,6 @@ async function awaited<Result>(open: () => Promise<Result>, log?: Logger): Promi
 /** What an operator who starts something is told. */
 function unusable(error: unknown): unknown {
   if (!(error instanceof Error)) return error
-  if (error instanceof Problem && error.code === 'ledger-unusable' && /permission denied/.test(error.message)) {
-    const detail = `${error.details.detail}. The database has to belong to the user in its address`
-    return new Problem('ledger-unusable', { detail }, { cause: error })
-  }
   if (error instanceof Problem && error.code !== 'unavailable') return error
   const advice = adviceFor(error) ?? 'Start it, or correct the address: --database URL'
   const said = plainReason(error instanceof Problem ? error.cause : error)
@@ -102,6 +98,7 @@ function adviceFor(error: Error): string | null {
   if (/certificate|altnames/i.test(reason)) {
     return 'Its certificate is not trusted: NODE_EXTRA_CA_CERTS=ca.pem names an authority of your own'
   }
+  if (/^permission denied/.test(reason)) return 'The database has to belong to the user in its address'
   if (/^database .* does not exist$/.test(reason)) return 'Create it, or correct the address: --database URL'
   return null
 }

@@ -4,6 +4,7 @@
  * A commit is answered when it is on the disk of the database, whatever the default of that database is. A process that stops in
  * the middle of a transaction, and goes on later, finds it undone.
  */
+import { Socket } from 'node:net'
 import { Kysely, sql } from 'kysely'
 import type { Pool, PoolConfig } from 'pg'
 import { plainReason } from '../log.ts'
@@ -91,12 +92,12 @@ export async function postgresLedgerThere(options: PostgresLedgerOptions): Promi
 
 async function openDatabase(options: PostgresLedgerOptions, max: number): Promise<Db> {
   const { onQuery, onWarning } = options
-  const pool = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
+  const { pool, close } = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
   pool.on('error', (error) =>
     onWarning?.('an idle connection to the database was lost', { reason: plainReason(error) }),
   )
   return new Kysely<LedgerTables>({
-    dialect: new PoolDialect({ pool, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
+    dialect: new PoolDialect({ pool, close, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
 }
@@ -113,9 +114,9 @@ async function beforehand<Result>(
   options: PostgresLedgerOptions,
   act: (db: Kysely<unknown>) => Promise<Result>,
 ): Promise<Result> {
-  const pool = await openPool(options, { max: 1 })
+  const { pool, close } = await openPool(options, { max: 1 })
   pool.on('error', () => {})
-  const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, sessionSql: sessionSql(0, 0) }) })
+  const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, close, sessionSql: sessionSql(0, 0) }) })
   try {
     return await act(db)
   } catch (error) {
@@ -125,8 +126,13 @@ async function beforehand<Result>(
   }
 }
 
-async function openPool({ url }: PostgresLedgerOptions, config: PoolConfig): Promise<Pool> {
+async function openPool(
+  { url }: PostgresLedgerOptions,
+  config: PoolConfig,
+): Promise<{ pool: Pool; close: () => Promise<void> }> {
   const { default: pg } = await import('pg')
+  /** A client that lacks a password leaves its connection open, and the server waits for it for a minute. */
+  const sockets = new Set<Socket>()
   const pool = new pg.Pool({
     application_name: 'golooader',
     connectionString: url,
@@ -135,6 +141,11 @@ async function openPool({ url }: PostgresLedgerOptions, config: PoolConfig): Pro
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     pipeline: true,
+    stream: () => {
+      const socket = new Socket()
+      sockets.add(socket)
+      return socket.once('close', () => sockets.delete(socket))
+    },
     types: {
       getTypeParser: (type: number, format?: 'text' | 'binary') =>
         type === INT8 ? toNumber : pg.types.getTypeParser(type, format),
@@ -143,7 +154,11 @@ async function openPool({ url }: PostgresLedgerOptions, config: PoolConfig): Pro
   } as PoolConfig)
   // A connection in use tells of its end by the statement that fails; without a listener it would end the process, too.
   pool.on('connect', (client) => client.on('error', () => {}))
-  return pool
+  const close = async (): Promise<void> => {
+    await pool.end()
+    for (const socket of sockets) socket.destroy()
+  }
+  return { pool, close }
 }
 
 function toNumber(text: string): number {

@@ -40,9 +40,12 @@ test('a database that cannot be used is told at once, with what to change', asyn
     ]) {
       // No portal has run there, and that is what `invite` says first.
       if (command[0] === 'invite' && password === 'right') continue
+      const begunAtMs = performance.now()
       const { code, stderr } = await world.start([...command, '--database', database], {
         env: { PGPASSWORD: password },
       }).ended
+      // A portal that waits for a database waits for half a minute.
+      expect(performance.now() - begunAtMs, database).toBeLessThan(25_000)
       expect(stderr, database).toMatch(message)
       expect(stderr, database).not.toMatch(NO_STACK)
       expect(stderr, database).not.toMatch(/top-secret|waiting/)

@@ -20,6 +20,8 @@ import { commitFault, connectFault, endsConnection, isStalePlan, statementFault 
 
 export interface PoolDriverOptions {
   readonly pool: Pool
+  /** Ends the pool, and whatever it has left open. */
+  readonly close: () => Promise<void>
   /** Run once on every new connection, before anything else. */
   readonly sessionSql: string
 }
@@ -76,7 +78,7 @@ export class PoolDriver implements Driver {
   }
 
   async destroy(): Promise<void> {
-    await this.#options.pool.end()
+    await this.#options.close()
   }
 }
 

@@ -7,7 +7,7 @@ import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from '
 
 /** Of each part: several are on their way at a time. */
 const PACE = MIB / 4
-const PARTS = 48
+const PARTS = 28
 
 /** Parts are slow, and the last one comes only when all nodes have been killed: so that none is killed too late. */
 function paced(path: string, killed: Promise<void>): Fault {
@@ -34,7 +34,7 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   await world.receiver('bob')
   const path = await world.file('film', PARTS * MIB)
   const sending = world.send(path, 'bob', '--part-size', '1MiB')
-  await killEach(cluster, (index) => acknowledged(sending, 4 * MIB + index * 8 * MIB))
+  await killEach(cluster, (index) => acknowledged(sending, 4 * MIB + index * 6 * MIB))
   killed.resolve()
   await expectDeliveredOnce(world, sending, path)
   await expectEmptied(cluster.bucket)
@@ -51,7 +51,7 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   const sending = world.send(path, 'bob', '--part-size', '1MiB')
   await sending.notification('stored')
   await world.receiver('bob')
-  await killEach(cluster, (index) => fetched(sending, 4 * MIB + index * 8 * MIB))
+  await killEach(cluster, (index) => fetched(sending, 4 * MIB + index * 6 * MIB))
   killed.resolve()
   await expectDeliveredOnce(world, sending, path)
   await expectEmptied(cluster.bucket)

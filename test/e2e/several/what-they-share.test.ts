@@ -19,7 +19,7 @@ async function underWay(cluster: Cluster) {
   const slow = await FaultyNetwork.open(() => balancer.url)
   slow.rule = ({ path }) => (/\/parts\//.test(path) ? { bytesPerSecond: PACE } : null)
   await world.join(['alice', 'bob'], { alice: slow, bob: slow })
-  const path = await world.file('film', 24 * MIB)
+  const path = await world.file('film', 14 * MIB)
   const sending = world.send(path, 'bob', '--part-size', '1MiB')
   return { slow, path, sending }
 }

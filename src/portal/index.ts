@@ -123,15 +123,8 @@ export async function startPortal(
   opening.defer(() => sweeper.stop())
   accountWatch.start()
   opening.defer(() => accountWatch.stop())
-  if (!store.traits.isShared) {
-    const orphans = sweeper
-      .removeOrphans(stop.signal)
-      .catch((error: unknown) => log.error({ err: error }, 'the search for orphaned parts failed'))
-    opening.defer(async () => {
-      stop.abort()
-      await orphans
-    })
-  }
+  // Nobody else will find what an earlier process has left there.
+  if (!store.traits.isShared) sweeper.search()
   log.info({ url, ...placesOf(options) }, 'portal listening')
   if (tls !== null) tellCertificate(tls, log)
   const { server } = app

@@ -27,7 +27,6 @@ export class Sweeper {
   readonly #deliveries: Deliveries
   #timer: ReturnType<typeof setTimeout> | null = null
   #round: Promise<void> = Promise.resolve()
-  #isStopped = false
   #prunedAtMs = Number.NEGATIVE_INFINITY
   readonly #stop = new AbortController()
   #search: Promise<void> = Promise.resolve()
@@ -44,13 +43,20 @@ export class Sweeper {
     this.#timer = setTimeout(() => {
       this.#round = this.sweep()
         .catch((error: unknown) => this.#context.log.error({ err: error }, 'a sweep failed; the next one goes on'))
-        .then(() => (this.#isStopped ? undefined : this.start()))
+        .then(() => (this.#stop.signal.aborted ? undefined : this.start()))
     }, this.#context.options.sweepMs)
   }
 
-  /** Resolves when a sweep under way has ended. */
+  /** Begins to search the whole store for orphans, beside everything else. Ends when the sweeper is stopped. */
+  search(): void {
+    this.#searchedAtMs = performance.now()
+    this.#search = this.removeOrphans(this.#stop.signal).catch((error: unknown) =>
+      this.#context.log.error({ err: error }, 'the search for orphaned parts failed'),
+    )
+  }
+
+  /** Resolves when a sweep and a search under way have ended. */
   async stop(): Promise<void> {
-    this.#isStopped = true
     this.#stop.abort()
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#round
@@ -135,13 +141,8 @@ export class Sweeper {
 
   /** Alone, one has orphans only after a crash; whoever opens a store of one's own searches it. */
   async #searchNowAndThen(): Promise<void> {
-    const { log } = this.#context
     if (isAlone(this.#context) || performance.now() - this.#searchedAtMs < ORPHANS_EVERY_MS) return
-    if (!(await this.#hasDuty('orphans', ORPHANS_EVERY_MS))) return
-    this.#searchedAtMs = performance.now()
-    this.#search = this.removeOrphans(this.#stop.signal).catch((error: unknown) =>
-      log.error({ err: error }, 'the search for orphaned parts failed'),
-    )
+    if (await this.#hasDuty('orphans', ORPHANS_EVERY_MS)) this.search()
   }
 
   /**

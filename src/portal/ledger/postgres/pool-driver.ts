@@ -133,8 +133,8 @@ class PoolConnection implements DatabaseConnection {
     return this.#run(statement)
   }
 
-  // biome-ignore lint/correctness/useYield: it is part of the contract, and nothing here streams rows
-  async *streamQuery(): AsyncGenerator<never> {
+  /** Part of the contract of Kysely. */
+  streamQuery(): never {
     throw new Error('rows are not streamed')
   }
 

@@ -1,14 +1,11 @@
 /** The PostgreSQL ledger: the suite of the contract, its plans, its schema, and several processes that start at once. */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join as joinPath } from 'node:path'
-import { text } from 'node:stream/consumers'
 import pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
 import { testDatabase } from '../servers/postgres.ts'
 import { FakeClock, testLedger } from '../suites/ledger.ts'
 import { noting, withoutQuery, work } from '../suites/ledger-work.ts'
+import { expectWritersAtOnce } from './writers.ts'
 
 testLedger('postgres', async (now) => postgresLedger({ url: await emptyDatabase(), now }))
 
@@ -193,23 +190,6 @@ describe('the schema', () => {
 describe('several processes on one database', () => {
   test('make its tables, write and read at the same time without hindering each other', async () => {
     const { url } = await testDatabase()
-    const processes = [1, 2, 3, 4].map((number) =>
-      fork(joinPath(import.meta.dirname, 'ledger-writer.ts'), [url, `writer-${number}`], { silent: true }),
-    )
-    onTestFinished(() => {
-      for (const process of processes) process.kill('SIGKILL')
-    })
-    const complaints = processes.map((process) => (process.stderr === null ? '' : text(process.stderr)))
-    const exited = Promise.all(processes.map((process) => once(process, 'exit')))
-    await Promise.all(processes.map((process) => once(process, 'message')))
-    for (const process of processes) process.send('go')
-    const exits = await exited
-    expect(
-      exits.map(([code]) => code),
-      (await Promise.all(complaints)).join(''),
-    ).toEqual([0, 0, 0, 0])
-    const ledger = await postgresLedger({ url })
-    onTestFinished(() => ledger.close())
-    expect(await ledger.totals()).toEqual({ openTransfers: 40, openBytes: 40_000 })
+    await expectWritersAtOnce(url, () => postgresLedger({ url }))
   })
 })

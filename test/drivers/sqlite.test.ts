@@ -1,14 +1,11 @@
 /** What only the SQLite ledger can show: its plans, its schema, and several processes on one file. */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join as joinPath } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
 import { FakeClock, join } from '../suites/ledger.ts'
 import { noting, withoutQuery, work } from '../suites/ledger-work.ts'
+import { expectWritersAtOnce } from './writers.ts'
 
 describe('query plans', () => {
   async function plans(): Promise<{ sql: string; steps: string[] }[]> {
@@ -107,23 +104,6 @@ describe('several on one file', () => {
 describe('several processes on one file', () => {
   test('make it, write and read at the same time without hindering each other', async () => {
     const path = `${await testFolder()}/ledger.sqlite`
-    const processes = [1, 2, 3, 4].map((number) =>
-      fork(joinPath(import.meta.dirname, 'ledger-writer.ts'), [path, `writer-${number}`], { silent: true }),
-    )
-    onTestFinished(() => {
-      for (const process of processes) process.kill('SIGKILL')
-    })
-    const complaints = processes.map((process) => (process.stderr === null ? '' : text(process.stderr)))
-    const exited = Promise.all(processes.map((process) => once(process, 'exit')))
-    await Promise.all(processes.map((process) => once(process, 'message')))
-    for (const process of processes) process.send('go')
-    const exits = await exited
-    expect(
-      exits.map(([code]) => code),
-      (await Promise.all(complaints)).join(''),
-    ).toEqual([0, 0, 0, 0])
-    const ledger = await sqliteLedger({ path })
-    onTestFinished(() => ledger.close())
-    expect(await ledger.totals()).toEqual({ openTransfers: 40, openBytes: 40_000 })
+    await expectWritersAtOnce(path, () => sqliteLedger({ path }))
   }, 30_000)
 })

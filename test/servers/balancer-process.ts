@@ -4,10 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { programPath, requireServer } from './install.ts'
-import { freePort } from './server-process.ts'
+import { freePort, isListening } from './server-process.ts'
 
 const UNTIL_MS = 20_000
 
@@ -191,15 +190,4 @@ function replaced(lines: readonly string[], changes: Readonly<Record<string, str
   })
   if (unused.size > 0) throw new Error(`deploy/ has no line that begins with: ${[...unused].join(', ')}`)
   return result
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    return await new Promise((resolve) =>
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
-    )
-  } finally {
-    socket.destroy()
-  }
 }

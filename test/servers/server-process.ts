@@ -1,7 +1,7 @@
 /** A server as a process of its own, in the foreground of nobody: it ends with the run, or when it is told to. */
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isRunning, type ProcessIdentity, record, send } from './run.ts'
@@ -127,5 +127,17 @@ export async function onFreePort<Result>(start: (port: number) => Promise<Result
     } catch (error) {
       if (tries === triesMax) throw error
     }
+  }
+}
+
+/** Whether somebody takes connections at a port of loopback. */
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    return await new Promise((resolve) =>
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+    )
+  } finally {
+    socket.destroy()
   }
 }

@@ -1,10 +1,9 @@
 /** Debian's nginx as a reverse proxy with TLS and a path prefix, in the foreground, on a free port of loopback. */
 import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { programPath, requireServer } from '../../servers/install.ts'
-import { freePort } from '../../servers/server-process.ts'
+import { freePort, isListening } from '../../servers/server-process.ts'
 import { Running, until } from '../harness/world.ts'
 import type { CertificateFiles } from './authority.ts'
 
@@ -66,16 +65,5 @@ http {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running.stop('SIGTERM')
-  }
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    return await new Promise((resolve) =>
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
-    )
-  } finally {
-    socket.destroy()
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
+ * The arrows of ARCHITECTURE.md: cli | page -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
  * Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'
@@ -18,7 +18,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   sender: ['trust', 'client', 'hop', 'digests', 'protocol'],
   portal: ['client', 'hop', 'digests', 'protocol'],
   receiver: ['trust', 'client', 'hop', 'digests', 'protocol'],
-  page: ['trust', 'client', 'digests', 'protocol'],
+  page: ['sender', 'receiver', 'trust', 'client', 'hop', 'digests', 'protocol'],
   cli: ['sender', 'portal', 'receiver', 'profile', 'trust', 'client', 'hop', 'digests', 'protocol'],
   '.': ['sender', 'receiver', 'profile', 'trust', 'client', 'protocol'],
 }

@@ -17,7 +17,8 @@ import {
   type PortalClient,
 } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import { type Floor, type PartSink, takePart } from '../hop/index.ts'
+import type { Floor, PartSink } from '../hop/index.ts'
+import { takePart } from '../hop/node.ts'
 import {
   missingParts,
   type Offer,

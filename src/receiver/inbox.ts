@@ -31,7 +31,7 @@ import {
   removeFile,
   replaceFile,
   syncFolder,
-} from '../hop/index.ts'
+} from '../hop/node.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import type { ReceiptClaims } from '../trust/index.ts'
 import { type CommitRecord, ReceivedRecords, readRecord, recordText } from './commit-record.ts'

@@ -16,7 +16,8 @@
 import { constants } from 'node:fs'
 import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode, type PartSink, readTextOrNull, replaceFile, writeAll } from '../hop/index.ts'
+import type { PartSink } from '../hop/index.ts'
+import { hasCode, readTextOrNull, replaceFile, writeAll } from '../hop/node.ts'
 import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import type { TransferPaths } from './paths.ts'
 

@@ -2,7 +2,8 @@
  * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
  * fetched again.
  */
-import { createFile, type PartSink, removeFile } from '../hop/index.ts'
+import type { PartSink } from '../hop/index.ts'
+import { createFile, removeFile } from '../hop/node.ts'
 import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
 import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
 import type { TransferPaths } from './paths.ts'

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { programPath, requireServer } from '../../servers/install.ts'
-import { identify, isRunning, record } from '../../servers/run.ts'
+import { record } from '../../servers/run.ts'
 import { Origin } from './origin.ts'
 
 export interface BrowserOptions {
@@ -86,10 +86,9 @@ export class BrowserPage {
 
   /** Kills the browser, all of it, at once. */
   async kill(): Promise<void> {
-    const identity = identify(this.#pid)
-    process.kill(this.#pid, 'SIGKILL')
     const closed = new Promise<void>((resolve) => this.context.once('close', () => resolve()))
-    if (identity !== null && isRunning(identity)) await closed
+    process.kill(this.#pid, 'SIGKILL')
+    await closed
     await this.close()
   }
 
@@ -120,8 +119,12 @@ export async function browserPage(options: BrowserOptions = {}): Promise<Browser
     viewport,
     colorScheme,
   })
+  let isClosed = false
+  context.once('close', () => {
+    isClosed = true
+  })
   starting.defer(async () => {
-    if (context.browser()?.isConnected() === true) await context.close()
+    if (!isClosed) await context.close()
   })
   await context.addInitScript({ content: DEFINE_CALL })
   const page = context.pages()[0] ?? (await context.newPage())

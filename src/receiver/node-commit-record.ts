@@ -10,7 +10,7 @@
  */
 import { readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { hasCode, isThere, makeFolder, readTextOrNull } from '../hop/index.ts'
+import { hasCode, isThere, makeFolder, readTextOrNull } from '../hop/node.ts'
 import { Problem, transferTimeMs } from '../protocol/index.ts'
 import { type CommitRecord, commitRecordOf, transferAgeMsMax } from './commit-record.ts'
 import { inboxFolderName } from './names.ts'

@@ -30,7 +30,7 @@ import {
   removeFile,
   replaceFile,
   syncFolder,
-} from '../hop/index.ts'
+} from '../hop/node.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import type { CommitRecord } from './commit-record.ts'
 import { type Inbox, NotDurableYet, type Published } from './inbox.ts'

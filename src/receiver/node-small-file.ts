@@ -3,7 +3,8 @@
  * fetched again.
  */
 import type { Readable } from 'node:stream'
-import { createFile, type PartSink, removeFile } from '../hop/index.ts'
+import type { PartSink } from '../hop/index.ts'
+import { createFile, removeFile } from '../hop/node.ts'
 import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
 import type { ArrivingPart, IncomingFile, PartialLayout, TakeLimits } from './incoming-file.ts'
 import { FILE_MODE } from './node-partial-file.ts'

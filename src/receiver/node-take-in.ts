@@ -1,6 +1,7 @@
 /** Taking a part in from a stream of Node, without ever holding the whole of it. */
 import { Readable } from 'node:stream'
-import { type PartSink, takePart } from '../hop/index.ts'
+import type { PartSink } from '../hop/index.ts'
+import { takePart } from '../hop/node.ts'
 import type { ArrivingPart, TakeLimits } from './incoming-file.ts'
 import { openingSink } from './node-opening-sink.ts'
 

@@ -1,6 +1,6 @@
 /** Under which transfer a file is sent: the one its journal entry names, or a new one. */
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { removeFile } from '../hop/index.ts'
+import { removeFile } from '../hop/node.ts'
 import {
   choosePartSizeBytes,
   digestLengthsBytes,

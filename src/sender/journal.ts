@@ -20,7 +20,7 @@ import {
   removeFile,
   syncFolder,
   withFolderLock,
-} from '../hop/index.ts'
+} from '../hop/node.ts'
 import {
   type DigestAlgorithm,
   DigestHex,

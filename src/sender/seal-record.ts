@@ -13,7 +13,7 @@ import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { hasCode, makeFolder, syncFolder, withFolderLock } from '../hop/index.ts'
+import { hasCode, makeFolder, syncFolder, withFolderLock } from '../hop/node.ts'
 import { fromHex } from '../protocol/index.ts'
 
 /** Not zero: what a file system has lost reads as zeros, and must not look like a part that was never sealed. */

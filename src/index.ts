@@ -5,7 +5,8 @@
 export * from './client/index.ts'
 export { nodeTransport } from './client/node-transport.ts'
 export * from './profile/index.ts'
-export { type ReceiveEvent, type ReceiveOptions, type ReceiverTrust, receive } from './receiver/index.ts'
+export type { ReceiveEvent, ReceiverTrust } from './receiver/index.ts'
+export { type ReceiveOptions, receive } from './receiver/node-receive.ts'
 export {
   type KeptReceipt,
   type Receipts,

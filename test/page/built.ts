@@ -1,11 +1,13 @@
 /** Sees to it that the page is built from its sources as they are: tests start portals that serve it. */
+import { execFile } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { oncePerRun } from '../servers/run.ts'
 
+const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 const BUILT_PATH = join(root, 'dist/page/index.html')
-const CONFIG_PATH = join(root, 'src/page/vite.config.ts')
 /** What goes into the page: rooms that it shares, its own, and how it is built. */
 const sources = ['src', 'package-lock.json'].map((name) => join(root, name))
 
@@ -13,8 +15,9 @@ const sources = ['src', 'package-lock.json'].map((name) => join(root, name))
 export function builtPage(): Promise<void> {
   return oncePerRun('page', async () => {
     if (!isStale()) return
-    const { build } = await import('vite')
-    await build({ root: join(root, 'src/page'), configFile: CONFIG_PATH, logLevel: 'warn' })
+    // In a process of its own, because Vite builds something else where NODE_ENV says `test`.
+    const args = [join(root, 'node_modules/vite/bin/vite.js'), 'build', join(root, 'src/page'), '--logLevel', 'warn']
+    await run(process.execPath, args, { env: { ...process.env, NODE_ENV: 'production' } })
   })
 }
 

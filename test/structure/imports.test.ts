@@ -138,10 +138,10 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test('of a hop only the files that say so need Node', () => {
+test.each(['hop', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
   const bound = importsThat(
     ({ from, target, specifier }) =>
-      folderOf(from) === 'hop' &&
+      folderOf(from) === room &&
       !nodeFiles.test(from) &&
       (specifier.startsWith('node:') || (target !== null && nodeFiles.test(target))),
   )

@@ -111,9 +111,7 @@ const hopClasses = ['of-0', 'of-1', 'of-2'] as const
 function TimelineStep({ step }: { readonly step: Step }) {
   return (
     <li class={`${hopClasses[step.hop]} ${step.problem === null ? '' : 'bad'}`}>
-      <span class="soft small">
-        {step.at === null ? '' : <time dateTime={step.at}>{exactTimeText(step.at)}</time>}
-      </span>
+      <span class="soft small">{step.at === null ? '' : <time dateTime={step.at}>{exactTimeText(step.at)}</time>}</span>
       <div>
         <p>
           {step.hop !== 0 && <span class="unseen">Hop {step.hop}: </span>}
@@ -125,7 +123,13 @@ function TimelineStep({ step }: { readonly step: Step }) {
   )
 }
 
-function Receipts({ receipts, detail }: { readonly receipts: readonly ReceiptLine[]; readonly detail: TransferDetail }) {
+function Receipts({
+  receipts,
+  detail,
+}: {
+  readonly receipts: readonly ReceiptLine[]
+  readonly detail: TransferDetail
+}) {
   return (
     <section aria-labelledby="receipts">
       <div class="section-head">
@@ -142,7 +146,11 @@ function Receipts({ receipts, detail }: { readonly receipts: readonly ReceiptLin
               problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
             )}
             <p>
-              <button type="button" class="slim" onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}>
+              <button
+                type="button"
+                class="slim"
+                onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
+              >
                 Download the receipt<span class="unseen"> of {receiver}</span>
               </button>{' '}
               <span class="soft small">

@@ -1,7 +1,7 @@
 /** Who one is, and whom this browser knows. */
 import { useSignal } from '@preact/signals'
+import { parseFingerprint } from '../../trust/keys.ts'
 import type { Member, People } from '../model/types.ts'
-import { parseFingerprint } from '../../trust/index.ts'
 import { FingerprintPicture } from './fingerprint.tsx'
 
 export function Identity({ member }: { readonly member: Member }) {

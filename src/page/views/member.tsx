@@ -67,9 +67,9 @@ function Head({ member }: { readonly member: MemberModel }) {
   })
   return (
     <header class="head">
-      <a class="unseen" href="#main" onClick={skipToMain}>
+      <button type="button" class="unseen skip" onClick={skipToMain}>
         Skip to the content
-      </a>
+      </button>
       <p class="mark">
         <Mark /> GoLooader
       </p>
@@ -98,9 +98,8 @@ function Head({ member }: { readonly member: MemberModel }) {
 
 const connectionTexts = { connecting: 'connecting…', lost: 'no connection, trying again…' } as const
 
-/** The address behind `#` is the view, so a plain link to the content would leave it. */
-function skipToMain(event: Event): void {
-  event.preventDefault()
+/** A button, as behind the `#` of a link to the content stands the view. */
+function skipToMain(): void {
   const main = document.getElementById('main')
   main?.setAttribute('tabindex', '-1')
   main?.focus()

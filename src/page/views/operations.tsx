@@ -152,7 +152,7 @@ function Problems({ report: { problems } }: { readonly report: OperationsReport 
         <p class="soft">None.</p>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by the keyboard
-        <div class="scroll" tabIndex={0} role="region" aria-label="Table of problems">
+        <section class="scroll" tabIndex={0} aria-label="Table of problems">
           <table class="small">
             <thead>
               <tr>
@@ -175,7 +175,7 @@ function Problems({ report: { problems } }: { readonly report: OperationsReport 
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       )}
     </section>
   )

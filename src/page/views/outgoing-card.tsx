@@ -84,7 +84,13 @@ function sendingText(
   return figures.join(' · ')
 }
 
-function Ended({ file, progress }: { readonly file: Outgoing; readonly progress: OutgoingProgress & { phase: 'ended' } }) {
+function Ended({
+  file,
+  progress,
+}: {
+  readonly file: Outgoing
+  readonly progress: OutgoingProgress & { phase: 'ended' }
+}) {
   const { failures, proven } = progress
   const failed = new Set(failures.map(({ receiver }) => receiver))
   const delivered = file.to.filter((receiver) => !failed.has(receiver))

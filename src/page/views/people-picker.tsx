@@ -40,7 +40,10 @@ export function PeoplePicker({ people, own, chosen }: PeoplePickerProps) {
   }
   const submit = (event: Event): void => {
     event.preventDefault()
-    const names = text.value.toLowerCase().split(/[\s,;]+/).filter(Boolean)
+    const names = text.value
+      .toLowerCase()
+      .split(/[\s,;]+/)
+      .filter(Boolean)
     const strange = names.find((name) => !isAccountName(name))
     if (strange !== undefined) wrong.value = `"${strange}" cannot be the name of an account.`
     else void names.reduce((last, name) => last.then(() => add(name)), Promise.resolve())

@@ -100,7 +100,16 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
           Choose a folder…
         </button>
       </div>
-      <input ref={files} class="unseen" type="file" multiple tabIndex={-1} aria-hidden="true" onChange={take} data-for="files" />
+      <input
+        ref={files}
+        class="unseen"
+        type="file"
+        multiple
+        tabIndex={-1}
+        aria-hidden="true"
+        onChange={take}
+        data-for="files"
+      />
       <input
         ref={folder}
         class="unseen"

@@ -18,7 +18,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   sender: ['trust', 'client', 'hop', 'digests', 'protocol'],
   portal: ['client', 'hop', 'digests', 'protocol'],
   receiver: ['trust', 'client', 'hop', 'digests', 'protocol'],
-  page: ['trust', 'client', 'digests', 'protocol'],
+  page: ['sender', 'receiver', 'trust', 'client', 'hop', 'digests', 'protocol'],
   cli: ['sender', 'portal', 'receiver', 'profile', 'trust', 'client', 'hop', 'digests', 'protocol'],
   '.': ['sender', 'receiver', 'profile', 'trust', 'client', 'protocol'],
 }
@@ -138,12 +138,13 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test('of a hop only the files that say so need Node', () => {
+test('in the rooms that a browser shares only the files that say so need Node', () => {
+  const shared = ['hop', 'sender']
   const bound = importsThat(
     ({ from, target, specifier }) =>
-      folderOf(from) === 'hop' &&
+      shared.includes(folderOf(from)) &&
       !nodeFiles.test(from) &&
-      (specifier.startsWith('node:') || (target !== null && nodeFiles.test(target))),
+      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
   )
   expect(bound).toEqual([])
 })

@@ -20,6 +20,8 @@ const servers = {
   },
   haproxy: { packages: ['haproxy'], programs: ['haproxy'] },
   nginx: { packages: ['nginx-light'], programs: ['nginx'] },
+  // Without a font of its own it shows, and measures, no text.
+  chromium: { packages: ['chromium', 'fonts-dejavu-core'], programs: ['chromium'] },
 } as const
 
 type ServerName = keyof typeof servers

@@ -1,5 +1,5 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
+ * The arrows of ARCHITECTURE.md: cli | page -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
  * Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'

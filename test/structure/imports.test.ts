@@ -138,12 +138,12 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test.each(['hop', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
+test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
   const bound = importsThat(
     ({ from, target, specifier }) =>
       folderOf(from) === room &&
       !nodeFiles.test(from) &&
-      (specifier.startsWith('node:') || (target !== null && nodeFiles.test(target))),
+      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
   )
   expect(bound).toEqual([])
 })

@@ -154,8 +154,9 @@ test('only the transport for Node uses undici', () => {
 })
 
 test('the contracts of ledger and store know no driver', () => {
-  const contracts = ['src/portal/ledger/contract.ts', 'src/portal/store/contract.ts']
-  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$/
+  const ledger = ['contract', 'accounts-contract', 'watch-contract'].map((name) => `src/portal/ledger/${name}.ts`)
+  const contracts = [...ledger, 'src/portal/store/contract.ts']
+  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$|^src\/portal\/ledger\/[a-z-]*contract\.ts$/
   for (const contract of contracts) expect(sources.some(({ path }) => path === contract)).toBe(true)
   const bound = importsThat(
     ({ from, target, specifier, kind }) =>

@@ -138,12 +138,12 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test.each(['hop', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
+test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
   const bound = importsThat(
     ({ from, target, specifier }) =>
       folderOf(from) === room &&
       !nodeFiles.test(from) &&
-      (specifier.startsWith('node:') || (target !== null && nodeFiles.test(target))),
+      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
   )
   expect(bound).toEqual([])
 })
@@ -154,8 +154,9 @@ test('only the transport for Node uses undici', () => {
 })
 
 test('the contracts of ledger and store know no driver', () => {
-  const contracts = ['src/portal/ledger/contract.ts', 'src/portal/store/contract.ts']
-  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$/
+  const ledger = ['contract', 'accounts-contract', 'watch-contract'].map((name) => `src/portal/ledger/${name}.ts`)
+  const contracts = [...ledger, 'src/portal/store/contract.ts']
+  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$|^src\/portal\/ledger\/[a-z-]*contract\.ts$/
   for (const contract of contracts) expect(sources.some(({ path }) => path === contract)).toBe(true)
   const bound = importsThat(
     ({ from, target, specifier, kind }) =>

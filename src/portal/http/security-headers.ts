@@ -24,6 +24,16 @@ const PAGE_POLICY = [
 /** What no page of this kind has a use for. */
 const PERMISSIONS = ['camera', 'geolocation', 'microphone', 'payment', 'usb'].map((name) => `${name}=()`).join(', ')
 
+/**
+ * Of everything else. Some of it others have written, names and reasons above all: should a browser ever be brought to show it,
+ * it is plain text of no origin.
+ */
+export const answerHeaders: Readonly<Record<string, string>> = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+}
+
 /** Of the page and of what it loads. */
 export const pageHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': PAGE_POLICY,

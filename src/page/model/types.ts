@@ -1,7 +1,8 @@
 /** What the views see of the page's state, and what they can ask for. Everything that changes is a signal. */
 import type { ReadonlySignal } from '@preact/signals'
-import type { OperationsReport, ProblemJson } from '../../protocol/index.ts'
+import type { Operations as OperationsReport, ProblemJson } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
+import type { FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import type { Picture } from './hops.ts'
 
 /** How far the page has come. */
@@ -19,6 +20,10 @@ export type Stage =
 export interface Joining {
   /** Null where the page was opened without one. */
   readonly invite: ReadonlySignal<string | null>
+  /** Who this browser is already, and may not be any more; null for nobody. */
+  readonly replaces: string | null
+  /** Stays who this browser is. */
+  leave(): void
   readonly isUnderway: ReadonlySignal<boolean>
   readonly problem: ReadonlySignal<ProblemJson | null>
   /** @returns false where the text has no invite in it */
@@ -41,7 +46,7 @@ export interface Member {
   readonly history: History
   readonly people: People
   /** Null for all but the portal's operators. */
-  readonly operations: Operations | null
+  readonly operations: ReadonlySignal<Operations | null>
 }
 
 /** What is sent in this tab. */
@@ -120,8 +125,8 @@ export interface IncomingFiles {
   setAutomatic(isAutomatic: boolean): void
   /** The name of the chosen folder; null: downloads of the browser. */
   readonly folder: ReadonlySignal<string | null>
-  /** Whether the browser wants to be asked again for the folder. */
-  readonly needsFolder: ReadonlySignal<boolean>
+  /** Why nothing gets into that folder just now; null while it does. */
+  readonly lapse: ReadonlySignal<FolderLapse | null>
   readonly canChooseFolder: boolean
   chooseFolder(): Promise<void>
   forgetFolder(): Promise<void>
@@ -218,8 +223,8 @@ export interface ReceiptLine {
   /** Verified in this browser against the keys that are known of the receiver. */
   readonly isProven: boolean
   readonly problem: ProblemJson | null
-  /** What `golooader verify` takes. */
-  readonly text: string
+  /** What `golooader verify` takes; null where it proves nothing. */
+  readonly text: string | null
 }
 
 /** Whom this browser knows. */
@@ -233,7 +238,7 @@ export interface People {
 
 /** For those who run the portal. */
 export interface Operations {
-  readonly report: ReadonlySignal<OperationsReport | null>
+  readonly report: ReadonlySignal<Operations as OperationsReport | null>
   readonly problem: ReadonlySignal<string | null>
   /** Looks now and then, for as long as it is shown. @returns the way to end that */
   watch(): () => void

@@ -145,18 +145,20 @@ function Receipts({
             ) : (
               problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
             )}
-            <p>
-              <button
-                type="button"
-                class="slim"
-                onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
-              >
-                Download the receipt<span class="unseen"> of {receiver}</span>
-              </button>{' '}
-              <span class="soft small">
-                proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
-              </span>
-            </p>
+            {text !== null && (
+              <p>
+                <button
+                  type="button"
+                  class="slim"
+                  onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
+                >
+                  Download the receipt<span class="unseen"> of {receiver}</span>
+                </button>{' '}
+                <span class="soft small">
+                  proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
+                </span>
+              </p>
+            )}
           </li>
         ))}
       </ul>

@@ -51,7 +51,7 @@ function Chosen({ member, now, chosen }: ChosenProps) {
     case 'you':
       return <Identity member={member} />
     case 'portal':
-      return member.operations === null ? <Send member={member} chosen={chosen} /> : <OperationsView {...member} />
+      return member.operations.value === null ? <Send member={member} chosen={chosen} /> : <OperationsView operations={member.operations.value} />
   }
 }
 
@@ -61,7 +61,7 @@ function Head({ member }: { readonly member: MemberModel }) {
   const { account, incoming, operations, connection } = member
   const asking = incoming.files.value.filter(({ progress }) => progress.value.phase === 'asking').length
   const current = route.value.view === 'detail' ? 'history' : route.value.view
-  const tabs = Object.entries(titles).filter(([view]) => view !== 'portal' || operations !== null)
+  const tabs = Object.entries(titles).filter(([view]) => view !== 'portal' || operations.value !== null)
   useEffect(() => {
     document.title = `${asking > 0 ? `(${asking}) ` : ''}${titles[current]} · GoLooader`
   })
@@ -117,17 +117,22 @@ function Notices({ member }: { readonly member: MemberModel }) {
           />
         </div>
       )}
-      {incoming.needsFolder.value && (
+      {incoming.lapse.value !== null && (
         <div class="notice row" role="alert">
-          <p>The browser wants to be asked again before files go into the folder that you chose.</p>
+          <p>{lapseTexts[incoming.lapse.value]}</p>
           <button type="button" class="slim push" onClick={() => void incoming.chooseFolder()}>
-            Allow the folder
+            {incoming.lapse.value === 'permission' ? 'Allow the folder' : 'Choose another folder…'}
           </button>
         </div>
       )}
     </>
   )
 }
+
+const lapseTexts = {
+  permission: 'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
+  missing: 'The folder that you chose is not there any more. What is for it waits.',
+} as const
 
 /** Files may be dropped anywhere. @returns whether some are held over the page */
 function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {

@@ -1,13 +1,13 @@
 /** For the operators of the portal: how it does. Nothing here tells what a file is or is called; the portal does not know. */
 import { useEffect } from 'preact/hooks'
-import { bytesText, type OperationsReport } from '../../protocol/index.ts'
+import { bytesText, type Operations as OperationsReport } from '../../protocol/index.ts'
 import type { Operations } from '../model/types.ts'
 import { timeText } from './words.ts'
 
-export function OperationsView({ operations }: { readonly operations: Operations | null }) {
-  useEffect(() => operations?.watch(), [operations])
-  const report = operations?.report.value ?? null
-  const problem = operations?.problem.value ?? null
+export function OperationsView({ operations }: { readonly operations: Operations }) {
+  useEffect(() => operations.watch(), [operations])
+  const report = operations.report.value
+  const problem = operations.problem.value
   return (
     <div class="stack">
       <h1>The portal</h1>

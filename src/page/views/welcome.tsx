@@ -71,10 +71,17 @@ export function Welcome({ joining }: { readonly joining: Joining }) {
 }
 
 function AcceptInvite({ joining }: { readonly joining: Joining }) {
-  const { isUnderway, problem } = joining
+  const { isUnderway, problem, replaces } = joining
   return (
     <div class="card">
       <h2>You have been invited to {location.host}</h2>
+      {replaces !== null && (
+        <p>
+          In this browser you are <strong>{replaces}</strong> already. If the invite is for {replaces}, join: your keys
+          stay the same. If it is for another account, use another browser, or another profile of it: here it would take
+          the place of {replaces}.
+        </p>
+      )}
       <p class="soft">
         Joining makes your keys, in this browser and for this browser alone: nobody can copy them out, the portal never
         sees them. If you clear the data of this site, the operator has to invite you anew.
@@ -87,7 +94,12 @@ function AcceptInvite({ joining }: { readonly joining: Joining }) {
       <p>
         <button type="button" class="main" disabled={isUnderway.value} onClick={() => void joining.join()}>
           {isUnderway.value ? 'Joining…' : 'Join'}
-        </button>
+        </button>{' '}
+        {replaces !== null && (
+          <button type="button" class="plain" onClick={() => joining.leave()}>
+            Stay {replaces}
+          </button>
+        )}
       </p>
     </div>
   )

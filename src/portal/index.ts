@@ -7,6 +7,7 @@ import pino, { type Logger } from 'pino'
 import { localTurns, lockFolder, makeFolder } from '../hop/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
+import { Attendance } from './attendance.ts'
 import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
@@ -20,6 +21,7 @@ import { pair } from './pairing.ts'
 import { placesOf } from './places.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
+import { Tally, tallied } from './tally.ts'
 import { Transfers } from './transfers.ts'
 import { Uploads } from './uploads.ts'
 
@@ -65,8 +67,10 @@ export async function startPortal(
     opening.defer(() => lock.release())
   }
   const metrics = createMetrics(() => ledger.totals())
-  const ledger = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
-  opening.defer(() => ledger.close())
+  const untallied = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
+  opening.defer(() => untallied.close())
+  const tally = new Tally(untallied.nowMs)
+  const ledger = tallied(untallied, tally)
   // Receivers that fetch from the store itself need nothing from memory.
   const bytesMax = options.redirectDownloads ? 0 : options.recentBytesMax
   const inner = await openStore(options, { onStoreRequest: (kind) => metrics.storeRequests.inc({ kind }) })
@@ -83,8 +87,10 @@ export async function startPortal(
   opening.use(audit)
   const uploads = new Uploads()
   opening.defer(() => uploads.allEnded())
+  const portalId = randomText(PORTAL_ID_BYTES)
+  const attendance = new Attendance({ portalId, ledger, tally, log })
   const context: PortalContext = {
-    portalId: randomText(PORTAL_ID_BYTES),
+    portalId,
     ledger,
     store,
     signals,
@@ -94,7 +100,9 @@ export async function startPortal(
     metrics,
     log,
     audit,
+    attendance,
   }
+  opening.defer(() => attendance.stop())
   const transfers = new Transfers(context)
   const deliveries = new Deliveries(context)
   const sweeper = new Sweeper(context, transfers, deliveries)
@@ -119,6 +127,7 @@ export async function startPortal(
   })
   const url = options.publicUrl ?? listening
   if ((await ledger.address()) !== url) await ledger.setAddress(url)
+  attendance.start()
   sweeper.start()
   opening.defer(() => sweeper.stop())
   accountWatch.start()

@@ -104,8 +104,10 @@ export class IncomingList implements IncomingFiles {
 
   #apply(event: ReceiveEvent): void {
     const { onConnection, onChange } = this.#options
-    if (event.type === 'connected') return onConnection('connected')
-    if (event.type === 'disconnected') return onConnection('lost')
+    if (event.type === 'connected' || event.type === 'disconnected') {
+      onConnection(event.type === 'connected' ? 'connected' : 'lost')
+      return
+    }
     const file = this.#fileOf(event)
     file.apply(event)
     if (event.type === 'received') void this.#received(file, event)

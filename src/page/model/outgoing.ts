@@ -163,7 +163,8 @@ export class OutgoingList implements OutgoingFiles {
       ...{ transferId, name, to, createdAt },
       sizeBytes: entry.source.sizeBytes,
       goOn: (file) => {
-        if (new PageFile(file, name).place !== entry.place || !name.endsWith(file.name)) return differenceOf(entry, file)
+        if (new PageFile(file, name).place !== entry.place || !name.endsWith(file.name))
+          return differenceOf(entry, file)
         done()
         this.send([{ name, file }], to, { isSealed })
         return null

@@ -238,7 +238,7 @@ export interface People {
 
 /** For those who run the portal. */
 export interface Operations {
-  readonly report: ReadonlySignal<Operations as OperationsReport | null>
+  readonly report: ReadonlySignal<OperationsReport | null>
   readonly problem: ReadonlySignal<string | null>
   /** Looks now and then, for as long as it is shown. @returns the way to end that */
   watch(): () => void

@@ -20,12 +20,25 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
         </span>
       </div>
       <HopPicture picture={file.picture.value} own={own} />
-      <div role="status">
+      <div>
         <Told file={file} progress={progress} />
       </div>
+      <p class="unseen" role="status">
+        {file.name.value}: {saidOnce[progress.phase]}
+      </p>
       <Actions file={file} progress={progress} />
     </article>
   )
+}
+
+/** Read aloud when it changes. Figures that change all the time are not. */
+const saidOnce: Readonly<Record<IncomingProgress['phase'], string>> = {
+  asking: 'waits for you',
+  fetching: 'is being fetched',
+  waiting: 'waits',
+  received: 'received',
+  declined: 'not taken',
+  withdrawn: 'withdrawn',
 }
 
 interface PartProps {

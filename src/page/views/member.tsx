@@ -51,7 +51,11 @@ function Chosen({ member, now, chosen }: ChosenProps) {
     case 'you':
       return <Identity member={member} />
     case 'portal':
-      return member.operations.value === null ? <Send member={member} chosen={chosen} /> : <OperationsView operations={member.operations.value} />
+      return member.operations.value === null ? (
+        <Send member={member} chosen={chosen} />
+      ) : (
+        <OperationsView operations={member.operations.value} />
+      )
   }
 }
 
@@ -130,7 +134,8 @@ function Notices({ member }: { readonly member: MemberModel }) {
 }
 
 const lapseTexts = {
-  permission: 'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
+  permission:
+    'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
   missing: 'The folder that you chose is not there any more. What is for it waits.',
 } as const
 

@@ -20,12 +20,27 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
         </span>
       </div>
       <HopPicture picture={file.picture.value} own={own} />
-      <div role="status">
+      <div>
         <Told file={file} progress={progress} />
       </div>
+      <p class="unseen" role="status">
+        {file.name}: {saidOnce[progress.phase]}
+      </p>
       <Actions file={file} progress={progress} />
     </article>
   )
+}
+
+/** Read aloud when it changes. Figures that change all the time are not. */
+const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
+  queued: 'waits for its turn',
+  reading: 'is read again',
+  sending: 'is being sent',
+  paused: 'paused',
+  silent: 'the portal does not answer',
+  stored: 'stored at the portal',
+  ended: 'every receiver has answered',
+  refused: 'refused',
 }
 
 interface PartProps {

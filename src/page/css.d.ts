@@ -1,0 +1,2 @@
+/** Style sheets: Vite gathers them into one file of the page. */
+declare module '*.css'

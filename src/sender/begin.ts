@@ -10,7 +10,7 @@ import {
   partCount,
 } from '../protocol/index.ts'
 import { type ContentKey, sealTagBytes } from '../trust/index.ts'
-import { partSealer } from '../trust/part-cipher.ts'
+import { partSealer } from '../trust/node-part-cipher.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
 import { type RecordLayout, SealRecord } from './seal-record.ts'

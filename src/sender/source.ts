@@ -11,7 +11,7 @@ import { digestDriver } from '../digests/index.ts'
 import { hasCode, release } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import type { PartSealer } from '../trust/part-cipher.ts'
+import type { PartSealer } from '../trust/node-part-cipher.ts'
 
 /** A file that may be sent. */
 export interface Source {

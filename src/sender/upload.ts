@@ -15,7 +15,7 @@ import {
 } from '../client/index.ts'
 import { type PartLayout, partCount, partSpan } from '../protocol/index.ts'
 import { type ContentKey, sealedLayout } from '../trust/index.ts'
-import { partSealer } from '../trust/part-cipher.ts'
+import { partSealer } from '../trust/node-part-cipher.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { AccountRecord, Ledger } from '../portal/ledger/contract.ts'
+import type { AccountRecord } from '../portal/ledger/accounts-contract.ts'
+import type { Ledger } from '../portal/ledger/contract.ts'
 import { portalDefaults } from '../portal/options.ts'
 import { accountError, type LedgerPlace, linkOf, requireAccountName, withLedger } from './operator.ts'
 import { databaseOption, dataOption, jsonOption, option, webAddress } from './options.ts'

@@ -6,7 +6,7 @@
  * ledger whose database can notify may send one.
  */
 import type { PortalContext } from './context.ts'
-import type { AccountChange } from './ledger/contract.ts'
+import type { AccountChange } from './ledger/accounts-contract.ts'
 import type { OpenRequests } from './open-requests.ts'
 import { topics, Waiter } from './signals/index.ts'
 

@@ -9,7 +9,7 @@
  */
 import type { Logger } from 'pino'
 import { Problem, type ProblemCode } from '../protocol/index.ts'
-import type { AccountChangeKind } from './ledger/contract.ts'
+import type { AccountChangeKind } from './ledger/accounts-contract.ts'
 
 /** Caused by whoever makes requests, so bounded. */
 export type RefusalEvent = 'authentication-failed' | 'invite-failed' | 'access-denied'

@@ -82,6 +82,7 @@ export const problemKinds = {
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 
   'sealing-required': { status: 403, title: 'This portal takes sealed transfers only', next: 'refused' },
+  declined: { status: 403, title: 'The receiver declined the file', next: 'refused' },
   'sender-not-accepted': { status: 403, title: 'The receiver does not take files from this sender', next: 'refused' },
   'keys-missing': { status: 409, title: 'The account has no keys yet', next: 'refused' },
   'keys-changed': { status: 409, title: 'The keys of the account are not those that are trusted', next: 'refused' },

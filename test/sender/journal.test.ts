@@ -1,15 +1,16 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
-import { Journal, type JournalEntry } from '../../src/sender/journal.ts'
+import type { JournalEntry } from '../../src/sender/journal.ts'
+import { FileJournal } from '../../src/sender/node-journal.ts'
 import { TestFolder } from './folder.ts'
 
-function entryFor(path: string): JournalEntry {
+function entryFor(place: string): JournalEntry {
   return {
     transferId: newTransferId(),
     portalUrl: 'http://127.0.0.1:7878',
     account: 'ada',
-    path,
+    place,
     name: 'report.pdf',
     to: ['bob', 'eve'],
     isSealed: false,
@@ -26,17 +27,17 @@ function entryFor(path: string): JournalEntry {
 test('a transfer that was recorded is found again by another process', async () => {
   await using folder = await TestFolder.make()
   const entry = entryFor('/a/report.pdf')
-  expect(await new Journal(folder.path).replace(null, entry)).toBe(true)
-  expect(await new Journal(folder.path).read(entry)).toEqual(entry)
+  expect(await new FileJournal(folder.path).replace(null, entry)).toBe(true)
+  expect(await new FileJournal(folder.path).read(entry)).toEqual(entry)
 })
 
 test('another file, receiver, portal, account or name is another transfer', async () => {
   await using folder = await TestFolder.make()
-  const journal = new Journal(folder.path)
+  const journal = new FileJournal(folder.path)
   const entry = entryFor('/a/report.pdf')
   await journal.replace(null, entry)
   const others = [
-    { path: '/b/report.pdf' },
+    { place: '/b/report.pdf' },
     { to: ['bob'] },
     { portalUrl: 'http://127.0.0.1:7879' },
     { account: 'eve' },
@@ -48,7 +49,7 @@ test('another file, receiver, portal, account or name is another transfer', asyn
 
 test('a transfer takes the place of an outdated one, and leaves nothing else in the folder', async () => {
   await using folder = await TestFolder.make()
-  const journal = new Journal(folder.path)
+  const journal = new FileJournal(folder.path)
   const first = entryFor('/a/report.pdf')
   const second = { ...first, transferId: newTransferId() }
   expect(await journal.replace(null, first)).toBe(true)
@@ -59,7 +60,7 @@ test('a transfer takes the place of an outdated one, and leaves nothing else in 
 
 test('a transfer whose end was told is forgotten, also twice', async () => {
   await using folder = await TestFolder.make()
-  const journal = new Journal(folder.path)
+  const journal = new FileJournal(folder.path)
   const entry = entryFor('/a/report.pdf')
   await journal.replace(null, entry)
   await journal.remove(entry)
@@ -72,18 +73,19 @@ test('of several runs that begin at the same moment one records its transfer, an
   const outdated = entryFor('/a/report.pdf')
   for (const known of [null, outdated]) {
     const entries = Array.from({ length: 8 }, () => ({ ...outdated, transferId: newTransferId() }))
-    const journals = entries.map(() => new Journal(folder.path))
-    if (known !== null) expect(await journals[0]?.replace(await new Journal(folder.path).read(known), known)).toBe(true)
+    const journals = entries.map(() => new FileJournal(folder.path))
+    if (known !== null)
+      expect(await journals[0]?.replace(await new FileJournal(folder.path).read(known), known)).toBe(true)
     const won = await Promise.all(entries.map((entry, index) => journals[index]?.replace(known, entry)))
     expect(won.filter(Boolean)).toHaveLength(1)
-    expect(await new Journal(folder.path).read(outdated)).toEqual(entries[won.indexOf(true)])
+    expect(await new FileJournal(folder.path).read(outdated)).toEqual(entries[won.indexOf(true)])
   }
   expect(await readdir(folder.join('journal'))).toHaveLength(1)
 })
 
 test('the transfer that another run began for the same file is neither forgotten nor replaced', async () => {
   await using folder = await TestFolder.make()
-  const journal = new Journal(folder.path)
+  const journal = new FileJournal(folder.path)
   const first = entryFor('/a/report.pdf')
   const second = { ...first, transferId: newTransferId() }
   await journal.replace(null, first)
@@ -103,7 +105,7 @@ test.each([
   ['nothing', () => ''],
 ])('%s is set aside, and counts as none', async (_, damage) => {
   await using folder = await TestFolder.make()
-  const journal = new Journal(folder.path)
+  const journal = new FileJournal(folder.path)
   const entry = entryFor('/a/report.pdf')
   await journal.replace(null, entry)
   const [name = ''] = await readdir(folder.join('journal'))

@@ -24,6 +24,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
+/** In rooms that a browser shares. */
+const nodeFiles = /\/node(-[a-z0-9-]+)?\.ts$/
 const databaseDrivers = /^(node:sqlite|pg|pg-.*|kysely.*|better-sqlite3)$/
 const sources = readSources()
 const imports = sources.flatMap(importsOf)
@@ -136,14 +138,25 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
+test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
+  const bound = importsThat(
+    ({ from, target, specifier }) =>
+      folderOf(from) === room &&
+      !nodeFiles.test(from) &&
+      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
+  )
+  expect(bound).toEqual([])
+})
+
 test('only the transport for Node uses undici', () => {
   const users = imports.filter(({ specifier }) => /^undici\b/.test(specifier)).map(({ from }) => from)
   expect(users.filter((from) => !nodeTransport.test(from))).toEqual([])
 })
 
 test('the contracts of ledger and store know no driver', () => {
-  const contracts = ['src/portal/ledger/contract.ts', 'src/portal/store/contract.ts']
-  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$/
+  const ledger = ['contract', 'accounts-contract', 'watch-contract'].map((name) => `src/portal/ledger/${name}.ts`)
+  const contracts = [...ledger, 'src/portal/store/contract.ts']
+  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$|^src\/portal\/ledger\/[a-z-]*contract\.ts$/
   for (const contract of contracts) expect(sources.some(({ path }) => path === contract)).toBe(true)
   const bound = importsThat(
     ({ from, target, specifier, kind }) =>
@@ -157,7 +170,7 @@ test('only the ledger and signals know a database; the folder lock borrows one, 
     ({ from, specifier, kind }) =>
       databaseDrivers.test(specifier) &&
       !from.startsWith('src/portal/ledger/') &&
-      !(from === 'src/hop/folder-lock.ts' && kind === 'dynamic') &&
+      !(from === 'src/hop/node-folder-lock.ts' && kind === 'dynamic') &&
       !(from === 'src/portal/signals/postgres-link.ts' && kind !== 'static'),
   )
   expect(users).toEqual([])

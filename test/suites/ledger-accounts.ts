@@ -32,7 +32,12 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await isValid('token of ada'), 'until it is used').toBe(true)
       expect(await ledger.redeemInvite('renewal', token)).toEqual(ada)
       expect(await ledger.accountByTokenId('token of ada')).toBeNull()
-      expect(await ledger.accountByTokenId('new id')).toEqual({ ...ada, tokenHash: 'new hash', isRevoked: false })
+      expect(await ledger.accountByTokenId('new id')).toEqual({
+        ...ada,
+        tokenHash: 'new hash',
+        isRevoked: false,
+        isOperator: false,
+      })
     })
 
     test('a renewal works once; again with the same token it gives the same account', async () => {
@@ -224,9 +229,9 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       const createdAtMs = clock.nowMs - 5
       const all = await ledger.accounts({ after: '', limit: ALL })
       expect(all).toEqual([
-        { ...ada, createdAtMs, revokedAtMs: null, openTransfers: 1, openBytes: 1000 },
-        { ...bob, createdAtMs, revokedAtMs: clock.nowMs, openTransfers: 0, openBytes: 0 },
-        { ...cy, createdAtMs, revokedAtMs: null, openTransfers: 0, openBytes: 0 },
+        { ...ada, createdAtMs, revokedAtMs: null, isOperator: false, openTransfers: 1, openBytes: 1000 },
+        { ...bob, createdAtMs, revokedAtMs: clock.nowMs, isOperator: false, openTransfers: 0, openBytes: 0 },
+        { ...cy, createdAtMs, revokedAtMs: null, isOperator: false, openTransfers: 0, openBytes: 0 },
       ])
       expect(await ledger.accounts({ after: '', limit: 2 })).toEqual(all.slice(0, 2))
       expect(await ledger.accounts({ after: 'bob', limit: 2 })).toEqual(all.slice(2))

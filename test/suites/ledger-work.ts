@@ -76,6 +76,9 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.transfer(fourth)
   await ledger.transfersOf(ada.accountId, { before: null, limit: 2 })
   await ledger.transfersOf(ada.accountId, { before: fourth, limit: 2 })
+  await ledger.transfersTo(bob.accountId, { before: null, limit: 2 })
+  await ledger.transfersTo(bob.accountId, { before: fourth, limit: 2 })
+  await watch(ledger, clock)
   await ledger.events(ada.accountId, { after: '0', limit: 2, transferId: null })
   await ledger.events(ada.accountId, { after: '1', limit: 2, transferId: first })
   await ledger.lastEventId(ada.accountId)
@@ -87,6 +90,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
   await ledger.redeemInvite('renews bob', { tokenId: 'new token of bob', tokenHash: 'hash' })
+  await ledger.setOperator('bob', true)
   await ledger.revokeAccount('cy')
   await ledger.audited((await ledger.accountChanges({ after: 0, limit: 100 })).at(-1)?.changeId ?? 0)
   await ledger.auditedChangeId()
@@ -106,4 +110,16 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.pairWith('store', { isInstead: false })
   await ledger.setAddress('http://127.0.0.1:7878')
   await ledger.address()
+}
+
+/** What an operator's page asks, and what portals tell for it. */
+async function watch(ledger: Ledger, clock: FakeClock): Promise<void> {
+  await ledger.census()
+  await ledger.problems(2)
+  const portal = { portalId: 'here', node: 'one', sinceMs: clock.nowMs, receivers: { count: 0, named: [] } }
+  const minute = { atMs: clock.nowMs, storedBytes: 1, deliveredBytes: 1, storedCount: 1, deliveredCount: 1 }
+  await ledger.tellPortal(portal, [minute], { forgetMs: leaseMs })
+  await ledger.portals(leaseMs, 2)
+  await ledger.minutes(leaseMs)
+  await ledger.portalGone('here')
 }

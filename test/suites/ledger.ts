@@ -17,6 +17,7 @@ import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/ind
 import { testAccountCare } from './ledger-accounts.ts'
 import { testDeposits } from './ledger-deposits.ts'
 import { testDuties } from './ledger-duties.ts'
+import { testWatch } from './ledger-watch.ts'
 import { testWholes } from './ledger-wholes.ts'
 import './random.ts'
 
@@ -69,54 +70,57 @@ export function aTransfer(sender: Account, to: readonly Account[], sizeBytes = 1
   }
 }
 
+/** An empty ledger with three accounts, and what tests do with it. */
+export async function beginWith(make: (now: () => number) => Promise<Ledger>) {
+  const clock = new FakeClock()
+  const ledger = await make(clock.now)
+  onTestFinished(() => ledger.close())
+  const [ada, bob, cy] = [await join(ledger, 'ada'), await join(ledger, 'bob'), await join(ledger, 'cy')]
+
+  const announce = async (to: readonly Account[] = [bob], sizeBytes = 1000): Promise<Transfer> => {
+    const { transfer } = await ledger.announce(aTransfer(ada, to, sizeBytes), roomy)
+    return transfer
+  }
+  const move = (transferId: string, change: TransferChange, attempt = 1) =>
+    ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
+  const store = async (to: readonly Account[] = [bob], sizeBytes = 1000): Promise<string> => {
+    const { transferId } = await announce(to, sizeBytes)
+    await move(transferId, { state: 'stored', manifestDigest, manifest: null })
+    return transferId
+  }
+  /** The delivery as it is now. */
+  const delivery = async (transferId: string, receiver: Account = bob): Promise<Delivery> => {
+    const found = await ledger.delivery(transferId, receiver.accountId)
+    if (found === null) throw new Error('there is no such delivery')
+    return found.delivery
+  }
+  const leaseOf = async (transferId: string, receiver: Account = bob): Promise<string> => {
+    const one = await delivery(transferId, receiver)
+    if (one.state !== 'offered') throw new Error(`the delivery is ${one.state}`)
+    return one.lease.leaseId
+  }
+  const offer = (receiver: Account = bob, instanceId = 'instance-1', limit = 10) =>
+    ledger.offerNext(receiver.accountId, instanceId, { leaseMs, limit })
+  const settle = async (transferId: string, receiver: Account, change: DeliveryChange) =>
+    ledger.moveDelivery(
+      transferId,
+      receiver.accountId,
+      { state: 'offered', leaseId: await leaseOf(transferId, receiver) },
+      change,
+    )
+  /** What ada has been told, in short. */
+  const told = async (transferId: string | null = null): Promise<string[]> => {
+    const events = await ledger.events(ada.accountId, { after: '0', limit: 500, transferId })
+    return events.map((event) => ('receiver' in event ? `${event.notification} ${event.receiver}` : event.notification))
+  }
+  return { clock, ledger, ada, bob, cy, announce, move, store, delivery, leaseOf, offer, settle, told }
+}
+
+export type LedgerTest = Awaited<ReturnType<typeof beginWith>>
+
 /** Runs the suite over one driver. `make` brings an empty ledger that goes by the given clock. */
 export function testLedger(name: string, make: (now: () => number) => Promise<Ledger>): void {
-  async function begin() {
-    const clock = new FakeClock()
-    const ledger = await make(clock.now)
-    onTestFinished(() => ledger.close())
-    const [ada, bob, cy] = [await join(ledger, 'ada'), await join(ledger, 'bob'), await join(ledger, 'cy')]
-
-    const announce = async (to: readonly Account[] = [bob], sizeBytes = 1000): Promise<Transfer> => {
-      const { transfer } = await ledger.announce(aTransfer(ada, to, sizeBytes), roomy)
-      return transfer
-    }
-    const move = (transferId: string, change: TransferChange, attempt = 1) =>
-      ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
-    const store = async (to: readonly Account[] = [bob], sizeBytes = 1000): Promise<string> => {
-      const { transferId } = await announce(to, sizeBytes)
-      await move(transferId, { state: 'stored', manifestDigest, manifest: null })
-      return transferId
-    }
-    /** The delivery as it is now. */
-    const delivery = async (transferId: string, receiver: Account = bob): Promise<Delivery> => {
-      const found = await ledger.delivery(transferId, receiver.accountId)
-      if (found === null) throw new Error('there is no such delivery')
-      return found.delivery
-    }
-    const leaseOf = async (transferId: string, receiver: Account = bob): Promise<string> => {
-      const one = await delivery(transferId, receiver)
-      if (one.state !== 'offered') throw new Error(`the delivery is ${one.state}`)
-      return one.lease.leaseId
-    }
-    const offer = (receiver: Account = bob, instanceId = 'instance-1', limit = 10) =>
-      ledger.offerNext(receiver.accountId, instanceId, { leaseMs, limit })
-    const settle = async (transferId: string, receiver: Account, change: DeliveryChange) =>
-      ledger.moveDelivery(
-        transferId,
-        receiver.accountId,
-        { state: 'offered', leaseId: await leaseOf(transferId, receiver) },
-        change,
-      )
-    /** What ada has been told, in short. */
-    const told = async (transferId: string | null = null): Promise<string[]> => {
-      const events = await ledger.events(ada.accountId, { after: '0', limit: 500, transferId })
-      return events.map((event) =>
-        'receiver' in event ? `${event.notification} ${event.receiver}` : event.notification,
-      )
-    }
-    return { clock, ledger, ada, bob, cy, announce, move, store, delivery, leaseOf, offer, settle, told }
-  }
+  const begin = () => beginWith(make)
 
   describe(`ledger: ${name}`, () => {
     describe('accounts', () => {
@@ -129,7 +133,12 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.accountByTokenId('id')).toBeNull()
         const account = await ledger.redeemInvite('invite', token)
         expect(account).toMatchObject({ name: 'dora' })
-        expect(await ledger.accountByTokenId('id')).toEqual({ ...account, tokenHash: 'hash', isRevoked: false })
+        expect(await ledger.accountByTokenId('id')).toEqual({
+          ...account,
+          tokenHash: 'hash',
+          isRevoked: false,
+          isOperator: false,
+        })
       })
 
       test('an invite works once; again with the same token it gives the same account', async () => {
@@ -180,6 +189,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testWholes(make)
     testDeposits(make)
     testDuties(make)
+    testWatch(begin)
 
     describe('announcing', () => {
       test('a transfer is recorded as it was announced, with a delivery for each receiver', async () => {

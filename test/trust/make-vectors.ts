@@ -199,7 +199,7 @@ await write('receipts', 'Receipts. In the token the claims have the registered n
 })
 
 /** Everything that a token must not be, signed where it can be. */
-async function bentTokens(token: string, keys: AccountKeys, otherKind: string, code: string, wrong: object) {
+async function bentTokens(token: string, keys: PortableKeys, otherKind: string, code: string, wrong: object) {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const read = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString())
   const text = (value: unknown): string =>

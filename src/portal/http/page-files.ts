@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { hasCode } from '../../hop/index.ts'
+import { hasCode } from '../../hop/node.ts'
 
 /** `dist/page` of the package, whether this runs from `src/portal/http` or from `dist/portal/http`. */
 const PAGE_FOLDER = new URL('../../../dist/page/', import.meta.url)

@@ -8,38 +8,13 @@
  * - Time is the ledger's own clock: callers pass durations and get points in time back.
  * - The events of one account become visible in the order of their ids, and so do the changes of all accounts.
  * - Every change of an account or its invites is recorded in the transaction that makes it.
- * - No query reads more rows than it returns, whatever the number of transfers.
+ * - No query reads more rows than it returns, whatever the number of transfers. `census` counts what is under way, too.
  */
-import type { Announcement, Metadata, Notification, PartRange, ProblemJson, PublicKeys } from '../../protocol/index.ts'
+import type { Announcement, Metadata, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
+import type { Account, AccountLedger } from './accounts-contract.ts'
+import type { WatchLedger } from './watch-contract.ts'
 
-export interface Account {
-  readonly accountId: number
-  readonly name: string
-}
-
-/** An account as its operator sees it. */
-export interface AccountRecord extends Account {
-  readonly createdAtMs: number
-  /** Null for one that is active. */
-  readonly revokedAtMs: number | null
-  /** What it sends, and has no outcome yet. */
-  readonly openTransfers: number
-  readonly openBytes: number
-}
-
-/** What can happen to an account, in the words of the audit log. */
-export type AccountChangeKind = 'invite-made' | 'account-opened' | 'rotation-made' | 'token-rotated' | 'account-revoked'
-
-/** Something that happened to an account, by whatever process. */
-export interface AccountChange {
-  /** Larger means later. */
-  readonly changeId: number
-  readonly atMs: number
-  readonly change: AccountChangeKind
-  readonly name: string
-  /** The token that is not valid from this change on: what is under way with it is to be cut. */
-  readonly deadTokenId: string | null
-}
+export type { Account }
 
 export interface Lease {
   readonly leaseId: string
@@ -57,14 +32,22 @@ interface DeliveryBase {
   readonly resends: number
   /** What the receiver said to have verified so far in its current try. */
   readonly fetchedBytes: number
+  /** When it was offered first; null as long as it was not, or where that was not recorded yet. */
+  readonly offeredAtMs: number | null
 }
 
 export type Delivery = DeliveryBase &
   (
     | { readonly state: 'waiting'; readonly offerAtMs: number }
     | { readonly state: 'offered'; readonly lease: Lease }
-    | { readonly state: 'delivered'; readonly leaseId: string }
-    | { readonly state: 'failed'; readonly leaseId: string | null; readonly problem: ProblemJson }
+    // When it ended is null where that was not recorded yet.
+    | { readonly state: 'delivered'; readonly leaseId: string; readonly endedAtMs: number | null }
+    | {
+        readonly state: 'failed'
+        readonly leaseId: string | null
+        readonly problem: ProblemJson
+        readonly endedAtMs: number | null
+      }
   )
 
 interface TransferBase {
@@ -82,6 +65,8 @@ interface TransferBase {
   readonly isOneRequest: boolean
   /** Which of the parts in the store are its own: see `PartsKey` in the store's contract. */
   readonly generation: string
+  /** Null while it is open. */
+  readonly endedAtMs: number | null
   readonly deliveries: readonly Delivery[]
 }
 
@@ -95,6 +80,8 @@ export type Transfer = TransferBase &
         readonly manifest: string | null
         /** Where its content is. */
         readonly heldIn: 'store' | 'ledger'
+        /** Null where that was not recorded yet. */
+        readonly storedAtMs: number | null
       }
     | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
   )
@@ -167,7 +154,7 @@ export interface NewTransfer extends Announcement {
 /** What only one portal at a time has to do. */
 export type Duty = 'sweep' | 'orphans' | 'audit'
 
-export interface Ledger {
+export interface Ledger extends AccountLedger, WatchLedger {
   readonly traits: {
     /** Whether several portals may work on it at the same time. */
     readonly isShared: boolean
@@ -199,65 +186,6 @@ export interface Ledger {
   setAddress(url: string): Promise<void>
   /** Null where no portal has ever run. */
   address(): Promise<string | null>
-
-  /**
-   * An invite that opens a new account.
-   *
-   * @param openMax so many may be open at a time; no bound if not given
-   * @throws Problem `account-exists`; `too-many-invites`; `account-revoked` where the account of that name is a revoked one
-   */
-  createInvite(invite: { name: string; secretHash: string; lifetimeMs: number; openMax?: number }): Promise<void>
-
-  /**
-   * An invite that replaces the token of an account, and brings a revoked one back. It voids every earlier one of the
-   * account that was not used.
-   *
-   * @throws Problem `account-unknown`
-   */
-  createRenewal(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
-
-  /**
-   * Uses up an invite, and opens its account or replaces that account's token. All other invites for that name are
-   * void from then on. Again with the same token it returns the same account, so that a lost answer can be repeated,
-   * for as long as that token is valid.
-   *
-   * @returns null when there is no such invite, it has run out, it was used with another token, or the token is known
-   *   already: that of another account, or the one that is to be replaced
-   */
-  redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
-
-  /** The account that has, or had when it was revoked, the token of that id. */
-  accountByTokenId(
-    tokenId: string,
-  ): Promise<(Account & { readonly tokenHash: string; readonly isRevoked: boolean }) | null>
-
-  /**
-   * Revokes an account: its token is not valid from then on, and invites that would renew it are void. Its name stays
-   * taken. Revoking it again changes nothing.
-   *
-   * @throws Problem `account-unknown`
-   */
-  revokeAccount(name: string): Promise<void>
-
-  /** Accounts in the order of their names, those after `after`. */
-  accounts(page: { after: string; limit: number }): Promise<AccountRecord[]>
-
-  /** For each name, in their order, the invite for it that is good for longest, if there is one. */
-  openInvites(page: { after: string; limit: number }): Promise<{ name: string; expiresAtMs: number }[]>
-
-  /** What happened to accounts after a change, oldest first. Cheap enough to be asked several times a second. */
-  accountChanges(page: { after: number; limit: number }): Promise<AccountChange[]>
-
-  /** The last change that the audit log has told; 0 when it has told none. */
-  auditedChangeId(): Promise<number>
-  /** The audit log has told all changes up to this one. */
-  audited(changeId: number): Promise<void>
-
-  /** An account with its public keys, null as long as it has none; null where there is no such account. */
-  accountByName(name: string): Promise<(Account & { readonly keys: PublicKeys | null }) | null>
-
-  /** Sets the public keys of an account, in place of any that it had. @returns `set` for its first ones */
-  setKeys(accountId: number, keys: PublicKeys): Promise<'same' | 'set' | 'changed'>
 
   /**
    * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.

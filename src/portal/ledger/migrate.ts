@@ -10,6 +10,7 @@ import * as whole from './migrations/0004-whole.ts'
 import * as oneRequest from './migrations/0005-one-request.ts'
 import * as severalPortals from './migrations/0006-several-portals.ts'
 import * as manyWriters from './migrations/0007-many-writers.ts'
+import * as watch from './migrations/0008-watch.ts'
 
 const migrations = {
   '0001-first': first,
@@ -19,6 +20,7 @@ const migrations = {
   '0005-one-request': oneRequest,
   '0006-several-portals': severalPortals,
   '0007-many-writers': manyWriters,
+  '0008-watch': watch,
 }
 
 /** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */

@@ -21,6 +21,7 @@ create table accounts (
   revoked_at_ms bigint,
   revocation_due integer not null default 0,
   keys text collate "C",
+  is_operator integer not null default 0,
   constraint accounts_name_key UNIQUE (name),
   constraint accounts_token_id_key UNIQUE (token_id),
   constraint accounts_pkey PRIMARY KEY (account_id)
@@ -62,12 +63,15 @@ create table deliveries (
   instance_id text collate "C",
   lease_expires_at_ms bigint,
   problem text collate "C",
+  offered_at_ms bigint,
+  ended_at_ms bigint,
   constraint deliveries_key PRIMARY KEY (transfer_id, receiver_id),
   constraint deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES accounts(account_id),
   constraint deliveries_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES transfers(transfer_id) ON DELETE CASCADE
 );
 CREATE INDEX deliveries_by_lease ON deliveries USING btree (lease_expires_at_ms) WHERE (state = 'offered'::text);
 CREATE INDEX deliveries_offered ON deliveries USING btree (receiver_id, instance_id) WHERE (state = 'offered'::text);
+CREATE INDEX deliveries_received ON deliveries USING btree (receiver_id, transfer_id) WHERE ((state <> 'failed'::text) OR (offers > 0));
 CREATE INDEX deliveries_waiting ON deliveries USING btree (receiver_id, offer_at_ms) WHERE (state = 'waiting'::text);
 
 create table duties (
@@ -94,6 +98,7 @@ create table events (
 );
 CREATE INDEX events_by_account ON events USING btree (account_id, event_id);
 CREATE INDEX events_by_transfer ON events USING btree (transfer_id, event_id);
+CREATE INDEX events_with_problem ON events USING btree (at_ms) WHERE (problem IS NOT NULL);
 
 create table invites (
   secret_hash text collate "C" not null,
@@ -101,11 +106,22 @@ create table invites (
   expires_at_ms bigint not null,
   token_id text collate "C",
   account_id integer,
+  is_operator integer not null default 0,
   constraint invites_pkey PRIMARY KEY (secret_hash),
   constraint invites_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id)
 );
 CREATE INDEX invites_by_expiry ON invites USING btree (expires_at_ms);
 CREATE INDEX invites_open ON invites USING btree (name, expires_at_ms) WHERE (token_id IS NULL);
+
+create table minutes (
+  at_ms bigint not null,
+  portal_id text collate "C" not null,
+  stored_bytes bigint not null,
+  delivered_bytes bigint not null,
+  stored_count integer not null,
+  delivered_count integer not null,
+  constraint minutes_key PRIMARY KEY (at_ms, portal_id)
+);
 
 create table pairing (
   id integer not null,
@@ -115,10 +131,29 @@ create table pairing (
   constraint pairing_id_check CHECK ((id = 1))
 );
 
+create table portals (
+  portal_id text collate "C" not null,
+  node text collate "C" not null,
+  since_ms bigint not null,
+  seen_ms bigint not null,
+  receiver_count integer not null,
+  receivers text not null,
+  constraint portals_pkey PRIMARY KEY (portal_id)
+);
+CREATE INDEX portals_by_sight ON portals USING btree (seen_ms);
+
 create table totals (
   id integer not null,
   open_transfers bigint not null,
   open_bytes bigint not null,
+  ended bigint not null default 0,
+  refused bigint not null default 0,
+  cancelled bigint not null default 0,
+  expired bigint not null default 0,
+  open_deliveries bigint not null default 0,
+  delivered bigint not null default 0,
+  failed bigint not null default 0,
+  accounts bigint not null default 0,
   constraint totals_pkey PRIMARY KEY (id),
   constraint totals_id_check CHECK (((id >= 1) AND (id <= 16)))
 );
@@ -146,6 +181,7 @@ create table transfers (
   held_in_ledger integer not null default 0,
   one_request integer not null default 0,
   generation text collate "C" not null default ''::text,
+  stored_at_ms bigint,
   constraint transfers_pkey PRIMARY KEY (transfer_id),
   constraint transfers_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES accounts(account_id)
 );

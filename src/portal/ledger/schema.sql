@@ -20,7 +20,8 @@ CREATE TABLE accounts (
   open_bytes bigint default 0 not null,
   revoked_at_ms bigint,
   revocation_due integer default 0 not null,
-  keys text
+  keys text,
+  is_operator integer default 0 not null
 );
 
 CREATE INDEX accounts_to_settle on accounts (revoked_at_ms) where revocation_due = 1;
@@ -54,12 +55,16 @@ CREATE TABLE deliveries (
   instance_id text,
   lease_expires_at_ms bigint,
   problem text,
+  offered_at_ms bigint,
+  ended_at_ms bigint,
   constraint deliveries_key primary key (transfer_id, receiver_id)
 );
 
 CREATE INDEX deliveries_by_lease on deliveries (lease_expires_at_ms) where state = 'offered';
 
 CREATE INDEX deliveries_offered on deliveries (receiver_id, instance_id) where state = 'offered';
+
+CREATE INDEX deliveries_received on deliveries (receiver_id, transfer_id) where state <> 'failed' or offers > 0;
 
 CREATE INDEX deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting';
 
@@ -86,17 +91,30 @@ CREATE INDEX events_by_account on events (account_id, event_id);
 
 CREATE INDEX events_by_transfer on events (transfer_id, event_id);
 
+CREATE INDEX events_with_problem on events (at_ms) where problem is not null;
+
 CREATE TABLE invites (
   secret_hash text not null primary key,
   name text not null,
   expires_at_ms bigint not null,
   token_id text,
-  account_id integer references accounts (account_id)
+  account_id integer references accounts (account_id),
+  is_operator integer default 0 not null
 );
 
 CREATE INDEX invites_by_expiry on invites (expires_at_ms);
 
 CREATE INDEX invites_open on invites (name, expires_at_ms) where token_id is null;
+
+CREATE TABLE minutes (
+  at_ms bigint not null,
+  portal_id text not null,
+  stored_bytes bigint not null,
+  delivered_bytes bigint not null,
+  stored_count integer not null,
+  delivered_count integer not null,
+  constraint minutes_key primary key (at_ms, portal_id)
+);
 
 CREATE TABLE pairing (
   id integer primary key check (id = 1),
@@ -104,10 +122,29 @@ CREATE TABLE pairing (
   store_id text
 );
 
+CREATE TABLE portals (
+  portal_id text not null primary key,
+  node text not null,
+  since_ms bigint not null,
+  seen_ms bigint not null,
+  receiver_count integer not null,
+  receivers text not null
+);
+
+CREATE INDEX portals_by_sight on portals (seen_ms);
+
 CREATE TABLE totals (
   id integer primary key check (id = 1),
   open_transfers bigint not null,
-  open_bytes bigint not null
+  open_bytes bigint not null,
+  ended bigint default 0 not null,
+  refused bigint default 0 not null,
+  cancelled bigint default 0 not null,
+  expired bigint default 0 not null,
+  open_deliveries bigint default 0 not null,
+  delivered bigint default 0 not null,
+  failed bigint default 0 not null,
+  accounts bigint default 0 not null
 );
 
 CREATE TABLE transfers (
@@ -132,7 +169,8 @@ CREATE TABLE transfers (
   manifest text,
   held_in_ledger integer default 0 not null,
   one_request integer default 0 not null,
-  generation text default '' not null
+  generation text default '' not null,
+  stored_at_ms bigint
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

@@ -1,7 +1,8 @@
 /** The tables, as types for Kysely. What the database really holds is in `schema.sql`, made by the migrations. */
 import type { ColumnType, Generated } from 'kysely'
 import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
-import type { AccountChangeKind, Duty } from './contract.ts'
+import type { AccountChangeKind } from './accounts-contract.ts'
+import type { Duty } from './contract.ts'
 
 export interface LedgerTables {
   accounts: {
@@ -18,6 +19,8 @@ export interface LedgerTables {
     revoked_at_ms: ColumnType<number | null, number | undefined, number | null>
     /** 1 while what was open with an account that was revoked has not all been ended. */
     revocation_due: ColumnType<number, number | undefined, number>
+    /** 1 for one that may see how the whole portal does. */
+    is_operator: ColumnType<number, number | undefined, number>
   }
   invites: {
     secret_hash: string
@@ -27,6 +30,8 @@ export interface LedgerTables {
     token_id: string | null
     /** The account that it renews; null where it opens one. */
     account_id: number | null
+    /** 1 where the account that it opens is an operator's. */
+    is_operator: ColumnType<number, number | undefined, number>
   }
   account_changes: {
     change_id: Generated<number>
@@ -60,6 +65,36 @@ export interface LedgerTables {
     id: number
     open_transfers: number
     open_bytes: number
+    /** Transfers that have ended, and are remembered. */
+    ended: ColumnType<number, number | undefined, number>
+    refused: ColumnType<number, number | undefined, number>
+    cancelled: ColumnType<number, number | undefined, number>
+    expired: ColumnType<number, number | undefined, number>
+    /** Deliveries without an outcome, and those with one, of all transfers that are remembered. */
+    open_deliveries: ColumnType<number, number | undefined, number>
+    delivered: ColumnType<number, number | undefined, number>
+    failed: ColumnType<number, number | undefined, number>
+    /** That are not revoked. */
+    accounts: ColumnType<number, number | undefined, number>
+  }
+  /** What each running portal says of itself. */
+  portals: {
+    portal_id: string
+    node: string
+    since_ms: number
+    seen_ms: number
+    receiver_count: number
+    /** Names of receivers that are connected, with the time since when: JSON. */
+    receivers: string
+  }
+  /** What each portal moved in each minute. */
+  minutes: {
+    at_ms: number
+    portal_id: string
+    stored_bytes: number
+    delivered_bytes: number
+    stored_count: number
+    delivered_count: number
   }
   transfers: {
     transfer_id: string
@@ -82,6 +117,8 @@ export interface LedgerTables {
     upload_deadline_ms: number | null
     /** Deliveries without an outcome. */
     open_deliveries: number
+    /** Null where it is not, or was before this was recorded. */
+    stored_at_ms: ColumnType<number | null, number | null | undefined, number>
     ended_at_ms: number | null
     /** 1 while the store may hold parts of it. */
     parts_held: number
@@ -112,6 +149,9 @@ export interface LedgerTables {
     instance_id: string | null
     lease_expires_at_ms: number | null
     problem: string | null
+    /** When it was offered first. */
+    offered_at_ms: ColumnType<number | null, number | null | undefined, number>
+    ended_at_ms: ColumnType<number | null, number | null | undefined, number>
   }
   events: {
     event_id: Generated<number>

@@ -1,40 +1,23 @@
 import { Problem } from '../../../protocol/index.ts'
-import type { AccountChangeKind, Ledger } from '../contract.ts'
+import type { AccountChangeKind, AccountLedger } from '../accounts-contract.ts'
 import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
 import type { LedgerContext, Tx } from './rows.ts'
+import { countTotals } from './totals.ts'
 
 /** One row, whether there is such a token or not: how long it takes must not tell. */
 const selectByTokenId = prepared((db, tokenId: string) =>
   db
     .selectFrom('totals')
     .leftJoin('accounts', (join) => join.on('accounts.token_id', '=', tokenId))
-    .select(['account_id', 'name', 'token_hash', 'revoked_at_ms'])
+    .select(['account_id', 'name', 'token_hash', 'revoked_at_ms', 'is_operator'])
     .where('totals.id', '=', 1),
 )
 
 /** Accounts, and the invites that open and renew them. Secrets are here as hashes only. */
-export function accounts({
-  db,
-  now,
-  transact,
-}: LedgerContext): Pick<
-  Ledger,
-  | 'createInvite'
-  | 'createRenewal'
-  | 'redeemInvite'
-  | 'accountByTokenId'
-  | 'accountByName'
-  | 'setKeys'
-  | 'revokeAccount'
-  | 'accounts'
-  | 'openInvites'
-  | 'accountChanges'
-  | 'auditedChangeId'
-  | 'audited'
-> {
+export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
   return {
-    async createInvite({ name, secretHash, lifetimeMs, openMax }) {
+    async createInvite({ name, secretHash, lifetimeMs, openMax, isOperator = false }) {
       await transact(async (tx) => {
         await lockAccountChanges(tx)
         const taken = await accountNamed(tx, name)
@@ -52,6 +35,7 @@ export function accounts({
             expires_at_ms: now() + lifetimeMs,
             token_id: null,
             account_id: null,
+            is_operator: isOperator ? 1 : 0,
           })
           .execute()
         await record(tx, { atMs: now(), change: 'invite-made', name })
@@ -106,10 +90,18 @@ export function accounts({
         if (account === undefined) {
           const { account_id } = await tx
             .insertInto('accounts')
-            .values({ name, token_id: tokenId, token_hash: tokenHash, created_at_ms: now() })
+            .values({
+              name,
+              token_id: tokenId,
+              token_hash: tokenHash,
+              created_at_ms: now(),
+              is_operator: invite.is_operator,
+            })
             .returning('account_id')
             .executeTakeFirstOrThrow()
           await record(tx, { atMs: now(), change: 'account-opened', name })
+          if (invite.is_operator === 1) await record(tx, { atMs: now(), change: 'operator-made', name })
+          await tx.executeQuery(countTotals(tx, account_id, { accounts: 1 }))
           return { accountId: account_id, name }
         }
         await tx
@@ -118,6 +110,9 @@ export function accounts({
           .where('account_id', '=', account.account_id)
           .execute()
         await record(tx, { atMs: now(), change: 'token-rotated', name, deadTokenId: account.token_id })
+        if (account.revoked_at_ms !== null) {
+          await tx.executeQuery(countTotals(tx, account.account_id, { accounts: 1 }))
+        }
         return { accountId: account.account_id, name }
       })
     },
@@ -125,9 +120,15 @@ export function accounts({
     async accountByTokenId(tokenId) {
       const [row] = await selectByTokenId(db, tokenId)
       if (row === undefined) throw new Error('the ledger has no totals')
-      const { account_id, name, token_hash, revoked_at_ms } = row
+      const { account_id, name, token_hash, revoked_at_ms, is_operator } = row
       if (account_id === null || name === null || token_hash === null) return null
-      return { accountId: account_id, name, tokenHash: token_hash, isRevoked: revoked_at_ms !== null }
+      return {
+        accountId: account_id,
+        name,
+        tokenHash: token_hash,
+        isRevoked: revoked_at_ms !== null,
+        isOperator: is_operator === 1,
+      }
     },
 
     async revokeAccount(name) {
@@ -140,17 +141,34 @@ export function accounts({
         if (account.revoked_at_ms !== null) return
         await tx
           .updateTable('accounts')
-          .set({ revoked_at_ms: now(), revocation_due: 1 })
+          .set({ revoked_at_ms: now(), revocation_due: 1, is_operator: 0 })
           .where('account_id', '=', account.account_id)
           .execute()
         await record(tx, { atMs: now(), change: 'account-revoked', name, deadTokenId: account.token_id })
+        if (account.is_operator === 1) await record(tx, { atMs: now(), change: 'operator-unmade', name })
+        await tx.executeQuery(countTotals(tx, account.account_id, { accounts: -1 }))
+      })
+    },
+
+    async setOperator(name, isOperator) {
+      await transact(async (tx) => {
+        await lockAccountChanges(tx)
+        const account = await mustBeAccount(tx, name)
+        if (isOperator && account.revoked_at_ms !== null) throw new Problem('account-revoked', { account: name })
+        if ((account.is_operator === 1) === isOperator) return
+        await tx
+          .updateTable('accounts')
+          .set({ is_operator: isOperator ? 1 : 0 })
+          .where('account_id', '=', account.account_id)
+          .execute()
+        await record(tx, { atMs: now(), change: isOperator ? 'operator-made' : 'operator-unmade', name })
       })
     },
 
     async accounts({ after, limit }) {
       const rows = await db
         .selectFrom('accounts')
-        .select(['account_id', 'name', 'created_at_ms', 'revoked_at_ms', 'open_transfers', 'open_bytes'])
+        .select(['account_id', 'name', 'created_at_ms', 'revoked_at_ms', 'is_operator', 'open_transfers', 'open_bytes'])
         .where('name', '>', after)
         .orderBy('name')
         .limit(limit)
@@ -160,6 +178,7 @@ export function accounts({
         name: row.name,
         createdAtMs: row.created_at_ms,
         revokedAtMs: row.revoked_at_ms,
+        isOperator: row.is_operator === 1,
         openTransfers: row.open_transfers,
         openBytes: row.open_bytes,
       }))
@@ -213,11 +232,16 @@ export function accounts({
     async accountByName(name) {
       const row = await db
         .selectFrom('accounts')
-        .select(['account_id', 'name', 'keys'])
+        .select(['account_id', 'name', 'keys', 'is_operator'])
         .where('name', '=', name)
         .executeTakeFirst()
       if (row === undefined) return null
-      return { accountId: row.account_id, name: row.name, keys: row.keys === null ? null : JSON.parse(row.keys) }
+      return {
+        accountId: row.account_id,
+        name: row.name,
+        keys: row.keys === null ? null : JSON.parse(row.keys),
+        isOperator: row.is_operator === 1,
+      }
     },
 
     async setKeys(accountId, { signing, encryption }) {
@@ -253,7 +277,7 @@ async function areOpen(tx: Tx, nowMs: number, count: number): Promise<boolean> {
 function accountNamed(tx: Tx, name: string, mode: LockMode | null = null) {
   return tx
     .selectFrom('accounts')
-    .select(['account_id', 'token_id', 'token_hash', 'revoked_at_ms'])
+    .select(['account_id', 'token_id', 'token_hash', 'revoked_at_ms', 'is_operator'])
     .where('name', '=', name)
     .$if(mode !== null, locking(tx, mode ?? 'refer'))
     .executeTakeFirst()

@@ -5,16 +5,8 @@ import type { LedgerTables } from '../schema.ts'
 import { appended, eventOf } from './events.ts'
 import { type LockMode, locking } from './locks.ts'
 import { prepared, preparedInsert, together } from './prepared.ts'
-import {
-  countOpen,
-  type Db,
-  type DeliveryRow,
-  type EventRow,
-  loadTransfer,
-  selectTotals,
-  type Tx,
-  toTransfer,
-} from './rows.ts'
+import { type Db, type DeliveryRow, type EventRow, loadTransfer, type Tx, toTransfer } from './rows.ts'
+import { countOpen, countTotals, selectTotals } from './totals.ts'
 
 /** What makes a transfer one that is stored from the beginning: all of its content is there. */
 export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & {
@@ -95,6 +87,7 @@ async function insertTransfer(
     expires_at_ms: atMs + admission.expiryMs,
     upload_deadline_ms: isReceiving ? atMs + admission.uploadTimeoutMs : null,
     open_deliveries: problem === null ? receivers.length : 0,
+    stored_at_ms: stored === null ? null : atMs,
     ended_at_ms: problem === null ? null : atMs,
     parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
     held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
@@ -114,6 +107,7 @@ async function insertTransfer(
     instance_id: null,
     lease_expires_at_ms: null,
     problem: problemText,
+    ended_at_ms: problem === null ? null : atMs,
   }))
   const about = { accountId: senderId, transferId, atMs, attempt: 1 }
   const event =
@@ -127,7 +121,9 @@ async function insertTransfer(
     made,
     deliveriesOf(tx, waiting),
     ...(event === null ? [] : [event]),
-    ...(problem === null ? countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes }) : []),
+    ...(problem === null
+      ? countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes, openDeliveries: receivers.length })
+      : [countTotals(tx, senderId, { refused: 1, failed: receivers.length })]),
     ...(stored?.kept == null ? [] : [contentOf(tx, transferId, stored.kept)]),
   )
   if (row === undefined) throw new Error('a transfer was not written')

@@ -19,6 +19,7 @@ import {
   toDelivery,
   toTransfer,
 } from './rows.ts'
+import { countTotals } from './totals.ts'
 import { endOf, mustBe } from './transfers.ts'
 
 // The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
@@ -72,7 +73,8 @@ export function deliveries({
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
         const isLast = before.state === 'stored' && before.open_deliveries === 1
-        const closing = isLast ? endOf(tx, before, atMs) : ([closeDelivery.with(tx, transferId)] as const)
+        const counted = { openDeliveries: -1, [change.state]: 1 }
+        const closing = isLast ? endOf(tx, before, atMs, counted) : ([closeDelivery.with(tx, transferId)] as const)
         // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
         const told =
           before.state === 'stored' ? [eventOf(tx, aboutOf(before, atMs), outcomeOf(change, delivery.receiver))] : []
@@ -81,6 +83,7 @@ export function deliveries({
           moveOf(tx, before, receiverId, from, change, atMs),
           ...closing,
           ...told,
+          ...(isLast ? [] : [countTotals(tx, before.sender_id, counted)]),
         )
         return toTransfer(mustBe(after, before.state), withMoved(deliveries, mustBe(moved, from.state)))
       })
@@ -92,7 +95,7 @@ export function deliveries({
         const atMs = now()
         const due = await selectDue(tx, receiverId, atMs, limit)
         const offers = due.map(({ transfer_id }) =>
-          giveLease.with(tx, newLeaseId(), instanceId, atMs + leaseMs, transfer_id, receiverId),
+          giveLease.with(tx, newLeaseId(), instanceId, atMs, atMs + leaseMs, transfer_id, receiverId),
         )
         const transfers = due.map(({ transfer_id }) => selectTransfer.with(tx, transfer_id))
         const deliveries = due.map(({ transfer_id }) => selectDeliveries.with(tx, transfer_id))
@@ -184,7 +187,15 @@ const selectNext = prepared((db, receiverId: number) =>
 )
 
 const giveLease = prepared(
-  (db, leaseId: string, instanceId: string, expiresAtMs: number, transferId: string, receiverId: number) =>
+  (
+    db,
+    leaseId: string,
+    instanceId: string,
+    atMs: number,
+    expiresAtMs: number,
+    transferId: string,
+    receiverId: number,
+  ) =>
     db
       .updateTable('deliveries')
       .set((eb) => ({
@@ -194,6 +205,7 @@ const giveLease = prepared(
         lease_id: leaseId,
         instance_id: instanceId,
         lease_expires_at_ms: expiresAtMs,
+        offered_at_ms: eb.fn.coalesce('offered_at_ms', eb.val(atMs)),
       }))
       .where('transfer_id', '=', transferId)
       .where('receiver_id', '=', receiverId)
@@ -213,7 +225,7 @@ function moveOf(
   atMs: number,
 ): CompiledQuery<DeliveryRow> {
   if (change.state === 'delivered' && from.state === 'offered') {
-    return markDelivered.with(tx, size_bytes, transfer_id, receiverId, from.leaseId)
+    return markDelivered.with(tx, size_bytes, atMs, transfer_id, receiverId, from.leaseId)
   }
   return updateOf(tx, transfer_id, receiverId, from, columnsOf(change, size_bytes, atMs))
     .$if(change.state === 'offered', (query) => query.set((eb) => ({ resends: eb('resends', '+', 1) })))
@@ -221,8 +233,11 @@ function moveOf(
 }
 
 /** The move that most deliveries end with. */
-const markDelivered = prepared((db, sizeBytes: number, transferId: string, receiverId: number, leaseId: string) =>
-  updateOf(db, transferId, receiverId, { state: 'offered', leaseId }, columnsOf({ state: 'delivered' }, sizeBytes, 0)),
+const markDelivered = prepared(
+  (db, sizeBytes: number, atMs: number, transferId: string, receiverId: number, leaseId: string) => {
+    const columns = columnsOf({ state: 'delivered' }, sizeBytes, atMs)
+    return updateOf(db, transferId, receiverId, { state: 'offered', leaseId }, columns)
+  },
 )
 
 function updateOf(
@@ -286,8 +301,13 @@ function columnsOf(change: DeliveryChange | { state: 'delivered' }, sizeBytes: n
       return { lease_expires_at_ms: atMs + change.leaseMs }
     case 'delivered':
       // The lease stays on record, so that the same answer again is recognised.
-      return { state: change.state, lease_expires_at_ms: null, fetched_bytes: sizeBytes }
+      return { state: change.state, lease_expires_at_ms: null, fetched_bytes: sizeBytes, ended_at_ms: atMs }
     case 'failed':
-      return { state: change.state, problem: JSON.stringify(change.problem), lease_expires_at_ms: null }
+      return {
+        state: change.state,
+        problem: JSON.stringify(change.problem),
+        lease_expires_at_ms: null,
+        ended_at_ms: atMs,
+      }
   }
 }

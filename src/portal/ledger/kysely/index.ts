@@ -7,6 +7,7 @@ import { events } from './events.ts'
 import type { LedgerContext } from './rows.ts'
 import { sweeps } from './sweeps.ts'
 import { transfers } from './transfers.ts'
+import { watch } from './watch.ts'
 import { wholes } from './wholes.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
@@ -20,6 +21,7 @@ export function kyselyLedger(context: LedgerContext): Ledger {
     ...deliveries(context),
     ...events(context),
     ...sweeps(context),
+    ...watch(context),
     close: () => context.db.destroy(),
   }
 }

@@ -1,9 +1,9 @@
 /** From rows to records. */
-import { type CompiledQuery, type Kysely, type Selectable, sql, type Transaction } from 'kysely'
+import type { Kysely, Selectable, Transaction } from 'kysely'
 import type { Notification, ProblemJson } from '../../../protocol/index.ts'
 import type { Delivery, Transfer } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
-import { hasRowLocks, locking } from './locks.ts'
+import { locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 
 export type Db = Kysely<LedgerTables>
@@ -52,6 +52,7 @@ export function toDelivery(row: DeliveryRow): Delivery {
     offers: row.offers,
     resends: row.resends,
     fetchedBytes: row.fetched_bytes,
+    offeredAtMs: row.offered_at_ms,
   }
   switch (row.state) {
     case 'waiting':
@@ -65,9 +66,20 @@ export function toDelivery(row: DeliveryRow): Delivery {
       return { ...base, state: row.state, lease }
     }
     case 'delivered':
-      return { ...base, state: row.state, leaseId: must(row.lease_id, 'lease_id') }
+      return {
+        ...base,
+        state: row.state,
+        leaseId: must(row.lease_id, 'lease_id'),
+        endedAtMs: row.ended_at_ms,
+      }
     case 'failed':
-      return { ...base, state: row.state, leaseId: row.lease_id, problem: JSON.parse(must(row.problem, 'problem')) }
+      return {
+        ...base,
+        state: row.state,
+        leaseId: row.lease_id,
+        problem: JSON.parse(must(row.problem, 'problem')),
+        endedAtMs: row.ended_at_ms,
+      }
   }
 }
 
@@ -86,6 +98,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
     expiresAtMs: row.expires_at_ms,
     isOneRequest: row.one_request === 1,
     generation: row.generation,
+    endedAtMs: row.ended_at_ms,
     deliveries: deliveries.map(toDelivery),
   }
   switch (row.state) {
@@ -99,6 +112,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
         manifestDigest: must(row.manifest_digest, 'manifest_digest'),
         manifest: row.manifest,
         heldIn: row.held_in_ledger === 1 ? 'ledger' : 'store',
+        storedAtMs: row.stored_at_ms,
       }
     case 'refused':
     case 'cancelled':
@@ -199,59 +213,3 @@ export function toNotification(row: EventRow): Notification {
       return { ...base, notification: row.notification, receiver: must(row.receiver, 'receiver'), problem: problem() }
   }
 }
-
-/**
- * How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. The statements that
- * do it, to be run by whoever holds the account's row.
- */
-export function countOpen(
-  tx: Tx,
-  senderId: number,
-  change: { transfers: number; bytes: number },
-): readonly [CompiledQuery, CompiledQuery] {
-  return [
-    addToAccount.with(tx, change.transfers, change.bytes, senderId),
-    addToTotals.with(tx, change.transfers, change.bytes, totalsRow(tx, senderId)),
-  ]
-}
-
-/**
- * Where many transactions run at a time, the total is spread over rows: with one, every announcement and every end would wait for
- * the commit of the one before. Admission reads their sum without a lock, so the bound of the storage may be passed by what is
- * admitted at the same instant; that of an account never is.
- */
-export const TOTALS_ROWS = 16
-
-function totalsRow(db: Db, accountId: number): number {
-  return hasRowLocks(db) ? 1 + (accountId % TOTALS_ROWS) : 1
-}
-
-const addToAccount = prepared((db, transfers: number, bytes: number, accountId: number) =>
-  db
-    .updateTable('accounts')
-    .set((eb) => ({
-      open_transfers: eb('open_transfers', '+', transfers),
-      open_bytes: eb('open_bytes', '+', bytes),
-    }))
-    .where('account_id', '=', accountId),
-)
-
-const addToTotals = prepared((db, transfers: number, bytes: number, id: number) =>
-  db
-    .updateTable('totals')
-    .set((eb) => ({
-      open_transfers: eb('open_transfers', '+', transfers),
-      open_bytes: eb('open_bytes', '+', bytes),
-    }))
-    .where('id', '=', id),
-)
-
-export const selectTotals = prepared((db) =>
-  db
-    .selectFrom('totals')
-    .select((eb) => [
-      eb.cast<number>(eb.fn.sum('open_transfers'), 'bigint').as('open_transfers'),
-      eb.cast<number>(eb.fn.sum('open_bytes'), 'bigint').as('open_bytes'),
-    ])
-    .where('id', '<=', sql.lit(TOTALS_ROWS)),
-)

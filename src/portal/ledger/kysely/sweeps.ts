@@ -1,7 +1,12 @@
 import { sql } from 'kysely'
+import type { DeliveryState, TransferState } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
 import { lockingFree } from './locks.ts'
-import { type LedgerContext, selectTotals, withDeliveries } from './rows.ts'
+import { type LedgerContext, withDeliveries } from './rows.ts'
+import { countTotals, selectTotals, type TotalsChange } from './totals.ts'
+
+/** Is no account: what is forgotten was that of many. */
+const NOBODY = 0
 
 /** What has to be done because time passed. Each query walks one partial index, oldest first. */
 export function sweeps({
@@ -131,18 +136,26 @@ export function sweeps({
       return transact(async (tx) => {
         const rows = await tx
           .selectFrom('transfers')
-          .select('transfer_id')
+          .select(['transfer_id', 'state'])
           .where('parts_held', '=', sql.lit(0))
           .where('ended_at_ms', '<=', beforeMs)
           .orderBy('ended_at_ms')
           .limit(limit)
           .$call(lockingFree(tx))
           .execute()
-        for (const { transfer_id } of rows) {
+        const states: (TransferState | DeliveryState)[] = []
+        for (const { transfer_id, state } of rows) {
+          const deliveries = await tx
+            .deleteFrom('deliveries')
+            .where('transfer_id', '=', transfer_id)
+            .returning('state')
+            .execute()
           await tx.deleteFrom('transfers').where('transfer_id', '=', transfer_id).execute()
+          states.push(state, ...deliveries.map((delivery) => delivery.state))
         }
         await tx.deleteFrom('invites').where('expires_at_ms', '<=', beforeMs).execute()
         await tx.deleteFrom('account_changes').where('at_ms', '<=', beforeMs).execute()
+        if (rows.length > 0) await tx.executeQuery(countTotals(tx, NOBODY, forgottenOf(states)))
         return rows.length
       })
     },
@@ -152,5 +165,18 @@ export function sweeps({
       if (row === undefined) throw new Error('the ledger has no totals')
       return { openTransfers: row.open_transfers, openBytes: row.open_bytes }
     },
+  }
+}
+
+/** What the totals lose by rows in these states. Only what has ended is ever forgotten. */
+function forgottenOf(states: readonly (TransferState | DeliveryState)[]): TotalsChange {
+  const minus = (state: TransferState | DeliveryState): number => -states.filter((one) => one === state).length
+  return {
+    ended: minus('ended'),
+    refused: minus('refused'),
+    cancelled: minus('cancelled'),
+    expired: minus('expired'),
+    delivered: minus('delivered'),
+    failed: minus('failed'),
   }
 }

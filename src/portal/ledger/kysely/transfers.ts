@@ -1,12 +1,17 @@
 import type { CompiledQuery, UpdateObject } from 'kysely'
-import { assertDeliveryMove, assertTransferMove, type Notification, type ProblemJson } from '../../../protocol/index.ts'
+import {
+  assertDeliveryMove,
+  assertTransferMove,
+  isFinalDelivery,
+  type Notification,
+  type ProblemJson,
+} from '../../../protocol/index.ts'
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { admit, roomBytes } from './admission.ts'
 import { type About, appendEvent, appended, eventOf } from './events.ts'
 import { prepared, together } from './prepared.ts'
 import {
-  countOpen,
   type DeliveryRow,
   type LedgerContext,
   loadTransfer,
@@ -17,6 +22,7 @@ import {
   toTransfer,
   withDeliveries,
 } from './rows.ts'
+import { countOpen, type TotalsChange } from './totals.ts'
 
 /** Transfers: how they are admitted, and the one door for their state. */
 export function transfers({
@@ -79,20 +85,32 @@ export function transfers({
           const stored = await becomeStored(tx, { transferId, attempt }, { ...change, heldIn: 'store' }, atMs)
           return stored?.transfer ?? null
         }
-        const row = await changed(tx, { transferId, attempt }, columnsOf(change, attempt, atMs))
+        // Of its deliveries as they were: those that end with it are counted.
+        const [[row], before] = await together(
+          tx,
+          changed(tx, { transferId, attempt }, columnsOf(change, attempt, atMs)),
+          selectDeliveries.with(tx, transferId),
+        )
         if (row === undefined) return null
         const about = { accountId: row.sender_id, transferId, atMs, attempt }
         const { problem } = change
         if (change.state === 'receiving') {
           await appendEvent(tx, about, { notification: 'resend', problem, wanted: change.wanted })
-          return withDeliveries(tx, row)
+          return toTransfer(row, before)
         }
+        const dropped = before.filter(({ state }) => !isFinalDelivery(state)).length
         const [, deliveries] = await together(
           tx,
-          deliveriesDrop(tx, transferId, problem),
+          deliveriesDrop(tx, transferId, problem, atMs),
           selectDeliveries.with(tx, transferId),
           eventOf(tx, about, { notification: 'refused', problem }),
-          ...countOpen(tx, row.sender_id, { transfers: -1, bytes: -row.size_bytes }),
+          ...countOpen(tx, row.sender_id, {
+            transfers: -1,
+            bytes: -row.size_bytes,
+            [change.state]: 1,
+            openDeliveries: -dropped,
+            failed: dropped,
+          }),
         )
         return toTransfer(row, deliveries)
       })
@@ -106,7 +124,7 @@ interface Receiving {
   readonly attempt: number
 }
 
-/** @returns undefined where the transfer was no longer at that attempt */
+/** The statement of a move, which compares and sets. It gives no row where the transfer was no longer at that attempt. */
 function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObject<LedgerTables, 'transfers'>) {
   return tx
     .updateTable('transfers')
@@ -115,7 +133,7 @@ function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObje
     .where('state', '=', 'receiving')
     .where('attempt', '=', attempt)
     .returningAll()
-    .executeTakeFirst()
+    .compile()
 }
 
 /** Where the content of a transfer is that is stored, and what it is. */
@@ -140,18 +158,16 @@ export async function becomeStored(
   atMs: number,
 ): Promise<{ transfer: Transfer; notification: Notification } | null> {
   assertTransferMove('receiving', 'stored')
-  const row = await changed(
-    tx,
-    { transferId, attempt },
-    {
-      state: 'stored',
-      manifest_digest: manifestDigest,
-      manifest,
-      upload_deadline_ms: null,
-      held_in_ledger: heldIn === 'ledger' ? 1 : 0,
-      ...(generation === undefined ? {} : { generation }),
-    },
-  )
+  const columns = {
+    state: 'stored',
+    manifest_digest: manifestDigest,
+    manifest,
+    stored_at_ms: atMs,
+    upload_deadline_ms: null,
+    held_in_ledger: heldIn === 'ledger' ? 1 : 0,
+    ...(generation === undefined ? {} : { generation }),
+  } as const
+  const [row] = (await tx.executeQuery(changed(tx, { transferId, attempt }, columns))).rows
   if (row === undefined) return null
   const about = { accountId: row.sender_id, transferId, atMs, attempt }
   const [events, deliveries] = await together(
@@ -172,17 +188,20 @@ export async function becomeStored(
 /**
  * The last delivery of a stored transfer has ended, and with it the transfer. The statements that say so, the first of which
  * gives its row; to be run in the transaction of the move that ended it, which holds that row.
+ *
+ * @param also what else that move changes of the totals
  */
 export function endOf(
   tx: Tx,
   { transfer_id, sender_id, size_bytes, held_in_ledger }: TransferRow,
   atMs: number,
+  also: TotalsChange = {},
 ): readonly [CompiledQuery<TransferRow>, ...CompiledQuery[]] {
   assertTransferMove('stored', 'ended')
   return [
     markEnded.with(tx, atMs, transfer_id),
     ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
-    ...countOpen(tx, sender_id, { transfers: -1, bytes: -size_bytes }),
+    ...countOpen(tx, sender_id, { ...also, transfers: -1, bytes: -size_bytes, ended: 1 }),
   ]
 }
 
@@ -232,12 +251,12 @@ function earlyFailures(tx: Tx, about: About, deliveries: readonly DeliveryRow[])
 }
 
 /** The transfer ended before it was stored: no second notification, but nothing is offered any more. */
-function deliveriesDrop(tx: Tx, transferId: string, problem: ProblemJson): CompiledQuery {
+function deliveriesDrop(tx: Tx, transferId: string, problem: ProblemJson, atMs: number): CompiledQuery {
   assertDeliveryMove('waiting', 'failed')
   assertDeliveryMove('offered', 'failed')
   return tx
     .updateTable('deliveries')
-    .set({ state: 'failed', problem: JSON.stringify(problem), lease_expires_at_ms: null })
+    .set({ state: 'failed', problem: JSON.stringify(problem), lease_expires_at_ms: null, ended_at_ms: atMs })
     .where('transfer_id', '=', transferId)
     .where('state', 'in', ['waiting', 'offered'])
     .compile()

@@ -7,7 +7,7 @@ import { release } from '../hop/index.ts'
 import { hasCode } from '../hop/node.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import { type PartSealer, partSealer } from '../trust/part-cipher.ts'
+import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
 import {
   isSameSource,
   type OpenSource,

@@ -62,12 +62,12 @@ function Storage({ report: { storage } }: { readonly report: OperationsReport })
   )
 }
 
-function Counts({ title, counts }: { readonly title: string; readonly counts: Readonly<Record<string, number>> }) {
+function Counts({ title, counts }: { readonly title: string; readonly counts: object }) {
   return (
     <section class="card" aria-label={title}>
       <h2>{title}</h2>
       <dl class="facts small">
-        {Object.entries(counts).map(([state, count]) => (
+        {Object.entries<number>({ ...counts }).map(([state, count]) => (
           <CountLine key={state} state={state} count={count} />
         ))}
       </dl>

@@ -111,10 +111,13 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
         data-for="files"
       />
       <input
-        ref={folder}
+        ref={(input) => {
+          folder.current = input
+          // Not among the attributes that Preact's types know.
+          if (input !== null) input.webkitdirectory = true
+        }}
         class="unseen"
         type="file"
-        webkitdirectory
         tabIndex={-1}
         aria-hidden="true"
         onChange={take}

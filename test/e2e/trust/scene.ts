@@ -37,10 +37,15 @@ export async function sceneWith(names: readonly string[], portalFlags: readonly 
   }
 }
 
+/** Everything there is to keep of an account's keys. */
+export async function secretOf(world: World, name: string): Promise<string> {
+  const profile = await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8')
+  return String(JSON.parse(profile).keys)
+}
+
 /** The keys of an account. */
 export async function keysOf(world: World, name: string): Promise<AccountKeys> {
-  const profile = JSON.parse(await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8'))
-  return AccountKeys.parse(profile.keys)
+  return AccountKeys.parse(await secretOf(world, name))
 }
 
 /** What `whoami` says on the machine of an account. */

@@ -96,7 +96,7 @@ export class IncomingList implements IncomingFiles {
     for (const file of this.#files.value) if (file.progress.value.phase === 'asking') file.accept()
   }
 
-  #decide(offer: OpenOffer, signal: AbortSignal): Promise<Decision> | Decision {
+  async #decide(offer: OpenOffer, signal: AbortSignal): Promise<Decision> {
     const file = this.#files.value.find(({ transferId }) => transferId === offer.transferId)
     if (this.#isAutomatic.value || file === undefined) return 'accept'
     return file.ask(signal)

@@ -18,6 +18,12 @@ const mediaTypes: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 }
 
+/** Each module brings its own copy of what it shares with others: more than one may make the policy that starts workers. */
+const emptyPageHeaders = {
+  ...pageHeaders,
+  'content-security-policy': `${pageHeaders['content-security-policy']} 'allow-duplicates'`,
+}
+
 export class Origin {
   readonly #server: Server
   /** Path of the portal below this origin: empty, or with a slash before it. */
@@ -63,7 +69,9 @@ export class Origin {
   #answer(asked: IncomingMessage, answer: ServerResponse): void {
     const path = asked.url ?? '/'
     if (path === EMPTY_PAGE_PATH) {
-      answer.writeHead(200, { ...pageHeaders, 'content-type': 'text/html' }).end('<!doctype html><title>test</title>')
+      answer
+        .writeHead(200, { ...emptyPageHeaders, 'content-type': 'text/html' })
+        .end('<!doctype html><title>test</title>')
     } else if (path === ICON_PATH) {
       answer.writeHead(204).end()
     } else if (path.startsWith(MODULES_PATH)) {

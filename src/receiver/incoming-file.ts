@@ -4,8 +4,7 @@
  */
 import type { Floor } from '../hop/index.ts'
 import type { DigestAlgorithm, PartLayout } from '../protocol/index.ts'
-
-import type { PartPosition } from '../trust/part-position.ts'
+import type { PartPosition } from '../trust/index.ts'
 
 /** What the content of a part comes as. Each runtime has its own. */
 export type PartBody = AsyncIterable<Uint8Array>

@@ -9,7 +9,7 @@ const Count = Type.Integer({ minimum: 0 })
 export const ReceivedDelivery = Type.Object({
   transferId: TransferId,
   from: AccountName,
-  /** As in the offer. */
+  /** As in the offer; of the wrapped keys only one's own. */
   metadata: Metadata,
   sizeBytes: Count,
   partSizeBytes: Type.Integer({ minimum: 1 }),

@@ -17,6 +17,7 @@ const unitFolders = [
   'cli',
   'drivers',
   'servers',
+  'page',
 ]
 
 export default defineConfig({

@@ -5,14 +5,8 @@
 export * from './client/index.ts'
 export { nodeTransport } from './client/node-transport.ts'
 export * from './profile/index.ts'
-export { type ReceiveEvent, type ReceiveOptions, type ReceiverTrust, receive } from './receiver/index.ts'
-export {
-  type KeptReceipt,
-  type Receipts,
-  type SendEvent,
-  type SenderTrust,
-  type SendOptions,
-  type SendOutcome,
-  send,
-} from './sender/index.ts'
+export type { ReceiveEvent, ReceiverTrust } from './receiver/index.ts'
+export { type ReceiveOptions, receive } from './receiver/node-receive.ts'
+export type { KeptReceipt, Receipts, SendEvent, SenderTrust, SendOutcome } from './sender/index.ts'
+export { type SendOptions, send } from './sender/node.ts'
 export * from './trust/index.ts'

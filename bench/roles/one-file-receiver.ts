@@ -6,7 +6,7 @@
  */
 import { PortalClient } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
-import { receive } from '../../src/receiver/index.ts'
+import { receive } from '../../src/receiver/node-receive.ts'
 
 const [folder = '', count] = process.argv.slice(2)
 const { GOLOOADER_PORTAL = '', GOLOOADER_TOKEN = '' } = process.env

@@ -18,7 +18,8 @@ export function flag(flags: string, description: string): Option {
   const made = new Option(flags, description)
   const variable = variableOf(made)
   made.description = `${description} (env: ${variable}=1)`
-  return /^(?:1|true|yes|on)$/i.test(process.env[variable] ?? '') ? made.default(true) : made
+  // What `--no-page` sets is `page`.
+  return /^(?:1|true|yes|on)$/i.test(process.env[variable] ?? '') ? made.default(!made.negate) : made
 }
 
 function variableOf({ long, flags }: Option): string {

@@ -45,6 +45,7 @@ interface PortalFlags {
   readonly floor: number
   readonly attempts: number
   readonly redirectDownloads?: boolean
+  readonly page: boolean
   readonly sealedOnly?: boolean
   readonly uploadTimeout: number
   readonly idleTimeout: number
@@ -140,6 +141,7 @@ export function portalCommand(program: Command): void {
     .addOption(
       flag('--redirect-downloads', 'let receivers fetch from the store itself, by addresses good for a minute'),
     )
+    .addOption(flag('--no-page', 'serve no web page'))
     .addOption(flag('--sealed-only', 'refuse transfers that the portal could read'))
     .addOption(
       timeOption('--upload-timeout <duration>', 'silence in an upload after which it is deleted', d.uploadTimeoutMs),
@@ -204,6 +206,7 @@ async function runPortal(flags: PortalFlags): Promise<void> {
     floorBytesPerSecond: flags.floor,
     attemptsMax: flags.attempts,
     redirectDownloads: flags.redirectDownloads === true,
+    servesPage: flags.page,
     sealedOnly: flags.sealedOnly === true,
     uploadTimeoutMs: flags.uploadTimeout,
     idleMs: flags.idleTimeout,

@@ -8,7 +8,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/index.ts'
+import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/node.ts'
 import { AccountName, newToken } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
 

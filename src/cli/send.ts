@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { Patience } from '../client/index.ts'
 import { FileReceipts } from '../profile/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
-import { send } from '../sender/index.ts'
+import { send } from '../sender/node.ts'
 import { type Connection, connect, knownSelf } from './connect.ts'
 import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {

@@ -1,5 +1,5 @@
 /** What the machine does not let a command do, in words that say what to change. None of it is a bug of this program. */
-import { hasCode, isNoRoom } from '../hop/index.ts'
+import { hasCode, isNoRoom } from '../hop/node.ts'
 import { printable } from './text.ts'
 
 /** https://sqlite.org/rescode.html: the lower eight bits of a code tell its kind. */

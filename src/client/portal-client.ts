@@ -226,16 +226,18 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   }
 
   /**
-   * Follows the inbox until it breaks. Small files come with their offers.
+   * Follows the inbox until it breaks.
    *
-   * @param receiver `instanceId` names this receiving process; `window` is how many offers it works on at once
+   * @param receiver `instanceId` names this receiving process; `window` is how many offers it works on at once;
+   *   unless `isInline` is false, small files come with their offers
    */
   async *watchInbox(
-    receiver: { instanceId: string; window: number },
+    { instanceId, window, isInline = true }: { instanceId: string; window: number; isInline?: boolean },
     options: CallOptions = {},
   ): AsyncGenerator<InboxEvent> {
     const askedAtMs = performance.now()
-    const path = `/v1/inbox${query({ instance: receiver.instanceId, window: receiver.window, content: 'inline' })}`
+    const content = isInline ? { content: 'inline' } : {}
+    const path = `/v1/inbox${query({ instance: instanceId, window, ...content })}`
     for await (const { event, data } of this.#stream(path, {}, options)) {
       switch (event) {
         case 'offer': {

@@ -1,5 +1,7 @@
-/** Computing digests: the registry of algorithms, one file each. Every algorithm that is known can be computed, if not fast. */
-import { Buffer } from 'node:buffer'
+/**
+ * Computing digests: the registry of algorithms, one file each. Every algorithm that is known can be computed, if not fast. What
+ * computes them differs between Node and browsers: there `X.browser.ts` takes the place of `X.ts`.
+ */
 import { type DigestAlgorithm, fromHex, isDigestAlgorithm, knownDigestAlgorithms, Problem } from '../protocol/index.ts'
 import { blake3, nativeBlake3 } from './blake3.ts'
 import type { DigestDriver } from './driver.ts'
@@ -34,6 +36,6 @@ export function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): string 
  */
 export function manifestDigestOf(algorithm: DigestAlgorithm, partDigests: Iterable<string>): string {
   const hasher = drivers[algorithm].create()
-  for (const digest of partDigests) hasher.update(Buffer.from(fromHex(digest)))
+  for (const digest of partDigests) hasher.update(fromHex(digest))
   return hasher.digest()
 }

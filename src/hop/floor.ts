@@ -31,7 +31,6 @@ export class FloorWatch implements Disposable {
       if (nowBytes - lastBytes < wantedBytes) onTooSlow()
       lastBytes = nowBytes
     }, windowMs)
-    this.#timer.unref()
   }
 
   /** From now on it is not the other side that is waited for; until `resume`. */

@@ -1,10 +1,10 @@
-/** The receiving half of a hop: take parts in, verify, make durable, judge. Used by the portal and by the receiver. */
-export * from './durable.ts'
+/**
+ * The receiving half of a hop: take parts in, verify, make durable, judge. Used by the portal and by the receiver. Here is what
+ * runs anywhere; what needs Node is in `node.ts`.
+ */
 export { type Floor, FloorWatch } from './floor.ts'
-export { type FolderLock, lockFolder, withFolderLock } from './folder-lock.ts'
 export { release } from './memory.ts'
+export type { PartExpectation, PartSink } from './part-sink.ts'
 export { largeBytesMin, Places } from './places.ts'
-export { Room } from './room.ts'
-export * from './take-part.ts'
 export { localTurns, type Turns } from './turns.ts'
 export * from './verdict.ts'

@@ -6,7 +6,7 @@
  */
 import { Readable } from 'node:stream'
 import { digestDriver, digestOf } from '../digests/index.ts'
-import { hasCode } from '../hop/index.ts'
+import { hasCode } from '../hop/node.ts'
 import {
   allParts,
   type Disposition,

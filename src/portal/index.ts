@@ -4,7 +4,8 @@
  */
 import { realpath } from 'node:fs/promises'
 import pino, { type Logger } from 'pino'
-import { localTurns, lockFolder, makeFolder } from '../hop/index.ts'
+import { localTurns } from '../hop/index.ts'
+import { lockFolder, makeFolder } from '../hop/node.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
 import { Attendance } from './attendance.ts'

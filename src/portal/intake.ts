@@ -6,7 +6,8 @@
  */
 import type { Readable } from 'node:stream'
 import type { Hasher } from '../digests/index.ts'
-import { type PartSink, takeNextPart } from '../hop/index.ts'
+import type { PartSink } from '../hop/index.ts'
+import { takeNextPart } from '../hop/node.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import type { PortalContext } from './context.ts'
 import { floorOf } from './options.ts'

@@ -61,6 +61,8 @@ export interface PortalOptions {
   readonly redirectDownloads: boolean
   /** For so long the address of a part in the store is good to begin a download with. */
   readonly linkMs: number
+  /** Serves the web page at its own address. */
+  readonly servesPage: boolean
   /** Refuses transfers that are not sealed. */
   readonly sealedOnly: boolean
   /** A sender that is silent for so long in the middle of an upload has gone. */
@@ -119,6 +121,7 @@ export const portalDefaults: PortalOptions = {
   attemptsMax: 5,
   redirectDownloads: false,
   linkMs: MINUTE_MS,
+  servesPage: true,
   sealedOnly: false,
   uploadTimeoutMs: 10 * MINUTE_MS,
   idleMs: 30 * SECOND_MS,

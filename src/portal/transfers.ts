@@ -7,7 +7,8 @@
  * said of parts that are just being removed.
  */
 import type { Readable } from 'node:stream'
-import { judge, takePart, type Verdict } from '../hop/index.ts'
+import { judge, type Verdict } from '../hop/index.ts'
+import { takePart } from '../hop/node.ts'
 import {
   type Announcement,
   allParts,

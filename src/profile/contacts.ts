@@ -8,7 +8,7 @@ import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../hop/index.ts'
+import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../hop/node.ts'
 import { AccountName, Problem, PublicKeys } from '../protocol/index.ts'
 import { type Contact, type Contacts, fingerprintOf } from '../trust/index.ts'
 

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/index.ts'
+import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/node.ts'
 import { AccountName, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
 
 /** A receipt with what it takes to check it against the file. */

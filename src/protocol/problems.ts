@@ -26,6 +26,7 @@ interface ProblemKind {
 export const problemKinds = {
   'request-invalid': { status: 400, title: 'The request is not of the documented form', next: 'fix' },
   'credentials-invalid': { status: 401, title: 'No valid token came with the request', next: 'fix' },
+  'cross-site-request': { status: 403, title: 'A page of another site may not ask this', next: 'fix' },
   'not-found': { status: 404, title: 'There is nothing here for this account', next: 'fix' },
   'request-timeout': { status: 408, title: 'The request did not arrive in time', next: 'retry' },
   'length-required': { status: 411, title: 'The request must say its Content-Length', next: 'fix' },
@@ -81,6 +82,7 @@ export const problemKinds = {
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 
   'sealing-required': { status: 403, title: 'This portal takes sealed transfers only', next: 'refused' },
+  declined: { status: 403, title: 'The receiver declined the file', next: 'refused' },
   'sender-not-accepted': { status: 403, title: 'The receiver does not take files from this sender', next: 'refused' },
   'keys-missing': { status: 409, title: 'The account has no keys yet', next: 'refused' },
   'keys-changed': { status: 409, title: 'The keys of the account are not those that are trusted', next: 'refused' },

@@ -6,11 +6,9 @@
  * transfer is deleted. Where no answer can be given, what is verified is kept for the next offer.
  */
 
-import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { type InFlightBounds, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
-import { judge, largeBytesMin, type Places } from '../hop/index.ts'
+import { judge, type Places } from '../hop/index.ts'
 import {
   type Offer,
   type PartRange,
@@ -20,23 +18,24 @@ import {
   type PublicKeys,
 } from '../protocol/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
+import { type Decide, declined } from './decision.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailed, fetchMissingParts } from './fetch-parts.ts'
 import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
+import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 import type { Links } from './links.ts'
 import { safeName } from './names.ts'
-import { type IncomingFile, openPartialFile, type PartialLayout } from './partial-file.ts'
-import { isSmall, SmallFile } from './small-file.ts'
 import { OfferLapsed, StandingOffer, type StoredOffer } from './standing-offer.ts'
 import { type Acceptance, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
-import { isShortage, writeProblem } from './write-problem.ts'
 
-export interface DeliveryContext {
-  readonly client: PortalClient<Readable>
-  readonly inbox: Inbox
+export interface DeliveryContext<Body extends PartBody> {
+  readonly client: PortalClient<Body>
+  readonly inbox: Inbox<Body>
   readonly acceptance: Acceptance
-  /** The transfers of large files whose content is fetched at the same time. */
-  readonly large: Places
+  /** Null to accept everything. */
+  readonly decide: Decide | null
+  /** Where to wait until content may be fetched; null for a file that need not. */
+  readonly placesFor: (sizeBytes: number) => Places | null
   /** Of one transfer. */
   readonly partsInFlight: InFlightBounds
   readonly idleMs: number
@@ -62,8 +61,8 @@ class DeliveryWithdrawn extends Error {
   }
 }
 
-export class Delivery {
-  readonly #context: DeliveryContext
+export class Delivery<Body extends PartBody> {
+  readonly #context: DeliveryContext<Body>
   readonly #standing: StandingOffer
   /** Name and size are those of the file itself, as soon as they are known. */
   readonly #about: {
@@ -74,16 +73,18 @@ export class Delivery {
   }
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
-  #partial: IncomingFile | null = null
+  #partial: IncomingFile<Body> | null = null
   #published: Published | null = null
   #signedBy: string | null = null
   #hasGivenUp = false
+  #isAnnounced = false
+  #isAsking = false
   #redirectedBytes = 0
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
 
   /** @param leasedAtMs the lease did not begin before this, by `performance.now()` */
-  constructor(context: DeliveryContext, offer: Offer, leasedAtMs: number) {
+  constructor(context: DeliveryContext<Body>, offer: Offer, leasedAtMs: number) {
     const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
     this.#standing = new StandingOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
@@ -114,7 +115,10 @@ export class Delivery {
    */
   async run(): Promise<DeliveryOutcome> {
     const keeping = new AbortController()
-    const keeper = this.#standing.keep(AbortSignal.any([this.#signal, keeping.signal]))
+    const keeper = this.#standing.keep(AbortSignal.any([this.#signal, keeping.signal]), (error) => {
+      // While a person is asked no other request is made that would find out.
+      if (this.#isAsking && isEnded(error)) this.withdrawn(causeOf(error.problem))
+    })
     try {
       return await this.#deliver()
     } catch (error) {
@@ -141,8 +145,7 @@ export class Delivery {
       return this.#answerReceived(this.#published)
     }
     const { partial, opened, layout, name } = await this.#prepare()
-    const { large } = this.#context
-    const leave = layout.sizeBytes < largeBytesMin ? null : await large.take(this.#signal)
+    const leave = await this.#context.placesFor(layout.sizeBytes)?.take(this.#signal)
     const stored = await this.#complete(partial, opened, layout).finally(leave)
     const { acceptance } = this.#context
     await requireSigned(acceptance, opened, stored, this.#askKeys)
@@ -163,11 +166,10 @@ export class Delivery {
   }
 
   /** Everything that can be refused before a byte has travelled; then what is there already of the file. */
-  async #prepare(): Promise<{ partial: IncomingFile; opened: OpenedOffer; layout: PartialLayout; name: string }> {
+  async #prepare(): Promise<{ partial: IncomingFile<Body>; opened: OpenedOffer; layout: PartialLayout; name: string }> {
     const { inbox, onEvent, acceptance } = this.#context
     const { transferId } = this.#about
     const { offer } = this.#standing
-    let isAnnounced = false
     try {
       const digestAlgorithm = digestDriver(offer.digestAlgorithm).name
       const layout = { sizeBytes: offer.sizeBytes, partSizeBytes: offer.partSizeBytes, digestAlgorithm }
@@ -176,12 +178,11 @@ export class Delivery {
       this.#about.sizeBytes = sizeBytes
       this.#about.name = opened.metadata.name
       const { name } = safeName(this.#about.name)
-      const paths = inbox.pathsOf(transferId)
-      const own = { sizeBytes, partSizeBytes, digestAlgorithm }
-      const partial = isSmall(own) ? new SmallFile(paths, own) : await openPartialFile(paths, own, this.#signal)
+      if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
+      const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
-      isAnnounced = true
+      this.#isAnnounced = true
       const neededBytes = sizeBytes - partial.heldBytes
       const freeBytes = await inbox.freeBytes()
       if (neededBytes > freeBytes) {
@@ -190,8 +191,32 @@ export class Delivery {
       }
       return { partial, opened, layout, name }
     } catch (error) {
-      if (!isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
+      if (!this.#isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
       throw error
+    }
+  }
+
+  /**
+   * Asks for a decision, where somebody is there to decide. What has begun was accepted by an earlier run.
+   *
+   * @throws Problem `declined`; DeliveryWithdrawn when the portal ends the delivery meanwhile
+   */
+  async #askPerson(): Promise<void> {
+    const { decide, onEvent } = this.#context
+    if (decide === null) return
+    onEvent({ type: 'asking', ...this.#about })
+    this.#isAnnounced = true
+    const ending = Promise.withResolvers<never>()
+    const end = (): void => ending.reject(this.#signal.reason)
+    this.#signal.addEventListener('abort', end, { once: true })
+    this.#isAsking = true
+    try {
+      this.#signal.throwIfAborted()
+      const decision = await Promise.race([decide({ ...this.#about }, this.#signal), ending.promise])
+      if (decision !== 'accept') throw declined(decision.refuse)
+    } finally {
+      this.#isAsking = false
+      this.#signal.removeEventListener('abort', end)
     }
   }
 
@@ -211,7 +236,11 @@ export class Delivery {
    *
    * @param layout the sizes of what travels
    */
-  async #complete(partial: IncomingFile, { contentKey }: OpenedOffer, layout: PartialLayout): Promise<StoredOffer> {
+  async #complete(
+    partial: IncomingFile<Body>,
+    { contentKey }: OpenedOffer,
+    layout: PartialLayout,
+  ): Promise<StoredOffer> {
     const { client, partsInFlight, idleMs, links, onEvent } = this.#context
     const onHeld = () => {
       const redirectedBytes = this.#redirectedBytes
@@ -259,7 +288,7 @@ export class Delivery {
     const state = await this.#answer({ disposition: 'received', ...answer })
     if (state !== 'delivered') throw new DeliveryWithdrawn(new Problem('delivery-ended').toJSON())
     await inbox.answered(this.#about.transferId)
-    const path = join(inbox.folder, name)
+    const path = inbox.whereIs(name)
     onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, signedBy: this.#signedBy, ...this.#about })
     return 'received'
   }
@@ -310,8 +339,9 @@ export class Delivery {
       return 'refused'
     }
     // The file is in the folder, or there is only no room to work at the moment: nothing that the sender should hear.
-    if (error instanceof NotDurableYet || isShortage(error)) return this.#giveUp(error.message)
-    const problem = writeProblem(error)
+    if (error instanceof NotDurableYet) return this.#giveUp(error.message)
+    const problem = this.#context.inbox.meaningOf(error)
+    if (problem === 'later') return this.#giveUp(error instanceof Error ? error.message : String(error))
     if (problem === null) throw error
     if (this.#published !== null) return this.#giveUp(problem.message)
     try {

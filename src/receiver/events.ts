@@ -14,6 +14,8 @@ export type ReceiveEvent =
   /** The connection to the portal is gone; the next try comes after a pause. */
   | { readonly type: 'disconnected'; readonly reason: string; readonly pauseMs: number }
   | ({ readonly type: 'offered'; readonly isResumed: boolean } & About)
+  /** Somebody is asked whether to take it. */
+  | ({ readonly type: 'asking' } & About)
   /** `heldBytes` are written and verified; `redirectedBytes` have travelled from the portal's storage, and not by the portal. */
   | ({ readonly type: 'fetching'; readonly heldBytes: number; readonly redirectedBytes: number } & About)
   /** A part could not be had from the portal's storage. The portal itself is asked for it. */

@@ -4,8 +4,6 @@
  *
  * A part of which bytes are bad or missing is deleted and asked for again; the good ones are kept.
  */
-import { setMaxListeners } from 'node:events'
-import { Readable } from 'node:stream'
 import {
   type IncomingPart,
   type InFlightBounds,
@@ -17,7 +15,7 @@ import {
   type PortalClient,
 } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import { type Floor, type PartSink, takePart } from '../hop/index.ts'
+import type { Floor } from '../hop/index.ts'
 import {
   missingParts,
   type Offer,
@@ -29,15 +27,14 @@ import {
   waitSecondsMax,
 } from '../protocol/index.ts'
 import type { ContentKey } from '../trust/index.ts'
+import type { IncomingFile, PartBody, PartialLayout, PartSeal } from './incoming-file.ts'
 import type { Links } from './links.ts'
-import { openingSink } from './opening-sink.ts'
-import type { IncomingFile, PartialLayout } from './partial-file.ts'
 import type { StandingOffer } from './standing-offer.ts'
 
-export interface FetchOptions {
-  readonly client: PortalClient<Readable>
+export interface FetchOptions<Body extends PartBody> {
+  readonly client: PortalClient<Body>
   readonly standing: StandingOffer
-  readonly partial: IncomingFile
+  readonly partial: IncomingFile<Body>
   /** The sizes of what travels. */
   readonly layout: PartialLayout
   /** Null where nothing is sealed. */
@@ -90,12 +87,14 @@ class WrongLength extends NoAnswer {
 /**
  * Fetches until every part is held.
  *
- * @throws what `StandingOffer.insist` throws; DeliveryFailed; errors of the file system
+ * @throws what `StandingOffer.insist` throws; DeliveryFailed; what `Inbox.meaningOf` knows
  */
-export async function fetchMissingParts(options: FetchOptions, signal: AbortSignal): Promise<void> {
+export async function fetchMissingParts<Body extends PartBody>(
+  options: FetchOptions<Body>,
+  signal: AbortSignal,
+): Promise<void> {
   const ending = new AbortController()
   const partSignal = AbortSignal.any([signal, ending.signal])
-  setMaxListeners(0, partSignal)
   const places = new PartsInFlight(options.partsInFlight)
   const underway = new Set<Promise<void>>()
   const failures: unknown[] = []
@@ -121,8 +120,8 @@ export async function fetchMissingParts(options: FetchOptions, signal: AbortSign
   signal.throwIfAborted()
 }
 
-async function fetchPart(
-  options: FetchOptions,
+async function fetchPart<Body extends PartBody>(
+  options: FetchOptions<Body>,
   partNumber: number,
   inFlight: PartInFlight,
   signal: AbortSignal,
@@ -161,33 +160,32 @@ async function fetchPart(
  *
  * @returns false where nothing of use came
  */
-async function takeContent(options: FetchOptions, partNumber: number, signal: AbortSignal): Promise<boolean> {
-  const { standing, layout, idleMs } = options
+async function takeContent<Body extends PartBody>(
+  options: FetchOptions<Body>,
+  partNumber: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { standing, layout, partial, idleMs } = options
   if (partNumber !== partCount(layout)) return false
   const content = standing.takeContent()
   const { lengthBytes } = partSpan(layout, partNumber)
   if (content === null || partNumber !== 1 || content.length !== lengthBytes) return false
-  const digest = digestOf(layout.digestAlgorithm, content)
-  const openSink = sinkOf(options, standing.offer.transferId, partNumber, lengthBytes)
-  await takePart(Readable.from([content]), { ...layout, partNumber, lengthBytes, digest }, openSink, { idleMs, signal })
+  const { digestAlgorithm } = layout
+  const digest = digestOf(digestAlgorithm, content)
+  const seal = sealOf(options, standing.offer.transferId, partNumber)
+  await partial.takePart({ partNumber, lengthBytes, digestAlgorithm, digest, seal, body: content }, { idleMs, signal })
   return true
 }
 
-/** Where the bytes of a part go: into the file, or first through what opens them. */
-function sinkOf(
-  { partial, layout, contentKey }: FetchOptions,
+/** By what a part was sealed; null where nothing is. */
+function sealOf<Body extends PartBody>(
+  { contentKey, layout }: FetchOptions<Body>,
   transferId: string,
   partNumber: number,
-  lengthBytes: number,
-): () => Promise<PartSink> {
-  const { digestAlgorithm } = layout
+): PartSeal | null {
+  if (contentKey === null) return null
   const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
-  return async () =>
-    contentKey === null
-      ? partial.sink(partNumber)
-      : openingSink({ partKey: contentKey.partKey, position, lengthBytes, digestAlgorithm }, (contentDigest) =>
-          partial.sink(partNumber, contentDigest),
-        )
+  return { partKey: contentKey.partKey, position }
 }
 
 /** One try at one part. */
@@ -201,7 +199,7 @@ interface Try {
  * @throws NoAnswer when the content broke off or is not what a portal gives, WrongLength for one; Problem
  *   `digest-mismatching-value`
  */
-async function fetchOnce(options: FetchOptions, offer: Offer, one: Try): Promise<void> {
+async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, offer: Offer, one: Try): Promise<void> {
   const { client, links, onRepeat } = options
   const { partNumber, inFlight, signal } = one
   const { lengthBytes } = partSpan(options.layout, partNumber)
@@ -212,7 +210,7 @@ async function fetchOnce(options: FetchOptions, offer: Offer, one: Try): Promise
     if (offer.state === 'receiving' && isWaitedFor) inFlight.disturbed()
   }
   const question = questionOf(options, offer, one)
-  let found: IncomingPart<Readable> | PartElsewhere | null = null
+  let found: IncomingPart<Body> | PartElsewhere | null = null
   if (links.areWanted) {
     found = await client.partOrLink(...question).catch((cause: unknown) => {
       if (cause instanceof Problem) links.failed()
@@ -227,8 +225,6 @@ async function fetchOnce(options: FetchOptions, offer: Offer, one: Try): Promise
   }
   const incoming = found ?? (await client.incomingPart(...question).catch(withoutDigest))
   const answeredAtMs = performance.now()
-  // The connection may break at a moment when nobody reads, and an error without a listener would end the process.
-  incoming.body.on('error', () => {})
   try {
     if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
     await take(options, offer, one, incoming)
@@ -242,8 +238,8 @@ async function fetchOnce(options: FetchOptions, offer: Offer, one: Try): Promise
   }
 }
 
-function questionOf(
-  { partial, layout, idleMs }: FetchOptions,
+function questionOf<Body extends PartBody>(
+  { partial, layout, idleMs }: FetchOptions<Body>,
   { transferId, leaseId, state }: Offer,
   { partNumber, signal }: Try,
 ): PartArguments {
@@ -261,15 +257,19 @@ function withoutDigest(cause: unknown): never {
  * Fetches a part from where the portal says that its storage has it.
  *
  * @returns false where that did not bring it, for whatever reason: nothing was kept, and the portal itself is to be asked
- * @throws errors of the sink; the reason of the signal
+ * @throws errors of the file; the reason of the signal
  */
-async function takeLinked(options: FetchOptions, offer: Offer, one: Try, part: PartElsewhere): Promise<boolean> {
+async function takeLinked<Body extends PartBody>(
+  options: FetchOptions<Body>,
+  offer: Offer,
+  one: Try,
+  part: PartElsewhere,
+): Promise<boolean> {
   const { client, links, onRedirected, onLinkFailed } = options
   const { partNumber, signal } = one
   const idleMs = Math.min(options.idleMs, LINK_IDLE_MS_MAX)
   try {
     const { body, discard } = await client.linkedContent(part.link, { stallMs: idleMs, signal })
-    body.on('error', () => {})
     try {
       await take(options, offer, one, { body, digest: part.digest }, { idleMs, floor: LINK_FLOOR })
     } finally {
@@ -288,22 +288,24 @@ async function takeLinked(options: FetchOptions, offer: Offer, one: Try, part: P
   return true
 }
 
-/** What `takePart` says of bytes that are not those of the part. */
+/** What is said of bytes that are not those of the part. */
 const CONTENT_FAULTS: ReadonlySet<string> = new Set<ProblemCode>(['part-incomplete', 'digest-mismatching-value'])
 
 /** Takes the bytes of a part in, whoever brings them. */
-async function take(
-  options: FetchOptions,
+async function take<Body extends PartBody>(
+  options: FetchOptions<Body>,
   { transferId }: Offer,
   { partNumber, signal }: Try,
-  { body, digest }: { readonly body: Readable; readonly digest: string },
+  { body, digest }: { readonly body: Body; readonly digest: string },
   limits: { readonly idleMs: number; readonly floor?: Floor } = { idleMs: options.idleMs },
 ): Promise<void> {
   const { digestAlgorithm } = options.layout
   const { lengthBytes } = partSpan(options.layout, partNumber)
-  const expected = { partNumber, lengthBytes, digestAlgorithm, digest }
-  const openSink = sinkOf(options, transferId, partNumber, lengthBytes)
-  await takePart(body, expected, openSink, { ...limits, signal, isOwner: true })
+  const seal = sealOf(options, transferId, partNumber)
+  await options.partial.takePart(
+    { partNumber, lengthBytes, digestAlgorithm, digest, seal, body },
+    { ...limits, signal },
+  )
 }
 
 function* numbersOf(ranges: readonly PartRange[]): Generator<number> {

@@ -1,58 +1,15 @@
 /**
- * The folder that files are delivered to, and the step that matters most: giving a finished file its name.
+ * The contract of where files are delivered to, and of the step that matters most: giving a finished file its name.
  *
- * The promise: a file appears in the folder whole, verified and durable, under a name that nothing had before; and
- * however often this process is killed in between, it appears exactly once, and is answered for.
- *
- * How it is kept. Before anything appears, a commit record says durably which transfer is about to appear under which
- * name. Then the finished content gets that name by `link`, which never replaces a file; then the folder is synced;
- * only then is the old name, `<transferId>.partial`, taken away. The record stays until the portal has answered. So a
- * later run that finds a record knows what happened:
- *
- * - the content has no old name any more: it was published;
- * - the content has its old name and one in the folder: it was published, and the rest remains to be done;
- * - the content has only its old name: it was not published, and all of it is done again. The record goes first,
- *   durably: the content may be taken away to be fetched anew, and a record alone would say that it was published.
- *
- * Where a file system has no hard links, the name is taken by a small placeholder that is created exclusively, and the
- * content is renamed over it. Only a crash between the creation of the placeholder and its first byte leaves a trace:
- * an empty file beside the delivered one.
+ * The promise that every inbox keeps: a file appears whole, verified and durable, under a name that nothing had before; and
+ * however often the program is killed in between, it appears exactly once, and is answered for.
  */
-import { constants, lstatSync } from 'node:fs'
-import { chmod, link, open, readdir, readFile, realpath, rename } from 'node:fs/promises'
-import { join } from 'node:path'
-import {
-  type FolderLock,
-  hasCode,
-  lockFolder,
-  makeFolder,
-  Room,
-  readTextOrNull,
-  removeFile,
-  replaceFile,
-  syncFolder,
-} from '../hop/index.ts'
-import { Problem, randomText } from '../protocol/index.ts'
+import type { Problem } from '../protocol/index.ts'
 import type { ReceiptClaims } from '../trust/index.ts'
-import { type CommitRecord, ReceivedRecords, readRecord, recordText } from './commit-record.ts'
-import { numberedName, sameNamesMax } from './names.ts'
-import { inboxFolderName, type TransferPaths, transferPaths } from './paths.ts'
-import { writeProblem } from './write-problem.ts'
+import type { CommitRecord } from './commit-record.ts'
+import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 
-const lockFileName = 'lock'
-const INSTANCE_BYTES = 18
-const INSTANCE_ID = /^[A-Za-z0-9_-]{8,64}$/
-const FOLDER_MODE = 0o755
-const PRIVATE_MODE = 0o700
-const DAY_MS = 86_400_000
-/** A transfer lives for 7 days unless a portal says otherwise; its leftovers are of no use for much longer. */
-const LEFTOVER_MS_MAX = 8 * DAY_MS
-/** A commit record keeps a file from being delivered twice, and is small: it may stay much longer. */
-const RECORD_MS_MAX = 90 * DAY_MS
-/** What file systems and kernels say where there are no hard links, or no more of them. */
-const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
-
-/** A file that stands in the folder under its final name, durable. */
+/** A file that stands under its final name, durable. */
 export interface Published {
   readonly name: string
   /** hex */
@@ -61,290 +18,68 @@ export interface Published {
   readonly receipt: ReceiptClaims | null
 }
 
-/** A file stands in the folder, but could not be made durable there. Its record stays, and the next try completes it. */
+/** A file stands under its name, but could not be made durable there. Its record stays, and the next try completes it. */
 export class NotDurableYet extends Error {
   override readonly name = 'NotDurableYet'
 }
 
-/**
- * Takes possession of a folder; creates it if it does not exist.
- *
- * @throws Problem `folder-unavailable` when another receiver has it or it cannot be written, `disk-full`,
- *   `write-failed`
- */
-export async function openInbox(folder: string): Promise<Inbox> {
-  let lock: FolderLock | null = null
-  try {
-    await makeFolder(folder, FOLDER_MODE)
-    const realFolder = await realpath(folder)
-    const own = join(realFolder, inboxFolderName)
-    await makeFolder(own, PRIVATE_MODE)
-    await chmod(own, PRIVATE_MODE)
-    lock = await lockFolder(realFolder, join(own, lockFileName))
-    const inbox = new Inbox(realFolder, await instanceOf(own), lock)
-    await removeLeftovers(own)
-    await inbox.received.forgetOld()
-    return inbox
-  } catch (error) {
-    await lock?.release()
-    // EEXIST is what `mkdir` says of a folder that is a file.
-    if (hasCode(error, 'EEXIST'))
-      throw new Problem('folder-unavailable', { detail: 'it is not a folder' }, { cause: error })
-    throw writeProblem(error) ?? error
-  }
-}
-
-export class Inbox implements AsyncDisposable {
-  readonly folder: string
-  /** Names this folder to the portal, so that a restarted receiver gets its own offers again. */
+export interface Inbox<Body extends PartBody> {
+  /** Names this inbox to the portal, so that a restarted receiver gets its own offers again. */
   readonly instanceId: string
-  /** What was answered for. */
-  readonly received: ReceivedRecords
-  readonly #lock: FolderLock
-  readonly #room: Room
 
-  constructor(folder: string, instanceId: string, lock: FolderLock) {
-    this.folder = folder
-    this.instanceId = instanceId
-    this.received = new ReceivedRecords(folder)
-    this.#room = new Room(join(folder, inboxFolderName))
-    this.#lock = lock
-  }
+  /** How much can still be written. */
+  freeBytes(): Promise<number>
 
-  pathsOf(transferId: string): TransferPaths {
-    return transferPaths(this.folder, transferId)
-  }
+  /** Whether `open` has begun this transfer already, and nothing has discarded it since. */
+  hasBegun(transferId: string): Promise<boolean>
 
-  freeBytes(): Promise<number> {
-    return this.#room.freeBytes()
-  }
+  /**
+   * Opens what is there of a transfer, or begins it. What an earlier run left counts only once it has been verified again.
+   *
+   * @throws what `meaningOf` knows; the signal's reason when that aborts
+   */
+  open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<Body>>
 
   /**
    * Whether an earlier run has published a transfer, and only the answer to the portal is open, or was lost on the way.
    * Completes what was left of the publishing.
    *
-   * @returns null when the file is not in the folder; then there is no record any more that could say otherwise later
-   * @throws NotDurableYet; errors of the file system
+   * @returns null when it was not published; then there is no record any more that could say otherwise later
+   * @throws NotDurableYet; what `meaningOf` knows
    */
-  async published(transferId: string): Promise<Published | null> {
-    const answered = await this.received.read(transferId)
-    if (answered !== null) return publishedBy(answered, answered.finalName)
-    const record = await readRecord(this.pathsOf(transferId).commit)
-    if (record === null) return null
-    const name = await this.#nameOf(record)
-    if (name === null) {
-      await this.#removeRecord(transferId)
-      return null
-    }
-    await this.#finish(transferId)
-    return publishedBy(record, name)
-  }
+  published(transferId: string): Promise<Published | null>
 
   /**
-   * Publishes a partial file. It is in the folder when this resolves; it never takes the place of another file.
+   * Publishes a file. It stands under its name when this resolves; it never takes the place of another one.
    *
    * @param name what `safeName` gave; a number is added where it is taken
-   * @param finished resolves when the content is durable and closed; its unfinished name is there already. Nothing is
-   *   published, and no record says so, before that
-   * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; errors of the file system, after which
-   *   the file is not in the folder
+   * @param finished resolves when the content is durable and closed. Nothing is published, and no record says so, before that
+   * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; what `meaningOf` knows, after which the file
+   *   has not been published
    */
-  async commit(
+  commit(
     transferId: string,
     name: string,
-    { manifestDigest, receipt }: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
-    finished: Promise<void> = Promise.resolve(),
-  ): Promise<Published> {
-    // Waited for below; until then its failure is nobody's.
-    finished.catch(() => {})
-    for (let number = 0; number <= sameNamesMax; number++) {
-      const finalName = numberedName(name, number)
-      // Looked at first only to save the record for a name that is clearly taken; what decides is `#publish`.
-      if ((await this.#isTaken(finalName)) && !(await this.#isPlaceholder(finalName, transferId))) continue
-      const record: CommitRecord = { transferId, finalName, manifestDigest, receipt }
-      await replaceFile(this.pathsOf(transferId).commit, recordText(record), { after: finished })
-      if (await this.#publish(transferId, finalName)) {
-        await this.#finish(transferId)
-        return { name: finalName, manifestDigest, receipt }
-      }
-    }
-    throw new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
-  }
-
-  /** The transfers of which something unfinished, or unanswered, lies here. */
-  async unfinished(): Promise<string[]> {
-    const names = await readdir(join(this.folder, inboxFolderName)).catch((error: unknown) => {
-      // A folder that cannot be read holds nothing of use; the next delivery will say so to its sender.
-      if (writeProblem(error) !== null) return []
-      throw error
-    })
-    const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit)$/.exec(name)?.[1] ?? [])
-    return [...new Set(ids)]
-  }
+    record: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+    finished: Promise<void>,
+  ): Promise<Published>
 
   /** The portal has answered: a published transfer is only remembered from now on. */
-  async answered(transferId: string): Promise<void> {
-    await this.received.take(transferId, this.pathsOf(transferId).commit)
-  }
+  answered(transferId: string): Promise<void>
+
+  /** Where a published file is to be found, for people. */
+  whereIs(name: string): string
+
+  /** The transfers of which something unfinished, or unanswered, lies here. */
+  unfinished(): Promise<string[]>
+
+  /** Deletes what there is of a transfer, except a file that has been published. What cannot be deleted now is so later. */
+  discard(transferId: string): Promise<void>
 
   /**
-   * Deletes what there is of a transfer, except a file that has been published. A folder that cannot be written cannot
-   * be cleaned either: what stays is removed by a later start.
+   * What an error of this inbox, or of a file of it, means: the problem that the sender is told; `later` where something is
+   * short at the moment and nothing is wrong with the inbox; null where it does not come from the storage, and is a
+   * mistake in the program. A problem is itself.
    */
-  async discard(transferId: string): Promise<void> {
-    const { partial, parts, commit } = this.pathsOf(transferId)
-    try {
-      // A record without a partial file would say "published", so the record goes first: away, or, where that is what it
-      // rightly says, among those that are remembered.
-      const record = await readRecord(commit)
-      if (record !== null) {
-        if ((await this.#nameOf(record)) === null) await this.#removeRecord(transferId)
-        else await this.received.take(transferId, commit)
-      }
-      await removeFile(parts)
-      await removeFile(partial)
-    } catch (error) {
-      if (writeProblem(error) === null) throw error
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lock.release()
-  }
-
-  /** The name in the folder of the content that a record is about; null when it has none. */
-  async #nameOf({ transferId, finalName }: CommitRecord): Promise<string | null> {
-    const old = await statOrNull(this.pathsOf(transferId).partial)
-    if (old === null) return finalName
-    if (old.nlink === 1n) return null
-    // A link count alone proves nothing, backups make links too: the content must be seen in the folder. The user
-    // may have given it another name since.
-    for (const name of [finalName, ...(await readdir(this.folder))]) {
-      const found = await statOrNull(join(this.folder, name))
-      if (found !== null && found.ino === old.ino && found.dev === old.dev) return name
-    }
-    return null
-  }
-
-  /** @returns false when the name is taken */
-  async #publish(transferId: string, finalName: string): Promise<boolean> {
-    const { partial } = this.pathsOf(transferId)
-    const path = join(this.folder, finalName)
-    try {
-      await link(partial, path)
-      return true
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) {
-        if (!(await this.#isPlaceholder(finalName, transferId))) return false
-      } else if (hasCode(error, ...NO_LINKS)) {
-        if (!(await this.#placehold(finalName, transferId))) return false
-      } else throw error
-    }
-    await rename(partial, path)
-    return true
-  }
-
-  /**
-   * Durable first, then without the old name. That this is gone for good nothing depends on: beside a record it says the same
-   * as none, and alone it is removed by a later start.
-   *
-   * @throws NotDurableYet
-   */
-  async #finish(transferId: string): Promise<void> {
-    const { partial, parts } = this.pathsOf(transferId)
-    try {
-      await syncFolder(this.folder)
-      await removeFile(parts)
-      await removeFile(partial)
-    } catch (cause) {
-      if (writeProblem(cause) === null) throw cause
-      throw new NotDurableYet('the file is in the folder, but could not be made durable', { cause })
-    }
-  }
-
-  /** Durably. */
-  #removeRecord(transferId: string): Promise<void> {
-    return removeRecord(join(this.folder, inboxFolderName), this.pathsOf(transferId).commit)
-  }
-
-  async #isTaken(name: string): Promise<boolean> {
-    return (await statOrNull(join(this.folder, name))) !== null
-  }
-
-  async #placehold(name: string, transferId: string): Promise<boolean> {
-    try {
-      const handle = await open(join(this.folder, name), 'wx', FOLDER_MODE & 0o666)
-      try {
-        await handle.writeFile(placeholderOf(transferId))
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      return true
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) return this.#isPlaceholder(name, transferId)
-      throw error
-    }
-  }
-
-  async #isPlaceholder(name: string, transferId: string): Promise<boolean> {
-    const path = join(this.folder, name)
-    const text = placeholderOf(transferId)
-    const stat = await statOrNull(path)
-    if (stat === null || !stat.isFile() || stat.size !== BigInt(text.length)) return false
-    return (await readFile(path, { encoding: 'utf8', flag: constants.O_RDONLY })) === text
-  }
-}
-
-function publishedBy({ manifestDigest, receipt }: CommitRecord, name: string): Published {
-  return { name, manifestDigest, receipt }
-}
-
-function placeholderOf(transferId: string): string {
-  return `golooader: the file of transfer ${transferId} is about to take this place\n`
-}
-
-async function instanceOf(own: string): Promise<string> {
-  const path = join(own, 'instance')
-  const known = (await readTextOrNull(path))?.trim() ?? ''
-  if (INSTANCE_ID.test(known)) return known
-  const instanceId = randomText(INSTANCE_BYTES)
-  await replaceFile(path, `${instanceId}\n`)
-  return instanceId
-}
-
-async function removeRecord(own: string, path: string): Promise<void> {
-  await removeFile(path)
-  await syncFolder(own)
-}
-
-async function removeLeftovers(own: string): Promise<void> {
-  const names = (await readdir(own)).filter((name) => /\.(?:partial|parts|commit)$/.test(name))
-  // While there is a record, its partial file stays, however old: a record alone would say "published".
-  const recorded = new Set<string>()
-  for (const name of names.filter((one) => one.endsWith('.commit'))) {
-    const path = join(own, name)
-    if (await isOlder(path, RECORD_MS_MAX)) await removeRecord(own, path)
-    else recorded.add(stemOf(name))
-  }
-  for (const name of names) {
-    if (recorded.has(stemOf(name))) continue
-    // A name with a dot in front is what `replaceFile` was killed over; the folder is ours, so nobody is writing it.
-    const path = join(own, name)
-    if (name.startsWith('.') || (await isOlder(path, LEFTOVER_MS_MAX))) await removeFile(path)
-  }
-}
-
-function stemOf(name: string): string {
-  return name.slice(0, name.lastIndexOf('.'))
-}
-
-/** Whether what stands there has not been written to for so long. */
-async function isOlder(path: string, ageMs: number): Promise<boolean> {
-  const stat = await statOrNull(path)
-  return stat !== null && Date.now() - Number(stat.mtimeMs) > ageMs
-}
-
-async function statOrNull(path: string) {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+  meaningOf(error: unknown): Problem | 'later' | null
 }

@@ -6,7 +6,9 @@
  * What cannot be made harmless without guessing what was meant is refused; the rest is replaced visibly by `_`.
  */
 import { Problem } from '../protocol/index.ts'
-import { inboxFolderName } from './paths.ts'
+
+/** What the receiver keeps for itself inside the folder that it delivers to. */
+export const inboxFolderName = '.golooader'
 
 /** Longest name that every common file system takes, in bytes of UTF-8. */
 const NAME_BYTES_MAX = 255
@@ -17,6 +19,7 @@ export const sameNamesMax = 999
 
 /** Control characters, bidirectional controls, zero-width characters, separators, lone surrogates, `<>:"|?*`. */
 const UNSAFE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff<>:"|?*]|\p{Surrogate}/gu
+const encoder = new TextEncoder()
 const DEVICE_OF_WINDOWS = /^(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³]) *(?:\.|$)/i
 
 /**
@@ -80,5 +83,5 @@ function shortened(text: string, bytesMax: number): string {
 }
 
 function byteLength(text: string): number {
-  return Buffer.byteLength(text)
+  return encoder.encode(text).length
 }

@@ -1,21 +1,22 @@
 /**
- * App 3, the receiver: dials out to the portal, stays connected, and takes in every file that is offered.
+ * App 3, the receiver: dials out to the portal, stays connected, and takes in every file that is offered. Where the files go
+ * is the business of an {@link Inbox}; all else is the same in Node and in a browser.
  */
-import type { Readable } from 'node:stream'
-import { type InboxEvent, inFlightDefaults, type PortalClient, sleep } from '../client/index.ts'
-import { Places } from '../hop/index.ts'
+import { type InboxEvent, type InFlightBounds, inFlightDefaults, type PortalClient, sleep } from '../client/index.ts'
+import { largeBytesMin, Places } from '../hop/index.ts'
 import type { Offer } from '../protocol/index.ts'
+import type { Decide } from './decision.ts'
 import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
 import type { ReceiveEvent } from './events.ts'
-import { openInbox } from './inbox.ts'
+import type { Inbox } from './inbox.ts'
+import type { PartBody } from './incoming-file.ts'
 import { Links } from './links.ts'
 import { pauseAfter } from './standing-offer.ts'
 import type { ReceiverTrust } from './trust.ts'
 
-export interface ReceiveOptions {
-  readonly client: PortalClient<Readable>
-  /** Where the files go; created if it does not exist. */
-  readonly folder: string
+/** What a receiver is told, wherever it runs. */
+export interface ReceiveBasics<Body extends PartBody> {
+  readonly client: PortalClient<Body>
   /** Null for an account without keys: it cannot open what is sealed, and signs no receipts. */
   readonly trust: ReceiverTrust | null
   /** The accounts that files are taken from; null for all. Others are refused. */
@@ -25,11 +26,20 @@ export interface ReceiveOptions {
   /** Stops cleanly: what is verified is kept for the next time. */
   readonly signal: AbortSignal
   readonly onEvent: (event: ReceiveEvent) => void
+  /** So many offers are open at the same time. */
   readonly transfersAtOnce?: number
-  /** Per transfer; found out by trying if not given. */
-  readonly partsInFlight?: number
   /** A connection that brings nothing for so long has stalled. */
   readonly idleMs?: number
+}
+
+/** What else may differ. */
+export interface ReceiveIntoOptions<Body extends PartBody> extends ReceiveBasics<Body> {
+  /** Asked before any content travels; null to accept everything. Small files then do not come with their offers. */
+  readonly decide?: Decide | null
+  /** Of so many transfers content is fetched at the same time; if not given, of all but a few large ones. */
+  readonly contentsAtOnce?: number
+  /** Per transfer; how many within these bounds is found out by trying. */
+  readonly partsInFlight?: InFlightBounds
 }
 
 /** How many deliveries were answered how. */
@@ -50,22 +60,21 @@ const TASKS_PER_TRANSFER_MAX = 4
  * Receives until `signal` aborts, or, with `isOnce`, until one delivery has been answered. Connects again and again;
  * a portal that is away is waited for.
  *
- * @throws Problem `folder-unavailable`, `disk-full` or `write-failed` when the folder cannot be used at all;
- *   RemoteProblem when the portal does not want this receiver, `credentials-invalid` for one
+ * @throws RemoteProblem when the portal does not want this receiver, `credentials-invalid` for one
  */
-export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
-  await using inbox = await openInbox(options.folder)
+export async function receiveInto<Body extends PartBody>(
+  inbox: Inbox<Body>,
+  options: ReceiveIntoOptions<Body>,
+): Promise<ReceiveResult> {
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
-  const { client, onEvent, idleMs = IDLE_MS_DEFAULT } = options
-  const fixed = options.partsInFlight
-  const partsInFlight = fixed === undefined ? inFlightDefaults : { min: fixed, max: fixed }
+  const { client, onEvent, decide = null, partsInFlight = inFlightDefaults, idleMs = IDLE_MS_DEFAULT } = options
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
   const acceptance = { trust: options.trust, from: options.from }
-  const large = new Places(LARGE_AT_ONCE_MAX)
+  const placesFor = contentPlaces(options.contentsAtOnce)
   const links = new Links(client.canFollowLinks)
   const tasks = new Tasks(
-    { client, inbox, acceptance, large, partsInFlight, idleMs, links, onEvent, signal },
+    { client, inbox, acceptance, decide, placesFor, partsInFlight, idleMs, links, onEvent, signal },
     transfersAtOnce,
     {
       ended: (outcome) => {
@@ -77,7 +86,7 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   try {
     await watch(
       options,
-      { instanceId: inbox.instanceId, window: transfersAtOnce },
+      { instanceId: inbox.instanceId, window: transfersAtOnce, isInline: decide === null },
       (event) => tasks.take(event),
       signal,
     )
@@ -89,10 +98,15 @@ export async function receive(options: ReceiveOptions): Promise<ReceiveResult> {
   return tasks.counts
 }
 
+function contentPlaces(contentsAtOnce: number | undefined): (sizeBytes: number) => Places | null {
+  const places = new Places(contentsAtOnce ?? LARGE_AT_ONCE_MAX)
+  return (sizeBytes) => (contentsAtOnce === undefined && sizeBytes < largeBytesMin ? null : places)
+}
+
 /** Follows the inbox until the signal aborts, connecting again whenever that breaks. */
-async function watch(
-  { client, onEvent }: ReceiveOptions,
-  receiver: { instanceId: string; window: number },
+async function watch<Body extends PartBody>(
+  { client, onEvent }: ReceiveBasics<Body>,
+  receiver: { instanceId: string; window: number; isInline: boolean },
   onInbox: (event: InboxEvent) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -117,17 +131,17 @@ async function watch(
 }
 
 /** The deliveries that are under way, at most one per transfer. */
-class Tasks {
-  readonly #context: DeliveryContext
+class Tasks<Body extends PartBody> {
+  readonly #context: DeliveryContext<Body>
   readonly #tasksMax: number
   readonly #hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void }
-  readonly #running = new Map<string, { readonly delivery: Delivery; readonly done: Promise<void> }>()
+  readonly #running = new Map<string, { readonly delivery: Delivery<Body>; readonly done: Promise<void> }>()
   readonly counts = { received: 0, refused: 0 }
   /** The first error that no delivery could deal with. */
   failure: { readonly error: unknown } | null = null
 
   constructor(
-    context: DeliveryContext,
+    context: DeliveryContext<Body>,
     transfersAtOnce: number,
     hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void },
   ) {
@@ -178,7 +192,7 @@ class Tasks {
     this.#running.set(transferId, { delivery, done: this.#run(transferId, delivery) })
   }
 
-  async #run(transferId: string, delivery: Delivery): Promise<void> {
+  async #run(transferId: string, delivery: Delivery<Body>): Promise<void> {
     try {
       const outcome = await delivery.run()
       if (outcome === 'received' || outcome === 'refused') this.counts[outcome]++

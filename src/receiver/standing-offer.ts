@@ -3,7 +3,6 @@
  * that the lease is ours. All requests about a transfer pass through `insist`, so that patience and the loss of a
  * lease are dealt with in one place.
  */
-import type { Readable } from 'node:stream'
 import { NoAnswer, type PortalClient, pauseBeforeTry, RemoteProblem, sleep } from '../client/index.ts'
 import { type Offer, waitSecondsMax } from '../protocol/index.ts'
 
@@ -23,7 +22,7 @@ export class OfferLapsed extends Error {
 }
 
 export class StandingOffer {
-  readonly #client: PortalClient<Readable>
+  readonly #client: PortalClient
   readonly #heldBytes: () => number
   #offer: Offer
   #confirmedAtMs: number
@@ -34,7 +33,7 @@ export class StandingOffer {
    * @param leasedAtMs the lease did not begin before this, by `performance.now()`: the offer may have lain in buffers
    * @param heldBytes what is verified so far; goes with every request that renews the lease
    */
-  constructor(client: PortalClient<Readable>, offer: Offer, leasedAtMs: number, heldBytes: () => number) {
+  constructor(client: PortalClient, offer: Offer, leasedAtMs: number, heldBytes: () => number) {
     this.#client = client
     this.#offer = offer
     this.#confirmedAtMs = leasedAtMs
@@ -49,7 +48,7 @@ export class StandingOffer {
   takeContent(): Uint8Array | null {
     const { content, ...offer } = this.#offer
     this.#offer = offer
-    return content === undefined ? null : Buffer.from(content, 'base64')
+    return content === undefined ? null : fromBase64(content)
   }
 
   /** The portal offers the same transfer anew, under another lease. */
@@ -109,8 +108,12 @@ export class StandingOffer {
     }
   }
 
-  /** Keeps the lease until the signal aborts, whatever else takes its time meanwhile: hashing, a slow connection. */
-  async keep(signal: AbortSignal): Promise<void> {
+  /**
+   * Keeps the lease until the signal aborts, whatever else takes its time meanwhile: hashing, a slow connection, a person.
+   *
+   * @param onRefused is told what the portal says instead. Who makes requests will find that out, and may pass it over
+   */
+  async keep(signal: AbortSignal, onRefused: (error: RemoteProblem) => void = () => {}): Promise<void> {
     while (!signal.aborted) {
       try {
         await sleep(this.#offer.leaseMs / RENEWALS_PER_LEASE, signal)
@@ -119,7 +122,8 @@ export class StandingOffer {
       } catch (error) {
         if (signal.aborted) return
         // What the portal says, or that it says nothing, the task's own next request will find out, and act.
-        if (!(error instanceof NoAnswer || error instanceof RemoteProblem)) throw error
+        if (error instanceof RemoteProblem) onRefused(error)
+        else if (!(error instanceof NoAnswer)) throw error
       }
     }
   }
@@ -182,4 +186,12 @@ export function pauseAfter(error: unknown, tries: number): number {
   if (error instanceof NoAnswer) return pauseBeforeTry(tries)
   if (error instanceof RemoteProblem && error.next === 'retry') return error.retryAfterMs ?? pauseBeforeTry(tries)
   throw error
+}
+
+/** @param text that a portal encoded */
+function fromBase64(text: string): Uint8Array {
+  const binary = atob(text)
+  const bytes = new Uint8Array(binary.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at)
+  return bytes
 }

@@ -13,8 +13,8 @@ import {
   requireManifest,
   signReceipt,
 } from '../trust/index.ts'
-import { ReceivedRecords } from './commit-record.ts'
-import type { IncomingFile, PartialLayout } from './partial-file.ts'
+import { isForgotten } from './commit-record.ts'
+import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 import type { StoredOffer } from './standing-offer.ts'
 
 /** What an account with keys brings to a `receive`. */
@@ -53,7 +53,7 @@ export interface OpenedOffer {
  */
 export async function openOffer({ trust, from }: Acceptance, offer: Offer, askKeys: AskKeys): Promise<OpenedOffer> {
   if (from !== null && !from.includes(offer.from)) throw new Problem('sender-not-accepted', { from: offer.from })
-  if (ReceivedRecords.isForgotten(offer.transferId)) {
+  if (isForgotten(offer.transferId)) {
     const detail = 'by its id it was made months ago; if it was not, the clock of the sender is wrong'
     throw new Problem('transfer-too-old', { detail })
   }
@@ -121,7 +121,7 @@ export function receiptClaims(
   { account }: ReceiverTrust,
   { contentKey, layout }: OpenedOffer,
   { transferId, from, manifestDigest }: StoredOffer,
-  partial: IncomingFile,
+  partial: Pick<IncomingFile<PartBody>, 'contentDigests'>,
   digestAlgorithm: PartialLayout['digestAlgorithm'],
 ): ReceiptClaims {
   return {

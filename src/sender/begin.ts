@@ -1,22 +1,13 @@
 /** Under which transfer a file is sent: the one its journal entry names, or a new one. */
 import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { removeFile } from '../hop/index.ts'
-import {
-  choosePartSizeBytes,
-  digestLengthsBytes,
-  type Limits,
-  newTransferId,
-  Problem,
-  partCount,
-} from '../protocol/index.ts'
+import { choosePartSizeBytes, type Limits, newTransferId, Problem, partCount } from '../protocol/index.ts'
 import { type ContentKey, sealTagBytes } from '../trust/index.ts'
-import { partSealer } from '../trust/part-cipher.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
-import { type RecordLayout, SealRecord } from './seal-record.ts'
+import { recordLayoutOf, sealOf, wireLayoutOf } from './layout.ts'
+import { beginRecord } from './seal-record.ts'
 import { isSameSource, type OpenSource, type PartDigests, type Source } from './source.ts'
 import { ownContentKey, sealedForText, sealMetadata } from './trust.ts'
-import { layoutOf, wireLayoutOf } from './upload.ts'
 
 /** The transfer that a file is sent as; `isResumed` where another run began it, or is just beginning it. */
 export interface Begun {
@@ -43,7 +34,7 @@ export interface SealedPart {
  * @throws Problem `source-changed` when what was opened is the older version of the file
  */
 export async function begin(context: SendContext, file: OpenSource, over: string | null): Promise<Begun> {
-  const { journal, signal } = context
+  const { journal, sealRecords, signal } = context
   for (;;) {
     signal.throwIfAborted()
     const known = await journal.read(keyOf(context, file.source))
@@ -59,7 +50,7 @@ export async function begin(context: SendContext, file: OpenSource, over: string
     }
     const begun = await newEntry(context, file)
     if (await journal.replace(known, begun.entry)) return begun
-    await removeFile(journal.sealRecordPath(begun.entry))
+    await sealRecords.remove(begun.entry.transferId)
     // Another run was faster, so there is another entry to look at.
   }
 }
@@ -111,7 +102,7 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
   }
   if (sealed === null) return { entry, contentKey: null, isResumed: false, sealedPart: null }
   const { contentKey } = sealed
-  await SealRecord.begin(context.journal.sealRecordPath(entry), recordLayoutOf(entry))
+  await beginRecord(context.sealRecords, transferId, recordLayoutOf(entry))
   const sealedPart = await sealOnlyPart(file, entry, contentKey)
   const onlyPartDigest = sealedPart?.digests.digest ?? null
   return { entry: { ...entry, onlyPartDigest }, contentKey, isResumed: false, sealedPart }
@@ -121,18 +112,12 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
 async function sealOnlyPart(file: OpenSource, entry: JournalEntry, contentKey: ContentKey): Promise<SealedPart | null> {
   const layout = wireLayoutOf(entry)
   if (partCount(layout) !== 1) return null
-  const sealer = partSealer(contentKey.partKey, { transferId: entry.transferId, partNumber: 1, isLast: true })
-  const bytes = Buffer.allocUnsafe(layout.sizeBytes)
-  return { bytes, digests: await file.readPart(bytes, 0, entry.digestAlgorithm, sealer) }
+  const bytes = new Uint8Array(layout.sizeBytes)
+  return { bytes, digests: await file.readPart(bytes, 0, entry.digestAlgorithm, sealOf(entry, contentKey, 1)) }
 }
 
-/** Of the seal record of a transfer. */
-export function recordLayoutOf(entry: JournalEntry): RecordLayout {
-  return { partCount: partCount(layoutOf(entry)), digestBytes: digestLengthsBytes[entry.digestAlgorithm] }
-}
-
-function keyOf({ portalUrl, account, to, trust }: SendContext, { realPath, name }: Source): JournalKey {
-  return { portalUrl, account, path: realPath, name, to, isSealed: trust?.isSealing === true }
+function keyOf({ portalUrl, account, to, trust }: SendContext, { place, name }: Source): JournalKey {
+  return { portalUrl, account, place, name, to, isSealed: trust?.isSealing === true }
 }
 
 /** The part size for a file, within the portal's limits and with no more parts than it takes. */

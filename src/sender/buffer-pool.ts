@@ -3,8 +3,8 @@ export class BufferPool {
   /** How many there are at most. */
   readonly count: number
   readonly #sizeBytes: number
-  readonly #free: Buffer[] = []
-  readonly #waiting: ((buffer: Buffer) => void)[] = []
+  readonly #free: Uint8Array[] = []
+  readonly #waiting: ((buffer: Uint8Array) => void)[] = []
   #leftToMake: number
 
   /** @param count how many there are at most; they are made when they are first needed */
@@ -15,17 +15,17 @@ export class BufferPool {
   }
 
   /** A buffer, as soon as one is free. It is the caller's until `give`. */
-  async take(): Promise<Buffer> {
+  async take(): Promise<Uint8Array> {
     const free = this.#free.pop()
     if (free !== undefined) return free
     if (this.#leftToMake > 0) {
       this.#leftToMake--
-      return Buffer.allocUnsafeSlow(this.#sizeBytes)
+      return new Uint8Array(this.#sizeBytes)
     }
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
-  give(buffer: Buffer): void {
+  give(buffer: Uint8Array): void {
     const next = this.#waiting.shift()
     if (next === undefined) this.#free.push(buffer)
     else next(buffer)

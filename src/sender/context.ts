@@ -1,15 +1,17 @@
-import type { Readable } from 'node:stream'
 import type { InFlightBounds, Patience, PortalClient } from '../client/index.ts'
 import type { DigestAlgorithm, Limits, PublicKeys } from '../protocol/index.ts'
 import type { EventWatch } from './event-watch.ts'
 import type { SendEvent } from './events.ts'
 import type { Journal } from './journal.ts'
+import type { SealRecords } from './seal-record.ts'
 import type { SenderTrust } from './trust.ts'
+import type { Turn } from './turn.ts'
 
-/** What all transfers of one `send` share. */
+/** What the transfers to the same receivers share. */
 export interface SendContext {
-  readonly client: PortalClient<Readable>
+  readonly client: PortalClient
   readonly journal: Journal
+  readonly sealRecords: SealRecords
   readonly events: EventWatch
   /** The portal's own. */
   readonly limits: Limits
@@ -26,11 +28,12 @@ export interface SendContext {
   readonly partSizeBytes: number
   /** Parts of one transfer on their way at the same time; memory may allow fewer. */
   readonly partsInFlight: InFlightBounds
-  readonly transfersAtOnce: number
   /** Memory that the parts of one transfer may take while they are on their way. */
   readonly bufferBytesMax: number
   /** A patience of its own for each transfer; `transferId` goes into its events. */
-  readonly patience: (transferId: string) => Patience
+  readonly patience: (transferId: string | null, asked: Pick<SendContext, 'signal' | 'onEvent'>) => Patience
+  /** Null where nobody holds a transfer up. */
+  readonly turn: Turn | null
   readonly signal: AbortSignal
   readonly onEvent: (event: SendEvent) => void
 }

@@ -1,8 +1,7 @@
 /**
- * The account's event stream, one for a whole `send`. It is open before the first announcement, so that nothing
+ * The account's event stream, one for all transfers of a sender. It is open before the first announcement, so that nothing
  * that happens to a transfer is missed, and it comes back for as long as anybody waits.
  */
-import type { Readable } from 'node:stream'
 import { NoAnswer, Patience, type PortalClient, type SenderEvent } from '../client/index.ts'
 import type { Notification, Progress } from '../protocol/index.ts'
 
@@ -13,11 +12,13 @@ export interface Subscriber {
 }
 
 export interface EventWatchOptions {
-  readonly client: PortalClient<Readable>
+  readonly client: PortalClient
   /** Bounds the first opening. Once it was open, it is opened again for ever. */
   readonly answerTimeoutMs: number
   readonly signal: AbortSignal
   readonly onSilence: (reason: string, pauseMs: number) => void
+  /** Is told everything that comes, about whatever transfer, before those who wait for it are. */
+  readonly onMessage?: (event: SenderEvent) => void
 }
 
 export class EventWatch {
@@ -113,7 +114,7 @@ export class EventWatch {
     const giveUp = new AbortController()
     const { stallMs } = this.#patience
     const late = new NoAnswer(`the event stream did not begin within ${stallMs} ms`)
-    const watchdog = setTimeout(() => giveUp.abort(late), stallMs)
+    let watchdog = setTimeout(() => giveUp.abort(late), stallMs)
     let isCurrent = false
     try {
       const from = this.#after === null ? {} : { after: this.#after }
@@ -126,7 +127,8 @@ export class EventWatch {
           isCurrent = true
           this.#current()
         } else if (!isCurrent) {
-          watchdog.refresh()
+          clearTimeout(watchdog)
+          watchdog = setTimeout(() => giveUp.abort(late), stallMs)
         }
         this.#dispatch(event)
       }
@@ -153,6 +155,7 @@ export class EventWatch {
 
   #dispatch(event: SenderEvent): void {
     for (const heard of this.#hearers) heard()
+    this.#options.onMessage?.(event)
     switch (event.type) {
       case 'notification':
         this.#after = event.notification.eventId

@@ -16,15 +16,18 @@ import {
   type TransferStatus,
 } from '../protocol/index.ts'
 import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
-import { type Begun, begin, cancelUnstored, recordLayoutOf, type SealedPart } from './begin.ts'
+import { heldBy, isAboutAccount, isLost, isOver, isVerdict, lossOf } from './answers.ts'
+import { type Begun, begin, cancelUnstored, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
+import { layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
 import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
-import { SealedOtherwise, SealRecord } from './seal-record.ts'
-import { type OpenSource, openSource, type PartDigests, type Source } from './source.ts'
+import { openRecord, SealedOtherwise, type SealRecord } from './seal-record.ts'
+import type { OpenSource, PartDigests, Source } from './source.ts'
 import { saltText } from './trust.ts'
-import { layoutOf, uploadParts, wireLayoutOf } from './upload.ts'
+import { Resting } from './turn.ts'
+import { presenceMs, uploadParts } from './upload.ts'
 
 type End =
   | { readonly end: 'stored' }
@@ -44,7 +47,7 @@ export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: No
  *   RemoteProblem `credentials-invalid`; the signal's reason
  */
 export async function passFirstHop(context: SendContext, source: Source): Promise<FirstHopEnd> {
-  await using file = await openSource(source)
+  await using file = await source.open()
   let over: string | null = null
   for (;;) {
     const begun = await begin(context, file, over)
@@ -75,7 +78,7 @@ class FirstHop {
     this.#contentKey = contentKey
     this.#isResumed = isResumed
     this.#sealedPart = sealedPart
-    this.#patience = context.patience(entry.transferId)
+    this.#patience = context.patience(entry.transferId, context)
     this.#log = new NotificationLog(entry, context)
     if (!isResumed) {
       this.#log.gapsBefore = context.events.gapCount
@@ -178,7 +181,7 @@ class FirstHop {
       return this.#sealedPart.bytes
     }
     const bytes = new Uint8Array(sizeBytes)
-    if (sizeBytes > 0) this.#digests.set(1, await this.#file.readPart(bytes, 0, this.#entry.digestAlgorithm))
+    if (sizeBytes > 0) this.#digests.set(1, await this.#file.readPart(bytes, 0, this.#entry.digestAlgorithm, null))
     return bytes
   }
 
@@ -204,8 +207,8 @@ class FirstHop {
       if (notification.attempt === status.attempt - 1) this.#repeat(notification)
     }
     for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
+      while (status.state === 'receiving' && !(await this.#upload(status, record))) status = await this.#rest()
       if (status.state !== 'receiving') return this.#closed(status)
-      await this.#upload(status, record)
       const notification = await this.#complete(status.attempt, this.#manifestDigest())
       switch (notification.notification) {
         case 'stored':
@@ -225,19 +228,51 @@ class FirstHop {
     throw new NoAnswer('the portal asks for the file again more often than its own limit allows')
   }
 
-  async #upload(status: TransferStatus, record: SealRecord | null): Promise<void> {
+  /** @returns false when the transfer is to rest before all is there */
+  async #upload(status: TransferStatus, record: SealRecord | null): Promise<boolean> {
     const held = heldBy(status)
-    const upload = { context: this.#context, entry: this.#entry, file: this.#file, patience: this.#patience }
+    const { turn, signal } = this.#context
+    const context =
+      turn === null ? this.#context : { ...this.#context, signal: AbortSignal.any([signal, turn.pause.signal]) }
+    const upload = { context, entry: this.#entry, file: this.#file, patience: this.#patience }
     const seal = record === null || this.#contentKey === null ? null : { contentKey: this.#contentKey, record }
-    await uploadParts({ ...upload, digests: this.#digests, seal }, held)
+    try {
+      await uploadParts({ ...upload, digests: this.#digests, seal }, held)
+    } catch (error) {
+      if (error instanceof Resting) return false
+      throw error
+    }
     await this.#file.assertUnchanged()
+    return true
+  }
+
+  /** Leaves its turn to others, until it has another one. Meanwhile the portal must not take the sender for gone. */
+  async #rest(): Promise<TransferStatus> {
+    const { turn, limits, signal } = this.#context
+    turn?.end()
+    while (turn !== null && !(await turn.beginWithin(presenceMs(limits), signal))) {
+      const status = await this.#look()
+      if (status !== null && status.state !== 'receiving') return status
+    }
+    return this.#status()
+  }
+
+  /** @returns null where the portal cannot tell just now */
+  async #look(): Promise<TransferStatus | null> {
+    const { client, signal } = this.#context
+    try {
+      return await client.transfer(this.#entry.transferId, { stallMs: this.#patience.stallMs, signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof NoAnswer || (error instanceof RemoteProblem && error.next === 'retry')) return null
+      throw error
+    }
   }
 
   /** @returns null where nothing is to be sealed */
   async #sealRecord(status: TransferStatus): Promise<SealRecord | null> {
     if (this.#contentKey === null || status.state !== 'receiving') return null
-    const path = this.#context.journal.sealRecordPath(this.#entry)
-    return SealRecord.open(path, recordLayoutOf(this.#entry), this.#entry.onlyPartDigest, heldBy(status))
+    return openRecord(this.#context.sealRecords, this.#entry, recordLayoutOf(this.#entry), heldBy(status))
   }
 
   /** Of all parts, which have been read; a receipt is checked by what they hold. */
@@ -296,14 +331,11 @@ class FirstHop {
 
   /** What the portal has recorded of a transfer that takes no more content. */
   #closed(status: TransferStatus): End {
-    let problem: ProblemJson | null = null
     for (const notification of status.notifications) {
       // What was asked for again once has no meaning any more.
       if (notification.notification !== 'resend') this.#log.tell(notification)
-      if (notification.notification === 'refused') problem = notification.problem
     }
-    if (!isLost(status)) return { end: 'stored' }
-    return { end: 'refused', problem: problem ?? new Problem('transfer-closed', { state: status.state }).toJSON() }
+    return isLost(status) ? { end: 'refused', problem: lossOf(status) } : { end: 'stored' }
   }
 
   /** @throws the error itself where it is not the end of this transfer alone */
@@ -352,32 +384,4 @@ class FirstHop {
       yield digest
     }
   }
-}
-
-/** What the portal holds: part number -> digest in hex. */
-function heldBy({ parts }: TransferStatus): ReadonlyMap<number, string> {
-  return new Map(parts.map(({ partNumber, digest }) => [partNumber, digest]))
-}
-
-/** Whether the portal has given the transfer up. */
-function isLost({ state }: TransferStatus): boolean {
-  return state === 'refused' || state === 'cancelled' || state === 'expired'
-}
-
-/** Whether it is a first notification. */
-function isVerdict({ notification }: Notification): boolean {
-  return notification === 'stored' || notification === 'resend' || notification === 'refused'
-}
-
-/**
- * Whether an announced transfer will never be taken, though the file may well be, as another one. A portal that does not offer
- * the digest algorithm any more says so only of transfers that it has never heard of: those that it knows go on.
- */
-function isOver({ next, code }: RemoteProblem): boolean {
-  return next === 'refused' || code === 'not-found' || code === 'digest-unsupported-algorithm'
-}
-
-/** Whether no other file of this account would fare better. */
-function isAboutAccount(error: RemoteProblem): boolean {
-  return error.code === 'credentials-invalid'
 }

@@ -1,157 +1,86 @@
 /**
- * What was sealed under a content key: the digest of every sealed part, on disk before the part leaves this machine.
+ * What was sealed under a content key: the digest of every sealed part, durable before the part leaves.
  *
  * The promise: one key never seals two different contents of the same part. AES-GCM gives away both if it does. The size
  * and times of a file are no proof that it is unchanged; this record is. Sealing the same content again gives the same
  * digest, and whatever gives another one is not sent: it needs another key, which means another transfer.
  *
- * The file has one slot of fixed length per part, filled in place, so that making an entry durable costs no change of the
- * file system's own records. Several runs of the same command may seal with the same key at the same time, each what it
- * has read of the file: so a slot is filled under a lock, and only while it is empty on disk.
+ * Several runs may seal with the same key at the same time, each what it has read of the file: so an entry is made only
+ * while there is none in what is durable, and nobody else makes one meanwhile.
  */
-import { Buffer } from 'node:buffer'
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import { hasCode, makeFolder, syncFolder, withFolderLock } from '../hop/index.ts'
-import { fromHex } from '../protocol/index.ts'
-
-/** Not zero: what a file system has lost reads as zeros, and must not look like a part that was never sealed. */
-const EMPTY_BYTE = 0xff
 
 /** Another content than before was about to be sealed under the same key. */
 export class SealedOtherwise extends Error {
   override readonly name = 'SealedOtherwise'
 }
 
-/** How many slots there are, and how long each is. */
+/** How many entries there may be, and how long each is. */
 export interface RecordLayout {
   readonly partCount: number
   readonly digestBytes: number
 }
 
-/** To be disposed of. */
-export class SealRecord implements AsyncDisposable {
-  readonly #path: string
-  readonly #handle: FileHandle | null
-  readonly #slots: Buffer
-  readonly #slotBytes: number
-  readonly #isComplete: boolean
-
-  /** Within a run entries take turns: it takes longer to wait for the lock. */
-  #last: Promise<unknown> = Promise.resolve()
-
-  private constructor(path: string, handle: FileHandle | null, slots: Buffer, slotBytes: number, isComplete: boolean) {
-    this.#path = path
-    this.#handle = handle
-    this.#slots = slots
-    this.#slotBytes = slotBytes
-    this.#isComplete = isComplete
-  }
-
-  /**
-   * Begins the record of a transfer that nobody knows of yet. A transfer of a single part needs none: its digest stands in
-   * the journal from the beginning, which costs nothing more.
-   */
-  static async begin(path: string, { partCount, digestBytes }: RecordLayout): Promise<void> {
-    if (partCount <= 1) return
-    await makeFolder(dirname(path))
-    await create(path, Buffer.alloc(partCount * digestBytes, EMPTY_BYTE))
-  }
-
-  /**
-   * Opens the record of a transfer that is in the journal. Where it has gone, nothing may be sealed any more.
-   *
-   * @param onlyPartDigest of a transfer of a single part
-   * @param held what the portal holds, part number -> digest in hex: a record that lacks any of it is an older copy
-   */
-  static async open(
-    path: string,
-    { partCount, digestBytes }: RecordLayout,
-    onlyPartDigest: string | null,
-    held: ReadonlyMap<number, string>,
-  ): Promise<SealRecord> {
-    const slots = Buffer.alloc(partCount * digestBytes, EMPTY_BYTE)
-    if (partCount <= 1) {
-      if (onlyPartDigest !== null) slots.set(fromHex(onlyPartDigest))
-      return new SealRecord(path, null, slots, digestBytes, partCount === 0 || onlyPartDigest !== null)
-    }
-    const handle = await openExisting(path)
-    if (handle === null) return new SealRecord(path, null, slots, digestBytes, false)
-    const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
-    // What another run has just written counts here, so it has to last.
-    await handle.datasync()
-    const isOnRecord = ([partNumber, digest]: [number, string]): boolean =>
-      slots.subarray((partNumber - 1) * digestBytes, partNumber * digestBytes).equals(fromHex(digest))
-    const isComplete = bytesRead === slots.length && [...held].every(isOnRecord)
-    return new SealRecord(path, handle, slots, digestBytes, isComplete)
-  }
-
+/** The record of one transfer. To be disposed of. */
+export interface SealRecord extends AsyncDisposable {
   /**
    * Writes down what is about to leave. When it resolves, the entry survives the loss of power.
    *
    * @param digest of the sealed part, in hex
    * @throws SealedOtherwise when that part was sealed with another content, or when that cannot be ruled out
    */
-  async note(partNumber: number, digest: string): Promise<void> {
-    if (!this.#isComplete) throw new SealedOtherwise('it is not on record what was sealed with this key')
-    const startByte = (partNumber - 1) * this.#slotBytes
-    const slot = this.#slots.subarray(startByte, startByte + this.#slotBytes)
-    const sealed = fromHex(digest)
-    if (isFilledWith(slot, sealed, partNumber)) return
-    const entry = this.#last.then(() => this.#fill(slot, sealed, partNumber))
-    this.#last = entry.catch(() => {})
-    await entry
-  }
-
-  async #fill(slot: Buffer, sealed: Uint8Array, partNumber: number): Promise<void> {
-    const handle = this.#handle
-    if (handle !== null) {
-      const onDisk = Buffer.alloc(slot.length, EMPTY_BYTE)
-      const startByte = slot.byteOffset - this.#slots.byteOffset
-      await withFolderLock(dirname(this.#path), sealLockPath(this.#path), async () => {
-        await handle.read(onDisk, 0, onDisk.length, startByte)
-        if (!isFilledWith(onDisk, sealed, partNumber)) await handle.write(sealed, 0, sealed.length, startByte)
-      })
-      await handle.datasync()
-    }
-    // Only now: after a write that failed, the next try must write again.
-    slot.set(sealed)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle?.close()
-  }
+  note(partNumber: number, digest: string): Promise<void>
 }
 
-/** The lock of a record; it goes with it. */
-export function sealLockPath(recordPath: string): string {
-  return `${recordPath}.lock`
+/** The records of all transfers of several parts. That of a transfer goes with its entry in the journal. */
+export interface SealRecords {
+  /** Begins the record of a transfer that nobody knows of yet. When it resolves, it survives the loss of power. */
+  begin(transferId: string, layout: RecordLayout): Promise<void>
+
+  /**
+   * Opens the record of a transfer that is in the journal. What another run has noted by now counts, and lasts.
+   *
+   * @param held what the portal holds, part number -> digest in hex
+   * @returns null where it has gone, or lost anything; where it lacks any of `held` it is an older copy
+   */
+  open(transferId: string, layout: RecordLayout, held: ReadonlyMap<number, string>): Promise<SealRecord | null>
+
+  /** Removes the record of a transfer under whose key nothing more will be sealed. */
+  remove(transferId: string): Promise<void>
 }
 
-/** @returns false for an empty slot. @throws SealedOtherwise when it holds another digest */
-function isFilledWith(slot: Buffer, sealed: Uint8Array, partNumber: number): boolean {
-  if (slot.equals(sealed)) return true
-  if (slot.every((byte) => byte === EMPTY_BYTE)) return false
-  throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+/** What a transfer has a record by. */
+export interface SealedTransfer {
+  readonly transferId: string
+  /** Of the sealed part, where there is only one. */
+  readonly onlyPartDigest: string | null
 }
 
-async function create(path: string, slots: Buffer): Promise<void> {
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
-  try {
-    await handle.write(slots, 0, slots.length, 0)
-    await handle.sync()
-    await syncFolder(dirname(path))
-  } finally {
-    await handle.close()
-  }
+/**
+ * Begins a record where one is needed: the digest of an only part stands in the journal from the beginning, which costs
+ * nothing more.
+ */
+export async function beginRecord(records: SealRecords, transferId: string, layout: RecordLayout): Promise<void> {
+  if (layout.partCount > 1) await records.begin(transferId, layout)
 }
 
-async function openExisting(path: string): Promise<FileHandle | null> {
-  try {
-    return await open(path, constants.O_RDWR)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
-    throw error
+/** Opens the record of a transfer that is in the journal. Where it is lost, nothing may be sealed any more. */
+export async function openRecord(
+  records: SealRecords,
+  { transferId, onlyPartDigest }: SealedTransfer,
+  layout: RecordLayout,
+  held: ReadonlyMap<number, string>,
+): Promise<SealRecord> {
+  if (layout.partCount <= 1) return onlyPartRecord(onlyPartDigest)
+  return (await records.open(transferId, layout, held)) ?? onlyPartRecord(null)
+}
+
+/** What may be sealed of a transfer is one part with this digest; with null, nothing. */
+function onlyPartRecord(onlyPartDigest: string | null): SealRecord {
+  return {
+    async note(partNumber, digest) {
+      if (onlyPartDigest === null) throw new SealedOtherwise('it is not on record what was sealed with this key')
+      if (digest !== onlyPartDigest) throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+    },
+    async [Symbol.asyncDispose]() {},
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { PortalClient } from '../client/index.ts'
 import { type Metadata, Problem, type PublicKeys } from '../protocol/index.ts'
+import { toBase64Url } from '../trust/encoding.ts'
 import { type AccountKeys, type Contacts, ContentKey, fingerprintOf } from '../trust/index.ts'
 
 /** A receipt with what it takes to check it against the file, without any portal. */
@@ -88,7 +89,7 @@ export async function receiptSalt(
 
 /** As it stands beside a receipt. */
 export function saltText({ contentSalt }: ContentKey): string {
-  return Buffer.from(contentSalt).toString('base64url')
+  return toBase64Url(contentSalt)
 }
 
 /** Who seals a transfer, and for whom. */

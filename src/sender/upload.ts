@@ -4,7 +4,6 @@
  * Reading goes ahead of sending by one part. The bytes that are hashed are the bytes that are sent, from the same
  * buffer, so the digests are true of what the portal was given even if the file changes meanwhile.
  */
-import { setMaxListeners } from 'node:events'
 import {
   type InFlightBounds,
   NoAnswer,
@@ -13,12 +12,12 @@ import {
   type Patience,
   RemoteProblem,
 } from '../client/index.ts'
-import { type PartLayout, partCount, partSpan } from '../protocol/index.ts'
-import { type ContentKey, sealedLayout } from '../trust/index.ts'
-import { partSealer } from '../trust/part-cipher.ts'
+import { type Limits, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
+import type { ContentKey } from '../trust/index.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
+import { layoutOf, sealOf, wireLayoutOf } from './layout.ts'
 import type { SealRecord } from './seal-record.ts'
 import type { OpenSource, PartDigests } from './source.ts'
 
@@ -42,16 +41,6 @@ export interface Seal {
   readonly record: SealRecord
 }
 
-/** How a file is cut into parts. */
-export function layoutOf({ source, partSizeBytes }: JournalEntry): PartLayout {
-  return { sizeBytes: source.sizeBytes, partSizeBytes }
-}
-
-/** The sizes of what travels. */
-export function wireLayoutOf(entry: JournalEntry): PartLayout {
-  return 'sealed' in entry.metadata ? sealedLayout(layoutOf(entry)) : layoutOf(entry)
-}
-
 /**
  * Sends every part that the portal does not hold with the digest that it has here. When it resolves, the portal
  * holds all parts and `digests` is complete.
@@ -61,7 +50,7 @@ export function wireLayoutOf(entry: JournalEntry): PartLayout {
  *   arrives undamaged; RemoteProblem that waiting does not mend; the signal's reason
  */
 export async function uploadParts(upload: Upload, held: ReadonlyMap<number, string>): Promise<void> {
-  const { context, entry, file, digests } = upload
+  const { context, entry, file, digests, seal } = upload
   const layout = layoutOf(entry)
   const wireLayout = wireLayoutOf(entry)
   const progress = new UploadProgress(upload)
@@ -77,9 +66,10 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         continue
       }
       const buffer = await pool.take()
-      if (flight.signal.aborted) break
+      if (flight.isOver) break
       const bytes = buffer.subarray(0, partSpan(wireLayout, partNumber).lengthBytes)
-      const read = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, sealerOf(upload, partNumber))
+      const partSeal = seal === null ? null : sealOf(entry, seal.contentKey, partNumber)
+      const read = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, partSeal)
       digests.set(partNumber, read)
       const { digest } = read
       progress.hashed(lengthBytes)
@@ -89,7 +79,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         await presence.show()
         continue
       }
-      const part = { partNumber, bytes, lengthBytes, digest, progress, signal: flight.signal }
+      const part = { partNumber, bytes, lengthBytes, digest, progress, signal: flight.partSignal() }
       await flight.add((inFlight) => sendPart(upload, { ...part, inFlight }).finally(() => pool.give(buffer)))
       presence.shown()
     }
@@ -99,14 +89,13 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
   await flight.landed()
 }
 
-function sealerOf({ entry, seal }: Upload, partNumber: number) {
-  if (seal === null) return null
-  const isLast = partNumber === partCount(layoutOf(entry))
-  return partSealer(seal.contentKey.partKey, { transferId: entry.transferId, partNumber, isLast })
-}
-
 /** So many questions fit into the time after which the portal gives a silent upload up. */
 const QUESTIONS_PER_UPLOAD_TIMEOUT = 3
+
+/** How often to ask how a transfer stands of which nothing is sent. */
+export function presenceMs({ uploadTimeoutMs }: Limits): number {
+  return uploadTimeoutMs / QUESTIONS_PER_UPLOAD_TIMEOUT
+}
 
 /**
  * Reading a large file again makes no request, and to the portal looks like a sender that is gone. So now and then it
@@ -119,7 +108,7 @@ class Presence {
 
   constructor(upload: Upload) {
     this.#upload = upload
-    this.#everyMs = upload.context.limits.uploadTimeoutMs / QUESTIONS_PER_UPLOAD_TIMEOUT
+    this.#everyMs = presenceMs(upload.context.limits)
   }
 
   /** There was a request. */
@@ -139,7 +128,6 @@ class Presence {
 
 /** The parts that are on their way at the same time. The first that fails stops the others. */
 class Flight {
-  readonly signal: AbortSignal
   readonly #context: SendContext
   readonly #places: PartsInFlight
   readonly #stop = new AbortController()
@@ -149,8 +137,15 @@ class Flight {
   constructor(context: SendContext, places: PartsInFlight) {
     this.#context = context
     this.#places = places
-    this.signal = AbortSignal.any([context.signal, this.#stop.signal])
-    setMaxListeners(0, this.signal)
+  }
+
+  get isOver(): boolean {
+    return this.#context.signal.aborted || this.#stop.signal.aborted
+  }
+
+  /** Aborts when the flight is over. Each part has its own, so that none gathers the listeners of all. */
+  partSignal(): AbortSignal {
+    return AbortSignal.any([this.#context.signal, this.#stop.signal])
   }
 
   /** Starts sending a part as soon as there is a place for it. Never rejects. */

@@ -21,40 +21,85 @@ function pkcs8(prefixHex: string, key: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat(prefix, key)
 }
 
-/** An account's own keys. */
-export class AccountKeys {
-  readonly #secret: string
+/** An account's own keys, as WebCrypto holds them. */
+export interface HeldKeys {
+  readonly publicKeys: PublicKeys
+  readonly signingKey: SubtleKey
+  readonly decryptionKey: SubtleKey
+}
+
+/** An account's own keys. Nobody has to be able to read them: whoever can is told so by {@link PortableKeys}. */
+export class AccountKeys implements HeldKeys {
   readonly publicKeys: PublicKeys
   readonly signingKey: SubtleKey
   readonly decryptionKey: SubtleKey
 
-  private constructor(secret: string, publicKeys: PublicKeys, signingKey: SubtleKey, decryptionKey: SubtleKey) {
-    this.#secret = secret
+  protected constructor({ publicKeys, signingKey, decryptionKey }: HeldKeys) {
     this.publicKeys = publicKeys
     this.signingKey = signingKey
     this.decryptionKey = decryptionKey
+  }
+
+  /** New ones, which can be written down. */
+  static generate(): Promise<PortableKeys> {
+    const raw = crypto.getRandomValues(new Uint8Array(2 * KEY_BYTES))
+    return AccountKeys.parse(SECRET_PREFIX + toBase64Url(raw))
+  }
+
+  /** Reads what `secret` gave. @throws Error for anything else */
+  static async parse(secret: string): Promise<PortableKeys> {
+    const raw = secret.startsWith(SECRET_PREFIX) ? fromBase64Url(secret.slice(SECRET_PREFIX.length)) : null
+    if (raw?.length !== 2 * KEY_BYTES) throw new Error('these are no keys of an account')
+    const signingKey = await importPrivate('Ed25519', pkcs8(PKCS8_ED25519, raw.subarray(0, KEY_BYTES)), ['sign'])
+    const decryptionKey = await importPrivate('X25519', pkcs8(PKCS8_X25519, raw.subarray(KEY_BYTES)), ['deriveBits'])
+    const publicKeys = { signing: await publicOf(signingKey), encryption: await publicOf(decryptionKey) }
+    return new PortableKeys(secret, { publicKeys, signingKey, decryptionKey })
+  }
+
+  /**
+   * New ones that never leave WebCrypto: who runs here may use them, but nobody can take them away. They can be kept as they are
+   * where keys can be, in IndexedDB.
+   */
+  static async generateHeld(): Promise<AccountKeys> {
+    const signing = await heldPair('Ed25519', ['sign', 'verify'])
+    const encryption = await heldPair('X25519', ['deriveBits'])
+    const publicKeys = {
+      signing: await rawPublic(signing.publicKey),
+      encryption: await rawPublic(encryption.publicKey),
+    }
+    return new AccountKeys({ publicKeys, signingKey: signing.privateKey, decryptionKey: encryption.privateKey })
+  }
+
+  /** Those that were kept. */
+  static fromHeld(keys: HeldKeys): AccountKeys {
+    return new AccountKeys(keys)
+  }
+}
+
+/** Keys of an account that can be written down. */
+export class PortableKeys extends AccountKeys {
+  readonly #secret: string
+
+  constructor(secret: string, keys: HeldKeys) {
+    super(keys)
+    this.#secret = secret
   }
 
   /** Everything there is to keep: `glk_` and the two raw private keys. Not to be shown; so printing this does not. */
   get secret(): string {
     return this.#secret
   }
+}
 
-  /** New ones. */
-  static generate(): Promise<AccountKeys> {
-    const raw = crypto.getRandomValues(new Uint8Array(2 * KEY_BYTES))
-    return AccountKeys.parse(SECRET_PREFIX + toBase64Url(raw))
-  }
+/** A pair of keys, of which the private one cannot be exported. */
+async function heldPair(name: string, usages: ('sign' | 'verify' | 'deriveBits')[]) {
+  const made: object = await crypto.subtle.generateKey({ name }, false, usages)
+  // Types of WebCrypto do not know which algorithms make pairs.
+  return made as { readonly publicKey: SubtleKey; readonly privateKey: SubtleKey }
+}
 
-  /** Reads what `secret` gave. @throws Error for anything else */
-  static async parse(secret: string): Promise<AccountKeys> {
-    const raw = secret.startsWith(SECRET_PREFIX) ? fromBase64Url(secret.slice(SECRET_PREFIX.length)) : null
-    if (raw?.length !== 2 * KEY_BYTES) throw new Error('these are no keys of an account')
-    const signingKey = await importPrivate('Ed25519', pkcs8(PKCS8_ED25519, raw.subarray(0, KEY_BYTES)), ['sign'])
-    const decryptionKey = await importPrivate('X25519', pkcs8(PKCS8_X25519, raw.subarray(KEY_BYTES)), ['deriveBits'])
-    const publicKeys = { signing: await publicOf(signingKey), encryption: await publicOf(decryptionKey) }
-    return new AccountKeys(secret, publicKeys, signingKey, decryptionKey)
-  }
+async function rawPublic(key: SubtleKey): Promise<string> {
+  return toBase64Url(new Uint8Array(await crypto.subtle.exportKey('raw', key)))
 }
 
 function importPrivate(

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { digestOf } from '../../src/digests/index.ts'
-import { takePart } from '../../src/hop/index.ts'
+import { takePart } from '../../src/hop/node.ts'
 import { fsStore } from '../../src/portal/store/fs.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 

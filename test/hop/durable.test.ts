@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
-import { hasCode, isNoRoom, makeFolder, replaceFile, syncFolder } from '../../src/hop/index.ts'
+import { hasCode, isNoRoom, makeFolder, replaceFile, syncFolder } from '../../src/hop/node.ts'
 import { testFolder } from '../suites/folder.ts'
 
 // What is synced can only be seen by what is opened for it.

@@ -5,10 +5,10 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { lockFolder, withFolderLock } from '../../src/hop/index.ts'
+import { lockFolder, withFolderLock } from '../../src/hop/node.ts'
 import { testFolder } from '../suites/folder.ts'
 
-const lockModule = pathToFileURL(join(import.meta.dirname, '../../src/hop/folder-lock.ts')).href
+const lockModule = pathToFileURL(join(import.meta.dirname, '../../src/hop/node-folder-lock.ts')).href
 const script = `
   const { lockFolder } = await import(${JSON.stringify(lockModule)})
   await lockFolder(process.argv[1]).then(() => console.log('locked'), (error) => console.log(error.code))

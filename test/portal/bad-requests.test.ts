@@ -397,7 +397,7 @@ describe('a disposition', () => {
 describe('a request', () => {
   test.each([
     ['to an unknown place', 'GET', '/v1/nothing', '404 not-found'],
-    ['to the root', 'GET', '/', '404 not-found'],
+    ['by another method to the page', 'POST', '/', '404 not-found'],
     ['by a method that the place does not have', 'POST', '/v1/limits', '404 not-found'],
     ['by a method of another protocol', 'PROPFIND', '/v1/limits', '404 not-found'],
     ['with double slashes', 'GET', '//v1//limits', '404 not-found'],

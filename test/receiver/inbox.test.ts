@@ -3,14 +3,15 @@ import { chmod, link, mkdir, readFile, rm, stat, symlink, utimes, writeFile } fr
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
-import { type Inbox, NotDurableYet, openInbox } from '../../src/receiver/inbox.ts'
+import { NotDurableYet } from '../../src/receiver/index.ts'
+import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { testFolder } from '../suites/folder.ts'
 import { unfinished, visible } from './folders.ts'
 
 const manifestDigest = 'ab'.repeat(32)
 
 /** A file that is complete and waits for its name. */
-async function finished(inbox: Inbox, content = 'content') {
+async function finished(inbox: FolderInbox, content = 'content') {
   const transferId = newTransferId()
   const paths = inbox.pathsOf(transferId)
   await writeFile(paths.partial, content)

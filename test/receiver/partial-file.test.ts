@@ -3,9 +3,9 @@ import { appendFile, link, open, readFile, stat, truncate, writeFile } from 'nod
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { takePart } from '../../src/hop/index.ts'
-import { openPartialFile, type PartialFile } from '../../src/receiver/partial-file.ts'
-import type { TransferPaths } from '../../src/receiver/paths.ts'
+import { takePart } from '../../src/hop/node.ts'
+import { openPartialFile, type PartialFile } from '../../src/receiver/node-partial-file.ts'
+import type { TransferPaths } from '../../src/receiver/node-paths.ts'
 import { testFolder } from '../suites/folder.ts'
 import { type Content, newContent } from './folders.ts'
 

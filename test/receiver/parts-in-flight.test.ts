@@ -1,7 +1,7 @@
 /** How many parts a receiver asks for at a time, seen from a portal that is far away: every answer takes its time. */
 import { setTimeout as passed } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { type ReceiveOptions, receive } from '../../src/receiver/index.ts'
+import { type ReceiveOptions, receive } from '../../src/receiver/node-receive.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent } from './folders.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'

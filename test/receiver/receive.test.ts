@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { newTransferId, transferSizeBytesMax } from '../../src/protocol/index.ts'
-import { Inbox } from '../../src/receiver/inbox.ts'
-import { PartialFile } from '../../src/receiver/partial-file.ts'
+import { FolderInbox } from '../../src/receiver/node-inbox.ts'
+import { PartialFile } from '../../src/receiver/node-partial-file.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent, unfinished, visible } from './folders.ts'
 import { eventually, receiveOnce, running } from './running.ts'
@@ -183,7 +183,7 @@ describe('nothing is said too early', () => {
 describe('a file that has its name is not made undone', () => {
   test('a disk that fails after the answer ends neither the receiver nor its other deliveries', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
-    const answered = vi.spyOn(Inbox.prototype, 'answered').mockRejectedValueOnce(systemError('EIO'))
+    const answered = vi.spyOn(FolderInbox.prototype, 'answered').mockRejectedValueOnce(systemError('EIO'))
     onTestFinished(() => answered.mockRestore())
     portal.send(TEN_PARTS())
     const receiver = running(portal, folder)
@@ -199,8 +199,11 @@ describe('a file that has its name is not made undone', () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const transferId = portal.send(TEN_PARTS())
     const parts = join(folder, '.golooader', `${transferId}.parts`)
-    const commit = Inbox.prototype.commit
-    const spy = vi.spyOn(Inbox.prototype, 'commit').mockImplementationOnce(async function (this: Inbox, ...about) {
+    const commit = FolderInbox.prototype.commit
+    const spy = vi.spyOn(FolderInbox.prototype, 'commit').mockImplementationOnce(async function (
+      this: FolderInbox,
+      ...about
+    ) {
       // Cannot be removed like a file.
       await rm(parts)
       await mkdir(parts)
@@ -322,7 +325,7 @@ describe('an interruption costs little', () => {
     async (errno) => {
       const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
       const transferId = portal.send(TEN_PARTS())
-      const commit = vi.spyOn(Inbox.prototype, 'commit').mockRejectedValueOnce(systemError(errno))
+      const commit = vi.spyOn(FolderInbox.prototype, 'commit').mockRejectedValueOnce(systemError(errno))
       onTestFinished(() => commit.mockRestore())
       const receiver = running(portal, folder)
       await receiver.seen('given-up')

@@ -1,6 +1,7 @@
 /** Receivers that run for a test. */
 import { onTestFinished, vi } from 'vitest'
-import { type ReceiveEvent, type ReceiveOptions, receive } from '../../src/receiver/index.ts'
+import type { ReceiveEvent } from '../../src/receiver/index.ts'
+import { type ReceiveOptions, receive } from '../../src/receiver/node-receive.ts'
 import type { ScriptedPortal } from './scripted-portal.ts'
 
 /** Resolves when a check passes: soon, but on a machine that is busy not at once. */

@@ -1,5 +1,6 @@
 /** The file that a test has made, sent to the portal that it has scripted. */
-import { type SendOptions, type SendOutcome, send } from '../../src/sender/index.ts'
+import type { SendOutcome } from '../../src/sender/index.ts'
+import { type SendOptions, send } from '../../src/sender/node.ts'
 import type { TestFolder } from './folder.ts'
 import type { ScriptedPortal } from './scripted-portal.ts'
 

@@ -3,13 +3,13 @@ import { appendFile, mkdir, rename, symlink, truncate, writeFile } from 'node:fs
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
-import { checkSources, openSource } from '../../src/sender/source.ts'
+import { checkSources } from '../../src/sender/node-source.ts'
 import { TestFolder } from './folder.ts'
 
 async function openOnly(path: string) {
   const [source] = await checkSources([path])
   if (source === undefined) throw new Error('no source')
-  return openSource(source)
+  return source.open()
 }
 
 test('a directory is refused with the way to send it all the same', async () => {
@@ -78,7 +78,7 @@ test('a part is read from its offset, with its digest', async () => {
   await using file = await openOnly(folder.join('file'))
   const target = Buffer.alloc(4)
   const digest = digestOf('sha-256', Buffer.from('3456'))
-  expect(await file.readPart(target, 3, 'sha-256')).toEqual({ digest, contentDigest: digest })
+  expect(await file.readPart(target, 3, 'sha-256', null)).toEqual({ digest, contentDigest: digest })
   expect(target.toString()).toBe('3456')
   await file.assertUnchanged()
 })
@@ -88,7 +88,7 @@ test('a file that shrinks while it is read has changed', async () => {
   await writeFile(folder.join('file'), '0123456789')
   await using file = await openOnly(folder.join('file'))
   await truncate(folder.join('file'), 5)
-  await expect(file.readPart(Buffer.alloc(4), 3, 'sha-256')).rejects.toMatchObject({ code: 'source-changed' })
+  await expect(file.readPart(Buffer.alloc(4), 3, 'sha-256', null)).rejects.toMatchObject({ code: 'source-changed' })
 })
 
 test.each([

@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process'
 import { accessSync, constants, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { hasCode } from '../../src/hop/index.ts'
+import { hasCode } from '../../src/hop/node.ts'
 import { underLock } from './run.ts'
 
 const run = promisify(execFile)
@@ -20,6 +20,8 @@ const servers = {
   },
   haproxy: { packages: ['haproxy'], programs: ['haproxy'] },
   nginx: { packages: ['nginx-light'], programs: ['nginx'] },
+  // Without a font of its own it shows, and measures, no text.
+  chromium: { packages: ['chromium', 'fonts-dejavu-core'], programs: ['chromium'] },
 } as const
 
 type ServerName = keyof typeof servers

@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { hasCode, lockFolder } from '../../src/hop/index.ts'
+import { hasCode, lockFolder } from '../../src/hop/node.ts'
 import { Problem } from '../../src/protocol/index.ts'
 
 /** Names the folder of the run to every process of it. */

@@ -1,5 +1,5 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
+ * The arrows of ARCHITECTURE.md: cli | page -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
  * Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'
@@ -18,12 +18,14 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   sender: ['trust', 'client', 'hop', 'digests', 'protocol'],
   portal: ['client', 'hop', 'digests', 'protocol'],
   receiver: ['trust', 'client', 'hop', 'digests', 'protocol'],
-  page: ['trust', 'client', 'digests', 'protocol'],
+  page: ['sender', 'receiver', 'trust', 'client', 'hop', 'digests', 'protocol'],
   cli: ['sender', 'portal', 'receiver', 'profile', 'trust', 'client', 'hop', 'digests', 'protocol'],
   '.': ['sender', 'receiver', 'profile', 'trust', 'client', 'protocol'],
 }
 
 const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
+/** In rooms that a browser shares. */
+const nodeFiles = /\/node(-[a-z0-9-]+)?\.ts$/
 const databaseDrivers = /^(node:sqlite|pg|pg-.*|kysely.*|better-sqlite3)$/
 const sources = readSources()
 const imports = sources.flatMap(importsOf)
@@ -136,6 +138,16 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
+test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
+  const bound = importsThat(
+    ({ from, target, specifier }) =>
+      folderOf(from) === room &&
+      !nodeFiles.test(from) &&
+      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
+  )
+  expect(bound).toEqual([])
+})
+
 test('only the transport for Node uses undici', () => {
   const users = imports.filter(({ specifier }) => /^undici\b/.test(specifier)).map(({ from }) => from)
   expect(users.filter((from) => !nodeTransport.test(from))).toEqual([])
@@ -158,7 +170,7 @@ test('only the ledger and signals know a database; the folder lock borrows one, 
     ({ from, specifier, kind }) =>
       databaseDrivers.test(specifier) &&
       !from.startsWith('src/portal/ledger/') &&
-      !(from === 'src/hop/folder-lock.ts' && kind === 'dynamic') &&
+      !(from === 'src/hop/node-folder-lock.ts' && kind === 'dynamic') &&
       !(from === 'src/portal/signals/postgres-link.ts' && kind !== 'static'),
   )
   expect(users).toEqual([])

@@ -55,7 +55,9 @@ export function importsOf({ path, text }: Source): Import[] {
 }
 
 function targetOf(path: string, specifier: string): string | null {
-  return specifier.startsWith('.') ? join(dirname(path), specifier).replaceAll('\\', '/') : null
+  // What stands behind `?` says how the page's build takes a file: as the address of a worker's script.
+  const [file = ''] = specifier.split('?')
+  return file.startsWith('.') ? join(dirname(path), file).replaceAll('\\', '/') : null
 }
 
 /** Comments are blanked, except that `//` inside an address or a string stays. */

@@ -8,6 +8,7 @@ import {
   AccountKeys,
   ContentKey,
   openedLayout,
+  type PortableKeys,
   parseFingerprint,
   readReceipt,
   signManifest,
@@ -22,7 +23,7 @@ const transferId = newTransferId()
 const digest = 'ab'.repeat(32)
 const layout = { sizeBytes: 5, partSizeBytes: 5, digestAlgorithm: 'sha-256', manifestDigest: digest }
 
-let keys: AccountKeys
+let keys: PortableKeys
 let contentKey: ContentKey
 let manifest: string
 let receipt: string

@@ -15,13 +15,14 @@ import {
   contentDigestOf,
   fingerprintOf,
   type ManifestClaims,
+  type PortableKeys,
   type ReceiptClaims,
   sealedDigestOf,
   sealedLayout,
   signManifest,
   signReceipt,
 } from '../../src/trust/index.ts'
-import { partSealer } from '../../src/trust/part-cipher.ts'
+import { partSealer } from '../../src/trust/node-part-cipher.ts'
 
 const folder = fileURLToPath(new URL('../../vectors/', import.meta.url))
 const transferId = '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c'
@@ -29,7 +30,7 @@ const otherId = '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2d'
 const metadata = { name: 'Jahresbericht – final.pdf', mediaType: 'application/pdf' }
 
 /** Keys whose raw bytes count up from a number. */
-function keysFrom(first: number): Promise<AccountKeys> {
+function keysFrom(first: number): Promise<PortableKeys> {
   const raw = Buffer.from(Array.from({ length: 64 }, (_, index) => (first + index) % 256))
   return AccountKeys.parse(`glk_${raw.toString('base64url')}`)
 }
@@ -198,7 +199,7 @@ await write('receipts', 'Receipts. In the token the claims have the registered n
 })
 
 /** Everything that a token must not be, signed where it can be. */
-async function bentTokens(token: string, keys: AccountKeys, otherKind: string, code: string, wrong: object) {
+async function bentTokens(token: string, keys: PortableKeys, otherKind: string, code: string, wrong: object) {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const read = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString())
   const text = (value: unknown): string =>
@@ -240,7 +241,7 @@ async function bentTokens(token: string, keys: AccountKeys, otherKind: string, c
 }
 
 /** The signing key once more, for what the library would not sign. */
-function nodeKeyOf({ secret }: AccountKeys) {
+function nodeKeyOf({ secret }: PortableKeys) {
   const seed = Buffer.from(secret.slice(4), 'base64url').subarray(0, 32)
   const key = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
   return createPrivateKey({ key, format: 'der', type: 'pkcs8' })

@@ -16,7 +16,7 @@ import {
   verifyManifest,
   verifyReceipt,
 } from '../../src/trust/index.ts'
-import { partOpener, partSealer } from '../../src/trust/part-cipher.ts'
+import { partOpener, partSealer } from '../../src/trust/node-part-cipher.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: it is data, and each file has a form of its own
 type Case = Record<string, any>

@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { release } from '../../hop/index.ts'
+import { answerHeaders } from './security-headers.ts'
 
 /**
  * Answers with a stream that nobody else reads. The memory of what it brings is given back as soon as that has left; a
@@ -18,7 +19,7 @@ export async function answerWithContent(
 ): Promise<void> {
   const { raw } = reply
   reply.hijack()
-  raw.writeHead(status, head)
+  raw.writeHead(status, { ...answerHeaders, ...head })
   const closed = new Promise<void>((resolve) => raw.once('close', resolve))
   try {
     for await (const bytes of content as AsyncIterable<Uint8Array>) {

@@ -1,6 +1,7 @@
 /** An answer that goes on for as long as there is something to tell, with a sign of life while there is nothing. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { heartbeatMs } from '../../protocol/index.ts'
+import { answerHeaders } from './security-headers.ts'
 
 /** A reader that lets so much pile up does not read: it is cut off and comes back when it can. */
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024
@@ -31,6 +32,7 @@ export async function answerWithTexts(
   if (stop.aborted || raw.destroyed) leave()
   reply.hijack()
   raw.writeHead(200, {
+    ...answerHeaders,
     'content-type': contentType,
     'cache-control': 'no-store',
     // Asks a proxy in front not to hold messages back.

@@ -8,6 +8,7 @@ import { reasonOf } from '../audit.ts'
 import { type App, type Services, whoAsks } from './app.ts'
 import { holdContinue } from './continue.ts'
 import { ConnectionLimits, RequestLimits } from './limits.ts'
+import { readPage } from './page-files.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -17,9 +18,11 @@ import { keyRoutes } from './routes/keys.ts'
 import { oneRequestRoute } from './routes/one-request.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { overviewRoute } from './routes/overview.ts'
+import { pageRoutes } from './routes/page.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
 import { wholeRoute } from './routes/wholes.ts'
+import { answerHeaders } from './security-headers.ts'
 import { type TlsContext, TlsServer } from './tls.ts'
 import { compileValidator } from './validation.ts'
 
@@ -80,6 +83,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
   app.removeContentTypeParser('text/plain')
   app.decorateRequest('account', null)
   answerInPlaceOfNode(app)
+  keepFromBrowsers(app)
   holdContinue(app)
   app.addHook('onRequest', async (request) => connectionLimits.requireRoom(request.raw.socket))
   app.addHook('onResponse', async ({ method, routeOptions }) => {
@@ -93,6 +97,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
   await app.register(fastifySwagger, { openapi: { ...openapiHead, servers } })
 
   operationRoutes(app, services)
+  if (options.servesPage) pageRoutes(app, await readPage())
   joinRoute(app, services)
   await app.register(async (child) => {
     const accounts = child as unknown as App
@@ -136,6 +141,20 @@ function answerInPlaceOfNode(app: App): void {
   })
   // RFC 9110 section 10.1.1: an expectation that is not known may be passed over.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+}
+
+/**
+ * What comes from here is for programs and for the portal's own page. Nothing of it is a document, and no page of another site
+ * asks for it: such a page could bring no token of its visitor's, but there is no reason to find out what it could.
+ */
+function keepFromBrowsers(app: App): void {
+  app.addHook('onRequest', async ({ headers, url }, reply) => {
+    reply.headers(answerHeaders)
+    // Browsers say it, and no page can change what they say: https://www.w3.org/TR/fetch-metadata/
+    const site = headers['sec-fetch-site']
+    if (url.startsWith('/v1/') && (site === 'cross-site' || site === 'same-site'))
+      throw new Problem('cross-site-request')
+  })
 }
 
 /** Of the files that this process may open, a quarter stays for what goes over its connections; most are idle. */

@@ -12,7 +12,7 @@ import { Server, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { Logger } from 'pino'
-import { hasCode } from '../../hop/index.ts'
+import { hasCode } from '../../hop/node.ts'
 import { Problem } from '../../protocol/index.ts'
 import type { TlsFiles } from '../options.ts'
 

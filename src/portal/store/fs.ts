@@ -11,18 +11,17 @@ import { randomBytes } from 'node:crypto'
 import { createReadStream, type Dirent } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { localTurns, type PartSink } from '../../hop/index.ts'
 import {
   hasCode,
   isNoRoom,
-  localTurns,
   makeFolder,
-  type PartSink,
   Room,
   readTextOrNull,
   replaceFile,
   syncFolder,
   writeAll,
-} from '../../hop/index.ts'
+} from '../../hop/node.ts'
 import { Problem } from '../../protocol/index.ts'
 import type { HeldParts, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
 

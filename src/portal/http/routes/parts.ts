@@ -69,11 +69,14 @@ function interimAnswer({ raw }: FastifyReply): void {
   if (!raw.headersSent) raw.writeProcessing()
 }
 
+/** Names that proxies add to a request, and browsers. */
+const STANDS_BETWEEN = ['via', 'forwarded', 'x-forwarded-for', 'sec-fetch-site', 'sec-fetch-mode']
+
 /**
  * Whether an interim answer gets to the sender as one. HTTP/1.0 has none (RFC 9110 section 15.2), and there are proxies,
- * nginx 1.22 for one, that take it for the head of the answer and the true answer for its content.
+ * nginx 1.22 for one, that take it for the head of the answer and the true answer for its content. A browser does not tell its
+ * page of it.
  */
 function knowsInterimAnswers({ headers, raw }: FastifyRequest): boolean {
-  const isByProxy = ['via', 'forwarded', 'x-forwarded-for'].some((name) => headers[name] !== undefined)
-  return raw.httpVersion === '1.1' && !isByProxy
+  return raw.httpVersion === '1.1' && STANDS_BETWEEN.every((name) => headers[name] === undefined)
 }

@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { release, writeAll } from '../../../hop/index.ts'
+import { release } from '../../../hop/index.ts'
+import { writeAll } from '../../../hop/node.ts'
 import { Problem } from '../../../protocol/index.ts'
 
 /** Memory is given to parts by so much: few writes for a large part, little waste for a small one. */

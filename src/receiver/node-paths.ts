@@ -1,7 +1,6 @@
 /** Where the receiver keeps what is not finished: a folder of its own inside the folder that it delivers to. */
 import { join } from 'node:path'
-
-export const inboxFolderName = '.golooader'
+import { inboxFolderName } from './names.ts'
 
 /** The files of one transfer that is not finished. */
 export interface TransferPaths {

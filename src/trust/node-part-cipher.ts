@@ -2,22 +2,15 @@
  * Sealing and opening parts: AES-256-GCM, as a stream, so that no part has to be copied as a whole. The only file of this
  * room that needs Node.
  */
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { Problem } from '../protocol/index.ts'
-import { concat, transferIdBytes, utf8 } from './encoding.ts'
+import { additionalDataOf, nonceOf, type PartPosition } from './part-position.ts'
 import { sealTagBytes } from './seal-layout.ts'
 
-const ALGORITHM = 'aes-256-gcm'
-const NONCE_ID_BYTES = 8
-const NUMBER_BYTES = 4
+export type { PartPosition } from './part-position.ts'
 
-/** Where a part belongs. It can be opened nowhere else. */
-export interface PartPosition {
-  readonly transferId: string
-  readonly partNumber: number
-  readonly isLast: boolean
-}
+const ALGORITHM = 'aes-256-gcm'
 
 export interface PartSealer {
   /** @returns as many bytes, sealed */
@@ -61,19 +54,4 @@ export function partOpener(partKey: Uint8Array, position: PartPosition): PartOpe
       }
     },
   }
-}
-
-function nonceOf({ transferId, partNumber }: PartPosition): Uint8Array {
-  return concat(transferIdBytes(transferId).subarray(-NONCE_ID_BYTES), numberBytes(partNumber))
-}
-
-function additionalDataOf({ transferId, partNumber, isLast }: PartPosition): Uint8Array {
-  const last = Uint8Array.of(isLast ? 1 : 0)
-  return concat(utf8('golooader v1 part\0'), transferIdBytes(transferId), numberBytes(partNumber), last)
-}
-
-function numberBytes(partNumber: number): Buffer {
-  const bytes = Buffer.alloc(NUMBER_BYTES)
-  bytes.writeUInt32BE(partNumber)
-  return bytes
 }

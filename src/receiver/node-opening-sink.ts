@@ -6,7 +6,7 @@ import { digestDriver } from '../digests/index.ts'
 import { type PartSink, release } from '../hop/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
-import { type PartPosition, partOpener } from '../trust/part-cipher.ts'
+import { type PartPosition, partOpener } from '../trust/node-part-cipher.ts'
 
 /** One sealed part. */
 export interface SealedPart {

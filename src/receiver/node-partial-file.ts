@@ -15,20 +15,19 @@
  */
 import { constants } from 'node:fs'
 import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode, type PartSink, readTextOrNull, replaceFile, writeAll } from '../hop/index.ts'
-import { type DigestAlgorithm, isDigestHex, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
-import type { TransferPaths } from './paths.ts'
+import type { PartSink } from '../hop/index.ts'
+import { hasCode, readTextOrNull, replaceFile, writeAll } from '../hop/node.ts'
+import { isDigestHex, partCount, partSpan } from '../protocol/index.ts'
+import type { ArrivingPart, IncomingFile, PartialLayout, TakeLimits } from './incoming-file.ts'
+import type { TransferPaths } from './node-paths.ts'
+import { takeIn } from './node-take-in.ts'
 
 /** One part that counts; both digests in hex. */
 interface HeldPart {
   readonly digest: string
   readonly contentDigest: string
-}
-
-/** What the parts belong to, in the sizes of the file itself; a list of other parts is of no use. */
-export interface PartialLayout extends PartLayout {
-  readonly digestAlgorithm: DigestAlgorithm
 }
 
 const READ_BYTES = 1024 * 1024
@@ -59,28 +58,7 @@ export async function openPartialFile(
   }
 }
 
-/** A file on its way in, of whatever size. */
-export interface IncomingFile {
-  /** The parts that are verified: part number -> digest in hex of what travelled. */
-  readonly held: ReadonlyMap<number, string>
-  readonly heldBytes: number
-  /** The digests of what the file holds, in the order of the parts. All of them must be there. */
-  contentDigests(): Iterable<string>
-  /**
-   * Where the bytes of one part go. What was written of a part that is discarded does not count.
-   *
-   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
-   */
-  sink(partNumber: number, contentDigest?: () => string): PartSink
-  /** Deletes all parts: none of them counts any more. */
-  startOver(): Promise<void>
-  /** Makes the whole content durable, in its exact length, and ends the writing. */
-  finish(): Promise<void>
-  /** May be called again. */
-  close(): Promise<void>
-}
-
-export class PartialFile implements IncomingFile {
+export class PartialFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
   readonly #handle: FileHandle
@@ -112,6 +90,15 @@ export class PartialFile implements IncomingFile {
     return this.#heldBytes
   }
 
+  takePart(part: ArrivingPart<Readable>, limits: TakeLimits): Promise<void> {
+    return takeIn(part, limits, (contentDigest) => this.sink(part.partNumber, contentDigest))
+  }
+
+  /**
+   * Where the bytes of one part go. What was written of a part that is discarded does not count.
+   *
+   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
+   */
   sink(partNumber: number, contentDigest?: () => string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     let atByte: number | null = offsetBytes

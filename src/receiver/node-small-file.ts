@@ -2,10 +2,14 @@
  * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
  * fetched again.
  */
-import { createFile, type PartSink, removeFile } from '../hop/index.ts'
+import type { Readable } from 'node:stream'
+import type { PartSink } from '../hop/index.ts'
+import { createFile, removeFile } from '../hop/node.ts'
 import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
-import { FILE_MODE, type IncomingFile, type PartialLayout } from './partial-file.ts'
-import type { TransferPaths } from './paths.ts'
+import type { ArrivingPart, IncomingFile, PartialLayout, TakeLimits } from './incoming-file.ts'
+import { FILE_MODE } from './node-partial-file.ts'
+import type { TransferPaths } from './node-paths.ts'
+import { takeIn } from './node-take-in.ts'
 
 /** Whether a file is one to be held in memory until it is whole. */
 export function isSmall(layout: PartialLayout): boolean {
@@ -18,7 +22,7 @@ interface HeldContent {
   readonly contentDigest: string
 }
 
-export class SmallFile implements IncomingFile {
+export class SmallFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #sizeBytes: number
   #content: HeldContent | null = null
@@ -40,18 +44,8 @@ export class SmallFile implements IncomingFile {
     return this.#content === null ? [] : [this.#content.contentDigest]
   }
 
-  sink(_partNumber: number, contentDigest?: () => string): PartSink {
-    const buffers: Uint8Array[] = []
-    return {
-      isKeeping: true,
-      write: async (more) => {
-        buffers.push(...more)
-      },
-      commit: async (digest) => {
-        this.#content = { buffers, digest, contentDigest: contentDigest?.() ?? digest }
-      },
-      discard: async () => {},
-    }
+  takePart(part: ArrivingPart<Readable>, limits: TakeLimits): Promise<void> {
+    return takeIn(part, limits, (contentDigest) => this.#sink(contentDigest))
   }
 
   async startOver(): Promise<void> {
@@ -70,4 +64,18 @@ export class SmallFile implements IncomingFile {
   }
 
   async close(): Promise<void> {}
+
+  #sink(contentDigest?: () => string): PartSink {
+    const buffers: Uint8Array[] = []
+    return {
+      isKeeping: true,
+      write: async (more) => {
+        buffers.push(...more)
+      },
+      commit: async (digest) => {
+        this.#content = { buffers, digest, contentDigest: contentDigest?.() ?? digest }
+      },
+      discard: async () => {},
+    }
+  }
 }

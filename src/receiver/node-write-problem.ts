@@ -1,5 +1,5 @@
 /** What the sender is told when this machine cannot write: the reason, and nothing about the machine's paths. */
-import { hasCode, isNoRoom } from '../hop/index.ts'
+import { hasCode, isNoRoom } from '../hop/node.ts'
 import { Problem } from '../protocol/index.ts'
 
 /** What the system says when it is only too busy: nothing is wrong with the folder or the disk. */

@@ -11,7 +11,7 @@ import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Problem } from '../protocol/index.ts'
-import { hasCode } from './durable.ts'
+import { hasCode } from './node-durable.ts'
 import { localTurns } from './turns.ts'
 
 /** https://sqlite.org/rescode.html#busy: another connection has the file. */

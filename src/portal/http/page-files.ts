@@ -1,0 +1,61 @@
+/** The files of the web page, as its build left them: read once, and served from memory. */
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { hasCode } from '../../hop/node.ts'
+
+/** `dist/page` of the package, whether this runs from `src/portal/http` or from `dist/portal/http`. */
+const PAGE_FOLDER = new URL('../../../dist/page/', import.meta.url)
+const DIGEST_LENGTH = 22
+
+const mediaTypes: Readonly<Record<string, string>> = {
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.ico': 'image/x-icon',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.webmanifest': 'application/manifest+json',
+  '.woff2': 'font/woff2',
+}
+
+export interface PageFile {
+  readonly plain: Buffer
+  /** Null where it would not be smaller: pictures and fonts are compressed already. */
+  readonly brotli: Buffer | null
+  readonly mediaType: string
+  /** Base of its entity tags. */
+  readonly digest: string
+}
+
+export interface Page {
+  readonly html: PageFile
+  /** By name. The name of each tells its content. */
+  readonly assets: ReadonlyMap<string, PageFile>
+}
+
+/** @returns null in a checkout where the page has not been built */
+export async function readPage(): Promise<Page | null> {
+  try {
+    const html = await readPageFile(new URL('index.html', PAGE_FOLDER))
+    const folder = new URL('assets/', PAGE_FOLDER)
+    const names = (await readdir(folder)).filter((name) => extname(name) in mediaTypes)
+    const read = names.map(async (name) => [name, await readPageFile(new URL(name, folder))] as const)
+    return { html, assets: new Map(await Promise.all(read)) }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+}
+
+async function readPageFile(url: URL): Promise<PageFile> {
+  const plain = await readFile(url)
+  const brotli = await readFile(new URL(`${url.href}.br`)).catch((error) => {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  })
+  const digest = createHash('sha256').update(plain).digest('base64url').slice(0, DIGEST_LENGTH)
+  const mediaType = mediaTypes[extname(url.pathname)] ?? 'application/octet-stream'
+  return { plain, brotli: brotli === null || brotli.length >= plain.length ? null : brotli, mediaType, digest }
+}

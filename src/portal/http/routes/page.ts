@@ -1,0 +1,54 @@
+/** `/`, `/join` and `/assets/*`: the web page. `/join` is where invite links lead; the invite itself is not sent to the portal. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { Problem } from '../../../protocol/index.ts'
+import type { App } from '../app.ts'
+import { textMediaType } from '../lines.ts'
+import type { Page, PageFile } from '../page-files.ts'
+import { pageHeaders } from '../security-headers.ts'
+
+const NOT_BUILT = 'The web page is not built here. In the checkout: npm run build:page; then start the portal again.\n'
+/** Asked for anew each time, and answered with 304 unless it has changed: a new portal has a new page at once. */
+const REVALIDATED = 'no-cache'
+const FOREVER = 'public, max-age=31536000, immutable'
+
+/** @param page null where it has not been built */
+export function pageRoutes(app: App, page: Page | null): void {
+  const schema = { hide: true }
+  for (const path of ['/', '/join']) {
+    app.get(path, { schema }, async (request, reply) => {
+      if (page !== null) return sendFile(request, reply, page.html, REVALIDATED)
+      return reply.code(404).type(textMediaType).send(NOT_BUILT)
+    })
+  }
+  app.get(
+    '/assets/:name',
+    { schema: { ...schema, params: Type.Object({ name: Type.String() }) } },
+    async (request, reply) => {
+      const file = page?.assets.get(request.params.name)
+      if (file === undefined) throw new Problem('not-found')
+      return sendFile(request, reply, file, FOREVER)
+    },
+  )
+}
+
+function sendFile(request: FastifyRequest, reply: FastifyReply, file: PageFile, cacheControl: string): FastifyReply {
+  const brotli = takesBrotli(request) ? file.brotli : null
+  // RFC 9110 section 8.8.3.3: two encodings are two representations, each with a tag of its own.
+  const tag = `"${file.digest}${brotli === null ? '' : '-br'}"`
+  reply.headers({ ...pageHeaders, 'cache-control': cacheControl, vary: 'accept-encoding', etag: tag })
+  if (isKnown(request, tag)) return reply.code(304).send()
+  if (brotli !== null) reply.header('content-encoding', 'br')
+  return reply.type(file.mediaType).send(brotli ?? file.plain)
+}
+
+/** Whether brotli may be sent (RFC 9110 section 12.5.3). */
+function takesBrotli({ headers }: FastifyRequest): boolean {
+  return /(?:^|,)\s*br\s*(?:,|$|;\s*q=(?:0?\.0*[1-9]|1))/i.test(String(headers['accept-encoding'] ?? ''))
+}
+
+/** `If-None-Match` (RFC 9110 section 13.1.2). */
+function isKnown({ headers }: FastifyRequest, tag: string): boolean {
+  const tags = String(headers['if-none-match'] ?? '').split(',')
+  return tags.some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === tag)
+}

@@ -1,0 +1,45 @@
+/**
+ * What browsers are told about answers of the portal. The page may run its own scripts and talk to its own portal, and nothing
+ * else: a name or a text of somebody else that gets into it as markup could run nothing and send nothing away. Everything else
+ * that the portal says is for programs, and no document at all.
+ */
+
+/** A token and keys are in reach of the page's scripts, so that none but the portal's own files can become one. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  'trusted-types golooader',
+].join('; ')
+
+/** What no page of this kind has a use for. */
+const PERMISSIONS = ['camera', 'geolocation', 'microphone', 'payment', 'usb'].map((name) => `${name}=()`).join(', ')
+
+/**
+ * Of everything else. Some of it others have written, names and reasons above all: should a browser ever be brought to show it,
+ * it is plain text of no origin.
+ */
+export const answerHeaders: Readonly<Record<string, string>> = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+}
+
+/** Of the page and of what it loads. */
+export const pageHeaders: Readonly<Record<string, string>> = {
+  'content-security-policy': PAGE_POLICY,
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': PERMISSIONS,
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+}

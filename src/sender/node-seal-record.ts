@@ -1,0 +1,146 @@
+/**
+ * Seal records in the journal's folder. The file has one slot of fixed length per part, filled in place, so that making
+ * an entry durable costs no change of the file system's own records. A slot is filled under a lock, and only while it is
+ * empty on disk.
+ */
+import { Buffer } from 'node:buffer'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { hasCode, makeFolder, removeFile, syncFolder, withFolderLock } from '../hop/node.ts'
+import { fromHex } from '../protocol/index.ts'
+import { type RecordLayout, SealedOtherwise, type SealRecord, type SealRecords } from './seal-record.ts'
+
+/** Not zero: what a file system has lost reads as zeros, and must not look like a part that was never sealed. */
+const EMPTY_BYTE = 0xff
+
+export class FileSealRecords implements SealRecords {
+  readonly #folder: string
+
+  /** @param stateFolder the records lie in its folder `journal`, beside the entries */
+  constructor(stateFolder: string) {
+    this.#folder = join(stateFolder, 'journal')
+  }
+
+  async begin(transferId: string, layout: RecordLayout): Promise<void> {
+    await makeFolder(this.#folder)
+    await create(this.#pathOf(transferId), emptySlots(layout))
+  }
+
+  async open(
+    transferId: string,
+    layout: RecordLayout,
+    held: ReadonlyMap<number, string>,
+  ): Promise<FileSealRecord | null> {
+    const path = this.#pathOf(transferId)
+    const handle = await openExisting(path)
+    if (handle === null) return null
+    try {
+      const slots = emptySlots(layout)
+      const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
+      // What another run has just written counts here, so it has to last.
+      await handle.datasync()
+      const { digestBytes } = layout
+      const isOnRecord = ([partNumber, digest]: [number, string]): boolean =>
+        slots.subarray((partNumber - 1) * digestBytes, partNumber * digestBytes).equals(fromHex(digest))
+      if (bytesRead === slots.length && [...held].every(isOnRecord)) {
+        return new FileSealRecord(path, handle, slots, digestBytes)
+      }
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+    await handle.close()
+    return null
+  }
+
+  async remove(transferId: string): Promise<void> {
+    const path = this.#pathOf(transferId)
+    await removeFile(path)
+    await removeFile(lockPath(path))
+  }
+
+  #pathOf(transferId: string): string {
+    return join(this.#folder, `${transferId}.sealed`)
+  }
+}
+
+class FileSealRecord implements SealRecord {
+  readonly #path: string
+  readonly #handle: FileHandle
+  readonly #slots: Buffer
+  readonly #slotBytes: number
+
+  /** Within a run entries take turns: it takes longer to wait for the lock. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(path: string, handle: FileHandle, slots: Buffer, slotBytes: number) {
+    this.#path = path
+    this.#handle = handle
+    this.#slots = slots
+    this.#slotBytes = slotBytes
+  }
+
+  async note(partNumber: number, digest: string): Promise<void> {
+    const startByte = (partNumber - 1) * this.#slotBytes
+    const slot = this.#slots.subarray(startByte, startByte + this.#slotBytes)
+    const sealed = fromHex(digest)
+    if (isFilledWith(slot, sealed, partNumber)) return
+    const entry = this.#last.then(() => this.#fill(slot, sealed, partNumber))
+    this.#last = entry.catch(() => {})
+    await entry
+  }
+
+  async #fill(slot: Buffer, sealed: Uint8Array, partNumber: number): Promise<void> {
+    const handle = this.#handle
+    const onDisk = Buffer.alloc(slot.length, EMPTY_BYTE)
+    const startByte = slot.byteOffset - this.#slots.byteOffset
+    await withFolderLock(dirname(this.#path), lockPath(this.#path), async () => {
+      await handle.read(onDisk, 0, onDisk.length, startByte)
+      if (!isFilledWith(onDisk, sealed, partNumber)) await handle.write(sealed, 0, sealed.length, startByte)
+    })
+    await handle.datasync()
+    // Only now: after a write that failed, the next try must write again.
+    slot.set(sealed)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close()
+  }
+}
+
+/** The lock of a record; it goes with it. */
+function lockPath(recordPath: string): string {
+  return `${recordPath}.lock`
+}
+
+function emptySlots({ partCount, digestBytes }: RecordLayout): Buffer {
+  return Buffer.alloc(partCount * digestBytes, EMPTY_BYTE)
+}
+
+/** @returns false for an empty slot. @throws SealedOtherwise when it holds another digest */
+function isFilledWith(slot: Buffer, sealed: Uint8Array, partNumber: number): boolean {
+  if (slot.equals(sealed)) return true
+  if (slot.every((byte) => byte === EMPTY_BYTE)) return false
+  throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+}
+
+async function create(path: string, slots: Buffer): Promise<void> {
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
+  try {
+    await handle.write(slots, 0, slots.length, 0)
+    await handle.sync()
+    await syncFolder(dirname(path))
+  } finally {
+    await handle.close()
+  }
+}
+
+async function openExisting(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, constants.O_RDWR)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+}

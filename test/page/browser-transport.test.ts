@@ -1,0 +1,211 @@
+/** The browser's transport in a real browser, over real connections: what is slow lives, what is dead ends. */
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { buffer } from 'node:stream/consumers'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { newTransferId } from '../../src/protocol/index.ts'
+import { TestPortal } from '../portal/portal.ts'
+import { httpServer } from '../suites/http-server.ts'
+import type { Asked } from './asked.ts'
+import { type BrowserPage, browserPage } from './harness/browser.ts'
+
+const MODULE = 'test/page/browser/transport.ts'
+const STALL_MS = 500
+const MIB = 1024 * 1024
+
+let browser: BrowserPage
+beforeAll(async () => {
+  browser = await browserPage()
+})
+afterAll(() => browser.close())
+beforeEach(() => browser.page.goto(browser.origin.emptyPageUrl))
+
+/** What stands where the portal should be. */
+async function answering(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<void> {
+  browser.origin.portalUrl = (await httpServer(answer)).url
+}
+
+const ask = (plain: object): Promise<Asked> => browser.run<Asked>(MODULE, 'ask', plain)
+
+describe('a request', () => {
+  test.each([1_000, 1_000_000])(
+    'brings its body of %i bytes whole, with its length, and the answer back',
+    async (bodyBytes) => {
+      await answering(async (request, response) => {
+        const body = await buffer(request)
+        response.setHeader('content-type', 'text/plain')
+        response.end(`${request.method} ${request.url} ${request.headers['content-length']} ${body.length}`)
+      })
+      const path = '/v1/transfers/x/parts/1?a=b'
+      expect(await ask({ method: 'PUT', path, bodyBytes })).toMatchObject({
+        status: 200,
+        contentType: 'text/plain',
+        etag: null,
+        text: `PUT ${path} ${bodyBytes} ${bodyBytes}`,
+        sentBytes: bodyBytes,
+      })
+    },
+  )
+
+  test('sends no cookie, no address of the page, and asks the portal itself and no cache', async () => {
+    await answering((request, response) => {
+      response.setHeader('set-cookie', 'a=b')
+      response.setHeader('cache-control', 'max-age=1000')
+      response.end(JSON.stringify(request.headers))
+    })
+    for (let times = 1; times <= 2; times++) {
+      const { text = '' } = await ask({ headers: { authorization: 'Bearer glt_secret' } })
+      expect(JSON.parse(text)).toMatchObject({ authorization: 'Bearer glt_secret', 'cache-control': 'no-cache' })
+      expect(Object.keys(JSON.parse(text)).filter((name) => /cookie|referer/.test(name))).toEqual([])
+    }
+  })
+
+  test('to nobody is no answer', async () => {
+    browser.origin.portalUrl = null
+    const expected = { error: 'NoAnswer', message: expect.stringMatching(/^no answer: the connection failed/) }
+    expect(await ask({})).toMatchObject(expected)
+    expect(await ask({ method: 'PUT', bodyBytes: MIB })).toMatchObject(expected)
+  })
+
+  test('to one who never answers ends when it has stalled', async () => {
+    await answering(() => {})
+    const expected = { error: 'NoAnswer', message: `no answer within ${STALL_MS} ms` }
+    for (const body of [{}, { method: 'PUT', bodyBytes: MIB }]) {
+      const asked = await ask({ stallMs: STALL_MS, ...body })
+      expect(asked).toMatchObject(expected)
+      expect(asked.tookMs).toBeGreaterThanOrEqual(STALL_MS * 0.9)
+    }
+  })
+
+  test('of which one hears by another way that it arrives does not stall', async () => {
+    await answering((_, response) => void setTimeout(() => response.end('late'), STALL_MS * 3))
+    expect(await ask({ stallMs: STALL_MS, aliveEveryMs: STALL_MS / 5 })).toMatchObject({ status: 200, text: 'late' })
+  })
+
+  test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
+    // Kernels on the way take some twenty megabytes at once, and the rest in leaps: the stall must be longer than those. What
+    // lies there at the end is read at once.
+    const BODY_BYTES = 64 * MIB
+    const READ_SLOWLY_BYTES = 40 * MIB
+    const SLOW_STALL_MS = 3_000
+    await answering((request, response) => {
+      let readBytes = 0
+      const timer = setInterval(() => {
+        do readBytes += (request.read() ?? '').length
+        while (readBytes > READ_SLOWLY_BYTES && request.readableLength > 0)
+      }, 9)
+      request.on('readable', () => {})
+      request.on('end', () => {
+        clearInterval(timer)
+        response.end(String(readBytes))
+      })
+    })
+    const asked = await ask({ method: 'PUT', bodyBytes: BODY_BYTES, stallMs: SLOW_STALL_MS })
+    expect(asked).toMatchObject({ text: String(BODY_BYTES), sentBytes: BODY_BYTES })
+    expect(asked.sentTimes).toBeGreaterThan(1)
+    expect(asked.tookMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
+  })
+
+  test('that is refused in the middle of its body gets the refusal', async () => {
+    await answering((request, response) => {
+      request.once('data', () => {
+        response.statusCode = 507
+        response.end('full')
+        request.resume()
+      })
+    })
+    expect(await ask({ method: 'PUT', bodyBytes: 8 * MIB })).toMatchObject({ status: 507, text: 'full' })
+  })
+
+  test.each([{}, { method: 'PUT', bodyBytes: MIB }])('follows no redirect: %o', async (body) => {
+    const asked: string[] = []
+    const elsewhere = await httpServer((request, response) => {
+      asked.push(String(request.headers.authorization))
+      response.end('caught')
+    })
+    const headers = { authorization: 'Bearer glt_secret' }
+    for (const location of [elsewhere.url, '/here']) {
+      await answering((request, response) => {
+        if (request.url === '/here') response.end('caught')
+        else response.writeHead(307, { location }).end()
+      })
+      expect(await ask({ headers, ...body })).toMatchObject({ error: 'NoAnswer' })
+    }
+    expect(asked).toEqual([])
+  })
+})
+
+describe('giving up', () => {
+  test.each([0, 100])('after %i ms throws the reason, not silence', async (abortAfterMs) => {
+    await answering(() => {})
+    for (const body of [{}, { method: 'PUT', bodyBytes: MIB }]) {
+      expect(await ask({ abortAfterMs, ...body })).toMatchObject({ error: 'RangeError', message: 'enough' })
+    }
+  })
+
+  test('an answer ends its connection', async () => {
+    const closed = Promise.withResolvers<void>()
+    await answering((_, response) => {
+      response.on('close', closed.resolve)
+      response.writeHead(200)
+      response.write('first')
+    })
+    expect(await ask({ readBytesMax: 1 })).toMatchObject({ status: 200, text: 'first' })
+    await closed.promise
+  })
+})
+
+test('no more than three parts are on their way, whatever is asked, and waiting for a turn is not stalling', async () => {
+  let underway = 0
+  let most = 0
+  await answering(async (request, response) => {
+    most = Math.max(most, ++underway)
+    await buffer(request)
+    setTimeout(() => {
+      underway--
+      response.end('x')
+    }, STALL_MS * 0.6)
+  })
+  const part = { method: 'PUT', path: '/v1/transfers/x/parts/1', bodyBytes: 1_000, stallMs: STALL_MS }
+  const asked = await browser.run<Asked[]>(MODULE, 'askAll', Array(9).fill(part))
+  expect(asked.map(({ text }) => text)).toEqual(Array(9).fill('x'))
+  expect(most).toBe(3)
+})
+
+describe('at a portal', () => {
+  test('a part of any size gets there, and the events of it come', async () => {
+    const portal = await TestPortal.start()
+    browser.origin.portalUrl = portal.url
+    const events = browser.run<string[]>(MODULE, 'eventsUntil', portal.token('alice'), 'current')
+    const held = await browser.run<string>(MODULE, 'sendOnePart', portal.token('alice'), newTransferId(), 5 * MIB)
+    expect(JSON.parse(held)).toMatchObject([{ partNumber: 1 }])
+    expect(await events).toContain('current')
+  })
+
+  test('a part that arrives slowly is heard of by the event stream, as a page is told of no interim answer', async () => {
+    const portal = await TestPortal.start()
+    const transferId = await portal.announce(Buffer.alloc(64 * 1024))
+    browser.origin.portalUrl = portal.url
+    const events = browser.run<string[]>(MODULE, 'eventsUntil', portal.token('alice'), 'arriving')
+    const socket = await portal.connect()
+    let answered = ''
+    socket.on('data', (bytes) => {
+      answered += bytes
+    })
+    const request = portal.request('PUT', `/v1/transfers/${transferId}/parts/1`, {
+      token: portal.token('alice'),
+      headers: {
+        'sec-fetch-site': 'same-origin',
+        'content-length': String(64 * 1024),
+        'content-digest': `sha-256=:${Buffer.alloc(32).toString('base64')}:`,
+      },
+    })
+    socket.write(request)
+    const timer = setInterval(() => socket.write('x'), 100)
+    expect(await events).toContain('arriving')
+    clearInterval(timer)
+    expect(answered).toBe('')
+    socket.destroy()
+    await once(socket, 'close')
+  })
+})

@@ -1,0 +1,123 @@
+/**
+ * One origin, as a browser sees it: a portal, and beside it an empty page under the page's own security headers, and modules of
+ * tests. What is not the test's goes to the portal and comes from there as it is, as by a plain proxy.
+ */
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { extname } from 'node:path'
+import { pageHeaders } from '../../../src/portal/http/security-headers.ts'
+import { bundleOf, ENTRY } from './modules.ts'
+
+const EMPTY_PAGE_PATH = '/test-page'
+/** Browsers ask for it by themselves where a page names none. */
+const ICON_PATH = '/favicon.ico'
+const MODULES_PATH = '/test-modules/'
+const mediaTypes: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.json': 'application/json',
+}
+
+/** Each module brings its own copy of what it shares with others: more than one may make the policy that starts workers. */
+const emptyPageHeaders = {
+  ...pageHeaders,
+  'content-security-policy': `${pageHeaders['content-security-policy']} 'allow-duplicates'`,
+}
+
+export class Origin {
+  readonly #server: Server
+  /** Path of the portal below this origin: empty, or with a slash before it. */
+  readonly #prefix: string
+  /** Where the portal is; null while there is none. Requests then find nobody. */
+  portalUrl: string | null
+
+  private constructor(portalUrl: string | null, prefix: string) {
+    this.portalUrl = portalUrl
+    this.#prefix = prefix
+    this.#server = createServer((asked, answer) => this.#answer(asked, answer))
+    // Whatever limits there are, are the portal's.
+    this.#server.requestTimeout = 0
+    this.#server.headersTimeout = 0
+  }
+
+  static async open(portalUrl: string | null, prefix = ''): Promise<Origin> {
+    const origin = new Origin(portalUrl, prefix)
+    await new Promise<void>((resolve) => origin.#server.listen(0, '127.0.0.1', resolve))
+    return origin
+  }
+
+  /** The portal's address in this origin. */
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}${this.#prefix}`
+  }
+
+  get emptyPageUrl(): string {
+    return new URL(EMPTY_PAGE_PATH, this.url).href
+  }
+
+  /** @param path of a module, relative to the repository */
+  moduleUrl(path: string): string {
+    return new URL(`${MODULES_PATH}${encodeURIComponent(path)}/${ENTRY}`, this.url).href
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve))
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  #answer(asked: IncomingMessage, answer: ServerResponse): void {
+    const path = asked.url ?? '/'
+    if (path === EMPTY_PAGE_PATH) {
+      answer
+        .writeHead(200, { ...emptyPageHeaders, 'content-type': 'text/html' })
+        .end('<!doctype html><title>test</title>')
+    } else if (path === ICON_PATH) {
+      answer.writeHead(204).end()
+    } else if (path.startsWith(MODULES_PATH)) {
+      this.#answerModule(path.slice(MODULES_PATH.length), answer).catch((error) =>
+        answer.writeHead(500).end(String(error)),
+      )
+    } else {
+      this.#pass(asked, answer)
+    }
+  }
+
+  async #answerModule(path: string, answer: ServerResponse): Promise<void> {
+    const [module = '', ...name] = path.split('/')
+    const file = (await bundleOf(decodeURIComponent(module))).get(name.join('/'))
+    if (file === undefined) answer.writeHead(404).end()
+    else answer.writeHead(200, { ...pageHeaders, 'content-type': mediaTypes[extname(path)] ?? 'text/plain' }).end(file)
+  }
+
+  #pass(asked: IncomingMessage, answer: ServerResponse): void {
+    const path = asked.url ?? '/'
+    if (this.portalUrl === null || !path.startsWith(this.#prefix)) {
+      answer.destroy()
+      return
+    }
+    const { method, headers } = asked
+    const rest = path.slice(this.#prefix.length)
+    const passed = request(this.portalUrl, {
+      method,
+      headers,
+      path: rest.startsWith('/') ? rest : `/${rest}`,
+      agent: false,
+    })
+    const cut = (): void => {
+      answer.destroy()
+      passed.destroy()
+    }
+    passed.on('error', cut)
+    answer.on('close', () => passed.destroy())
+    passed.on('response', (response) => {
+      const { connection: _, ...own } = response.headers
+      answer.writeHead(response.statusCode ?? 500, own)
+      answer.flushHeaders()
+      response.on('error', cut)
+      response.on('aborted', cut)
+      response.pipe(answer)
+    })
+    asked.pipe(passed)
+  }
+}

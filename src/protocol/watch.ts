@@ -48,7 +48,7 @@ export const OperationsMinute = Type.Object({
 })
 export type OperationsMinute = Static<typeof OperationsMinute>
 
-/** A notification that had a problem. No word of it is a sender's or a receiver's. */
+/** A notification that had a problem. Of what a receiver says in its own words there is only the code. */
 export const OperationsProblem = Type.Object({
   at: Timestamp,
   transferId: TransferId,

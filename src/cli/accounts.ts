@@ -14,6 +14,7 @@ const PAGE = 500
 interface Line {
   readonly account: string
   readonly state: 'active' | 'revoked' | 'invited'
+  readonly isOperator: boolean
   /** When it was opened; null for one that is not an account yet. */
   readonly since: string | null
   readonly revokedAt: string | null
@@ -38,6 +39,7 @@ Examples:
   golooader accounts                    who is there
   golooader accounts revoke bob         bob is out, within a second
   golooader accounts rotate bob         prints a link with which bob, and his token, come back anew
+  golooader accounts operator carol     carol may see how the whole portal does
   golooader accounts --data /srv/gl --json | jq .account
 
 A token was stolen? Revoke first, then rotate: until its link is used, rotate alone leaves the old token good.`,
@@ -80,6 +82,30 @@ A token was stolen? Revoke first, then rotate: until its link is used, rotate al
       option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress),
     )
     .action((name: string, flags: LedgerPlace & { publicUrl?: string }) => rotate(name, flags, flags.publicUrl))
+
+  accounts
+    .command('operator')
+    .summary('let an account see how the whole portal does')
+    .description(
+      'An operator sees in its page what the portal stores and delivers, who is connected, and what went wrong: names of\n' +
+        'accounts and sizes, never names of files. It can do nothing more than any other account.',
+    )
+    .argument('<name>', 'the account')
+    .option('--revoke', 'make it an account like any other again')
+    .addOption(dataOption())
+    .addOption(databaseOption())
+    .action((name: string, flags: LedgerPlace & { revoke?: boolean }) =>
+      setOperator(name, flags, flags.revoke !== true),
+    )
+}
+
+async function setOperator(name: string, place: LedgerPlace, isOperator: boolean): Promise<void> {
+  requireAccountName(name)
+  await withLedger(place, (ledger) => ledger.setOperator(name, isOperator)).catch((error: unknown) => {
+    throw accountError(error, name, place)
+  })
+  const now = isOperator ? 'is an operator: it may see how the whole portal does' : 'is no operator'
+  process.stdout.write(`${name} ${now}\n`)
 }
 
 async function revoke(name: string, place: LedgerPlace): Promise<void> {
@@ -124,19 +150,20 @@ async function linesOf(ledger: Ledger): Promise<Line[]> {
     return lineOf(account, link)
   })
   for (const [account, link] of linkUntil) {
-    const nothing = { since: null, revokedAt: null, openTransfers: 0, openBytes: 0 }
+    const nothing = { since: null, revokedAt: null, isOperator: false, openTransfers: 0, openBytes: 0 }
     lines.push({ account, state: 'invited', ...nothing, linkUntil: link })
   }
   return lines.sort((one, other) => (one.account < other.account ? -1 : 1))
 }
 
 function lineOf(
-  { name, createdAtMs, revokedAtMs, openTransfers, openBytes }: AccountRecord,
+  { name, createdAtMs, revokedAtMs, isOperator, openTransfers, openBytes }: AccountRecord,
   link: string | null,
 ): Line {
   return {
     account: name,
     state: revokedAtMs === null ? 'active' : 'revoked',
+    isOperator,
     since: timestamp(createdAtMs),
     revokedAt: revokedAtMs === null ? null : timestamp(revokedAtMs),
     openTransfers,
@@ -159,9 +186,9 @@ async function allPages<Row extends { readonly name: string }>(
 function tableOf(lines: readonly Line[]): string {
   const rows = [
     ['NAME', 'STATE', 'SINCE', 'SENDING', 'LINK'],
-    ...lines.map(({ account, state, since, openTransfers, openBytes, linkUntil }) => [
+    ...lines.map(({ account, state, isOperator, since, openTransfers, openBytes, linkUntil }) => [
       account,
-      state,
+      isOperator ? 'operator' : state,
       since === null ? '-' : localTime(since),
       openTransfers === 0 ? '-' : `${openTransfers} (${bytesText(openBytes)})`,
       linkUntil === null ? '-' : `until ${localTime(linkUntil)}`,

@@ -18,15 +18,17 @@ export function inviteCommand(program: Command): void {
     .addOption(
       option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress),
     )
+    .option('--operator', 'an account that may see how the whole portal does')
     .addHelpText(
       'after',
       `
 Examples:
   golooader invite alice
+  golooader invite carol --operator
   golooader invite bob --data /srv/gl | ssh bob@laptop golooader join -`,
     )
-    .action(async (name: string, flags: LedgerPlace & { publicUrl?: string }) => {
-      process.stdout.write(`${await makeInvite(name, flags, flags.publicUrl)}\n`)
+    .action(async (name: string, flags: LedgerPlace & { publicUrl?: string; operator?: boolean }) => {
+      process.stdout.write(`${await makeInvite(name, flags, { ...flags, isOperator: flags.operator === true })}\n`)
       process.stderr.write(`This link works once, for 24 hours. ${name} joins with: golooader join LINK\n`)
     })
 }
@@ -37,11 +39,15 @@ Examples:
  * @returns the link
  * @throws UsageError for a name that is taken or cannot be one, and where no portal has run yet
  */
-export async function makeInvite(name: string, place: LedgerPlace, publicUrl?: string): Promise<string> {
+export async function makeInvite(
+  name: string,
+  place: LedgerPlace,
+  { publicUrl, isOperator = false }: { publicUrl?: string; isOperator?: boolean } = {},
+): Promise<string> {
   requireAccountName(name)
   const { invite } = await import('../portal/index.ts')
   return withLedger(place, async (ledger) => {
-    const secret = await invite(ledger, name, portalDefaults.inviteMs)
+    const secret = await invite(ledger, name, portalDefaults.inviteMs, { isOperator })
     return linkOf(secret, ledger, publicUrl)
   }).catch((error: unknown) => {
     throw accountError(error, name, place)

@@ -3,13 +3,15 @@ import {
   type DeliveryStatus,
   isTransferId,
   type Notification,
+  type ReceivedDelivery,
   type TransferStatus,
   type TransferSummary,
+  transfersPerPageMax,
 } from '../protocol/index.ts'
 import type { AccountKeys } from '../trust/index.ts'
-import { connect, shortPatience } from './connect.ts'
+import { connect, type KnownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { fileNameOf } from './metadata.ts'
+import { fileNameOf, receivedNameOf } from './metadata.ts'
 import { insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, listText, printable } from './text.ts'
@@ -19,6 +21,7 @@ interface StatusFlags {
   readonly insecure?: boolean
   readonly json?: boolean
   readonly limit: number
+  readonly received?: boolean
 }
 
 const LIMIT_DEFAULT = 20
@@ -26,11 +29,15 @@ const LIMIT_DEFAULT = 20
 export function statusCommand(program: Command): void {
   program
     .command('status')
-    .summary('see what became of what you sent')
-    .description('Shows the transfers you sent, newest first; or one of them with both of its notifications.')
+    .summary('see what became of what you sent, or what came for you')
+    .description(
+      'Shows the transfers you sent, newest first; or one of them with both of its notifications. With --received what\n' +
+        'waits for you or was ever offered to you.',
+    )
     .argument('[transfer]', 'id of one transfer')
     .addOption(profileOption())
     .addOption(option('--limit <number>', 'how many transfers to show').argParser(wholeNumber).default(LIMIT_DEFAULT))
+    .option('--received', 'show what came for you instead')
     .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -39,16 +46,26 @@ export function statusCommand(program: Command): void {
 Examples:
   golooader status
   golooader status 01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c
+  golooader status --received
   golooader status --json | jq .state`,
     )
     .action(async (transferId: string | undefined, flags: StatusFlags) => {
       if (transferId !== undefined) requireTransferId(transferId)
+      if (transferId !== undefined && flags.received === true) {
+        throw new UsageError('--received shows all that came for you: leave the id of a transfer out')
+      }
       const signal = interruptSignal()
-      const { client, keys } = await connect(flags.profile, flags)
+      const connection = await connect(flags.profile, flags)
+      const { client, keys } = connection
       try {
         const patience = shortPatience(signal)
-        if (transferId === undefined) {
-          const page = await patience.insist(() => client.transfers({ limit: Math.min(flags.limit, 100) }, { signal }))
+        const limit = Math.min(flags.limit, transfersPerPageMax)
+        if (flags.received === true) {
+          const account = connection.account ?? (await patience.insist(() => client.account({ signal }))).account
+          const page = await patience.insist(() => client.deliveries({ limit }, { signal }))
+          await showReceived(page.deliveries, { account, keys }, flags.json === true)
+        } else if (transferId === undefined) {
+          const page = await patience.insist(() => client.transfers({ limit }, { signal }))
           await showList(page.transfers, keys, flags.json === true)
         } else {
           const transfer = await patience.insist(() => client.transfer(transferId, { signal }))
@@ -86,6 +103,26 @@ async function showList(
   }
 }
 
+async function showReceived(
+  deliveries: readonly ReceivedDelivery[],
+  { account, keys }: KnownSelf,
+  isJson: boolean,
+): Promise<void> {
+  if (isJson) {
+    for (const delivery of deliveries) process.stdout.write(`${JSON.stringify(delivery)}\n`)
+    return
+  }
+  if (deliveries.length === 0) process.stdout.write('nothing has come for you yet\n')
+  for (const delivery of deliveries) {
+    const { transferId, createdAt, sizeBytes, from } = delivery
+    const name = await receivedNameOf(delivery, account, keys)
+    process.stdout.write(
+      `${transferId}  ${localTime(createdAt)}  ${bytesText(sizeBytes).padStart(9)}  ` +
+        `${name} from ${from}: ${delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)}\n`,
+    )
+  }
+}
+
 /** One transfer: both hops, then everything that was notified. */
 export async function showOne(transfer: TransferStatus, keys: AccountKeys | null, isJson: boolean): Promise<void> {
   if (isJson) {
@@ -97,7 +134,9 @@ export async function showOne(transfer: TransferStatus, keys: AccountKeys | null
     `${await fileNameOf(transfer, keys)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
-    ...transfer.deliveries.map((delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}`),
+    ...transfer.deliveries.map(
+      (delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}${offeredText(delivery)}`,
+    ),
     ...(transfer.notifications.length === 0 ? [] : ['notifications:']),
     ...transfer.notifications.map((one) => `  ${localTime(one.at)}  ${notificationText(one)}`),
     ...(transfer.notifications.some(isReceipted)
@@ -127,7 +166,7 @@ function stateText({ state, deliveries }: TransferSummary): string {
   }
 }
 
-function deliveryText(delivery: DeliveryStatus, sizeBytes: number): string {
+function deliveryText(delivery: Omit<DeliveryStatus, 'receiver'>, sizeBytes: number): string {
   switch (delivery.state) {
     case 'waiting':
       return delivery.offers === 0 ? 'waiting for it to come' : `waiting, offered ${delivery.offers} times`
@@ -138,6 +177,10 @@ function deliveryText(delivery: DeliveryStatus, sizeBytes: number): string {
     case 'failed':
       return delivery.problem === undefined ? 'failed' : `failed: ${problemText(delivery.problem)}`
   }
+}
+
+function offeredText({ offeredAt }: DeliveryStatus): string {
+  return offeredAt === undefined ? '' : `; first offered ${localTime(offeredAt)}`
 }
 
 function notificationText(notification: Notification): string {

@@ -10,6 +10,7 @@ import {
   type Announcement,
   Arriving,
   type Completion,
+  DeliveryPage,
   type DigestAlgorithm,
   type Disposition,
   DispositionResult,
@@ -20,6 +21,7 @@ import {
   Limits,
   Notification,
   Offer,
+  Operations,
   Progress,
   type PublicKeys,
   TransferPage,
@@ -36,6 +38,7 @@ import {
   type PartElsewhere,
   partElsewhereOf,
 } from './incoming-part.ts'
+import { eventsPath, query } from './paths.ts'
 import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
 
 /** What bounds one request. */
@@ -113,6 +116,16 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   /** The newest transfers of the account; `before` is the last page's `before`. */
   transfers(page: { before?: string; limit?: number } = {}, options?: CallOptions): Promise<TransferPage> {
     return this.#json('GET', `/v1/transfers${query(page)}`, TransferPage, undefined, options)
+  }
+
+  /** What waits for the account or was ever offered to it, newest first; `before` is the last page's `before`. */
+  deliveries(page: { before?: string; limit?: number } = {}, options?: CallOptions): Promise<DeliveryPage> {
+    return this.#json('GET', `/v1/deliveries${query(page)}`, DeliveryPage, undefined, options)
+  }
+
+  /** How the whole portal does. @throws RemoteProblem `not-found` unless the account is an operator's */
+  operations(options?: CallOptions): Promise<Operations> {
+    return this.#json('GET', '/v1/operations', Operations, undefined, options)
   }
 
   /** Sends one part. When it resolves, the portal holds the part, verified and durable. */
@@ -381,15 +394,4 @@ function leasedAtMs({ streamMs }: Offer, askedAtMs: number): number {
 
 function stallMsOf({ stallMs = STALL_MS_DEFAULT }: CallOptions): number {
   return stallMs
-}
-
-function eventsPath(transferId: string | undefined): string {
-  return transferId === undefined ? '/v1/events' : `/v1/transfers/${transferId}/events`
-}
-
-function query(values: Record<string, string | number | undefined>): string {
-  const given = Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as [string, string]],
-  )
-  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
 }

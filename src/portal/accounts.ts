@@ -25,16 +25,17 @@ function hashOf(secret: string): string {
  *
  * @returns the secret, which is nowhere kept
  * @param openMax so many may be open at a time
+ * @param isOperator whether the account is to be an operator's
  * @throws Problem `account-exists`, `account-revoked`, `too-many-invites`
  */
 export async function invite(
   ledger: Ledger,
   name: string,
   lifetimeMs: number,
-  openMax: number = portalDefaults.invitesMax,
+  { openMax = portalDefaults.invitesMax, isOperator = false }: { openMax?: number; isOperator?: boolean } = {},
 ): Promise<string> {
   const secret = newInvite()
-  await ledger.createInvite({ name, secretHash: hashOf(secret), lifetimeMs, openMax })
+  await ledger.createInvite({ name, secretHash: hashOf(secret), lifetimeMs, openMax, isOperator })
   return secret
 }
 

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Turns } from '../hop/index.ts'
 import { isFinalTransfer } from '../protocol/index.ts'
+import type { Attendance } from './attendance.ts'
 import type { Audit } from './audit.ts'
 import type { Ledger, Transfer } from './ledger/contract.ts'
 import type { Metrics } from './metrics.ts'
@@ -23,6 +24,7 @@ export interface PortalContext {
   readonly metrics: Metrics
   readonly log: Logger
   readonly audit: Audit
+  readonly attendance: Attendance
 }
 
 /** Wakes everybody whom a move of this transfer concerns; the parts of one that is over go at once. */

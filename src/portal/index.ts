@@ -8,6 +8,7 @@ import { localTurns } from '../hop/index.ts'
 import { lockFolder, makeFolder } from '../hop/node.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import { AccountWatch } from './account-watch.ts'
+import { Attendance } from './attendance.ts'
 import { Audit } from './audit.ts'
 import type { PortalContext } from './context.ts'
 import { Deliveries } from './deliveries.ts'
@@ -21,6 +22,7 @@ import { pair } from './pairing.ts'
 import { placesOf } from './places.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
+import { Tally, tallied } from './tally.ts'
 import { Transfers } from './transfers.ts'
 import { Uploads } from './uploads.ts'
 
@@ -66,8 +68,10 @@ export async function startPortal(
     opening.defer(() => lock.release())
   }
   const metrics = createMetrics(() => ledger.totals())
-  const ledger = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
-  opening.defer(() => ledger.close())
+  const untallied = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
+  opening.defer(() => untallied.close())
+  const tally = new Tally(untallied.nowMs)
+  const ledger = tallied(untallied, tally)
   // Receivers that fetch from the store itself need nothing from memory.
   const bytesMax = options.redirectDownloads ? 0 : options.recentBytesMax
   const inner = await openStore(options, { onStoreRequest: (kind) => metrics.storeRequests.inc({ kind }) })
@@ -84,8 +88,10 @@ export async function startPortal(
   opening.use(audit)
   const uploads = new Uploads()
   opening.defer(() => uploads.allEnded())
+  const portalId = randomText(PORTAL_ID_BYTES)
+  const attendance = new Attendance({ portalId, ledger, tally, log })
   const context: PortalContext = {
-    portalId: randomText(PORTAL_ID_BYTES),
+    portalId,
     ledger,
     store,
     signals,
@@ -95,7 +101,9 @@ export async function startPortal(
     metrics,
     log,
     audit,
+    attendance,
   }
+  opening.defer(() => attendance.stop())
   const transfers = new Transfers(context)
   const deliveries = new Deliveries(context)
   const sweeper = new Sweeper(context, transfers, deliveries)
@@ -120,6 +128,7 @@ export async function startPortal(
   })
   const url = options.publicUrl ?? listening
   if ((await ledger.address()) !== url) await ledger.setAddress(url)
+  attendance.start()
   sweeper.start()
   opening.defer(() => sweeper.stop())
   accountWatch.start()

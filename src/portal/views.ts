@@ -4,13 +4,28 @@ import type {
   HeldPart,
   Notification,
   Offer,
+  ReceivedDelivery,
   TransferStatus,
   TransferSummary,
 } from '../protocol/index.ts'
 import type { Delivery, Transfer } from './ledger/contract.ts'
 
-function timestamp(ms: number): string {
+export function timestamp(ms: number): string {
   return new Date(ms).toISOString()
+}
+
+/** A member for a time that is known. */
+function time<Name extends string>(name: Name, ms: number | null): { readonly [Member in Name]?: string } {
+  return ms === null ? {} : ({ [name]: timestamp(ms) } as { [Member in Name]: string })
+}
+
+function storedAt(transfer: Transfer): { readonly storedAt?: string } {
+  return 'storedAtMs' in transfer ? time('storedAt', transfer.storedAtMs) : {}
+}
+
+function deliveryTimes(delivery: Delivery): Pick<DeliveryStatus, 'offeredAt' | 'endedAt'> {
+  const endedAtMs = 'endedAtMs' in delivery ? delivery.endedAtMs : null
+  return { ...time('offeredAt', delivery.offeredAtMs), ...time('endedAt', endedAtMs) }
 }
 
 function deliveryStatus(delivery: Delivery): DeliveryStatus {
@@ -21,6 +36,26 @@ function deliveryStatus(delivery: Delivery): DeliveryStatus {
     fetchedBytes,
     offers,
     ...(delivery.state === 'failed' ? { problem: delivery.problem } : {}),
+    ...deliveryTimes(delivery),
+  }
+}
+
+/** A delivery as its receiver sees it. @param transfer of which it has that delivery alone */
+export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
+  const [delivery] = transfer.deliveries
+  if (delivery === undefined) throw new Error(`${transfer.transferId} has no delivery`)
+  const { receiver, ...status } = deliveryStatus(delivery)
+  return {
+    transferId: transfer.transferId,
+    from: transfer.sender,
+    metadata: transfer.metadata,
+    sizeBytes: transfer.sizeBytes,
+    partSizeBytes: transfer.partSizeBytes,
+    digestAlgorithm: transfer.digestAlgorithm,
+    createdAt: timestamp(transfer.createdAtMs),
+    expiresAt: timestamp(transfer.expiresAtMs),
+    ...storedAt(transfer),
+    ...status,
   }
 }
 
@@ -37,6 +72,9 @@ export function transferSummary(transfer: Transfer): TransferSummary {
     digestAlgorithm: transfer.digestAlgorithm,
     createdAt: timestamp(transfer.createdAtMs),
     expiresAt: timestamp(transfer.expiresAtMs),
+    ...storedAt(transfer),
+    ...time('endedAt', transfer.endedAtMs),
+    ...('problem' in transfer ? { problem: transfer.problem } : {}),
     deliveries: transfer.deliveries.map(deliveryStatus),
   }
 }

@@ -175,6 +175,10 @@ export const DeliveryStatus = Type.Object({
   /** How often the file was offered. */
   offers: Type.Integer({ minimum: 0 }),
   problem: Type.Optional(ProblemBody),
+  /** When it was offered first. */
+  offeredAt: Type.Optional(Timestamp),
+  /** When it was delivered, or failed. */
+  endedAt: Type.Optional(Timestamp),
 })
 export type DeliveryStatus = Static<typeof DeliveryStatus>
 
@@ -194,6 +198,12 @@ export const TransferSummary = Type.Object({
   digestAlgorithm: Type.String(),
   createdAt: Timestamp,
   expiresAt: Timestamp,
+  /** When the portal held all of it. */
+  storedAt: Type.Optional(Timestamp),
+  /** When nothing was left to happen to it. */
+  endedAt: Type.Optional(Timestamp),
+  /** Why it was not stored. */
+  problem: Type.Optional(ProblemBody),
   deliveries: Type.Array(DeliveryStatus),
 })
 export type TransferSummary = Static<typeof TransferSummary>
@@ -302,7 +312,12 @@ export const AccountStatus = Type.Object({ account: AccountName })
 export type AccountStatus = Static<typeof AccountStatus>
 
 /** An account with its public keys; null as long as it has none. */
-export const AccountWithKeys = Type.Object({ account: AccountName, keys: Type.Union([PublicKeys, Type.Null()]) })
+export const AccountWithKeys = Type.Object({
+  account: AccountName,
+  keys: Type.Union([PublicKeys, Type.Null()]),
+  /** Told to the account itself alone, where it may ask for `GET /v1/operations`. */
+  isOperator: Type.Optional(Type.Boolean()),
+})
 export type AccountWithKeys = Static<typeof AccountWithKeys>
 
 /** Answer of `GET /v1/limits`. */

@@ -11,4 +11,4 @@ export { beginSending, followOne, forget, type SendingOptions, type SendOneOptio
 export type * from './source.ts'
 export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
 export { ownContentKey, receiptSalt } from './trust.ts'
-export { Pause, type TakePlace } from './turn.ts'
+export { Pause, sharedLine, type TakePlace } from './turn.ts'

@@ -3,6 +3,7 @@
  * `complete` it makes sure that the file is still the one it opened.
  */
 import type { DigestAlgorithm, Problem } from '../protocol/index.ts'
+import type { PartPosition } from '../trust/part-position.ts'
 
 /** A file that may be sent. */
 export interface Source {
@@ -36,7 +37,7 @@ export interface PartDigests {
 /** With what a part is sealed. A key and a position are for one content only: whoever gives them sees to that. */
 export interface PartSeal {
   readonly partKey: Uint8Array
-  readonly position: { readonly transferId: string; readonly partNumber: number; readonly isLast: boolean }
+  readonly position: PartPosition
 }
 
 /** A file while it is sent. To be disposed of. */

@@ -1,5 +1,6 @@
 /** Holding a transfer up, and going on with it: what a person who watches it may want. */
 import { sleep } from '../client/index.ts'
+import { largeBytesMin, Places } from '../hop/index.ts'
 
 /** Why the requests of a transfer end that is to rest. */
 export class Resting extends Error {
@@ -49,6 +50,30 @@ export class Pause {
 
 /** Takes a place among what is sent at the same time, as soon as there is one. @returns the way to give it back */
 export type TakePlace = (signal: AbortSignal) => Promise<() => void>
+
+/**
+ * Shares one line among many transfers: so many at a time, as small ones spend their time waiting, and of large ones fewer, as
+ * it is better to be done with one than to be half done with many.
+ *
+ * @returns what takes a place for a file of that size
+ */
+export function sharedLine(bounds: { transfersAtOnce: number; largeAtOnce: number }): (sizeBytes: number) => TakePlace {
+  const all = new Places(bounds.transfersAtOnce)
+  const large = new Places(bounds.largeAtOnce)
+  return (sizeBytes) => async (signal) => {
+    const leaveLarge = sizeBytes < largeBytesMin ? null : await large.take(signal)
+    try {
+      const leaveAll = await all.take(signal)
+      return () => {
+        leaveAll()
+        leaveLarge?.()
+      }
+    } catch (error) {
+      leaveLarge?.()
+      throw error
+    }
+  }
+}
 
 /** One transfer's turn to be sent. While it rests, others have its place. */
 export class Turn {

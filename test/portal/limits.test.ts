@@ -85,9 +85,12 @@ test('a connection too many is told so, and there is room again when one goes', 
 test('so many invites may be open, and no more', async () => {
   const portal = await TestPortal.start()
   await portal.operate(async (ledger) => {
-    await invite(ledger, 'dora', 60_000, 2)
-    await invite(ledger, 'eve', 60_000, 2)
-    await expect(invite(ledger, 'flo', 60_000, 2)).rejects.toMatchObject({ code: 'too-many-invites', status: 429 })
+    await invite(ledger, 'dora', 60_000, { openMax: 2 })
+    await invite(ledger, 'eve', 60_000, { openMax: 2 })
+    await expect(invite(ledger, 'flo', 60_000, { openMax: 2 })).rejects.toMatchObject({
+      code: 'too-many-invites',
+      status: 429,
+    })
   })
 })
 

@@ -47,6 +47,8 @@ test('the description names every request of the protocol', async () => {
       'PUT /v1/to/{receivers}/{name}',
       'GET /v1/events',
       'GET /v1/transfers/{transferId}/events',
+      'GET /v1/deliveries',
+      'GET /v1/operations',
       'GET /v1/inbox',
       'GET /v1/inbox/{transferId}',
       'GET /v1/inbox/{transferId}/parts/{partNumber}',

@@ -25,6 +25,7 @@ export interface PageSchema extends DBSchema {
 export type PageDatabase = IDBPDatabase<PageSchema>
 
 const VERSION = 1
+const durable = { durability: 'strict' } as const
 const stores: readonly StoreNames<PageSchema>[] = [
   'identity',
   'contacts',
@@ -56,5 +57,10 @@ export async function change<Name extends StoreNames<PageSchema>>(
 }
 
 function transactionOf<Name extends StoreNames<PageSchema>>(database: PageDatabase, store: Name) {
-  return database.transaction(store, 'readwrite', { durability: 'strict' })
+  return database.transaction(store, 'readwrite', durable)
+}
+
+/** A transaction that changes several stores, or decides by what it finds; durable when it is `done`. */
+export function writing<Name extends StoreNames<PageSchema>>(database: PageDatabase, names: Name[]) {
+  return database.transaction(names, 'readwrite', durable)
 }

@@ -10,12 +10,14 @@ import { holdContinue } from './continue.ts'
 import { ConnectionLimits, RequestLimits } from './limits.ts'
 import { readPage } from './page-files.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
+import { deliveryRoutes } from './routes/deliveries.ts'
 import { eventRoutes } from './routes/events.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { joinRoute } from './routes/join.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { oneRequestRoute } from './routes/one-request.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { overviewRoute } from './routes/overview.ts'
 import { pageRoutes } from './routes/page.ts'
 import { partRoute } from './routes/parts.ts'
 import { transferRoutes } from './routes/transfers.ts'
@@ -110,6 +112,8 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     transferRoutes(accounts, services)
     eventRoutes(accounts, services)
     inboxRoutes(accounts, services)
+    deliveryRoutes(accounts, services)
+    overviewRoute(accounts, services)
     await accounts.register(async (whole) => {
       whole.removeAllContentTypeParsers()
       whole.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))

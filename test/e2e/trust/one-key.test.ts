@@ -8,7 +8,15 @@ import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Running, until, type World } from '../harness/world.ts'
 import type { Asked, EvilPortal } from './evil-portal.ts'
-import { expectArrived, PART_BYTES, PART_FLAGS, type Scene, sceneWith, transferIdOf } from './scene.ts'
+import {
+  expectArrived,
+  expectOneContent,
+  PART_BYTES,
+  PART_FLAGS,
+  type Scene,
+  sceneWith,
+  transferIdOf,
+} from './scene.ts'
 
 const PARTS = 6
 const NEVER = Number.POSITIVE_INFINITY
@@ -36,19 +44,6 @@ async function writeOver(path: string, fromByte = 0): Promise<void> {
   await utimes(path, 1_700_000_000, 1_700_000_000)
   const { size, mtimeNs, ino } = await stat(path, { bigint: true })
   expect({ size, mtimeNs, ino }).toEqual({ size: before.size, mtimeNs: before.mtimeNs, ino: before.ino })
-}
-
-/** Whatever was sent of a part of a transfer is the same bytes, each time, as far as both went. */
-function expectOneContent({ uploads }: EvilPortal): void {
-  expect(uploads.length).toBeGreaterThan(0)
-  for (const [index, one] of uploads.entries()) {
-    for (const other of uploads.slice(0, index)) {
-      if (other.transferId !== one.transferId || other.partNumber !== one.partNumber) continue
-      const lengthBytes = Math.min(one.bytes.length, other.bytes.length)
-      const isSame = one.bytes.subarray(0, lengthBytes).equals(other.bytes.subarray(0, lengthBytes))
-      expect(isSame, `part ${one.partNumber} of ${one.transferId} was sealed twice, with other content`).toBe(true)
-    }
-  }
 }
 
 const isPart =

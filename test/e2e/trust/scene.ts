@@ -16,17 +16,20 @@ export const PART_FLAGS = ['--part-size', '64KiB'] as const
 export interface Scene extends AsyncDisposable {
   readonly world: World
   readonly evil: EvilPortal
+  /** The real one. */
+  readonly portal: Running
 }
 
 /** A world in which all accounts talk to the portal through the evil one. */
 export async function sceneWith(names: readonly string[], portalFlags: readonly string[] = []): Promise<Scene> {
   const world = await World.create()
   const evil = await EvilPortal.open(() => world.portalUrl)
-  await world.portal(portalFlags)
+  const portal = await world.portal(portalFlags)
   await world.join(names, Object.fromEntries(names.map((name) => [name, evil])))
   return {
     world,
     evil,
+    portal,
     async [Symbol.asyncDispose]() {
       await evil[Symbol.asyncDispose]()
       await world[Symbol.asyncDispose]()
@@ -34,10 +37,15 @@ export async function sceneWith(names: readonly string[], portalFlags: readonly 
   }
 }
 
+/** Everything there is to keep of an account's keys. */
+export async function secretOf(world: World, name: string): Promise<string> {
+  const profile = await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8')
+  return String(JSON.parse(profile).keys)
+}
+
 /** The keys of an account. */
 export async function keysOf(world: World, name: string): Promise<AccountKeys> {
-  const profile = JSON.parse(await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8'))
-  return AccountKeys.parse(profile.keys)
+  return AccountKeys.parse(await secretOf(world, name))
 }
 
 /** What `whoami` says on the machine of an account. */
@@ -119,4 +127,17 @@ export async function expectRefused(
 /** The one file of that name in an inbox is this one. */
 export async function expectArrived(world: World, receiver: string, name: string, path: string): Promise<void> {
   expect(await sha256Of(join(world.inbox(receiver), name))).toBe(await sha256Of(path))
+}
+
+/** Whatever was sent of a part of a transfer is the same bytes, each time, as far as both went. */
+export function expectOneContent({ uploads }: EvilPortal): void {
+  expect(uploads.length).toBeGreaterThan(0)
+  for (const [index, one] of uploads.entries()) {
+    for (const other of uploads.slice(0, index)) {
+      if (other.transferId !== one.transferId || other.partNumber !== one.partNumber) continue
+      const lengthBytes = Math.min(one.bytes.length, other.bytes.length)
+      const isSame = one.bytes.subarray(0, lengthBytes).equals(other.bytes.subarray(0, lengthBytes))
+      expect(isSame, `part ${one.partNumber} of ${one.transferId} was sealed twice, with other content`).toBe(true)
+    }
+  }
 }

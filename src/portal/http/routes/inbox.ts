@@ -61,6 +61,7 @@ export function inboxRoutes(app: App, services: Services): void {
       const { instance: instanceId, content } = request.query
       const inbox = { account: accountOf(request), instanceId, window, isInline: content === 'inline' }
       context.metrics.inboxes.inc()
+      using _ = context.attendance.enter(inbox.account.name)
       try {
         await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))
       } finally {

@@ -8,16 +8,21 @@ const tags = ['accounts']
 
 export function keyRoutes(app: App, services: Services): void {
   const { ledger } = services.context
-  const withKeys = async (name: string): Promise<AccountWithKeys> => {
+  const find = async (name: string) => {
     const account = await ledger.accountByName(name)
     if (account === null) throw new Problem('receiver-unknown', { receivers: [name] })
-    return { account: account.name, keys: account.keys }
+    const { keys, isOperator } = account
+    return { account: name, keys, isOperator }
+  }
+  const own = async (name: string): Promise<AccountWithKeys> => {
+    const { isOperator, ...known } = await find(name)
+    return isOperator ? { ...known, isOperator } : known
   }
 
   app.get(
     '/v1/account',
     { schema: { summary: 'The account of the token', tags, response: { 200: AccountWithKeys } } },
-    (request) => withKeys(accountOf(request).name),
+    (request) => own(accountOf(request).name),
   )
 
   app.put(
@@ -34,7 +39,7 @@ export function keyRoutes(app: App, services: Services): void {
       const account: Account = accountOf(request)
       const change = await ledger.setKeys(account.accountId, request.body)
       if (change !== 'same') audit(services, request, `keys-${change}`, { account: account.name })
-      return withKeys(account.name)
+      return own(account.name)
     },
   )
 
@@ -48,6 +53,9 @@ export function keyRoutes(app: App, services: Services): void {
         response: { 200: AccountWithKeys },
       },
     },
-    (request) => withKeys(request.params.name),
+    async (request): Promise<AccountWithKeys> => {
+      const { account, keys } = await find(request.params.name)
+      return { account, keys }
+    },
   )
 }

@@ -1,0 +1,40 @@
+/** Receipts in the browser's database, each with all that it takes to check it without any portal. */
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { AccountName, PublicKeys, SignedToken, TransferId } from '../../protocol/index.ts'
+import type { KeptReceipt, Receipts } from '../../sender/index.ts'
+import { change, type PageDatabase } from './database.ts'
+
+const validator = Compile(
+  Type.Object({
+    transferId: TransferId,
+    receiver: AccountName,
+    receipt: SignedToken,
+    keys: PublicKeys,
+    salt: Type.Union([Type.String(), Type.Null()]),
+  }),
+)
+
+export class PageReceipts implements Receipts {
+  readonly #database: PageDatabase
+
+  constructor(database: PageDatabase) {
+    this.#database = database
+  }
+
+  async keep(receipt: KeptReceipt): Promise<void> {
+    const { transferId, receiver } = receipt
+    await change(this.#database, 'receipts', (receipts) => receipts.put(receipt, [transferId, receiver]))
+  }
+
+  /** Those of one transfer, by receiver. */
+  async of(transferId: string): Promise<KeptReceipt[]> {
+    const all: unknown[] = await this.#database.getAll('receipts', IDBKeyRange.bound([transferId], [transferId, []]))
+    return all.filter((value) => validator.Check(value))
+  }
+}
+
+/** As `golooader receipt` writes it to a file, and `golooader verify` reads it. */
+export function receiptText(receipt: KeptReceipt): string {
+  return `${JSON.stringify(receipt, null, 2)}\n`
+}

@@ -1,0 +1,150 @@
+/** A sender inside a browser: the core over the drivers of the page, without anything to look at. */
+import { browserTransport } from '../../../src/client/browser-transport.ts'
+import { PortalClient } from '../../../src/client/index.ts'
+import { PageContacts } from '../../../src/page/platform/contacts.ts'
+import { openDatabase } from '../../../src/page/platform/database.ts'
+import { PageFile } from '../../../src/page/platform/file-source.ts'
+import { PageJournal } from '../../../src/page/platform/journal.ts'
+import { PageReceipts } from '../../../src/page/platform/receipts.ts'
+import { PageSealRecords } from '../../../src/page/platform/seal-records.ts'
+import {
+  beginSending,
+  EventWatch,
+  followOne,
+  forget,
+  type JournalEntry,
+  type KeptReceipt,
+  Pause,
+  type SendContext,
+  type SendEvent,
+  type SendOutcome,
+  sendOne,
+  sharedLine,
+} from '../../../src/sender/index.ts'
+import { AccountKeys } from '../../../src/trust/index.ts'
+import { type Account, type Chosen, fileContent } from '../chosen.ts'
+
+interface Sending {
+  readonly pause: Pause
+  readonly events: SendEvent[]
+  readonly outcome: Promise<SendOutcome>
+  readonly stop: AbortController
+}
+
+const sendings: Sending[] = []
+const silences: string[] = []
+let database: Awaited<ReturnType<typeof openDatabase>>
+let context: SendContext
+let lineOf = sharedLine({ transfersAtOnce: 4, largeAtOnce: 1 })
+
+/** Begins to send to bob in parts of 64 KiB, one at a time. @returns what went wrong */
+export async function begin({ name, token, keys, isSealing }: Account): Promise<string | null> {
+  const portalUrl = new URL('/', location.href).href
+  database = await openDatabase(portalUrl)
+  const client = new PortalClient(browserTransport(portalUrl), token)
+  const signal = new AbortController().signal
+  const events = new EventWatch({
+    client,
+    answerTimeoutMs: Number.POSITIVE_INFINITY,
+    signal,
+    onSilence: (reason) => silences.push(reason),
+  })
+  events.follow().catch((error) => silences.push(String(error)))
+  const trust = {
+    keys: await AccountKeys.parse(keys),
+    contacts: new PageContacts(database),
+    isSealing,
+    receipts: new PageReceipts(database),
+  }
+  try {
+    context = await beginSending({
+      client,
+      identity: { portalUrl, account: name },
+      trust,
+      journal: new PageJournal(database),
+      sealRecords: new PageSealRecords(database),
+      events,
+      to: ['bob'],
+      answerTimeoutMs: 60_000,
+      waitMs: null,
+      partSizeBytes: 64 * 1024,
+      partsInFlight: { min: 1, max: 1 },
+      bufferBytesMax: 1024 * 1024,
+      signal,
+      onEvent: (event) => {
+        if (event.type === 'silence') silences.push(event.reason)
+      },
+    })
+    return null
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  }
+}
+
+/** @returns by which number it is known until the page is loaded anew */
+export function send({ name, sizeBytes, seed, lastModified }: Chosen): number {
+  return sendFile(new File([fileContent(seed, sizeBytes)], name, { lastModified }))
+}
+
+/** Sends what was chosen in the first field for files. */
+export function sendChosen(): number {
+  const [file] = document.querySelector('input')?.files ?? []
+  if (file === undefined) throw new Error('nothing was chosen')
+  return sendFile(file)
+}
+
+function sendFile(file: File): number {
+  const pause = new Pause()
+  const stop = new AbortController()
+  const events: SendEvent[] = []
+  const outcome = sendOne(context, new PageFile(file), {
+    signal: stop.signal,
+    isWaiting: true,
+    pause,
+    takePlace: lineOf(file.size),
+    onEvent: (event) => events.push(event),
+  })
+  outcome.catch(() => {})
+  return sendings.push({ pause, events, outcome, stop }) - 1
+}
+
+/** Shows a field for files. */
+export function showField(): void {
+  const field = document.createElement('input')
+  field.type = 'file'
+  document.body.append(field)
+}
+
+export const outcome = (index: number): Promise<SendOutcome> | undefined => sendings[index]?.outcome
+export const events = (index: number): readonly SendEvent[] => sendings[index]?.events ?? []
+export const pause = (index: number): void => sendings[index]?.pause.pause()
+export const resume = (index: number): void => sendings[index]?.pause.resume()
+export const stop = (index: number): void => sendings[index]?.stop.abort(new Error('enough'))
+export const heardOfSilence = (): readonly string[] => silences
+export function sendOneAtATime(): void {
+  lineOf = sharedLine({ transfersAtOnce: 1, largeAtOnce: 1 })
+}
+
+export const unfinished = (): Promise<JournalEntry[]> => new PageJournal(database).list()
+export const receiptsOf = (transferId: string): Promise<KeptReceipt[]> => new PageReceipts(database).of(transferId)
+
+async function entryOf(transferId: string): Promise<JournalEntry> {
+  const entry = (await unfinished()).find((one) => one.transferId === transferId)
+  if (entry === undefined) throw new Error('it is not in the journal')
+  return entry
+}
+
+export async function follow(transferId: string): Promise<SendOutcome | null> {
+  const signal = new AbortController().signal
+  return followOne(context, await entryOf(transferId), { signal, onEvent: () => {} })
+}
+
+export async function forgetOne(transferId: string): Promise<void> {
+  await forget(context, await entryOf(transferId))
+}
+
+/** Pins keys that bob does not have. */
+export async function mistrustBob(): Promise<void> {
+  const { publicKeys } = await AccountKeys.generate()
+  await new PageContacts(await openDatabase(new URL('/', location.href).href)).check('bob', publicKeys)
+}

@@ -1,0 +1,330 @@
+/**
+ * Sending from a real browser, by way of a real portal, to a real receiver of the command line. Between browser and portal
+ * stands one that keeps every byte that leaves, and lets hang what a test wants.
+ */
+import { appendFile, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { JournalEntry, KeptReceipt, SendEvent, SendOutcome } from '../../src/sender/index.ts'
+import { until } from '../e2e/harness/world.ts'
+import type { Asked, EvilPortal } from '../e2e/trust/evil-portal.ts'
+import { expectOneContent, PART_BYTES, type Scene, sceneWith, secretOf } from '../e2e/trust/scene.ts'
+import { type Account, type Chosen, fileContent } from './chosen.ts'
+import { type BrowserPage, browserPage } from './harness/browser.ts'
+
+const MODULE = 'test/page/browser/sender.ts'
+const TEST_MS = 120_000
+const PARTS = 6
+const LAST_MODIFIED = 1_700_000_000_000
+
+interface BrowserScene extends Scene {
+  readonly browser: BrowserPage
+  readonly account: Account
+}
+
+/** Alice in a browser, bob at a command line. */
+async function browserScene(portalFlags: readonly string[] = [], isSealing = true): Promise<BrowserScene> {
+  const scene = await sceneWith(['alice', 'bob'], portalFlags)
+  onTestFinished(() => scene[Symbol.asyncDispose]())
+  const browser = await browserPage({ portalUrl: scene.evil.url })
+  onTestFinished(() => browser.close())
+  const account = await accountOf(scene, isSealing)
+  expect(await begin(browser, account)).toBeNull()
+  return { ...scene, browser, account }
+}
+
+async function accountOf({ world }: Scene, isSealing = true): Promise<Account> {
+  return { name: 'alice', token: await world.token('alice'), keys: await secretOf(world, 'alice'), isSealing }
+}
+
+const begin = (browser: BrowserPage, account: Account) => browser.run<string | null>(MODULE, 'begin', account)
+const send = (browser: BrowserPage, chosen: Chosen) => browser.run<number>(MODULE, 'send', chosen)
+const outcome = (browser: BrowserPage, sending: number) => browser.run<SendOutcome>(MODULE, 'outcome', sending)
+const unfinished = (browser: BrowserPage) => browser.run<JournalEntry[]>(MODULE, 'unfinished')
+
+async function startedOf(browser: BrowserPage, sending: number) {
+  const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
+  return events.filter((event) => event.type === 'started')
+}
+
+function fileOf(partCount: number, seed = 1, name = 'report.bin'): Chosen {
+  return { name, sizeBytes: partCount * PART_BYTES, seed, lastModified: LAST_MODIFIED }
+}
+
+async function expectReceived({ world }: Scene, { name, seed, sizeBytes }: Chosen): Promise<void> {
+  const received = await readFile(join(world.inbox('bob'), name))
+  expect(received.equals(fileContent(seed, sizeBytes)), `${name} arrived as it was`).toBe(true)
+}
+
+const isPart =
+  (partNumber: number) =>
+  ({ method, path }: Asked): boolean =>
+    method === 'PUT' && path.endsWith(`/parts/${partNumber}`)
+
+/** Takes so many bytes of a request that fits, and lets it hang. */
+function hang(evil: EvilPortal, isIt: (asked: Asked) => boolean, afterBytes = Number.POSITIVE_INFINITY): void {
+  evil.lies = { hangs: (asked) => (isIt(asked) ? { afterBytes } : null) }
+}
+
+function came({ requests }: EvilPortal, isIt: (asked: Asked) => boolean, bytes = 1): Promise<void> {
+  return until(() => requests.some((one) => isIt(one) && one.body.length >= bytes), 'the request has come')
+}
+
+/** Sends until a part hangs, and loads the page anew. @returns the transfer */
+async function reloadedAt({ evil, browser, account }: BrowserScene, chosen: Chosen, part: number): Promise<string> {
+  hang(evil, isPart(part))
+  const sending = await send(browser, chosen)
+  await came(evil, isPart(part), PART_BYTES)
+  const [started] = await startedOf(browser, sending)
+  await browser.reload()
+  evil.lies = {}
+  expect(await begin(browser, account)).toBeNull()
+  return started?.transferId ?? ''
+}
+
+test.each([
+  ['of several parts', PARTS, []],
+  ['of one part', 1, ['--one-request', '0']],
+  ['in one request', 1, []],
+  ['that is empty', 0, []],
+])('a file %s is delivered, and its receipt is kept', { timeout: TEST_MS }, async (_what, parts, flags) => {
+  const scene = await browserScene(flags)
+  const { world, evil, browser } = scene
+  await world.receiver('bob')
+  const chosen = fileOf(parts)
+  const sending = await send(browser, chosen)
+  const end = await outcome(browser, sending)
+  expect(end).toMatchObject({ outcome: 'delivered', path: chosen.name })
+  await expectReceived(scene, chosen)
+  const receipts = await browser.run<KeptReceipt[]>(MODULE, 'receiptsOf', end.transferId)
+  expect(receipts).toMatchObject([{ transferId: end.transferId, receiver: 'bob' }])
+  expect(await unfinished(browser)).toEqual([])
+  // What the portal had was sealed: of every part, tag included, and of the name.
+  for (const { bytes, partNumber } of evil.uploads.filter(({ bytes }) => bytes.length > 0)) {
+    expect(bytes.length).toBe(PART_BYTES + 16)
+    const plain = fileContent(chosen.seed, chosen.sizeBytes).subarray((partNumber - 1) * PART_BYTES)
+    expect(bytes.subarray(0, 32).equals(plain.subarray(0, 32))).toBe(false)
+  }
+  expect(evil.requests.filter(({ body, head }) => `${head}${body}`.includes(chosen.name))).toEqual([])
+  expect(browser.complaints).toEqual([])
+})
+
+test('a file that is sent without a seal is signed all the same, and delivered', { timeout: TEST_MS }, async () => {
+  const scene = await browserScene([], false)
+  await scene.world.receiver('bob')
+  const chosen = fileOf(PARTS)
+  expect(await outcome(scene.browser, await send(scene.browser, chosen))).toMatchObject({ outcome: 'delivered' })
+  await expectReceived(scene, chosen)
+})
+
+test('reloaded in the middle, and the same file chosen again: the transfer goes on with what was missing', {
+  timeout: TEST_MS,
+}, async () => {
+  const scene = await browserScene()
+  const { world, evil, browser } = scene
+  await world.receiver('bob')
+  const chosen = fileOf(PARTS)
+  const transferId = await reloadedAt(scene, chosen, 4)
+  const { name, sizeBytes } = chosen
+  expect(await unfinished(browser)).toMatchObject([
+    { transferId, name, to: ['bob'], source: { sizeBytes, lastModified: LAST_MODIFIED } },
+  ])
+  expect(await browser.run(MODULE, 'follow', transferId)).toBeNull()
+  const sending = await send(browser, chosen)
+  expect(await outcome(browser, sending)).toMatchObject({ outcome: 'delivered', transferId })
+  expect(await startedOf(browser, sending)).toMatchObject([{ transferId, isResumed: true }])
+  expect(evil.uploads.map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4, 4, 5, 6])
+  expectOneContent(evil)
+  await expectReceived(scene, chosen)
+})
+
+test.each([
+  ['part of it was at the portal', 4],
+  ['the portal had nothing', 1],
+])(
+  'reloaded when %s, and a file chosen that looks the same and is another: a new key seals it',
+  { timeout: TEST_MS },
+  async (_when, part) => {
+    const scene = await browserScene()
+    const { world, evil, browser } = scene
+    await world.receiver('bob')
+    const transferId = await reloadedAt(scene, fileOf(PARTS), part)
+    const other = fileOf(PARTS, 2)
+    const end = await outcome(browser, await send(browser, other))
+    expect(end).toMatchObject({ outcome: 'delivered' })
+    expect(end.transferId).not.toBe(transferId)
+    expectOneContent(evil)
+    await expectReceived(scene, other)
+    expect(await world.received('bob')).toEqual([other.name])
+  },
+)
+
+test('the record of what was sealed is gone: a new key seals the file', { timeout: TEST_MS }, async () => {
+  const scene = await browserScene()
+  const { world, evil, browser } = scene
+  await world.receiver('bob')
+  const transferId = await reloadedAt(scene, fileOf(PARTS), 4)
+  await browser.run('test/page/browser/sender-records.ts', 'damage', '/', transferId, [2])
+  const other = fileOf(PARTS, 2)
+  const end = await outcome(browser, await send(browser, other))
+  expect(end).toMatchObject({ outcome: 'delivered' })
+  expect(end.transferId).not.toBe(transferId)
+  expectOneContent(evil)
+})
+
+test('two tabs go on with a file at once: it stays one transfer, and comes once', { timeout: TEST_MS }, async () => {
+  const scene = await browserScene()
+  const { world, evil, browser, account } = scene
+  await world.receiver('bob')
+  const chosen = fileOf(PARTS)
+  const transferId = await reloadedAt(scene, chosen, 4)
+  const tabs = [browser, await browser.tab(), await browser.tab()]
+  for (const tab of tabs) expect(await begin(tab, account)).toBeNull()
+  const sendings = await Promise.all(tabs.map((tab) => send(tab, chosen)))
+  const ends = await Promise.all(tabs.map((tab, index) => outcome(tab, sendings[index] ?? 0)))
+  for (const end of ends) expect(end).toMatchObject({ outcome: 'delivered', transferId })
+  expectOneContent(evil)
+  expect(await world.received('bob')).toEqual([chosen.name])
+})
+
+test('two tabs begin with a file at once: it becomes one transfer', { timeout: TEST_MS }, async () => {
+  const { world, evil, browser, account } = await browserScene()
+  await world.receiver('bob')
+  const other = await browser.tab()
+  expect(await begin(other, account)).toBeNull()
+  const tabs = [browser, other]
+  const sendings = await Promise.all(tabs.map((tab) => send(tab, fileOf(PARTS))))
+  const ends = await Promise.all(tabs.map((tab, index) => outcome(tab, sendings[index] ?? 0)))
+  expect(new Set(ends.map(({ transferId }) => transferId)).size).toBe(1)
+  for (const end of ends) expect(end).toMatchObject({ outcome: 'delivered' })
+  expectOneContent(evil)
+  expect(await world.received('bob')).toHaveLength(1)
+})
+
+test('the portal is restarted in the middle: the transfer goes on by itself', { timeout: TEST_MS }, async () => {
+  const scene = await browserScene()
+  const { world, evil, browser, portal } = scene
+  hang(evil, isPart(4))
+  const chosen = fileOf(PARTS)
+  const sending = await send(browser, chosen)
+  await came(evil, isPart(4), PART_BYTES)
+  await portal.stop('SIGKILL')
+  evil.lies = {}
+  evil.cut()
+  await until(async () => (await browser.run<string[]>(MODULE, 'heardOfSilence')).length > 0, 'it has noticed')
+  await world.portal()
+  await world.receiver('bob')
+  const end = await outcome(browser, sending)
+  expect(end).toMatchObject({ outcome: 'delivered' })
+  expect(await startedOf(browser, sending)).toMatchObject([{ transferId: end.transferId, isResumed: false }])
+  expectOneContent(evil)
+  await expectReceived(scene, chosen)
+})
+
+test('a transfer rests for longer than the portal waits for an upload, gives its place away, and loses nothing', {
+  timeout: TEST_MS,
+}, async () => {
+  const uploadTimeoutMs = 3_000
+  const scene = await browserScene(['--upload-timeout', `${uploadTimeoutMs}ms`])
+  const { world, evil, browser } = scene
+  await world.receiver('bob')
+  await browser.run(MODULE, 'sendOneAtATime')
+  hang(evil, isPart(4))
+  const chosen = fileOf(PARTS)
+  const sending = await send(browser, chosen)
+  await came(evil, isPart(4), PART_BYTES)
+  const [started] = await startedOf(browser, sending)
+  const small = fileOf(1, 2, 'small.bin')
+  const next = await send(browser, small)
+  expect(await startedOf(browser, next)).toEqual([])
+  evil.lies = {}
+  await browser.run(MODULE, 'pause', sending)
+  const pausedAtMs = performance.now()
+  expect(await outcome(browser, next)).toMatchObject({ outcome: 'delivered' })
+  await until(() => performance.now() - pausedAtMs > 3 * uploadTimeoutMs, 'the portal would have given it up')
+  const parts = () => evil.uploads.flatMap((one) => (one.transferId === started?.transferId ? [one.partNumber] : []))
+  expect(parts()).toEqual([1, 2, 3, 4])
+  await browser.run(MODULE, 'resume', sending)
+  expect(await outcome(browser, sending)).toMatchObject({ outcome: 'delivered' })
+  expect(parts()).toEqual([1, 2, 3, 4, 4, 5, 6])
+  await expectReceived(scene, chosen)
+})
+
+test('a transfer that rests is cancelled elsewhere: its sender hears of it without going on', {
+  timeout: TEST_MS,
+}, async () => {
+  const { world, evil, browser } = await browserScene(['--upload-timeout', '1500ms'])
+  hang(evil, isPart(4))
+  const sending = await send(browser, fileOf(PARTS))
+  await came(evil, isPart(4), PART_BYTES)
+  await browser.run(MODULE, 'pause', sending)
+  const [started] = await startedOf(browser, sending)
+  await (await world.client('alice')).cancel(started?.transferId ?? '')
+  expect(await outcome(browser, sending)).toMatchObject({ outcome: 'refused', problem: { code: 'cancelled' } })
+  expect(await unfinished(browser)).toEqual([])
+})
+
+test('loaded anew while a stored file waits for its receiver: it is followed without the file, and its receipt kept', {
+  timeout: TEST_MS,
+}, async () => {
+  const { world, browser, account } = await browserScene()
+  const sending = await send(browser, fileOf(PARTS))
+  const isStored = async () => {
+    const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
+    return events.some((event) => event.type === 'notification' && event.notification.notification === 'stored')
+  }
+  await until(isStored, 'it is stored')
+  await browser.reload()
+  expect(await begin(browser, account)).toBeNull()
+  const [entry] = await unfinished(browser)
+  const following = browser.run(MODULE, 'follow', entry?.transferId)
+  await world.receiver('bob')
+  expect(await following).toMatchObject({ outcome: 'delivered', transferId: entry?.transferId })
+  expect(await browser.run(MODULE, 'receiptsOf', entry?.transferId)).toHaveLength(1)
+  expect(await unfinished(browser)).toEqual([])
+})
+
+test('an unfinished transfer is given up: the portal forgets it, and the file is another one', {
+  timeout: TEST_MS,
+}, async () => {
+  const scene = await browserScene()
+  const { world, browser } = scene
+  const chosen = fileOf(PARTS)
+  const transferId = await reloadedAt(scene, chosen, 4)
+  await browser.run(MODULE, 'forgetOne', transferId)
+  expect(await unfinished(browser)).toEqual([])
+  expect(await (await world.client('alice')).transfer(transferId)).toMatchObject({ state: 'cancelled' })
+  await world.receiver('bob')
+  const end = await outcome(browser, await send(browser, chosen))
+  expect(end).toMatchObject({ outcome: 'delivered' })
+  expect(end.transferId).not.toBe(transferId)
+})
+
+test('a receiver who is known by other keys is sent nothing', { timeout: TEST_MS }, async () => {
+  const scene = await sceneWith(['alice', 'bob'])
+  onTestFinished(() => scene[Symbol.asyncDispose]())
+  const browser = await browserPage({ portalUrl: scene.evil.url })
+  onTestFinished(() => browser.close())
+  await browser.run(MODULE, 'mistrustBob')
+  expect(await begin(browser, await accountOf(scene))).toBe('keys-changed')
+})
+
+test.each([
+  ['is written to', (path: string) => appendFile(path, 'x')],
+  ['is removed', (path: string) => rm(path)],
+])('a file on disk %s while it is sent: it is not sent, and says so', { timeout: TEST_MS }, async (_what, change) => {
+  const { world, evil, browser } = await browserScene()
+  const path = await world.file('disk.bin', PARTS * PART_BYTES)
+  await browser.run(MODULE, 'showField')
+  await browser.page.setInputFiles('input', path)
+  hang(evil, isPart(3))
+  const sending = await browser.run<number>(MODULE, 'sendChosen')
+  await came(evil, isPart(3), PART_BYTES)
+  await change(path)
+  evil.lies = {}
+  evil.cut()
+  const end = await outcome(browser, sending)
+  expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
+  expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
+  expect(await unfinished(browser)).toEqual([])
+})

@@ -70,6 +70,8 @@ export class Delivery<Body extends PartBody> {
     readonly from: string
     name: string
     sizeBytes: number
+    readonly isSealed: boolean
+    readonly isStored: boolean
   }
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
@@ -87,7 +89,14 @@ export class Delivery<Body extends PartBody> {
     const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
     this.#standing = new StandingOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
-    this.#about = { transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes }
+    const standing = this.#standing
+    this.#about = {
+      ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
+      isSealed: 'sealed' in metadata,
+      get isStored() {
+        return standing.offer.state === 'stored'
+      },
+    }
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
 

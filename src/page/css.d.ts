@@ -1,2 +1,0 @@
-/** Style sheets: Vite gathers them into one file of the page. */
-declare module '*.css'

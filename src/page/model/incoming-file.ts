@@ -1,7 +1,6 @@
 /** One file on its way in: what the receiver tells of it, as people want to see it. */
 import { computed, type ReadonlySignal, signal } from '@preact/signals'
 import { Rate } from '../../client/index.ts'
-import type { ProblemJson } from '../../protocol/index.ts'
 import type { Decision, ReceiveEvent } from '../../receiver/index.ts'
 import type { Hop, Picture } from './hops.ts'
 import { leftMsAt } from './outgoing-file.ts'
@@ -17,12 +16,23 @@ export interface IncomingActions {
 /** The events that are about one file. */
 export type FileEvent = Extract<ReceiveEvent, { readonly transferId: string }>
 
+export interface AboutIncoming {
+  readonly transferId: string
+  readonly from: string
+  readonly name: string
+  readonly sizeBytes: number
+  /** Null where that is not known any more. */
+  readonly isSealed: boolean | null
+  readonly isStored: boolean
+}
+
 /** Where a file has been put. */
 export interface Placed {
   readonly finalName: string
   /** Null where it is kept in the browser. */
   readonly folder: string | null
   readonly signedBy: string | null
+  readonly at: string
 }
 
 export class IncomingFile implements Incoming {
@@ -30,7 +40,7 @@ export class IncomingFile implements Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
-  readonly isSealed: boolean
+  readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<IncomingProgress>
   readonly #actions: IncomingActions
@@ -38,13 +48,14 @@ export class IncomingFile implements Incoming {
   readonly #name = signal('')
   readonly #sizeBytes = signal(0)
   readonly #isStored = signal(false)
+  readonly #receivedAt = signal<string | null>(null)
   readonly #progress = signal<IncomingProgress>({ phase: 'waiting', reason: 'Looking at what is offered…' })
   #decide: ((decision: Decision) => void) | null = null
 
-  constructor(event: FileEvent, account: string, actions: IncomingActions) {
-    this.transferId = event.transferId
-    this.from = event.from
-    this.isSealed = event.isSealed
+  constructor(about: AboutIncoming, account: string, actions: IncomingActions) {
+    this.transferId = about.transferId
+    this.from = about.from
+    this.isSealed = about.isSealed
     this.#actions = actions
     this.name = this.#name
     this.sizeBytes = this.#sizeBytes
@@ -54,7 +65,7 @@ export class IncomingFile implements Incoming {
       first: this.#firstHop(),
       second: [{ receiver: account, hop: this.#secondHop() }],
     }))
-    this.apply(event)
+    this.#learn(about)
   }
 
   /** A person is asked; the answer is the decision. It is withdrawn when the signal aborts. */
@@ -92,9 +103,7 @@ export class IncomingFile implements Incoming {
 
   /** Takes in what the receiver tells, except where the file was put. */
   apply(event: FileEvent): void {
-    this.#name.value = event.name === '' ? 'A sealed file' : event.name
-    this.#sizeBytes.value = event.sizeBytes
-    this.#isStored.value = event.isStored || this.#isStored.value
+    this.#learn(event)
     switch (event.type) {
       case 'fetching': {
         const { heldBytes, sizeBytes } = event
@@ -116,9 +125,17 @@ export class IncomingFile implements Incoming {
     }
   }
 
-  received({ finalName, folder, signedBy }: Placed): void {
+  received({ finalName, folder, signedBy, at }: Placed): void {
     this.#isStored.value = true
+    this.#receivedAt.value = at
     this.#progress.value = { phase: 'received', finalName, folder, keptHere: folder === null, signedBy }
+  }
+
+  /** The name is known only once the seal is open. */
+  #learn({ name, sizeBytes, isStored }: AboutIncoming): void {
+    this.#name.value = name === '' ? 'A sealed file' : name
+    this.#sizeBytes.value = sizeBytes
+    this.#isStored.value = isStored || this.#isStored.value
   }
 
   /** It has been removed from this browser. */
@@ -149,10 +166,10 @@ export class IncomingFile implements Incoming {
       case 'fetching':
         return { state: 'moving', doneBytes: now.heldBytes, sizeBytes }
       case 'received':
-        return { state: 'done', at: null }
+        return { state: 'done', at: this.#receivedAt.value }
       case 'declined':
       case 'withdrawn':
-        return { state: 'failed', problem: now.problem as ProblemJson, at: null }
+        return { state: 'failed', problem: now.problem, at: null }
     }
   }
 }

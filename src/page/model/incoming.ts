@@ -6,10 +6,10 @@ import type { Decision, OpenOffer, PartBody, ReceiveEvent, ReceiverTrust } from 
 import { change, type PageDatabase } from '../platform/database.ts'
 import { ChosenFolder, type FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import { download } from '../platform/inbox/download.ts'
-import type { PageInbox } from '../platform/inbox/page-inbox.ts'
+import type { KeptFile, PageInbox } from '../platform/inbox/page-inbox.ts'
 import { askToPersist } from '../platform/inbox/persistence.ts'
 import { receiveHere } from '../platform/inbox/receive-here.ts'
-import { type FileEvent, IncomingFile } from './incoming-file.ts'
+import { type AboutIncoming, type FileEvent, IncomingFile } from './incoming-file.ts'
 import { problemOf } from './outgoing.ts'
 import type { Connection, Incoming, IncomingFiles } from './types.ts'
 
@@ -50,7 +50,9 @@ export class IncomingList implements IncomingFiles {
   }
 
   static async open(options: IncomingOptions): Promise<IncomingList> {
-    return new IncomingList(options, (await options.database.get('settings', AUTOMATIC_KEY)) === true)
+    const list = new IncomingList(options, (await options.database.get('settings', AUTOMATIC_KEY)) === true)
+    for (const file of await options.inbox.kept()) list.#showKept(file)
+    return list
   }
 
   /** Receives until the signal aborts. */
@@ -96,6 +98,13 @@ export class IncomingList implements IncomingFiles {
     for (const file of this.#files.value) if (file.progress.value.phase === 'asking') file.accept()
   }
 
+  /** What came before this tab was loaded, and has not been removed since. */
+  #showKept({ transferId, name, sizeBytes, from, atMs }: KeptFile): void {
+    const about = { transferId, name, sizeBytes, from: from ?? 'somebody', isSealed: null, isStored: true }
+    const file = this.#add(about)
+    file.received({ finalName: name, folder: null, signedBy: null, at: new Date(atMs).toISOString() })
+  }
+
   async #decide(offer: OpenOffer, signal: AbortSignal): Promise<Decision> {
     const file = this.#files.value.find(({ transferId }) => transferId === offer.transferId)
     if (this.#isAutomatic.value || file === undefined) return 'accept'
@@ -117,7 +126,11 @@ export class IncomingList implements IncomingFiles {
   #fileOf(event: FileEvent): IncomingFile {
     const known = this.#files.value.find(({ transferId }) => transferId === event.transferId)
     if (known !== undefined) return known
-    const file = new IncomingFile(event, this.#options.account, {
+    return this.#add(event)
+  }
+
+  #add(about: AboutIncoming): IncomingFile {
+    const file = new IncomingFile(about, this.#options.account, {
       save: (one) => this.#save(one),
       remove: (one) => this.#removeKept(one),
       dismiss: (one) => this.#remove(one),
@@ -128,12 +141,13 @@ export class IncomingList implements IncomingFiles {
 
   async #received(file: IncomingFile, { path, signedBy }: FileEvent & { type: 'received' }): Promise<void> {
     const kept = (await this.#options.inbox.kept()).find(({ transferId }) => transferId === file.transferId)
+    const at = new Date().toISOString()
     if (kept === undefined) {
-      const [folder = '', ...rest] = path.split('/')
-      file.received({ finalName: rest.join('/'), folder, signedBy })
+      file.received({ finalName: path, folder: this.#options.inbox.folder.name, signedBy, at })
+      file.notKeptHere()
       return
     }
-    file.received({ finalName: kept.name, folder: null, signedBy })
+    file.received({ finalName: kept.name, folder: null, signedBy, at })
     void askToPersist()
     await this.#save(file)
   }

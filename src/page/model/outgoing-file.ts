@@ -16,6 +16,8 @@ type ReceiverState =
 export interface OutgoingActions {
   /** Ends the transfer at the portal, as far as it has not ended. */
   cancel(file: OutgoingFile): Promise<void>
+  /** Sends the same file once more. */
+  again(file: OutgoingFile, to: readonly string[]): void
   dismiss(file: OutgoingFile): void
 }
 
@@ -96,6 +98,11 @@ export class OutgoingFile implements Outgoing {
 
   cancel(): void {
     void this.#actions.cancel(this)
+  }
+
+  sendAgain(): void {
+    const lacking = [...this.#receiversNow].filter(([, { state }]) => state !== 'delivered').map(([name]) => name)
+    this.#actions.again(this, lacking)
   }
 
   dismiss(): void {

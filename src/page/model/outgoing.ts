@@ -102,6 +102,10 @@ export class OutgoingList implements OutgoingFiles {
     const about = { key: ++this.#count, name, sizeBytes: file.size, to, isSealed, account }
     const outgoing = new OutgoingFile(about, {
       cancel: (one) => this.#cancel(one),
+      again: (one, lacking) => {
+        this.#remove(one)
+        this.send([{ name, file }], lacking, { isSealed })
+      },
       dismiss: (one) => this.#remove(one),
     })
     this.#files.value = [outgoing, ...this.#files.value]

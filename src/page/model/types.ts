@@ -76,6 +76,8 @@ export interface Outgoing {
   pause(): void
   goOn(): void
   cancel(): void
+  /** Sends it once more, as a new transfer, to those who do not have it. */
+  sendAgain(): void
   /** Takes it from the list, once it is over. */
   dismiss(): void
 }
@@ -138,7 +140,8 @@ export interface Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
-  readonly isSealed: boolean
+  /** Null where that is not known any more. */
+  readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<IncomingProgress>
   accept(): void

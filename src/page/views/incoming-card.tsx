@@ -16,7 +16,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
         <span class="name">{file.name.value}</span>
         <span class="soft small size">
           {bytesText(file.sizeBytes.value)} from <strong>{file.from}</strong>
-          {file.isSealed ? ' · sealed' : ' · open'}
+          {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>
       </div>
       <HopPicture picture={file.picture.value} own={own} />
@@ -84,24 +84,26 @@ interface ReceivedProps {
 function ReceivedText({ progress, from }: ReceivedProps) {
   const { finalName, folder, keptHere, signedBy } = progress
   return (
-    <p>
-      Arrived, intact; {from} has your receipt.{' '}
-      {folder === null ? (
-        <>
-          Your browser saves it as <bdi>{finalName}</bdi>.
-          {keptHere && ' Until you remove it, it is kept here as well: look first whether the download is there.'}
-        </>
-      ) : (
-        <>
-          It is in {folder}, as <bdi>{finalName}</bdi>.
-        </>
-      )}{' '}
+    <>
+      <p>
+        Arrived, intact; {from} has your receipt.{' '}
+        {folder === null ? (
+          <>
+            Your browser saves it as <bdi>{finalName}</bdi>.
+            {keptHere && ' Until you remove it, it is kept here as well: look first whether the download is there.'}
+          </>
+        ) : (
+          <>
+            It is in {folder}, as <bdi>{finalName}</bdi>.
+          </>
+        )}
+      </p>
       {signedBy !== null && (
-        <span class="soft small">
-          Signed by <span class="code">{signedBy}</span>
-        </span>
+        <p class="soft small">
+          Signed by {from}, whose keys are <span class="code">{signedBy}</span>
+        </p>
       )}
-    </p>
+    </>
   )
 }
 

@@ -15,6 +15,7 @@ import { Send } from './send.tsx'
 
 export function Member({ member }: { readonly member: MemberModel }) {
   const chosen = useSignal<readonly NamedFile[]>([])
+  useLeaveWarning(member)
   const isOver = useDrop((files) => {
     chosen.value = [...chosen.value, ...files]
     location.hash = '#send'
@@ -138,6 +139,19 @@ const lapseTexts = {
     'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
   missing: 'The folder that you chose is not there any more. What is for it waits.',
 } as const
+
+/** Whoever closes the tab while something leaves it is asked first. */
+function useLeaveWarning(member: MemberModel): void {
+  useEffect(() => {
+    const warn = (event: BeforeUnloadEvent): void => {
+      const moving = ['queued', 'reading', 'sending', 'silent']
+      if (member.outgoing.files.value.some(({ progress }) => moving.includes(progress.value.phase)))
+        event.preventDefault()
+    }
+    addEventListener('beforeunload', warn)
+    return () => removeEventListener('beforeunload', warn)
+  }, [member])
+}
 
 /** Files may be dropped anywhere. @returns whether some are held over the page */
 function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {

@@ -9,9 +9,8 @@ import { durationText, listText } from './words.ts'
 
 export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
   const progress = file.progress.value
-  const isBad = progress.phase === 'refused' || (progress.phase === 'ended' && progress.failures.length > 0)
   return (
-    <article class={`card ${isBad ? 'bad' : ''}`} aria-label={file.name} data-phase={progress.phase}>
+    <article class={`card ${hasFailed(progress) ? 'bad' : ''}`} aria-label={file.name} data-phase={progress.phase}>
       <div class="title">
         <span class="name">{file.name}</span>
         <span class="soft small size">
@@ -41,6 +40,10 @@ const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
   stored: 'stored at the portal',
   ended: 'every receiver has answered',
   refused: 'refused',
+}
+
+function hasFailed(progress: OutgoingProgress): boolean {
+  return progress.phase === 'refused' || (progress.phase === 'ended' && progress.failures.length > 0)
 }
 
 interface PartProps {
@@ -154,6 +157,11 @@ function Actions({ file, progress }: PartProps) {
           Timeline{phase === 'ended' && ' and receipt'}
           <span class="unseen"> of {file.name}</span>
         </a>
+      )}
+      {hasFailed(progress) && (
+        <button type="button" class="slim" onClick={() => file.sendAgain()}>
+          Send again<span class="unseen"> {file.name}</span>
+        </button>
       )}
       {isOver && (
         <button type="button" class="plain slim push" onClick={() => file.dismiss()}>

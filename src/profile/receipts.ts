@@ -2,9 +2,8 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/node.ts'
-import { AccountName, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
+import { AccountName, conforms, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
 
 /** A receipt with what it takes to check it against the file. */
 export const ReceiptFile = Type.Object({
@@ -25,7 +24,6 @@ export interface ReceiptFile {
   readonly salt: string | null
 }
 
-const validator = Compile(ReceiptFile)
 /** Nothing that is a receipt is longer. */
 const RECEIPT_LENGTH_MAX = 64 * 1024
 
@@ -33,7 +31,7 @@ const RECEIPT_LENGTH_MAX = 64 * 1024
 export function parseReceiptFile(text: string): ReceiptFile {
   try {
     const value: unknown = text.length > RECEIPT_LENGTH_MAX ? null : JSON.parse(text)
-    if (validator.Check(value)) return value
+    if (conforms(ReceiptFile, value)) return value
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }

@@ -1,7 +1,6 @@
 /** A receipt as a file: with all that it takes to check it against what was sent, without any portal. */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { AccountName, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
+import { AccountName, conforms, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
 
 /** A receipt with what it takes to check it against the file. */
 export const ReceiptFile = Type.Object({
@@ -22,7 +21,6 @@ export interface ReceiptFile {
   readonly salt: string | null
 }
 
-const validator = Compile(ReceiptFile)
 /** Nothing that is a receipt is longer. */
 const RECEIPT_LENGTH_MAX = 64 * 1024
 
@@ -30,7 +28,7 @@ const RECEIPT_LENGTH_MAX = 64 * 1024
 export function parseReceiptFile(text: string): ReceiptFile {
   try {
     const value: unknown = text.length > RECEIPT_LENGTH_MAX ? null : JSON.parse(text)
-    if (validator.Check(value)) return value
+    if (conforms(ReceiptFile, value)) return value
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }

@@ -3,9 +3,8 @@
  * lets it sign and open with them.
  */
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { PortalClient } from '../../client/index.ts'
-import { AccountName, newToken, PublicKeys } from '../../protocol/index.ts'
+import { AccountName, conforms, newToken, PublicKeys } from '../../protocol/index.ts'
 import { AccountKeys, type HeldKeys } from '../../trust/index.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
 
@@ -19,9 +18,6 @@ const StoredIdentity = Type.Object({
 })
 const PendingJoin = Type.Object({ ...StoredIdentity.properties, account: Type.Null(), invite: Type.String() })
 
-const identityValidator = Compile(StoredIdentity)
-const pendingValidator = Compile(PendingJoin)
-
 export interface Identity {
   readonly account: string
   /** Goes into the header of each request, and nowhere else. */
@@ -32,7 +28,7 @@ export interface Identity {
 /** @returns null where nobody has joined */
 export async function readIdentity(database: PageDatabase): Promise<Identity | null> {
   const stored = await database.get('identity', OWN)
-  if (!identityValidator.Check(stored)) return null
+  if (!conforms(StoredIdentity, stored)) return null
   const { account, token } = stored
   return { account, token, keys: AccountKeys.fromHeld(heldOf(stored)) }
 }
@@ -63,7 +59,7 @@ export async function join(
 /** What an earlier try with the same invite began, or a new one. */
 async function pendingJoin(database: PageDatabase, invite: string): Promise<Static<typeof PendingJoin>> {
   const begun = await database.get('identity', PENDING)
-  if (pendingValidator.Check(begun) && begun.invite === invite) return begun
+  if (conforms(PendingJoin, begun) && begun.invite === invite) return begun
   const { publicKeys, signingKey, decryptionKey } = await AccountKeys.generateHeld()
   const keys = { publicKeys, signingKey, decryptionKey }
   const pending = { account: null, invite, token: newToken(), keys }

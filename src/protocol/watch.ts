@@ -9,7 +9,7 @@ const Count = Type.Integer({ minimum: 0 })
 export const ReceivedDelivery = Type.Object({
   transferId: TransferId,
   from: AccountName,
-  /** As in the offer. */
+  /** As in the offer; of the wrapped keys only one's own. */
   metadata: Metadata,
   sizeBytes: Count,
   partSizeBytes: Type.Integer({ minimum: 1 }),
@@ -48,7 +48,7 @@ export const OperationsMinute = Type.Object({
 })
 export type OperationsMinute = Type.Static<typeof OperationsMinute>
 
-/** A notification that had a problem. No word of it is a sender's or a receiver's. */
+/** A notification that had a problem. Of what a receiver says in its own words there is only the code. */
 export const OperationsProblem = Type.Object({
   at: Timestamp,
   transferId: TransferId,

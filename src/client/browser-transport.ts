@@ -153,7 +153,8 @@ class Underway {
     const abort = (): void => xhr.abort()
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) reject(signal.reason)
-    else xhr.send(body as Uint8Array<ArrayBuffer>)
+    // A blob: Chromium hands an array to its network process in slices, several times as slowly, and reads no file meanwhile.
+    else xhr.send(new Blob([body as Uint8Array<ArrayBuffer>]))
     return promise.finally(() => signal.removeEventListener('abort', abort))
   }
 

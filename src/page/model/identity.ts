@@ -2,7 +2,7 @@
  * Who this browser is at the portal. The private keys were made here, and not even this page can read them: the browser only
  * lets it sign and open with them.
  */
-import * as Type from 'typebox'
+import { type Static, Type } from 'typebox'
 import type { PortalClient } from '../../client/index.ts'
 import { AccountName, conforms, newToken, PublicKeys } from '../../protocol/index.ts'
 import { AccountKeys, type HeldKeys } from '../../trust/index.ts'
@@ -57,7 +57,7 @@ export async function join(
 }
 
 /** What an earlier try with the same invite began, or a new one. */
-async function pendingJoin(database: PageDatabase, invite: string): Promise<Type.Static<typeof PendingJoin>> {
+async function pendingJoin(database: PageDatabase, invite: string): Promise<Static<typeof PendingJoin>> {
   const begun = await database.get('identity', PENDING)
   if (conforms(PendingJoin, begun) && begun.invite === invite) return begun
   const { publicKeys, signingKey, decryptionKey } = await AccountKeys.generateHeld()
@@ -68,6 +68,6 @@ async function pendingJoin(database: PageDatabase, invite: string): Promise<Type
 }
 
 /** What the database gives back are the keys themselves: the browser stores them as such. */
-function heldOf({ keys }: Type.Static<typeof StoredIdentity> | Type.Static<typeof PendingJoin>): HeldKeys {
+function heldOf({ keys }: Static<typeof StoredIdentity> | Static<typeof PendingJoin>): HeldKeys {
   return keys as HeldKeys
 }

@@ -107,6 +107,10 @@ async function folderOfTest(): Promise<FileSystemDirectoryHandle> {
   return (await navigator.storage.getDirectory()).getDirectoryHandle('chosen by a person', { create: true })
 }
 
+export async function forgetFolder(): Promise<void> {
+  await opened().folder.forget()
+}
+
 export async function chooseFolder(): Promise<void> {
   Object.assign(globalThis, { showDirectoryPicker: folderOfTest })
   await opened().folder.choose()
@@ -125,6 +129,35 @@ export async function folderFiles(): Promise<Named[]> {
     if (handle.kind === 'file') found.push(await named(handle.name, await (handle as FileSystemFileHandle).getFile()))
   }
   return found.sort((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+const { getFile } = FileSystemFileHandle.prototype
+
+/** Whether a file of that size stands in the folder. */
+export async function isInFolder(name: string, sizeBytes: number): Promise<boolean> {
+  for await (const handle of (await folderOfTest()).values()) {
+    // Not by the `getFile` that a test may have stalled.
+    if (handle.name === name) return (await getFile.apply(handle as FileSystemFileHandle)).size === sizeBytes
+  }
+  return false
+}
+
+/** From now on a copy into the folder gets so far, and no further: to the empty file under its name, or to all of its content. */
+export async function stallCopies(when: 'begun' | 'complete'): Promise<void> {
+  const { prototype } = FileSystemFileHandle
+  const { createWritable } = prototype
+  const folder = await folderOfTest()
+  const never = new Promise<never>(() => {})
+  const written = new Set<string>()
+  prototype.createWritable = async function (...args) {
+    if (when === 'begun') return never
+    written.add(this.name)
+    return createWritable.apply(this, args)
+  }
+  prototype.getFile = async function () {
+    const isOfFolder = (await folder.resolve(this)) !== null
+    return isOfFolder && written.has(this.name) ? never : getFile.apply(this)
+  }
 }
 
 /** The browser takes the permission back, as after a reload. */

@@ -2,7 +2,8 @@
  * A file that somebody has chosen in the browser. It is read part by part, never as a whole.
  *
  * A browser does not show where a file lies, only its name, size and time. After a reload the same file has to be chosen
- * again, and is told by these. They prove nothing about its content; for that there is the seal record.
+ * again, and is told by these. They prove nothing about its content: for that there are the seal record and the signed
+ * manifest.
  */
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
 import type { OpenSource, PartDigests, PartSeal, Source, SourceIdentity } from '../../sender/index.ts'
@@ -17,11 +18,11 @@ export class PageFile implements Source {
   readonly sizeBytes: number
   readonly #file: File
 
-  /** @param path by which people know it, where a folder was chosen: it is told to nobody */
+  /** @param path by which people know it: where a folder was chosen, that in the folder. It is told to nobody */
   constructor(file: File, path = file.name) {
     this.path = path
     this.name = file.name
-    this.place = `${file.size} bytes, of ${file.lastModified}`
+    this.place = `${path}, ${file.size} bytes, of ${file.lastModified}`
     this.sizeBytes = file.size
     this.#file = file
   }
@@ -41,6 +42,7 @@ export class PageFile implements Source {
 class OpenPageFile implements OpenSource {
   readonly source: PageFile
   readonly identity: SourceIdentity
+  readonly isIdentityProof = false
   readonly #file: File
 
   constructor(source: PageFile, file: File) {

@@ -7,9 +7,8 @@ import { readdir, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { hasCode, makeFolder, readTextOrNull, replaceFile } from '../hop/node.ts'
-import { AccountName, newToken } from '../protocol/index.ts'
+import { AccountName, conforms, newToken } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
 
 const Profile = Type.Object({
@@ -22,7 +21,6 @@ const Profile = Type.Object({
 export type Profile = Static<typeof Profile>
 /** A profile to act as. `name` is null, and the account unknown, where it comes from the environment. */
 export type LoadedProfile = Omit<Profile, 'account'> & { readonly name: string | null; readonly account?: string }
-const profileValidator = Compile(Profile)
 
 const PROFILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
@@ -89,7 +87,7 @@ export async function readProfile(name: string): Promise<Profile | null> {
   if (text === null) return null
   try {
     const profile: unknown = JSON.parse(text)
-    if (profileValidator.Check(profile)) return profile
+    if (conforms(Profile, profile)) return profile
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }

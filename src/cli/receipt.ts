@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError } from 'commander'
-import { FileReceipts, type ReceiptFile, receiptText } from '../profile/index.ts'
-import { isAccountName, Problem, type TransferStatus } from '../protocol/index.ts'
-import { receiptSalt } from '../sender/index.ts'
-import { fingerprintOf, ownManifest, proveDelivery, readReceipt } from '../trust/index.ts'
-import { type Connection, connect, type KnownSelf, knownSelf, shortPatience } from './connect.ts'
+import { FileReceipts } from '../profile/index.ts'
+import { isAccountName } from '../protocol/index.ts'
+import { checkReceipts } from '../sender/index.ts'
+import { fingerprintOf, type ReceiptFile, readReceipt, receiptText } from '../trust/index.ts'
+import { connect, knownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import { insecureOption, jsonOption, option, profileOption } from './options.ts'
 import { stateFolder } from './profiles.ts'
@@ -65,8 +65,12 @@ async function findReceipts(transferId: string, flags: ReceiptFlags): Promise<Re
   const connection = await connect(profile, flags)
   try {
     const status = await shortPatience(signal).insist(() => connection.client.transfer(transferId, { signal }))
-    const self = await knownSelf(connection, signal)
-    const fetched = await receiptsOf(status, connection, self, isAsked)
+    const { keys } = await knownSelf(connection, signal)
+    const checked = keys === null ? [] : await checkReceipts(status, { contacts: connection.contacts, keys })
+    const fetched = checked.filter(isAsked).map(({ receipt, problem }) => {
+      if (receipt === null) throw problem
+      return receipt
+    })
     for (const receipt of fetched) await store.keep(receipt)
     if (fetched.length > 0) return fetched
   } catch (error) {
@@ -81,32 +85,6 @@ async function findReceipts(transferId: string, flags: ReceiptFlags): Promise<Re
     )
   }
   return kept
-}
-
-/** The receipts in the portal's log, each verified against what this account signed. */
-async function receiptsOf(
-  { transferId, manifest, metadata, from, notifications }: TransferStatus,
-  { contacts }: Connection,
-  { keys }: KnownSelf,
-  isAsked: (one: { receiver: string }) => boolean,
-): Promise<ReceiptFile[]> {
-  if (keys === null || manifest === null) return []
-  const signed = await ownManifest(manifest, keys.publicKeys, { transferId, from, metadata })
-  const salt = await receiptSalt(transferId, from, metadata, keys)
-  const found: ReceiptFile[] = []
-  for (const notification of notifications) {
-    if (notification.notification !== 'delivered' || notification.receipt === undefined || !isAsked(notification))
-      continue
-    const { receiver, receipt } = notification
-    const trusted = await contacts.known(receiver)
-    if (trusted === null) {
-      const detail = `the keys of ${receiver} are not known here. Ask for the fingerprint: golooader contacts trust`
-      throw new Problem('keys-missing', { account: receiver, detail })
-    }
-    await proveDelivery(receipt, { manifest: signed, receiver, keys: trusted, contentDigest: null })
-    found.push({ transferId, receiver, receipt, keys: trusted, salt })
-  }
-  return found
 }
 
 async function save(receipts: readonly ReceiptFile[], path: string): Promise<void> {

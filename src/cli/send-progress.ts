@@ -1,5 +1,6 @@
 /** What is known of the files being sent, from the events of the sender: the ground of every way to show it. */
 import { basename } from 'node:path'
+import { Rate } from '../client/index.ts'
 import type { SendEvent } from '../sender/events.ts'
 import { printable } from './text.ts'
 
@@ -25,28 +26,6 @@ export interface FileProgress {
   isOver: boolean
   readonly receivers: Map<string, ReceiverProgress>
   readonly rate: Rate
-}
-
-/** The window over which a rate is taken: long enough to be calm, short enough to be true. */
-const RATE_WINDOW_MS = 3_000
-
-/** Bytes per second over the last few seconds. */
-class Rate {
-  #samples: { atMs: number; bytes: number }[] = []
-
-  add(bytes: number): void {
-    const atMs = performance.now()
-    this.#samples.push({ atMs, bytes })
-    while (this.#samples.length > 2 && (this.#samples[1]?.atMs ?? atMs) < atMs - RATE_WINDOW_MS) this.#samples.shift()
-  }
-
-  /** Null until there is enough to tell. */
-  get bytesPerSecond(): number | null {
-    const first = this.#samples[0]
-    const last = this.#samples.at(-1)
-    if (first === undefined || last === undefined || last.atMs - first.atMs < 200) return null
-    return ((last.bytes - first.bytes) * 1000) / (last.atMs - first.atMs)
-  }
 }
 
 export class SendProgress {

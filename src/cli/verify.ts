@@ -1,9 +1,16 @@
 import { open, readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { digestDriver } from '../digests/index.ts'
-import { parseReceiptFile, type ReceiptFile } from '../profile/index.ts'
 import { Problem, partCount, partSpan } from '../protocol/index.ts'
-import { contentDigestOf, fingerprintOf, parseFingerprint, type ReceiptClaims, verifyReceipt } from '../trust/index.ts'
+import {
+  contentDigestOf,
+  fingerprintOf,
+  parseFingerprint,
+  parseReceiptFile,
+  type ReceiptClaims,
+  type ReceiptFile,
+  verifyReceipt,
+} from '../trust/index.ts'
 import { exitCodes, UsageError } from './exit.ts'
 import { jsonOption, option } from './options.ts'
 import { printable } from './text.ts'

@@ -1,7 +1,6 @@
 /** Reading what the portal answers: bounded, validated, and never trusted to be what it should be. */
 import type { Static, TSchema } from 'typebox'
-import { Compile, type Validator } from 'typebox/compile'
-import { type NextStep, nextStepOf, ProblemBody, type ProblemJson } from '../protocol/index.ts'
+import { conforms, type NextStep, nextStepOf, ProblemBody, type ProblemJson } from '../protocol/index.ts'
 import { type HttpResponse, NoAnswer } from './transport.ts'
 
 /** The portal said no, in its own words. */
@@ -31,17 +30,10 @@ type AnyResponse = HttpResponse<AsyncIterable<Uint8Array>>
 /** A list of the parts of the largest transfer fits; nothing that a portal says in JSON is larger. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
-const validators = new WeakMap<TSchema, Validator>()
-
 /** Checks a value that came from outside. @throws NoAnswer when it is not of the schema */
 export function checked<Schema extends TSchema>(schema: Schema, value: unknown): Static<Schema> {
-  let validator = validators.get(schema)
-  if (validator === undefined) {
-    validator = Compile(schema)
-    validators.set(schema, validator)
-  }
-  if (!validator.Check(value)) throw new NoAnswer('the answer is not one that a portal gives')
-  return value as Static<Schema>
+  if (!conforms(schema, value)) throw new NoAnswer('the answer is not one that a portal gives')
+  return value
 }
 
 /** Parses JSON that came from outside. @throws NoAnswer when it is none */

@@ -3,3 +3,6 @@ declare module '*?worker&url' {
   const address: string
   export default address
 }
+
+/** Style sheets: Vite gathers them into one file of the page. */
+declare module '*.css'

@@ -36,10 +36,10 @@ export class Overview {
   }
 
   async #ask(): Promise<Operations> {
-    const { ledger, store, attendance, options } = this.#context
+    const { ledger, store, attendance, options, portalId } = this.#context
     // So that the ledger knows of this portal what it knows itself.
     await attendance.tell()
-    const [census, freeBytes, minutes, problems, portals] = await Promise.all([
+    const [census, freeBytes, minutes, problems, told] = await Promise.all([
       ledger.census(),
       store.freeBytes(),
       ledger.minutes(THROUGHPUT_MINUTES * MINUTE_MS),
@@ -47,6 +47,8 @@ export class Overview {
       ledger.portals(PORTAL_SILENT_MS, PORTALS_MAX),
     ])
     const { transfers, deliveries, accounts, openBytes } = census
+    // Alone with its ledger, whoever else said that he was there has crashed.
+    const portals = ledger.traits.isShared ? told : told.filter((one) => one.portalId === portalId)
     return {
       at: timestamp(ledger.nowMs()),
       storage: { usedBytes: openBytes, limitBytes: options.storageBytesMax, freeBytes },

@@ -2,6 +2,7 @@
 import type {
   DeliveryStatus,
   HeldPart,
+  Metadata,
   Notification,
   Offer,
   ReceivedDelivery,
@@ -48,7 +49,7 @@ export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
   return {
     transferId: transfer.transferId,
     from: transfer.sender,
-    metadata: transfer.metadata,
+    metadata: metadataFor(receiver, transfer.metadata),
     sizeBytes: transfer.sizeBytes,
     partSizeBytes: transfer.partSizeBytes,
     digestAlgorithm: transfer.digestAlgorithm,
@@ -57,6 +58,12 @@ export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
     ...storedAt(transfer),
     ...status,
   }
+}
+
+/** Of a seal only the key that its receiver can open: a page of files for many would be mostly keys of others. */
+function metadataFor(receiver: string, metadata: Metadata): Metadata {
+  const key = 'sealed' in metadata ? metadata.keys[receiver] : undefined
+  return 'sealed' in metadata && key !== undefined ? { sealed: metadata.sealed, keys: { [receiver]: key } } : metadata
 }
 
 export function transferSummary(transfer: Transfer): TransferSummary {

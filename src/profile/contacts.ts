@@ -7,9 +7,8 @@
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../hop/node.ts'
-import { AccountName, Problem, PublicKeys } from '../protocol/index.ts'
+import { AccountName, conforms, Problem, PublicKeys } from '../protocol/index.ts'
 import { type Contact, type Contacts, fingerprintOf } from '../trust/index.ts'
 
 const CONTACTS_VERSION = 1
@@ -29,7 +28,6 @@ const StoredContact = Type.Object({
 export type StoredContact = Static<typeof StoredContact>
 
 const ContactsFile = Type.Object({ version: Type.Literal(CONTACTS_VERSION), contacts: Type.Array(StoredContact) })
-const validator = Compile(ContactsFile)
 
 /** The contacts of one portal, in the file of all. */
 export class FileContacts implements Contacts {
@@ -111,7 +109,7 @@ export class FileContacts implements Contacts {
     if (text === null) return []
     try {
       const value: unknown = JSON.parse(text)
-      if (validator.Check(value)) {
+      if (conforms(ContactsFile, value)) {
         this.#known = { version, contacts: value.contacts }
         return value.contacts
       }

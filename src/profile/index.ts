@@ -1,3 +1,3 @@
 /** What a person keeps on this machine: contacts and receipts. */
 export { FileContacts, type StoredContact } from './contacts.ts'
-export { FileReceipts, parseReceiptFile, ReceiptFile, receiptText } from './receipts.ts'
+export { FileReceipts } from './receipts.ts'

@@ -1,4 +1,5 @@
 /** What goes over the wire, for anybody who writes another client: see PROTOCOL.md. */
+export * from './conforms.ts'
 export * from './digests.ts'
 export * from './ids.ts'
 export * from './limits.ts'

@@ -3,7 +3,7 @@
  * answers, `/openapi.json` is made from them, and the types of both sides are derived from them. Units stand last
  * in names; times are RFC 3339 in UTC; digests are lower-case hex of the transfer's `digestAlgorithm`.
  */
-import { type Static, Type } from 'typebox'
+import * as Type from 'typebox'
 import {
   eventsPerPageMax,
   inlineSizeBytesMax,
@@ -66,7 +66,7 @@ export const PublicKeys = Type.Object(
   },
   closed,
 )
-export type PublicKeys = Static<typeof PublicKeys>
+export type PublicKeys = Type.Static<typeof PublicKeys>
 
 /** What the receiver needs to know of the file, and the portal does not. */
 export const PlainMetadata = Type.Object(
@@ -76,7 +76,7 @@ export const PlainMetadata = Type.Object(
   },
   closed,
 )
-export type PlainMetadata = Static<typeof PlainMetadata>
+export type PlainMetadata = Type.Static<typeof PlainMetadata>
 
 /** The same for those alone who hold a key: the receivers, and the sender itself. */
 export const SealedMetadata = Type.Object(
@@ -84,18 +84,21 @@ export const SealedMetadata = Type.Object(
     /** The commitment to the content key, then the encrypted metadata; base64url. */
     sealed: Type.String({ pattern: '^[A-Za-z0-9_-]+$', maxLength: sealedMetadataLengthMax }),
     /** Account -> the content key, wrapped for it; base64url. */
-    keys: Type.Record(AccountName, Type.String({ pattern: '^[A-Za-z0-9_-]{107}$' }), {
+    // What `Type.Record` gives. That alone would make a page load half of TypeBox.
+    keys: Type.Unsafe<Record<string, string>>({
+      type: 'object',
+      patternProperties: { [ACCOUNT_NAME]: Type.String({ pattern: '^[A-Za-z0-9_-]{107}$' }) },
       minProperties: 1,
       maxProperties: receiversPerTransferMax + 1,
     }),
   },
   closed,
 )
-export type SealedMetadata = Static<typeof SealedMetadata>
+export type SealedMetadata = Type.Static<typeof SealedMetadata>
 
 /** To the portal it is opaque. Where it is sealed, so is the content. */
 export const Metadata = Type.Union([PlainMetadata, SealedMetadata])
-export type Metadata = Static<typeof Metadata>
+export type Metadata = Type.Static<typeof Metadata>
 
 /** A signed token: a JSON Web Signature in its compact form (RFC 7515 section 7.1). The portal passes it on as it came. */
 export const SignedToken = Type.String({
@@ -114,7 +117,7 @@ export const Announcement = Type.Object(
   },
   closed,
 )
-export type Announcement = Static<typeof Announcement>
+export type Announcement = Type.Static<typeof Announcement>
 
 /** Body of `POST /v1/transfers/{transferId}/complete`. */
 export const Completion = Type.Object(
@@ -127,14 +130,14 @@ export const Completion = Type.Object(
   },
   closed,
 )
-export type Completion = Static<typeof Completion>
+export type Completion = Type.Static<typeof Completion>
 
 /** What stands before the content in the body of `PUT /v1/transfers/{transferId}/whole`: announcement and completion in one. */
 export const WholeTransfer = Type.Object(
   { ...Announcement.properties, manifestDigest: DigestHex, manifest: Type.Optional(SignedToken) },
   closed,
 )
-export type WholeTransfer = Static<typeof WholeTransfer>
+export type WholeTransfer = Type.Static<typeof WholeTransfer>
 
 const notificationBase = {
   eventId: EventId,
@@ -163,7 +166,7 @@ export const Notification = Type.Union([
     problem: ProblemBody,
   }),
 ])
-export type Notification = Static<typeof Notification>
+export type Notification = Type.Static<typeof Notification>
 export type NotificationKind = Notification['notification']
 
 /** How a delivery stands, as its sender sees it. */
@@ -180,10 +183,10 @@ export const DeliveryStatus = Type.Object({
   /** When it was delivered, or failed. */
   endedAt: Type.Optional(Timestamp),
 })
-export type DeliveryStatus = Static<typeof DeliveryStatus>
+export type DeliveryStatus = Type.Static<typeof DeliveryStatus>
 
 export const HeldPart = Type.Object({ partNumber: PartNumber, digest: DigestHex })
-export type HeldPart = Static<typeof HeldPart>
+export type HeldPart = Type.Static<typeof HeldPart>
 
 /** A transfer without its parts, as listed. */
 export const TransferSummary = Type.Object({
@@ -206,7 +209,7 @@ export const TransferSummary = Type.Object({
   problem: Type.Optional(ProblemBody),
   deliveries: Type.Array(DeliveryStatus),
 })
-export type TransferSummary = Static<typeof TransferSummary>
+export type TransferSummary = Type.Static<typeof TransferSummary>
 
 /** Answer of `GET /v1/transfers/{transferId}`: what a resume needs. `parts` is empty once nothing is wanted. */
 export const TransferStatus = Type.Object({
@@ -216,20 +219,20 @@ export const TransferStatus = Type.Object({
   parts: Type.Array(HeldPart),
   notifications: Type.Array(Notification),
 })
-export type TransferStatus = Static<typeof TransferStatus>
+export type TransferStatus = Type.Static<typeof TransferStatus>
 
 export const TransferPage = Type.Object({
   transfers: Type.Array(TransferSummary),
   before: Type.Union([TransferId, Type.Null()]),
 })
-export type TransferPage = Static<typeof TransferPage>
+export type TransferPage = Type.Static<typeof TransferPage>
 
 /** One page of the event log; `after` is where the next page starts. */
 export const EventPage = Type.Object({
   events: Type.Array(Notification, { maxItems: eventsPerPageMax }),
   after: EventId,
 })
-export type EventPage = Static<typeof EventPage>
+export type EventPage = Type.Static<typeof EventPage>
 
 /** A passing message on the sender's event stream: has no id, is not replayed. `fetchedBytes` are verified ones. */
 export const Progress = Type.Object({
@@ -237,11 +240,11 @@ export const Progress = Type.Object({
   receiver: AccountName,
   fetchedBytes: Type.Integer({ minimum: 0 }),
 })
-export type Progress = Static<typeof Progress>
+export type Progress = Type.Static<typeof Progress>
 
 /** Another passing message there: bytes of this part have just come in, and the part is not whole yet. */
 export const Arriving = Type.Object({ transferId: TransferId, partNumber: Type.Integer({ minimum: 1 }) })
-export type Arriving = Static<typeof Arriving>
+export type Arriving = Type.Static<typeof Arriving>
 
 /** Portal to receiver: take this file. Valid until the lease ends; fetching parts renews the lease. */
 export const Offer = Type.Object({
@@ -268,11 +271,11 @@ export const Offer = Type.Object({
   /** In the inbox's stream alone, where that was asked for: the only part of a small file, base64. Verified by its digest. */
   content: Type.Optional(Type.String({ maxLength: 2 * inlineSizeBytesMax })),
 })
-export type Offer = Static<typeof Offer>
+export type Offer = Type.Static<typeof Offer>
 
 /** Portal to receiver: that offer is void; delete what you have of it. */
 export const Withdrawal = Type.Object({ transferId: TransferId, problem: ProblemBody })
-export type Withdrawal = Static<typeof Withdrawal>
+export type Withdrawal = Type.Static<typeof Withdrawal>
 
 /** Body of `POST /v1/inbox/{transferId}/disposition`: the receiver's notification to the portal. */
 export const Disposition = Type.Union([
@@ -292,11 +295,11 @@ export const Disposition = Type.Union([
   ),
   Type.Object({ leaseId: LeaseId, disposition: Type.Literal('refused'), problem: ProblemBody }, closed),
 ])
-export type Disposition = Static<typeof Disposition>
+export type Disposition = Type.Static<typeof Disposition>
 
 /** Answer to a disposition: how the delivery stands now. `offered` means that the lease goes on. */
 export const DispositionResult = Type.Object({ state: Type.Enum(deliveryStates) })
-export type DispositionResult = Static<typeof DispositionResult>
+export type DispositionResult = Type.Static<typeof DispositionResult>
 
 /** Body of `POST /v1/join`. The token is made by the one who joins, so that a lost answer can be repeated. */
 export const JoinRequest = Type.Object(
@@ -306,10 +309,10 @@ export const JoinRequest = Type.Object(
   },
   closed,
 )
-export type JoinRequest = Static<typeof JoinRequest>
+export type JoinRequest = Type.Static<typeof JoinRequest>
 
 export const AccountStatus = Type.Object({ account: AccountName })
-export type AccountStatus = Static<typeof AccountStatus>
+export type AccountStatus = Type.Static<typeof AccountStatus>
 
 /** An account with its public keys; null as long as it has none. */
 export const AccountWithKeys = Type.Object({
@@ -318,7 +321,7 @@ export const AccountWithKeys = Type.Object({
   /** Told to the account itself alone, where it may ask for `GET /v1/operations`. */
   isOperator: Type.Optional(Type.Boolean()),
 })
-export type AccountWithKeys = Static<typeof AccountWithKeys>
+export type AccountWithKeys = Type.Static<typeof AccountWithKeys>
 
 /** Answer of `GET /v1/limits`. */
 export const Limits = Type.Object({
@@ -338,4 +341,4 @@ export const Limits = Type.Object({
   /** Whether transfers that are not sealed are refused. */
   sealedOnly: Type.Boolean(),
 })
-export type Limits = Static<typeof Limits>
+export type Limits = Type.Static<typeof Limits>

@@ -70,6 +70,8 @@ export class Delivery<Body extends PartBody> {
     readonly from: string
     name: string
     sizeBytes: number
+    readonly isSealed: boolean
+    readonly isStored: boolean
   }
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
@@ -78,7 +80,6 @@ export class Delivery<Body extends PartBody> {
   #signedBy: string | null = null
   #hasGivenUp = false
   #isAnnounced = false
-  #isAsking = false
   #redirectedBytes = 0
   /** While answers are under way, what the portal says to them tells how the delivery stands. */
   #answering = 0
@@ -88,7 +89,14 @@ export class Delivery<Body extends PartBody> {
     const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
     this.#standing = new StandingOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
-    this.#about = { transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes }
+    const standing = this.#standing
+    this.#about = {
+      ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
+      isSealed: 'sealed' in metadata,
+      get isStored() {
+        return standing.offer.state === 'stored'
+      },
+    }
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
 
@@ -116,8 +124,8 @@ export class Delivery<Body extends PartBody> {
   async run(): Promise<DeliveryOutcome> {
     const keeping = new AbortController()
     const keeper = this.#standing.keep(AbortSignal.any([this.#signal, keeping.signal]), (error) => {
-      // While a person is asked no other request is made that would find out.
-      if (this.#isAsking && isEnded(error)) this.withdrawn(causeOf(error.problem))
+      // While a person is waited for no other request is made that would find out.
+      if (isEnded(error)) this.withdrawn(causeOf(error.problem))
     })
     try {
       return await this.#deliver()
@@ -137,7 +145,7 @@ export class Delivery<Body extends PartBody> {
   async #deliver(): Promise<DeliveryOutcome> {
     const { inbox, onEvent } = this.#context
     const { transferId } = this.#about
-    this.#published = await inbox.published(transferId)
+    this.#published = await inbox.published(transferId, this.#signal)
     if (this.#published !== null) {
       // The name that a sealed offer gives is not needed any more.
       if (this.#about.name === '') this.#about.name = this.#published.name
@@ -157,7 +165,7 @@ export class Delivery<Body extends PartBody> {
     const finished = partial.finish()
     try {
       const record = { manifestDigest: stored.manifestDigest, receipt }
-      this.#published = await inbox.commit(transferId, name, record, finished)
+      this.#published = await inbox.commit(transferId, name, record, finished, this.#signal)
     } finally {
       // However that ended: nobody may close or delete what is still being written.
       await finished.catch(() => {})
@@ -209,13 +217,11 @@ export class Delivery<Body extends PartBody> {
     const ending = Promise.withResolvers<never>()
     const end = (): void => ending.reject(this.#signal.reason)
     this.#signal.addEventListener('abort', end, { once: true })
-    this.#isAsking = true
     try {
       this.#signal.throwIfAborted()
       const decision = await Promise.race([decide({ ...this.#about }, this.#signal), ending.promise])
       if (decision !== 'accept') throw declined(decision.refuse)
     } finally {
-      this.#isAsking = false
       this.#signal.removeEventListener('abort', end)
     }
   }

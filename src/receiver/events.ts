@@ -7,6 +7,9 @@ interface About {
   /** The name that the sender gave. Not to be shown unescaped. */
   readonly name: string
   readonly sizeBytes: number
+  readonly isSealed: boolean
+  /** Whether the portal holds all of it already, as far as is known. */
+  readonly isStored: boolean
 }
 
 export type ReceiveEvent =

@@ -45,15 +45,17 @@ export interface Inbox<Body extends PartBody> {
    * Completes what was left of the publishing.
    *
    * @returns null when it was not published; then there is no record any more that could say otherwise later
-   * @throws NotDurableYet; what `meaningOf` knows
+   * @param signal ends the wait for a person whose leave is needed to look
+   * @throws NotDurableYet; what `meaningOf` knows; the signal's reason when it waited
    */
-  published(transferId: string): Promise<Published | null>
+  published(transferId: string, signal: AbortSignal): Promise<Published | null>
 
   /**
    * Publishes a file. It stands under its name when this resolves; it never takes the place of another one.
    *
    * @param name what `safeName` gave; a number is added where it is taken
    * @param finished resolves when the content is durable and closed. Nothing is published, and no record says so, before that
+   * @param signal ends the wait for a person whose leave is needed to write; what has been begun is done all the same
    * @throws Problem `name-refused` when all numbers are taken; NotDurableYet; what `meaningOf` knows, after which the file
    *   has not been published
    */
@@ -62,6 +64,7 @@ export interface Inbox<Body extends PartBody> {
     name: string,
     record: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
     finished: Promise<void>,
+    signal: AbortSignal,
   ): Promise<Published>
 
   /** The portal has answered: a published transfer is only remembered from now on. */

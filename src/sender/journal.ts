@@ -5,9 +5,9 @@
  * Several runs may be at work, over the same file or over two versions of it. So an entry is changed by compare-and-set,
  * and each run forgets nothing but its own transfer.
  */
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import * as Type from 'typebox'
 import {
+  conforms,
   type DigestAlgorithm,
   DigestHex,
   isDigestAlgorithm,
@@ -84,11 +84,9 @@ const StoredEntry = Type.Object({
   createdAt: Timestamp,
 })
 
-const validator = Compile(StoredEntry)
-
 /** Reads what a journal holds. @returns null for anything that is no entry */
 export function asEntry(value: unknown): JournalEntry | null {
-  if (!validator.Check(value)) return null
+  if (!conforms(StoredEntry, value)) return null
   const { digestAlgorithm, ...entry } = value
   return isDigestAlgorithm(digestAlgorithm) ? { ...entry, digestAlgorithm } : null
 }

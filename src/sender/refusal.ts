@@ -1,8 +1,5 @@
-import { Compile } from 'typebox/compile'
-import { Notification, type ProblemJson } from '../protocol/index.ts'
+import { conforms, Notification, type ProblemJson } from '../protocol/index.ts'
 import type { SenderNotification } from './events.ts'
-
-const validator = Compile(Notification)
 
 /**
  * The notification in a problem that refuses a transfer. Where the portal recorded it, the problem carries its
@@ -11,7 +8,7 @@ const validator = Compile(Notification)
 export function refusalOf(transferId: string, problem: ProblemJson): SenderNotification {
   const { eventId, at, attempt, transferId: _, ...own } = problem
   const logged = { notification: 'refused', eventId, at, attempt, transferId, problem: own }
-  if (validator.Check(logged)) return logged
+  if (conforms(Notification, logged)) return logged
   return { notification: 'refused', transferId, at: new Date().toISOString(), problem }
 }
 

@@ -3,8 +3,7 @@
  * travels wrapped for each who may open the transfer (HPKE, RFC 9180).
  */
 import * as HPKE from 'hpke'
-import { Compile } from 'typebox/compile'
-import { PlainMetadata, Problem, type PublicKeys } from '../protocol/index.ts'
+import { conforms, PlainMetadata, Problem, type PublicKeys } from '../protocol/index.ts'
 import { concat, fromBase64Url, isEqual, toBase64Url, transferIdBytes, utf8 } from './encoding.ts'
 import { type AccountKeys, encryptionKeyBytes, type SubtleKey } from './keys.ts'
 
@@ -17,7 +16,6 @@ const METADATA_PAD_BYTES = 256
 const PAD = 0x20
 
 const suite = new HPKE.CipherSuite(HPKE.KEM_DHKEM_X25519_HKDF_SHA256, HPKE.KDF_HKDF_SHA256, HPKE.AEAD_AES_256_GCM)
-const metadataValidator = Compile(PlainMetadata)
 
 /** What a wrapped content key is bound to: it opens no other transfer, and none of another sender. */
 export interface WrapContext {
@@ -111,7 +109,7 @@ export class ContentKey {
       if (bytes === null || !isEqual(bytes.subarray(0, KEY_BYTES), this.#commitment)) throw new Error('another key')
       const text = await crypto.subtle.decrypt(this.#metadataCipher(), await this.#aesKey(), bytes.subarray(KEY_BYTES))
       const metadata: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text))
-      if (!metadataValidator.Check(metadata)) throw new Error('not metadata')
+      if (!conforms(PlainMetadata, metadata)) throw new Error('not metadata')
       return metadata
     } catch (cause) {
       throw new Problem('seal-broken', { detail: 'the metadata cannot be opened' }, { cause })

@@ -17,4 +17,5 @@ export {
 export { type ManifestClaims, sealedDigestOf, signManifest, verifyManifest } from './manifest.ts'
 export * from './part-seal.ts'
 export { type ReceiptClaims, readReceipt, signReceipt, verifyReceipt } from './receipt.ts'
+export { parseReceiptFile, ReceiptFile, receiptText } from './receipt-file.ts'
 export * from './seal-layout.ts'

@@ -1,5 +1,5 @@
 /** The manifest, signed by its sender: who sends what to whom. */
-import { type Static, Type } from 'typebox'
+import * as Type from 'typebox'
 import {
   AccountName,
   DigestHex,
@@ -32,7 +32,7 @@ export const ManifestClaims = Type.Object(
   },
   closed,
 )
-export type ManifestClaims = Readonly<Static<typeof ManifestClaims>>
+export type ManifestClaims = Readonly<Type.Static<typeof ManifestClaims>>
 
 const kind = { typ: 'transfer-manifest+jwt', schema: ManifestClaims, problem: 'signature-invalid' } as const
 

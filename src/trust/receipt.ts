@@ -1,5 +1,5 @@
 /** The receipt: the receiver signs what it has got, from whom, and when. */
-import { type Static, Type } from 'typebox'
+import * as Type from 'typebox'
 import { AccountName, DigestHex, type PublicKeys, TransferId } from '../protocol/index.ts'
 import type { AccountKeys } from './keys.ts'
 import { readToken, signToken, verifyToken } from './tokens.ts'
@@ -40,7 +40,7 @@ const ReceiptPayload = Type.Object(
   },
   { additionalProperties: false },
 )
-type ReceiptPayload = Static<typeof ReceiptPayload>
+type ReceiptPayload = Type.Static<typeof ReceiptPayload>
 
 const kind = { typ: 'delivery-receipt+jwt', schema: ReceiptPayload, problem: 'receipt-invalid' } as const
 

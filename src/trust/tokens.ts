@@ -4,8 +4,7 @@
  */
 import { CompactSign, compactVerify, decodeProtectedHeader } from 'jose'
 import type { Static, TSchema } from 'typebox'
-import { Compile, type Validator } from 'typebox/compile'
-import { Problem, type ProblemCode, type PublicKeys, signedTokenLengthMax } from '../protocol/index.ts'
+import { conforms, Problem, type ProblemCode, type PublicKeys, signedTokenLengthMax } from '../protocol/index.ts'
 import { fromBase64Url, utf8 } from './encoding.ts'
 import { type AccountKeys, fingerprintOf, verificationKey } from './keys.ts'
 
@@ -19,15 +18,13 @@ export interface TokenKind<Schema extends TSchema> {
   readonly problem: ProblemCode
 }
 
-const validators = new WeakMap<TSchema, Validator>()
-
 /** The same claims and keys give the same token. */
 export async function signToken<Schema extends TSchema>(
   { typ, schema }: TokenKind<Schema>,
   claims: Static<Schema>,
   keys: AccountKeys,
 ): Promise<string> {
-  if (!validatorOf(schema).Check(claims)) throw new Error(`these are no claims of a ${typ}`)
+  if (!conforms(schema, claims)) throw new Error(`these are no claims of a ${typ}`)
   const kid = await fingerprintOf(keys.publicKeys)
   return new CompactSign(utf8(JSON.stringify(claims)))
     .setProtectedHeader({ alg: ALGORITHM, typ, kid })
@@ -68,20 +65,11 @@ export function readToken<Schema extends TSchema>(
       throw new Error('another header')
     }
     const claims = parsed(payload)
-    if (!validatorOf(schema).Check(claims)) throw new Error('other claims')
-    return claims as Static<Schema>
+    if (!conforms(schema, claims)) throw new Error('other claims')
+    return claims
   } catch (cause) {
     throw new Problem(problem, { detail: 'it is not a token of this kind' }, { cause })
   }
-}
-
-function validatorOf(schema: TSchema): Validator {
-  let validator = validators.get(schema)
-  if (validator === undefined) {
-    validator = Compile(schema)
-    validators.set(schema, validator)
-  }
-  return validator
 }
 
 /** @throws Error for anything but an object of which no member stands twice: two readers might take different ones */

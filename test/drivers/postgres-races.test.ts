@@ -142,6 +142,7 @@ describe('a transfer to two', () => {
       expect(new Set(await told(transferId))).toEqual(new Set(['stored', 'delivered bob', 'delivered cy']))
     }
     expect(await one.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
+    expect((await one.census()).deliveries).toEqual({ waiting: 0, offered: 0, delivered: 2 * ROUNDS, failed: 0 })
   })
 
   test('tells of an early refusal once, and after it was stored', async () => {
@@ -160,6 +161,7 @@ describe('a transfer to two', () => {
       ])
       expect(await told(transferId)).toEqual(['stored', 'failed bob'])
     }
+    expect((await one.census()).deliveries).toEqual({ waiting: ROUNDS, offered: 0, delivered: 0, failed: ROUNDS })
   })
 })
 

@@ -13,8 +13,8 @@ export interface Chosen {
   readonly sizeBytes: number
   readonly seed: number
   readonly lastModified: number
-  /** In the folder that was chosen. */
-  readonly path?: string
+  /** What the receivers are told, where that is not its own name. */
+  readonly toldAs?: string
 }
 
 /** Content of a file that follows from a number, the same inside and outside of a browser. */

@@ -30,6 +30,7 @@ const total = (lines: Line[]): number => lines.reduce((sum, { count }) => sum + 
 test('accounts: what is done to them, by whatever process, is told once each, and who used a link from where', async () => {
   const { log, lines, of, others } = aLog('error')
   const portal = await TestPortal.start({}, { log })
+  await portal.operate((ledger) => ledger.setOperator('bob', true))
   await portal.operate((ledger) => ledger.revokeAccount('bob'))
   await portal.operate((ledger) => ledger.revokeAccount('bob'))
   await portal.rotate('bob')
@@ -38,7 +39,9 @@ test('accounts: what is done to them, by whatever process, is told once each, an
   expect(ofBob.map(({ audit }) => audit).filter((event) => event !== 'invite-redeemed')).toEqual([
     'invite-made',
     'account-opened',
+    'operator-made',
     'account-revoked',
+    'operator-unmade',
     'rotation-made',
     'token-rotated',
   ])

@@ -1,10 +1,12 @@
 /** The web page as the portal serves it, and what keeps browsers from taking anything else for a page. */
+import { readdirSync } from 'node:fs'
 import { brotliDecompressSync } from 'node:zlib'
 import { beforeAll, expect, test } from 'vitest'
 import { builtPage } from '../page/built.ts'
 import { browserPage } from '../page/harness/browser.ts'
 import { type Answer, refusalOf, TestPortal } from './portal.ts'
 
+const ASSETS = new URL('../../dist/page/assets/', import.meta.url)
 const POLICY = 'content-security-policy'
 
 beforeAll(() => builtPage())
@@ -47,6 +49,20 @@ test('whoever takes brotli gets it, under a tag of its own', async () => {
   expect(brotliDecompressSync(small.body)).toEqual(plain.body)
   expect(small.headers.etag).not.toBe(plain.headers.etag)
   expect([plain.headers.vary, small.headers.vary]).toEqual(['accept-encoding', 'accept-encoding'])
+})
+
+test('all of it weighs less than 120 kB on the wire', async () => {
+  const portal = await TestPortal.start()
+  const names = [
+    '/',
+    ...readdirSync(ASSETS)
+      .filter((name) => !name.endsWith('.br'))
+      .map((name) => `/assets/${name}`),
+  ]
+  const headers = { 'accept-encoding': 'br' }
+  const answers = await Promise.all(names.map((name) => portal.ask('GET', name, { headers })))
+  const sizesBytes = answers.map(({ body }) => body.length)
+  expect(sizesBytes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(120_000)
 })
 
 test('the page may run its own scripts, talk to its own portal, and nothing else', async () => {

@@ -139,6 +139,27 @@ test('an operator sees receivers come and go', async () => {
   await until(async () => (await online()).length === 0, 'bob is gone')
 })
 
+test('who was connected to a portal that crashed is not connected to the one that is started in its place', async () => {
+  const portal = await TestPortal.start()
+  await portal.operate((ledger) => ledger.setOperator('alice', true))
+  await portal.operate((ledger) => {
+    const sinceMs = ledger.nowMs()
+    const receivers = { count: 1, named: [{ account: 'bob', sinceMs }] }
+    return ledger.tellPortal({ portalId: 'crashed', node: 'here', sinceMs, receivers }, [], { forgetMs: 60_000 })
+  })
+  const operations = await portal.client('alice').operations()
+  expect(operations).toMatchObject({ receiversOnline: [], receiversOnlineCount: 0 })
+  expect(operations.portals).toHaveLength(1)
+})
+
+test('a receiver is given its own key of a sealed name, and not those of others', async () => {
+  const portal = await TestPortal.start()
+  const keys = { alice: 'a'.repeat(107), bob: 'b'.repeat(107), carol: 'c'.repeat(107) }
+  await portal.announce(content, { to: ['bob', 'carol'], metadata: { sealed: 'sealed', keys } })
+  const { deliveries } = await portal.client('bob').deliveries()
+  expect(deliveries.map(({ metadata }) => metadata)).toEqual([{ sealed: 'sealed', keys: { bob: keys.bob } }])
+})
+
 /** A portal that shares database and bucket with others. */
 async function oneOfSeveral(databaseUrl: string, storeUrl: string): Promise<RunningPortal> {
   const portal = await startPortal({ listenPort: 0, databaseUrl, storeUrl, stopMs: 100 })

@@ -111,6 +111,11 @@ export class ScriptedPortal {
     this.#write('withdrawn', { transferId, problem: new Problem(code).toJSON() })
   }
 
+  /** Ends a delivery, without telling. */
+  forget(transferId: string): void {
+    this.#transfers.delete(transferId)
+  }
+
   /** Breaks the connections of all receivers' inboxes. */
   breakStreams(): void {
     for (const stream of this.#streams) stream.destroy()

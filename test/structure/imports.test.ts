@@ -26,6 +26,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
 /** In rooms that a browser shares. */
 const nodeFiles = /\/node(-[a-z0-9-]+)?\.ts$/
+/** What a browser has in its place, and what only a browser has. */
+const browserFiles = /^src\/.*(?:\.browser|\/browser-[a-z-]+)\.ts$/
+const pageBuild = /^src\/page\/(?:vite\.config\.ts|build\/)/
 const databaseDrivers = /^(node:sqlite|pg|pg-.*|kysely.*|better-sqlite3)$/
 const sources = readSources()
 const imports = sources.flatMap(importsOf)
@@ -49,6 +52,19 @@ function loadedWith(entry: string): Set<string> {
   for (const path of loaded) {
     for (const { from, kind, target, specifier } of imports) {
       if (from === path && kind === 'static') loaded.add(target ?? specifier)
+    }
+  }
+  return loaded
+}
+
+/** The same in a browser, where `X.browser.ts` takes the place of `X.ts`. */
+function loadedInBrowserWith(entry: string): Set<string> {
+  const loaded = new Set([entry])
+  for (const path of loaded) {
+    for (const { from, kind, target, specifier } of imports) {
+      if (from !== path || kind !== 'static') continue
+      const forBrowsers = target?.replace(/(?=\.tsx?$)/, '.browser') ?? ''
+      loaded.add(sources.some((source) => source.path === forBrowsers) ? forBrowsers : (target ?? specifier))
     }
   }
   return loaded
@@ -146,6 +162,28 @@ test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that s
       (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
   )
   expect(bound).toEqual([])
+})
+
+test('only a page imports what is for browsers alone, and imports nothing that is for Node alone', () => {
+  const isOfPage = (path: string) => folderOf(path) === 'page' || browserFiles.test(path)
+  const misplaced = importsThat(
+    ({ from, target, specifier }) =>
+      (target !== null && browserFiles.test(target) && !isOfPage(from)) ||
+      (isOfPage(from) &&
+        !pageBuild.test(from) &&
+        (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target)))),
+  )
+  expect(misplaced).toEqual([])
+})
+
+test('whatever the page loads of other rooms runs in a browser, and makes no code from text', () => {
+  const shared = ['client', 'digests', 'hop', 'protocol', 'receiver', 'sender', 'trust']
+  for (const entry of ['src/page/main.tsx', ...shared.map((room) => `src/${room}/index.ts`)]) {
+    expect(
+      [...loadedInBrowserWith(entry)].filter((name) => /^(node:|undici\b|typebox\/compile)/.test(name)),
+      entry,
+    ).toEqual([])
+  }
 })
 
 test('only the transport for Node uses undici', () => {

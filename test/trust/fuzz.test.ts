@@ -1,7 +1,6 @@
 /** Whatever comes from outside is read, or refused with the code that belongs to it: nothing else, and at once. */
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
-import { parseReceiptFile } from '../../src/profile/index.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { fromBase64Url, toBase64Url } from '../../src/trust/encoding.ts'
 import {
@@ -10,6 +9,7 @@ import {
   openedLayout,
   type PortableKeys,
   parseFingerprint,
+  parseReceiptFile,
   readReceipt,
   signManifest,
   signReceipt,

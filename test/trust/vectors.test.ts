@@ -9,8 +9,10 @@ import {
   contentDigestOf,
   fingerprintOf,
   openedLayout,
+  openPart,
   sealedDigestOf,
   sealedLayout,
+  sealPart,
   signManifest,
   signReceipt,
   verifyManifest,
@@ -78,6 +80,13 @@ describe('valid', () => {
     expect(Buffer.concat([sealer.update(bytes(one.plain)), sealer.finish()]).toString('hex')).toBe(one.sealed)
   })
 
+  test.each(vectors('parts').valid)('parts %#, as browsers seal and open them', async (one) => {
+    const plain = await openPart(bytes(one.partKey), one as never, bytes(one.sealed))
+    expect(Buffer.from(plain).toString('hex')).toBe(one.plain)
+    const sealed = await sealPart(bytes(one.partKey), one as never, bytes(one.plain))
+    expect(Buffer.from(sealed).toString('hex')).toBe(one.sealed)
+  })
+
   test.each(vectors('layouts').valid)('layouts %#', ({ plain, sealed }) => {
     expect(sealedLayout(plain)).toEqual(sealed)
     expect(openedLayout(sealed)).toEqual(plain)
@@ -116,6 +125,9 @@ describe('invalid', () => {
   })
   test.each(vectors('parts').invalid)('parts: $why', async (one) => {
     expect(await codeOf(() => open(one))).toBe(one.code)
+  })
+  test.each(vectors('parts').invalid)('parts, as browsers open them: $why', async (one) => {
+    expect(await codeOf(() => openPart(bytes(one.partKey), one as never, bytes(one.sealed)))).toBe(one.code)
   })
   test.each(vectors('layouts').invalid)('layouts: $why', async ({ sealed, code }) => {
     expect(await codeOf(() => openedLayout(sealed))).toBe(code)

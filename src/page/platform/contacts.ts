@@ -2,9 +2,8 @@
  * Who is known by which keys, in the browser's database: the first ones seen are pinned, and others are refused from then on
  * until somebody says that they are right.
  */
-import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { AccountName, Problem, PublicKeys } from '../../protocol/index.ts'
+import * as Type from 'typebox'
+import { AccountName, conforms, Problem, PublicKeys } from '../../protocol/index.ts'
 import { type Contact, type Contacts, fingerprintOf } from '../../trust/index.ts'
 import { change, type PageDatabase, writing } from './database.ts'
 
@@ -19,9 +18,7 @@ const StoredContact = Type.Object({
 })
 
 /** One contact, as it is kept. */
-export type StoredContact = Static<typeof StoredContact>
-
-const validator = Compile(StoredContact)
+export type StoredContact = Type.Static<typeof StoredContact>
 
 export class PageContacts implements Contacts {
   readonly #database: PageDatabase
@@ -86,7 +83,7 @@ export class PageContacts implements Contacts {
 
 function asContact(account: string, value: unknown): StoredContact | null {
   if (value === undefined) return null
-  if (validator.Check(value) && value.account === account) return value
+  if (conforms(StoredContact, value) && value.account === account) return value
   throw new Problem('request-invalid', {
     detail: `what this browser knows of ${account} is damaged: forget the contact`,
   })

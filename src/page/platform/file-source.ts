@@ -18,11 +18,11 @@ export class PageFile implements Source {
   readonly sizeBytes: number
   readonly #file: File
 
-  /** @param path by which people know it: where a folder was chosen, that in the folder. It is told to nobody */
-  constructor(file: File, path = file.name) {
-    this.path = path
-    this.name = file.name
-    this.place = `${path}, ${file.size} bytes, of ${file.lastModified}`
+  /** @param name what the receivers are told; where a folder was chosen, that says the way to the file */
+  constructor(file: File, name = file.name) {
+    this.path = name
+    this.name = name
+    this.place = `${file.size} bytes, of ${file.lastModified}`
     this.sizeBytes = file.size
     this.#file = file
   }

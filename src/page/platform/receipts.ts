@@ -1,19 +1,16 @@
 /** Receipts in the browser's database, each with all that it takes to check it without any portal. */
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { AccountName, PublicKeys, SignedToken, TransferId } from '../../protocol/index.ts'
+import * as Type from 'typebox'
+import { AccountName, conforms, PublicKeys, SignedToken, TransferId } from '../../protocol/index.ts'
 import type { KeptReceipt, Receipts } from '../../sender/index.ts'
 import { change, type PageDatabase } from './database.ts'
 
-const validator = Compile(
-  Type.Object({
-    transferId: TransferId,
-    receiver: AccountName,
-    receipt: SignedToken,
-    keys: PublicKeys,
-    salt: Type.Union([Type.String(), Type.Null()]),
-  }),
-)
+const StoredReceipt = Type.Object({
+  transferId: TransferId,
+  receiver: AccountName,
+  receipt: SignedToken,
+  keys: PublicKeys,
+  salt: Type.Union([Type.String(), Type.Null()]),
+})
 
 export class PageReceipts implements Receipts {
   readonly #database: PageDatabase
@@ -30,7 +27,7 @@ export class PageReceipts implements Receipts {
   /** Those of one transfer, by receiver. */
   async of(transferId: string): Promise<KeptReceipt[]> {
     const all: unknown[] = await this.#database.getAll('receipts', IDBKeyRange.bound([transferId], [transferId, []]))
-    return all.filter((value) => validator.Check(value))
+    return all.filter((value) => conforms(StoredReceipt, value))
   }
 }
 

@@ -168,12 +168,13 @@ test('the list shows who is there, who was revoked, and who was invited', async 
   await accounts(world, 'revoke', 'bob')
   await accounts(world, 'rotate', 'bob')
   await world.run('invite', 'dora', '--data', world.dataFolder)
+  expect((await accounts(world, 'operator', 'alice')).stdout).toContain('alice is an operator')
 
   const table = (await accounts(world)).stdout.trimEnd().split('\n')
   const time = '\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d'
   for (const [at, row] of [
     'NAME +STATE +SINCE +SENDING +LINK',
-    `alice +active +${time} +(-|1 \\(1\\.0 MiB\\)) +-`,
+    `alice +operator +${time} +(-|1 \\(1\\.0 MiB\\)) +-`,
     `bob +revoked +${time} +- +until ${time}`,
     `dora +invited +- +- +until ${time}`,
   ].entries()) {
@@ -183,10 +184,36 @@ test('the list shows who is there, who was revoked, and who was invited', async 
   const lines = (await accounts(world, 'list', '--json')).stdout.trimEnd().split('\n')
   const timestamp = expect.stringMatching(/Z$/)
   expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-    { account: 'alice', state: 'active', since: timestamp, revokedAt: null, linkUntil: null },
-    { account: 'bob', state: 'revoked', since: timestamp, revokedAt: timestamp, linkUntil: timestamp },
+    { account: 'alice', state: 'active', isOperator: true, since: timestamp, revokedAt: null, linkUntil: null },
+    {
+      account: 'bob',
+      state: 'revoked',
+      isOperator: false,
+      since: timestamp,
+      revokedAt: timestamp,
+      linkUntil: timestamp,
+    },
     { account: 'dora', state: 'invited', since: null, openTransfers: 0, openBytes: 0, linkUntil: timestamp },
   ])
+})
+
+test('an account is an operator by its invite or by a command, for as long as it is told to be', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice'])
+  const invited = await world.run('invite', 'dora', '--operator', '--data', world.dataFolder)
+  expect((await world.run('join', invited.stdout.trim())).code).toBe(0)
+  const operators = async (): Promise<string[]> => {
+    const lines = (await accounts(world, 'list', '--json')).stdout.trimEnd().split('\n')
+    return lines.map((line) => JSON.parse(line)).flatMap(({ account, isOperator }) => (isOperator ? [account] : []))
+  }
+  expect(await operators()).toEqual(['dora'])
+  await accounts(world, 'operator', 'alice')
+  expect(await operators()).toEqual(['alice', 'dora'])
+  expect((await (await world.client('alice')).operations()).accounts).toBe(2)
+  expect((await accounts(world, 'operator', 'alice', '--revoke')).stdout).toContain('alice is no operator')
+  expect(await operators()).toEqual(['dora'])
+  await expect((await world.client('alice')).operations()).rejects.toMatchObject({ code: 'not-found' })
 })
 
 test('what makes no sense is told with what to do instead, and makes no portal where there was none', async () => {
@@ -197,6 +224,7 @@ test('what makes no sense is told with what to do instead, and makes no portal w
     ['accounts'],
     ['accounts', 'revoke', 'alice'],
     ['accounts', 'rotate', 'alice'],
+    ['accounts', 'operator', 'alice'],
   ]) {
     const { code, stdout, stderr } = await world.run(...args, '--data', elsewhere)
     expect({ code, stdout: stdout.trim() }, args.join(' ')).toEqual({ code: 2, stdout: '' })
@@ -211,6 +239,8 @@ test('what makes no sense is told with what to do instead, and makes no portal w
   const cases: readonly (readonly [args: string[], message: RegExp])[] = [
     [['accounts', 'revoke', 'nobody'], /no account 'nobody'[\s\S]*golooader accounts list/],
     [['accounts', 'rotate', 'nobody'], /no account 'nobody'/],
+    [['accounts', 'operator', 'nobody'], /no account 'nobody'/],
+    [['accounts', 'operator', 'alice'], /'alice' was revoked/],
     [['accounts', 'revoke', 'Alice!'], /cannot be the name of an account/],
     [['invite', 'alice'], /'alice' was revoked[\s\S]*golooader accounts rotate alice --data/],
     [['accounts', 'list', 'bob'], /too many arguments/],

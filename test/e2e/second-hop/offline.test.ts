@@ -36,6 +36,13 @@ test.each([
   expect(events).toEqual(record.notifications)
   const text = await world.run('status', transferId, '--profile', 'alice')
   expect(text.stdout).toMatch(/ stored\n.* delivered bob\n/)
+  expect(text.stdout).toMatch(/to bob: delivered; first offered \d{4}-/)
+  // So does the receiver, which sees the name that only it can open.
+  const came = await world.run('status', '--received', '--profile', 'bob')
+  expect(came.stdout).toMatch(new RegExp(`^${transferId} .*\\.bin from alice: delivered\n$`))
+  const lines = (await world.run('status', '--received', '--json', '--profile', 'bob')).stdout
+  expect(JSON.parse(lines)).toMatchObject({ transferId, from: 'alice', state: 'delivered' })
+  expect((await world.run('status', '--received', '--profile', 'alice')).stdout).toContain('nothing has come for you')
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 })
 

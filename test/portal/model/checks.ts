@@ -1,6 +1,13 @@
 /** What has to be true of the portal after every command, whatever the command was. */
 import { expect } from 'vitest'
-import { isFinalTransfer, type Notification, type TransferState, transferMoves } from '../../../src/protocol/index.ts'
+import {
+  deliveryStates,
+  isFinalTransfer,
+  type Notification,
+  type TransferState,
+  transferMoves,
+  transferStates,
+} from '../../../src/protocol/index.ts'
 import { type Model, type ModelTransfer, shortOf } from './model.ts'
 import { files, type System } from './system.ts'
 
@@ -13,6 +20,10 @@ function leadsTo(from: TransferState, to: TransferState): boolean {
   return reached.has(to)
 }
 
+function noneOf<State extends string>(states: readonly State[]): Record<State, number> {
+  return Object.fromEntries(states.map((state) => [state, 0])) as Record<State, number>
+}
+
 export class Checks {
   /** The states that were seen last. */
   readonly #seen = new Map<string, TransferState>()
@@ -20,15 +31,19 @@ export class Checks {
   /** @param isSwept whether a sweep has just gone over everything that is due */
   async check(model: Model, system: System, { isSwept = false } = {}): Promise<void> {
     const { ledger } = system.context
+    const census = { transfers: noneOf(transferStates), deliveries: noneOf(deliveryStates) }
     let openTransfers = 0
     let openBytes = 0
     for (const transfer of model.transfers) {
       await this.#checkTransfer(transfer, system, isSwept)
+      census.transfers[transfer.state] += 1
+      for (const { state } of transfer.deliveries.values()) census.deliveries[state] += 1
       if (isFinalTransfer(transfer.state)) continue
       openTransfers += 1
       openBytes += files[transfer.fileIndex]?.sizeBytes ?? 0
     }
     expect(await ledger.totals()).toEqual({ openTransfers, openBytes })
+    expect(await ledger.census()).toMatchObject({ ...census, openBytes })
   }
 
   async #checkTransfer(transfer: ModelTransfer, system: System, isSwept: boolean): Promise<void> {

@@ -1,0 +1,258 @@
+/** Everything that was sent and received, as the portal remembers it, with the names that only this browser can open. */
+import { type ReadonlySignal, signal } from '@preact/signals'
+import { type PortalClient, RemoteProblem } from '../../client/index.ts'
+import {
+  isFinalDelivery,
+  isFinalTransfer,
+  Problem,
+  type ReceivedDelivery,
+  type TransferSummary,
+} from '../../protocol/index.ts'
+import { type CheckedReceipt, checkReceipts } from '../../sender/index.ts'
+import { type AccountKeys, type Contacts, receiptText } from '../../trust/index.ts'
+import { pictureOf, secondHop } from './hops.ts'
+import { Names } from './names.ts'
+import { receivedSteps, sentSteps } from './timeline.ts'
+import type { History, HistoryLine, ReceiptLine, TransferDetail } from './types.ts'
+
+const PAGE_SIZE = 100
+/** What changes often is looked at once, a little later. */
+const CALM_MS = 400
+
+export interface HistoryOptions {
+  readonly client: PortalClient
+  readonly account: string
+  readonly keys: AccountKeys
+  readonly contacts: Contacts
+  readonly signal: AbortSignal
+}
+
+/** One of the two lists, as far as it has been loaded. */
+interface Loaded<Item> {
+  readonly items: readonly Item[]
+  /** Where the next page starts; null where there is none. */
+  readonly before: string | null
+}
+
+export class PageHistory implements History {
+  readonly lines: ReadonlySignal<readonly HistoryLine[]>
+  readonly isLoading: ReadonlySignal<boolean>
+  readonly hasMore: ReadonlySignal<boolean>
+  readonly #options: HistoryOptions
+  readonly #names: Names
+  readonly #lines = signal<readonly HistoryLine[]>([])
+  readonly #isLoading = signal(false)
+  readonly #hasMore = signal(false)
+  #sent: Loaded<TransferSummary> = { items: [], before: null }
+  #received: Loaded<ReceivedDelivery> = { items: [], before: null }
+  #isLoaded = false
+  #later: ReturnType<typeof setTimeout> | null = null
+
+  constructor(options: HistoryOptions) {
+    this.#options = options
+    this.#names = new Names(options.account, options.keys)
+    this.lines = this.#lines
+    this.isLoading = this.#isLoading
+    this.hasMore = this.#hasMore
+  }
+
+  /** The newest of both. */
+  async load(): Promise<void> {
+    await this.#busy(async () => {
+      const { client, signal: stop } = this.#options
+      const [sent, received] = await Promise.all([
+        client.transfers({ limit: PAGE_SIZE }, { signal: stop }),
+        client.deliveries({ limit: PAGE_SIZE }, { signal: stop }),
+      ])
+      this.#sent = { items: withNewer(sent.transfers, this.#sent.items), before: this.#beforeOf(sent, this.#sent) }
+      const { deliveries } = received
+      this.#received = {
+        items: withNewer(deliveries, this.#received.items),
+        before: this.#beforeOf(received, this.#received),
+      }
+      this.#isLoaded = true
+    })
+  }
+
+  async loadMore(): Promise<void> {
+    await this.#busy(async () => {
+      const { client, signal: stop } = this.#options
+      const { before: sentBefore } = this.#sent
+      const { before: receivedBefore } = this.#received
+      if (sentBefore !== null) {
+        const page = await client.transfers({ limit: PAGE_SIZE, before: sentBefore }, { signal: stop })
+        this.#sent = { items: [...this.#sent.items, ...page.transfers], before: page.before }
+      }
+      if (receivedBefore !== null) {
+        const page = await client.deliveries({ limit: PAGE_SIZE, before: receivedBefore }, { signal: stop })
+        this.#received = { items: [...this.#received.items, ...page.deliveries], before: page.before }
+      }
+    })
+  }
+
+  /** Something happened: who looks at the history sees it soon. */
+  changed(): void {
+    if (!this.#isLoaded || this.#later !== null) return
+    this.#later = setTimeout(() => {
+      this.#later = null
+      // Whoever waits for the portal sees elsewhere that it does not answer.
+      void this.load().catch(() => {})
+    }, CALM_MS)
+  }
+
+  async detail(transferId: string, isOwn: boolean): Promise<TransferDetail> {
+    return isOwn ? this.#sentDetail(transferId) : this.#receivedDetail(transferId)
+  }
+
+  async cancel(transferId: string): Promise<void> {
+    const { client, signal: stop } = this.#options
+    await client.cancel(transferId, { signal: stop })
+    await this.load()
+  }
+
+  async #sentDetail(transferId: string): Promise<TransferDetail> {
+    const { client, keys, contacts, signal: stop } = this.#options
+    const status = await client.transfer(transferId, { signal: stop }).catch(toPlainWords)
+    const { notifications } = status
+    const line = await this.#sentLine(status)
+    const { isSealed } = await this.#names.of(status)
+    const checked = await checkReceipts(status, { contacts, keys }).catch((error: unknown) => {
+      if (error instanceof Problem) return problemForAll(status.to, error)
+      throw error
+    })
+    const unproven = new Set(checked.filter(({ problem }) => problem !== null).map(({ receiver }) => receiver))
+    return {
+      ...line,
+      picture: pictureOf(status, notifications),
+      steps: sentSteps(status, unproven),
+      receipts: checked.map(receiptLine),
+      isOpen: !isFinalTransfer(status.state),
+      expiresAt: status.expiresAt,
+      isSealed,
+    }
+  }
+
+  async #receivedDetail(transferId: string): Promise<TransferDetail> {
+    const find = () => this.#received.items.find((one) => one.transferId === transferId)
+    if (find() === undefined) await this.load()
+    while (find() === undefined && this.#received.before !== null) await this.loadMore()
+    const delivery = find()
+    if (delivery === undefined) throw new Error('The portal does not remember it any more.')
+    const { isSealed } = await this.#names.of(delivery)
+    return {
+      ...(await this.#receivedLine(delivery)),
+      steps: receivedSteps(delivery),
+      receipts: [],
+      isOpen: !isFinalDelivery(delivery.state),
+      expiresAt: delivery.expiresAt,
+      isSealed,
+    }
+  }
+
+  async #busy(act: () => Promise<void>): Promise<void> {
+    this.#isLoading.value = true
+    try {
+      await act()
+      const lines = await Promise.all([
+        ...this.#sent.items.map((one) => this.#sentLine(one)),
+        ...this.#received.items.map((one) => this.#receivedLine(one)),
+      ])
+      this.#lines.value = lines.sort((one, other) => (one.createdAt < other.createdAt ? 1 : -1))
+      this.#hasMore.value = this.#sent.before !== null || this.#received.before !== null
+    } finally {
+      this.#isLoading.value = false
+    }
+  }
+
+  /** A newer first page does not forget how far the older ones were loaded. */
+  #beforeOf(page: { before: string | null }, known: Loaded<unknown>): string | null {
+    return this.#isLoaded && known.items.length > PAGE_SIZE ? known.before : page.before
+  }
+
+  async #sentLine(transfer: TransferSummary): Promise<HistoryLine> {
+    const { transferId, from, to, createdAt, deliveries, state } = transfer
+    const { name, sizeBytes } = await this.#names.of(transfer)
+    const failed = deliveries.filter((one) => one.state === 'failed').length
+    const isLost = state === 'refused' || state === 'expired' || state === 'cancelled'
+    return {
+      ...{ transferId, isOwn: true, name, sizeBytes, from, to, createdAt },
+      picture: pictureOf(transfer),
+      outcome: sentOutcome(transfer, failed),
+      isBad: state !== 'cancelled' && (isLost || failed > 0),
+    }
+  }
+
+  async #receivedLine(delivery: ReceivedDelivery): Promise<HistoryLine> {
+    const { transferId, from, createdAt, state, fetchedBytes, offers, problem, storedAt } = delivery
+    const { account } = this.#options
+    const { name, sizeBytes } = await this.#names.of(delivery)
+    const status = { receiver: account, state, fetchedBytes, offers, ...(problem === undefined ? {} : { problem }) }
+    const isStored = storedAt !== undefined || state === 'delivered'
+    return {
+      ...{ transferId, isOwn: false, name, sizeBytes, from, to: [account], createdAt },
+      picture: {
+        sender: from,
+        first: isStored ? { state: 'done', at: storedAt ?? null } : { state: 'held', doneBytes: 0, sizeBytes },
+        second: [{ receiver: account, hop: secondHop(status, delivery.sizeBytes) }],
+      },
+      outcome: receivedOutcome(delivery),
+      isBad: state === 'failed' && problem?.code !== 'cancelled',
+    }
+  }
+}
+
+function sentOutcome({ state, deliveries, problem }: TransferSummary, failed: number): string {
+  switch (state) {
+    case 'receiving':
+      return 'on its way to the portal'
+    case 'stored':
+      return failed > 0 ? 'stored, some failed' : 'stored'
+    case 'ended':
+      if (failed === 0) return 'delivered'
+      return failed === deliveries.length ? 'failed' : `${failed} of ${deliveries.length} failed`
+    default:
+      return problem?.code === 'cancelled' ? 'cancelled' : state
+  }
+}
+
+function receivedOutcome({ state, problem, storedAt }: ReceivedDelivery): string {
+  switch (state) {
+    case 'waiting':
+      return storedAt === undefined ? 'on its way' : 'waiting'
+    case 'offered':
+      return 'offered'
+    case 'delivered':
+      return 'received'
+    case 'failed':
+      return problem?.code ?? 'failed'
+  }
+}
+
+function receiptLine({ receiver, receipt, problem }: CheckedReceipt): ReceiptLine {
+  return receipt === null
+    ? { receiver, isProven: false, problem: problem.toJSON(), text: null }
+    : { receiver, isProven: true, problem: null, text: receiptText(receipt) }
+}
+
+/** What is wrong with the transfer itself is wrong with each receipt. */
+function problemForAll(receivers: readonly string[], problem: Problem): CheckedReceipt[] {
+  return receivers.map((receiver) => ({ receiver, receipt: null, problem }))
+}
+
+/** The newer items, and behind them what was loaded before and is older than all of these. */
+function withNewer<Item extends { readonly transferId: string }>(
+  newer: readonly Item[],
+  known: readonly Item[],
+): readonly Item[] {
+  const fresh = new Set(newer.map(({ transferId }) => transferId))
+  const last = newer.at(-1)?.transferId
+  const older = known.filter(({ transferId }) => !fresh.has(transferId) && last !== undefined && transferId < last)
+  return [...newer, ...older]
+}
+
+function toPlainWords(error: unknown): never {
+  if (error instanceof RemoteProblem && error.code === 'not-found') {
+    throw new Error('The portal does not remember it, or it is not yours.', { cause: error })
+  }
+  throw error
+}

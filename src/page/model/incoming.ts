@@ -1,0 +1,169 @@
+/** What comes in in this tab, over the receiver that `golooader receive` runs. */
+import { type ReadonlySignal, signal } from '@preact/signals'
+import type { PortalClient } from '../../client/index.ts'
+import type { ProblemJson } from '../../protocol/index.ts'
+import type { Decision, OpenOffer, PartBody, ReceiveEvent, ReceiverTrust } from '../../receiver/index.ts'
+import { change, type PageDatabase } from '../platform/database.ts'
+import { ChosenFolder, type FolderLapse } from '../platform/inbox/chosen-folder.ts'
+import { download } from '../platform/inbox/download.ts'
+import type { KeptFile, PageInbox } from '../platform/inbox/page-inbox.ts'
+import { askToPersist } from '../platform/inbox/persistence.ts'
+import { receiveHere } from '../platform/inbox/receive-here.ts'
+import { type AboutIncoming, type FileEvent, IncomingFile } from './incoming-file.ts'
+import { problemOf } from './outgoing.ts'
+import type { Connection, Incoming, IncomingFiles } from './types.ts'
+
+const AUTOMATIC_KEY = 'accepts everything'
+
+export interface IncomingOptions {
+  readonly client: PortalClient<PartBody>
+  readonly account: string
+  readonly trust: ReceiverTrust
+  readonly database: PageDatabase
+  readonly inbox: PageInbox
+  readonly lapse: ReadonlySignal<FolderLapse | null>
+  readonly signal: AbortSignal
+  readonly onConnection: (connection: Connection) => void
+  readonly onTrouble: (problem: ProblemJson) => void
+  readonly onChange: () => void
+}
+
+export class IncomingList implements IncomingFiles {
+  readonly files: ReadonlySignal<readonly Incoming[]>
+  readonly isAutomatic: ReadonlySignal<boolean>
+  readonly folder: ReadonlySignal<string | null>
+  readonly lapse: ReadonlySignal<FolderLapse | null>
+  readonly canChooseFolder = ChosenFolder.isPossible
+  readonly #options: IncomingOptions
+  readonly #files = signal<readonly IncomingFile[]>([])
+  readonly #isAutomatic = signal(false)
+  readonly #folder: ReturnType<typeof signal<string | null>>
+
+  private constructor(options: IncomingOptions, isAutomatic: boolean) {
+    this.#options = options
+    this.#isAutomatic.value = isAutomatic
+    this.#folder = signal(options.inbox.folder.name)
+    this.files = this.#files
+    this.isAutomatic = this.#isAutomatic
+    this.folder = this.#folder as ReadonlySignal<string | null>
+    this.lapse = options.lapse
+  }
+
+  static async open(options: IncomingOptions): Promise<IncomingList> {
+    const list = new IncomingList(options, (await options.database.get('settings', AUTOMATIC_KEY)) === true)
+    for (const file of await options.inbox.kept()) list.#showKept(file)
+    return list
+  }
+
+  /** Receives until the signal aborts. */
+  async run(): Promise<void> {
+    const { client, trust, inbox, signal: stop, onTrouble } = this.#options
+    try {
+      await receiveHere(inbox, {
+        ...{ client, trust, signal: stop },
+        from: null,
+        decide: (offer, signal) => this.#decide(offer, signal),
+        onEvent: (event) => this.#apply(event),
+      })
+    } catch (error) {
+      if (!stop.aborted) onTrouble(problemOf(error))
+    }
+  }
+
+  setAutomatic(isAutomatic: boolean): void {
+    this.#isAutomatic.value = isAutomatic
+    void change(this.#options.database, 'settings', (settings) => settings.put(isAutomatic, AUTOMATIC_KEY))
+    if (isAutomatic) this.acceptAll()
+  }
+
+  async chooseFolder(): Promise<void> {
+    const { folder } = this.#options.inbox
+    try {
+      if (this.lapse.value === 'permission') await folder.askAgain()
+      else await folder.choose()
+    } catch (error) {
+      // Whoever closes the dialogue has chosen to leave it as it is.
+      if (!(error instanceof DOMException && error.name === 'AbortError')) throw error
+    }
+    this.#folder.value = folder.name
+  }
+
+  async forgetFolder(): Promise<void> {
+    const { folder } = this.#options.inbox
+    await folder.forget()
+    this.#folder.value = folder.name
+  }
+
+  acceptAll(): void {
+    for (const file of this.#files.value) if (file.progress.value.phase === 'asking') file.accept()
+  }
+
+  /** What came before this tab was loaded, and has not been removed since. */
+  #showKept({ transferId, name, sizeBytes, from, atMs }: KeptFile): void {
+    const about = { transferId, name, sizeBytes, from: from ?? 'somebody', isSealed: null, isStored: true }
+    const file = this.#add(about)
+    file.received({ finalName: name, folder: null, signedBy: null, at: new Date(atMs).toISOString() })
+  }
+
+  async #decide(offer: OpenOffer, signal: AbortSignal): Promise<Decision> {
+    const file = this.#files.value.find(({ transferId }) => transferId === offer.transferId)
+    if (this.#isAutomatic.value || file === undefined) return 'accept'
+    return file.ask(signal)
+  }
+
+  #apply(event: ReceiveEvent): void {
+    const { onConnection, onChange } = this.#options
+    if (event.type === 'connected' || event.type === 'disconnected') {
+      onConnection(event.type === 'connected' ? 'connected' : 'lost')
+      return
+    }
+    const file = this.#fileOf(event)
+    file.apply(event)
+    if (event.type === 'received') void this.#received(file, event)
+    if (event.type !== 'fetching') onChange()
+  }
+
+  #fileOf(event: FileEvent): IncomingFile {
+    const known = this.#files.value.find(({ transferId }) => transferId === event.transferId)
+    if (known !== undefined) return known
+    return this.#add(event)
+  }
+
+  #add(about: AboutIncoming): IncomingFile {
+    const file = new IncomingFile(about, this.#options.account, {
+      save: (one) => this.#save(one),
+      remove: (one) => this.#removeKept(one),
+      dismiss: (one) => this.#remove(one),
+    })
+    this.#files.value = [file, ...this.#files.value]
+    return file
+  }
+
+  async #received(file: IncomingFile, { path, signedBy }: FileEvent & { type: 'received' }): Promise<void> {
+    const kept = (await this.#options.inbox.kept()).find(({ transferId }) => transferId === file.transferId)
+    const at = new Date().toISOString()
+    if (kept === undefined) {
+      file.received({ finalName: path, folder: this.#options.inbox.folder.name, signedBy, at })
+      file.notKeptHere()
+      return
+    }
+    file.received({ finalName: kept.name, folder: null, signedBy, at })
+    void askToPersist()
+    await this.#save(file)
+  }
+
+  async #save(file: IncomingFile): Promise<void> {
+    const { inbox } = this.#options
+    const kept = (await inbox.kept()).find(({ transferId }) => transferId === file.transferId)
+    if (kept !== undefined) download(await inbox.keptFile(file.transferId), kept.name)
+  }
+
+  async #removeKept(file: IncomingFile): Promise<void> {
+    await this.#options.inbox.removeKept(file.transferId)
+    file.notKeptHere()
+  }
+
+  #remove(file: IncomingFile): void {
+    this.#files.value = this.#files.value.filter((other) => other !== file)
+  }
+}

@@ -1,0 +1,167 @@
+/** One transfer: the picture, and a line for everything that happened on both hops. */
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { bytesText } from '../../protocol/index.ts'
+import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.ts'
+import { HopPicture } from './hop-picture.tsx'
+import { ProblemText } from './problem.tsx'
+import { saveText } from './save-text.ts'
+import { exactTimeText, listText } from './words.ts'
+
+export interface DetailProps {
+  readonly member: Member
+  readonly transferId: string
+  readonly isOwn: boolean
+}
+
+export function Detail({ member, transferId, isOwn }: DetailProps) {
+  const detail = useSignal<TransferDetail | null>(null)
+  const trouble = useSignal<string | null>(null)
+  // Whatever changes the history has changed this, too.
+  const version = member.history.lines.value
+  useEffect(() => {
+    let isWanted = true
+    member.history
+      .detail(transferId, isOwn)
+      .then((found) => {
+        if (isWanted) detail.value = found
+      })
+      .catch((error: unknown) => {
+        if (isWanted) trouble.value = error instanceof Error ? error.message : String(error)
+      })
+    return () => {
+      isWanted = false
+    }
+  }, [member, transferId, isOwn, version, detail, trouble])
+  const shown = detail.value
+  return (
+    <div class="stack">
+      <p>
+        <a href="#history">← History</a>
+      </p>
+      {shown === null ? (
+        <p class="soft" role="status">
+          {trouble.value ?? 'Loading…'}
+        </p>
+      ) : (
+        <Shown member={member} detail={shown} />
+      )}
+    </div>
+  )
+}
+
+function Shown({ member, detail }: { readonly member: Member; readonly detail: TransferDetail }) {
+  const isCancelling = useSignal(false)
+  const cancel = async (): Promise<void> => {
+    isCancelling.value = true
+    await member.history.cancel(detail.transferId).finally(() => {
+      isCancelling.value = false
+    })
+  }
+  return (
+    <>
+      <h1 style={{ overflowWrap: 'anywhere', unicodeBidi: 'isolate' }}>
+        {detail.name ?? 'A name that this browser has no key for'}
+      </h1>
+      <div class="card">
+        <HopPicture picture={detail.picture} own={member.account} />
+      </div>
+      <dl class="facts">
+        <dt>Size</dt>
+        <dd>
+          {bytesText(detail.sizeBytes)} <span class="soft small">({detail.sizeBytes.toLocaleString()} bytes)</span>
+        </dd>
+        <dt>{detail.isOwn ? 'To' : 'From'}</dt>
+        <dd>{detail.isOwn ? listText(detail.to) : detail.from}</dd>
+        <dt>Privacy</dt>
+        <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
+        <dt>Transfer</dt>
+        <dd class="code">{detail.transferId}</dd>
+        {detail.isOpen && (
+          <>
+            <dt>Kept until</dt>
+            <dd>{exactTimeText(detail.expiresAt)}</dd>
+          </>
+        )}
+      </dl>
+      <section aria-labelledby="timeline">
+        <div class="section-head">
+          <h2 id="timeline">Timeline</h2>
+        </div>
+        <ol class="timeline">
+          {detail.steps.map((step, index) => (
+            <TimelineStep key={`${index} ${step.at}`} step={step} />
+          ))}
+        </ol>
+      </section>
+      {detail.receipts.length > 0 && <Receipts receipts={detail.receipts} detail={detail} />}
+      {detail.isOwn && detail.isOpen && (
+        <p>
+          <button type="button" disabled={isCancelling.value} onClick={() => void cancel()}>
+            Cancel what is not delivered yet
+          </button>
+        </p>
+      )}
+    </>
+  )
+}
+
+const hopClasses = ['of-0', 'of-1', 'of-2'] as const
+
+function TimelineStep({ step }: { readonly step: Step }) {
+  return (
+    <li class={`${hopClasses[step.hop]} ${step.problem === null ? '' : 'bad'}`}>
+      <span class="soft small">{step.at === null ? '' : <time dateTime={step.at}>{exactTimeText(step.at)}</time>}</span>
+      <div>
+        <p>
+          {step.hop !== 0 && <span class="unseen">Hop {step.hop}: </span>}
+          {step.text}
+        </p>
+        {step.problem !== null && <ProblemText problem={step.problem} advice={step.advice} />}
+      </div>
+    </li>
+  )
+}
+
+function Receipts({
+  receipts,
+  detail,
+}: {
+  readonly receipts: readonly ReceiptLine[]
+  readonly detail: TransferDetail
+}) {
+  return (
+    <section aria-labelledby="receipts">
+      <div class="section-head">
+        <h2 id="receipts">Receipts</h2>
+      </div>
+      <ul class="stack">
+        {receipts.map(({ receiver, isProven, problem, text }) => (
+          <li key={receiver} class={`card ${isProven ? '' : 'bad'}`}>
+            {isProven ? (
+              <p>
+                <strong>{receiver}</strong> signed that this very file arrived whole. The signature was verified here.
+              </p>
+            ) : (
+              problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
+            )}
+            {text !== null && (
+              <p>
+                <button
+                  type="button"
+                  class="slim"
+                  onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
+                >
+                  Download the receipt<span class="unseen"> of {receiver}</span>
+                </button>{' '}
+                <span class="soft small">
+                  proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
+                </span>
+              </p>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}

@@ -1,0 +1,130 @@
+/** Everything that was sent and received, searchable. The names are sealed, so it is searched here and not at the portal. */
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { bytesText } from '../../protocol/index.ts'
+import type { HistoryLine, Member } from '../model/types.ts'
+import { HopPicture } from './hop-picture.tsx'
+import { detailHash } from './route.ts'
+import { listText, timeText } from './words.ts'
+
+type Kind = 'all' | 'sent' | 'received' | 'bad'
+
+const kinds: readonly (readonly [Kind, string])[] = [
+  ['all', 'All'],
+  ['sent', 'Sent'],
+  ['received', 'Received'],
+  ['bad', 'Went wrong'],
+]
+
+export function HistoryView({ member }: { readonly member: Member }) {
+  const { history, account } = member
+  const words = useSignal('')
+  const kind = useSignal<Kind>('all')
+  useEffect(() => void history.load(), [history])
+  const lines = history.lines.value.filter((line) => isOfKind(line, kind.value) && matches(line, words.value))
+  return (
+    <>
+      <h1 class="unseen">History</h1>
+      <div class="row">
+        <div style={{ flex: '1 1 220px' }}>
+          <label class="unseen" for="search">
+            Search by name of file or account, or by transfer
+          </label>
+          <input
+            id="search"
+            type="search"
+            placeholder="Search names, accounts, transfers"
+            value={words.value}
+            onInput={(event) => {
+              words.value = event.currentTarget.value
+            }}
+          />
+        </div>
+        <fieldset class="people" style={{ border: 0, padding: 0, margin: 0 }}>
+          <legend class="unseen">Show</legend>
+          {kinds.map(([name, title]) => (
+            <button
+              key={name}
+              type="button"
+              class={kind.value === name ? 'slim main' : 'slim'}
+              aria-pressed={kind.value === name}
+              onClick={() => {
+                kind.value = name
+              }}
+            >
+              {title}
+            </button>
+          ))}
+        </fieldset>
+      </div>
+      <ul class="list" style={{ marginTop: '12px' }}>
+        {lines.map((line) => (
+          <li key={`${line.isOwn} ${line.transferId}`}>
+            <Line line={line} own={account} />
+          </li>
+        ))}
+      </ul>
+      <p class="soft" style={{ padding: '16px 4px' }} role="status">
+        {endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
+      </p>
+      {history.hasMore.value && (
+        <button type="button" disabled={history.isLoading.value} onClick={() => void history.loadMore()}>
+          Load older ones
+        </button>
+      )}
+    </>
+  )
+}
+
+function Line({ line, own }: { readonly line: HistoryLine; readonly own: string }) {
+  const { transferId, isOwn, name, picture, sizeBytes, createdAt, from, to, outcome, isBad } = line
+  return (
+    <a class="line" href={detailHash(transferId, isOwn)}>
+      <span class="tiny">
+        <HopPicture picture={picture} own={own} />
+      </span>
+      <span style={{ minWidth: 0 }}>
+        <span class="name" style={{ display: 'block' }}>
+          {name ?? <span class="soft">a name that this browser has no key for</span>}
+        </span>
+        <span class="soft small">
+          {isOwn ? `to ${listText(to)}` : `from ${from}`} · {bytesText(sizeBytes)}
+        </span>
+      </span>
+      <span class="small" style={{ textAlign: 'end' }}>
+        <span class={isBad ? 'problem' : ''} style={{ display: 'block' }}>
+          {outcome}
+        </span>
+        <span class="soft">{timeText(createdAt)}</span>
+      </span>
+    </a>
+  )
+}
+
+function isOfKind(line: HistoryLine, kind: Kind): boolean {
+  switch (kind) {
+    case 'all':
+      return true
+    case 'sent':
+      return line.isOwn
+    case 'received':
+      return !line.isOwn
+    case 'bad':
+      return line.isBad
+  }
+}
+
+/** Whether all of the words are somewhere in it. */
+function matches({ name, from, to, transferId, outcome }: HistoryLine, words: string): boolean {
+  const text = [name ?? '', from, ...to, transferId, outcome].join(' ').toLowerCase()
+  return words
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word))
+}
+
+function endText(count: number, isLoading: boolean, isFiltered: boolean): string {
+  if (isLoading) return 'Loading…'
+  if (count > 0) return ''
+  return isFiltered ? 'Nothing like this.' : 'Nothing sent or received yet.'
+}

@@ -1,0 +1,135 @@
+/** Who one is, and whom this browser knows. */
+import { useSignal } from '@preact/signals'
+import { parseFingerprint } from '../../trust/keys.ts'
+import type { Member, People } from '../model/types.ts'
+import { FingerprintPicture } from './fingerprint.tsx'
+
+export function Identity({ member }: { readonly member: Member }) {
+  const { account, fingerprint, people, portalUrl } = member
+  return (
+    <div class="stack">
+      <h1>You are {account}</h1>
+      <section class="card" aria-label="Your fingerprint">
+        <div class="row" style={{ flexWrap: 'nowrap', gap: '18px' }}>
+          <FingerprintPicture fingerprint={fingerprint} />
+          <div>
+            <p class="soft small">Your fingerprint</p>
+            <p class="code" style={{ fontSize: '1.0625rem' }} data-fingerprint>
+              {fingerprint}
+            </p>
+            <CopyButton text={fingerprint} />
+          </div>
+        </div>
+        <p class="soft">
+          Read it to others by phone, or show it: whoever compares it knows that files from you are yours, whatever the
+          portal says. Your keys are in this browser only, and nobody can copy them out. The portal is{' '}
+          <span class="code">{portalUrl}</span>.
+        </p>
+      </section>
+      <section aria-labelledby="people">
+        <div class="section-head">
+          <h2 id="people">People you know</h2>
+        </div>
+        <Contacts people={people} />
+      </section>
+    </div>
+  )
+}
+
+function CopyButton({ text }: { readonly text: string }) {
+  const said = useSignal('')
+  const copy = async (): Promise<void> => {
+    try {
+      await navigator.clipboard.writeText(text)
+      said.value = 'Copied'
+    } catch {
+      // The browser may forbid it; the text can still be selected.
+      said.value = 'The browser did not allow it: select the text instead'
+    }
+  }
+  return (
+    <p class="row">
+      <button type="button" class="slim" onClick={() => void copy()}>
+        Copy
+      </button>
+      <span class="soft small" role="status">
+        {said.value}
+      </span>
+    </p>
+  )
+}
+
+function Contacts({ people }: { readonly people: People }) {
+  const contacts = people.contacts.value
+  if (contacts.length === 0) {
+    return <p class="drop soft">Nobody yet. Whoever you send to, or receive from, is remembered here by their keys.</p>
+  }
+  return (
+    <ul class="stack">
+      {contacts.map(({ account, fingerprint }) => (
+        <li key={account} class="card">
+          <div class="row" style={{ flexWrap: 'nowrap', gap: '18px' }}>
+            <FingerprintPicture fingerprint={fingerprint} />
+            <div>
+              <p>
+                <strong>{account}</strong>
+              </p>
+              <p class="code">{fingerprint}</p>
+            </div>
+          </div>
+          <Compare people={people} account={account} fingerprint={fingerprint} />
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+interface CompareProps {
+  readonly people: People
+  readonly account: string
+  readonly fingerprint: string
+}
+
+/** Whoever got a fingerprint by another way than the portal holds it against what is known here. */
+function Compare({ people, account, fingerprint }: CompareProps) {
+  const text = useSignal('')
+  const given = parseFingerprint(text.value)
+  const trust = async (): Promise<void> => {
+    if (given !== null) await people.trust(account, given)
+    text.value = ''
+  }
+  return (
+    <details>
+      <summary>Compare</summary>
+      <div class="stack" style={{ gap: '8px', marginTop: '8px' }}>
+        <label for={`print-${account}`}>The fingerprint that {account} told you, by another way than this portal</label>
+        <input
+          id={`print-${account}`}
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          placeholder="xxxx-xxxx-xxxx-xxxx-xxxx-xxxx"
+          value={text.value}
+          onInput={(event) => {
+            text.value = event.currentTarget.value
+          }}
+        />
+        <div role="status">
+          {given === fingerprint && <p>It is the same: you know {account} for sure.</p>}
+          {given !== null && given !== fingerprint && (
+            <div class="stack">
+              <p class="problem">
+                It is another one. Either {account} has joined anew, or somebody pretends to be {account}.
+              </p>
+              <p>
+                <button type="button" class="slim" onClick={() => void trust()}>
+                  Trust this one from now on
+                </button>
+              </p>
+            </div>
+          )}
+        </div>
+      </div>
+    </details>
+  )
+}

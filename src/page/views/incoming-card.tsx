@@ -1,0 +1,180 @@
+/** One file that comes in. */
+import { useSignal } from '@preact/signals'
+import { bytesText } from '../../protocol/index.ts'
+import { adviceForReceiver } from '../model/advice.ts'
+import type { Incoming, IncomingProgress } from '../model/types.ts'
+import { HopPicture } from './hop-picture.tsx'
+import { ProblemText } from './problem.tsx'
+import { durationText } from './words.ts'
+
+export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
+  const progress = file.progress.value
+  const isBad = progress.phase === 'declined' || progress.phase === 'withdrawn'
+  return (
+    <article class={`card ${isBad ? 'bad' : ''}`} aria-label={file.name.value} data-phase={progress.phase}>
+      <div class="title">
+        <span class="name">{file.name.value}</span>
+        <span class="soft small size">
+          {bytesText(file.sizeBytes.value)} from <strong>{file.from}</strong>
+          {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
+        </span>
+      </div>
+      <HopPicture picture={file.picture.value} own={own} />
+      <div>
+        <Told file={file} progress={progress} />
+      </div>
+      <p class="unseen" role="status">
+        {file.name.value}: {saidOnce[progress.phase]}
+      </p>
+      <Actions file={file} progress={progress} />
+    </article>
+  )
+}
+
+/** Read aloud when it changes. Figures that change all the time are not. */
+const saidOnce: Readonly<Record<IncomingProgress['phase'], string>> = {
+  asking: 'waits for you',
+  fetching: 'is being fetched',
+  waiting: 'waits',
+  received: 'received',
+  declined: 'not taken',
+  withdrawn: 'withdrawn',
+}
+
+interface PartProps {
+  readonly file: Incoming
+  readonly progress: IncomingProgress
+}
+
+function Told({ file, progress }: PartProps) {
+  switch (progress.phase) {
+    case 'asking':
+      return (
+        <p>
+          <strong>{file.from}</strong> offers you this file. Nothing of it has been fetched yet.
+        </p>
+      )
+    case 'fetching':
+      return <p>{fetchingText(progress, file.sizeBytes.value)}</p>
+    case 'waiting':
+      return <p>{progress.reason}</p>
+    case 'received':
+      return <ReceivedText progress={progress} from={file.from} />
+    case 'declined':
+    case 'withdrawn':
+      return <ProblemText problem={progress.problem} advice={adviceForReceiver(progress.problem)} />
+  }
+}
+
+function fetchingText(
+  { heldBytes, bytesPerSecond, leftMs }: IncomingProgress & { phase: 'fetching' },
+  sizeBytes: number,
+): string {
+  const figures = [`${bytesText(heldBytes)} of ${bytesText(sizeBytes)} here, verified`]
+  if (bytesPerSecond !== null) figures.push(`${bytesText(bytesPerSecond)}/s`)
+  if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
+  return figures.join(' · ')
+}
+
+interface ReceivedProps {
+  readonly progress: IncomingProgress & { phase: 'received' }
+  readonly from: string
+}
+
+function ReceivedText({ progress, from }: ReceivedProps) {
+  const { finalName, folder, keptHere, signedBy } = progress
+  return (
+    <>
+      <p>
+        Arrived, intact; {from} has your receipt.{' '}
+        {folder === null ? (
+          <>
+            Your browser saves it as <bdi>{finalName}</bdi>.
+            {keptHere && ' Until you remove it, it is kept here as well: look first whether the download is there.'}
+          </>
+        ) : (
+          <>
+            It is in {folder}, as <bdi>{finalName}</bdi>.
+          </>
+        )}
+      </p>
+      {signedBy !== null && (
+        <p class="soft small">
+          Signed by {from}, whose keys are <span class="code">{signedBy}</span>
+        </p>
+      )}
+    </>
+  )
+}
+
+function Actions({ file, progress }: PartProps) {
+  const isDeclining = useSignal(false)
+  const { phase } = progress
+  if (isDeclining.value && phase === 'asking') {
+    return <Decline file={file} onBack={() => (isDeclining.value = false)} />
+  }
+  const isKept = phase === 'received' && progress.keptHere
+  const isOver = phase === 'received' || phase === 'declined' || phase === 'withdrawn'
+  return (
+    <div class="row small">
+      {phase === 'asking' && (
+        <>
+          <button type="button" class="main slim" onClick={() => file.accept()}>
+            Accept<span class="unseen"> {file.name.value}</span>
+          </button>
+          <button type="button" class="slim" onClick={() => (isDeclining.value = true)}>
+            Decline…<span class="unseen"> {file.name.value}</span>
+          </button>
+        </>
+      )}
+      {isKept && (
+        <>
+          <button type="button" class="slim" onClick={() => void file.save()}>
+            Save again<span class="unseen"> {file.name.value}</span>
+          </button>
+          <button type="button" class="slim" onClick={() => void file.remove()}>
+            I have it, remove it here<span class="unseen"> ({file.name.value})</span>
+          </button>
+        </>
+      )}
+      {isOver && !isKept && (
+        <button type="button" class="plain slim push" onClick={() => file.dismiss()}>
+          Clear<span class="unseen"> {file.name.value}</span>
+        </button>
+      )}
+    </div>
+  )
+}
+
+const REASON_LENGTH_MAX = 500
+
+function Decline({ file, onBack }: { readonly file: Incoming; readonly onBack: () => void }) {
+  const reason = useSignal('')
+  const decline = (event: Event): void => {
+    event.preventDefault()
+    file.decline(reason.value.trim())
+  }
+  return (
+    <form class="stack" style={{ gap: '8px' }} onSubmit={decline}>
+      <label for={`why-${file.transferId}`}>Why? {file.from} reads what you write.</label>
+      <input
+        id={`why-${file.transferId}`}
+        type="text"
+        maxLength={REASON_LENGTH_MAX}
+        placeholder="Wrong version, please send the one of Friday"
+        value={reason.value}
+        onInput={(event) => {
+          reason.value = event.currentTarget.value
+        }}
+      />
+      <div class="row">
+        <button type="submit" class="slim">
+          Decline<span class="unseen"> {file.name.value}</span>
+        </button>
+        <button type="button" class="plain slim" onClick={onBack}>
+          Back
+        </button>
+      </div>
+    </form>
+  )
+}

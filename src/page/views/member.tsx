@@ -1,0 +1,185 @@
+/** For whoever has joined: the head with who one is, the tabs, and what is chosen of them. */
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import type { Member as MemberModel, NamedFile } from '../model/types.ts'
+import { Detail } from './detail.tsx'
+import { filesOfDrop } from './drop.ts'
+import { HistoryView } from './history.tsx'
+import { Identity } from './identity.tsx'
+import { Mark } from './mark.tsx'
+import { OperationsView } from './operations.tsx'
+import { ProblemText } from './problem.tsx'
+import { Receive } from './receive.tsx'
+import { type Route, route } from './route.ts'
+import { Send } from './send.tsx'
+
+export function Member({ member }: { readonly member: MemberModel }) {
+  const chosen = useSignal<readonly NamedFile[]>([])
+  useLeaveWarning(member)
+  const isOver = useDrop((files) => {
+    chosen.value = [...chosen.value, ...files]
+    location.hash = '#send'
+  })
+  return (
+    <div class={isOver ? 'dropping' : ''} data-drop="Let go to send">
+      <div class="page">
+        <Head member={member} />
+        <Notices member={member} />
+        <main id="main">
+          <Chosen member={member} now={route.value} chosen={chosen} />
+        </main>
+      </div>
+    </div>
+  )
+}
+
+interface ChosenProps {
+  readonly member: MemberModel
+  readonly now: Route
+  readonly chosen: { value: readonly NamedFile[] }
+}
+
+function Chosen({ member, now, chosen }: ChosenProps) {
+  switch (now.view) {
+    case 'send':
+      return <Send member={member} chosen={chosen} />
+    case 'receive':
+      return <Receive member={member} />
+    case 'history':
+      return <HistoryView member={member} />
+    case 'detail':
+      return <Detail key={now.transferId} member={member} transferId={now.transferId} isOwn={now.isOwn} />
+    case 'you':
+      return <Identity member={member} />
+    case 'portal':
+      return member.operations.value === null ? (
+        <Send member={member} chosen={chosen} />
+      ) : (
+        <OperationsView operations={member.operations.value} />
+      )
+  }
+}
+
+const titles = { send: 'Send', receive: 'Receive', history: 'History', you: 'You', portal: 'Portal' } as const
+
+function Head({ member }: { readonly member: MemberModel }) {
+  const { account, incoming, operations, connection } = member
+  const asking = incoming.files.value.filter(({ progress }) => progress.value.phase === 'asking').length
+  const current = route.value.view === 'detail' ? 'history' : route.value.view
+  const tabs = Object.entries(titles).filter(([view]) => view !== 'portal' || operations.value !== null)
+  useEffect(() => {
+    document.title = `${asking > 0 ? `(${asking}) ` : ''}${titles[current]} · GoLooader`
+  })
+  return (
+    <header class="head">
+      <button type="button" class="unseen skip" onClick={skipToMain}>
+        Skip to the content
+      </button>
+      <p class="mark">
+        <Mark /> GoLooader
+      </p>
+      <p class="who small">
+        <strong>{account}</strong> <span class="soft">at {location.host}</span>{' '}
+        <span class={connection.value === 'connected' ? 'soft' : 'problem'} role="status">
+          {connection.value === 'connected' ? '' : `· ${connectionTexts[connection.value]}`}
+        </span>
+      </p>
+      <nav class="tabs" aria-label="Views">
+        {tabs.map(([view, title]) => (
+          <a key={view} href={`#${view}`} aria-current={view === current ? 'page' : undefined}>
+            {title}
+            {view === 'receive' && asking > 0 && (
+              <span class="count">
+                {asking}
+                <span class="unseen"> waiting for you</span>
+              </span>
+            )}
+          </a>
+        ))}
+      </nav>
+    </header>
+  )
+}
+
+const connectionTexts = { connecting: 'connecting…', lost: 'no connection, trying again…' } as const
+
+/** A button, as behind the `#` of a link to the content stands the view. */
+function skipToMain(): void {
+  const main = document.getElementById('main')
+  main?.setAttribute('tabindex', '-1')
+  main?.focus()
+}
+
+function Notices({ member }: { readonly member: MemberModel }) {
+  const { trouble, incoming } = member
+  return (
+    <>
+      {trouble.value !== null && (
+        <div class="notice bad" role="alert">
+          <ProblemText
+            problem={trouble.value}
+            advice="Nothing is sent or received any more. Ask the operator of the portal for a new invite, and open it here."
+          />
+        </div>
+      )}
+      {incoming.lapse.value !== null && (
+        <div class="notice row" role="alert">
+          <p>{lapseTexts[incoming.lapse.value]}</p>
+          <button type="button" class="slim push" onClick={() => void incoming.chooseFolder()}>
+            {incoming.lapse.value === 'permission' ? 'Allow the folder' : 'Choose another folder…'}
+          </button>
+        </div>
+      )}
+    </>
+  )
+}
+
+const lapseTexts = {
+  permission:
+    'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
+  missing: 'The folder that you chose is not there any more. What is for it waits.',
+} as const
+
+/** Whoever closes the tab while something leaves it is asked first. */
+function useLeaveWarning(member: MemberModel): void {
+  useEffect(() => {
+    const warn = (event: BeforeUnloadEvent): void => {
+      const moving = ['queued', 'reading', 'sending', 'silent']
+      if (member.outgoing.files.value.some(({ progress }) => moving.includes(progress.value.phase)))
+        event.preventDefault()
+    }
+    addEventListener('beforeunload', warn)
+    return () => removeEventListener('beforeunload', warn)
+  }, [member])
+}
+
+/** Files may be dropped anywhere. @returns whether some are held over the page */
+function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {
+  const isOver = useSignal(false)
+  useEffect(() => {
+    const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true
+    const over = (event: DragEvent): void => {
+      if (!hasFiles(event)) return
+      event.preventDefault()
+      isOver.value = true
+    }
+    const leave = (event: DragEvent): void => {
+      if (event.relatedTarget === null) isOver.value = false
+    }
+    const drop = (event: DragEvent): void => {
+      if (!hasFiles(event) || event.dataTransfer === null) return
+      event.preventDefault()
+      isOver.value = false
+      void filesOfDrop(event.dataTransfer).then(onFiles)
+    }
+    addEventListener('dragover', over)
+    addEventListener('dragleave', leave)
+    addEventListener('drop', drop)
+    return () => {
+      removeEventListener('dragover', over)
+      removeEventListener('dragleave', leave)
+      removeEventListener('drop', drop)
+    }
+  }, [isOver, onFiles])
+  return isOver.value
+}

@@ -1,0 +1,173 @@
+/** One file that is sent in this tab. */
+import { bytesText } from '../../protocol/index.ts'
+import { adviceForSender } from '../model/advice.ts'
+import type { Outgoing, OutgoingProgress } from '../model/types.ts'
+import { HopPicture } from './hop-picture.tsx'
+import { ProblemText } from './problem.tsx'
+import { detailHash } from './route.ts'
+import { durationText, listText } from './words.ts'
+
+export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
+  const progress = file.progress.value
+  return (
+    <article class={`card ${hasFailed(progress) ? 'bad' : ''}`} aria-label={file.name} data-phase={progress.phase}>
+      <div class="title">
+        <span class="name">{file.name}</span>
+        <span class="soft small size">
+          {bytesText(file.sizeBytes)}
+          {file.isSealed ? ' · sealed' : ' · open'}
+        </span>
+      </div>
+      <HopPicture picture={file.picture.value} own={own} />
+      <div>
+        <Told file={file} progress={progress} />
+      </div>
+      <p class="unseen" role="status">
+        {file.name}: {saidOnce[progress.phase]}
+      </p>
+      <Actions file={file} progress={progress} />
+    </article>
+  )
+}
+
+/** Read aloud when it changes. Figures that change all the time are not. */
+const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
+  queued: 'waits for its turn',
+  reading: 'is read again',
+  sending: 'is being sent',
+  paused: 'paused',
+  silent: 'the portal does not answer',
+  stored: 'stored at the portal',
+  ended: 'every receiver has answered',
+  refused: 'refused',
+}
+
+function hasFailed(progress: OutgoingProgress): boolean {
+  return progress.phase === 'refused' || (progress.phase === 'ended' && progress.failures.length > 0)
+}
+
+interface PartProps {
+  readonly file: Outgoing
+  readonly progress: OutgoingProgress
+}
+
+function Told({ file, progress }: PartProps) {
+  const whole = bytesText(file.sizeBytes)
+  switch (progress.phase) {
+    case 'queued':
+      return <p class="soft">Waits for its turn.</p>
+    case 'reading':
+      return (
+        <p>
+          Reading {bytesText(progress.readBytes)} of {whole} again, to find out what the portal has already.
+        </p>
+      )
+    case 'sending':
+      return <p>{sendingText(progress, whole)}</p>
+    case 'paused':
+      return (
+        <p>
+          Paused. The portal has {bytesText(progress.acknowledgedBytes)} of {whole}.
+        </p>
+      )
+    case 'silent':
+      return (
+        <p>
+          The portal does not answer; until it does, it does not have the file. It is tried again by itself.{' '}
+          <span class="soft small">{progress.reason}</span>
+        </p>
+      )
+    case 'stored':
+      return (
+        <p>
+          The portal has all of it, verified. Waiting for {listText(progress.waitingFor)}: you may close this page, it
+          is delivered all the same.
+        </p>
+      )
+    case 'refused':
+      return <ProblemText problem={progress.problem} advice={adviceForSender(progress.problem, null)} who="Portal" />
+    case 'ended':
+      return <Ended file={file} progress={progress} />
+  }
+}
+
+function sendingText(
+  { acknowledgedBytes, underwayBytes, bytesPerSecond, leftMs }: OutgoingProgress & { phase: 'sending' },
+  whole: string,
+): string {
+  const figures = [`The portal has ${bytesText(acknowledgedBytes)} of ${whole}`]
+  if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} more on the way`)
+  if (bytesPerSecond !== null) figures.push(`${bytesText(bytesPerSecond)}/s`)
+  if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
+  return figures.join(' · ')
+}
+
+function Ended({
+  file,
+  progress,
+}: {
+  readonly file: Outgoing
+  readonly progress: OutgoingProgress & { phase: 'ended' }
+}) {
+  const { failures, proven } = progress
+  const failed = new Set(failures.map(({ receiver }) => receiver))
+  const delivered = file.to.filter((receiver) => !failed.has(receiver))
+  const unproven = delivered.filter((receiver) => !proven.includes(receiver))
+  return (
+    <>
+      {delivered.length > 0 && (
+        <p>
+          Delivered to {listText(delivered)}: arrived, intact{unproven.length === 0 ? ', receipt verified.' : '.'}
+          {unproven.length > 0 && (
+            <span class="soft"> Without a receipt of {listText(unproven)}, who has no keys to sign one.</span>
+          )}
+        </p>
+      )}
+      {failures.map(({ receiver, problem }) => (
+        <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
+      ))}
+    </>
+  )
+}
+
+function Actions({ file, progress }: PartProps) {
+  const { phase } = progress
+  const transferId = file.transferId.value
+  const isOver = phase === 'ended' || phase === 'refused'
+  const isMoving = phase === 'sending' || phase === 'reading' || phase === 'silent' || phase === 'queued'
+  return (
+    <div class="row small">
+      {isMoving && (
+        <button type="button" class="slim" onClick={() => file.pause()}>
+          Pause<span class="unseen"> {file.name}</span>
+        </button>
+      )}
+      {phase === 'paused' && (
+        <button type="button" class="slim" onClick={() => file.goOn()}>
+          Go on<span class="unseen"> with {file.name}</span>
+        </button>
+      )}
+      {!isOver && (
+        <button type="button" class="plain slim" onClick={() => file.cancel()}>
+          Cancel<span class="unseen"> {file.name}</span>
+        </button>
+      )}
+      {transferId !== null && (phase === 'stored' || isOver) && (
+        <a href={detailHash(transferId, true)}>
+          Timeline{phase === 'ended' && ' and receipt'}
+          <span class="unseen"> of {file.name}</span>
+        </a>
+      )}
+      {hasFailed(progress) && (
+        <button type="button" class="slim" onClick={() => file.sendAgain()}>
+          Send again<span class="unseen"> {file.name}</span>
+        </button>
+      )}
+      {isOver && (
+        <button type="button" class="plain slim push" onClick={() => file.dismiss()}>
+          Clear<span class="unseen"> {file.name}</span>
+        </button>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,19 @@
+/** What went wrong: what the other side said, what that means, and what can be done. */
+import { type ProblemJson, printable, problemSentence } from '../../protocol/index.ts'
+
+export interface ProblemTextProps {
+  readonly problem: ProblemJson
+  readonly advice: string | null
+  /** Who said so. */
+  readonly who?: string
+}
+
+export function ProblemText({ problem, advice, who }: ProblemTextProps) {
+  return (
+    <p class="problem">
+      {who !== undefined && <strong>{who}: </strong>}
+      <bdi>{printable(problemSentence(problem))}.</bdi> {advice !== null && <span class="advice">{advice}</span>}{' '}
+      <span class="code soft small">{printable(problem.code)}</span>
+    </p>
+  )
+}

@@ -1,0 +1,26 @@
+/** Which view is shown: it stands behind the `#` of the address, so that back and forward do what they should. */
+import { signal } from '@preact/signals'
+
+export type Route =
+  | { readonly view: 'send' | 'receive' | 'history' | 'portal' | 'you' }
+  | { readonly view: 'detail'; readonly transferId: string; readonly isOwn: boolean }
+
+const VIEWS = ['send', 'receive', 'history', 'portal', 'you'] as const
+
+export function parseRoute(hash: string): Route {
+  const [view, which, transferId] = hash.replace(/^#/, '').split('/')
+  if (view === 'history' && transferId !== undefined) return { view: 'detail', transferId, isOwn: which === 'sent' }
+  const known = VIEWS.find((one) => one === view)
+  return { view: known ?? 'send' }
+}
+
+/** The address of what became of one transfer. */
+export function detailHash(transferId: string, isOwn: boolean): string {
+  return `#history/${isOwn ? 'sent' : 'received'}/${transferId}`
+}
+
+export const route = signal<Route>(parseRoute(location.hash))
+
+addEventListener('hashchange', () => {
+  route.value = parseRoute(location.hash)
+})

@@ -1,0 +1,223 @@
+/** Sending: what is chosen, for whom, and what is under way. */
+import { useSignal } from '@preact/signals'
+import { useRef } from 'preact/hooks'
+import { bytesText } from '../../protocol/index.ts'
+import type { Member, NamedFile, Unfinished } from '../model/types.ts'
+import { filesOfInput } from './drop.ts'
+import { OutgoingCard } from './outgoing-card.tsx'
+import { PeoplePicker } from './people-picker.tsx'
+import { listText, timeText } from './words.ts'
+
+interface SendProps {
+  readonly member: Member
+  readonly chosen: { value: readonly NamedFile[] }
+}
+
+export function Send({ member, chosen }: SendProps) {
+  const { outgoing, account } = member
+  const to = useSignal<readonly string[]>([])
+  const isOpen = useSignal(false)
+  const isSealed = !isOpen.value || outgoing.isSealedOnly.value
+  const canSend = chosen.value.length > 0 && to.value.length > 0
+  const send = (): void => {
+    outgoing.send(chosen.value, to.value, { isSealed })
+    chosen.value = []
+  }
+  return (
+    <>
+      <h1 class="unseen">Send</h1>
+      <div class="stack">
+        <Chooser chosen={chosen} />
+        {chosen.value.length > 0 && (
+          <section class="card" aria-label="To be sent">
+            <PeoplePicker people={member.people} own={account} chosen={to} />
+            {!outgoing.isSealedOnly.value && (
+              <label class="check">
+                <input
+                  type="checkbox"
+                  checked={isSealed}
+                  onChange={(event) => {
+                    isOpen.value = !event.currentTarget.checked
+                  }}
+                />
+                <span>
+                  Sealed: only the receivers can read it, the portal cannot{' '}
+                  {!isSealed && <strong class="problem">· everybody on the way can read it</strong>}
+                </span>
+              </label>
+            )}
+            <div class="row">
+              <button type="button" class="main" disabled={!canSend} onClick={send}>
+                Send {chosen.value.length === 1 ? 'it' : `${chosen.value.length} files`}
+                {to.value.length > 0 && ` to ${listText(to.value)}`}
+              </button>
+              {to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
+            </div>
+          </section>
+        )}
+      </div>
+      <UnfinishedList unfinished={outgoing.unfinished.value} />
+      {outgoing.files.value.length > 0 && (
+        <section aria-labelledby="underway">
+          <div class="section-head">
+            <h2 id="underway">Under way</h2>
+          </div>
+          <ul class="stack">
+            {outgoing.files.value.map((file) => (
+              <li key={file.key}>
+                <OutgoingCard file={file} own={account} />
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+    </>
+  )
+}
+
+function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
+  const files = useRef<HTMLInputElement>(null)
+  const folder = useRef<HTMLInputElement>(null)
+  const take = (event: { readonly currentTarget: HTMLInputElement }): void => {
+    chosen.value = [...chosen.value, ...filesOfInput(event.currentTarget)]
+    // The same file can be chosen again.
+    event.currentTarget.value = ''
+  }
+  return (
+    <section class="drop" aria-label="Files to send">
+      {chosen.value.length === 0 ? (
+        <p>
+          <strong>Drop files or a folder anywhere on this page</strong>
+        </p>
+      ) : (
+        <ChosenList chosen={chosen} />
+      )}
+      <div class="row">
+        <button type="button" onClick={() => files.current?.click()}>
+          {chosen.value.length === 0 ? 'Choose files…' : 'More files…'}
+        </button>
+        <button type="button" onClick={() => folder.current?.click()}>
+          Choose a folder…
+        </button>
+      </div>
+      <input
+        ref={files}
+        class="unseen"
+        type="file"
+        multiple
+        tabIndex={-1}
+        aria-hidden="true"
+        onChange={take}
+        data-for="files"
+      />
+      <input
+        ref={(input) => {
+          folder.current = input
+          // Not among the attributes that Preact's types know.
+          if (input !== null) input.webkitdirectory = true
+        }}
+        class="unseen"
+        type="file"
+        tabIndex={-1}
+        aria-hidden="true"
+        onChange={take}
+        data-for="folder"
+      />
+    </section>
+  )
+}
+
+const SHOWN_MAX = 100
+
+function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
+  const all = chosen.value
+  const totalBytes = all.reduce((sum, { file }) => sum + file.size, 0)
+  return (
+    <div class="stack" style={{ width: '100%', textAlign: 'start' }}>
+      <ul class="chosen">
+        {all.slice(0, SHOWN_MAX).map((one, index) => (
+          <li key={`${index} ${one.name}`}>
+            <span class="name">{one.name}</span>
+            <span class="soft small">{bytesText(one.file.size)}</span>
+            <button
+              type="button"
+              class="plain slim push"
+              aria-label={`Do not send ${one.name}`}
+              onClick={() => {
+                chosen.value = chosen.value.filter((other) => other !== one)
+              }}
+            >
+              ✕
+            </button>
+          </li>
+        ))}
+      </ul>
+      {all.length > 1 && (
+        <p class="soft small">
+          {all.length > SHOWN_MAX && `and ${all.length - SHOWN_MAX} more: `}
+          {all.length} files, {bytesText(totalBytes)}
+        </p>
+      )}
+    </div>
+  )
+}
+
+/** What an earlier visit began. The browser does not give a page its files back, so they have to be chosen again. */
+function UnfinishedList({ unfinished }: { readonly unfinished: readonly Unfinished[] }) {
+  if (unfinished.length === 0) return null
+  return (
+    <section aria-labelledby="unfinished">
+      <div class="section-head">
+        <h2 id="unfinished">Not finished</h2>
+      </div>
+      <ul class="stack">
+        {unfinished.map((one) => (
+          <li key={one.transferId}>
+            <UnfinishedCard one={one} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function UnfinishedCard({ one }: { readonly one: Unfinished }) {
+  const input = useRef<HTMLInputElement>(null)
+  const wrong = useSignal<string | null>(null)
+  return (
+    <div class="card">
+      <div class="title">
+        <span class="name">{one.name}</span>
+        <span class="soft small size">{bytesText(one.sizeBytes)}</span>
+      </div>
+      <p>
+        Begun {timeText(one.createdAt)}, for {listText(one.to)}. Choose the same file again, and it goes on where it
+        stopped.
+      </p>
+      <p class="problem" role="alert">
+        {wrong.value}
+      </p>
+      <div class="row">
+        <button type="button" onClick={() => input.current?.click()}>
+          Choose the file…
+        </button>
+        <button type="button" class="plain" onClick={() => void one.forget()}>
+          Give it up
+        </button>
+      </div>
+      <input
+        ref={input}
+        class="unseen"
+        type="file"
+        tabIndex={-1}
+        aria-hidden="true"
+        data-for={one.transferId}
+        onChange={(event) => {
+          const [file] = event.currentTarget.files ?? []
+          if (file !== undefined) wrong.value = one.goOn(file)
+          event.currentTarget.value = ''
+        }}
+      />
+    </div>
+  )
+}

@@ -1,0 +1,70 @@
+/** What a migration makes of a database that has been in use. */
+import { DatabaseSync } from 'node:sqlite'
+import pg from 'pg'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Ledger } from '../../src/portal/ledger/contract.ts'
+import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
+import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
+import { testDatabase } from '../servers/postgres.ts'
+import { testFolder } from '../suites/folder.ts'
+import { FakeClock } from '../suites/ledger.ts'
+import { work } from '../suites/ledger-work.ts'
+
+/** Takes back what `0008-watch` made. */
+const withoutWatch = [
+  'drop index deliveries_received',
+  'drop index events_with_problem',
+  'drop table portals',
+  'drop table minutes',
+  'alter table accounts drop column is_operator',
+  'alter table invites drop column is_operator',
+  'alter table transfers drop column stored_at_ms',
+  ...['offered_at_ms', 'ended_at_ms'].map((column) => `alter table deliveries drop column ${column}`),
+  ...['ended', 'refused', 'cancelled', 'expired', 'open_deliveries', 'delivered', 'failed', 'accounts'].map(
+    (column) => `alter table totals drop column ${column}`,
+  ),
+  "delete from kysely_migration where name = '0008-watch'",
+]
+
+/** Works on a ledger, takes back the migration, and opens it again. */
+async function expectSame(open: () => Promise<Ledger>, run: (sql: string) => Promise<void>): Promise<void> {
+  const before = await open()
+  await work(before, new FakeClock())
+  const census = await before.census()
+  await before.close()
+  for (const sql of withoutWatch) await run(sql)
+  const after = await open()
+  onTestFinished(() => after.close())
+  expect(await after.census()).toEqual(census)
+  expect(census.transfers).toMatchObject({ receiving: expect.any(Number), ended: 1 })
+  const ada = await after.accountByName('ada')
+  expect(ada?.isOperator).toBe(false)
+  for (const { deliveries } of await after.transfersOf(ada?.accountId ?? 0, { before: null, limit: 100 })) {
+    for (const { offeredAtMs } of deliveries) expect(offeredAtMs).toBeNull()
+  }
+}
+
+test('a database of before has the right totals, and times that are not known: SQLite', async () => {
+  const path = `${await testFolder()}/ledger.sqlite`
+  await expectSame(
+    () => sqliteLedger({ path, now: new FakeClock().now }),
+    async (sql) => {
+      const database = new DatabaseSync(path)
+      database.exec(sql)
+      database.close()
+    },
+  )
+})
+
+test('a database of before has the right totals, and times that are not known: PostgreSQL', async () => {
+  const { url } = await testDatabase()
+  const client = new pg.Client(url)
+  await client.connect()
+  onTestFinished(() => client.end())
+  await expectSame(
+    () => postgresLedger({ url, now: new FakeClock().now }),
+    async (sql) => {
+      await client.query(sql)
+    },
+  )
+})

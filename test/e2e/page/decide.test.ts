@@ -1,0 +1,94 @@
+/** A person decides in the page; nothing of a file travels before that. */
+import { expect, test } from 'vitest'
+import { until } from '../harness/world.ts'
+import { holdBackAfter, MIB, startSending } from '../second-hop/scene.ts'
+import { scene } from './scene.ts'
+
+const NAME = 'a.bin'
+
+test('a file that is declined with a reason: the sender reads the reason, and no content has travelled', async () => {
+  const { world, network, page } = await scene()
+  await page.open({ isAsking: true })
+  const { transferId, sending } = await startSending(world, NAME, 2)
+  expect(await page.event('asking')).toMatchObject({ transferId, from: 'alice', name: NAME, sizeBytes: 2 * MIB })
+  await page.decide(transferId, { refuse: 'Not this one, please.\n<b>Thanks</b>' })
+  const { code, stdout } = await sending.ended
+  expect(code).not.toBe(0)
+  const failed = sending.json.find(({ notification }) => notification === 'failed')
+  expect(failed, stdout).toMatchObject({
+    problem: {
+      code: 'declined',
+      status: 403,
+      title: 'The receiver declined the file',
+      detail: 'Not this one, please.\n<b>Thanks</b>',
+    },
+  })
+  expect(await page.event('refused')).toMatchObject({ transferId })
+  expect(network.count('GET', /\/parts\//)).toBe(0)
+})
+
+test('a small file does not come along with its offer where a person decides', async () => {
+  const { world, page } = await scene()
+  await page.open({ isAsking: true })
+  const sending = world.send(await world.file(NAME, 1_000), 'bob')
+  const { transferId } = await page.event('asking')
+  expect(await page.run('stagedFiles')).toEqual([])
+  await page.decide(transferId, 'accept')
+  expect((await sending.ended).code).toBe(0)
+  expect(await page.kept()).toHaveLength(1)
+})
+
+test('the command line says why, in plain words', async () => {
+  const { world, page } = await scene()
+  await page.open({ isAsking: true })
+  const path = await world.file(NAME, 1_000)
+  const sending = world.start(['send', path, '--to', 'bob', '--profile', 'alice'])
+  const { transferId } = await page.event('asking')
+  await page.decide(transferId, { refuse: 'too late' })
+  const { stdout, stderr } = await sending.ended
+  expect(stdout + stderr).toMatch(/declined.*too late/)
+})
+
+test('the offer stays open for as long as the person takes, longer than a lease', async () => {
+  const { world, network, page } = await scene(['--lease', '1s'])
+  await page.open({ isAsking: true })
+  const { transferId, sending } = await startSending(world, NAME, 2)
+  await page.event('asking')
+  await until(() => network.count('GET', new RegExp(`/inbox/${transferId}$`)) > 6, 'the lease was renewed')
+  await page.decide(transferId, 'accept')
+  expect((await sending.ended).code).toBe(0)
+  const events = await page.run<{ type: string }[]>('happened')
+  expect(events.filter(({ type }) => type === 'asking')).toHaveLength(1)
+})
+
+test('what the sender cancels meanwhile is withdrawn from the person', async () => {
+  const { world, page } = await scene()
+  await page.open({ isAsking: true })
+  const { transferId, sending } = await startSending(world, NAME, 2)
+  await page.event('asking')
+  await sending.notification('stored')
+  await (await world.client('alice')).cancel(transferId)
+  expect(await page.event('withdrawn')).toMatchObject({ transferId, problem: { code: 'cancelled' } })
+})
+
+test('after a reload the person is asked again for what has not begun, and not for what has', async () => {
+  const { world, network, page } = await scene()
+  await page.open({ isAsking: true })
+  const first = await startSending(world, NAME, 2)
+  await page.event('asking')
+  const serveTheRest = holdBackAfter(network, 1)
+  await page.decide(first.transferId, 'accept')
+  await page.event('fetching', ({ heldBytes }) => heldBytes === MIB)
+  const second = await startSending(world, 'b.bin', 2)
+  await page.event('asking', ({ transferId }) => transferId === second.transferId)
+  await page.reload({ isAsking: true })
+  serveTheRest()
+  expect((await first.sending.ended).code).toBe(0)
+  await page.event('asking', ({ transferId }) => transferId === second.transferId)
+  await page.decide(second.transferId, 'accept')
+  expect((await second.sending.ended).code).toBe(0)
+  const asked = (await page.run<{ type: string; transferId?: string }[]>('happened')).filter(
+    ({ type }) => type === 'asking',
+  )
+  expect(asked.map(({ transferId }) => transferId)).toEqual([second.transferId])
+})

@@ -1,0 +1,187 @@
+/** Files from the command line to a page in a real Chromium: whole, once, and never said to be there before they are. */
+import { expect, test } from 'vitest'
+import { sha256Of, until } from '../harness/world.ts'
+import {
+  DISPOSITION,
+  fetches,
+  holdBackAfter,
+  isDisposition,
+  MIB,
+  notifiedOf,
+  recordOf,
+  startSending,
+} from '../second-hop/scene.ts'
+import { type PageReceiver, scene } from './scene.ts'
+
+const NAME = 'a.bin'
+
+async function expectKept(page: PageReceiver, path: string): Promise<void> {
+  const [file, ...others] = await page.kept()
+  expect(others).toEqual([])
+  expect(file).toMatchObject({ name: NAME, digest: await sha256Of(path) })
+}
+
+test.each([
+  { what: 'an empty file', sizeBytes: 0, args: [] },
+  { what: 'a small file', sizeBytes: 10_000, args: [] },
+  { what: 'a file of several parts', sizeBytes: 3 * MIB + 1, args: ['--part-size', '1MiB'] },
+  { what: 'a small file that is not sealed', sizeBytes: 10_000, args: ['--plain'] },
+  { what: 'a file that is not sealed', sizeBytes: 2 * MIB, args: ['--part-size', '1MiB', '--plain'] },
+])('$what arrives in a page, whole, with a receipt that the sender has verified', async ({ sizeBytes, args }) => {
+  const { world, page } = await scene()
+  await page.open()
+  const path = await world.file(NAME, sizeBytes)
+  const { code, stdout, stderr } = await world.send(path, 'bob', ...args).ended
+  expect(code, stdout + stderr).toBe(0)
+  expect(stdout).toContain('"delivered"')
+  await expectKept(page, path)
+  expect(await page.kept()).toMatchObject([{ sizeBytes, from: 'alice' }])
+  expect(page.browser.complaints).toEqual([])
+})
+
+test('what a sender hashed by sha-256 arrives like what it hashed by blake3', async () => {
+  const { world, page } = await scene(['--digests', 'sha-256'])
+  await page.open()
+  const { path, sending } = await startSending(world, NAME, 3)
+  expect((await sending.ended).code).toBe(0)
+  await expectKept(page, path)
+})
+
+test('a page that is reloaded in the middle goes on with what it has', async () => {
+  const { world, network, page } = await scene()
+  await page.open()
+  const serveTheRest = holdBackAfter(network, 3)
+  const { path, sending } = await startSending(world, NAME, 6)
+  await page.event('fetching', ({ heldBytes }) => heldBytes === 3 * MIB)
+  const before = network.seen.length
+  await page.reload()
+  serveTheRest()
+  expect((await sending.ended).code).toBe(0)
+  expect(await page.event('offered')).toMatchObject({ isResumed: true })
+  await expectKept(page, path)
+  const again = network.seen.slice(before).filter(({ path }) => /\/parts\/[123]$/.test(path))
+  expect(again).toEqual([])
+})
+
+test('a browser that is killed in the middle goes on with what it has', async () => {
+  const { world, network, page } = await scene()
+  await page.open()
+  const serveTheRest = holdBackAfter(network, 3)
+  const { path, transferId, sending } = await startSending(world, NAME, 6)
+  await page.event('fetching', ({ heldBytes }) => heldBytes === 3 * MIB)
+  const before = network.seen.length
+  await page.kill()
+  serveTheRest()
+  await page.open()
+  expect((await sending.ended).code).toBe(0)
+  await expectKept(page, path)
+  expect(network.seen.slice(before).filter(({ path }) => /\/parts\/[123]$/.test(path))).toEqual([])
+  expect(await page.run('stagedFiles')).toEqual([transferId])
+})
+
+test.each([false, true])(
+  'a browser that is killed when it has the file and nobody has heard of it answers again, for the same file (folder: %s)',
+  async (hasFolder) => {
+    const { world, network, page } = await scene()
+    await page.open()
+    if (hasFolder) await page.run('chooseFolder')
+    network.rule = (seen) => (isDisposition(seen) ? { hang: true } : null)
+    const sent = await startSending(world, NAME, 3)
+    await until(() => network.count('POST', DISPOSITION) > 0, 'the page has answered')
+    await page.kill()
+    expect(notifiedOf(sent.sending)).not.toContain('delivered')
+    network.rule = () => null
+    network.cutHanging()
+    const fetched = fetches(network)
+    await page.open()
+    expect((await sent.sending.ended).code).toBe(0)
+    expect(notifiedOf(sent.sending)).toEqual(['stored', 'delivered'])
+    expect(fetches(network)).toEqual(fetched)
+    if (hasFolder) {
+      expect(await page.run('folderFiles')).toMatchObject([{ name: NAME, digest: await sha256Of(sent.path) }])
+      expect(await page.kept()).toEqual([])
+    } else await expectKept(page, sent.path)
+    const { deliveries } = await recordOf(world, sent.transferId)
+    expect(deliveries).toMatchObject([{ receiver: 'bob', state: 'delivered' }])
+  },
+)
+
+test('a part that comes corrupted is asked for again, the good ones are not', async () => {
+  const { world, network, page } = await scene()
+  network.rule = ({ method, path, count }) =>
+    method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { corruptAnswer: true } : null
+  await page.open()
+  const { path, sending } = await startSending(world, NAME, 3)
+  expect((await sending.ended).code).toBe(0)
+  await expectKept(page, path)
+  expect(await page.event('repeating')).toMatchObject({ problem: { code: 'digest-mismatching-value' } })
+  expect(fetches(network)).toEqual([
+    [1, 1],
+    [2, 2],
+    [3, 1],
+  ])
+})
+
+test('a connection that breaks off in a part is made again', async () => {
+  const { world, network, page } = await scene()
+  network.rule = ({ method, path, count }) =>
+    method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { cutAnswerAfterBytes: 100_000 } : null
+  await page.open()
+  const { path, sending } = await startSending(world, NAME, 3)
+  expect((await sending.ended).code).toBe(0)
+  await expectKept(page, path)
+})
+
+test('a browser that has no room says so to the sender, and nothing stays', async () => {
+  const { world, page } = await scene()
+  await page.open({ isStarted: false })
+  const session = await page.browser.context.newCDPSession(page.browser.page)
+  const origin = new URL(page.browser.page.url()).origin
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 2 * MIB })
+  await page.start()
+  const { sending } = await startSending(world, NAME, 6)
+  const { code, stdout } = await sending.ended
+  expect(code).not.toBe(0)
+  expect(stdout).toContain('"disk-full"')
+  await page.event('refused')
+  expect(await page.run('stagedFiles')).toEqual([])
+})
+
+test('what is full in the middle of a file is told as such, too', async () => {
+  const { world, network, page } = await scene()
+  await page.open()
+  const serveTheRest = holdBackAfter(network, 2)
+  const { sending } = await startSending(world, NAME, 6)
+  await page.event('fetching', ({ heldBytes }) => heldBytes === 2 * MIB)
+  const session = await page.browser.context.newCDPSession(page.browser.page)
+  const origin = new URL(page.browser.page.url()).origin
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 2 * MIB })
+  serveTheRest()
+  const { code, stdout } = await sending.ended
+  expect(code).not.toBe(0)
+  expect(stdout).toContain('"disk-full"')
+  await until(async () => (await page.run<string[]>('stagedFiles')).length === 0, 'nothing stays')
+})
+
+test('a file leaves the page as a download, and goes when its owner says so', async () => {
+  const { world, page } = await scene()
+  await page.open()
+  const { path, transferId, sending } = await startSending(world, NAME, 3)
+  expect((await sending.ended).code).toBe(0)
+  const downloading = page.browser.page.waitForEvent('download')
+  await page.run('download', transferId, NAME)
+  const downloaded = await downloading
+  expect(downloaded.suggestedFilename()).toBe(NAME)
+  expect(await sha256Of(await downloaded.path())).toBe(await sha256Of(path))
+  expect(await page.kept()).toHaveLength(1)
+  await page.run('removeKept', transferId)
+  expect(await page.kept()).toEqual([])
+  expect(await page.run('stagedFiles')).toEqual([])
+})
+
+test('two files of one name are both kept', async () => {
+  const { world, page } = await scene()
+  await page.open()
+  for (const _ of [1, 2]) expect((await (await startSending(world, NAME, 2)).sending.ended).code).toBe(0)
+  expect((await page.kept()).map(({ name }) => name).sort()).toEqual(['a (1).bin', NAME])
+})

@@ -1,0 +1,103 @@
+/** The page's inbox and its files, one call at a time, with data alone. */
+import { openDatabase } from '../../../src/page/platform/database.ts'
+import { openPageInbox, type PageInbox } from '../../../src/page/platform/inbox/page-inbox.ts'
+import { Problem, toHex } from '../../../src/protocol/index.ts'
+import type { IncomingFile, PartBody, PartialLayout, Published } from '../../../src/receiver/index.ts'
+import type { HeldInFile, PlainPart } from '../../suites/inbox-calls.ts'
+
+const SLICE_BYTES = 70_000
+const IDLE_MS = 300
+
+const { signal } = new AbortController()
+const files = new Map<string, IncomingFile<PartBody>>()
+let opening: Promise<PageInbox> | null = null
+
+function inbox(): Promise<PageInbox> {
+  opening ??= openDatabase(location.href).then((database) =>
+    openPageInbox({ database, portalUrl: location.href, onFolderLapse: () => {} }),
+  )
+  return opening
+}
+
+function fileOf(transferId: string): IncomingFile<PartBody> {
+  const file = files.get(transferId)
+  if (file === undefined) throw new Error('it is not open')
+  return file
+}
+
+export async function hasBegun(transferId: string): Promise<boolean> {
+  return (await inbox()).hasBegun(transferId)
+}
+
+export async function open(transferId: string, layout: PartialLayout): Promise<HeldInFile> {
+  await files.get(transferId)?.close()
+  files.set(transferId, await (await inbox()).open(transferId, layout, signal))
+  return look(transferId)
+}
+
+export async function look(transferId: string): Promise<HeldInFile> {
+  const { held, heldBytes } = fileOf(transferId)
+  return { held: [...held], heldBytes }
+}
+
+export async function take(transferId: string, { bytes, isStalling, ...part }: PlainPart): Promise<string | null> {
+  try {
+    const body = slices(bytes, isStalling === true)
+    await fileOf(transferId).takePart({ ...part, body }, { idleMs: IDLE_MS, signal })
+    return null
+  } catch (error) {
+    if (error instanceof Problem) return error.code
+    throw error
+  }
+}
+
+async function* slices(bytes: Uint8Array, isStalling: boolean): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.slice(at, at + SLICE_BYTES)
+  if (isStalling) await new Promise(() => {})
+}
+
+export async function contentDigests(transferId: string): Promise<string[]> {
+  return [...fileOf(transferId).contentDigests()]
+}
+
+export async function startOver(transferId: string): Promise<void> {
+  await fileOf(transferId).startOver()
+}
+
+export async function commit(transferId: string, name: string, manifestDigest: string): Promise<Published> {
+  const finished = fileOf(transferId).finish()
+  return (await inbox()).commit(transferId, name, { manifestDigest, receipt: null }, finished, signal)
+}
+
+export async function published(transferId: string): Promise<Published | null> {
+  return (await inbox()).published(transferId, signal)
+}
+
+export async function answered(transferId: string): Promise<void> {
+  await (await inbox()).answered(transferId)
+}
+
+export async function discard(transferId: string): Promise<void> {
+  await (await inbox()).discard(transferId)
+}
+
+export async function unfinished(): Promise<string[]> {
+  return (await inbox()).unfinished()
+}
+
+export async function contentOf(transferId: string): Promise<string> {
+  const file = await (await inbox()).keptFile(transferId)
+  return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer())))
+}
+
+export async function spoil(transferId: string, atByte: number): Promise<void> {
+  const root = await navigator.storage.getDirectory()
+  for await (const folder of root.values()) {
+    if (folder.kind !== 'directory') continue
+    const handle = await (folder as FileSystemDirectoryHandle).getFileHandle(transferId)
+    const [byte = 0] = new Uint8Array(await (await handle.getFile()).slice(atByte, atByte + 1).arrayBuffer())
+    const writable = await handle.createWritable({ keepExistingData: true })
+    await writable.write({ type: 'write', position: atByte, data: Uint8Array.of(byte ^ 1) })
+    await writable.close()
+  }
+}

@@ -1,0 +1,185 @@
+/** The page's receiver without its views, as tests tell it what a person would. */
+import { browserTransport } from '../../../src/client/browser-transport.ts'
+import { PortalClient } from '../../../src/client/index.ts'
+import { openDatabase } from '../../../src/page/platform/database.ts'
+import { download as downloadFile } from '../../../src/page/platform/inbox/download.ts'
+import { openPageInbox, type PageInbox } from '../../../src/page/platform/inbox/page-inbox.ts'
+import { receiveHere } from '../../../src/page/platform/inbox/receive-here.ts'
+import { toHex } from '../../../src/protocol/index.ts'
+import type { Decision, ReceiveEvent } from '../../../src/receiver/index.ts'
+import { AccountKeys, type Contacts, fingerprintOf } from '../../../src/trust/index.ts'
+
+export interface Start {
+  readonly portalUrl: string
+  readonly account: string
+  readonly token: string
+  /** The secret of its keys. */
+  readonly secret: string
+  readonly isAsking: boolean
+}
+
+/** Everybody is trusted by whatever keys the portal names. */
+const contacts: Contacts = {
+  check: async (account, keys) => ({ account, keys, fingerprint: await fingerprintOf(keys) }),
+  known: async () => null,
+  isPinned: async () => false,
+}
+
+let inbox: PageInbox | null = null
+const events: ReceiveEvent[] = []
+const lapses: (string | null)[] = []
+const questions = new Map<string, (decision: Decision) => void>()
+const stopping = new AbortController()
+let running: Promise<unknown> = Promise.resolve()
+
+function opened(): PageInbox {
+  if (inbox === null) throw new Error('the receiver was not started')
+  return inbox
+}
+
+export async function start({ portalUrl, account, token, secret, isAsking }: Start): Promise<void> {
+  const database = await openDatabase(portalUrl)
+  inbox = await openPageInbox({ database, portalUrl, onFolderLapse: (lapse) => lapses.push(lapse) })
+  const trust = { account, keys: await AccountKeys.parse(secret), contacts }
+  running = receiveHere(inbox, {
+    client: new PortalClient(browserTransport(portalUrl), token),
+    trust,
+    from: null,
+    decide: isAsking ? ({ transferId }) => new Promise((resolve) => questions.set(transferId, resolve)) : null,
+    signal: stopping.signal,
+    onEvent: (event) => events.push(event),
+  })
+  running.catch((error: unknown) => console.error(error))
+}
+
+export async function stop(): Promise<void> {
+  stopping.abort()
+  await running
+}
+
+export async function happened(): Promise<ReceiveEvent[]> {
+  return events
+}
+
+export async function folderLapses(): Promise<(string | null)[]> {
+  return lapses
+}
+
+export async function decide(transferId: string, decision: Decision): Promise<void> {
+  questions.get(transferId)?.(decision)
+}
+
+interface Named {
+  readonly name: string
+  readonly sizeBytes: number
+  /** SHA-256 in hex. */
+  readonly digest: string
+}
+
+async function named(name: string, file: File): Promise<Named> {
+  const digest = await crypto.subtle.digest('SHA-256', await file.arrayBuffer())
+  return { name, sizeBytes: file.size, digest: toHex(new Uint8Array(digest)) }
+}
+
+/** What is in the page's own inbox. */
+export async function kept(): Promise<(Named & { transferId: string; from: string | null })[]> {
+  const files = await opened().kept()
+  return Promise.all(
+    files.map(async ({ transferId, name, from }) => ({
+      ...(await named(name, await opened().keptFile(transferId))),
+      transferId,
+      from,
+    })),
+  )
+}
+
+export async function removeKept(transferId: string): Promise<void> {
+  await opened().removeKept(transferId)
+}
+
+/** As a person clicks on it. */
+export async function download(transferId: string, name: string): Promise<void> {
+  downloadFile(await opened().keptFile(transferId), name)
+}
+
+/** A folder as a person would choose one: the handles of the origin's own files have the same interface. */
+async function folderOfTest(): Promise<FileSystemDirectoryHandle> {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle('chosen by a person', { create: true })
+}
+
+export async function forgetFolder(): Promise<void> {
+  await opened().folder.forget()
+}
+
+export async function chooseFolder(): Promise<void> {
+  Object.assign(globalThis, { showDirectoryPicker: folderOfTest })
+  await opened().folder.choose()
+}
+
+export async function putIntoFolder(name: string, text: string): Promise<void> {
+  const handle = await (await folderOfTest()).getFileHandle(name, { create: true })
+  const writable = await handle.createWritable()
+  await writable.write(text)
+  await writable.close()
+}
+
+export async function folderFiles(): Promise<Named[]> {
+  const found: Named[] = []
+  for await (const handle of (await folderOfTest()).values()) {
+    if (handle.kind === 'file') found.push(await named(handle.name, await (handle as FileSystemFileHandle).getFile()))
+  }
+  return found.sort((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+const { getFile } = FileSystemFileHandle.prototype
+
+/** Whether a file of that size stands in the folder. */
+export async function isInFolder(name: string, sizeBytes: number): Promise<boolean> {
+  for await (const handle of (await folderOfTest()).values()) {
+    // Not by the `getFile` that a test may have stalled.
+    if (handle.name === name) return (await getFile.apply(handle as FileSystemFileHandle)).size === sizeBytes
+  }
+  return false
+}
+
+/** From now on a copy into the folder gets so far, and no further: to the empty file under its name, or to all of its content. */
+export async function stallCopies(when: 'begun' | 'complete'): Promise<void> {
+  const { prototype } = FileSystemFileHandle
+  const { createWritable } = prototype
+  const folder = await folderOfTest()
+  const never = new Promise<never>(() => {})
+  const written = new Set<string>()
+  prototype.createWritable = async function (...args) {
+    if (when === 'begun') return never
+    written.add(this.name)
+    return createWritable.apply(this, args)
+  }
+  prototype.getFile = async function () {
+    const isOfFolder = (await folder.resolve(this)) !== null
+    return isOfFolder && written.has(this.name) ? never : getFile.apply(this)
+  }
+}
+
+/** The browser takes the permission back, as after a reload. */
+export async function takePermissionBack(): Promise<void> {
+  const { prototype } = FileSystemDirectoryHandle as unknown as { prototype: Record<string, unknown> }
+  prototype.queryPermission = async () => 'prompt'
+  prototype.requestPermission = async () => {
+    prototype.queryPermission = async () => 'granted'
+    return 'granted'
+  }
+}
+
+export async function askAgainForFolder(): Promise<boolean> {
+  return opened().folder.askAgain()
+}
+
+/** Names of all files of the origin, whatever for. */
+export async function stagedFiles(): Promise<string[]> {
+  const names: string[] = []
+  for await (const handle of (await navigator.storage.getDirectory()).values()) {
+    if (handle.kind !== 'directory' || !handle.name.startsWith('inbox ')) continue
+    for await (const name of (handle as FileSystemDirectoryHandle).keys()) names.push(name)
+  }
+  return names
+}

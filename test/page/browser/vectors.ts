@@ -1,0 +1,110 @@
+/** What `vectors/` says, tried in a browser. */
+import {
+  AccountKeys,
+  ContentKey,
+  contentDigestOf,
+  fingerprintOf,
+  openedLayout,
+  openPart,
+  sealedDigestOf,
+  sealedLayout,
+  sealPart,
+  signManifest,
+  signReceipt,
+  verifyManifest,
+  verifyReceipt,
+} from '../../../src/trust/index.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: it is data, and each file has a form of its own
+type Case = Record<string, any>
+export type Vectors = Readonly<Record<string, { readonly valid: readonly Case[]; readonly invalid?: readonly Case[] }>>
+
+const bytes = (hex: string): Uint8Array => Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
+const hex = (of: Uint8Array): string => Array.from(of, (byte) => byte.toString(16).padStart(2, '0')).join('')
+
+const keyOf = async (one: Case): Promise<ContentKey> =>
+  ContentKey.unwrap(one.wrapped, one as never, await AccountKeys.parse(one.receiverSecret))
+
+/** What a case comes to, and what it should come to. Signatures of Ed25519 and seals are the same each time. */
+const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readonly [unknown, unknown][]>>> = {
+  keys: async ({ secret, signing, encryption, fingerprint }) => {
+    const { publicKeys } = await AccountKeys.parse(secret)
+    return [
+      [publicKeys, { signing, encryption }],
+      [await fingerprintOf(publicKeys), fingerprint],
+    ]
+  },
+  'content-keys': async (one) => {
+    const key = await keyOf(one)
+    return [
+      [hex(key.partKey), one.partKey],
+      [hex(key.contentSalt), one.contentSalt],
+    ]
+  },
+  metadata: async (one) => {
+    const key = await keyOf(one)
+    return [
+      [await key.openMetadata(one.sealed), one.metadata],
+      [await key.sealMetadata(one.metadata), one.sealed],
+      [await sealedDigestOf(one.sealed), one.sealedDigest],
+    ]
+  },
+  parts: async (one) => [
+    [hex(await openPart(bytes(one.partKey), one as never, bytes(one.sealed))), one.plain],
+    [hex(await sealPart(bytes(one.partKey), one as never, bytes(one.plain))), one.sealed],
+  ],
+  layouts: async ({ plain, sealed }) => [
+    [openedLayout(sealed), plain],
+    [sealedLayout(plain), sealed],
+  ],
+  'content-digests': async ({ digestAlgorithm, salt, partDigests, contentDigest }) => [
+    [contentDigestOf(digestAlgorithm, salt === null ? null : bytes(salt), partDigests), contentDigest],
+  ],
+  manifests: async ({ token, keys, claims }, all) => [
+    [await verifyManifest(token, keys), claims],
+    [await signManifest(claims, await AccountKeys.parse(all.keys?.valid[0]?.secret)), token],
+  ],
+  receipts: async ({ token, keys, claims }, all) => [
+    [await verifyReceipt(token, keys), claims],
+    [await signReceipt(claims, await AccountKeys.parse(all.keys?.valid[1]?.secret)), token],
+  ],
+}
+
+/** @returns what is not as it should be */
+export async function tryVectors(all: Vectors): Promise<{ tried: number; wrong: string[] }> {
+  const wrong: string[] = []
+  let tried = 0
+  for (const [name, { valid, invalid = [] }] of Object.entries(all)) {
+    for (const [index, one] of valid.entries()) {
+      tried++
+      const results = await outcome(async () => {
+        const pairs = (await tries[name]?.(one, all)) ?? [['no', 'known vectors']]
+        return pairs.filter(([is, should]) => sorted(is) !== sorted(should)).map(([is]) => sorted(is))
+      })
+      if (results !== '[]') wrong.push(`${name} ${index}: ${results}`)
+    }
+    for (const { code, why, ...one } of invalid) {
+      tried++
+      const problem = await outcome(() => tries[name]?.(one, all))
+      if (code === undefined ? problem.startsWith('[') : problem !== code) wrong.push(`${name}, ${why}: ${problem}`)
+    }
+  }
+  return { tried, wrong }
+}
+
+async function outcome(act: () => unknown): Promise<string> {
+  try {
+    return JSON.stringify(await act())
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}
+
+/** The order of members means nothing. */
+function sorted(value: unknown): string {
+  return JSON.stringify(value, (_name, one) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one,
+  )
+}

@@ -1,0 +1,202 @@
+/** What every inbox, and every file on its way into one, has to do: one suite, run over every driver. */
+import { createHash, randomBytes } from 'node:crypto'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { digestOf } from '../../src/digests/index.ts'
+import { newTransferId, partCount, partSpan } from '../../src/protocol/index.ts'
+import type { PartialLayout, Published } from '../../src/receiver/index.ts'
+import { sealPart } from '../../src/trust/index.ts'
+import type { InboxUnderTest, PlainPart } from './inbox-calls.ts'
+
+const PART_BYTES = 300_000
+const LAYOUT: PartialLayout = { sizeBytes: 3 * PART_BYTES - 1, partSizeBytes: PART_BYTES, digestAlgorithm: 'sha-256' }
+const manifestDigest = 'ab'.repeat(32)
+
+interface Content {
+  readonly transferId: string
+  readonly layout: PartialLayout
+  readonly bytes: Uint8Array
+  readonly parts: readonly PlainPart[]
+}
+
+async function newContent(layout: PartialLayout = LAYOUT, isSealed = false): Promise<Content> {
+  const transferId = newTransferId()
+  const bytes = randomBytes(layout.sizeBytes)
+  const partKey = isSealed ? randomBytes(32) : null
+  const { digestAlgorithm } = layout
+  const parts: PlainPart[] = []
+  for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
+    const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
+    const plain = bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+    const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
+    const travels = partKey === null ? plain : await sealPart(partKey, position, plain)
+    const seal = partKey === null ? null : { partKey: new Uint8Array(partKey), position }
+    const digest = digestOf(digestAlgorithm, travels)
+    parts.push({
+      partNumber,
+      digestAlgorithm,
+      digest,
+      lengthBytes: travels.length,
+      seal,
+      bytes: new Uint8Array(travels),
+    })
+  }
+  return { transferId, layout, bytes, parts }
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>): void {
+  describe(`inbox: ${name}`, () => {
+    let inbox: InboxUnderTest
+    beforeEach(async () => {
+      inbox = await openInbox()
+    })
+
+    const part = ({ parts }: Content, partNumber: number): PlainPart => {
+      const found = parts[partNumber - 1]
+      if (found === undefined) throw new Error('no such part')
+      return found
+    }
+    const takeAll = async (content: Content): Promise<void> => {
+      await inbox.open(content.transferId, content.layout)
+      for (const one of content.parts) expect(await inbox.take(content.transferId, one)).toBeNull()
+    }
+    const deliver = async (content: Content, fileName: string): Promise<Published> => {
+      await takeAll(content)
+      return inbox.commit(content.transferId, fileName, manifestDigest)
+    }
+
+    test.each([
+      { what: 'plain, sha-256', isSealed: false, digestAlgorithm: 'sha-256' as const },
+      { what: 'sealed, sha-256', isSealed: true, digestAlgorithm: 'sha-256' as const },
+      { what: 'sealed, blake3', isSealed: true, digestAlgorithm: 'blake3' as const },
+    ])('parts that were taken in are held, after a crash too ($what)', async ({ isSealed, digestAlgorithm }) => {
+      const content = await newContent({ ...LAYOUT, digestAlgorithm }, isSealed)
+      const { transferId, layout, bytes } = content
+      expect(await inbox.hasBegun(transferId)).toBe(false)
+      expect(await inbox.open(transferId, layout)).toEqual({ held: [], heldBytes: 0 })
+      for (const number of [3, 1]) expect(await inbox.take(transferId, part(content, number))).toBeNull()
+      await inbox.restart()
+      expect(await inbox.hasBegun(transferId)).toBe(true)
+      const found = await inbox.open(transferId, layout)
+      expect(new Map(found.held)).toEqual(new Map([1, 3].map((number) => [number, part(content, number).digest])))
+      expect(found.heldBytes).toBe(2 * PART_BYTES - 1)
+      expect(await inbox.take(transferId, part(content, 2))).toBeNull()
+      expect((await inbox.look(transferId)).heldBytes).toBe(layout.sizeBytes)
+      const spans = [1, 2, 3].map((number) => partSpan(layout, number))
+      expect(await inbox.contentDigests(transferId)).toEqual(
+        spans.map(({ offsetBytes, lengthBytes }) =>
+          digestOf(digestAlgorithm, bytes.subarray(offsetBytes, offsetBytes + lengthBytes)),
+        ),
+      )
+      const { name } = await inbox.commit(transferId, 'a.bin', manifestDigest)
+      expect(name).toBe('a.bin')
+      expect(await inbox.contentOf(transferId, name)).toBe(sha256(bytes))
+    })
+
+    test('a part that is not what it should be is not held', async () => {
+      const content = await newContent(LAYOUT, true)
+      const { transferId, layout } = content
+      const good = part(content, 1)
+      const flipped = new Uint8Array(good.bytes)
+      flipped[1000] = (flipped[1000] ?? 0) ^ 1
+      const spoiled = { ...good, bytes: flipped }
+      await inbox.open(transferId, layout)
+      expect(await inbox.take(transferId, spoiled)).toBe('digest-mismatching-value')
+      // Somebody who has no key, but the portal in his hands.
+      expect(await inbox.take(transferId, { ...spoiled, digest: digestOf('sha-256', flipped) })).toBe('seal-broken')
+      expect(await inbox.take(transferId, { ...good, bytes: good.bytes.subarray(1) })).toBe('part-incomplete')
+      expect(await inbox.take(transferId, { ...good, bytes: new Uint8Array([...good.bytes, 0]) })).toBe(
+        'part-incomplete',
+      )
+      expect(await inbox.take(transferId, { ...good, bytes: good.bytes.subarray(1), isStalling: true })).toBe(
+        'part-incomplete',
+      )
+      expect(await inbox.look(transferId)).toEqual({ held: [], heldBytes: 0 })
+      expect(await inbox.take(transferId, good)).toBeNull()
+      await inbox.restart()
+      expect((await inbox.open(transferId, layout)).held).toEqual([[1, good.digest]])
+    })
+
+    test('what the disk has spoiled is found out, and does not count', async () => {
+      const content = await newContent()
+      const { transferId, layout } = content
+      await takeAll(content)
+      await inbox.restart()
+      await inbox.spoil(transferId, PART_BYTES + 7)
+      const { held } = await inbox.open(transferId, layout)
+      expect(held.map(([partNumber]) => partNumber).sort()).toEqual([1, 3])
+    })
+
+    test('what was held of other sizes does not count', async () => {
+      const content = await newContent()
+      await takeAll(content)
+      await inbox.restart()
+      const other = { ...content.layout, partSizeBytes: PART_BYTES + 1 }
+      expect(await inbox.open(content.transferId, other)).toEqual({ held: [], heldBytes: 0 })
+    })
+
+    test('after a new start nothing is held, and the file can still become whole', async () => {
+      const content = await newContent()
+      const { transferId, layout, bytes } = content
+      await takeAll(content)
+      await inbox.startOver(transferId)
+      expect(await inbox.look(transferId)).toEqual({ held: [], heldBytes: 0 })
+      await inbox.restart()
+      expect((await inbox.open(transferId, layout)).held).toEqual([])
+      expect((await deliver(content, 'a.bin')).name).toBe('a.bin')
+      expect(await inbox.contentOf(transferId, 'a.bin')).toBe(sha256(bytes))
+    })
+
+    test('a file is published once, and remembered', async () => {
+      const content = await newContent()
+      const { transferId, bytes } = content
+      expect(await inbox.published(transferId)).toBeNull()
+      await takeAll(content)
+      expect(await inbox.published(transferId)).toBeNull()
+      const published = await inbox.commit(transferId, 'a.bin', manifestDigest)
+      expect(published).toEqual({ name: 'a.bin', manifestDigest, receipt: null })
+      await inbox.restart()
+      expect(await inbox.unfinished()).toEqual([transferId])
+      expect(await inbox.published(transferId)).toEqual(published)
+      await inbox.answered(transferId)
+      await inbox.restart()
+      expect(await inbox.unfinished()).toEqual([])
+      expect(await inbox.published(transferId)).toEqual(published)
+      expect(await inbox.contentOf(transferId, 'a.bin')).toBe(sha256(bytes))
+    })
+
+    test('files of one name are told apart, also when they come at the same time', async () => {
+      const contents = await Promise.all(Array.from({ length: 4 }, () => newContent()))
+      for (const content of contents) await takeAll(content)
+      const published = await Promise.all(
+        contents.map(({ transferId }) => inbox.commit(transferId, 'a.bin', manifestDigest)),
+      )
+      expect(published.map(({ name }) => name).sort()).toEqual(['a (1).bin', 'a (2).bin', 'a (3).bin', 'a.bin'])
+      for (const [index, { name }] of published.entries()) {
+        const content = contents[index]
+        expect(await inbox.contentOf(content?.transferId ?? '', name)).toBe(sha256(content?.bytes ?? new Uint8Array()))
+      }
+    })
+
+    test('an empty file is a file, too', async () => {
+      const content = await newContent({ ...LAYOUT, sizeBytes: 0 })
+      expect((await deliver(content, 'empty')).name).toBe('empty')
+      expect(await inbox.contentOf(content.transferId, 'empty')).toBe(sha256(new Uint8Array()))
+    })
+
+    test('what is discarded is gone, and what is published stays', async () => {
+      const [open, done] = [await newContent(), await newContent()]
+      await takeAll(open)
+      await deliver(done, 'a.bin')
+      await inbox.restart()
+      await inbox.discard(open.transferId)
+      await inbox.discard(done.transferId)
+      expect(await inbox.hasBegun(open.transferId)).toBe(false)
+      expect(await inbox.unfinished()).toEqual([])
+      expect((await inbox.open(open.transferId, open.layout)).held).toEqual([])
+      expect(await inbox.contentOf(done.transferId, 'a.bin')).toBe(sha256(done.bytes))
+      expect(await inbox.published(done.transferId)).toMatchObject({ name: 'a.bin' })
+    })
+  })
+}

@@ -177,10 +177,8 @@ test('only a page imports what is for browsers alone, and imports nothing that i
 })
 
 test('whatever the page loads of other rooms runs in a browser, and makes no code from text', () => {
-  const shared = ['client', 'digests', 'hop', 'protocol', 'receiver', 'sender', 'trust'].map(
-    (room) => `src/${room}/index.ts`,
-  )
-  for (const entry of shared) {
+  const shared = ['client', 'digests', 'hop', 'protocol', 'receiver', 'sender', 'trust']
+  for (const entry of ['src/page/main.tsx', ...shared.map((room) => `src/${room}/index.ts`)]) {
     expect(
       [...loadedInBrowserWith(entry)].filter((name) => /^(node:|undici\b|typebox\/compile)/.test(name)),
       entry,

@@ -1,6 +1,7 @@
 /** One file on its way in: what the receiver tells of it, as people want to see it. */
 import { computed, type ReadonlySignal, signal } from '@preact/signals'
 import { Rate } from '../../client/index.ts'
+import { printable } from '../../protocol/index.ts'
 import type { Decision, ReceiveEvent } from '../../receiver/index.ts'
 import type { Hop, Picture } from './hops.ts'
 import { leftMsAt } from './outgoing-file.ts'
@@ -133,7 +134,7 @@ export class IncomingFile implements Incoming {
 
   /** The name is known only once the seal is open. */
   #learn({ name, sizeBytes, isStored }: AboutIncoming): void {
-    this.#name.value = name === '' ? 'A sealed file' : name
+    this.#name.value = name === '' ? 'A sealed file' : printable(name)
     this.#sizeBytes.value = sizeBytes
     this.#isStored.value = isStored || this.#isStored.value
   }

@@ -1,5 +1,5 @@
 /** What a file is called and how large it is, where that is sealed: opened with the keys of this browser. */
-import { type Metadata, type PartLayout, Problem } from '../../protocol/index.ts'
+import { type Metadata, type PartLayout, Problem, printable } from '../../protocol/index.ts'
 import { type AccountKeys, ContentKey, openedLayout } from '../../trust/index.ts'
 
 export interface SealedAbout extends PartLayout {
@@ -9,7 +9,7 @@ export interface SealedAbout extends PartLayout {
 }
 
 export interface OpenedAbout {
-  /** Null where it cannot be opened. */
+  /** Safe to show. Null where it cannot be opened. */
   readonly name: string | null
   /** Of the file itself. */
   readonly sizeBytes: number
@@ -38,14 +38,14 @@ export class Names {
 
   async #open(about: SealedAbout): Promise<OpenedAbout> {
     const { transferId, from, metadata, sizeBytes } = about
-    if (!('sealed' in metadata)) return { name: metadata.name, sizeBytes, isSealed: false }
+    if (!('sealed' in metadata)) return { name: printable(metadata.name), sizeBytes, isSealed: false }
     try {
       const layout = openedLayout(about)
       const wrapped = metadata.keys[this.#account]
       if (wrapped === undefined) return { name: null, sizeBytes: layout.sizeBytes, isSealed: true }
       const contentKey = await ContentKey.unwrap(wrapped, { transferId, from, to: this.#account }, this.#keys)
       const { name } = await contentKey.openMetadata(metadata.sealed)
-      return { name, sizeBytes: layout.sizeBytes, isSealed: true }
+      return { name: printable(name), sizeBytes: layout.sizeBytes, isSealed: true }
     } catch (error) {
       if (error instanceof Problem) return { name: null, sizeBytes, isSealed: true }
       throw error

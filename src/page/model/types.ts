@@ -76,6 +76,8 @@ export interface Outgoing {
   pause(): void
   goOn(): void
   cancel(): void
+  /** Whether the file is at hand: not, when an earlier tab sent it. */
+  readonly canSendAgain: boolean
   /** Sends it once more, as a new transfer, to those who do not have it. */
   sendAgain(): void
   /** Takes it from the list, once it is over. */

@@ -2,7 +2,6 @@
 import type { ReadonlySignal } from '@preact/signals'
 import type { Operations as OperationsReport, ProblemJson } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
-import type { FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import type { Picture } from './hops.ts'
 
 /** How far the page has come. */
@@ -129,8 +128,8 @@ export interface IncomingFiles {
   setAutomatic(isAutomatic: boolean): void
   /** The name of the chosen folder; null: downloads of the browser. */
   readonly folder: ReadonlySignal<string | null>
-  /** Why nothing gets into that folder just now; null while it does. */
-  readonly lapse: ReadonlySignal<FolderLapse | null>
+  /** Why nothing gets into that folder just now: the browser has to be asked again, or it is gone. Null while it does. */
+  readonly lapse: ReadonlySignal<'permission' | 'missing' | null>
   readonly canChooseFolder: boolean
   chooseFolder(): Promise<void>
   forgetFolder(): Promise<void>

@@ -17,14 +17,19 @@ export interface StartedPage {
   takeOver(): void
 }
 
+/** What the page was opened with. An invite that has been answered, by joining or not, is not asked about again. */
+interface Given {
+  invite: string | null
+}
+
 /** Begins. What is behind the `#` of the address is read, and, where it is an invite, taken away from there. */
 export function startPage(): StartedPage {
   const portalUrl = new URL('.', location.href).href.replace(/\/$/, '')
-  const invite = takeInvite()
+  const given: Given = { invite: takeInvite() }
   const stage = signal<Stage>({ stage: 'starting' })
   const begin = (isTakingOver: boolean): void => {
     stage.value = { stage: 'starting' }
-    void work(portalUrl, invite, stage, isTakingOver).catch((error: unknown) => {
+    void work(portalUrl, given, stage, isTakingOver).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error)
       stage.value = { stage: 'unable', reason, advice: 'Reload the page. If that does not help, use another browser.' }
     })
@@ -42,12 +47,7 @@ function takeInvite(): string | null {
 }
 
 /** Works until another tab does. */
-async function work(
-  portalUrl: string,
-  invite: string | null,
-  stage: { value: Stage },
-  isTakingOver: boolean,
-): Promise<void> {
+async function work(portalUrl: string, given: Given, stage: { value: Stage }, isTakingOver: boolean): Promise<void> {
   const reason = await whatIsMissing()
   if (reason !== null) {
     stage.value = { stage: 'unable', ...reason }
@@ -61,7 +61,7 @@ async function work(
         stage.value = { stage: 'elsewhere' }
         return
       }
-      await run(portalUrl, invite, stage, stop.signal)
+      await run(portalUrl, given, stage, stop.signal)
       // The lock is held for as long as this tab lives, or until another one takes it.
       await new Promise(() => {})
     })
@@ -72,21 +72,17 @@ async function work(
   }
 }
 
-async function run(
-  portalUrl: string,
-  invite: string | null,
-  stage: { value: Stage },
-  stop: AbortSignal,
-): Promise<void> {
+async function run(portalUrl: string, given: Given, stage: { value: Stage }, stop: AbortSignal): Promise<void> {
   const database = await openDatabase(portalUrl)
   stop.addEventListener('abort', () => database.close(), { once: true })
   const enter = async (identity: Identity): Promise<void> => {
+    given.invite = null
     const member = await openMember({ database, identity, portalUrl, signal: stop })
     stage.value = { stage: 'member', member }
   }
   const known = await readIdentity(database)
-  if (known !== null && invite === null) return enter(known)
-  const joining = joiningOf(database, portalUrl, invite, known, enter)
+  if (known !== null && given.invite === null) return enter(known)
+  const joining = joiningOf(database, portalUrl, given.invite, known, enter)
   stage.value = { stage: 'stranger', joining }
 }
 

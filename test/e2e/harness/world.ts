@@ -297,8 +297,8 @@ export async function sha256Of(path: string): Promise<string> {
 }
 
 /** Asks until it is true. For what happens in other processes and is nowhere told. */
-export async function until(isIt: () => Promise<boolean> | boolean, what: string): Promise<void> {
-  const deadline = performance.now() + UNTIL_MS
+export async function until(isIt: () => Promise<boolean> | boolean, what: string, withinMs = UNTIL_MS): Promise<void> {
+  const deadline = performance.now() + withinMs
   while (!(await isIt())) {
     if (performance.now() > deadline) throw new Error(`it did not come to this in time: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 25))

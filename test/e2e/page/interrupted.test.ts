@@ -1,0 +1,132 @@
+/** Tabs are closed, browsers crash, portals are restarted: nothing that the portal has acknowledged is sent twice, lost, or claimed too early. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
+import { until } from '../harness/world.ts'
+import {
+  expectArrived,
+  heldBytes,
+  holdPartsAfter,
+  MIB,
+  PART_BYTES,
+  type Scene,
+  sceneWith,
+  sentPart,
+  statusOf,
+  timesSent,
+  transfersOf,
+} from './visit.ts'
+
+/** The transfer that somebody sends. There must be one, and only one. */
+async function onlyTransferId(visitor: Visitor): Promise<string> {
+  const transfers = await transfersOf(visitor)
+  expect(transfers.length).toBe(1)
+  return transfers[0]?.transferId ?? ''
+}
+
+/** Chooses the same file once more, and looks that only what was missing is sent. */
+async function goOn(visitor: Visitor, scene: Scene, path: string, transferId: string): Promise<void> {
+  const { page } = visitor
+  await page.getByRole('heading', { name: 'Not finished' }).waitFor()
+  await page.locator(`input[data-for="${transferId}"]`).setInputFiles(path)
+  const card = visitor.card('large.bin')
+  await card.phase('ended')
+  await card.says('Delivered to bob: arrived, intact, receipt verified.')
+  expect(await onlyTransferId(visitor)).toBe(transferId)
+  expect([timesSent(scene.network, 1), timesSent(scene.network, 2)]).toEqual([1, 1])
+  await expectArrived(scene.world, 'bob', 'large.bin', path)
+  expect(await scene.world.received('bob')).toEqual(['large.bin'])
+  expect(await page.getByRole('heading', { name: 'Not finished' }).count()).toBe(0)
+}
+
+test('a page that is loaded anew in mid-upload goes on with the same file once it is chosen again', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world, network } = scene
+  await world.receiver('bob')
+  const release = holdPartsAfter(network, 2)
+  const visitor = await scene.visit('carol')
+  const path = await world.file('large.bin', 3 * PART_BYTES)
+  await visitor.send([path], ['bob'])
+  await visitor.card('large.bin').says(/The portal has 16\.0 MiB of 24\.0 MiB/)
+  const transferId = await onlyTransferId(visitor)
+  await visitor.page.reload()
+  await visitor.isMember()
+  release()
+  const { page } = visitor
+  await page.getByText('Choose the same file again, and it goes on where it stopped.').waitFor()
+  const wrong = page.locator(`input[data-for="${transferId}"]`)
+  await wrong.setInputFiles(await world.file('other.bin', 10))
+  await page.getByText('This is another file: other.bin.').waitFor()
+  await goOn(visitor, scene, path, transferId)
+})
+
+test('a browser that is killed in mid-upload goes on when it is started again', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world, network } = scene
+  await world.receiver('bob')
+  const release = holdPartsAfter(network, 2)
+  const profileFolder = await mkdtemp(join(tmpdir(), 'golooader-visit-'))
+  onTestFinished(() => rm(profileFolder, { recursive: true, force: true, maxRetries: 10 }))
+  const killed = await scene.visit('carol', { profileFolder })
+  const path = await world.file('large.bin', 3 * PART_BYTES)
+  await killed.send([path], ['bob'])
+  await killed.card('large.bin').says(/The portal has 16\.0 MiB of 24\.0 MiB/)
+  const transferId = await onlyTransferId(killed)
+  await killed.kill()
+  release()
+
+  const visitor = await openVisit({ profileFolder })
+  await visitor.open(network.url)
+  await visitor.isMember()
+  await goOn(visitor, scene, path, transferId)
+})
+
+test('an upload goes on by itself when the portal is killed and started again', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world, network } = scene
+  const release = holdPartsAfter(network, 1)
+  const visitor = await scene.visit('carol')
+  const path = await world.file('large.bin', 3 * PART_BYTES)
+  await visitor.send([path], ['bob'])
+  const card = visitor.card('large.bin')
+  await card.says(/The portal has 8\.0 MiB of 24\.0 MiB/)
+  await scene.portal.stop('SIGKILL')
+  release()
+  await card.phase('silent')
+  await card.says('The portal does not answer; until it does, it does not have the file. It is tried again by itself.')
+  await visitor.page.getByText('no connection, trying again…').waitFor()
+  expect(await card.firstHopShare()).toBeLessThanOrEqual(1 / 3)
+  await world.portal()
+  await world.receiver('bob')
+  await card.phase('ended')
+  await card.says('receipt verified')
+  expect(timesSent(network, 1)).toBe(1)
+  await expectArrived(world, 'bob', 'large.bin', path)
+  await visitor.page.getByText('no connection').waitFor({ state: 'detached' })
+})
+
+test('the picture never shows more than the portal has, however much is on its way', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world, network } = scene
+  const visitor = await scene.visit('carol')
+  // Slow enough that much is on its way at any time, and less of it has come through.
+  network.rule = (seen) => (sentPart(seen) === null ? null : { bytesPerSecond: 4 * MIB })
+  const sizeBytes = 4 * PART_BYTES
+  await visitor.send([await world.file('large.bin', sizeBytes)], ['bob'])
+  const card = visitor.card('large.bin')
+  await card.says(/more on the way/)
+  const transferId = await onlyTransferId(visitor)
+  const shares = new Set<number>()
+  await until(async () => {
+    const shown = await card.firstHopShare()
+    const status = await statusOf(visitor, transferId)
+    const held = status.state === 'receiving' ? Math.min(1, heldBytes(status) / sizeBytes) : 1
+    expect(shown).toBeLessThanOrEqual(held)
+    shares.add(shown)
+    return shown === 1
+  }, 'it is stored')
+  // It was looked at on the way, too.
+  expect([...shares].filter((share) => share > 0 && share < 1)).not.toEqual([])
+})

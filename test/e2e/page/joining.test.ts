@@ -1,0 +1,170 @@
+/** Whoever opens an invite link is a member, by keys that were made in the browser and never leave it. */
+import { expect, test } from 'vitest'
+import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
+import type { World } from '../harness/world.ts'
+import { eventually, sceneWith } from './visit.ts'
+
+const PRINT = /^[a-z2-7]{4}(-[a-z2-7]{4}){5}$/
+
+/** A link as the operator of a portal gets it. */
+async function printedLink(world: World, args: readonly string[], publicUrl: string): Promise<string> {
+  const printed = await world.run(...args, '--data', world.dataFolder, '--public-url', publicUrl)
+  expect(printed.code, printed.stderr).toBe(0)
+  return printed.stdout.trim()
+}
+
+async function fingerprintOn({ page }: Visitor): Promise<string> {
+  return page.locator('[data-fingerprint]').innerText()
+}
+
+/** Every address that the tab can go back or forward to. */
+async function addresses({ context, page }: Visitor): Promise<string[]> {
+  const session = await context.newCDPSession(page)
+  const { entries } = await session.send('Page.getNavigationHistory')
+  await session.detach()
+  return entries.map(({ url }) => url)
+}
+
+test('an invite makes a member, leaves no trace, and the keys can be taken away by nobody', async () => {
+  await using scene = await sceneWith(['alice'])
+  const { world, network } = scene
+  const link = await printedLink(world, ['invite', 'carol'], network.url)
+  const visitor = await openVisit()
+  const { page, context } = visitor
+  const authorizations = new Set<string | undefined>()
+  context.on('request', (request) => {
+    if (request.url().includes('/v1/')) authorizations.add(request.headers().authorization)
+  })
+  await visitor.open(link)
+  await page.getByRole('heading', { name: /^You have been invited to / }).waitFor()
+  expect(await addresses(visitor)).toEqual(['about:blank', `${network.url}/`])
+  await page.getByRole('button', { name: 'Join', exact: true }).click()
+  await visitor.isMember()
+  expect((await addresses(visitor)).filter((url) => /gl[it]_/.test(url))).toEqual([])
+
+  expect(await visitor.inside('exportKeys')).toEqual([
+    'Ed25519 jwk: InvalidAccessError',
+    'Ed25519 pkcs8: InvalidAccessError',
+    'X25519 jwk: InvalidAccessError',
+    'X25519 pkcs8: InvalidAccessError',
+  ])
+  expect(await visitor.inside('keptElsewhere')).toEqual([0, 0, ''])
+  expect(await context.cookies()).toEqual([])
+  // Joining itself needs no token; everything else has it in this one place.
+  const token = await visitor.inside('token')
+  expect([...authorizations].sort()).toEqual([`Bearer ${token}`, undefined])
+
+  await page.reload()
+  await visitor.isMember()
+  await visitor.goTo('You')
+  await page.getByRole('heading', { name: 'You are carol' }).waitFor()
+})
+
+test('who one is can be copied, and is what others see', async () => {
+  await using scene = await sceneWith(['alice'])
+  const { world } = scene
+  const visitor = await scene.visit('carol')
+  const { page, context } = visitor
+  await visitor.goTo('You')
+  const fingerprint = await fingerprintOn(visitor)
+  expect(fingerprint).toMatch(PRINT)
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'])
+  await page.getByRole('button', { name: 'Copy' }).click()
+  await page.getByText('Copied').waitFor()
+  expect(await visitor.inside('clipboardText')).toBe(fingerprint)
+
+  const sent = await world.send(await world.file('a.txt', 10), 'carol', '--no-wait').ended
+  expect(sent.code, sent.stderr).toBe(0)
+  const contacts = await world.run('contacts', '--profile', 'alice')
+  expect(contacts.stdout).toContain('carol')
+  expect(contacts.stdout).toContain(fingerprint)
+
+  // And the other way round: whom this browser knows is told by the same words.
+  await visitor.goTo('Send')
+  await visitor.choose([await world.file('b.txt', 10)])
+  await visitor.addReceiver('alice')
+  await visitor.goTo('You')
+  const whoami = await world.run('whoami', '--profile', 'alice')
+  const [known = ''] = /[a-z2-7]{4}(-[a-z2-7]{4}){5}/.exec(whoami.stdout) ?? []
+  await page.getByText(known, { exact: true }).waitFor()
+  await page.getByText('Compare', { exact: true }).click()
+  await page.getByLabel(/^The fingerprint that alice told you/).fill(known.toUpperCase())
+  await page.getByText('It is the same: you know alice for sure.').waitFor()
+})
+
+test('an invite that has been used says what to do, and so does a text without one', async () => {
+  await using scene = await sceneWith([])
+  const link = await scene.link('carol')
+  const first = await openVisit()
+  await first.join(link)
+  const second = await openVisit()
+  await second.open(link)
+  await second.page.getByRole('button', { name: 'Join', exact: true }).click()
+  const alert = second.page.getByRole('alert')
+  await alert.getByText('Invites work once, for a day. Ask the operator of the portal for a new one.').waitFor()
+
+  const third = await openVisit()
+  await third.open(scene.network.url)
+  await third.page.getByLabel('Your invite').fill('let me in')
+  await third.page.getByRole('button', { name: 'Go on' }).click()
+  await third.page.getByText('There is no invite in this text.').waitFor()
+  await third.page.getByLabel('Your invite').fill(`  Here you are: ${await scene.link('dave')}  `)
+  await third.page.getByRole('button', { name: 'Go on' }).click()
+  await third.page.getByRole('button', { name: 'Join', exact: true }).click()
+  await third.isMember()
+})
+
+test('an account that the operator renews comes back with the same keys', async () => {
+  await using scene = await sceneWith(['alice'])
+  const { world, network } = scene
+  const visitor = await scene.visit('carol')
+  const { page } = visitor
+  await visitor.goTo('You')
+  const fingerprint = await fingerprintOn(visitor)
+  const before = await visitor.inside('token')
+  const link = await printedLink(world, ['accounts', 'rotate', 'carol'], network.url)
+  await visitor.open(link)
+  await page.getByText('In this browser you are carol already.').waitFor()
+  await page.getByRole('button', { name: 'Join', exact: true }).click()
+  await visitor.isMember()
+  await visitor.goTo('You')
+  expect(await fingerprintOn(visitor)).toBe(fingerprint)
+  expect(await visitor.inside('token')).not.toBe(before)
+  // The new token is good.
+  await visitor.send([await world.file('a.txt', 10)], ['alice'])
+  await visitor.card('a.txt').phase('stored')
+})
+
+test('whoever opens an invite for somebody else can stay who they are', async () => {
+  await using scene = await sceneWith([])
+  const visitor = await scene.visit('carol')
+  await visitor.open(await scene.link('dave'))
+  await visitor.page.getByRole('button', { name: 'Stay carol' }).click()
+  await visitor.isMember()
+  await visitor.goTo('You')
+  await visitor.page.getByRole('heading', { name: 'You are carol' }).waitFor()
+})
+
+test('an answer to joining that is lost is asked for again, even in a tab that is opened later', async () => {
+  await using scene = await sceneWith([])
+  const { network } = scene
+  const isJoin = ({ method, path }: { method: string; path: string }) => method === 'POST' && path === '/v1/join'
+  network.rule = (seen) => (isJoin(seen) && seen.count === 1 ? { loseAnswer: true } : null)
+  const carol = await openVisit()
+  await carol.join(await scene.link('carol'))
+  expect(network.count('POST', /\/v1\/join$/)).toBe(2)
+
+  network.rule = (seen) => (isJoin(seen) ? { loseAnswer: true } : null)
+  const link = await scene.link('dave')
+  const dave = await openVisit()
+  await dave.open(link)
+  const asked = network.seen.length
+  await dave.page.getByRole('button', { name: 'Join', exact: true }).click()
+  await eventually(() => network.seen.slice(asked).filter(isJoin).length).toBeGreaterThan(1)
+  await dave.page.close()
+  network.rule = () => null
+  const page = await dave.tab()
+  await page.goto(link)
+  await page.getByRole('button', { name: 'Join', exact: true }).click()
+  await page.getByRole('navigation', { name: 'Views' }).waitFor()
+})

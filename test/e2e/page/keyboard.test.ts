@@ -1,0 +1,82 @@
+/** Everything can be done without a mouse, and one sees where one is. */
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
+import { expectArrived, sceneWith } from './visit.ts'
+
+/** More than there are places to go to on the page. */
+const TABS_MAX = 60
+
+/** Goes on with the Tab key until what is focused fits; on the way the focus can always be seen. */
+async function tabTo(visitor: Visitor, wanted: RegExp): Promise<void> {
+  const passed: string[] = []
+  for (let times = 0; times < TABS_MAX; times++) {
+    await visitor.page.keyboard.press('Tab')
+    const { text, isSeen } = await visitor.inside<{ text: string; isSeen: boolean }>('focused')
+    // After the last one comes the browser itself.
+    if (text === '') continue
+    expect(isSeen, `the focus on "${text}"`).toBe(true)
+    if (wanted.test(text)) return
+    passed.push(text)
+  }
+  throw new Error(`no way by Tab to ${wanted}, but to ${passed.join(', ')}`)
+}
+
+async function press(page: Page, ...keys: readonly string[]): Promise<void> {
+  for (const key of keys) await page.keyboard.press(key)
+}
+
+test('joining, sending and receiving go by keyboard alone', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world } = scene
+  await world.receiver('bob')
+  const visitor = await openVisit()
+  const { page } = visitor
+  await visitor.open(await scene.link('carol'))
+  await page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+  await tabTo(visitor, /^Join$/)
+  await press(page, 'Enter')
+  await visitor.isMember()
+
+  await tabTo(visitor, /^Choose files/)
+  const path = await world.file('plan.bin', 300_000)
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), press(page, 'Enter')])
+  await chooser.setFiles(path)
+  await page.getByLabel('To', { exact: true }).waitFor()
+  await tabTo(visitor, /^to$/)
+  await page.keyboard.type('bob')
+  await press(page, 'Enter')
+  await page.getByRole('button', { name: 'Send it to bob' }).waitFor()
+  await tabTo(visitor, /^Send it to bob/)
+  await press(page, 'Enter')
+  await visitor.card('plan.bin').phase('ended')
+  await expectArrived(world, 'bob', 'plan.bin', path)
+
+  const sendings = []
+  for (const name of ['one.bin', 'two.bin']) sendings.push(world.send(await world.file(name, 10), 'carol'))
+  await page.getByRole('link', { name: 'Receive 2 waiting for you' }).waitFor()
+  await tabTo(visitor, /^Receive/)
+  await press(page, 'Enter')
+  await visitor.card('one.bin').phase('asking')
+  await visitor.card('two.bin').phase('asking')
+  await tabTo(visitor, /^Decline….*one\.bin/s)
+  await press(page, 'Enter')
+  await tabTo(visitor, /^why-/)
+  await page.keyboard.type('No, thank you.')
+  await press(page, 'Enter')
+  await visitor.card('one.bin').phase('declined')
+  await tabTo(visitor, /^Accept.*two\.bin/s)
+  await press(page, 'Enter')
+  await visitor.card('two.bin').phase('received')
+  expect(await Promise.all(sendings.map(async ({ ended }) => (await ended).code))).toEqual([3, 0])
+
+  // Back goes back, and whoever has tabs to pass can skip them.
+  await page.goBack()
+  await page.getByRole('heading', { name: 'Send' }).waitFor({ state: 'attached' })
+  await page.reload()
+  await visitor.isMember()
+  await tabTo(visitor, /^Skip to the content/)
+  await press(page, 'Enter')
+  await tabTo(visitor, /./)
+  expect((await visitor.inside<{ text: string }>('focused')).text).toMatch(/^Choose files/)
+})

@@ -1,0 +1,186 @@
+/** What a person sends from the page arrives as it was, and each step of it is shown once it has happened. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { expectArrived, MIB, sceneWith, transfersOf } from './visit.ts'
+
+test('several files, a folder, and what is dropped arrive as they were, each with a verified receipt', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  await world.receiver('bob')
+  const visitor = await scene.visit('carol')
+  const { page } = visitor
+  const paths = await Promise.all([
+    world.file('empty.txt', 0),
+    world.file('small.bin', 1000),
+    world.file('large.bin', 9 * MIB + 1),
+  ])
+  await mkdir(world.path('files', 'holiday', 'day 1'), { recursive: true })
+  await writeFile(world.path('files', 'holiday', 'list.txt'), 'towel')
+  await writeFile(world.path('files', 'holiday', 'day 1', 'beach.jpg'), 'not really')
+  await mkdir(world.path('files', 'dropped'))
+  await writeFile(world.path('files', 'dropped', 'deep.txt'), 'deep')
+  await writeFile(world.path('files', 'beside.txt'), 'beside')
+
+  await visitor.choose(paths)
+  await visitor.chooseFolder(world.path('files', 'holiday'))
+  await visitor.goTo('History')
+  // Anywhere means anywhere; the page shows then what is to be sent.
+  await visitor.drop([world.path('files', 'dropped'), world.path('files', 'beside.txt')])
+  await page.getByText('beside.txt', { exact: true }).waitFor()
+  await visitor.addReceiver('bob')
+  await visitor.pressSend()
+
+  const names = {
+    'empty.txt': 'empty.txt',
+    'small.bin': 'small.bin',
+    'large.bin': 'large.bin',
+    'holiday - list.txt': 'holiday/list.txt',
+    'holiday - day 1 - beach.jpg': 'holiday/day 1/beach.jpg',
+    'dropped - deep.txt': 'dropped/deep.txt',
+    'beside.txt': 'beside.txt',
+  }
+  for (const [name, path] of Object.entries(names)) {
+    const card = visitor.card(name)
+    await card.phase('ended')
+    await card.says('Delivered to bob: arrived, intact, receipt verified.')
+    expect(await card.picture()).toMatch(/^from you to the portal: stored .*; from the portal to bob: delivered /)
+    await expectArrived(world, 'bob', name, world.path('files', path))
+  }
+  expect(await world.received('bob')).toEqual(Object.keys(names).sort())
+})
+
+test('the timeline tells of both hops, and its receipt proves the delivery to anybody', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  await world.receiver('bob')
+  const visitor = await scene.visit('carol')
+  const { page } = visitor
+  const path = await world.file('contract.pdf', 300_000)
+  await visitor.send([path], ['bob'])
+  const card = visitor.card('contract.pdf')
+  await card.phase('ended')
+  await card.locator.getByRole('link', { name: /^Timeline and receipt/ }).click()
+  await page.getByRole('heading', { name: 'contract.pdf' }).waitFor()
+  const steps = page.getByRole('list').filter({ hasText: 'Announced to the portal' }).getByRole('listitem')
+  const told = ['Announced to the portal', 'Stored: the portal has every byte', 'Offered to bob', 'Delivered to bob']
+  await page.getByText('Delivered to bob').waitFor()
+  const texts = await steps.allInnerTexts()
+  for (const step of told) expect(texts.join('\n')).toContain(step)
+  expect(texts.at(-1)).toContain('Delivered to bob')
+
+  const press = () => page.getByRole('button', { name: /^Download the receipt/ }).click()
+  const receipt = await visitor.download(press)
+  const verified = await world.run('verify', path, '--receipt', receipt.path)
+  expect(verified.code, verified.stdout + verified.stderr).toBe(0)
+  expect(verified.stdout).toContain('proven: bob received exactly this file')
+
+  // What became of it can be found again by its name, which only this browser knows.
+  await visitor.goTo('History')
+  const line = page.getByRole('link', { name: /contract\.pdf/ })
+  await line.waitFor()
+  await page.getByRole('searchbox').fill('holiday')
+  await page.getByText('Nothing like this.').waitFor()
+  await page.getByRole('searchbox').fill('contract BOB')
+  await line.waitFor()
+  await page.getByRole('button', { name: 'Went wrong' }).click()
+  await page.getByText('Nothing like this.').waitFor()
+})
+
+test('a receiver that does not exist is told of in plain words, before anything is sent', async () => {
+  await using scene = await sceneWith(['bob'])
+  const visitor = await scene.visit('carol')
+  const { page } = visitor
+  await visitor.choose([await scene.world.file('a.txt', 10)])
+  const to = page.getByLabel('To', { exact: true })
+  const alert = page.getByRole('alert')
+  await to.fill('nobody')
+  await to.press('Enter')
+  await alert.getByText('There is no account "nobody" at this portal.').waitFor()
+  await to.fill('Bob!')
+  await to.press('Enter')
+  await alert.getByText('"bob!" cannot be the name of an account.').waitFor()
+  expect(await page.getByRole('button', { name: /^Send it/ }).isDisabled()).toBe(true)
+  await to.fill('BOB')
+  await to.press('Enter')
+  await page.getByRole('button', { name: 'Send it to bob' }).waitFor()
+  expect(scene.network.count('PUT', /\/v1\/transfers\//)).toBe(0)
+})
+
+test('for a receiver that is away it is stored, and the page may be closed', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  const visitor = await scene.visit('carol')
+  const path = await world.file('a.bin', 300_000)
+  await visitor.send([path], ['bob'])
+  const card = visitor.card('a.bin')
+  await card.phase('stored')
+  await card.says('The portal has all of it, verified. Waiting for bob: you may close this page')
+  expect(await card.picture()).toMatch(
+    /^from you to the portal: stored .*; from the portal to bob: waiting at 0 percent$/,
+  )
+  await visitor.page.close()
+  const bob = await world.receiver('bob')
+  await bob.object(({ type }) => type === 'received')
+  await expectArrived(world, 'bob', 'a.bin', path)
+
+  // Whoever comes back finds what became of it, proven.
+  const page = await visitor.tab()
+  await page.goto(`${scene.network.url}/#history`)
+  await page.getByRole('link', { name: /a\.bin.*delivered/ }).click()
+  await page.getByText('signed that this very file arrived whole. The signature was verified here.').waitFor()
+})
+
+test('it is sealed unless one chooses otherwise: then everybody on the way can read it, and that is said', async () => {
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  await mkdir(world.path('files'), { recursive: true })
+  const secret = 'the treasure is below the third tree. '.repeat(20_000)
+  const paths = ['sealed.txt', 'open.txt'].map((name) => world.path('files', name))
+  for (const path of paths) await writeFile(path, secret)
+  const visitor = await scene.visit('carol')
+  await visitor.send(paths.slice(0, 1), ['bob'])
+  await visitor.card('sealed.txt').phase('stored')
+  await visitor.card('sealed.txt').says(/· sealed$/)
+  const kept = await allText(world.dataFolder)
+  expect(kept.length).toBeGreaterThan(secret.length)
+  expect(kept).not.toContain('treasure')
+  expect(kept).not.toContain('sealed.txt')
+
+  await visitor.choose(paths.slice(1))
+  await visitor.addReceiver('bob')
+  await visitor.page.getByRole('checkbox', { name: /^Sealed/ }).uncheck()
+  await visitor.page.getByText('everybody on the way can read it').waitFor()
+  await visitor.pressSend()
+  await visitor.card('open.txt').phase('stored')
+  await visitor.card('open.txt').says(/· open$/)
+  expect(await allText(world.dataFolder)).toContain('treasure')
+  await world.receiver('bob')
+  for (const path of paths) {
+    const name = path.split('/').at(-1) ?? ''
+    await visitor.card(name).phase('ended')
+    await expectArrived(world, 'bob', name, path)
+  }
+})
+
+test('a portal that takes sealed files only leaves no choice, and takes what the page sends', async () => {
+  await using scene = await sceneWith(['bob'], ['--sealed-only'])
+  const visitor = await scene.visit('carol')
+  await scene.world.receiver('bob')
+  const path = await scene.world.file('a.bin', 300_000)
+  await visitor.choose([path])
+  await visitor.addReceiver('bob')
+  expect(await visitor.page.getByRole('checkbox').count()).toBe(0)
+  await visitor.pressSend()
+  await visitor.card('a.bin').phase('ended')
+  await expectArrived(scene.world, 'bob', 'a.bin', path)
+  const [transfer] = await transfersOf(visitor)
+  expect(JSON.stringify(transfer)).not.toContain('a.bin')
+})
+
+/** Everything that lies in a folder, however deep. */
+async function allText(folder: string): Promise<string> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+  return (await Promise.all(paths.map((path) => readFile(path, 'latin1')))).join('')
+}

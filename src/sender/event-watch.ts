@@ -5,9 +5,10 @@
 import { NoAnswer, Patience, type PortalClient, type SenderEvent } from '../client/index.ts'
 import type { Notification, Progress } from '../protocol/index.ts'
 
-/** One who wants to know about a transfer. */
+/** One who wants to know about a transfer. There may be others who send the same one. */
 export interface Subscriber {
-  told(notification: Notification): void
+  readonly transferId: string
+  tell(notification: Notification): void
   fetched(progress: Progress): void
 }
 
@@ -23,7 +24,7 @@ export interface EventWatchOptions {
 
 export class EventWatch {
   readonly #options: EventWatchOptions
-  readonly #subscribers = new Map<string, Subscriber>()
+  readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #opened = Promise.withResolvers<void>()
   /** Who wants to know that the portal lives: a message came, about whatever transfer. */
   readonly #hearers = new Set<() => void>()
@@ -56,12 +57,17 @@ export class EventWatch {
     return this.#opened.promise
   }
 
-  subscribe(transferId: string, subscriber: Subscriber): void {
-    this.#subscribers.set(transferId, subscriber)
+  subscribe(subscriber: Subscriber): void {
+    const known = this.#subscribers.get(subscriber.transferId)
+    if (known === undefined) this.#subscribers.set(subscriber.transferId, new Set([subscriber]))
+    else known.add(subscriber)
   }
 
-  unsubscribe(transferId: string): void {
-    this.#subscribers.delete(transferId)
+  unsubscribe(subscriber: Subscriber): void {
+    const { transferId } = subscriber
+    const known = this.#subscribers.get(transferId)
+    known?.delete(subscriber)
+    if (known?.size === 0) this.#subscribers.delete(transferId)
   }
 
   /** Tells of each sign of life. @returns the way to end that */
@@ -159,15 +165,20 @@ export class EventWatch {
     switch (event.type) {
       case 'notification':
         this.#after = event.notification.eventId
-        this.#subscribers.get(event.notification.transferId)?.told(event.notification)
+        for (const one of this.#subscribersOf(event.notification)) one.tell(event.notification)
         break
       case 'progress':
-        this.#subscribers.get(event.progress.transferId)?.fetched(event.progress)
+        for (const one of this.#subscribersOf(event.progress)) one.fetched(event.progress)
         break
       case 'arriving':
         this.#arrivals.get(arrivalKey(event.arriving.transferId, event.arriving.partNumber))?.()
         break
     }
+  }
+
+  /** As they are now: one that is told may leave. */
+  #subscribersOf({ transferId }: { readonly transferId: string }): readonly Subscriber[] {
+    return [...(this.#subscribers.get(transferId) ?? [])]
   }
 
   #patienceOf(answerTimeoutMs: number): Patience {

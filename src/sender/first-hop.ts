@@ -25,6 +25,7 @@ import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
 import { openRecord, SealedOtherwise, type SealRecord } from './seal-record.ts'
 import type { OpenSource, PartDigests, Source } from './source.ts'
+import { isOfFile } from './stored-content.ts'
 import { saltText } from './trust.ts'
 import { Resting } from './turn.ts'
 import { presenceMs, uploadParts } from './upload.ts'
@@ -100,15 +101,12 @@ class FirstHop {
       isResumed: this.#isResumed,
     })
     const unheard = events.onHeard(this.#patience.heard)
-    events.subscribe(transferId, {
-      told: (notification) => this.#log.tell(notification),
-      fetched: (progress) => onEvent({ type: 'fetched', ...progress }),
-    })
+    events.subscribe(this.#log)
     const end = await this.#pass()
       .catch((error) => this.#endFor(error))
       .finally(unheard)
     if (end?.end === 'stored') this.#log.firstIsKnown()
-    else events.unsubscribe(transferId)
+    else events.unsubscribe(this.#log)
     return end === null ? null : { ...end, entry: this.#entry, log: this.#log }
   }
 
@@ -199,7 +197,7 @@ class FirstHop {
   }
 
   /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
-  async #send(announced: TransferStatus): Promise<End> {
+  async #send(announced: TransferStatus): Promise<End | null> {
     await using record = await this.#sealRecord(announced)
     let status = announced
     // An earlier attempt that came to nothing while nobody was there to be told.
@@ -329,13 +327,23 @@ class FirstHop {
     this.#context.onEvent({ type: 'repeating', transferId, wanted, problem })
   }
 
-  /** What the portal has recorded of a transfer that takes no more content. */
-  #closed(status: TransferStatus): End {
+  /** What the portal has recorded of a transfer that takes no more content. @returns null when that is another file's */
+  async #closed(status: TransferStatus): Promise<End | null> {
+    if (!isLost(status) && !(await this.#isOfThisFile(status))) {
+      if (!this.#isResumed) throw this.#file.changed('a file that looks the same was sent in its place')
+      await this.#abandon()
+      return null
+    }
     for (const notification of status.notifications) {
       // What was asked for again once has no meaning any more.
       if (notification.notification !== 'resend') this.#log.tell(notification)
     }
     return isLost(status) ? { end: 'refused', problem: lossOf(status) } : { end: 'stored' }
+  }
+
+  #isOfThisFile(status: TransferStatus): Promise<boolean> {
+    const own = { context: this.#context, entry: this.#entry, file: this.#file, contentKey: this.#contentKey }
+    return isOfFile({ ...own, digests: this.#digests, manifestDigest: () => this.#manifestDigest() }, status)
   }
 
   /** @throws the error itself where it is not the end of this transfer alone */
@@ -363,7 +371,7 @@ class FirstHop {
   async #abandon(): Promise<void> {
     if (!this.#isAnnounced) return
     // That the portal then says "cancelled" is no news.
-    this.#context.events.unsubscribe(this.#entry.transferId)
+    this.#context.events.unsubscribe(this.#log)
     await cancelUnstored(this.#context, this.#entry.transferId)
   }
 

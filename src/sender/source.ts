@@ -45,6 +45,8 @@ export interface OpenSource extends AsyncDisposable {
   readonly source: Source
   /** As it was when it was opened. */
   readonly identity: SourceIdentity
+  /** Whether no other content can have the same identity. Browsers tell too little of a file for that. */
+  readonly isCertain: boolean
 
   /**
    * Fills `target` with what is to travel of the bytes from `offsetBytes` on. What is in `target` is what was hashed, whatever

@@ -47,6 +47,13 @@ async function startedOf(browser: BrowserPage, sending: number) {
   return events.filter((event) => event.type === 'started')
 }
 
+function untilStored(browser: BrowserPage, sending: number): Promise<void> {
+  return until(async () => {
+    const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
+    return events.some((event) => event.type === 'notification' && event.notification.notification === 'stored')
+  }, 'it is stored')
+}
+
 function fileOf(partCount: number, seed = 1, name = 'report.bin'): Chosen {
   return { name, sizeBytes: partCount * PART_BYTES, seed, lastModified: LAST_MODIFIED }
 }
@@ -269,11 +276,7 @@ test('loaded anew while a stored file waits for its receiver: it is followed wit
 }, async () => {
   const { world, browser, account } = await browserScene()
   const sending = await send(browser, fileOf(PARTS))
-  const isStored = async () => {
-    const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
-    return events.some((event) => event.type === 'notification' && event.notification.notification === 'stored')
-  }
-  await until(isStored, 'it is stored')
+  await untilStored(browser, sending)
   await browser.reload()
   expect(await begin(browser, account)).toBeNull()
   const [entry] = await unfinished(browser)
@@ -283,6 +286,39 @@ test('loaded anew while a stored file waits for its receiver: it is followed wit
   expect(await browser.run(MODULE, 'receiptsOf', entry?.transferId)).toHaveLength(1)
   expect(await unfinished(browser)).toEqual([])
 })
+
+test.each([
+  ['of several parts', PARTS, true],
+  ['of one part', 1, true],
+  ['without a seal', 1, false],
+])(
+  'a file %s that looks the same as one that is stored, and is another: it is sent for itself',
+  { timeout: 40_000 },
+  async (_what, parts, isSealing) => {
+    const scene = await browserScene([], isSealing)
+    const { world, evil, browser } = scene
+    const first = await send(browser, fileOf(parts))
+    await untilStored(browser, first)
+    const same = await send(browser, fileOf(parts))
+    await untilStored(browser, same)
+    const other = await send(browser, fileOf(parts, 2))
+    await untilStored(browser, other)
+    await world.receiver('bob')
+    const ends = await Promise.all([first, same, other].map((sending) => outcome(browser, sending)))
+    for (const end of ends) expect(end).toMatchObject({ outcome: 'delivered' })
+    const [transferId, sameId, otherId] = ends.map((end) => end.transferId)
+    expect(sameId, 'the same file is one transfer').toBe(transferId)
+    expect(otherId).not.toBe(transferId)
+    expectOneContent(evil)
+    const received = await Promise.all(
+      (await world.received('bob')).map((name) => readFile(join(world.inbox('bob'), name))),
+    )
+    for (const seed of [1, 2]) {
+      const { sizeBytes } = fileOf(parts, seed)
+      expect(received.filter((content) => content.equals(fileContent(seed, sizeBytes)))).toHaveLength(1)
+    }
+  },
+)
 
 test('an unfinished transfer is given up: the portal forgets it, and the file is another one', {
   timeout: TEST_MS,

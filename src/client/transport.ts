@@ -13,7 +13,7 @@ export interface HttpRequest {
   readonly body?: Uint8Array
   /** Called as bytes of the body leave this process. */
   readonly onSent?: (byteCount: number) => void
-  /** Called when the portal gives a sign of life before its answer. */
+  /** Called when the portal gives a sign of life before its answer, and when the request begins after it had to wait for others. */
   readonly onAlive?: () => void
   /** Is given the way to say that the portal was heard to be busy with this request, by another way. @returns ends that */
   readonly elsewhere?: (alive: () => void) => () => void

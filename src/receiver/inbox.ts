@@ -30,7 +30,7 @@ export interface Inbox<Body extends PartBody> {
   /** How much can still be written. */
   freeBytes(): Promise<number>
 
-  /** Whether `open` has begun this transfer already, and nothing has discarded it since. */
+  /** Whether `open` has begun this transfer, and a later run would find something of it. */
   hasBegun(transferId: string): Promise<boolean>
 
   /**

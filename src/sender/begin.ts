@@ -56,7 +56,10 @@ export async function begin(context: SendContext, file: OpenSource, over: string
 }
 
 /** Cancels a transfer that the portal is still receiving. It may fail to: the transfer expires in any case. */
-export async function cancelUnstored({ client, signal }: SendContext, transferId: string): Promise<void> {
+export async function cancelUnstored(
+  { client, signal }: Pick<SendContext, 'client' | 'signal'>,
+  transferId: string,
+): Promise<void> {
   try {
     await client.cancel(transferId, { signal, onlyWhile: 'receiving' })
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Notification, Progress } from '../protocol/index.ts'
 
 /** One who wants to know about a transfer. */
 export interface Subscriber {
+  readonly transferId: string
   told(notification: Notification): void
   fetched(progress: Progress): void
 }
@@ -23,12 +24,13 @@ export interface EventWatchOptions {
 
 export class EventWatch {
   readonly #options: EventWatchOptions
-  readonly #subscribers = new Map<string, Subscriber>()
+  /** By transfer: the same file may be sent twice at a time. */
+  readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #opened = Promise.withResolvers<void>()
   /** Who wants to know that the portal lives: a message came, about whatever transfer. */
   readonly #hearers = new Set<() => void>()
   /** By transfer and part: requests whose bytes the portal was heard to take in. */
-  readonly #arrivals = new Map<string, () => void>()
+  readonly #arrivals = new Map<string, Set<() => void>>()
   #gap = Promise.withResolvers<void>()
   #patience: Patience
   /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
@@ -56,12 +58,12 @@ export class EventWatch {
     return this.#opened.promise
   }
 
-  subscribe(transferId: string, subscriber: Subscriber): void {
-    this.#subscribers.set(transferId, subscriber)
+  subscribe(subscriber: Subscriber): void {
+    addTo(this.#subscribers, subscriber.transferId, subscriber)
   }
 
-  unsubscribe(transferId: string): void {
-    this.#subscribers.delete(transferId)
+  unsubscribe(subscriber: Subscriber): void {
+    removeFrom(this.#subscribers, subscriber.transferId, subscriber)
   }
 
   /** Tells of each sign of life. @returns the way to end that */
@@ -73,10 +75,8 @@ export class EventWatch {
   /** Tells of each time that bytes of a part came in. @returns the way to end that */
   onArriving(transferId: string, partNumber: number, arriving: () => void): () => void {
     const key = arrivalKey(transferId, partNumber)
-    this.#arrivals.set(key, arriving)
-    return () => {
-      if (this.#arrivals.get(key) === arriving) this.#arrivals.delete(key)
-    }
+    addTo(this.#arrivals, key, arriving)
+    return () => removeFrom(this.#arrivals, key, arriving)
   }
 
   /** How often events may have been missed so far. */
@@ -159,14 +159,16 @@ export class EventWatch {
     switch (event.type) {
       case 'notification':
         this.#after = event.notification.eventId
-        this.#subscribers.get(event.notification.transferId)?.told(event.notification)
+        for (const one of this.#subscribers.get(event.notification.transferId) ?? []) one.told(event.notification)
         break
       case 'progress':
-        this.#subscribers.get(event.progress.transferId)?.fetched(event.progress)
+        for (const one of this.#subscribers.get(event.progress.transferId) ?? []) one.fetched(event.progress)
         break
-      case 'arriving':
-        this.#arrivals.get(arrivalKey(event.arriving.transferId, event.arriving.partNumber))?.()
+      case 'arriving': {
+        const { transferId, partNumber } = event.arriving
+        for (const arriving of this.#arrivals.get(arrivalKey(transferId, partNumber)) ?? []) arriving()
         break
+      }
     }
   }
 
@@ -174,6 +176,17 @@ export class EventWatch {
     const { signal, onSilence } = this.#options
     return new Patience({ answerTimeoutMs, signal, onRetry: (error, pauseMs) => onSilence(error.message, pauseMs) })
   }
+}
+
+function addTo<One>(all: Map<string, Set<One>>, key: string, one: One): void {
+  const known = all.get(key)
+  if (known === undefined) all.set(key, new Set([one]))
+  else known.add(one)
+}
+
+function removeFrom<One>(all: Map<string, Set<One>>, key: string, one: One): void {
+  const known = all.get(key)
+  if (known?.delete(one) === true && known.size === 0) all.delete(key)
 }
 
 function arrivalKey(transferId: string, partNumber: number): string {

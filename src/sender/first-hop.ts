@@ -23,6 +23,7 @@ import type { JournalEntry } from './journal.ts'
 import { layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
 import { NotificationLog } from './notification-log.ts'
 import { isLogged, refusalOf } from './refusal.ts'
+import { isContentOf } from './same-content.ts'
 import { openRecord, SealedOtherwise, type SealRecord } from './seal-record.ts'
 import type { OpenSource, PartDigests, Source } from './source.ts'
 import { saltText } from './trust.ts'
@@ -100,15 +101,12 @@ class FirstHop {
       isResumed: this.#isResumed,
     })
     const unheard = events.onHeard(this.#patience.heard)
-    events.subscribe(transferId, {
-      told: (notification) => this.#log.tell(notification),
-      fetched: (progress) => onEvent({ type: 'fetched', ...progress }),
-    })
+    events.subscribe(this.#log)
     const end = await this.#pass()
       .catch((error) => this.#endFor(error))
       .finally(unheard)
     if (end?.end === 'stored') this.#log.firstIsKnown()
-    else events.unsubscribe(transferId)
+    else events.unsubscribe(this.#log)
     return end === null ? null : { ...end, entry: this.#entry, log: this.#log }
   }
 
@@ -136,7 +134,7 @@ class FirstHop {
       // The portal does not want what it was sent. Its state says why: somebody cancelled, it expired, it broke.
       const now = await this.#status()
       if (now.state === 'receiving') throw error
-      return this.#closed(now)
+      return await this.#closed(now)
     }
   }
 
@@ -199,7 +197,7 @@ class FirstHop {
   }
 
   /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
-  async #send(announced: TransferStatus): Promise<End> {
+  async #send(announced: TransferStatus): Promise<End | null> {
     await using record = await this.#sealRecord(announced)
     let status = announced
     // An earlier attempt that came to nothing while nobody was there to be told.
@@ -329,8 +327,19 @@ class FirstHop {
     this.#context.onEvent({ type: 'repeating', transferId, wanted, problem })
   }
 
-  /** What the portal has recorded of a transfer that takes no more content. */
-  #closed(status: TransferStatus): End {
+  /**
+   * What the portal has recorded of a transfer that takes no more content.
+   *
+   * @returns null where that is not the content of this file, which is to be another transfer
+   */
+  async #closed(status: TransferStatus): Promise<End | null> {
+    if (!isLost(status) && !this.#file.isIdentityProof) {
+      const parts = { entry: this.#entry, contentKey: this.#contentKey, digests: this.#digests }
+      if (!(await isContentOf(status, this.#context, this.#file, parts))) {
+        if (!this.#isResumed) throw this.#file.changed('it was written to')
+        return null
+      }
+    }
     for (const notification of status.notifications) {
       // What was asked for again once has no meaning any more.
       if (notification.notification !== 'resend') this.#log.tell(notification)
@@ -363,7 +372,7 @@ class FirstHop {
   async #abandon(): Promise<void> {
     if (!this.#isAnnounced) return
     // That the portal then says "cancelled" is no news.
-    this.#context.events.unsubscribe(this.#entry.transferId)
+    this.#context.events.unsubscribe(this.#log)
     await cancelUnstored(this.#context, this.#entry.transferId)
   }
 

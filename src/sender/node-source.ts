@@ -121,6 +121,7 @@ class FileSource implements Source {
 class OpenFile implements OpenSource {
   readonly source: FileSource
   readonly identity: SourceIdentity
+  readonly isIdentityProof = true
   readonly #handle: FileHandle
 
   constructor(source: FileSource, handle: FileHandle, identity: SourceIdentity) {

@@ -1,5 +1,6 @@
-import type { Notification, ProblemJson } from '../protocol/index.ts'
+import type { Notification, ProblemJson, Progress } from '../protocol/index.ts'
 import type { SendContext } from './context.ts'
+import type { Subscriber } from './event-watch.ts'
 import type { SendEvent, SendOutcome } from './events.ts'
 import type { JournalEntry } from './journal.ts'
 import { ReceiptCheck } from './receipt-check.ts'
@@ -11,7 +12,7 @@ type Delivered = Notification & { readonly notification: 'delivered' }
  * event stream, the status) and at least once by each; here it counts once. That something was delivered counts only
  * with the receiver's receipt.
  */
-export class NotificationLog {
+export class NotificationLog implements Subscriber {
   readonly transferId: string
   readonly check: ReceiptCheck
   /** How many gaps the event stream had before the transfer was begun; null for one that was begun by another run. */
@@ -38,6 +39,14 @@ export class NotificationLog {
   /** Resolves when there is a second notification about every receiver. @throws the reason of the caller's signal */
   get answered(): Promise<void> {
     return this.#answered.promise
+  }
+
+  told(notification: Notification): void {
+    this.tell(notification)
+  }
+
+  fetched(progress: Progress): void {
+    this.#onEvent({ type: 'fetched', ...progress })
   }
 
   /** Takes a notification in and passes it on, unless it has been told before, or is about what was not sent here. */

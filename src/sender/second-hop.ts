@@ -35,7 +35,7 @@ export async function awaitReceivers(context: SendContext, log: NotificationLog)
     }
   } finally {
     clearTimeout(timer)
-    events.unsubscribe(log.transferId)
+    events.unsubscribe(log)
   }
 }
 

@@ -150,10 +150,7 @@ export async function followOne(
   const { client, events, journal } = context
   const { transferId, name: path } = entry
   const log = new NotificationLog(entry, context)
-  events.subscribe(transferId, {
-    told: (notification) => log.tell(notification),
-    fetched: (progress) => context.onEvent({ type: 'fetched', ...progress }),
-  })
+  events.subscribe(log)
   let isFollowed = false
   try {
     const patience = context.patience(transferId, context)
@@ -173,12 +170,15 @@ export async function followOne(
     log.firstIsKnown()
     return await outcomeOf(context, { path }, { end: 'stored', entry, log }, true)
   } finally {
-    if (!isFollowed) events.unsubscribe(transferId)
+    if (!isFollowed) events.unsubscribe(log)
   }
 }
 
 /** Gives up a transfer that is in the journal. What the portal has stored it keeps, for its receivers. */
-export async function forget(context: SendContext, entry: JournalEntry): Promise<void> {
+export async function forget(
+  context: Pick<SendContext, 'client' | 'journal' | 'signal'>,
+  entry: JournalEntry,
+): Promise<void> {
   await cancelUnstored(context, entry.transferId)
   await context.journal.remove(entry)
 }
@@ -226,7 +226,7 @@ export async function outcomeOf(
       return { path, transferId, outcome: 'refused', problem: sent.problem }
     case 'stored': {
       if (isWaiting) await awaitReceivers(context, log)
-      else context.events.unsubscribe(transferId)
+      else context.events.unsubscribe(log)
       const outcome: SendOutcome = isWaiting ? log.outcome(path) : { path, transferId, outcome: 'stored' }
       if (outcome.outcome !== 'undelivered') await context.journal.remove(entry)
       return outcome

@@ -45,6 +45,11 @@ export interface OpenSource extends AsyncDisposable {
   readonly source: Source
   /** As it was when it was opened. */
   readonly identity: SourceIdentity
+  /**
+   * Whether the same identity means the same content, as far as anybody can tell without reading it. Where it does not, the file
+   * is read before the end of an earlier run's transfer is told of it.
+   */
+  readonly isIdentityProof: boolean
 
   /**
    * Fills `target` with what is to travel of the bytes from `offsetBytes` on. What is in `target` is what was hashed, whatever

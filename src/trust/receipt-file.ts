@@ -1,5 +1,5 @@
 /** A receipt as a file: with all that it takes to check it against what was sent, without any portal. */
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import { AccountName, conforms, Problem, PublicKeys, SignedToken, TransferId } from '../protocol/index.ts'
 
 /** A receipt with what it takes to check it against the file. */

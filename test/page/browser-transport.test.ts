@@ -88,12 +88,16 @@ describe('a request', () => {
     const BODY_BYTES = 64 * MIB
     const READ_SLOWLY_BYTES = 40 * MIB
     const SLOW_STALL_MS = 3_000
+    const READ_BYTES_PER_MS = 7_500
     await answering((request, response) => {
+      const begunAtMs = performance.now()
       let readBytes = 0
       const timer = setInterval(() => {
-        do readBytes += (request.read() ?? '').length
-        while (readBytes > READ_SLOWLY_BYTES && request.readableLength > 0)
-      }, 9)
+        const allowedBytes = (performance.now() - begunAtMs) * READ_BYTES_PER_MS
+        while (request.readableLength > 0 && (readBytes < allowedBytes || readBytes > READ_SLOWLY_BYTES)) {
+          readBytes += (request.read() ?? '').length
+        }
+      }, 5)
       request.on('readable', () => {})
       request.on('end', () => {
         clearInterval(timer)

@@ -13,6 +13,8 @@ export interface Chosen {
   readonly sizeBytes: number
   readonly seed: number
   readonly lastModified: number
+  /** What the receivers are told, where that is not its own name. */
+  readonly toldAs?: string
 }
 
 /** Content of a file that follows from a number, the same inside and outside of a browser. */

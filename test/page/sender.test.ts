@@ -264,24 +264,76 @@ test('a transfer that rests is cancelled elsewhere: its sender hears of it witho
   expect(await unfinished(browser)).toEqual([])
 })
 
-test('loaded anew while a stored file waits for its receiver: it is followed without the file, and its receipt kept', {
-  timeout: TEST_MS,
-}, async () => {
-  const { world, browser, account } = await browserScene()
-  const sending = await send(browser, fileOf(PARTS))
+/** Sends a file until it is stored, with no receiver there, and loads the page anew. @returns the transfer */
+async function reloadedWhenStored({ browser, account }: BrowserScene, chosen: Chosen): Promise<string> {
+  const sending = await send(browser, chosen)
   const isStored = async () => {
     const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
     return events.some((event) => event.type === 'notification' && event.notification.notification === 'stored')
   }
   await until(isStored, 'it is stored')
+  const [started] = await startedOf(browser, sending)
   await browser.reload()
   expect(await begin(browser, account)).toBeNull()
-  const [entry] = await unfinished(browser)
-  const following = browser.run(MODULE, 'follow', entry?.transferId)
+  return started?.transferId ?? ''
+}
+
+test('loaded anew while a stored file waits for its receiver: it is followed without the file, and its receipt kept', {
+  timeout: TEST_MS,
+}, async () => {
+  const scene = await browserScene()
+  const { world, browser } = scene
+  const transferId = await reloadedWhenStored(scene, fileOf(PARTS))
+  expect(await unfinished(browser)).toMatchObject([{ transferId }])
+  const following = browser.run(MODULE, 'follow', transferId)
   await world.receiver('bob')
-  expect(await following).toMatchObject({ outcome: 'delivered', transferId: entry?.transferId })
-  expect(await browser.run(MODULE, 'receiptsOf', entry?.transferId)).toHaveLength(1)
+  expect(await following).toMatchObject({ outcome: 'delivered', transferId })
+  expect(await browser.run(MODULE, 'receiptsOf', transferId)).toHaveLength(1)
   expect(await unfinished(browser)).toEqual([])
+})
+
+test.each([
+  ['of several parts', PARTS],
+  ['of one part', 1],
+])(
+  'chosen again while it waits for its receiver, a file %s stays one transfer; one that only looks the same is sent',
+  { timeout: TEST_MS },
+  async (_what, parts) => {
+    const scene = await browserScene()
+    const { world, browser, evil } = scene
+    const chosen = fileOf(parts)
+    const transferId = await reloadedWhenStored(scene, chosen)
+    const uploads = evil.uploads.length
+    const again = await send(browser, chosen)
+    await until(async () => (await startedOf(browser, again)).length > 0, 'it is gone on with')
+    const other = await send(browser, fileOf(parts, 2))
+    await until(async () => (await startedOf(browser, other)).length === 2, 'it turned out to be another one')
+    await world.receiver('bob')
+    expect(await outcome(browser, again)).toMatchObject({ outcome: 'delivered', transferId })
+    const end = await outcome(browser, other)
+    expect(end).toMatchObject({ outcome: 'delivered' })
+    expect(end.transferId).not.toBe(transferId)
+    expect(evil.uploads.length).toBe(uploads + parts)
+    expectOneContent(evil)
+    const contents = await Promise.all(
+      (await world.received('bob')).map((name) => readFile(join(world.inbox('bob'), name))),
+    )
+    const sent = [1, 2].map((seed) => Buffer.from(fileContent(seed, chosen.sizeBytes)))
+    expect(contents.sort(Buffer.compare)).toEqual(sent.sort(Buffer.compare))
+  },
+)
+
+test('two files of a folder that look the same are two transfers', { timeout: TEST_MS }, async () => {
+  const { world, browser, evil } = await browserScene()
+  await world.receiver('bob')
+  const names = ['a - report.bin', 'b - report.bin']
+  const sendings = await Promise.all(
+    names.map((toldAs, index) => send(browser, { ...fileOf(PARTS, index + 1), toldAs })),
+  )
+  const ends = await Promise.all(sendings.map((sending) => outcome(browser, sending)))
+  expect(ends).toMatchObject(names.map((path) => ({ outcome: 'delivered', path })))
+  expect(await world.received('bob')).toEqual(names)
+  expectOneContent(evil)
 })
 
 test('an unfinished transfer is given up: the portal forgets it, and the file is another one', {

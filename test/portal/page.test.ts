@@ -1,7 +1,11 @@
 /** The web page as the portal serves it, and what keeps browsers from taking anything else for a page. */
 import { readdirSync } from 'node:fs'
 import { brotliDecompressSync } from 'node:zlib'
-import { beforeAll, expect, test } from 'vitest'
+import Fastify from 'fastify'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { App } from '../../src/portal/http/app.ts'
+import { textMediaType } from '../../src/portal/http/lines.ts'
+import { pageRoutes } from '../../src/portal/http/routes/page.ts'
 import { builtPage } from '../page/built.ts'
 import { browserPage } from '../page/harness/browser.ts'
 import { type Answer, refusalOf, TestPortal } from './portal.ts'
@@ -145,6 +149,17 @@ test('pages of other sites get nothing: not by what a browser says of them, and 
     await portal.ask('GET', '/v1/account', { token, headers: { origin: asked.origin } }),
   ]) {
     expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control-'))).toEqual([])
+  }
+})
+
+test('a portal of a checkout whose page is not built says in one line how to build it', async () => {
+  const app = Fastify()
+  onTestFinished(() => app.close())
+  pageRoutes(app as unknown as App, null)
+  for (const url of ['/', '/join']) {
+    const { statusCode, headers, body } = await app.inject({ url })
+    expect([statusCode, headers['content-type'], body.trimEnd().split('\n').length]).toEqual([404, textMediaType, 1])
+    expect(body).toContain('npm run build:page')
   }
 })
 

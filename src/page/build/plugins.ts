@@ -24,16 +24,22 @@ export function browserFiles(): Plugin {
 
 /**
  * TypeBox tries whether it may make functions from text. The page's Content-Security-Policy forbids that, and each try would be
- * reported as a violation; so TypeBox is told, and interprets its schemas.
+ * reported as a violation; so TypeBox is told, and interprets its schemas. What it knows of formats (addresses, dates, names of
+ * hosts in all scripts) is not loaded: no schema of ours names one, and one that did would be noticed.
  */
-export function noEvaluation(): Plugin {
-  const code = `export function CanEvaluate() { return false }
+export function leanTypebox(): Plugin {
+  const replaced: Readonly<Record<string, string>> = {
+    'system/environment/evaluate.mjs': `export function CanEvaluate() { return false }
 export function Evaluate() { throw new Error('code is not made from text here') }
-`
+`,
+    'format/index.mjs': `const missing = () => { throw new Error('formats are not known here') }
+export const Format = { Has: missing, Get: missing, Test: missing }
+`,
+  }
   return {
-    name: 'golooader:no-evaluation',
+    name: 'golooader:lean-typebox',
     enforce: 'pre',
-    load: (id) => (/[\\/]typebox[\\/]build[\\/]system[\\/]environment[\\/]evaluate\.mjs$/.test(id) ? code : null),
+    load: (id) => replaced[/[\\/]typebox[\\/]build[\\/](.+)$/.exec(id)?.[1]?.replaceAll('\\', '/') ?? ''] ?? null,
   }
 }
 

@@ -92,7 +92,7 @@ export async function openMember({ database, identity, portalUrl, signal: stop }
     isSealedOnly.value = (await patience.insist(() => client.limits(ask))).sealedOnly
     // Without keys at the portal nobody could seal for this account.
     void incoming.run()
-    await outgoing.lookForUnfinished()
+    await outgoing.takeUp()
   }
   const watched = (running: Promise<unknown>): void => {
     running.catch((error: unknown) => {

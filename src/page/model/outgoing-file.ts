@@ -16,8 +16,8 @@ type ReceiverState =
 export interface OutgoingActions {
   /** Ends the transfer at the portal, as far as it has not ended. */
   cancel(file: OutgoingFile): Promise<void>
-  /** Sends the same file once more. */
-  again(file: OutgoingFile, to: readonly string[]): void
+  /** Sends the same file once more; null where it is not at hand. */
+  readonly again: ((file: OutgoingFile, to: readonly string[]) => void) | null
   dismiss(file: OutgoingFile): void
 }
 
@@ -86,6 +86,15 @@ export class OutgoingFile implements Outgoing {
     return this.#storedAt.value !== null
   }
 
+  get canSendAgain(): boolean {
+    return this.#actions.again !== null
+  }
+
+  /** Another tab has begun it. */
+  begun(transferId: string): void {
+    this.#transferId.value = transferId
+  }
+
   pause(): void {
     this.#isPaused.value = true
     this.pauseOfSend.pause()
@@ -102,7 +111,7 @@ export class OutgoingFile implements Outgoing {
 
   sendAgain(): void {
     const lacking = [...this.#receiversNow].filter(([, { state }]) => state !== 'delivered').map(([name]) => name)
-    this.#actions.again(this, lacking)
+    this.#actions.again?.(this, lacking)
   }
 
   dismiss(): void {

@@ -1,24 +1,26 @@
 /** What is sent in this tab, over the sender that `golooader send` runs. */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { type PortalClient, RemoteProblem } from '../../client/index.ts'
-import { Places } from '../../hop/index.ts'
 import { Problem, type ProblemJson } from '../../protocol/index.ts'
 import {
   beginSending,
   type EventWatch,
+  followOne,
   type JournalEntry,
   type SendContext,
   type SenderTrust,
+  type SendOutcome,
   sendOne,
+  sharedLine,
 } from '../../sender/index.ts'
 import { PageFile } from '../platform/file-source.ts'
 import type { PageJournal } from '../platform/journal.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
-import { OutgoingFile } from './outgoing-file.ts'
+import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
 import type { NamedFile, OutgoingFiles, Unfinished } from './types.ts'
 
 /** Transfers that send at the same time. What waits for receivers does not count. */
-const TRANSFERS_AT_ONCE = 3
+const LINE = { transfersAtOnce: 3, largeAtOnce: 1 }
 /** A browser opens six connections to a portal in all, and others are needed, too. */
 const PARTS_IN_FLIGHT = { min: 1, max: 3 }
 /** Of one transfer. A part is held as it is in the file, and as it travels. */
@@ -47,7 +49,7 @@ export class OutgoingList implements OutgoingFiles {
   readonly #options: OutgoingOptions
   readonly #files = signal<readonly OutgoingFile[]>([])
   readonly #unfinished = signal<readonly Unfinished[]>([])
-  readonly #places = new Places(TRANSFERS_AT_ONCE)
+  readonly #placeFor = sharedLine(LINE)
   #count = 0
 
   constructor(options: OutgoingOptions) {
@@ -57,21 +59,49 @@ export class OutgoingList implements OutgoingFiles {
     this.isSealedOnly = options.isSealedOnly
   }
 
-  /** Looks what earlier tabs have begun. What the portal has stored meanwhile needs no file any more. */
-  async lookForUnfinished(): Promise<void> {
-    const { journal, client, signal: stop, account, portalUrl } = this.#options
+  /**
+   * Takes up what earlier tabs have begun. What the portal has stored meanwhile needs no file any more: here it is waited for the
+   * receivers. For all else somebody has to choose the file again.
+   */
+  async takeUp(): Promise<void> {
+    const { journal, account, portalUrl } = this.#options
     const entries = (await journal.list()).filter((one) => one.account === account && one.portalUrl === portalUrl)
-    const open: JournalEntry[] = []
-    for (const entry of entries) {
-      const state = await client.transfer(entry.transferId, { signal: stop }).then(
-        (status) => status.state,
-        (error: unknown) => (error instanceof RemoteProblem && error.code === 'not-found' ? 'unknown' : 'receiving'),
-      )
-      // The history tells what becomes of what is stored, and what became of what has ended.
-      if (state === 'receiving' || state === 'unknown') open.push(entry)
-      else await journal.remove(entry)
+    for (const entry of entries) void this.#follow(entry)
+  }
+
+  async #follow(entry: JournalEntry): Promise<void> {
+    const { signal: stop, onChange, onTrouble } = this.#options
+    const { transferId, name, to, isSealed } = entry
+    const outgoing = this.#fileOf({ name, sizeBytes: entry.source.sizeBytes, to, isSealed }, null)
+    outgoing.begun(transferId)
+    try {
+      const context = await this.#begin(to, isSealed)
+      const outcome = await followOne(context, entry, {
+        signal: outgoing.signal,
+        onEvent: (event) => {
+          outgoing.apply(event)
+          // Only now it is known that it is stored.
+          if (event.type === 'notification') this.#show(outgoing)
+        },
+      })
+      if (outcome === null) this.#unfinished.value = [...this.#unfinished.value, this.#unfinishedOf(entry)]
+      else this.#ended(outgoing, outcome)
+    } catch (error) {
+      if (stop.aborted || outgoing.signal.aborted) return
+      if (error instanceof RemoteProblem && error.code === 'credentials-invalid') onTrouble(error.problem)
+      // Its receivers are not who they were, say. Whoever chooses the file again is told.
+      this.#unfinished.value = [...this.#unfinished.value, this.#unfinishedOf(entry)]
     }
-    this.#unfinished.value = open.map((entry) => this.#unfinishedOf(entry))
+    onChange()
+  }
+
+  #ended(outgoing: OutgoingFile, outcome: SendOutcome): void {
+    outgoing.end(outcome)
+    this.#show(outgoing)
+  }
+
+  #show(outgoing: OutgoingFile): void {
+    if (!this.#files.value.includes(outgoing)) this.#files.value = [outgoing, ...this.#files.value]
   }
 
   send(files: readonly NamedFile[], to: readonly string[], { isSealed }: { isSealed: boolean }): void {
@@ -98,18 +128,29 @@ export class OutgoingList implements OutgoingFiles {
   }
 
   #add(name: string, file: File, to: readonly string[], isSealed: boolean, context: Promise<SendContext>): void {
-    const { account } = this.#options
-    const about = { key: ++this.#count, name, sizeBytes: file.size, to, isSealed, account }
-    const outgoing = new OutgoingFile(about, {
-      cancel: (one) => this.#cancel(one),
-      again: (one, lacking) => {
-        this.#remove(one)
-        this.send([{ name, file }], lacking, { isSealed })
-      },
-      dismiss: (one) => this.#remove(one),
-    })
-    this.#files.value = [outgoing, ...this.#files.value]
+    const outgoing = this.#fileOf({ name, sizeBytes: file.size, to, isSealed }, file)
+    this.#show(outgoing)
     void this.#run(outgoing, new PageFile(file, name), context)
+  }
+
+  /** @param file null where it has gone with an earlier tab */
+  #fileOf(about: Omit<AboutOutgoing, 'key' | 'account'>, file: File | null): OutgoingFile {
+    const { account } = this.#options
+    const { name, isSealed } = about
+    return new OutgoingFile(
+      { ...about, key: ++this.#count, account },
+      {
+        cancel: (one) => this.#cancel(one),
+        again:
+          file === null
+            ? null
+            : (one, lacking) => {
+                this.#remove(one)
+                this.send([{ name, file }], lacking, { isSealed })
+              },
+        dismiss: (one) => this.#remove(one),
+      },
+    )
   }
 
   async #run(outgoing: OutgoingFile, source: PageFile, context: Promise<SendContext>): Promise<void> {
@@ -119,7 +160,7 @@ export class OutgoingList implements OutgoingFiles {
         signal: outgoing.signal,
         isWaiting: true,
         pause: outgoing.pauseOfSend,
-        takePlace: (signal) => this.#places.take(signal),
+        takePlace: this.#placeFor(outgoing.sizeBytes),
         onEvent: (event) => {
           outgoing.apply(event)
           if (event.type === 'started' || event.type === 'notification') onChange()

@@ -2,7 +2,6 @@
 import type { ReadonlySignal } from '@preact/signals'
 import type { Operations as OperationsReport, ProblemJson } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
-import type { FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import type { Picture } from './hops.ts'
 
 /** How far the page has come. */
@@ -76,6 +75,8 @@ export interface Outgoing {
   pause(): void
   goOn(): void
   cancel(): void
+  /** Whether the file is at hand: not, when an earlier tab sent it. */
+  readonly canSendAgain: boolean
   /** Sends it once more, as a new transfer, to those who do not have it. */
   sendAgain(): void
   /** Takes it from the list, once it is over. */
@@ -127,8 +128,8 @@ export interface IncomingFiles {
   setAutomatic(isAutomatic: boolean): void
   /** The name of the chosen folder; null: downloads of the browser. */
   readonly folder: ReadonlySignal<string | null>
-  /** Why nothing gets into that folder just now; null while it does. */
-  readonly lapse: ReadonlySignal<FolderLapse | null>
+  /** Why nothing gets into that folder just now: the browser has to be asked again, or it is gone. Null while it does. */
+  readonly lapse: ReadonlySignal<'permission' | 'missing' | null>
   readonly canChooseFolder: boolean
   chooseFolder(): Promise<void>
   forgetFolder(): Promise<void>

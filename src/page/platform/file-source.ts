@@ -2,7 +2,8 @@
  * A file that somebody has chosen in the browser. It is read part by part, never as a whole.
  *
  * A browser does not show where a file lies, only its name, size and time. After a reload the same file has to be chosen
- * again, and is told by these. They prove nothing about its content; for that there is the seal record.
+ * again, and is told by these. They prove nothing about its content: for that there are the seal record and the signed
+ * manifest.
  */
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
 import type { OpenSource, PartDigests, PartSeal, Source, SourceIdentity } from '../../sender/index.ts'
@@ -41,6 +42,7 @@ export class PageFile implements Source {
 class OpenPageFile implements OpenSource {
   readonly source: PageFile
   readonly identity: SourceIdentity
+  readonly isIdentityProof = false
   readonly #file: File
 
   constructor(source: PageFile, file: File) {

@@ -158,7 +158,7 @@ function Actions({ file, progress }: PartProps) {
           <span class="unseen"> of {file.name}</span>
         </a>
       )}
-      {hasFailed(progress) && (
+      {hasFailed(progress) && file.canSendAgain && (
         <button type="button" class="slim" onClick={() => file.sendAgain()}>
           Send again<span class="unseen"> {file.name}</span>
         </button>

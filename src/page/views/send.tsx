@@ -2,8 +2,10 @@
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
 import { bytesText } from '../../protocol/index.ts'
+import type { Picture } from '../model/hops.ts'
 import type { Member, NamedFile, Unfinished } from '../model/types.ts'
 import { filesOfInput } from './drop.ts'
+import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
 import { PeoplePicker } from './people-picker.tsx'
 import { listText, timeText } from './words.ts'
@@ -59,7 +61,7 @@ export function Send({ member, chosen }: SendProps) {
           </section>
         )}
       </div>
-      <UnfinishedList unfinished={outgoing.unfinished.value} />
+      <UnfinishedList unfinished={outgoing.unfinished.value} own={account} />
       {outgoing.files.value.length > 0 && (
         <section aria-labelledby="underway">
           <div class="section-head">
@@ -166,7 +168,7 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
 }
 
 /** What an earlier visit began. The browser does not give a page its files back, so they have to be chosen again. */
-function UnfinishedList({ unfinished }: { readonly unfinished: readonly Unfinished[] }) {
+function UnfinishedList({ unfinished, own }: { readonly unfinished: readonly Unfinished[]; readonly own: string }) {
   if (unfinished.length === 0) return null
   return (
     <section aria-labelledby="unfinished">
@@ -176,7 +178,7 @@ function UnfinishedList({ unfinished }: { readonly unfinished: readonly Unfinish
       <ul class="stack">
         {unfinished.map((one) => (
           <li key={one.transferId}>
-            <UnfinishedCard one={one} />
+            <UnfinishedCard one={one} own={own} />
           </li>
         ))}
       </ul>
@@ -184,7 +186,7 @@ function UnfinishedList({ unfinished }: { readonly unfinished: readonly Unfinish
   )
 }
 
-function UnfinishedCard({ one }: { readonly one: Unfinished }) {
+function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: string }) {
   const input = useRef<HTMLInputElement>(null)
   const wrong = useSignal<string | null>(null)
   return (
@@ -193,6 +195,7 @@ function UnfinishedCard({ one }: { readonly one: Unfinished }) {
         <span class="name">{one.name}</span>
         <span class="soft small size">{bytesText(one.sizeBytes)}</span>
       </div>
+      <HopPicture picture={begunPicture(one, own)} own={own} />
       <p>
         Begun {timeText(one.createdAt)}, for {listText(one.to)}. Choose the same file again, and it goes on where it
         stopped.
@@ -223,4 +226,12 @@ function UnfinishedCard({ one }: { readonly one: Unfinished }) {
       />
     </div>
   )
+}
+
+function begunPicture({ to, sizeBytes }: Unfinished, own: string): Picture {
+  return {
+    sender: own,
+    first: { state: 'held', doneBytes: 0, sizeBytes },
+    second: to.map((receiver) => ({ receiver, hop: { state: 'ahead' } })),
+  }
 }

@@ -101,3 +101,24 @@ export async function spoil(transferId: string, atByte: number): Promise<void> {
     await writable.close()
   }
 }
+
+/** As if nobody had touched it for so long. */
+export async function makeOlder(transferId: string, ageMs: number): Promise<void> {
+  const database = await openDatabase(location.href)
+  const key = `file/${transferId}`
+  const arrival = (await database.get('arrivals', key)) as { touchedAtMs: number }
+  await database.put('arrivals', { ...arrival, touchedAtMs: arrival.touchedAtMs - ageMs }, key)
+  database.close()
+}
+
+/** Everything that there is of arrivals: names of files, and keys of records. */
+export async function everything(): Promise<string[]> {
+  const database = await openDatabase(location.href)
+  const found: string[] = await database.getAllKeys('arrivals')
+  database.close()
+  for await (const folder of (await navigator.storage.getDirectory()).values()) {
+    if (folder.kind === 'directory')
+      for await (const name of (folder as FileSystemDirectoryHandle).keys()) found.push(name)
+  }
+  return found
+}

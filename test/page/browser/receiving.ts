@@ -1,13 +1,14 @@
 /** The page's receiver without its views, as tests tell it what a person would. */
 import { browserTransport } from '../../../src/client/browser-transport.ts'
 import { PortalClient } from '../../../src/client/index.ts'
+import { PageContacts } from '../../../src/page/platform/contacts.ts'
 import { openDatabase } from '../../../src/page/platform/database.ts'
 import { download as downloadFile } from '../../../src/page/platform/inbox/download.ts'
 import { openPageInbox, type PageInbox } from '../../../src/page/platform/inbox/page-inbox.ts'
 import { receiveHere } from '../../../src/page/platform/inbox/receive-here.ts'
 import { toHex } from '../../../src/protocol/index.ts'
 import type { Decision, ReceiveEvent } from '../../../src/receiver/index.ts'
-import { AccountKeys, type Contacts, fingerprintOf } from '../../../src/trust/index.ts'
+import { AccountKeys } from '../../../src/trust/index.ts'
 
 export interface Start {
   readonly portalUrl: string
@@ -16,13 +17,6 @@ export interface Start {
   /** The secret of its keys. */
   readonly secret: string
   readonly isAsking: boolean
-}
-
-/** Everybody is trusted by whatever keys the portal names. */
-const contacts: Contacts = {
-  check: async (account, keys) => ({ account, keys, fingerprint: await fingerprintOf(keys) }),
-  known: async () => null,
-  isPinned: async () => false,
 }
 
 let inbox: PageInbox | null = null
@@ -40,7 +34,7 @@ function opened(): PageInbox {
 export async function start({ portalUrl, account, token, secret, isAsking }: Start): Promise<void> {
   const database = await openDatabase(portalUrl)
   inbox = await openPageInbox({ database, portalUrl, onFolderLapse: (lapse) => lapses.push(lapse) })
-  const trust = { account, keys: await AccountKeys.parse(secret), contacts }
+  const trust = { account, keys: await AccountKeys.parse(secret), contacts: new PageContacts(database) }
   running = receiveHere(inbox, {
     client: new PortalClient(browserTransport(portalUrl), token),
     trust,

@@ -82,8 +82,8 @@ export async function begin({ name, token, keys, isSealing }: Account): Promise<
 }
 
 /** @returns by which number it is known until the page is loaded anew */
-export function send({ name, sizeBytes, seed, lastModified }: Chosen): number {
-  return sendFile(new File([fileContent(seed, sizeBytes)], name, { lastModified }))
+export function send({ name, sizeBytes, seed, lastModified, toldAs }: Chosen): number {
+  return sendFile(new File([fileContent(seed, sizeBytes)], name, { lastModified }), toldAs)
 }
 
 /** Sends what was chosen in the first field for files. */
@@ -93,11 +93,11 @@ export function sendChosen(): number {
   return sendFile(file)
 }
 
-function sendFile(file: File): number {
+function sendFile(file: File, toldAs?: string): number {
   const pause = new Pause()
   const stop = new AbortController()
   const events: SendEvent[] = []
-  const outcome = sendOne(context, new PageFile(file), {
+  const outcome = sendOne(context, new PageFile(file, toldAs), {
     signal: stop.signal,
     isWaiting: true,
     pause,

@@ -34,12 +34,14 @@ export interface Arrived extends About {
 
 export type Arrival = Arriving | Publishing | Arrived
 
-/** One part that counts; both digests in hex. */
+/** One part that counts; the digests in hex. */
 export interface HeldPart {
   /** Of what travelled. */
   readonly digest: string
   /** Of what the file holds. */
   readonly contentDigest: string
+  /** The same by SHA-256, whatever the algorithm of the transfer: to be found again by, fast. */
+  readonly sha256: string
 }
 
 const FILES = IDBKeyRange.bound('file/', 'file0', true, true)

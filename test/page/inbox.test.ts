@@ -1,0 +1,37 @@
+/** What is particular to the inbox in a browser. */
+import { expect, test } from 'vitest'
+import { digestOf } from '../../src/digests/index.ts'
+import { newTransferId } from '../../src/protocol/index.ts'
+import { browserPage } from './harness/browser.ts'
+
+const DAY_MS = 86_400_000
+const LAYOUT = { sizeBytes: 2_000, partSizeBytes: 1_000, digestAlgorithm: 'sha-256' } as const
+
+test('what nobody has gone on with for days is removed when the page is opened, what is fresh is not', async () => {
+  await using page = await browserPage()
+  const run = <Result>(name: string, ...args: readonly unknown[]) =>
+    page.run<Result>('test/page/browser/inbox.ts', name, ...args)
+  const bytes = new Uint8Array(1_000).fill(7)
+  const part = { partNumber: 1, digestAlgorithm: 'sha-256', lengthBytes: 1_000, seal: null, bytes }
+  const [old, fresh] = [newTransferId(), newTransferId()]
+  for (const transferId of [old, fresh]) {
+    await run('open', transferId, LAYOUT)
+    expect(await run('take', transferId, { ...part, digest: digestOf('sha-256', bytes) })).toBeNull()
+  }
+  await run('makeOlder', old, 9 * DAY_MS)
+  await run('makeOlder', fresh, 7 * DAY_MS)
+  await page.reload()
+  expect(await run('unfinished')).toEqual([fresh])
+  expect((await run<string[]>('everything')).sort()).toEqual([`file/${fresh}`, `part/${fresh}/1`, fresh].sort())
+  expect((await run<{ held: unknown[] }>('open', fresh, LAYOUT)).held).toHaveLength(1)
+})
+
+test('a name that a sender gave can lead nowhere: files of the origin are named for their transfers alone', async () => {
+  await using page = await browserPage()
+  const run = <Result>(name: string, ...args: readonly unknown[]) =>
+    page.run<Result>('test/page/browser/inbox.ts', name, ...args)
+  const transferId = newTransferId()
+  await run('open', transferId, { ...LAYOUT, sizeBytes: 0 })
+  await run('commit', transferId, '..', 'ab'.repeat(32))
+  expect(await run('everything')).toEqual([`file/${transferId}`, transferId])
+})

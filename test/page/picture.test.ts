@@ -1,0 +1,200 @@
+/** What the page says of a transfer, held against what it was told: it never claims more. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { adviceForReceiver, adviceForSender } from '../../src/page/model/advice.ts'
+import { pictureOf } from '../../src/page/model/hops.ts'
+import { OutgoingFile } from '../../src/page/model/outgoing-file.ts'
+import { receivedSteps, sentSteps } from '../../src/page/model/timeline.ts'
+import {
+  deliveryStates,
+  newTransferId,
+  Problem,
+  problemKinds,
+  type ReceivedDelivery,
+  type TransferStatus,
+  transferStates,
+} from '../../src/protocol/index.ts'
+import type { SendEvent } from '../../src/sender/index.ts'
+import '../suites/random.ts'
+
+const SIZE_BYTES = 1000
+const transferId = newTransferId()
+const to = ['bob', 'carol']
+const at = '2026-11-26T12:00:00.000Z'
+
+function aFile(): OutgoingFile {
+  const actions = { cancel: async () => {}, again: () => {}, dismiss: () => {} }
+  return new OutgoingFile(
+    { key: 1, name: 'report.pdf', sizeBytes: SIZE_BYTES, to, isSealed: true, account: 'alice' },
+    actions,
+  )
+}
+
+const problem = new Problem('disk-full').toJSON()
+const bytes = fc.integer({ min: 0, max: SIZE_BYTES })
+const receiver = fc.constantFrom(...to)
+const about = { transferId, at, attempt: 1, eventId: '1' }
+
+const anyEvent: fc.Arbitrary<SendEvent> = fc.oneof(
+  fc.record({ isResumed: fc.boolean() }).map(({ isResumed }): SendEvent => {
+    return { type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed }
+  }),
+  fc
+    .tuple(bytes, bytes, bytes)
+    .map((three) => three.sort((one, other) => one - other))
+    .map(([acknowledgedBytes = 0, sentBytes = 0, hashedBytes = 0]): SendEvent => {
+      return { type: 'uploading', transferId, acknowledgedBytes, sentBytes, hashedBytes }
+    }),
+  fc.tuple(receiver, bytes).map(([receiver, fetchedBytes]): SendEvent => {
+    return { type: 'fetched', transferId, receiver, fetchedBytes }
+  }),
+  fc.constant<SendEvent>({ type: 'silence', transferId, reason: 'no answer', pauseMs: 100 }),
+  fc.constant<SendEvent>({ type: 'notification', notification: { ...about, notification: 'stored' } }),
+  fc.tuple(receiver, fc.boolean()).map(([receiver, isSigned]): SendEvent => {
+    const receipt = isSigned ? { receipt: 'a.b.c' } : {}
+    return { type: 'notification', notification: { ...about, notification: 'delivered', receiver, ...receipt } }
+  }),
+  receiver.map((receiver): SendEvent => {
+    return { type: 'notification', notification: { ...about, notification: 'failed', receiver, problem } }
+  }),
+)
+
+/** What the events said last, or ever. */
+function told(events: readonly SendEvent[]) {
+  const uploads = events.filter((event) => event.type === 'uploading')
+  const notifications = events.flatMap((event) => (event.type === 'notification' ? [event.notification] : []))
+  const isStored = notifications.some(({ notification }) => notification === 'stored')
+  const ofReceiver = (name: string, kind: string) =>
+    notifications.some((one) => one.notification === kind && 'receiver' in one && one.receiver === name)
+  return { acknowledgedBytes: uploads.at(-1)?.acknowledgedBytes ?? 0, isStored, ofReceiver }
+}
+
+describe('a file that is sent', () => {
+  test('no hop is drawn further than the other side has acknowledged, whatever comes in whatever order', () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
+        const file = aFile()
+        for (const [index, event] of events.entries()) {
+          file.apply(event)
+          const { acknowledgedBytes, isStored, ofReceiver } = told(events.slice(0, index + 1))
+          const { first, second } = file.picture.value
+          expect(first.state === 'done').toBe(isStored)
+          if ('doneBytes' in first) expect(first.doneBytes).toBe(acknowledgedBytes)
+          for (const { receiver, hop } of second) {
+            if (hop.state === 'done') expect(ofReceiver(receiver, 'delivered')).toBe(true)
+            if (ofReceiver(receiver, 'failed') && !ofReceiver(receiver, 'delivered')) expect(hop.state).toBe('failed')
+          }
+          const progress = file.progress.value
+          if (progress.phase === 'sending') expect(progress.acknowledgedBytes).toBe(acknowledgedBytes)
+          if (progress.phase === 'stored' || progress.phase === 'ended') expect(isStored).toBe(true)
+          if (progress.phase === 'ended') {
+            for (const name of to) {
+              expect(ofReceiver(name, 'delivered') || ofReceiver(name, 'failed')).toBe(true)
+              if (progress.proven.includes(name)) {
+                expect(events.some((one) => one.type === 'notification' && 'receipt' in one.notification)).toBe(true)
+              }
+            }
+          }
+        }
+      }),
+    )
+  })
+
+  test('silence is shown as such until something is heard again', () => {
+    const file = aFile()
+    file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
+    file.apply({ type: 'uploading', transferId, acknowledgedBytes: 10, sentBytes: 500, hashedBytes: 500 })
+    file.apply({ type: 'silence', transferId, reason: 'the connection broke', pauseMs: 100 })
+    expect(file.progress.value).toEqual({ phase: 'silent', reason: 'the connection broke' })
+    expect(file.picture.value.first).toEqual({ state: 'held', doneBytes: 10, sizeBytes: SIZE_BYTES })
+    file.apply({ type: 'uploading', transferId, acknowledgedBytes: 20, sentBytes: 500, hashedBytes: 500 })
+    expect(file.progress.value).toMatchObject({ phase: 'sending', acknowledgedBytes: 20, underwayBytes: 480 })
+  })
+
+  test('a delivery without a receipt is not called proven', () => {
+    const file = aFile()
+    file.apply({ type: 'notification', notification: { ...about, notification: 'stored' } })
+    file.apply({ type: 'notification', notification: { ...about, notification: 'delivered', receiver: 'bob' } })
+    file.apply({
+      type: 'notification',
+      notification: { ...about, notification: 'delivered', receiver: 'carol', receipt: 'a.b.c' },
+    })
+    expect(file.progress.value).toEqual({ phase: 'ended', failures: [], proven: ['carol'] })
+  })
+})
+
+function aStatus(state: TransferStatus['state'], deliveryState: (typeof deliveryStates)[number]): TransferStatus {
+  return {
+    ...{ transferId, state, attempt: 1, from: 'alice', to: ['bob'], sizeBytes: SIZE_BYTES, partSizeBytes: SIZE_BYTES },
+    ...{ metadata: { name: 'x' }, digestAlgorithm: 'sha-256', createdAt: at, expiresAt: at, manifest: null, parts: [] },
+    deliveries: [{ receiver: 'bob', state: deliveryState, fetchedBytes: 400, offers: 1 }],
+    notifications: [],
+  }
+}
+
+describe('a transfer that the portal tells of', () => {
+  test('the second hop has nothing to show before the first is done', () => {
+    for (const state of transferStates) {
+      for (const deliveryState of deliveryStates) {
+        const { first, second } = pictureOf(aStatus(state, deliveryState))
+        const isStored = state === 'stored' || state === 'ended'
+        expect(first.state === 'done', state).toBe(isStored)
+        if (!isStored) expect(second[0]?.hop.state, `${state} ${deliveryState}`).toBe('ahead')
+        else expect(second[0]?.hop.state === 'done', deliveryState).toBe(deliveryState === 'delivered')
+      }
+    }
+  })
+
+  test('its timeline is in the order of time, and what goes on comes last', () => {
+    const status = aStatus('stored', 'offered')
+    const timed: TransferStatus = {
+      ...status,
+      deliveries: [
+        { receiver: 'bob', state: 'offered', fetchedBytes: 4, offers: 1, offeredAt: '2026-11-26T12:00:03.000Z' },
+      ],
+      notifications: [{ ...about, at: '2026-11-26T12:00:05.000Z', notification: 'stored' }],
+    }
+    const steps = sentSteps(timed, new Set())
+    expect(steps.map((step) => step.at)).toEqual([at, '2026-11-26T12:00:03.000Z', '2026-11-26T12:00:05.000Z', null])
+    expect(steps.map(({ hop }) => hop)).toEqual([0, 2, 1, 2])
+  })
+
+  test('a delivery whose receipt proves nothing is told as what the portal says', () => {
+    const delivered = { ...about, notification: 'delivered', receiver: 'bob', receipt: 'a.b.c' } as const
+    const status = { ...aStatus('ended', 'delivered'), notifications: [delivered] }
+    expect(sentSteps(status, new Set(['bob'])).at(-1)?.text).toContain('proves nothing')
+    expect(sentSteps(status, new Set()).at(-1)?.text).toBe('Delivered to bob')
+  })
+
+  test('what came and failed says why', () => {
+    const delivery: ReceivedDelivery = {
+      ...{
+        transferId,
+        from: 'carol',
+        metadata: { name: 'x' },
+        sizeBytes: 1,
+        partSizeBytes: 1,
+        digestAlgorithm: 'sha-256',
+      },
+      ...{ state: 'failed', offers: 1, fetchedBytes: 0, problem, createdAt: at, expiresAt: at, endedAt: at },
+    }
+    expect(receivedSteps(delivery).at(-1)).toMatchObject({ hop: 2, problem, advice: adviceForReceiver(problem) })
+  })
+})
+
+describe('advice', () => {
+  const jsonOf = (code: string) => ({ type: '', title: '', status: 400, code })
+
+  test('whatever ends a transfer comes with something that its sender can do', () => {
+    const without = Object.entries(problemKinds)
+      .filter(([code, { next }]) => next === 'refused' && adviceForSender(jsonOf(code), 'bob') === null)
+      .map(([code]) => code)
+    // That it has ended otherwise is no answer that a sender gets.
+    expect(without).toEqual(['delivery-ended', 'seal-broken', 'transfer-too-old'])
+  })
+
+  test('a code that nobody knows has none', () => {
+    expect(adviceForSender(jsonOf('new-in-a-later-version'), 'bob')).toBe(null)
+    expect(adviceForReceiver(jsonOf('new-in-a-later-version'))).toBe(null)
+  })
+})

@@ -22,7 +22,10 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
 /** Variables that are no flags: README.md, "Settings". */
 const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS']
 
-const pages = ['README.md', ...filesUnder('deploy'), ...filesUnder('docs')].map((path) => ({ path, text: read(path) }))
+const pages = ['README.md', ...filesUnder('deploy'), ...filesUnder('docs')]
+  // Pictures, and the script that makes them.
+  .filter((path) => !path.startsWith('docs/screenshots/'))
+  .map((path) => ({ path, text: read(path) }))
 const program = options(commandLine())
 
 function read(path: string): string {

@@ -52,11 +52,17 @@ export function Detail({ member, transferId, isOwn }: DetailProps) {
 
 function Shown({ member, detail }: { readonly member: Member; readonly detail: TransferDetail }) {
   const isCancelling = useSignal(false)
+  const trouble = useSignal<string | null>(null)
   const cancel = async (): Promise<void> => {
     isCancelling.value = true
-    await member.history.cancel(detail.transferId).finally(() => {
+    try {
+      await member.history.cancel(detail.transferId)
+      trouble.value = null
+    } catch (error) {
+      trouble.value = `It was not cancelled: ${error instanceof Error ? error.message : String(error)}`
+    } finally {
       isCancelling.value = false
-    })
+    }
   }
   return (
     <>
@@ -99,7 +105,10 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
         <p>
           <button type="button" disabled={isCancelling.value} onClick={() => void cancel()}>
             Cancel what is not delivered yet
-          </button>
+          </button>{' '}
+          <span class="problem" role="alert">
+            {trouble.value}
+          </span>
         </p>
       )}
     </>

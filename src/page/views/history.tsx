@@ -17,10 +17,21 @@ const kinds: readonly (readonly [Kind, string])[] = [
 ]
 
 export function HistoryView({ member }: { readonly member: Member }) {
-  const { history, account } = member
+  const { history, account, connection } = member
   const words = useSignal('')
   const kind = useSignal<Kind>('all')
-  useEffect(() => void history.load(), [history])
+  const isSilent = useSignal(false)
+  const isConnected = connection.value === 'connected'
+  const load = (act: () => Promise<void>): void => {
+    act().then(
+      () => (isSilent.value = false),
+      () => (isSilent.value = true),
+    )
+  }
+  // Whoever waited for the portal sees it as soon as it answers again.
+  useEffect(() => {
+    if (isConnected || history.lines.value.length === 0) load(() => history.load())
+  }, [history, isConnected])
   const lines = history.lines.value.filter((line) => isOfKind(line, kind.value) && matches(line, words.value))
   return (
     <>
@@ -65,10 +76,12 @@ export function HistoryView({ member }: { readonly member: Member }) {
         ))}
       </ul>
       <p class="soft" style={{ padding: '16px 4px' }} role="status">
-        {endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
+        {isSilent.value
+          ? 'The portal does not answer. It is asked again once it does.'
+          : endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
       </p>
       {history.hasMore.value && (
-        <button type="button" disabled={history.isLoading.value} onClick={() => void history.loadMore()}>
+        <button type="button" disabled={history.isLoading.value} onClick={() => load(() => history.loadMore())}>
           Load older ones
         </button>
       )}

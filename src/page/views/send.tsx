@@ -24,6 +24,9 @@ export function Send({ member, chosen }: SendProps) {
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
     chosen.value = []
+    // What comes next may be for others, and nothing is open or goes to somebody because something else did.
+    to.value = []
+    isOpen.value = false
   }
   return (
     <>

@@ -98,7 +98,12 @@ test('an upload goes on by itself when the portal is killed and started again', 
   await card.says('The portal does not answer; until it does, it does not have the file. It is tried again by itself.')
   await visitor.page.getByText('no connection, trying again…').waitFor()
   expect(await card.firstHopShare()).toBeLessThanOrEqual(1 / 3)
+  // Nobody is told that there is nothing, where nobody knows.
+  await visitor.goTo('History')
+  await visitor.page.getByText('The portal does not answer. It is asked again once it does.').waitFor()
   await world.portal()
+  await visitor.page.getByRole('link', { name: /large\.bin/ }).waitFor()
+  await visitor.goTo('Send')
   await world.receiver('bob')
   await card.phase('ended')
   await card.says('receipt verified')

@@ -42,9 +42,9 @@ test('an operator sees figures that are right, and others have no view of the po
   expect(['waiting', 'delivered', 'failed'].map((state) => figure(deliveries, state))).toEqual([1, 1, 1])
   expect(await region('Storage').innerText()).toContain('2.0 MiB')
   expect(await region('Throughput').innerText()).toMatch(/6\.0 MiB stored.*1\.0 MiB delivered/s)
-  const online = await region('Receivers online').innerText()
-  expect(online).toContain('Receivers online: 2')
-  for (const name of ['bob', 'carol']) expect(online).toContain(name)
+  const online = () => region('Receivers online').innerText()
+  await eventually(online).toContain('Receivers online: 2')
+  for (const name of ['bob', 'carol']) expect(await online()).toContain(name)
   const problems = await region('Recent problems').innerText()
   expect(problems).toMatch(/alice\s+dave\s+.*sender-not-accepted/)
   // Not even operators are told what files are called.

@@ -6,7 +6,7 @@ import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.t
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
 import { saveText } from './save-text.ts'
-import { exactTimeText, listText } from './words.ts'
+import { calledOf, exactTimeText, listText } from './words.ts'
 
 export interface DetailProps {
   readonly member: Member
@@ -52,11 +52,17 @@ export function Detail({ member, transferId, isOwn }: DetailProps) {
 
 function Shown({ member, detail }: { readonly member: Member; readonly detail: TransferDetail }) {
   const isCancelling = useSignal(false)
+  const trouble = useSignal<string | null>(null)
   const cancel = async (): Promise<void> => {
     isCancelling.value = true
-    await member.history.cancel(detail.transferId).finally(() => {
+    trouble.value = null
+    try {
+      await member.history.cancel(detail.transferId)
+    } catch (error) {
+      trouble.value = error instanceof Error ? error.message : String(error)
+    } finally {
       isCancelling.value = false
-    })
+    }
   }
   return (
     <>
@@ -72,7 +78,11 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
           {bytesText(detail.sizeBytes)} <span class="soft small">({detail.sizeBytes.toLocaleString()} bytes)</span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>
-        <dd>{detail.isOwn ? listText(detail.to) : detail.from}</dd>
+        <dd>
+          {detail.isOwn
+            ? listText(detail.to.map((name) => calledOf(name, member.account)))
+            : calledOf(detail.from, member.account)}
+        </dd>
         <dt>Privacy</dt>
         <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
         <dt>Transfer</dt>
@@ -96,11 +106,16 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
       </section>
       {detail.receipts.length > 0 && <Receipts receipts={detail.receipts} detail={detail} />}
       {detail.isOwn && detail.isOpen && (
-        <p>
-          <button type="button" disabled={isCancelling.value} onClick={() => void cancel()}>
-            Cancel what is not delivered yet
-          </button>
-        </p>
+        <>
+          <p>
+            <button type="button" disabled={isCancelling.value} onClick={() => void cancel()}>
+              Cancel what is not delivered yet
+            </button>
+          </p>
+          <p class="problem" role="alert">
+            {trouble.value}
+          </p>
+        </>
       )}
     </>
   )
@@ -146,16 +161,16 @@ function Receipts({
               problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
             )}
             {text !== null && (
-              <p>
+              <p class="row">
                 <button
                   type="button"
                   class="slim"
                   onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
                 >
                   Download the receipt<span class="unseen"> of {receiver}</span>
-                </button>{' '}
+                </button>
                 <span class="soft small">
-                  proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
+                  It proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
                 </span>
               </p>
             )}

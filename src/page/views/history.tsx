@@ -5,7 +5,7 @@ import { bytesText } from '../../protocol/index.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { detailHash } from './route.ts'
-import { listText, timeText } from './words.ts'
+import { calledOf, listText, timeText } from './words.ts'
 
 type Kind = 'all' | 'sent' | 'received' | 'bad'
 
@@ -20,7 +20,14 @@ export function HistoryView({ member }: { readonly member: Member }) {
   const { history, account } = member
   const words = useSignal('')
   const kind = useSignal<Kind>('all')
-  useEffect(() => void history.load(), [history])
+  const trouble = useSignal<string | null>(null)
+  const load = (loading: Promise<void>): void => {
+    trouble.value = null
+    loading.catch((error: unknown) => {
+      trouble.value = error instanceof Error ? error.message : String(error)
+    })
+  }
+  useEffect(() => load(history.load()), [history])
   const lines = history.lines.value.filter((line) => isOfKind(line, kind.value) && matches(line, words.value))
   return (
     <>
@@ -65,10 +72,19 @@ export function HistoryView({ member }: { readonly member: Member }) {
         ))}
       </ul>
       <p class="soft" style={{ padding: '16px 4px' }} role="status">
-        {endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
+        {trouble.value === null &&
+          endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
       </p>
+      {trouble.value !== null && (
+        <div class="notice bad row" role="alert">
+          <p>The history could not be loaded: {trouble.value}.</p>
+          <button type="button" class="slim push" onClick={() => load(history.load())}>
+            Try again
+          </button>
+        </div>
+      )}
       {history.hasMore.value && (
-        <button type="button" disabled={history.isLoading.value} onClick={() => void history.loadMore()}>
+        <button type="button" disabled={history.isLoading.value} onClick={() => load(history.loadMore())}>
           Load older ones
         </button>
       )}
@@ -84,11 +100,12 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
         <HopPicture picture={picture} own={own} />
       </span>
       <span style={{ minWidth: 0 }}>
-        <span class="name" style={{ display: 'block' }}>
+        <span class="name" style={{ display: 'block' }} title={name ?? undefined}>
           {name ?? <span class="soft">a name that this browser has no key for</span>}
         </span>
         <span class="soft small">
-          {isOwn ? `to ${listText(to)}` : `from ${from}`} · {bytesText(sizeBytes)}
+          {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
+          {bytesText(sizeBytes)}
         </span>
       </span>
       <span class="small" style={{ textAlign: 'end' }}>

@@ -12,8 +12,14 @@ export function ProblemText({ problem, advice, who }: ProblemTextProps) {
   return (
     <p class="problem">
       {who !== undefined && <strong>{who}: </strong>}
-      <bdi>{printable(problemSentence(problem))}.</bdi> {advice !== null && <span class="advice">{advice}</span>}{' '}
+      <bdi>{sentenceOf(printable(problemSentence(problem)))}</bdi>{' '}
+      {advice !== null && <span class="advice">{advice}</span>}{' '}
       <span class="code soft small">{printable(problem.code)}</span>
     </p>
   )
+}
+
+/** What a person wrote may have its own full stop. */
+function sentenceOf(text: string): string {
+  return /[.!?…]$/.test(text) ? text : `${text}.`
 }

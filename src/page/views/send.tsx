@@ -1,9 +1,9 @@
 /** Sending: what is chosen, for whom, and what is under way. */
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, printable } from '../../protocol/index.ts'
 import type { Picture } from '../model/hops.ts'
-import type { Member, NamedFile, Unfinished } from '../model/types.ts'
+import type { Member, NamedFile, Outgoing, Unfinished } from '../model/types.ts'
 import { filesOfInput } from './drop.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
@@ -15,11 +15,14 @@ interface SendProps {
   readonly chosen: { value: readonly NamedFile[] }
 }
 
+const OVER: readonly string[] = ['ended', 'refused']
+
 export function Send({ member, chosen }: SendProps) {
   const { outgoing, account } = member
   const to = useSignal<readonly string[]>([])
   const isOpen = useSignal(false)
   const isSealed = !isOpen.value || outgoing.isSealedOnly.value
+  const over = outgoing.files.value.filter(({ progress }) => OVER.includes(progress.value.phase))
   const canSend = chosen.value.length > 0 && to.value.length > 0
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
@@ -62,7 +65,12 @@ export function Send({ member, chosen }: SendProps) {
       {outgoing.files.value.length > 0 && (
         <section aria-labelledby="underway">
           <div class="section-head">
-            <h2 id="underway">Under way</h2>
+            <h2 id="underway">{over.length < outgoing.files.value.length ? 'Under way' : 'Sent'}</h2>
+            {over.length > 1 && (
+              <button type="button" class="plain slim push" onClick={() => dismiss(over)}>
+                Clear all {over.length} that are over
+              </button>
+            )}
           </div>
           <ul class="stack">
             {outgoing.files.value.map((file) => (
@@ -77,6 +85,10 @@ export function Send({ member, chosen }: SendProps) {
   )
 }
 
+function dismiss(files: readonly Outgoing[]): void {
+  for (const file of files) file.dismiss()
+}
+
 function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
   const files = useRef<HTMLInputElement>(null)
   const folder = useRef<HTMLInputElement>(null)
@@ -86,11 +98,14 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
     event.currentTarget.value = ''
   }
   return (
-    <section class="drop" aria-label="Files to send">
+    <section class={chosen.value.length === 0 ? 'drop' : 'drop filled'} aria-label="Files to send">
       {chosen.value.length === 0 ? (
-        <p>
-          <strong>Drop files or a folder anywhere on this page</strong>
-        </p>
+        <div>
+          <p>
+            <strong>Drop files or a folder anywhere on this page</strong>
+          </p>
+          <p class="soft">Then say who is to receive them. They need not be online.</p>
+        </div>
       ) : (
         <ChosenList chosen={chosen} />
       )}
@@ -139,12 +154,14 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
       <ul class="chosen">
         {all.slice(0, SHOWN_MAX).map((one, index) => (
           <li key={`${index} ${one.name}`}>
-            <span class="name">{one.name}</span>
-            <span class="soft small">{bytesText(one.file.size)}</span>
+            <span class="name" title={printable(one.name)}>
+              {printable(one.name)}
+            </span>
+            <span class="soft small size">{bytesText(one.file.size)}</span>
             <button
               type="button"
               class="plain slim push"
-              aria-label={`Do not send ${one.name}`}
+              aria-label={`Do not send ${printable(one.name)}`}
               onClick={() => {
                 chosen.value = chosen.value.filter((other) => other !== one)
               }}
@@ -189,7 +206,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
   return (
     <div class="card">
       <div class="title">
-        <span class="name">{one.name}</span>
+        <span class="name">{printable(one.name)}</span>
         <span class="soft small size">{bytesText(one.sizeBytes)}</span>
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />

@@ -71,7 +71,7 @@ function Contacts({ people, own }: { readonly people: People; readonly own: stri
         <li key={account} class="card">
           <div class="row" style={{ flexWrap: 'nowrap', gap: '18px' }}>
             <FingerprintPicture fingerprint={fingerprint} />
-            <div>
+            <div style={{ minWidth: 0 }}>
               <p>
                 <strong>{account}</strong>
               </p>

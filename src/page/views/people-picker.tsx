@@ -7,12 +7,13 @@ export interface PeoplePickerProps {
   readonly people: People
   readonly own: string
   readonly chosen: Signal<readonly string[]>
+  /** What has been written, and not been added yet. */
+  readonly text: Signal<string>
 }
 
 const OFFERED_MAX = 12
 
-export function PeoplePicker({ people, own, chosen }: PeoplePickerProps) {
-  const text = useSignal('')
+export function PeoplePicker({ people, own, chosen, text }: PeoplePickerProps) {
   const wrong = useSignal<string | null>(null)
   const isAsking = useSignal(false)
   const offered = people.contacts.value

@@ -20,13 +20,17 @@ const OVER: readonly string[] = ['ended', 'refused']
 export function Send({ member, chosen }: SendProps) {
   const { outgoing, account } = member
   const to = useSignal<readonly string[]>([])
+  const written = useSignal('')
   const isOpen = useSignal(false)
   const isSealed = !isOpen.value || outgoing.isSealedOnly.value
   const over = outgoing.files.value.filter(({ progress }) => OVER.includes(progress.value.phase))
-  const canSend = chosen.value.length > 0 && to.value.length > 0
+  const isWriting = written.value.trim() !== ''
+  const canSend = chosen.value.length > 0 && to.value.length > 0 && !isWriting
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
     chosen.value = []
+    // Not to seal is said anew each time.
+    isOpen.value = false
   }
   return (
     <>
@@ -35,7 +39,7 @@ export function Send({ member, chosen }: SendProps) {
         <Chooser chosen={chosen} />
         {chosen.value.length > 0 && (
           <section class="card" aria-label="To be sent">
-            <PeoplePicker people={member.people} own={account} chosen={to} />
+            <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
             {!outgoing.isSealedOnly.value && (
               <label class="check">
                 <input
@@ -46,8 +50,11 @@ export function Send({ member, chosen }: SendProps) {
                   }}
                 />
                 <span>
-                  Sealed: only the receivers can read it, the portal cannot{' '}
-                  {!isSealed && <strong class="problem">· everybody on the way can read it</strong>}
+                  {isSealed ? (
+                    'Sealed: only the receivers can read it, the portal cannot'
+                  ) : (
+                    <strong class="problem">Not sealed: the portal can read it</strong>
+                  )}
                 </span>
               </label>
             )}
@@ -56,7 +63,8 @@ export function Send({ member, chosen }: SendProps) {
                 Send {chosen.value.length === 1 ? 'it' : `${chosen.value.length} files`}
                 {to.value.length > 0 && ` to ${listText(to.value)}`}
               </button>
-              {to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
+              {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
+              {!isWriting && to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
             </div>
           </section>
         )}

@@ -1,7 +1,7 @@
 /** One file that is sent in this tab. */
 import { bytesText, printable } from '../../protocol/index.ts'
 import { adviceForSender } from '../model/advice.ts'
-import type { Outgoing, OutgoingProgress } from '../model/types.ts'
+import type { Failure, Outgoing, OutgoingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
@@ -44,7 +44,15 @@ const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
 }
 
 function hasFailed(progress: OutgoingProgress): boolean {
-  return progress.phase === 'refused' || (progress.phase === 'ended' && progress.failures.length > 0)
+  return (
+    progress.phase === 'refused' ||
+    (progress.phase === 'ended' && progress.failures.some((failure) => !isCancelled(failure)))
+  )
+}
+
+/** The person's own doing, and nothing that went wrong. */
+function isCancelled({ problem }: Failure): boolean {
+  return problem.code === 'cancelled'
 }
 
 interface PartProps {
@@ -114,6 +122,7 @@ function Ended({
   const { failures, proven } = progress
   const failed = new Set(failures.map(({ receiver }) => receiver))
   const delivered = file.to.filter((receiver) => !failed.has(receiver))
+  const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
   const unproven = delivered.filter((receiver) => !proven.includes(receiver))
   return (
     <>
@@ -125,9 +134,12 @@ function Ended({
           )}
         </p>
       )}
-      {failures.map(({ receiver, problem }) => (
-        <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
-      ))}
+      {cancelled.length > 0 && <p>Cancelled: not delivered to {listText(cancelled)}.</p>}
+      {failures
+        .filter((failure) => !isCancelled(failure))
+        .map(({ receiver, problem }) => (
+          <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
+        ))}
     </>
   )
 }
@@ -136,6 +148,7 @@ function Actions({ file, progress }: PartProps) {
   const { phase } = progress
   const transferId = file.transferId.value
   const isOver = phase === 'ended' || phase === 'refused'
+  const isIncomplete = phase === 'refused' || (phase === 'ended' && progress.failures.length > 0)
   const isMoving = phase === 'sending' || phase === 'reading' || phase === 'silent' || phase === 'queued'
   return (
     <div class="row small">
@@ -160,7 +173,7 @@ function Actions({ file, progress }: PartProps) {
           <span class="unseen"> of {file.name}</span>
         </a>
       )}
-      {hasFailed(progress) && file.canSendAgain && (
+      {isIncomplete && file.canSendAgain && (
         <button type="button" class="slim" onClick={() => file.sendAgain()}>
           Send again<span class="unseen"> {file.name}</span>
         </button>

@@ -108,16 +108,16 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
   return (
     <section class={chosen.value.length === 0 ? 'drop' : 'drop filled'} aria-label="Files to send">
       {chosen.value.length === 0 ? (
-        <div>
+        <div key="empty">
           <p>
             <strong>Drop files or a folder anywhere on this page</strong>
           </p>
           <p class="soft">Then say who is to receive them. They need not be online.</p>
         </div>
       ) : (
-        <ChosenList chosen={chosen} />
+        <ChosenList key="chosen" chosen={chosen} />
       )}
-      <div class="row">
+      <div key="buttons" class="row">
         <button type="button" onClick={() => files.current?.click()}>
           {chosen.value.length === 0 ? 'Choose files…' : 'More files…'}
         </button>
@@ -125,7 +125,9 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
           Choose a folder…
         </button>
       </div>
+      {/* Keys, so that neither of the two is ever made into the other one: what only folders have would stay. */}
       <input
+        key="files"
         ref={files}
         class="unseen"
         type="file"
@@ -136,6 +138,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
         data-for="files"
       />
       <input
+        key="folder"
         ref={(input) => {
           folder.current = input
           // Not among the attributes that Preact's types know.

@@ -154,7 +154,9 @@ export class IncomingFile implements Incoming {
     if (this.#isStored.value) return { state: 'done', at: null }
     const now = this.#progress.value
     if (now.phase === 'withdrawn') return { state: 'failed', problem: now.problem, at: null }
-    return { state: 'held', doneBytes: 0, sizeBytes: this.#sizeBytes.value }
+    // The portal must have had what came from it. How much it has beyond that is told to the sender only.
+    const doneBytes = now.phase === 'fetching' ? now.heldBytes : 0
+    return { state: doneBytes > 0 ? 'moving' : 'held', doneBytes, sizeBytes: this.#sizeBytes.value }
   }
 
   #secondHop(): Hop {

@@ -1,6 +1,6 @@
 /** Receiving: what is offered, what is coming in, and where it goes. */
 import { bytesText } from '../../protocol/index.ts'
-import type { IncomingFiles, Member } from '../model/types.ts'
+import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
 import { IncomingCard } from './incoming-card.tsx'
 
 export function Receive({ member }: { readonly member: Member }) {
@@ -8,6 +8,7 @@ export function Receive({ member }: { readonly member: Member }) {
   const files = incoming.files.value
   const asking = files.filter(({ progress }) => progress.value.phase === 'asking')
   const askingBytes = asking.reduce((sum, { sizeBytes }) => sum + sizeBytes.value, 0)
+  const kept = files.filter(({ progress: { value } }) => value.phase === 'received' && value.keptHere)
   return (
     <>
       <h1 class="unseen">Receive</h1>
@@ -18,6 +19,11 @@ export function Receive({ member }: { readonly member: Member }) {
           {asking.length > 1 && (
             <button type="button" class="slim push" onClick={() => incoming.acceptAll()}>
               Accept all {asking.length} ({bytesText(askingBytes)})
+            </button>
+          )}
+          {kept.length > 1 && (
+            <button type="button" class={`slim ${asking.length > 1 ? '' : 'push'}`} onClick={() => removeAll(kept)}>
+              I have all {kept.length}, remove them here
             </button>
           )}
         </div>
@@ -34,6 +40,10 @@ export function Receive({ member }: { readonly member: Member }) {
       </section>
     </>
   )
+}
+
+function removeAll(files: readonly Incoming[]): void {
+  for (const file of files) void file.remove()
 }
 
 function Places({ incoming }: { readonly incoming: IncomingFiles }) {

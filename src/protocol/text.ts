@@ -23,13 +23,17 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit]}`
 }
 
-/** What a problem says, without its code. It may come from elsewhere: what shows it makes it {@link printable}. */
+/**
+ * What a problem says, without its code. It may come from elsewhere: what shows it makes it {@link printable}, and a member that is
+ * not what it is in a problem of our own says nothing.
+ */
 export function problemSentence(problem: ProblemJson): string {
   const { title, detail, neededBytes, freeBytes, receivers } = problem
   const room =
     typeof neededBytes === 'number' && typeof freeBytes === 'number'
       ? `: it needs ${bytesText(neededBytes)}, free are ${bytesText(freeBytes)}`
       : ''
-  const whom = Array.isArray(receivers) ? `: ${receivers.join(', ')}` : ''
+  const names: unknown[] = Array.isArray(receivers) ? receivers : []
+  const whom = names.length > 0 && names.every((name) => typeof name === 'string') ? `: ${names.join(', ')}` : ''
   return `${title}${detail === undefined ? '' : `: ${detail}`}${room}${whom}`
 }

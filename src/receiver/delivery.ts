@@ -10,9 +10,11 @@ import { type InFlightBounds, type PortalClient, RemoteProblem } from '../client
 import { digestDriver } from '../digests/index.ts'
 import { judge, type Places } from '../hop/index.ts'
 import {
+  conforms,
   type Offer,
   type PartRange,
   Problem,
+  ProblemBody,
   type ProblemCode,
   type ProblemJson,
   type PublicKeys,
@@ -391,9 +393,5 @@ function isEnded(error: unknown): error is RemoteProblem {
 /** Why a delivery has ended: `delivery-ended` carries the problem that ended it. */
 function causeOf(problem: ProblemJson): ProblemJson {
   const cause = problem.problem
-  return isProblemJson(cause) ? cause : problem
-}
-
-function isProblemJson(value: unknown): value is ProblemJson {
-  return typeof value === 'object' && value !== null && 'code' in value && 'title' in value
+  return conforms(ProblemBody, cause) ? cause : problem
 }

@@ -87,8 +87,8 @@ describe('a request', () => {
     // lies there at the end is read at once.
     const BODY_BYTES = 64 * MIB
     const READ_SLOWLY_BYTES = 40 * MIB
-    const SLOW_STALL_MS = 3_000
-    const READ_BYTES_PER_MS = 7_500
+    const SLOW_STALL_MS = 5_000
+    const READ_BYTES_PER_MS = 4_500
     await answering((request, response) => {
       const begunAtMs = performance.now()
       let readBytes = 0
@@ -118,7 +118,8 @@ describe('a request', () => {
         request.resume()
       })
     })
-    expect(await ask({ method: 'PUT', bodyBytes: 8 * MIB })).toMatchObject({ status: 507, text: 'full' })
+    const asked = await ask({ method: 'PUT', bodyBytes: 8 * MIB, stallMs: 15_000 })
+    expect(asked).toMatchObject({ status: 507, text: 'full' })
   })
 
   test.each([{}, { method: 'PUT', bodyBytes: MIB }])('follows no redirect: %o', async (body) => {

@@ -14,15 +14,17 @@ const dayAndTime = new Intl.DateTimeFormat(undefined, {
 })
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
-/** Today only the time, before that the day as well. @param at RFC 3339 */
+/** Today only the time, before that the day as well. @param at RFC 3339; what is no time is shown as it is */
 export function timeText(at: string): string {
   const date = new Date(at)
+  if (Number.isNaN(date.getTime())) return at
   return date.toDateString() === new Date().toDateString() ? timeOfDay.format(date) : dayAndTime.format(date)
 }
 
-/** To the second. @param at RFC 3339 */
+/** To the second. @param at RFC 3339; what is no time is shown as it is */
 export function exactTimeText(at: string): string {
-  return exact.format(new Date(at))
+  const date = new Date(at)
+  return Number.isNaN(date.getTime()) ? at : exact.format(date)
 }
 
 /** 95_000 -> '2 min'. Nobody needs to know it better. */

@@ -65,6 +65,20 @@ test.each(['begun', 'complete'] as const)(
   },
 )
 
+test('another tab takes over in the middle of a copy into the folder: one file', async () => {
+  const { world, page } = await scene()
+  await page.open()
+  await page.run('chooseFolder')
+  await page.run('holdCopies')
+  const { path, sending } = await startSending(world, NAME, 3)
+  await until(async () => page.run<boolean>('isInFolder', NAME, 0), 'the copy has begun')
+  const runInOld = await page.takeOver()
+  expect((await sending.ended).code).toBe(0)
+  await runInOld('releaseCopies')
+  expect(await inFolder(page)).toMatchObject([{ name: NAME, digest: await sha256Of(path) }])
+  expect(await page.run('stagedFiles')).toEqual([])
+})
+
 test('what somebody else has put under the name meanwhile is not taken for the file, and not written over', async () => {
   const { world, page } = await scene()
   await page.open()

@@ -24,6 +24,8 @@ export class PageReceiver {
   readonly #origin: Origin
   readonly #profileFolder: string
   #browser: BrowserPage | null = null
+  /** That has taken over from the first one. */
+  #tab: BrowserPage | null = null
 
   constructor(world: World, origin: Origin, profileFolder: string) {
     this.#world = world
@@ -33,7 +35,16 @@ export class PageReceiver {
 
   get browser(): BrowserPage {
     if (this.#browser === null) throw new Error('there is no browser')
-    return this.#browser
+    return this.#tab ?? this.#browser
+  }
+
+  /** Another tab goes on in the place of this one. @returns calls what is still there of the first one */
+  async takeOver(): Promise<(name: string) => Promise<unknown>> {
+    const old = this.browser
+    await this.run('giveWay')
+    this.#tab = await old.tab()
+    await this.start()
+    return (name) => old.run(MODULE, name)
   }
 
   /** Starts the browser, with what it kept, and the receiver in its page. */

@@ -90,6 +90,18 @@ export async function contentOf(transferId: string): Promise<string> {
   return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer())))
 }
 
+export async function close(transferId: string): Promise<void> {
+  await fileOf(transferId).close()
+}
+
+/** Removes the file and nothing that is said of it. */
+export async function lose(transferId: string): Promise<void> {
+  const root = await navigator.storage.getDirectory()
+  for await (const folder of root.values()) {
+    if (folder.kind === 'directory') await (folder as FileSystemDirectoryHandle).removeEntry(transferId)
+  }
+}
+
 export async function spoil(transferId: string, atByte: number): Promise<void> {
   const root = await navigator.storage.getDirectory()
   for await (const folder of root.values()) {

@@ -51,6 +51,12 @@ export async function stop(): Promise<void> {
   await running
 }
 
+/** As when another tab takes over: this one is told to end, and goes on running. */
+export async function giveWay(): Promise<void> {
+  stopping.abort()
+  opened()[Symbol.dispose]()
+}
+
 export async function happened(): Promise<ReceiveEvent[]> {
   return events
 }
@@ -152,6 +158,23 @@ export async function stallCopies(when: 'begun' | 'complete'): Promise<void> {
     const isOfFolder = (await folder.resolve(this)) !== null
     return isOfFolder && written.has(this.name) ? never : getFile.apply(this)
   }
+}
+
+let release = (): void => {}
+
+/** Copies get to their last byte, and end only once they are let. */
+export async function holdCopies(): Promise<void> {
+  const { stream } = File.prototype
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  File.prototype.stream = function () {
+    return stream.apply(this).pipeThrough(new TransformStream({ flush: () => held }))
+  }
+}
+
+export async function releaseCopies(): Promise<void> {
+  release()
 }
 
 /** The browser takes the permission back, as after a reload. */

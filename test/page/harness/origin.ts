@@ -109,7 +109,11 @@ export class Origin {
       passed.destroy()
     }
     passed.on('error', cut)
-    answer.on('close', () => passed.destroy())
+    answer.on('close', () => {
+      passed.destroy()
+      // The answer may have come before the whole of the body: what is left of that is of no use to anybody.
+      asked.resume()
+    })
     passed.on('response', (response) => {
       const { connection: _, ...own } = response.headers
       answer.writeHead(response.statusCode ?? 500, own)

@@ -1,9 +1,11 @@
 /**
  * What is being received in this browser, and what has been: one record per transfer, and one per part that counts. Each move
- * from one state to the next is one transaction, on disk when it has resolved.
+ * from one state to the next is one transaction, on disk when it has resolved. It is made only while the record is what whoever
+ * makes it has seen: when a tab takes over, the other one still runs for a moment, and what that has published and answered for
+ * must not be begun anew.
  */
 import type { CommitRecord, PartialLayout } from '../../../receiver/index.ts'
-import { change, type PageDatabase } from '../database.ts'
+import { change, type PageDatabase, writing } from '../database.ts'
 
 interface About {
   readonly transferId: string
@@ -44,6 +46,11 @@ export interface HeldPart {
   readonly sha256: string
 }
 
+/** Another tab has gone on with it: there is another record to look at. */
+export class Overtaken extends Error {
+  override readonly name = 'Overtaken'
+}
+
 const FILES = IDBKeyRange.bound('file/', 'file0', true, true)
 
 function fileKey(transferId: string): string {
@@ -69,24 +76,24 @@ export class Arrivals {
     return (await this.#database.getAll('arrivals', FILES)) as Arrival[]
   }
 
-  put(arrival: Arrival): Promise<void> {
-    return change(this.#database, 'arrivals', (objects) => objects.put(arrival, fileKey(arrival.transferId)))
+  /** Moves on, with the parts that are there. @param seen what `get` gave @throws Overtaken */
+  put(seen: Arrival, arrival: Arrival): Promise<void> {
+    return this.#move(seen.transferId, seen, arrival, { keepsParts: true })
   }
 
-  /** Begins anew, without any part. */
-  begin(arrival: Arriving): Promise<void> {
-    return this.#replace(arrival)
+  /** Begins anew, without any part. @throws Overtaken */
+  begin(seen: Arrival | null, arrival: Arriving): Promise<void> {
+    return this.#move(arrival.transferId, seen, arrival, { keepsParts: false })
   }
 
-  /** It is published; which parts it had is of no use any more. */
-  publish(arrival: Arrived): Promise<void> {
-    return this.#replace(arrival)
+  /** It is published; which parts it had is of no use any more. @throws Overtaken */
+  publish(seen: Arrival, arrival: Arrived): Promise<void> {
+    return this.#move(seen.transferId, seen, arrival, { keepsParts: false })
   }
 
-  remove(transferId: string): Promise<void> {
-    return change(this.#database, 'arrivals', (objects) =>
-      Promise.all([objects.delete(fileKey(transferId)), objects.delete(partsOf(transferId))]),
-    )
+  /** @throws Overtaken */
+  remove(transferId: string, seen: Arrival | null): Promise<void> {
+    return this.#move(transferId, seen, null, { keepsParts: false })
   }
 
   async parts(transferId: string): Promise<Map<number, HeldPart>> {
@@ -99,8 +106,15 @@ export class Arrivals {
     return new Map(numbers.map((number, index) => [number, parts[index] as HeldPart]))
   }
 
-  putPart(transferId: string, partNumber: number, part: HeldPart): Promise<void> {
-    return change(this.#database, 'arrivals', (objects) => objects.put(part, `part/${transferId}/${partNumber}`))
+  /** @throws Overtaken where nothing of the transfer is arriving any more */
+  async putPart(transferId: string, partNumber: number, part: HeldPart): Promise<void> {
+    const transaction = writing(this.#database, ['arrivals'])
+    const arrivals = transaction.objectStore('arrivals')
+    const current = (await arrivals.get(fileKey(transferId))) as Arrival | undefined
+    const isArriving = current?.state === 'arriving'
+    if (isArriving) await arrivals.put(part, `part/${transferId}/${partNumber}`)
+    await transaction.done
+    if (!isArriving) throw new Overtaken('another tab has gone on with the file')
   }
 
   removePart(transferId: string, partNumber: number): Promise<void> {
@@ -111,10 +125,32 @@ export class Arrivals {
     return change(this.#database, 'arrivals', (objects) => objects.delete(partsOf(transferId)))
   }
 
-  #replace(arrival: Arrival): Promise<void> {
-    const { transferId } = arrival
-    return change(this.#database, 'arrivals', (objects) =>
-      Promise.all([objects.delete(partsOf(transferId)), objects.put(arrival, fileKey(transferId))]),
-    )
+  async #move(
+    transferId: string,
+    seen: Arrival | null,
+    next: Arrival | null,
+    { keepsParts }: { readonly keepsParts: boolean },
+  ): Promise<void> {
+    const transaction = writing(this.#database, ['arrivals'])
+    const arrivals = transaction.objectStore('arrivals')
+    const current = ((await arrivals.get(fileKey(transferId))) as Arrival | undefined) ?? null
+    const isAsSeen = textOf(current) === textOf(seen)
+    if (isAsSeen) {
+      if (!keepsParts) await arrivals.delete(partsOf(transferId))
+      if (next === null) await arrivals.delete(fileKey(transferId))
+      else await arrivals.put(next, fileKey(transferId))
+    }
+    await transaction.done
+    if (!isAsSeen) throw new Overtaken('another tab has gone on with the file')
   }
+}
+
+/** The same for records that stand for the same. */
+function textOf(arrival: Arrival | null): string {
+  if (arrival === null) return ''
+  const { state, layout } = arrival
+  const record = state === 'arriving' ? null : arrival.record
+  const place = state === 'published' ? arrival.place : null
+  const { sizeBytes, partSizeBytes, digestAlgorithm } = layout
+  return JSON.stringify([state, sizeBytes, partSizeBytes, digestAlgorithm, record, place])
 }

@@ -19,14 +19,25 @@ export async function entryIn(folder: FileSystemDirectoryHandle, name: string): 
   }
 }
 
-/** The browser writes into a file of its own and puts it in the place of the empty one when all of it is there. */
-export async function copyInto(folder: FileSystemDirectoryHandle, name: string, content: File): Promise<void> {
+/**
+ * The browser writes into a file of its own and puts it in the place of the empty one when all of it is there.
+ *
+ * @throws the signal's reason when that aborts before
+ */
+export async function copyInto(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  content: File,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted()
   const handle = await folder.getFileHandle(name, { create: true })
   const { size } = await handle.getFile()
   if (size > 0) throw new DOMException('somebody else has just put a file there', 'InvalidStateError')
   try {
-    await content.stream().pipeTo(await handle.createWritable())
+    await content.stream().pipeTo(await handle.createWritable(), { signal })
   } catch (cause) {
+    signal.throwIfAborted()
     if (reasonOf(cause) !== 'AbortError') throw cause
     // Browsers do not let just any type of file be written.
     throw new Problem(

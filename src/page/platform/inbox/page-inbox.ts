@@ -26,11 +26,11 @@ import {
   sameNamesMax,
 } from '../../../receiver/index.ts'
 import { change, type PageDatabase } from '../database.ts'
-import { type Arrival, Arrivals, type Arrived, type Publishing } from './arrivals.ts'
+import { type Arrival, Arrivals, type Arrived, type Arriving, Overtaken, type Publishing } from './arrivals.ts'
 import { ChosenFolder, type FolderLapse } from './chosen-folder.ts'
 import { copyInto, entryIn, holdsContent, removeEmpty } from './folder-copy.ts'
 import { PageFile, verifiedParts } from './page-file.ts'
-import { Staging } from './staging.ts'
+import { Staging, StagingError } from './staging.ts'
 import { meaningOf, reasonOf } from './storage-problem.ts'
 
 const INSTANCE_BYTES = 18
@@ -75,6 +75,8 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   readonly #arrivals: Arrivals
   readonly #staging: Staging
   readonly #turns = localTurns()
+  /** Another tab may be about to do what this one has begun. */
+  readonly #ending = new AbortController()
 
   constructor(instanceId: string, arrivals: Arrivals, staging: Staging, folder: ChosenFolder) {
     this.instanceId = instanceId
@@ -95,25 +97,31 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<PartBody>> {
     const context = { staging: this.#staging, arrivals: this.#arrivals }
     const known = await this.#arrivals.get(transferId)
+    if (known !== null && known.state !== 'arriving') throw new Overtaken('another tab is publishing it')
     const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
     if (known === null || !isSame(known.layout, layout)) {
-      await this.#arrivals.begin(arriving)
+      await this.#arrivals.begin(known, arriving)
       await this.#staging.truncate(transferId, 0)
       return new PageFile(context, transferId, layout, new Map())
     }
-    await this.#arrivals.put(arriving)
+    await this.#arrivals.put(known, arriving)
     return new PageFile(context, transferId, layout, await verifiedParts(context, transferId, layout, signal))
   }
 
   async published(transferId: string, signal: AbortSignal): Promise<Published | null> {
     const known = await this.#arrivals.get(transferId)
-    if (known?.state === 'published') return publishedBy(known.record)
+    if (known?.state === 'published') {
+      if (await this.#isWhereItWas(known)) return publishedBy(known.record)
+      await this.#arrivals.remove(transferId, known)
+      return null
+    }
     if (known?.state !== 'publishing') return null
-    const isThere = await this.#whileUsable(signal, async (folder) =>
+    const found = await this.#whileUsable(signal, async (folder) =>
       // Into another one nobody may be let look any more.
       (await folder.isSameEntry(known.folder)) ? this.#isPublished(known) : this.#isPublished(known).catch(() => false),
     )
-    if (isThere === true) {
+    // Where no folder is chosen any more, it may have got into the one that was.
+    if (found ?? (await this.#isPublished(known).catch(() => false))) {
       await this.#hasPublished(known)
       return publishedBy(known.record)
     }
@@ -137,7 +145,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
 
   async answered(transferId: string): Promise<void> {
     const known = await this.#arrivals.get(transferId)
-    if (known?.state === 'published') await this.#arrivals.put({ ...known, isAnswered: true })
+    if (known?.state === 'published') await this.#arrivals.put(known, { ...known, isAnswered: true })
   }
 
   whereIs(name: string): string {
@@ -150,21 +158,30 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   }
 
   async discard(transferId: string): Promise<void> {
-    const known = await this.#arrivals.get(transferId)
+    try {
+      await this.#discard(transferId)
+    } catch (error) {
+      // Then it is that tab's.
+      if (!(error instanceof Overtaken)) throw error
+    }
+  }
+
+  async #discard(transferId: string): Promise<void> {
+    let known = await this.#arrivals.get(transferId)
     if (known?.state === 'published') return this.answered(transferId)
     if (known?.state === 'publishing') {
       // Without the permission nobody can tell; then the record stays, and so does the copy in the browser.
       const isThere = await this.#isPublished(known).catch(() => null)
       if (isThere === null) return
       if (isThere) return this.#hasPublished(known)
-      await this.#unpublish(known)
+      known = await this.#unpublish(known)
     }
-    await this.#arrivals.remove(transferId)
+    await this.#arrivals.remove(transferId, known)
     await this.#staging.remove(transferId)
   }
 
   meaningOf(error: unknown): Problem | 'later' | null {
-    return meaningOf(error)
+    return error instanceof Overtaken ? 'later' : meaningOf(error)
   }
 
   /** What has come and is still in this browser, the newest first. */
@@ -187,7 +204,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async removeKept(transferId: string): Promise<void> {
     const known = await this.#arrivals.get(transferId)
     if (known?.state !== 'published' || known.place !== 'browser') return
-    await this.#arrivals.put({ ...known, place: 'gone' })
+    await this.#arrivals.put(known, { ...known, place: 'gone' })
     await this.#staging.remove(transferId)
   }
 
@@ -196,7 +213,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     const known = new Map((await this.#arrivals.all()).map((one) => [one.transferId, one]))
     for (const arrival of known.values()) {
       if (!isLeftover(arrival)) continue
-      await this.#arrivals.remove(arrival.transferId)
+      await this.#arrivals.remove(arrival.transferId, arrival)
       known.delete(arrival.transferId)
     }
     for (const transferId of await this.#staging.transferIds()) {
@@ -207,7 +224,25 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#ending.abort(new StagingError('AbortError', 'the inbox was closed'))
     this.#staging[Symbol.dispose]()
+  }
+
+  /** A record may have survived what its file has not: then nothing may be answered for. */
+  async #isWhereItWas({ transferId, place, layout }: Arrived): Promise<boolean> {
+    if (place !== 'browser') return true
+    try {
+      return (await this.#staging.file(transferId)).size === layout.sizeBytes
+    } catch (error) {
+      if (reasonOf(error) === 'NotFoundError') return false
+      throw error
+    }
+  }
+
+  async #arriving(transferId: string): Promise<Arriving> {
+    const known = await this.#arrivals.get(transferId)
+    if (known?.state !== 'arriving') throw new Overtaken('what is to be published is not arriving here any more')
+    return known
   }
 
   /** Publishes what stays in the browser: one transaction, as name and content are one's own. */
@@ -216,15 +251,14 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     name: string,
     about: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
   ): Promise<Published> {
-    const known = await this.#arrivals.get(transferId)
-    if (known === null) throw new Error('what is to be published was never begun')
+    const known = await this.#arriving(transferId)
     const taken = new Set((await this.kept()).map((file) => file.name))
     const finalName = namesFrom(name).find((one) => !taken.has(one))
     if (finalName === undefined) throw tooMany()
     const { layout } = known
     const record: CommitRecord = { transferId, finalName, ...about }
     const state = { state: 'published', place: 'browser', isAnswered: false, atMs: Date.now() } as const
-    await this.#arrivals.publish({ transferId, layout, record, ...state })
+    await this.#arrivals.publish(known, { transferId, layout, record, ...state })
     return publishedBy(record)
   }
 
@@ -234,16 +268,15 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     name: string,
     about: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
   ): Promise<Published> {
-    const known = await this.#arrivals.get(transferId)
-    if (known === null) throw new Error('what is to be published was never begun')
+    const known = await this.#arriving(transferId)
     const { layout } = known
     for (const finalName of namesFrom(name)) {
       if ((await entryIn(folder, finalName)) !== null) continue
       const record: CommitRecord = { transferId, finalName, ...about }
       const publishing: Publishing = { state: 'publishing', transferId, layout, record, folder }
-      await this.#arrivals.put(publishing)
+      await this.#arrivals.put(known, publishing)
       try {
-        await copyInto(folder, finalName, await this.#staging.file(transferId))
+        await copyInto(folder, finalName, await this.#staging.file(transferId), this.#ending.signal)
       } catch (error) {
         await this.#unpublish(publishing)
         throw error
@@ -279,16 +312,20 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     return holdsContent(entry, layout, await this.#arrivals.parts(transferId))
   }
 
-  async #hasPublished({ transferId, layout, record }: Publishing): Promise<void> {
+  async #hasPublished(publishing: Publishing): Promise<void> {
+    const { transferId, layout, record } = publishing
     const state = { state: 'published', place: 'folder', isAnswered: false, atMs: Date.now() } as const
-    await this.#arrivals.publish({ transferId, layout, record, ...state })
+    await this.#arrivals.publish(publishing, { transferId, layout, record, ...state })
     await this.#staging.remove(transferId)
   }
 
   /** What was not published goes on as what it was: all parts are still there. */
-  async #unpublish({ transferId, layout, folder, record }: Publishing): Promise<void> {
+  async #unpublish(publishing: Publishing): Promise<Arriving> {
+    const { transferId, layout, folder, record } = publishing
     await removeEmpty(folder, record.finalName, layout.sizeBytes)
-    await this.#arrivals.put({ state: 'arriving', transferId, layout, touchedAtMs: Date.now() })
+    const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
+    await this.#arrivals.put(publishing, arriving)
+    return arriving
   }
 }
 

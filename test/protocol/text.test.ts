@@ -1,0 +1,20 @@
+/** What others wrote is shown, and does nothing else. */
+import { expect, test } from 'vitest'
+import { Problem, problemSentence } from '../../src/protocol/index.ts'
+
+test('a problem says what it needs, and whom it means', () => {
+  const full = new Problem('disk-full', { neededBytes: 2048, freeBytes: 1024 }).toJSON()
+  expect(problemSentence(full)).toContain('it needs 2.0 KiB, free are 1.0 KiB')
+  expect(problemSentence(new Problem('receiver-unknown', { receivers: ['bob', 'carol'] }).toJSON())).toContain(
+    ': bob, carol',
+  )
+})
+
+test('members of the wrong kind, as a receiver may send them, are passed over', () => {
+  const problem = new Problem('declined').toJSON()
+  const nested = JSON.parse(`${'['.repeat(4000)}1${']'.repeat(4000)}`)
+  for (const strange of [{ toString: 1, valueOf: 1 }, null, 5, nested]) {
+    const told = { ...problem, receivers: [strange], neededBytes: strange, freeBytes: '1' }
+    expect(problemSentence(told)).toBe(problem.title)
+  }
+})

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { invite, openLedger } from '../../../src/portal/index.ts'
 import type { TransferPage, TransferStatus, TransferSummary } from '../../../src/protocol/index.ts'
+import { builtPage } from '../../page/built.ts'
 import { openVisit, type VisitOptions, type Visitor } from '../../page/harness/visitor.ts'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { type Running, sha256Of, World } from '../harness/world.ts'
@@ -27,6 +28,8 @@ export interface Scene extends AsyncDisposable {
 
 /** @param names who joins by the command line */
 export async function sceneWith(names: readonly string[], portalFlags: readonly string[] = []): Promise<Scene> {
+  // A portal reads the page when it starts.
+  await builtPage()
   const world = await World.create()
   const portal = await world.portal(portalFlags)
   const network = await FaultyNetwork.open(() => world.portalUrl)

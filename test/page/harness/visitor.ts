@@ -9,7 +9,6 @@ import { type Browser, type BrowserContext, chromium, type Locator, type Page } 
 import { afterAll, expect, onTestFinished } from 'vitest'
 import { programPath, requireServer } from '../../servers/install.ts'
 import { record } from '../../servers/run.ts'
-import { builtPage } from '../built.ts'
 
 /** For what takes part of a file, a process or a portal: the machine may be busy. */
 const WAIT_MS = 30_000
@@ -56,7 +55,6 @@ async function processesOf(browser: Browser, type: string | null): Promise<numbe
 /** One visit at a portal: a browser of one's own, or as good as that. It ends with the test. */
 export async function openVisit(options: VisitOptions = {}): Promise<Visitor> {
   await requireServer('chromium')
-  await builtPage()
   const { profileFolder, viewport = { width: 1280, height: 800 }, colorScheme = 'light', ...others } = options
   const contextOptions = { locale: 'en-GB', viewport, colorScheme, acceptDownloads: true, ...others }
   let context: BrowserContext

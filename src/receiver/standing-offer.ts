@@ -140,7 +140,10 @@ export class StandingOffer {
     if (answer.leaseId === this.#offer.leaseId) this.#take(answer, startedAtMs)
   }
 
-  #take(offer: Offer, confirmedAtMs: number): void {
+  #take(told: Offer, confirmedAtMs: number): void {
+    // What somebody has accepted, and what is written, is what was offered first. It is also what the signature has to be about.
+    const { from, metadata, sizeBytes, partSizeBytes, digestAlgorithm } = this.#offer
+    const offer = { ...told, from, metadata, sizeBytes, partSizeBytes, digestAlgorithm }
     // Answers can overtake each other; what has been stored once does not cease to be.
     const isOutdated = this.#offer.state === 'stored' && offer.state === 'receiving'
     const isOfSameLease = this.#offer.leaseId === offer.leaseId

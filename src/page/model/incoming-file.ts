@@ -139,6 +139,11 @@ export class IncomingFile implements Incoming {
     this.#isStored.value = isStored || this.#isStored.value
   }
 
+  /** Whether it is by whom, and as private, as this says. */
+  isFrom({ from, isSealed }: AboutIncoming): boolean {
+    return this.from === from && (this.isSealed === null || this.isSealed === isSealed)
+  }
+
   /** It has been removed from this browser. */
   notKeptHere(): void {
     const now = this.#progress.value

@@ -1,28 +1,38 @@
 /** Runs in a worker: computes one digest after another, of bytes that come in slices. */
-import { digestDriver, type Hasher } from '../../digests/index.ts'
+import { type DigestDriver, digestDriver, type Hasher } from '../../digests/index.ts'
 import type { DigestAlgorithm } from '../../protocol/index.ts'
+import { compiledBlake3 } from './compiled-blake3.ts'
 
-/** The last message of a digest has no bytes. */
 export interface DigestTask {
   readonly algorithm: DigestAlgorithm
-  readonly bytes: Uint8Array | null
+  readonly bytes: Uint8Array
+  /** Whether the part ends with these bytes. */
+  readonly isLast: boolean
 }
 
-/** Each message is answered; the last one with the digest. */
+/** Each message is answered, in their order; the last one of a part with the digest. */
 export interface DigestAnswer {
   readonly digest: string | null
 }
 
+const compiling = compiledBlake3()
 let hasher: Hasher | null = null
 
-self.onmessage = ({ data: { algorithm, bytes } }: MessageEvent<DigestTask>) => {
-  hasher ??= digestDriver(algorithm).create()
-  let digest: string | null = null
-  if (bytes === null) {
-    digest = hasher.digest()
-    hasher = null
-  } else {
+self.onmessage = async ({ data: { algorithm, bytes, isLast } }: MessageEvent<DigestTask>) => {
+  // Always awaited: so messages are taken in the order in which they came.
+  const compiled = await compiling
+  try {
+    hasher ??= driverOf(algorithm, compiled).create()
     hasher.update(bytes)
+    const digest = isLast ? hasher.digest() : null
+    if (isLast) hasher = null
+    self.postMessage({ digest } satisfies DigestAnswer)
+  } catch (error) {
+    // What is thrown after an `await`, whoever started the worker does not hear of.
+    self.reportError(error)
   }
-  self.postMessage({ digest } satisfies DigestAnswer)
+}
+
+function driverOf(algorithm: DigestAlgorithm, compiled: DigestDriver | null): DigestDriver {
+  return compiled !== null && compiled.name === algorithm ? compiled : digestDriver(algorithm)
 }

@@ -1,7 +1,7 @@
 /**
  * Digests of whole parts, without holding up the page. SHA-256 is WebCrypto's, which computes it elsewhere and fast. BLAKE3 is
- * JavaScript, for what other senders chose: in a few workers, to which a part goes in slices, so that the caller keeps its buffer and
- * no more than a slice or two are there twice.
+ * computed in a few workers, to which a part is copied, so that the caller keeps its buffer: at once, or, where it is large, in
+ * slices, so that no more than a slice or two are there twice. Each message waits for a processor: few large ones, not many small.
  */
 
 import type { DigestAlgorithm } from '../../protocol/index.ts'
@@ -11,7 +11,8 @@ import address from './part-digests-worker.ts?worker&url'
 import { startWorker } from './workers.ts'
 
 const WORKERS_MAX = 2
-const SLICE_BYTES = 1024 * 1024
+/** What parts usually are, sealed, fits in. */
+const SLICE_BYTES = 9 * 1024 * 1024
 /** One is on its way while another is being worked on. */
 const SLICES_AHEAD_MAX = 2
 
@@ -46,18 +47,24 @@ class DigestWorker {
   digest(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<string> {
     return new Promise((resolve, reject) => {
       let at = 0
+      let isAllSent = false
       const sendSlice = (): void => {
-        if (at > bytes.length) return
-        const slice = at === bytes.length ? null : bytes.slice(at, at + SLICE_BYTES)
-        // One more than the length: all has been sent, and the word that it was all.
-        at = slice === null ? bytes.length + 1 : at + slice.length
-        const task: DigestTask = { algorithm, bytes: slice }
-        this.#worker.postMessage(task, slice === null ? [] : [slice.buffer])
+        if (isAllSent) return
+        const slice = bytes.slice(at, at + SLICE_BYTES)
+        at += slice.length
+        isAllSent = at === bytes.length
+        const task: DigestTask = { algorithm, bytes: slice, isLast: isAllSent }
+        this.#worker.postMessage(task, [slice.buffer])
       }
       this.#failed = reject
       this.#answered = ({ digest }) => {
-        if (digest === null) sendSlice()
-        else resolve(digest)
+        if (digest !== null) return resolve(digest)
+        try {
+          sendSlice()
+        } catch (error) {
+          // There is no memory for a slice.
+          reject(error)
+        }
       }
       for (let ahead = 0; ahead < SLICES_AHEAD_MAX; ahead++) sendSlice()
     })

@@ -40,8 +40,6 @@ export interface HeldPart {
   readonly digest: string
   /** Of what the file holds. */
   readonly contentDigest: string
-  /** The same by SHA-256, whatever the algorithm of the transfer: to be found again by, fast. */
-  readonly sha256: string
 }
 
 const FILES = IDBKeyRange.bound('file/', 'file0', true, true)

@@ -59,7 +59,7 @@ export async function holdsContent(
   for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
     const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
     const bytes = new Uint8Array(await file.slice(offsetBytes, offsetBytes + lengthBytes).arrayBuffer())
-    if ((await digestPart('sha-256', bytes)) !== parts.get(partNumber)?.sha256) return false
+    if ((await digestPart(layout.digestAlgorithm, bytes)) !== parts.get(partNumber)?.contentDigest) return false
   }
   return true
 }

@@ -60,8 +60,7 @@ export class PageFile implements IncomingFile<PartBody> {
     const contentDigest = seal === null ? digest : await digestPart(digestAlgorithm, content)
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     if (content.length !== lengthBytes) throw new Error(`part ${partNumber} is not as long as the file says`)
-    const sha256 = digestAlgorithm === 'sha-256' ? contentDigest : await digestPart('sha-256', content)
-    const held: HeldPart = { digest, contentDigest, sha256 }
+    const held: HeldPart = { digest, contentDigest }
     await staging.write(this.#transferId, offsetBytes, content)
     await arrivals.putPart(this.#transferId, partNumber, held)
     if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
@@ -116,9 +115,9 @@ async function isHeld(
   transferId: string,
   layout: PartialLayout,
   partNumber: number,
-  { sha256 }: HeldPart,
+  { contentDigest }: HeldPart,
 ): Promise<boolean> {
   const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
   const bytes = await staging.read(transferId, offsetBytes, lengthBytes)
-  return bytes.length === lengthBytes && (await digestPart('sha-256', bytes)) === sha256
+  return bytes.length === lengthBytes && (await digestPart(layout.digestAlgorithm, bytes)) === contentDigest
 }

@@ -1,32 +1,29 @@
-/** Runs in a worker: computes one digest after another, of bytes that come in slices. */
-import { type DigestDriver, digestDriver, type Hasher } from '../../digests/index.ts'
+/** Runs in a worker: computes one digest after another, of parts that are lent to it. */
+import { type DigestDriver, digestDriver } from '../../digests/index.ts'
 import type { DigestAlgorithm } from '../../protocol/index.ts'
 import { compiledBlake3 } from './compiled-blake3.ts'
 
+/** The memory of the bytes comes with it. */
 export interface DigestTask {
   readonly algorithm: DigestAlgorithm
-  readonly bytes: Uint8Array
-  /** Whether the part ends with these bytes. */
-  readonly isLast: boolean
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
-/** Each message is answered, in their order; the last one of a part with the digest. */
+/** It goes back with the answer. */
 export interface DigestAnswer {
-  readonly digest: string | null
+  readonly digest: string
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 const compiling = compiledBlake3()
-let hasher: Hasher | null = null
 
-self.onmessage = async ({ data: { algorithm, bytes, isLast } }: MessageEvent<DigestTask>) => {
-  // Always awaited: so messages are taken in the order in which they came.
+self.onmessage = async ({ data: { algorithm, bytes } }: MessageEvent<DigestTask>) => {
   const compiled = await compiling
   try {
-    hasher ??= driverOf(algorithm, compiled).create()
+    const hasher = driverOf(algorithm, compiled).create()
     hasher.update(bytes)
-    const digest = isLast ? hasher.digest() : null
-    if (isLast) hasher = null
-    self.postMessage({ digest } satisfies DigestAnswer)
+    const answer: DigestAnswer = { digest: hasher.digest(), bytes }
+    self.postMessage(answer, { transfer: [bytes.buffer] })
   } catch (error) {
     // What is thrown after an `await`, whoever started the worker does not hear of.
     self.reportError(error)

@@ -1,7 +1,7 @@
 /**
  * Digests of whole parts, without holding up the page. SHA-256 is WebCrypto's, which computes it elsewhere and fast. BLAKE3 is
- * computed in a few workers, to which a part is copied, so that the caller keeps its buffer: at once, or, where it is large, in
- * slices, so that no more than a slice or two are there twice. Each message waits for a processor: few large ones, not many small.
+ * computed in a few workers. A part's memory is lent to them as it is: new memory for a copy costs the page more time than
+ * the digest costs the worker.
  */
 
 import type { DigestAlgorithm } from '../../protocol/index.ts'
@@ -11,23 +11,35 @@ import address from './part-digests-worker.ts?worker&url'
 import { startWorker } from './workers.ts'
 
 const WORKERS_MAX = 2
-/** What parts usually are, sealed, fits in. */
-const SLICE_BYTES = 9 * 1024 * 1024
-/** One is on its way while another is being worked on. */
-const SLICES_AHEAD_MAX = 2
 
-/** The digest of a part, in hex. `bytes` must not be changed meanwhile. */
+export interface LentPart {
+  /** In hex. */
+  readonly digest: string
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+
+/** The digest of a part, in hex. `bytes` must not be changed meanwhile. BLAKE3 copies them. */
 export async function digestPart(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<string> {
+  return (await digestLent(algorithm, algorithm === 'sha-256' ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice()))
+    .digest
+}
+
+/**
+ * The same of a part that has memory of its own, without copying it.
+ *
+ * @param bytes all of their memory; they are not there while the digest is computed, and gone if it fails
+ * @returns the digest, and the bytes, which are there again
+ */
+export async function digestLent(algorithm: DigestAlgorithm, bytes: Uint8Array<ArrayBuffer>): Promise<LentPart> {
   if (algorithm === 'sha-256') {
-    return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)))
+    return { digest: toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))), bytes }
   }
   const worker = await borrowed()
   try {
-    const digest = await worker.digest(algorithm, bytes)
+    const lent = await worker.digest(algorithm, bytes)
     giveBack(worker)
-    return digest
+    return lent
   } catch (error) {
-    // What it has of the part would get into the next one.
     worker.end()
     giveBack(null)
     throw error
@@ -44,29 +56,11 @@ class DigestWorker {
     this.#worker.onerror = ({ message }) => this.#failed(new Error(`the worker for digests failed: ${message}`))
   }
 
-  digest(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<string> {
+  digest(algorithm: DigestAlgorithm, bytes: Uint8Array<ArrayBuffer>): Promise<LentPart> {
     return new Promise((resolve, reject) => {
-      let at = 0
-      let isAllSent = false
-      const sendSlice = (): void => {
-        if (isAllSent) return
-        const slice = bytes.slice(at, at + SLICE_BYTES)
-        at += slice.length
-        isAllSent = at === bytes.length
-        const task: DigestTask = { algorithm, bytes: slice, isLast: isAllSent }
-        this.#worker.postMessage(task, [slice.buffer])
-      }
       this.#failed = reject
-      this.#answered = ({ digest }) => {
-        if (digest !== null) return resolve(digest)
-        try {
-          sendSlice()
-        } catch (error) {
-          // There is no memory for a slice.
-          reject(error)
-        }
-      }
-      for (let ahead = 0; ahead < SLICES_AHEAD_MAX; ahead++) sendSlice()
+      this.#answered = resolve
+      this.#worker.postMessage({ algorithm, bytes } satisfies DigestTask, [bytes.buffer])
     })
   }
 

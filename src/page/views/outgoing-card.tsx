@@ -169,7 +169,7 @@ function Actions({ file, progress }: PartProps) {
       )}
       {transferId !== null && (phase === 'stored' || isOver) && (
         <a href={detailHash(transferId, true)}>
-          Timeline{phase === 'ended' && ' and receipt'}
+          Timeline{phase === 'ended' && progress.proven.length > 0 && ' and receipt'}
           <span class="unseen"> of {file.name}</span>
         </a>
       )}

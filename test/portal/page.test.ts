@@ -152,6 +152,8 @@ test('pages of other sites get nothing: not by what a browser says of them, and 
     const headers = { 'sec-fetch-site': site, origin: 'https://elsewhere.example' }
     expect(refusalOf(await portal.ask('GET', '/v1/account', { token, headers }))).toBe('403 cross-site-request')
     expect(refusalOf(await portal.ask('POST', '/v1/join', { headers, body: {} }))).toBe('403 cross-site-request')
+    // The same route, written in another way.
+    expect(refusalOf(await portal.ask('GET', '/%76%31/account', { token, headers }))).toBe('403 cross-site-request')
     // Following a link from elsewhere is nothing bad.
     expect((await portal.ask('GET', '/join', { headers })).status).toBe(200)
   }

@@ -148,11 +148,12 @@ function answerInPlaceOfNode(app: App): void {
  * asks for it: such a page could bring no token of its visitor's, but there is no reason to find out what it could.
  */
 function keepFromBrowsers(app: App): void {
-  app.addHook('onRequest', async ({ headers, url }, reply) => {
+  app.addHook('onRequest', async ({ headers, routeOptions }, reply) => {
     reply.headers(answerHeaders)
     // Browsers say it, and no page can change what they say: https://www.w3.org/TR/fetch-metadata/
     const site = headers['sec-fetch-site']
-    if (url.startsWith('/v1/') && (site === 'cross-site' || site === 'same-site'))
+    // By the route, as an address can be written in more than one way.
+    if (routeOptions.url?.startsWith('/v1/') === true && (site === 'cross-site' || site === 'same-site'))
       throw new Problem('cross-site-request')
   })
 }

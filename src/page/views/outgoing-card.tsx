@@ -89,10 +89,13 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
       )
     case 'stored':
       return (
-        <p>
-          The portal has all of it, verified. Waiting for {listText(progress.waitingFor.map(call))}: you may close this
-          page, it is delivered all the same.
-        </p>
+        <>
+          <p>
+            The portal has all of it, verified. Waiting for {listText(progress.waitingFor.map(call))}: you may close
+            this page, it is delivered all the same.
+          </p>
+          <Failures failures={progress.failures} />
+        </>
       )
     case 'refused':
       return <ProblemText problem={progress.problem} advice={adviceForSender(progress.problem, null)} who="Portal" />
@@ -122,7 +125,6 @@ function Ended({
   const { failures, proven } = progress
   const failed = new Set(failures.map(({ receiver }) => receiver))
   const delivered = file.to.filter((receiver) => !failed.has(receiver))
-  const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
   const unproven = delivered.filter((receiver) => !proven.includes(receiver))
   return (
     <>
@@ -134,6 +136,15 @@ function Ended({
           )}
         </p>
       )}
+      <Failures failures={failures} />
+    </>
+  )
+}
+
+function Failures({ failures }: { readonly failures: readonly Failure[] }) {
+  const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
+  return (
+    <>
       {cancelled.length > 0 && <p>Cancelled: not delivered to {listText(cancelled)}.</p>}
       {failures
         .filter((failure) => !isCancelled(failure))

@@ -1,5 +1,6 @@
 /** Somebody decides about an offer before any of it travels. */
 import { expect, onTestFinished, test } from 'vitest'
+import type { Offer } from '../../src/protocol/index.ts'
 import { type Decide, type ReceiveEvent, receiveInto } from '../../src/receiver/index.ts'
 import { openInbox } from '../../src/receiver/node-inbox.ts'
 import { testFolder } from '../suites/folder.ts'
@@ -9,7 +10,7 @@ import { ScriptedPortal } from './scripted-portal.ts'
 
 const PART_BYTES = 64 * 1024
 
-async function asking(decide: Decide) {
+async function asking(decide: Decide, changes: Partial<Offer> = {}) {
   const portal = await ScriptedPortal.start()
   const folder = await testFolder()
   const inbox = await openInbox(folder)
@@ -32,9 +33,10 @@ async function asking(decide: Decide) {
     await stop()
     await inbox[Symbol.asyncDispose]()
   })
-  const transferId = portal.send(newContent(8 * PART_BYTES, PART_BYTES))
+  const content = newContent(8 * PART_BYTES, PART_BYTES)
+  const transferId = portal.send(content, changes)
   const seen = (type: ReceiveEvent['type']) => eventually(() => expect(events.map((one) => one.type)).toContain(type))
-  return { portal, folder, events, stop, seen, transferId }
+  return { portal, folder, events, stop, seen, transferId, content }
 }
 
 test('a reason is cut where it gets too long to be passed on', async () => {
@@ -83,4 +85,17 @@ test('a receiver that stops while somebody is asked gives no answer', async () =
   await seen('asking')
   expect(await stop()).toEqual({ received: 0, refused: 0 })
   expect(portal.dispositions).toEqual([])
+})
+
+test('whoever is asked while the file is on its way to the portal hears when it is there', async () => {
+  const answer = () => new Promise<never>(() => {})
+  const { portal, events, seen, transferId, content } = await asking(answer, {
+    state: 'receiving',
+    manifestDigest: null,
+  })
+  await seen('asking')
+  expect(events).toMatchObject([{ type: 'connected' }, { type: 'asking', isStored: false }])
+  portal.change(transferId, { state: 'stored', manifestDigest: content.manifestDigest })
+  await eventually(() => expect(events.at(-1)).toMatchObject({ type: 'asking', isStored: true }))
+  expect(portal.asked).toEqual([])
 })

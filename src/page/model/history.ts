@@ -10,7 +10,7 @@ import {
 } from '../../protocol/index.ts'
 import { type CheckedReceipt, checkReceipts } from '../../sender/index.ts'
 import { type AccountKeys, type Contacts, receiptText } from '../../trust/index.ts'
-import { pictureOf, secondHop } from './hops.ts'
+import { type Picture, pictureOf, type ReceiverHop, secondHop } from './hops.ts'
 import { Names } from './names.ts'
 import { receivedSteps, sentSteps } from './timeline.ts'
 import type { History, HistoryLine, ReceiptLine, TransferDetail } from './types.ts'
@@ -123,7 +123,7 @@ export class PageHistory implements History {
     const unproven = new Set(checked.filter(({ problem }) => problem !== null).map(({ receiver }) => receiver))
     return {
       ...line,
-      picture: pictureOf(status, notifications),
+      picture: withoutUnproven(pictureOf(status, notifications), checked),
       steps: sentSteps(status, unproven),
       receipts: checked.map(receiptLine),
       isOpen: !isFinalTransfer(status.state),
@@ -226,6 +226,16 @@ function receivedOutcome({ state, problem, storedAt }: ReceivedDelivery): string
     case 'failed':
       return problem?.code ?? 'failed'
   }
+}
+
+/** What the portal says to be delivered, and nothing proves, is not shown as that. */
+function withoutUnproven(picture: Picture, checked: readonly CheckedReceipt[]): Picture {
+  const second = picture.second.map(({ receiver, hop }): ReceiverHop => {
+    const problem = checked.find((one) => one.receiver === receiver)?.problem ?? null
+    if (problem === null || hop.state !== 'done') return { receiver, hop }
+    return { receiver, hop: { state: 'failed', problem: problem.toJSON(), at: hop.at } }
+  })
+  return { ...picture, second }
 }
 
 function receiptLine({ receiver, receipt, problem }: CheckedReceipt): ReceiptLine {

@@ -20,17 +20,22 @@ export interface StartedPage {
 /** Begins. What is behind the `#` of the address is read, and, where it is an invite, taken away from there. */
 export function startPage(): StartedPage {
   const portalUrl = new URL('.', location.href).href.replace(/\/$/, '')
-  const invite = takeInvite()
+  const link: Link = { invite: takeInvite() }
   const stage = signal<Stage>({ stage: 'starting' })
   const begin = (isTakingOver: boolean): void => {
     stage.value = { stage: 'starting' }
-    void work(portalUrl, invite, stage, isTakingOver).catch((error: unknown) => {
+    void work(portalUrl, link, stage, isTakingOver).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error)
       stage.value = { stage: 'unable', reason, advice: 'Reload the page. If that does not help, use another browser.' }
     })
   }
   begin(false)
   return { stage, takeOver: () => begin(true) }
+}
+
+/** By what the page was opened. The invite is null once it has been used, or is not wanted. */
+interface Link {
+  invite: string | null
 }
 
 /** An invite is a secret: it does not stay in the address, nor in the history of the browser. */
@@ -42,12 +47,7 @@ function takeInvite(): string | null {
 }
 
 /** Works until another tab does. */
-async function work(
-  portalUrl: string,
-  invite: string | null,
-  stage: { value: Stage },
-  isTakingOver: boolean,
-): Promise<void> {
+async function work(portalUrl: string, link: Link, stage: { value: Stage }, isTakingOver: boolean): Promise<void> {
   const reason = await whatIsMissing()
   if (reason !== null) {
     stage.value = { stage: 'unable', ...reason }
@@ -61,7 +61,7 @@ async function work(
         stage.value = { stage: 'elsewhere' }
         return
       }
-      await run(portalUrl, invite, stage, stop.signal)
+      await run(portalUrl, link, stage, stop.signal)
       // The lock is held for as long as this tab lives, or until another one takes it.
       await new Promise(() => {})
     })
@@ -72,12 +72,7 @@ async function work(
   }
 }
 
-async function run(
-  portalUrl: string,
-  invite: string | null,
-  stage: { value: Stage },
-  stop: AbortSignal,
-): Promise<void> {
+async function run(portalUrl: string, link: Link, stage: { value: Stage }, stop: AbortSignal): Promise<void> {
   const database = await openDatabase(portalUrl)
   stop.addEventListener('abort', () => database.close(), { once: true })
   let isEntered = false
@@ -85,13 +80,14 @@ async function run(
     // Two that send and receive here would do it over the same files.
     if (isEntered) return
     isEntered = true
+    link.invite = null
     const member = await openMember({ database, identity, portalUrl, signal: stop })
     stop.throwIfAborted()
     stage.value = { stage: 'member', member }
   }
   const known = await readIdentity(database)
-  if (known !== null && invite === null) return enter(known)
-  const joining = joiningOf(database, portalUrl, invite, known, enter)
+  if (known !== null && link.invite === null) return enter(known)
+  const joining = joiningOf(database, portalUrl, link.invite, known, enter)
   stage.value = { stage: 'stranger', joining }
 }
 

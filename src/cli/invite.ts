@@ -29,7 +29,9 @@ Examples:
     )
     .action(async (name: string, flags: LedgerPlace & { publicUrl?: string; operator?: boolean }) => {
       process.stdout.write(`${await makeInvite(name, flags, { ...flags, isOperator: flags.operator === true })}\n`)
-      process.stderr.write(`This link works once, for 24 hours. ${name} joins with: golooader join LINK\n`)
+      process.stderr.write(
+        `This link works once, for 24 hours. ${name} opens it in a browser, or joins with: golooader join LINK\n`,
+      )
     })
 }
 

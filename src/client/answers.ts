@@ -28,7 +28,7 @@ export class RemoteProblem extends Error {
 type AnyResponse = HttpResponse<AsyncIterable<Uint8Array>>
 
 /** A list of the parts of the largest transfer fits; nothing that a portal says in JSON is larger. */
-const ANSWER_BYTES_MAX = 4 * 1024 * 1024
+export const answerBytesMax = 4 * 1024 * 1024
 
 /** Checks a value that came from outside. @throws NoAnswer when it is not of the schema */
 export function checked<Schema extends TSchema>(schema: Schema, value: unknown): Static<Schema> {
@@ -93,7 +93,7 @@ async function readText(response: AnyResponse, stallMs: number): Promise<string>
   let text = ''
   for await (const bytes of unstalled(response, stallMs)) {
     text += decoder.decode(bytes, { stream: true })
-    if (text.length > ANSWER_BYTES_MAX) throw new NoAnswer('the answer is too long')
+    if (text.length > answerBytesMax) throw new NoAnswer('the answer is too long')
   }
   return text + decoder.decode()
 }

@@ -4,6 +4,7 @@
  * the page's security policy (`connect-src 'self'`) ends one that XMLHttpRequest would follow to another origin.
  */
 import { Problem } from '../protocol/index.ts'
+import { answerBytesMax } from './answers.ts'
 import { HeldRequests, heldDirectionOf } from './held-requests.ts'
 import { type HttpRequest, type HttpResponse, NoAnswer, type Transport, UnsafeConnection } from './transport.ts'
 
@@ -136,6 +137,9 @@ class Underway {
     xhr.upload.onprogress = ({ loaded }) => {
       if (loaded > sentBytes) sent(loaded - sentBytes)
       sentBytes = Math.max(sentBytes, loaded)
+    }
+    xhr.onprogress = ({ loaded }) => {
+      if (loaded > answerBytesMax) this.abort(new NoAnswer('the answer is longer than any that a portal gives'))
     }
     xhr.onload = () => {
       if (xhr.responseURL !== new URL(url, location.href).href) return reject(new Error('it was redirected'))

@@ -4,6 +4,7 @@ import { startPage } from './model/start.ts'
 import './style/base.css'
 import './style/picture.css'
 import './style/layout.css'
+import './style/lists.css'
 import { App } from './views/app.tsx'
 
 const place = document.getElementById('page')

@@ -215,6 +215,7 @@ export class Delivery<Body extends PartBody> {
     const { decide, onEvent } = this.#context
     if (decide === null) return
     onEvent({ type: 'asking', ...this.#about })
+    this.#standing.onStored = () => onEvent({ type: 'asking', ...this.#about })
     this.#isAnnounced = true
     const ending = Promise.withResolvers<never>()
     const end = (): void => ending.reject(this.#signal.reason)
@@ -224,6 +225,7 @@ export class Delivery<Body extends PartBody> {
       const decision = await Promise.race([decide({ ...this.#about }, this.#signal), ending.promise])
       if (decision !== 'accept') throw declined(decision.refuse)
     } finally {
+      this.#standing.onStored = null
       this.#signal.removeEventListener('abort', end)
     }
   }

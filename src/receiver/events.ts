@@ -17,7 +17,7 @@ export type ReceiveEvent =
   /** The connection to the portal is gone; the next try comes after a pause. */
   | { readonly type: 'disconnected'; readonly reason: string; readonly pauseMs: number }
   | ({ readonly type: 'offered'; readonly isResumed: boolean } & About)
-  /** Somebody is asked whether to take it. */
+  /** Somebody is asked whether to take it; told again when the portal has got all of it meanwhile. */
   | ({ readonly type: 'asking' } & About)
   /** `heldBytes` are written and verified; `redirectedBytes` have travelled from the portal's storage, and not by the portal. */
   | ({ readonly type: 'fetching'; readonly heldBytes: number; readonly redirectedBytes: number } & About)

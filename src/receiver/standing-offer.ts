@@ -28,6 +28,8 @@ export class StandingOffer {
   #confirmedAtMs: number
   #lostLeaseId: string | null = null
   #newer = Promise.withResolvers<void>()
+  /** Is told once that the portal has got all of it meanwhile. */
+  onStored: (() => void) | null = null
 
   /**
    * @param leasedAtMs the lease did not begin before this, by `performance.now()`: the offer may have lain in buffers
@@ -140,9 +142,13 @@ export class StandingOffer {
     if (answer.leaseId === this.#offer.leaseId) this.#take(answer, startedAtMs)
   }
 
-  #take(offer: Offer, confirmedAtMs: number): void {
+  #take(told: Offer, confirmedAtMs: number): void {
+    // What somebody has accepted, and what is written, is what was offered first. It is also what the signature has to be about.
+    const { from, metadata, sizeBytes, partSizeBytes, digestAlgorithm } = this.#offer
+    const offer = { ...told, from, metadata, sizeBytes, partSizeBytes, digestAlgorithm }
     // Answers can overtake each other; what has been stored once does not cease to be.
-    const isOutdated = this.#offer.state === 'stored' && offer.state === 'receiving'
+    const wasStored = this.#offer.state === 'stored'
+    const isOutdated = wasStored && offer.state === 'receiving'
     const isOfSameLease = this.#offer.leaseId === offer.leaseId
     if (!isOutdated) this.#offer = offer
     else
@@ -154,6 +160,7 @@ export class StandingOffer {
       }
     // What was known of an older lease says nothing of the newer one.
     this.#confirmedAtMs = isOfSameLease ? Math.max(this.#confirmedAtMs, confirmedAtMs) : confirmedAtMs
+    if (!wasStored && offer.state === 'stored') this.onStored?.()
   }
 
   #confirm(leaseId: string, atMs: number): void {

@@ -138,10 +138,14 @@ export function receiptClaims(
   }
 }
 
-/** The receipt, signed; undefined where this account has no keys. */
+/**
+ * The receipt, signed; undefined where this account has no keys. What another account has received into the same place does not
+ * come twice, and each signs for itself.
+ */
 export async function receiptOf(
   trust: ReceiverTrust | null,
   claims: ReceiptClaims | null,
 ): Promise<string | undefined> {
-  return trust === null || claims === null ? undefined : signReceipt(claims, trust.keys)
+  if (trust === null || claims === null) return undefined
+  return signReceipt({ ...claims, receiver: trust.account }, trust.keys)
 }

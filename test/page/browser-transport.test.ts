@@ -77,6 +77,21 @@ describe('a request', () => {
     }
   })
 
+  test('whose answer never ends is given up before it fills the memory', async () => {
+    let writtenBytes = 0
+    await answering(async (request, response) => {
+      await buffer(request)
+      const bytes = Buffer.alloc(MIB)
+      while (!response.destroyed) {
+        writtenBytes += bytes.length
+        if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+      }
+    })
+    const asked = await ask({ method: 'PUT', bodyBytes: MIB, stallMs: 10_000 })
+    expect(asked).toMatchObject({ error: 'NoAnswer', message: expect.stringContaining('longer than any') })
+    expect(writtenBytes).toBeLessThan(256 * MIB)
+  })
+
   test('of which one hears by another way that it arrives does not stall', async () => {
     await answering((_, response) => void setTimeout(() => response.end('late'), STALL_MS * 3))
     expect(await ask({ stallMs: STALL_MS, aliveEveryMs: STALL_MS / 5 })).toMatchObject({ status: 200, text: 'late' })

@@ -87,6 +87,22 @@ test('the page may run its own scripts, talk to its own portal, and nothing else
   expect(html.body.toString()).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=/)
 })
 
+test('the worker that hashes parts may compile WebAssembly, and less than the page in everything else; no other file may', async () => {
+  const portal = await TestPortal.start()
+  const names = readdirSync(ASSETS).filter((name) => !name.endsWith('.br'))
+  const policies = await Promise.all(
+    names.map(async (name) => [name, (await portal.ask('GET', `/assets/${name}`)).headers[POLICY]] as const),
+  )
+  const others = policies.filter(([name]) => !name.startsWith('part-digests-worker-'))
+  expect(policies.length - others.length).toBe(1)
+  const page = (await portal.ask('GET', '/')).headers[POLICY]
+  for (const [, policy] of others) expect(policy).toBe(page)
+  expect(policies.find((one) => !others.includes(one))?.[1]).toBe(
+    "default-src 'none'; script-src 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+      "require-trusted-types-for 'script'; trusted-types 'none'",
+  )
+})
+
 test.each(['', '/gl'])(
   'a browser shows it at the path "%s" of a host, and has nothing to complain of',
   async (prefix) => {

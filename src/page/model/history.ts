@@ -4,8 +4,10 @@ import { type PortalClient, RemoteProblem } from '../../client/index.ts'
 import {
   isFinalDelivery,
   isFinalTransfer,
+  isTransferId,
   Problem,
   type ReceivedDelivery,
+  type TransferStatus,
   type TransferSummary,
 } from '../../protocol/index.ts'
 import { type CheckedReceipt, checkReceipts } from '../../sender/index.ts'
@@ -81,11 +83,11 @@ export class PageHistory implements History {
       const { before: receivedBefore } = this.#received
       if (sentBefore !== null) {
         const page = await client.transfers({ limit: PAGE_SIZE, before: sentBefore }, { signal: stop })
-        this.#sent = { items: [...this.#sent.items, ...page.transfers], before: page.before }
+        this.#sent = withOlder(this.#sent, page.transfers, page.before)
       }
       if (receivedBefore !== null) {
         const page = await client.deliveries({ limit: PAGE_SIZE, before: receivedBefore }, { signal: stop })
-        this.#received = { items: [...this.#received.items, ...page.deliveries], before: page.before }
+        this.#received = withOlder(this.#received, page.deliveries, page.before)
       }
     })
   }
@@ -116,15 +118,18 @@ export class PageHistory implements History {
     const { notifications } = status
     const line = await this.#sentLine(status)
     const { isSealed } = await this.#names.of(status)
-    const checked = await checkReceipts(status, { contacts, keys }).catch((error: unknown) => {
+    const given = await checkReceipts(status, { contacts, keys }).catch((error: unknown) => {
       if (error instanceof Problem) return problemForAll(status.to, error)
       throw error
     })
-    const unproven = new Set(checked.filter(({ problem }) => problem !== null).map(({ receiver }) => receiver))
+    const checked = [...given, ...(await withoutReceipt(status, given, contacts))]
+    const unproven = new Map(
+      checked.flatMap(({ receiver, problem }) => (problem === null ? [] : [[receiver, problem] as const])),
+    )
     return {
       ...line,
-      picture: withoutUnproven(pictureOf(status, notifications), checked),
-      steps: sentSteps(status, unproven),
+      picture: provenPicture(pictureOf(status, notifications), unproven),
+      steps: sentSteps(status, new Set(unproven.keys())),
       receipts: checked.map(receiptLine),
       isOpen: !isFinalTransfer(status.state),
       expiresAt: status.expiresAt,
@@ -133,10 +138,11 @@ export class PageHistory implements History {
   }
 
   async #receivedDetail(transferId: string): Promise<TransferDetail> {
-    const find = () => this.#received.items.find((one) => one.transferId === transferId)
-    if (find() === undefined) await this.load()
-    while (find() === undefined && this.#received.before !== null) await this.loadMore()
-    const delivery = find()
+    if (!isTransferId(transferId)) throw new Error('There is no such transfer.')
+    const { client, signal: stop } = this.#options
+    // The list goes by the ids, from the newest to the oldest.
+    const page = await client.deliveries({ limit: 1, before: idAfter(transferId) }, { signal: stop })
+    const delivery = page.deliveries.find((one) => one.transferId === transferId)
     if (delivery === undefined) throw new Error('The portal does not remember it any more.')
     const { isSealed } = await this.#names.of(delivery)
     return {
@@ -228,16 +234,6 @@ function receivedOutcome({ state, problem, storedAt }: ReceivedDelivery): string
   }
 }
 
-/** What the portal says to be delivered, and nothing proves, is not shown as that. */
-function withoutUnproven(picture: Picture, checked: readonly CheckedReceipt[]): Picture {
-  const second = picture.second.map(({ receiver, hop }): ReceiverHop => {
-    const problem = checked.find((one) => one.receiver === receiver)?.problem ?? null
-    if (problem === null || hop.state !== 'done') return { receiver, hop }
-    return { receiver, hop: { state: 'failed', problem: problem.toJSON(), at: hop.at } }
-  })
-  return { ...picture, second }
-}
-
 function receiptLine({ receiver, receipt, problem }: CheckedReceipt): ReceiptLine {
   return receipt === null
     ? { receiver, isProven: false, problem: problem.toJSON(), text: null }
@@ -249,6 +245,32 @@ function problemForAll(receivers: readonly string[], problem: Problem): CheckedR
   return receivers.map((receiver) => ({ receiver, receipt: null, problem }))
 }
 
+/** Whose keys are known signs what they have got: where the portal shows nothing, it is not believed. */
+async function withoutReceipt(
+  { deliveries }: TransferStatus,
+  given: readonly CheckedReceipt[],
+  contacts: Contacts,
+): Promise<CheckedReceipt[]> {
+  const lacking: CheckedReceipt[] = []
+  for (const { receiver, state } of deliveries) {
+    if (state !== 'delivered' || given.some((one) => one.receiver === receiver)) continue
+    if ((await contacts.known(receiver)) === null) continue
+    const problem = new Problem('receipt-invalid', { detail: 'the portal gave none' })
+    lacking.push({ receiver, receipt: null, problem })
+  }
+  return lacking
+}
+
+/** Nothing is drawn as delivered that the receipt does not prove. */
+function provenPicture(picture: Picture, unproven: ReadonlyMap<string, Problem>): Picture {
+  const second = picture.second.map(({ receiver, hop }): ReceiverHop => {
+    const problem = unproven.get(receiver)
+    if (problem === undefined || hop.state !== 'done') return { receiver, hop }
+    return { receiver, hop: { state: 'failed', problem: problem.toJSON(), at: hop.at } }
+  })
+  return { ...picture, second }
+}
+
 /** The newer items, and behind them what was loaded before and is older than all of these. */
 function withNewer<Item extends { readonly transferId: string }>(
   newer: readonly Item[],
@@ -258,6 +280,23 @@ function withNewer<Item extends { readonly transferId: string }>(
   const last = newer.at(-1)?.transferId
   const older = known.filter(({ transferId }) => !fresh.has(transferId) && last !== undefined && transferId < last)
   return [...newer, ...older]
+}
+
+/** A page that goes on from there. One that is not older than what is there says nothing, and nothing comes after it. */
+function withOlder<Item extends { readonly transferId: string }>(
+  known: Loaded<Item>,
+  page: readonly Item[],
+  before: string | null,
+): Loaded<Item> {
+  const last = known.before ?? ''
+  const older = page.filter(({ transferId }) => transferId < last)
+  return { items: [...known.items, ...older], before: before !== null && before < last ? before : null }
+}
+
+/** The next id in their order. */
+function idAfter(transferId: string): string {
+  const hex = (BigInt(`0x${transferId.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 
 function toPlainWords(error: unknown): never {

@@ -139,6 +139,11 @@ export class IncomingFile implements Incoming {
     this.#isStored.value = isStored || this.#isStored.value
   }
 
+  /** Whether it is by whom, and as private, as this says. */
+  isFrom({ from, isSealed }: AboutIncoming): boolean {
+    return this.from === from && (this.isSealed === null || this.isSealed === isSealed)
+  }
+
   /** It has been removed from this browser. */
   notKeptHere(): void {
     const now = this.#progress.value
@@ -154,7 +159,9 @@ export class IncomingFile implements Incoming {
     if (this.#isStored.value) return { state: 'done', at: null }
     const now = this.#progress.value
     if (now.phase === 'withdrawn') return { state: 'failed', problem: now.problem, at: null }
-    return { state: 'held', doneBytes: 0, sizeBytes: this.#sizeBytes.value }
+    // The portal must have had what came from it. How much it has beyond that is told to the sender only.
+    const doneBytes = now.phase === 'fetching' ? now.heldBytes : 0
+    return { state: doneBytes > 0 ? 'moving' : 'held', doneBytes, sizeBytes: this.#sizeBytes.value }
   }
 
   #secondHop(): Hop {

@@ -125,7 +125,9 @@ export class IncomingList implements IncomingFiles {
 
   #fileOf(event: FileEvent): IncomingFile {
     const known = this.#files.value.find(({ transferId }) => transferId === event.transferId)
-    if (known !== undefined) return known
+    if (known?.isFrom(event) === true) return known
+    // The portal offers something else under the same id: nobody is to take it for what it was.
+    if (known !== undefined) this.#remove(known)
     return this.#add(event)
   }
 

@@ -236,7 +236,7 @@ export class OutgoingFile implements Outgoing {
       if (state.state === 'failed') failures.push({ receiver, problem: state.problem })
       if (state.state === 'delivered' && state.isProven) proven.push(receiver)
     }
-    return waitingFor.length > 0 ? { phase: 'stored', waitingFor } : { phase: 'ended', failures, proven }
+    return waitingFor.length > 0 ? { phase: 'stored', waitingFor, failures } : { phase: 'ended', failures, proven }
   }
 
   #firstHop(): Hop {

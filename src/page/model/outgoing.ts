@@ -1,6 +1,6 @@
 /** What is sent in this tab, over the sender that `golooader send` runs. */
 import { type ReadonlySignal, signal } from '@preact/signals'
-import { type PortalClient, RemoteProblem } from '../../client/index.ts'
+import { Patience, type PortalClient, RemoteProblem } from '../../client/index.ts'
 import { Problem, type ProblemJson } from '../../protocol/index.ts'
 import {
   beginSending,
@@ -186,10 +186,13 @@ export class OutgoingList implements OutgoingFiles {
     }
     if (transferId === null) return
     try {
-      await client.cancel(transferId, { signal: stop })
+      // Without an answer nobody knows whether it is delivered all the same: it stays in the journal until there is one.
+      const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: stop })
+      await patience.insist(() => client.cancel(transferId, { stallMs: patience.stallMs, signal: stop }))
     } catch (error) {
-      // It never got to the portal, or expires there.
-      if (!(error instanceof RemoteProblem) && !stop.aborted && isOver) throw error
+      if (stop.aborted) return
+      // It never got to the portal, or has ended there.
+      if (!(error instanceof RemoteProblem)) throw error
     }
     if (!isOver) await removeEntry(journal, transferId)
     onChange()

@@ -75,9 +75,14 @@ async function work(portalUrl: string, given: Given, stage: { value: Stage }, is
 async function run(portalUrl: string, given: Given, stage: { value: Stage }, stop: AbortSignal): Promise<void> {
   const database = await openDatabase(portalUrl)
   stop.addEventListener('abort', () => database.close(), { once: true })
+  let isEntered = false
   const enter = async (identity: Identity): Promise<void> => {
+    // Two that send and receive here would do it over the same files.
+    if (isEntered) return
+    isEntered = true
     given.invite = null
     const member = await openMember({ database, identity, portalUrl, signal: stop })
+    stop.throwIfAborted()
     stage.value = { stage: 'member', member }
   }
   const known = await readIdentity(database)
@@ -100,7 +105,10 @@ function joiningOf(
     ...{ invite, isUnderway, problem },
     replaces: known?.account ?? null,
     leave: () => {
-      if (known !== null) void enter(known)
+      if (known === null) return
+      enter(known).catch((error: unknown) => {
+        problem.value = problemOf(error)
+      })
     },
     useLink: (text) => {
       const found = /gli_[A-Za-z0-9_-]{43}/.exec(text)?.[0] ?? null

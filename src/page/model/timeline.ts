@@ -26,7 +26,14 @@ export function receivedSteps(delivery: ReceivedDelivery): Step[] {
   if (state === 'delivered') steps.push(plain(endedAt ?? null, 2, 'Delivered: you have it, and signed for it'))
   if (state === 'failed') {
     const advice = problem === undefined ? null : adviceForReceiver(problem)
-    steps.push({ at: endedAt ?? null, hop: 2, text: 'Not delivered', problem: problem ?? null, advice })
+    const isDeclined = problem?.code === 'declined'
+    steps.push({
+      at: endedAt ?? null,
+      hop: 2,
+      text: isDeclined ? 'You declined it' : 'Not delivered',
+      problem: problem ?? null,
+      advice,
+    })
   }
   return inOrder(steps)
 }

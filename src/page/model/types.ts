@@ -99,7 +99,7 @@ export type OutgoingProgress =
   /** The portal does not answer; it is tried again. */
   | { readonly phase: 'silent'; readonly reason: string }
   /** The portal has it; the receivers do not yet, or not all of them. */
-  | { readonly phase: 'stored'; readonly waitingFor: readonly string[] }
+  | { readonly phase: 'stored'; readonly waitingFor: readonly string[]; readonly failures: readonly Failure[] }
   | { readonly phase: 'ended'; readonly failures: readonly Failure[]; readonly proven: readonly string[] }
   | { readonly phase: 'refused'; readonly problem: ProblemJson }
 

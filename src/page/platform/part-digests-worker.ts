@@ -1,28 +1,35 @@
-/** Runs in a worker: computes one digest after another, of bytes that come in slices. */
-import { digestDriver, type Hasher } from '../../digests/index.ts'
+/** Runs in a worker: computes one digest after another, of parts that are lent to it. */
+import { type DigestDriver, digestDriver } from '../../digests/index.ts'
 import type { DigestAlgorithm } from '../../protocol/index.ts'
+import { compiledBlake3 } from './compiled-blake3.ts'
 
-/** The last message of a digest has no bytes. */
+/** The memory of the bytes comes with it. */
 export interface DigestTask {
   readonly algorithm: DigestAlgorithm
-  readonly bytes: Uint8Array | null
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
-/** Each message is answered; the last one with the digest. */
+/** It goes back with the answer. */
 export interface DigestAnswer {
-  readonly digest: string | null
+  readonly digest: string
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
-let hasher: Hasher | null = null
+const compiling = compiledBlake3()
 
-self.onmessage = ({ data: { algorithm, bytes } }: MessageEvent<DigestTask>) => {
-  hasher ??= digestDriver(algorithm).create()
-  let digest: string | null = null
-  if (bytes === null) {
-    digest = hasher.digest()
-    hasher = null
-  } else {
+self.onmessage = async ({ data: { algorithm, bytes } }: MessageEvent<DigestTask>) => {
+  const compiled = await compiling
+  try {
+    const hasher = driverOf(algorithm, compiled).create()
     hasher.update(bytes)
+    const answer: DigestAnswer = { digest: hasher.digest(), bytes }
+    self.postMessage(answer, { transfer: [bytes.buffer] })
+  } catch (error) {
+    // What is thrown after an `await`, whoever started the worker does not hear of.
+    self.reportError(error)
   }
-  self.postMessage({ digest } satisfies DigestAnswer)
+}
+
+function driverOf(algorithm: DigestAlgorithm, compiled: DigestDriver | null): DigestDriver {
+  return compiled !== null && compiled.name === algorithm ? compiled : digestDriver(algorithm)
 }

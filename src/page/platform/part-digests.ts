@@ -1,7 +1,7 @@
 /**
  * Digests of whole parts, without holding up the page. SHA-256 is WebCrypto's, which computes it elsewhere and fast. BLAKE3 is
- * JavaScript, for what other senders chose: in a few workers, to which a part goes in slices, so that the caller keeps its buffer and
- * no more than a slice or two are there twice.
+ * computed in a few workers. A part's memory is lent to them as it is: new memory for a copy costs the page more time than
+ * the digest costs the worker.
  */
 
 import type { DigestAlgorithm } from '../../protocol/index.ts'
@@ -11,22 +11,35 @@ import address from './part-digests-worker.ts?worker&url'
 import { startWorker } from './workers.ts'
 
 const WORKERS_MAX = 2
-const SLICE_BYTES = 1024 * 1024
-/** One is on its way while another is being worked on. */
-const SLICES_AHEAD_MAX = 2
 
-/** The digest of a part, in hex. `bytes` must not be changed meanwhile. */
+export interface LentPart {
+  /** In hex. */
+  readonly digest: string
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+
+/** The digest of a part, in hex. `bytes` must not be changed meanwhile. BLAKE3 copies them. */
 export async function digestPart(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<string> {
+  return (await digestLent(algorithm, algorithm === 'sha-256' ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice()))
+    .digest
+}
+
+/**
+ * The same of a part that has memory of its own, without copying it.
+ *
+ * @param bytes all of their memory; they are not there while the digest is computed, and gone if it fails
+ * @returns the digest, and the bytes, which are there again
+ */
+export async function digestLent(algorithm: DigestAlgorithm, bytes: Uint8Array<ArrayBuffer>): Promise<LentPart> {
   if (algorithm === 'sha-256') {
-    return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)))
+    return { digest: toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))), bytes }
   }
   const worker = await borrowed()
   try {
-    const digest = await worker.digest(algorithm, bytes)
+    const lent = await worker.digest(algorithm, bytes)
     giveBack(worker)
-    return digest
+    return lent
   } catch (error) {
-    // What it has of the part would get into the next one.
     worker.end()
     giveBack(null)
     throw error
@@ -43,23 +56,11 @@ class DigestWorker {
     this.#worker.onerror = ({ message }) => this.#failed(new Error(`the worker for digests failed: ${message}`))
   }
 
-  digest(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<string> {
+  digest(algorithm: DigestAlgorithm, bytes: Uint8Array<ArrayBuffer>): Promise<LentPart> {
     return new Promise((resolve, reject) => {
-      let at = 0
-      const sendSlice = (): void => {
-        if (at > bytes.length) return
-        const slice = at === bytes.length ? null : bytes.slice(at, at + SLICE_BYTES)
-        // One more than the length: all has been sent, and the word that it was all.
-        at = slice === null ? bytes.length + 1 : at + slice.length
-        const task: DigestTask = { algorithm, bytes: slice }
-        this.#worker.postMessage(task, slice === null ? [] : [slice.buffer])
-      }
       this.#failed = reject
-      this.#answered = ({ digest }) => {
-        if (digest === null) sendSlice()
-        else resolve(digest)
-      }
-      for (let ahead = 0; ahead < SLICES_AHEAD_MAX; ahead++) sendSlice()
+      this.#answered = resolve
+      this.#worker.postMessage({ algorithm, bytes } satisfies DigestTask, [bytes.buffer])
     })
   }
 

@@ -6,7 +6,7 @@ import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.t
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
 import { saveText } from './save-text.ts'
-import { exactTimeText, listText } from './words.ts'
+import { calledOf, exactTimeText, listText } from './words.ts'
 
 export interface DetailProps {
   readonly member: Member
@@ -78,7 +78,11 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
           {bytesText(detail.sizeBytes)} <span class="soft small">({detail.sizeBytes.toLocaleString()} bytes)</span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>
-        <dd>{detail.isOwn ? listText(detail.to) : detail.from}</dd>
+        <dd>
+          {detail.isOwn
+            ? listText(detail.to.map((name) => calledOf(name, member.account)))
+            : calledOf(detail.from, member.account)}
+        </dd>
         <dt>Privacy</dt>
         <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
         <dt>Transfer</dt>
@@ -155,16 +159,16 @@ function Receipts({
               problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
             )}
             {text !== null && (
-              <p>
+              <p class="row">
                 <button
                   type="button"
                   class="slim"
                   onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
                 >
                   Download the receipt<span class="unseen"> of {receiver}</span>
-                </button>{' '}
+                </button>
                 <span class="soft small">
-                  proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
+                  It proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
                 </span>
               </p>
             )}

@@ -5,7 +5,7 @@ import { bytesText } from '../../protocol/index.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { detailHash } from './route.ts'
-import { listText, timeText } from './words.ts'
+import { calledOf, listText, timeText } from './words.ts'
 
 type Kind = 'all' | 'sent' | 'received' | 'bad'
 
@@ -97,11 +97,12 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
         <HopPicture picture={picture} own={own} />
       </span>
       <span style={{ minWidth: 0 }}>
-        <span class="name" style={{ display: 'block' }}>
+        <span class="name" style={{ display: 'block' }} title={name ?? undefined}>
           {name ?? <span class="soft">a name that this browser has no key for</span>}
         </span>
         <span class="soft small">
-          {isOwn ? `to ${listText(to)}` : `from ${from}`} · {bytesText(sizeBytes)}
+          {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
+          {bytesText(sizeBytes)}
         </span>
       </span>
       <span class="small" style={{ textAlign: 'end' }}>

@@ -1,6 +1,6 @@
 /** The picture of README.md, drawn: two hops with what has got through, and the two notifications that come back. */
 import { type Hop, type Picture, shareOf } from '../model/hops.ts'
-import { timeText } from './words.ts'
+import { calledOf, timeText } from './words.ts'
 
 export interface HopPictureProps {
   readonly picture: Picture
@@ -62,10 +62,6 @@ function HopLane({ hop, number, words }: { readonly hop: Hop; readonly number: 1
       </div>
     </div>
   )
-}
-
-function calledOf(name: string, own: string): string {
-  return name === own ? 'you' : name
 }
 
 /** The same for whoever does not see it. */

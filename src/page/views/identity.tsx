@@ -30,7 +30,7 @@ export function Identity({ member }: { readonly member: Member }) {
         <div class="section-head">
           <h2 id="people">People you know</h2>
         </div>
-        <Contacts people={people} />
+        <Contacts people={people} own={account} />
       </section>
     </div>
   )
@@ -59,8 +59,9 @@ function CopyButton({ text }: { readonly text: string }) {
   )
 }
 
-function Contacts({ people }: { readonly people: People }) {
-  const contacts = people.contacts.value
+function Contacts({ people, own }: { readonly people: People; readonly own: string }) {
+  // Whoever sends to oneself is no news to oneself.
+  const contacts = people.contacts.value.filter(({ account }) => account !== own)
   if (contacts.length === 0) {
     return <p class="drop soft">Nobody yet. Whoever you send to, or receive from, is remembered here by their keys.</p>
   }
@@ -70,7 +71,7 @@ function Contacts({ people }: { readonly people: People }) {
         <li key={account} class="card">
           <div class="row" style={{ flexWrap: 'nowrap', gap: '18px' }}>
             <FingerprintPicture fingerprint={fingerprint} />
-            <div>
+            <div style={{ minWidth: 0 }}>
               <p>
                 <strong>{account}</strong>
               </p>

@@ -1,6 +1,6 @@
 /** One file that comes in. */
 import { useSignal } from '@preact/signals'
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, type ProblemJson, printable } from '../../protocol/index.ts'
 import { adviceForReceiver } from '../model/advice.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
@@ -9,7 +9,8 @@ import { durationText } from './words.ts'
 
 export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
   const progress = file.progress.value
-  const isBad = progress.phase === 'declined' || progress.phase === 'withdrawn'
+  const isBad =
+    progress.phase === 'withdrawn' || (progress.phase === 'declined' && progress.problem.code !== 'declined')
   return (
     <article class={`card ${isBad ? 'bad' : ''}`} aria-label={file.name.value} data-phase={progress.phase}>
       <div class="title">
@@ -61,6 +62,8 @@ function Told({ file, progress }: PartProps) {
     case 'received':
       return <ReceivedText progress={progress} from={file.from} />
     case 'declined':
+      if (progress.problem.code === 'declined') return <DeclinedText problem={progress.problem} from={file.from} />
+      return <ProblemText problem={progress.problem} advice={adviceForReceiver(progress.problem)} />
     case 'withdrawn':
       return <ProblemText problem={progress.problem} advice={adviceForReceiver(progress.problem)} />
   }
@@ -71,9 +74,20 @@ function fetchingText(
   sizeBytes: number,
 ): string {
   const figures = [`${bytesText(heldBytes)} of ${bytesText(sizeBytes)} here, verified`]
-  if (bytesPerSecond !== null) figures.push(`${bytesText(bytesPerSecond)}/s`)
+  if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
   if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
   return figures.join(' · ')
+}
+
+/** The person's own doing, and nothing that went wrong. */
+function DeclinedText({ problem, from }: { readonly problem: ProblemJson; readonly from: string }) {
+  const reason = problem.detail
+  return (
+    <p>
+      You declined it, and {from} has been told so{reason === undefined ? '.' : ': '}
+      {reason !== undefined && <q>{printable(reason)}</q>}
+    </p>
+  )
 }
 
 interface ReceivedProps {
@@ -89,12 +103,12 @@ function ReceivedText({ progress, from }: ReceivedProps) {
         Arrived, intact; {from} has your receipt.{' '}
         {folder === null ? (
           <>
-            Your browser saves it as <bdi>{finalName}</bdi>.
-            {keptHere && ' Until you remove it, it is kept here as well: look first whether the download is there.'}
+            Your browser saves it as <bdi dir="ltr">{finalName}</bdi>.
+            {keptHere && ' It is kept here, too, until you remove it: look first whether the download is there.'}
           </>
         ) : (
           <>
-            It is in {folder}, as <bdi>{finalName}</bdi>.
+            It is in {folder}, as <bdi dir="ltr">{finalName}</bdi>.
           </>
         )}
       </p>

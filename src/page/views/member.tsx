@@ -66,6 +66,7 @@ function Head({ member }: { readonly member: MemberModel }) {
   const { account, incoming, operations, connection } = member
   const asking = incoming.files.value.filter(({ progress }) => progress.value.phase === 'asking').length
   const current = route.value.view === 'detail' ? 'history' : route.value.view
+  const isOffline = useOffline()
   const tabs = Object.entries(titles).filter(([view]) => view !== 'portal' || operations.value !== null)
   useEffect(() => {
     document.title = `${asking > 0 ? `(${asking}) ` : ''}${titles[current]} · GoLooader`
@@ -80,8 +81,8 @@ function Head({ member }: { readonly member: MemberModel }) {
       </p>
       <p class="who small">
         <strong>{account}</strong> <span class="soft">at {location.host}</span>{' '}
-        <span class={connection.value === 'connected' ? 'soft' : 'problem'} role="status">
-          {connection.value === 'connected' ? '' : `· ${connectionTexts[connection.value]}`}
+        <span class="problem" role="status">
+          {isOffline ? '· this device is offline' : connectionTexts[connection.value]}
         </span>
       </p>
       <nav class="tabs" aria-label="Views">
@@ -101,7 +102,24 @@ function Head({ member }: { readonly member: MemberModel }) {
   )
 }
 
-const connectionTexts = { connecting: 'connecting…', lost: 'no connection, trying again…' } as const
+const connectionTexts = { connected: '', connecting: '· connecting…', lost: '· no connection, trying again…' } as const
+
+/** The browser knows sooner than a connection on which it is just silent. */
+function useOffline(): boolean {
+  const isOffline = useSignal(!navigator.onLine)
+  useEffect(() => {
+    const look = (): void => {
+      isOffline.value = !navigator.onLine
+    }
+    addEventListener('online', look)
+    addEventListener('offline', look)
+    return () => {
+      removeEventListener('online', look)
+      removeEventListener('offline', look)
+    }
+  }, [isOffline])
+  return isOffline.value
+}
 
 /** A button, as behind the `#` of a link to the content stands the view. */
 function skipToMain(): void {

@@ -1,18 +1,19 @@
 /** One file that is sent in this tab. */
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, printable } from '../../protocol/index.ts'
 import { adviceForSender } from '../model/advice.ts'
-import type { Outgoing, OutgoingProgress } from '../model/types.ts'
+import type { Failure, Outgoing, OutgoingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
-import { durationText, listText } from './words.ts'
+import { calledOf, durationText, listText } from './words.ts'
 
 export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
   const progress = file.progress.value
+  const name = printable(file.name)
   return (
-    <article class={`card ${hasFailed(progress) ? 'bad' : ''}`} aria-label={file.name} data-phase={progress.phase}>
+    <article class={`card ${hasFailed(progress) ? 'bad' : ''}`} aria-label={name} data-phase={progress.phase}>
       <div class="title">
-        <span class="name">{file.name}</span>
+        <span class="name">{name}</span>
         <span class="soft small size">
           {bytesText(file.sizeBytes)}
           {file.isSealed ? ' · sealed' : ' · open'}
@@ -20,10 +21,10 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
       </div>
       <HopPicture picture={file.picture.value} own={own} />
       <div>
-        <Told file={file} progress={progress} />
+        <Told file={file} progress={progress} own={own} />
       </div>
       <p class="unseen" role="status">
-        {file.name}: {saidOnce[progress.phase]}
+        {name}: {saidOnce[progress.phase]}
       </p>
       <Actions file={file} progress={progress} />
     </article>
@@ -43,7 +44,15 @@ const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
 }
 
 function hasFailed(progress: OutgoingProgress): boolean {
-  return progress.phase === 'refused' || (progress.phase === 'ended' && progress.failures.length > 0)
+  return (
+    progress.phase === 'refused' ||
+    (progress.phase === 'ended' && progress.failures.some((failure) => !isCancelled(failure)))
+  )
+}
+
+/** The person's own doing, and nothing that went wrong. */
+function isCancelled({ problem }: Failure): boolean {
+  return problem.code === 'cancelled'
 }
 
 interface PartProps {
@@ -51,7 +60,8 @@ interface PartProps {
   readonly progress: OutgoingProgress
 }
 
-function Told({ file, progress }: PartProps) {
+function Told({ file, progress, own }: PartProps & { readonly own: string }) {
+  const call = (name: string): string => calledOf(name, own)
   const whole = bytesText(file.sizeBytes)
   switch (progress.phase) {
     case 'queued':
@@ -79,10 +89,13 @@ function Told({ file, progress }: PartProps) {
       )
     case 'stored':
       return (
-        <p>
-          The portal has all of it, verified. Waiting for {listText(progress.waitingFor)}: you may close this page, it
-          is delivered all the same.
-        </p>
+        <>
+          <p>
+            The portal has all of it, verified. Waiting for {listText(progress.waitingFor.map(call))}: you may close
+            this page, it is delivered all the same.
+          </p>
+          <Failures failures={progress.failures} />
+        </>
       )
     case 'refused':
       return <ProblemText problem={progress.problem} advice={adviceForSender(progress.problem, null)} who="Portal" />
@@ -97,7 +110,7 @@ function sendingText(
 ): string {
   const figures = [`The portal has ${bytesText(acknowledgedBytes)} of ${whole}`]
   if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} more on the way`)
-  if (bytesPerSecond !== null) figures.push(`${bytesText(bytesPerSecond)}/s`)
+  if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
   if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
   return figures.join(' · ')
 }
@@ -123,9 +136,21 @@ function Ended({
           )}
         </p>
       )}
-      {failures.map(({ receiver, problem }) => (
-        <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
-      ))}
+      <Failures failures={failures} />
+    </>
+  )
+}
+
+function Failures({ failures }: { readonly failures: readonly Failure[] }) {
+  const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
+  return (
+    <>
+      {cancelled.length > 0 && <p>Cancelled: not delivered to {listText(cancelled)}.</p>}
+      {failures
+        .filter((failure) => !isCancelled(failure))
+        .map(({ receiver, problem }) => (
+          <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
+        ))}
     </>
   )
 }
@@ -134,6 +159,7 @@ function Actions({ file, progress }: PartProps) {
   const { phase } = progress
   const transferId = file.transferId.value
   const isOver = phase === 'ended' || phase === 'refused'
+  const isIncomplete = phase === 'refused' || (phase === 'ended' && progress.failures.length > 0)
   const isMoving = phase === 'sending' || phase === 'reading' || phase === 'silent' || phase === 'queued'
   return (
     <div class="row small">
@@ -154,11 +180,11 @@ function Actions({ file, progress }: PartProps) {
       )}
       {transferId !== null && (phase === 'stored' || isOver) && (
         <a href={detailHash(transferId, true)}>
-          Timeline{phase === 'ended' && ' and receipt'}
+          Timeline{phase === 'ended' && progress.proven.length > 0 && ' and receipt'}
           <span class="unseen"> of {file.name}</span>
         </a>
       )}
-      {hasFailed(progress) && file.canSendAgain && (
+      {isIncomplete && file.canSendAgain && (
         <button type="button" class="slim" onClick={() => file.sendAgain()}>
           Send again<span class="unseen"> {file.name}</span>
         </button>

@@ -7,12 +7,13 @@ export interface PeoplePickerProps {
   readonly people: People
   readonly own: string
   readonly chosen: Signal<readonly string[]>
+  /** What has been written, and not been added yet. */
+  readonly text: Signal<string>
 }
 
 const OFFERED_MAX = 12
 
-export function PeoplePicker({ people, own, chosen }: PeoplePickerProps) {
-  const text = useSignal('')
+export function PeoplePicker({ people, own, chosen, text }: PeoplePickerProps) {
   const wrong = useSignal<string | null>(null)
   const isAsking = useSignal(false)
   const offered = people.contacts.value
@@ -48,8 +49,15 @@ export function PeoplePicker({ people, own, chosen }: PeoplePickerProps) {
     if (strange !== undefined) wrong.value = `"${strange}" cannot be the name of an account.`
     else void names.reduce((last, name) => last.then(() => add(name)), Promise.resolve())
   }
+  /** Whoever has written a name means it, also without "Add". */
+  const leave = (event: FocusEvent & { readonly currentTarget: HTMLFormElement }): void => {
+    const isInside = event.relatedTarget instanceof Node && event.currentTarget.contains(event.relatedTarget)
+    // Whoever goes to another window comes back.
+    const isDone = !isInside && document.hasFocus()
+    if (isDone && text.value.trim() !== '' && wrong.value === null && !isAsking.value) submit(event)
+  }
   return (
-    <form class="stack" style={{ gap: '8px' }} onSubmit={submit}>
+    <form class="stack" style={{ gap: '8px' }} onSubmit={submit} onFocusOut={leave}>
       <label for="to">
         <strong>To</strong>
       </label>
@@ -85,6 +93,7 @@ export function PeoplePicker({ people, own, chosen }: PeoplePickerProps) {
           value={text.value}
           onInput={(event) => {
             text.value = event.currentTarget.value
+            wrong.value = null
           }}
         />
         <button type="submit" disabled={text.value.trim() === '' || isAsking.value}>

@@ -1,13 +1,17 @@
 /** Receiving: what is offered, what is coming in, and where it goes. */
 import { bytesText } from '../../protocol/index.ts'
-import type { IncomingFiles, Member } from '../model/types.ts'
+import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
 import { IncomingCard } from './incoming-card.tsx'
+
+const OVER: readonly string[] = ['received', 'declined', 'withdrawn']
 
 export function Receive({ member }: { readonly member: Member }) {
   const { incoming, account } = member
   const files = incoming.files.value
   const asking = files.filter(({ progress }) => progress.value.phase === 'asking')
   const askingBytes = asking.reduce((sum, { sizeBytes }) => sum + sizeBytes.value, 0)
+  const kept = files.filter(({ progress: { value } }) => value.phase === 'received' && value.keptHere)
+  const over = files.filter((file) => OVER.includes(file.progress.value.phase) && !kept.includes(file))
   return (
     <>
       <h1 class="unseen">Receive</h1>
@@ -18,6 +22,20 @@ export function Receive({ member }: { readonly member: Member }) {
           {asking.length > 1 && (
             <button type="button" class="slim push" onClick={() => incoming.acceptAll()}>
               Accept all {asking.length} ({bytesText(askingBytes)})
+            </button>
+          )}
+          {kept.length > 1 && (
+            <button type="button" class={`slim ${asking.length > 1 ? '' : 'push'}`} onClick={() => removeAll(kept)}>
+              I have all {kept.length}, remove them here
+            </button>
+          )}
+          {over.length > 1 && (
+            <button
+              type="button"
+              class={`plain slim ${asking.length > 1 || kept.length > 1 ? '' : 'push'}`}
+              onClick={() => dismissAll(over)}
+            >
+              Clear all {over.length} that are over
             </button>
           )}
         </div>
@@ -34,6 +52,14 @@ export function Receive({ member }: { readonly member: Member }) {
       </section>
     </>
   )
+}
+
+function dismissAll(files: readonly Incoming[]): void {
+  for (const file of files) file.dismiss()
+}
+
+function removeAll(files: readonly Incoming[]): void {
+  for (const file of files) void file.remove().then(() => file.dismiss())
 }
 
 function Places({ incoming }: { readonly incoming: IncomingFiles }) {

@@ -1,9 +1,9 @@
 /** Sending: what is chosen, for whom, and what is under way. */
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, printable } from '../../protocol/index.ts'
 import type { Picture } from '../model/hops.ts'
-import type { Member, NamedFile, Unfinished } from '../model/types.ts'
+import type { Member, NamedFile, Outgoing, Unfinished } from '../model/types.ts'
 import { filesOfInput } from './drop.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
@@ -15,12 +15,17 @@ interface SendProps {
   readonly chosen: { value: readonly NamedFile[] }
 }
 
+const OVER: readonly string[] = ['ended', 'refused']
+
 export function Send({ member, chosen }: SendProps) {
   const { outgoing, account } = member
   const to = useSignal<readonly string[]>([])
+  const written = useSignal('')
   const isOpen = useSignal(false)
   const isSealed = !isOpen.value || outgoing.isSealedOnly.value
-  const canSend = chosen.value.length > 0 && to.value.length > 0
+  const over = outgoing.files.value.filter(({ progress }) => OVER.includes(progress.value.phase))
+  const isWriting = written.value.trim() !== ''
+  const canSend = chosen.value.length > 0 && to.value.length > 0 && !isWriting
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
     chosen.value = []
@@ -35,7 +40,7 @@ export function Send({ member, chosen }: SendProps) {
         <Chooser chosen={chosen} />
         {chosen.value.length > 0 && (
           <section class="card" aria-label="To be sent">
-            <PeoplePicker people={member.people} own={account} chosen={to} />
+            <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
             {!outgoing.isSealedOnly.value && (
               <label class="check">
                 <input
@@ -46,8 +51,11 @@ export function Send({ member, chosen }: SendProps) {
                   }}
                 />
                 <span>
-                  Sealed: only the receivers can read it, the portal cannot{' '}
-                  {!isSealed && <strong class="problem">· everybody on the way can read it</strong>}
+                  {isSealed ? (
+                    'Sealed: only the receivers can read it, the portal cannot'
+                  ) : (
+                    <strong class="problem">Not sealed: the portal can read it</strong>
+                  )}
                 </span>
               </label>
             )}
@@ -56,7 +64,8 @@ export function Send({ member, chosen }: SendProps) {
                 Send {chosen.value.length === 1 ? 'it' : `${chosen.value.length} files`}
                 {to.value.length > 0 && ` to ${listText(to.value)}`}
               </button>
-              {to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
+              {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
+              {!isWriting && to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
             </div>
           </section>
         )}
@@ -65,7 +74,12 @@ export function Send({ member, chosen }: SendProps) {
       {outgoing.files.value.length > 0 && (
         <section aria-labelledby="underway">
           <div class="section-head">
-            <h2 id="underway">Under way</h2>
+            <h2 id="underway">{over.length < outgoing.files.value.length ? 'Under way' : 'Sent'}</h2>
+            {over.length > 1 && (
+              <button type="button" class="plain slim push" onClick={() => dismiss(over)}>
+                Clear all {over.length} that are over
+              </button>
+            )}
           </div>
           <ul class="stack">
             {outgoing.files.value.map((file) => (
@@ -80,6 +94,10 @@ export function Send({ member, chosen }: SendProps) {
   )
 }
 
+function dismiss(files: readonly Outgoing[]): void {
+  for (const file of files) file.dismiss()
+}
+
 function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
   const files = useRef<HTMLInputElement>(null)
   const folder = useRef<HTMLInputElement>(null)
@@ -89,15 +107,18 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
     event.currentTarget.value = ''
   }
   return (
-    <section class="drop" aria-label="Files to send">
+    <section class={chosen.value.length === 0 ? 'drop' : 'drop filled'} aria-label="Files to send">
       {chosen.value.length === 0 ? (
-        <p>
-          <strong>Drop files or a folder anywhere on this page</strong>
-        </p>
+        <div key="empty">
+          <p>
+            <strong>Drop files or a folder anywhere on this page</strong>
+          </p>
+          <p class="soft">Then say who is to receive them. They need not be online.</p>
+        </div>
       ) : (
-        <ChosenList chosen={chosen} />
+        <ChosenList key="chosen" chosen={chosen} />
       )}
-      <div class="row">
+      <div key="buttons" class="row">
         <button type="button" onClick={() => files.current?.click()}>
           {chosen.value.length === 0 ? 'Choose files…' : 'More files…'}
         </button>
@@ -105,7 +126,9 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
           Choose a folder…
         </button>
       </div>
+      {/* Keys, so that neither of the two is ever made into the other one: what only folders have would stay. */}
       <input
+        key="files"
         ref={files}
         class="unseen"
         type="file"
@@ -116,6 +139,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
         data-for="files"
       />
       <input
+        key="folder"
         ref={(input) => {
           folder.current = input
           // Not among the attributes that Preact's types know.
@@ -142,12 +166,14 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
       <ul class="chosen">
         {all.slice(0, SHOWN_MAX).map((one, index) => (
           <li key={`${index} ${one.name}`}>
-            <span class="name">{one.name}</span>
-            <span class="soft small">{bytesText(one.file.size)}</span>
+            <span class="name" title={printable(one.name)}>
+              {printable(one.name)}
+            </span>
+            <span class="soft small size">{bytesText(one.file.size)}</span>
             <button
               type="button"
               class="plain slim push"
-              aria-label={`Do not send ${one.name}`}
+              aria-label={`Do not send ${printable(one.name)}`}
               onClick={() => {
                 chosen.value = chosen.value.filter((other) => other !== one)
               }}
@@ -192,7 +218,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
   return (
     <div class="card">
       <div class="title">
-        <span class="name">{one.name}</span>
+        <span class="name">{printable(one.name)}</span>
         <span class="soft small size">{bytesText(one.sizeBytes)}</span>
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />

@@ -34,8 +34,10 @@ export function Starting() {
 export function Unable({ reason, advice }: { readonly reason: string; readonly advice: string }) {
   return (
     <Plain title="This does not work here">
-      <p>{reason}</p>
-      <p>{advice}</p>
+      <div class="stack">
+        <p>{reason}</p>
+        <p>{advice}</p>
+      </div>
     </Plain>
   )
 }
@@ -44,7 +46,10 @@ export function Elsewhere({ takeOver }: { readonly takeOver: () => void }) {
   return (
     <Plain title="GoLooader is open in another tab">
       <div class="stack">
-        <p>One tab at a time sends and receives. What is under way there goes on when you stay there.</p>
+        <p>
+          Only one tab at a time sends and receives. If you use this one, what the other one is just sending stops: you
+          choose the same file again here, and it goes on.
+        </p>
         <p>
           <button type="button" class="main" onClick={takeOver}>
             Use this tab instead
@@ -88,7 +93,7 @@ function AcceptInvite({ joining }: { readonly joining: Joining }) {
       </p>
       {problem.value !== null && (
         <div role="alert">
-          <ProblemText problem={problem.value} advice={joinAdvice(problem.value.code)} />
+          <ProblemText problem={problem.value} advice={joinAdvice(problem.value.code, replaces)} />
         </div>
       )}
       <p>
@@ -105,7 +110,10 @@ function AcceptInvite({ joining }: { readonly joining: Joining }) {
   )
 }
 
-function joinAdvice(code: string): string | null {
+function joinAdvice(code: string, replaces: string | null): string | null {
+  if (code === 'invite-invalid' && replaces !== null) {
+    return `Invites work once. You have joined already: stay ${replaces}, nothing is lost.`
+  }
   if (code === 'invite-invalid') return 'Invites work once, for a day. Ask the operator of the portal for a new one.'
   if (code === 'no-answer') return 'Look whether you are online, then try again.'
   return null
@@ -113,7 +121,8 @@ function joinAdvice(code: string): string | null {
 
 function AskForLink({ joining }: { readonly joining: Joining }) {
   const text = useSignal('')
-  const isWrong = useSignal(false)
+  // Whoever came by a link that has no whole invite in it has to be told that.
+  const isWrong = useSignal(location.hash.includes('gli_'))
   const use = (event: Event): void => {
     event.preventDefault()
     isWrong.value = !joining.useLink(text.value)
@@ -143,7 +152,7 @@ function AskForLink({ joining }: { readonly joining: Joining }) {
         </button>
       </div>
       <p id="invite-wrong" class="problem" role="alert">
-        {isWrong.value && 'There is no invite in this text. It has gli_ in it, and 43 characters after that.'}
+        {isWrong.value && 'This is not a whole invite: that is gli_, and 43 characters after it. Copy all of the link.'}
       </p>
     </form>
   )

@@ -36,6 +36,11 @@ export function durationText(ms: number): string {
   return `${Math.round(seconds / DAY_S)} days`
 }
 
+/** How a page calls an account: its own is "you". */
+export function calledOf(name: string, own: string): string {
+  return name === own ? 'you' : name
+}
+
 /** bob; bob and carol; bob, carol and dave */
 export function listText(names: readonly string[]): string {
   if (names.length < 2) return names.join('')

@@ -21,6 +21,23 @@ const PAGE_POLICY = [
   'trusted-types golooader',
 ].join('; ')
 
+/**
+ * A worker has the policy of its own script's answer, not that of the page. The one that hashes parts compiles WebAssembly, which
+ * the page itself may not; it loads nothing, talks to nobody but the page, and has neither token nor keys.
+ */
+const COMPILING_WORKER_POLICY = [
+  "default-src 'none'",
+  "script-src 'wasm-unsafe-eval'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+/** Name of its script, as the page's build makes it. */
+const COMPILING_WORKER = /^part-digests-worker-[\w-]+\.js$/
+
 /** What no page of this kind has a use for. */
 const PERMISSIONS = ['camera', 'geolocation', 'microphone', 'payment', 'usb'].map((name) => `${name}=()`).join(', ')
 
@@ -34,7 +51,7 @@ export const answerHeaders: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Of the page and of what it loads. */
+/** Of the page and of what it loads, with one exception. */
 export const pageHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': PAGE_POLICY,
   'cross-origin-opener-policy': 'same-origin',
@@ -42,4 +59,11 @@ export const pageHeaders: Readonly<Record<string, string>> = {
   'permissions-policy': PERMISSIONS,
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
+}
+
+const compilingWorkerHeaders = { ...pageHeaders, 'content-security-policy': COMPILING_WORKER_POLICY }
+
+/** @param name of what the page loads, without the folder */
+export function assetHeaders(name: string): Readonly<Record<string, string>> {
+  return COMPILING_WORKER.test(name) ? compilingWorkerHeaders : pageHeaders
 }

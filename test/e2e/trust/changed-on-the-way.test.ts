@@ -192,6 +192,12 @@ const cases: readonly Case[] = [
     lies: () => ({ says: offersAs(() => ({ metadata: { name: 'invoice.exe' } })) }),
   },
   {
+    what: 'the name of a transfer without a seal is another, until it is stored',
+    code: 'signature-invalid',
+    isPlain: true,
+    lies: () => ({ says: offersAs(({ state }) => (state === 'stored' ? {} : { metadata: { name: 'invoice.exe' } })) }),
+  },
+  {
     what: 'another sender is named',
     code: 'seal-unopenable',
     lies: () => ({ says: offersAs(() => ({ from: 'carol' })) }),

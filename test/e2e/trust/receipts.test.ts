@@ -164,3 +164,16 @@ test('a receipt that cannot be kept here is said so, and fetched again later; th
   expect(code).toBe(0)
   expect(stdout).toContain('verified')
 })
+
+test('two accounts receive into one folder: the file is there once, and each has signed for it', async () => {
+  await using scene = await sceneWith(['alice', 'bob', 'carol'])
+  const { world } = scene
+  const sending = world.send(await world.file('report.bin', 3 * PART_BYTES), 'bob,carol', ...PART_FLAGS)
+  const receiver = await world.receiver('bob')
+  await sending.object(({ notification, receiver }) => notification === 'delivered' && receiver === 'bob')
+  await receiver.stop()
+  world.start(['receive', '--into', world.inbox('bob'), '--profile', 'carol', '--json'])
+  const { code, stdout, stderr } = await sending.ended
+  expect(code, stdout + stderr).toBe(0)
+  expect(await world.received('bob')).toEqual(['report.bin'])
+})

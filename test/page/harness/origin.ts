@@ -4,8 +4,8 @@
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { extname } from 'node:path'
-import { pageHeaders } from '../../../src/portal/http/security-headers.ts'
+import { basename, extname } from 'node:path'
+import { assetHeaders, pageHeaders } from '../../../src/portal/http/security-headers.ts'
 import { bundleOf, ENTRY } from './modules.ts'
 
 const EMPTY_PAGE_PATH = '/test-page'
@@ -86,8 +86,9 @@ export class Origin {
   async #answerModule(path: string, answer: ServerResponse): Promise<void> {
     const [module = '', ...name] = path.split('/')
     const file = (await bundleOf(decodeURIComponent(module))).get(name.join('/'))
+    const headers = { ...assetHeaders(basename(path)), 'content-type': mediaTypes[extname(path)] ?? 'text/plain' }
     if (file === undefined) answer.writeHead(404).end()
-    else answer.writeHead(200, { ...pageHeaders, 'content-type': mediaTypes[extname(path)] ?? 'text/plain' }).end(file)
+    else answer.writeHead(200, headers).end(file)
   }
 
   #pass(asked: IncomingMessage, answer: ServerResponse): void {

@@ -42,8 +42,6 @@ export interface HeldPart {
   readonly digest: string
   /** Of what the file holds. */
   readonly contentDigest: string
-  /** The same by SHA-256, whatever the algorithm of the transfer: to be found again by, fast. */
-  readonly sha256: string
 }
 
 /** Another tab has gone on with it: there is another record to look at. */

@@ -1,7 +1,7 @@
 /** Copies of finished files in a folder that a person has chosen. */
 import { Problem, partCount, partSpan } from '../../../protocol/index.ts'
 import type { PartialLayout } from '../../../receiver/index.ts'
-import { digestPart } from '../part-digests.ts'
+import { digestLent } from '../part-digests.ts'
 import type { HeldPart } from './arrivals.ts'
 import { reasonOf } from './storage-problem.ts'
 
@@ -70,7 +70,8 @@ export async function holdsContent(
   for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
     const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
     const bytes = new Uint8Array(await file.slice(offsetBytes, offsetBytes + lengthBytes).arrayBuffer())
-    if ((await digestPart('sha-256', bytes)) !== parts.get(partNumber)?.sha256) return false
+    const { digest } = await digestLent(layout.digestAlgorithm, bytes)
+    if (digest !== parts.get(partNumber)?.contentDigest) return false
   }
   return true
 }

@@ -6,7 +6,7 @@
 import { Problem, partCount, partSpan } from '../../../protocol/index.ts'
 import type { ArrivingPart, IncomingFile, PartBody, PartialLayout, TakeLimits } from '../../../receiver/index.ts'
 import { openPart } from '../../../trust/index.ts'
-import { digestPart } from '../part-digests.ts'
+import { digestLent } from '../part-digests.ts'
 import type { Arrivals, HeldPart } from './arrivals.ts'
 import { gather } from './gather.ts'
 import type { Staging } from './staging.ts'
@@ -53,15 +53,15 @@ export class PageFile implements IncomingFile<PartBody> {
   async takePart(part: ArrivingPart<PartBody>, limits: TakeLimits): Promise<void> {
     const { partNumber, digestAlgorithm, digest: expected, seal } = part
     const { staging, arrivals } = this.#context
-    const travelled = await gather(part, limits)
-    const digest = await digestPart(digestAlgorithm, travelled)
+    const { digest, bytes: travelled } = await digestLent(digestAlgorithm, await gather(part, limits))
     if (digest !== expected) throw new Problem('digest-mismatching-value', { partNumber, expected, actual: digest })
-    const content = seal === null ? travelled : await openPart(seal.partKey, seal.position, travelled)
-    const contentDigest = seal === null ? digest : await digestPart(digestAlgorithm, content)
+    const { digest: contentDigest, bytes: content } =
+      seal === null
+        ? { digest, bytes: travelled }
+        : await digestLent(digestAlgorithm, await openPart(seal.partKey, seal.position, travelled))
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
     if (content.length !== lengthBytes) throw new Error(`part ${partNumber} is not as long as the file says`)
-    const sha256 = digestAlgorithm === 'sha-256' ? contentDigest : await digestPart('sha-256', content)
-    const held: HeldPart = { digest, contentDigest, sha256 }
+    const held: HeldPart = { digest, contentDigest }
     await staging.write(this.#transferId, offsetBytes, content)
     await arrivals.putPart(this.#transferId, partNumber, held)
     if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
@@ -116,9 +116,9 @@ async function isHeld(
   transferId: string,
   layout: PartialLayout,
   partNumber: number,
-  { sha256 }: HeldPart,
+  { contentDigest }: HeldPart,
 ): Promise<boolean> {
   const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
   const bytes = await staging.read(transferId, offsetBytes, lengthBytes)
-  return bytes.length === lengthBytes && (await digestPart('sha-256', bytes)) === sha256
+  return bytes.length === lengthBytes && (await digestLent(layout.digestAlgorithm, bytes)).digest === contentDigest
 }

@@ -5,7 +5,7 @@ import { Problem } from '../../../protocol/index.ts'
 import type { App } from '../app.ts'
 import { textMediaType } from '../lines.ts'
 import type { Page, PageFile } from '../page-files.ts'
-import { pageHeaders } from '../security-headers.ts'
+import { assetHeaders, pageHeaders } from '../security-headers.ts'
 
 const NOT_BUILT = 'The web page is not built here. In the checkout: npm run build:page; then start the portal again.\n'
 /** Asked for anew each time, and answered with 304 unless it has changed: a new portal has a new page at once. */
@@ -17,7 +17,7 @@ export function pageRoutes(app: App, page: Page | null): void {
   const schema = { hide: true }
   for (const path of ['/', '/join']) {
     app.get(path, { schema }, async (request, reply) => {
-      if (page !== null) return sendFile(request, reply, page.html, REVALIDATED)
+      if (page !== null) return sendFile(request, reply, page.html, { ...pageHeaders, 'cache-control': REVALIDATED })
       return reply.code(404).type(textMediaType).send(NOT_BUILT)
     })
   }
@@ -25,18 +25,24 @@ export function pageRoutes(app: App, page: Page | null): void {
     '/assets/:name',
     { schema: { ...schema, params: Type.Object({ name: Type.String() }) } },
     async (request, reply) => {
-      const file = page?.assets.get(request.params.name)
+      const { name } = request.params
+      const file = page?.assets.get(name)
       if (file === undefined) throw new Problem('not-found')
-      return sendFile(request, reply, file, FOREVER)
+      return sendFile(request, reply, file, { ...assetHeaders(name), 'cache-control': FOREVER })
     },
   )
 }
 
-function sendFile(request: FastifyRequest, reply: FastifyReply, file: PageFile, cacheControl: string): FastifyReply {
+function sendFile(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  file: PageFile,
+  headers: Readonly<Record<string, string>>,
+): FastifyReply {
   const brotli = takesBrotli(request) ? file.brotli : null
   // RFC 9110 section 8.8.3.3: two encodings are two representations, each with a tag of its own.
   const tag = `"${file.digest}${brotli === null ? '' : '-br'}"`
-  reply.headers({ ...pageHeaders, 'cache-control': cacheControl, vary: 'accept-encoding', etag: tag })
+  reply.headers({ ...headers, vary: 'accept-encoding', etag: tag })
   if (isKnown(request, tag)) return reply.code(304).send()
   if (brotli !== null) reply.header('content-encoding', 'br')
   return reply.type(file.mediaType).send(brotli ?? file.plain)

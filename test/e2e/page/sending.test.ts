@@ -150,7 +150,7 @@ test('it is sealed unless one chooses otherwise: then everybody on the way can r
   await visitor.choose(paths.slice(1))
   await visitor.addReceiver('bob')
   await visitor.page.getByRole('checkbox', { name: /^Sealed/ }).uncheck()
-  await visitor.page.getByText('everybody on the way can read it').waitFor()
+  await visitor.page.getByText('Not sealed: the portal can read it').waitFor()
   await visitor.pressSend()
   await visitor.card('open.txt').phase('stored')
   await visitor.card('open.txt').says(/· open$/)

@@ -107,7 +107,7 @@ test('an invite that has been used says what to do, and so does a text without o
   await third.open(scene.network.url)
   await third.page.getByLabel('Your invite').fill('let me in')
   await third.page.getByRole('button', { name: 'Go on' }).click()
-  await third.page.getByText('There is no invite in this text.').waitFor()
+  await third.page.getByText('This is not a whole invite: that is gli_, and 43 characters after it.').waitFor()
   await third.page.getByLabel('Your invite').fill(`  Here you are: ${await scene.link('dave')}  `)
   await third.page.getByRole('button', { name: 'Go on' }).click()
   await third.page.getByRole('button', { name: 'Join', exact: true }).click()

@@ -44,6 +44,8 @@ export class IncomingFile implements Incoming {
   readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<IncomingProgress>
+  readonly trouble: ReadonlySignal<string | null>
+  readonly #trouble = signal<string | null>(null)
   readonly #actions: IncomingActions
   readonly #rate = new Rate()
   readonly #name = signal('')
@@ -61,6 +63,7 @@ export class IncomingFile implements Incoming {
     this.name = this.#name
     this.sizeBytes = this.#sizeBytes
     this.progress = this.#progress
+    this.trouble = this.#trouble
     this.picture = computed(() => ({
       sender: this.from,
       first: this.#firstHop(),
@@ -91,11 +94,11 @@ export class IncomingFile implements Incoming {
   }
 
   save(): Promise<void> {
-    return this.#actions.save(this)
+    return this.#tried('It could not be handed to the downloads', this.#actions.save(this))
   }
 
   remove(): Promise<void> {
-    return this.#actions.remove(this)
+    return this.#tried('It could not be removed', this.#actions.remove(this))
   }
 
   dismiss(): void {
@@ -148,6 +151,15 @@ export class IncomingFile implements Incoming {
   notKeptHere(): void {
     const now = this.#progress.value
     if (now.phase === 'received') this.#progress.value = { ...now, keptHere: false }
+  }
+
+  async #tried(what: string, act: Promise<void>): Promise<void> {
+    this.#trouble.value = null
+    try {
+      await act
+    } catch (error) {
+      this.#trouble.value = `${what}: ${error instanceof Error ? error.message : String(error)}`
+    }
   }
 
   #answer(decision: Decision): void {

@@ -151,7 +151,7 @@ export class IncomingList implements IncomingFiles {
     }
     file.received({ finalName: kept.name, folder: null, signedBy, at })
     void askToPersist()
-    await this.#save(file)
+    await file.save()
   }
 
   async #save(file: IncomingFile): Promise<void> {

@@ -147,6 +147,8 @@ export interface Incoming {
   readonly progress: ReadonlySignal<IncomingProgress>
   accept(): void
   decline(reason: string): void
+  /** What kept this browser from saving or removing it, in plain words; null while nothing did. */
+  readonly trouble: ReadonlySignal<string | null>
   /** Hands a file that is kept in this browser to its downloads. */
   save(): Promise<void>
   /** Removes it from this browser. */

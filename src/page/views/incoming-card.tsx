@@ -27,6 +27,11 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
       <p class="unseen" role="status">
         {file.name.value}: {saidOnce[progress.phase]}
       </p>
+      {file.trouble.value !== null && (
+        <p class="problem" role="alert">
+          {file.trouble.value}
+        </p>
+      )}
       <Actions file={file} progress={progress} />
     </article>
   )

@@ -1,6 +1,7 @@
 /** For whoever has joined: the head with who one is, the tabs, and what is chosen of them. */
 import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useErrorBoundary } from 'preact/hooks'
 import type { Member as MemberModel, NamedFile } from '../model/types.ts'
 import { Detail } from './detail.tsx'
 import { filesOfDrop } from './drop.ts'
@@ -26,10 +27,24 @@ export function Member({ member }: { readonly member: MemberModel }) {
         <Head member={member} />
         <Notices member={member} />
         <main id="main">
-          <Chosen member={member} now={route.value} chosen={chosen} />
+          <Guarded key={location.hash}>
+            <Chosen member={member} now={route.value} chosen={chosen} />
+          </Guarded>
         </main>
       </div>
     </div>
+  )
+}
+
+/** A view that breaks leaves the others, and all that is under way, as they are. */
+function Guarded({ children }: { readonly children: ComponentChildren }) {
+  const [error] = useErrorBoundary()
+  if (error === undefined) return <>{children}</>
+  return (
+    <p class="notice bad" role="alert">
+      This view broke: {error instanceof Error ? error.message : String(error)}. What is under way goes on; choose
+      another view, or load the page anew.
+    </p>
   )
 }
 
@@ -136,7 +151,7 @@ function Notices({ member }: { readonly member: MemberModel }) {
         <div class="notice bad" role="alert">
           <ProblemText
             problem={trouble.value}
-            advice="Nothing is sent or received any more. Ask the operator of the portal for a new invite, and open it here."
+            advice={trouble.value.code === 'credentials-invalid' ? ASK_FOR_INVITE : LOAD_ANEW}
           />
         </div>
       )}
@@ -151,6 +166,10 @@ function Notices({ member }: { readonly member: MemberModel }) {
     </>
   )
 }
+
+const ASK_FOR_INVITE =
+  'Nothing is sent or received any more. Ask the operator of the portal for a new invite, and open it here.'
+const LOAD_ANEW = 'Nothing is received until you load this page anew.'
 
 const lapseTexts = {
   permission:

@@ -59,7 +59,7 @@ function dismissAll(files: readonly Incoming[]): void {
 }
 
 function removeAll(files: readonly Incoming[]): void {
-  for (const file of files) void file.remove().then(() => file.dismiss())
+  for (const file of files) void file.remove().then(() => file.trouble.value === null && file.dismiss())
 }
 
 function Places({ incoming }: { readonly incoming: IncomingFiles }) {

@@ -213,10 +213,11 @@ describe('a database that goes away', () => {
     const warnings: string[] = []
     const { ledger, client, announce } = await begin({ onWarning: (message) => warnings.push(message) })
     await announce()
-    await client.query(
+    const { rowCount } = await client.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'golooader' and datname = current_database()",
     )
-    await vi.waitUntil(() => warnings.includes('an idle connection to the database was lost'), { timeout: 10_000 })
+    const lost = () => warnings.filter((message) => message === 'an idle connection to the database was lost').length
+    await vi.waitUntil(() => lost() === rowCount, { timeout: 10_000 })
     expect((await ledger.totals()).openTransfers).toBe(1)
     await announce()
   })

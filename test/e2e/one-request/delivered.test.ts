@@ -27,7 +27,8 @@ test('who makes an account by hand, as the README says, sends with it', async ()
   const invited = await world.run('invite', 'alice', '--data', world.dataFolder)
   const link = /http\S+/.exec(invited.stdout)?.[0] ?? ''
   const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
-  const [, section = ''] = /## Without installing anything[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme) ?? []
+  const [, section = ''] =
+    /## Without a browser, and without installing anything[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme) ?? []
   expect(section).toContain('/v1/join')
   await world.file('report.pdf', 3 * MIB)
   const script = section

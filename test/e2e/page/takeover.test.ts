@@ -32,11 +32,12 @@ test('one tab takes over from another and back; who stays by two clicks works on
     await old.getByRole('button', { name: 'Use this tab' }).waitFor()
   }
 
+  await page.goto('about:blank')
+  // From here on: the page before may have opened its own only a moment ago.
   const streams: string[] = []
   page.on('request', (request) => {
     if (request.url().includes('/v1/inbox?')) streams.push(request.url())
   })
-  await page.goto('about:blank')
   await page.goto(`${origin.url}/join#gli_${'x'.repeat(43)}`)
   const stay = page.getByRole('button', { name: 'Stay zoe' })
   await stay.waitFor()

@@ -3,7 +3,19 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const names = ['big', 'sealed', 'small', 'latency', 'long', 'many', 'backlog', 'growth', 'nodes', 'ledger'] as const
+const names = [
+  'big',
+  'sealed',
+  'small',
+  'latency',
+  'long',
+  'many',
+  'backlog',
+  'growth',
+  'nodes',
+  'ledger',
+  'page',
+] as const
 const [name, ...args] = process.argv.slice(2)
 const chosen = name === undefined ? names : names.filter((one) => one === name)
 if (chosen.length === 0) {

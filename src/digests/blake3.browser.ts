@@ -1,8 +1,8 @@
 import { blake3 as library } from '@noble/hashes/blake3.js'
 import type { DigestDriver } from './driver.ts'
-import { scriptBlake3 } from './script-blake3.ts'
+import { scriptDriver } from './script-driver.ts'
 
 /** There is no machine code in a page. */
 export const nativeBlake3: DigestDriver | null = null
 
-export const blake3: DigestDriver = scriptBlake3(library)
+export const blake3: DigestDriver = scriptDriver('blake3', library)

@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import type { DigestDriver } from './driver.ts'
-import { scriptBlake3 } from './script-blake3.ts'
+import { scriptDriver } from './script-driver.ts'
 
 /** What is used of `@napi-rs/blake-hash`. It takes any bytes, although its types ask for a Buffer, and copies none of them. */
 interface Addon {
@@ -47,7 +47,7 @@ function loadNative(): DigestDriver | null {
 /** A library that nobody else needs is not loaded by anybody else: it takes longer than the addon. */
 function loadScript(): DigestDriver {
   const library: typeof import('@noble/hashes/blake3.js') = load('@noble/hashes/blake3.js')
-  return scriptBlake3(library.blake3)
+  return scriptDriver('blake3', library.blake3)
 }
 
 /**

@@ -1,20 +1,9 @@
 import { sha256 as library } from '@noble/hashes/sha2.js'
-import { toHex } from '../protocol/index.ts'
 import type { DigestDriver } from './driver.ts'
+import { scriptDriver } from './script-driver.ts'
 
 /**
  * SHA-256 (FIPS 180-4) in JavaScript, for what is small. WebCrypto is many times as fast, but it wants all bytes at once, and
  * its answer has to be awaited: the digests of whole parts are computed by that.
  */
-export const sha256: DigestDriver = {
-  name: 'sha-256',
-  create() {
-    const hash = library.create()
-    return {
-      update: (bytes) => {
-        hash.update(bytes)
-      },
-      digest: () => toHex(hash.digest()),
-    }
-  },
-}
+export const sha256: DigestDriver = scriptDriver('sha-256', library)

@@ -10,7 +10,7 @@ import {
   fastDigestAlgorithms,
   manifestDigestOf,
 } from '../../src/digests/index.ts'
-import { scriptBlake3 } from '../../src/digests/script-blake3.ts'
+import { scriptDriver } from '../../src/digests/script-driver.ts'
 import { digestLengthsBytes, knownDigestAlgorithms } from '../../src/protocol/index.ts'
 import { addonIsRequired } from '../suites/addon.ts'
 import { randomBytes, randomInt } from '../suites/random.ts'
@@ -27,7 +27,7 @@ const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, 'vect
 const drivers: readonly [string, DigestDriver][] = [
   ['sha-256', digestDriver('sha-256')],
   ...(nativeBlake3 === null ? [] : [['blake3 by the addon', nativeBlake3] satisfies [string, DigestDriver]]),
-  ['blake3 in JavaScript', scriptBlake3(library)],
+  ['blake3 in JavaScript', scriptDriver('blake3', library)],
 ]
 
 function digestBy(driver: DigestDriver, bytes: Uint8Array): string {
@@ -56,7 +56,7 @@ describe.each(drivers.filter(([, { name }]) => name === 'blake3'))('%s', (_name,
 test.runIf(nativeBlake3)('the addon and JavaScript agree about whatever comes', () => {
   for (const lengthBytes of Array.from({ length: 50 }, () => randomInt(20_000))) {
     const bytes = randomBytes(lengthBytes)
-    expect(digestOf('blake3', bytes)).toBe(digestBy(scriptBlake3(library), bytes))
+    expect(digestOf('blake3', bytes)).toBe(digestBy(scriptDriver('blake3', library), bytes))
   }
 })
 

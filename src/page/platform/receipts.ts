@@ -1,16 +1,8 @@
 /** Receipts in the browser's database, each with all that it takes to check it without any portal. */
-import * as Type from 'typebox'
-import { AccountName, conforms, PublicKeys, SignedToken, TransferId } from '../../protocol/index.ts'
+import { conforms } from '../../protocol/index.ts'
 import type { KeptReceipt, Receipts } from '../../sender/index.ts'
+import { ReceiptFile } from '../../trust/index.ts'
 import { change, type PageDatabase } from './database.ts'
-
-const StoredReceipt = Type.Object({
-  transferId: TransferId,
-  receiver: AccountName,
-  receipt: SignedToken,
-  keys: PublicKeys,
-  salt: Type.Union([Type.String(), Type.Null()]),
-})
 
 export class PageReceipts implements Receipts {
   readonly #database: PageDatabase
@@ -27,11 +19,6 @@ export class PageReceipts implements Receipts {
   /** Those of one transfer, by receiver. */
   async of(transferId: string): Promise<KeptReceipt[]> {
     const all: unknown[] = await this.#database.getAll('receipts', IDBKeyRange.bound([transferId], [transferId, []]))
-    return all.filter((value) => conforms(StoredReceipt, value))
+    return all.filter((value) => conforms(ReceiptFile, value))
   }
-}
-
-/** As `golooader receipt` writes it to a file, and `golooader verify` reads it. */
-export function receiptText(receipt: KeptReceipt): string {
-  return `${JSON.stringify(receipt, null, 2)}\n`
 }

@@ -3,9 +3,9 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { bytesText } from '../../protocol/index.ts'
 import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.ts'
+import { download } from '../platform/inbox/download.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
-import { saveText } from './save-text.ts'
 import { calledOf, exactTimeText, listText } from './words.ts'
 
 export interface DetailProps {
@@ -163,7 +163,12 @@ function Receipts({
                 <button
                   type="button"
                   class="slim"
-                  onClick={() => saveText(`${detail.name ?? detail.transferId}.${receiver}.receipt`, text)}
+                  onClick={() =>
+                    download(
+                      new Blob([text], { type: 'text/plain' }),
+                      `${detail.name ?? detail.transferId}.${receiver}.receipt`,
+                    )
+                  }
                 >
                   Download the receipt<span class="unseen"> of {receiver}</span>
                 </button>

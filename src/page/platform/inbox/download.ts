@@ -8,7 +8,7 @@ const REVOKE_MS = 60_000
  *
  * @param name what `safeName` gave
  */
-export function download(file: File, name: string): void {
+export function download(file: Blob, name: string): void {
   const link = document.createElement('a')
   link.href = URL.createObjectURL(file)
   link.download = name

@@ -1,0 +1,23 @@
+import { type DigestAlgorithm, toHex } from '../protocol/index.ts'
+import type { DigestDriver } from './driver.ts'
+
+/** What is used of an algorithm of `@noble/hashes`. */
+export interface ScriptHash {
+  create(): { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
+}
+
+/** An algorithm in JavaScript, for any runtime. @param library passed in, because who needs it loads it in ways of its own */
+export function scriptDriver(name: DigestAlgorithm, library: ScriptHash): DigestDriver {
+  return {
+    name,
+    create() {
+      const hash = library.create()
+      return {
+        update: (bytes) => {
+          hash.update(bytes)
+        },
+        digest: () => toHex(hash.digest()),
+      }
+    },
+  }
+}

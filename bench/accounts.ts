@@ -3,12 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nodeTransport } from '../src/client/node-transport.ts'
 import { PortalClient } from '../src/client/portal-client.ts'
-import { invite, join as joinPortal } from '../src/portal/accounts.ts'
+import { invite, join as joinPortal } from '../src/portal/accounts/accounts.ts'
 import { openLedger } from '../src/portal/index.ts'
 import { newToken } from '../src/protocol/index.ts'
 import { AccountKeys } from '../src/trust/index.ts'
 
-/** So many are opened together, within what the ledger lets be open of invites. */
+/** How many are opened together, within what the ledger lets be open of invites. */
 const ACCOUNTS_AT_ONCE = 500
 const INVITE_MS = 60_000
 

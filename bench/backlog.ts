@@ -28,7 +28,7 @@ const ROUNDS_DEFAULT = 5
 const SAMPLES_DEFAULT = 30
 const SIZE_BYTES = 4 * KIB
 const OTHERS_MAX = 1_000
-/** So many transfers go into the ledger together. */
+/** How many transfers go into the ledger together. */
 const DEPOSITS_AT_ONCE = 1_000
 /** Above any backlog: what is measured is not how the portal says no. */
 const TRANSFERS_MAX = 100_000_000
@@ -189,14 +189,14 @@ async function fill(ledger: Ledger, senderId: number, size: number, receivers: r
   const bounds = { accountBytesMax: unbounded, accountTransfersMax: unbounded, storageBytesMax: unbounded }
   const admission = { ...bounds, expiryMs, uploadTimeoutMs, freeBytes: null }
   const whole = { manifestDigest, manifest: null, digest: digestOfPart(content), content }
-  const deposit = (index: number) => {
+  const storeInline = (index: number) => {
     const to = [receivers[index % receivers.length] ?? '']
     const announcement = announcementOf(to, 'file.bin', SIZE_BYTES)
-    return ledger.deposit({ ...announcement, transferId: newTransferId(), senderId }, admission, whole)
+    return ledger.storeInline({ ...announcement, transferId: newTransferId(), senderId }, admission, whole)
   }
   for (let at = 0; at < size; at += DEPOSITS_AT_ONCE) {
     const count = Math.min(DEPOSITS_AT_ONCE, size - at)
-    await Promise.all(Array.from({ length: count }, (_, index) => deposit(at + index)))
+    await Promise.all(Array.from({ length: count }, (_, index) => storeInline(at + index)))
   }
 }
 

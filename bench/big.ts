@@ -4,12 +4,13 @@
  *
  *     npm run bench -- big [--rounds N] [--size MiB] [--only NAME,NAME]
  */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { makeFile, median, range, seconds, sha256Of } from './figures.ts'
+import { makeContent, measured, ours, type Sample } from './deliveries.ts'
+import { median, range, seconds } from './figures.ts'
+import { floor } from './floor.ts'
 import { type Contender, type Missing, peers } from './peers.ts'
-import type { Usage } from './processes.ts'
 import { BenchWorld } from './world.ts'
 
 const MIB = 1024 * 1024
@@ -18,11 +19,6 @@ const ROUNDS_DEFAULT = 5
 const SIZE_MIB_DEFAULT = 1024
 /** What the ratios are of. */
 const OURS = 'golooader, plain'
-
-interface Sample {
-  readonly wallMs: number
-  readonly usage: Record<string, Usage>
-}
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -36,9 +32,7 @@ await using world = await BenchWorld.start()
 // What a digest algorithm costs: the same with the one that everybody has.
 await using sha256World = await BenchWorld.start({ flags: ['--digests', 'sha-256'] })
 await using stack = new AsyncDisposableStack()
-const source = join(world.folder, 'source.bin')
-await makeFile(source, sizeMib)
-const digest = await sha256Of(source)
+const content = await makeContent(world.folder, sizeMib)
 const peerFolder = join(world.folder, 'peers')
 await mkdir(peerFolder)
 
@@ -47,12 +41,17 @@ const all: (Contender | Missing)[] = [
   ours('golooader, sealed', world),
   ours('golooader, plain, sha-256', sha256World, ['--plain']),
   ours('golooader, sealed, sha-256', sha256World),
+  await floor(join(peerFolder, 'floor')),
   ...(await peers(peerFolder)),
 ]
 const contenders: Contender[] = []
 for (const one of all) {
   if ('why' in one) process.stdout.write(`Not measured: ${one.name}: ${one.why}.\n`)
-  else if (one.name === OURS || only === undefined || only.some((part) => one.name.includes(part))) {
+  else if (
+    one.name === OURS ||
+    only === undefined ||
+    only.some((part) => one.name === part || one.name.split(/[ ,]/)[0] === part)
+  ) {
     contenders.push(stack.use(one))
   } else await one[Symbol.asyncDispose]()
 }
@@ -61,43 +60,12 @@ const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []
 // The first round warms caches and compilers, and does not count.
 for (let round = 0; round <= rounds; round++) {
   for (const contender of contenders) {
-    const sample = await measure(contender)
+    const sample = await measured(contender, content)
     if (round > 0) samples.get(contender.name)?.push(sample)
     process.stderr.write(`round ${round}: ${contender.name}: ${seconds(sample.wallMs)} s\n`)
   }
 }
 print()
-
-async function measure(contender: Contender): Promise<Sample> {
-  const target = join(world.folder, 'target.bin')
-  const startedAtMs = performance.now()
-  const usage = await contender.deliver(source, target)
-  const wallMs = performance.now() - startedAtMs
-  const delivered = contender.takeDelivered === undefined ? target : await contender.takeDelivered()
-  if ((await sha256Of(delivered)) !== digest)
-    throw new Error(`${contender.name}: what was delivered is not what was sent`)
-  await rm(delivered)
-  return { wallMs, usage }
-}
-
-function ours(name: string, world: BenchWorld, args: readonly string[] = []): Contender {
-  return {
-    name,
-    takeDelivered: () => world.takeDelivered(),
-    async deliver(path) {
-      const before = await world.usage()
-      const sender = await world.send(path, args)
-      if (sender.code !== 0) throw new Error(`send ended with ${sender.code}:\n${sender.output}`)
-      const after = await world.usage()
-      const since = (one: 'portal' | 'receiver'): Usage => ({
-        cpuMs: after[one].cpuMs - before[one].cpuMs,
-        peakBytes: after[one].peakBytes,
-      })
-      return { sender, middle: since('portal'), receiver: since('receiver') }
-    },
-    async [Symbol.asyncDispose]() {},
-  }
-}
 
 function print(): void {
   const head = `| ${sizeMib} MiB, ${rounds} rounds | median s | min-max s | CPU s a GiB: sender, middle, receiver | peak MiB | ${OURS} / this |`

@@ -108,7 +108,12 @@ async function measure(subject: Subject, { senders, atOnce }: (typeof LOADS)[num
     const { manifestDigest, ...announcement } = whole
     while (performance.now() - startedAtMs < forMs) {
       const transfer = { ...announcement, transferId: newTransferId(), senderId }
-      await ledger?.deposit(transfer, admission, { manifestDigest, manifest: null, digest: manifestDigest, content })
+      await ledger?.storeInline(transfer, admission, {
+        manifestDigest,
+        manifest: null,
+        digest: manifestDigest,
+        content,
+      })
       count++
     }
   })
@@ -141,7 +146,7 @@ async function remembered({ url }: TestDatabase, count: number): Promise<number>
   for (let left = count; left > 0; left -= SENDERS_MAX) {
     const ids = Array.from({ length: Math.min(left, SENDERS_MAX) }, () => newTransferId())
     await Promise.all(
-      ids.map((transferId) => ledger.deposit({ ...announcement, transferId, senderId }, admission, whole)),
+      ids.map((transferId) => ledger.storeInline({ ...announcement, transferId, senderId }, admission, whole)),
     )
     const offer = { leaseMs: portalDefaults.leaseMs, limit: SENDERS_MAX }
     for (const { transferId, deliveries } of await ledger.offerNext(receiverId, 'instance', offer)) {

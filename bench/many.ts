@@ -188,7 +188,7 @@ function print(): void {
       'portal: CPU for each connection',
       `${short((afterConnecting.cpuMs - beforeConnecting.cpuMs) / receiverCount)} ms`,
     ],
-    ['portal: resident memory without anybody', `${megabytes(emptyBytes)} MB`],
+    ['portal: resident memory without receivers', `${megabytes(emptyBytes)} MB`],
     ['portal: resident memory, idle', `${megabytes(idleBytes)} MB (${short(each)} KiB for each)`],
     [
       'portal: CPU, idle',

@@ -121,7 +121,7 @@ async function start({ nodes, flags }: Kind, stack: AsyncDisposableStack): Promi
   return withIdle({ world, urls: portal.nodeUrls, databaseUrl, balancerCpuMs: () => portal.balancerCpuMs() })
 }
 
-/** Warms caches and compilers, and finds out what goes on anyway. */
+/** Warms caches and compilers, and measures what happens anyway. */
 async function withIdle(subject: Omit<Subject, 'idlePerMs'>): Promise<Subject> {
   const { world } = subject
   const files = await makeFileSet(join(world.folder, 'warm-up'), 20, SMALL_BYTES)

@@ -33,7 +33,8 @@ async function measure(digest: string): Promise<void> {
   await using world = await BenchWorld.start({ flags: ['--digests', digest === 'blake3' ? 'blake3,sha-256' : digest] })
   const source = join(world.folder, 'source.bin')
   await makeFile(source, sizeMib)
-  const browser = await chromium.launch({
+  // With a profile on disk: a browser without one keeps received files in memory, and hands their bytes to another process.
+  const browser = await chromium.launchPersistentContext(join(world.folder, 'chromium'), {
     executablePath: values.chromium ?? '/usr/bin/chromium',
     chromiumSandbox: false,
   })

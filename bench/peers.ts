@@ -1,5 +1,6 @@
 /** What others use to get a file from one machine to another by way of a third. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -27,10 +28,12 @@ const here = fileURLToPath(new URL('.', import.meta.url))
 export async function peers(folder: string): Promise<(Contender | Missing)[]> {
   const found: (Contender | Missing)[] = []
   const isThere = (await isInstalled('curl')) && (await isInstalled('nginx')) && (await isInstalled('rsync'))
+  const hasPackages = existsSync(join(here, 'node_modules'))
+  if (!hasPackages) found.push({ name: 'piping-server, tus', why: 'not installed: npm ci in bench/' })
   if (!isThere)
     found.push({ name: 'curl, nginx, rsync', why: 'not all are installed: apt-get install curl nginx rsync' })
-  else found.push(await pipe(), await nginx(join(folder, 'nginx')), await rsync(join(folder, 'rsync')))
-  if (isThere) found.push(await tus(join(folder, 'tus')))
+  else found.push(await nginx(join(folder, 'nginx')), await rsync(join(folder, 'rsync')))
+  if (isThere && hasPackages) found.push(await pipe(), await tus(join(folder, 'tus')))
   found.push(await wormhole(join(folder, 'wormhole')))
   return found
 }
@@ -52,7 +55,8 @@ async function pipe(): Promise<Contender> {
   })
 }
 
-async function nginx(folder: string): Promise<Contender> {
+/** Stores a file, and gives it back: no digest, no sync. */
+export async function nginx(folder: string): Promise<Contender> {
   const port = await freePort()
   await mkdir(join(folder, 'files'), { recursive: true })
   const config = `

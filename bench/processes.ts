@@ -61,7 +61,7 @@ export async function mustRun(...args: Parameters<typeof run>): Promise<Ended> {
   return ended
 }
 
-/** Starts a command that goes on. Resolves once a line of its output has the word that says it is ready. */
+/** Starts a command that keeps running. Resolves once a line of its output has the word that says it is ready. */
 export async function startBackground(
   readyWord: string,
   command: string,

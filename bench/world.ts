@@ -112,7 +112,12 @@ export class BenchWorld implements AsyncDisposable {
     const inbox = this.inbox(name)
     await mkdir(inbox, { recursive: true })
     const options = { env: this.env(name), cwd: this.home(name) }
-    const child = await startBackground('connected', process.execPath, [program, 'receive', '--into', inbox], options)
+    const child = await startBackground(
+      'connected',
+      process.execPath,
+      [program, 'receive', '--into', inbox, '--create'],
+      options,
+    )
     this.#receivers.set(name, child)
   }
 }

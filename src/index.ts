@@ -1,12 +1,19 @@
 /**
- * GoLooader as a library: sender, receiver and the client they stand on. The portal is `golooader/portal`, and what
- * goes over the wire `golooader/protocol`; nothing of a database is loaded from here.
+ * GoLooader as a library: see docs/library.md. A portal, with its server and its database, is loaded when `startPortal` is called.
  */
-export * from './client/index.ts'
-export { nodeTransport } from './client/node-transport.ts'
-export * from './profile/index.ts'
-export type { ReceiveEvent, ReceiverTrust } from './receiver/index.ts'
-export { type ReceiveOptions, receive } from './receiver/node-receive.ts'
-export type { KeptReceipt, Receipts, SendEvent, SenderTrust, SendOutcome } from './sender/index.ts'
-export { type SendOptions, send } from './sender/node.ts'
-export * from './trust/index.ts'
+export { type Accounts, openAccounts } from './library/accounts.ts'
+export { GoLooaderError } from './library/error.ts'
+export { type JoinedProfile, type JoinOptions, join } from './library/join.ts'
+export { type Portal, type StartPortalOptions, startPortal } from './library/portal.ts'
+export {
+  type Identity,
+  openProfile,
+  type Profile,
+} from './library/profile.ts'
+export type { Receipt } from './library/receipts.ts'
+export type { ReceivedFile, ReceiveOptions } from './library/receiving.ts'
+export type { SendOptions } from './library/sending.ts'
+export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
+export type { ProblemJson } from './protocol/index.ts'
+export type { Decision, OpenOffer, ReceiveEvent } from './receiver/index.ts'
+export type { SendEvent, SendOutcome } from './sender/index.ts'

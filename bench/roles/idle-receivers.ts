@@ -22,7 +22,7 @@ export type ReceiversMessage =
     }
   | { readonly type: 'closed'; readonly receiver: string; readonly said: string }
 
-/** So many connect at a time. */
+/** How many connect at a time. */
 const CONNECTING_AT_ONCE = 64
 const SAID_LENGTH_MAX = 500
 

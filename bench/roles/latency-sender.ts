@@ -11,10 +11,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { connect, knownSelf } from '../../src/cli/connect.ts'
-import { stateFolder } from '../../src/cli/profiles.ts'
-import { FileReceipts, send, signManifest } from '../../src/index.ts'
+import { connect, FileReceipts, knownSelf, stateFolder } from '../../src/profile/index.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
+import { send } from '../../src/sender/node.ts'
+import { signManifest } from '../../src/trust/index.ts'
 import { wholeOf } from '../requests.ts'
 
 /** What one file took. */

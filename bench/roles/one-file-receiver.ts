@@ -14,6 +14,7 @@ const client = new PortalClient(nodeTransport(GOLOOADER_PORTAL, { insecure: true
 const { received } = await receive({
   client,
   folder,
+  mayCreate: true,
   trust: null,
   from: null,
   isOnce: true,

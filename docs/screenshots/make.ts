@@ -1,17 +1,17 @@
 /**
- * `npm run screenshots`: makes the pictures of the page that README.md shows. Everything in them is real: a portal, senders and
- * receivers of the command line, and a Chromium in which people send and receive; so the pictures stay true.
+ * `npm run screenshots`: makes the pictures of the page, in Chromium (`*.png`) and in Firefox (`firefox/*.png`). Everything in
+ * them is real: a portal, senders and receivers of the command line, and a browser in which people send and receive.
  */
 import { randomFillSync } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, firefox, type LaunchOptions, type Page } from 'playwright-core'
 import { BenchWorld } from '../../bench/world.ts'
 import { invite, openLedger } from '../../src/portal/index.ts'
 import { FaultyNetwork } from '../../test/e2e/harness/proxy.ts'
 
-/** What the portal is called in the pictures. The browser is told that it is here, and that it need not be reached by TLS. */
+/** What the portal is called in the pictures. Each browser reaches it by a proxy, and takes its plain http for secure. */
 const HOST = 'files.example'
 /** Less high than what is shown: a picture is as high as it has to be. */
 const WINDOW = { width: 1000, height: 400 }
@@ -20,7 +20,36 @@ const MIB = 1024 * 1024
 const INVITE_MS = 60_000
 const WAIT_MS = 60_000
 const SLOW_BYTES_PER_SECOND = 5 * MIB
-const programs = ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser']
+
+const engines = {
+  chromium: {
+    programs: ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'],
+    folder: import.meta.dirname,
+    launch: (settings: LaunchOptions): Promise<Browser> => {
+      const args = [`--unsafely-treat-insecure-origin-as-secure=http://${HOST}`]
+      return chromium.launch({ ...settings, args, chromiumSandbox: false })
+    },
+  },
+  firefox: {
+    programs: ['/usr/bin/firefox-esr', '/usr/bin/firefox'],
+    folder: join(import.meta.dirname, 'firefox'),
+    launch: (settings: LaunchOptions, colorScheme: ColorScheme): Promise<Browser> => {
+      const firefoxUserPrefs = {
+        // WebDriver BiDi sets no colour scheme for a context.
+        'layout.css.prefers-color-scheme.content-override': colorScheme === 'dark' ? 0 : 1,
+        'dom.securecontext.allowlist': HOST,
+        // Without a screen Firefox has no mouse. The values: fine is 2, hover 4.
+        'ui.primaryPointerCapabilities': 6,
+        'ui.allPointerCapabilities': 6,
+        // Scrollbars take no room, as in Chromium.
+        'ui.useOverlayScrollbars': 1,
+      }
+      return firefox.launch({ ...settings, channel: 'moz-firefox', firefoxUserPrefs })
+    },
+  },
+}
+type Engine = keyof typeof engines
+type ColorScheme = 'light' | 'dark'
 
 /** In MiB. */
 const sizes = {
@@ -37,25 +66,34 @@ class Scene implements AsyncDisposable {
   readonly world: BenchWorld
   readonly network: FaultyNetwork
   readonly browser: Browser
+  readonly engine: Engine
+  readonly colorScheme: ColorScheme
 
-  private constructor(world: BenchWorld, network: FaultyNetwork, browser: Browser) {
+  private constructor(
+    world: BenchWorld,
+    network: FaultyNetwork,
+    browser: Browser,
+    engine: Engine,
+    colorScheme: ColorScheme,
+  ) {
     this.world = world
     this.network = network
     this.browser = browser
+    this.engine = engine
+    this.colorScheme = colorScheme
   }
 
   /** Alice, who sends; Bob, who receives; Erin, who is away. */
-  static async open(): Promise<Scene> {
-    const world = await BenchWorld.start({ senders: ['alice', 'erin'], receivers: ['bob'] })
-    const network = await FaultyNetwork.open(() => world.portal.url)
+  static async open(engine: Engine, colorScheme: ColorScheme): Promise<Scene> {
+    const { programs, launch } = engines[engine]
     const executablePath = programs.find((path) => existsSync(path))
     if (executablePath === undefined) throw new Error(`there is none of ${programs.join(', ')}`)
-    const here = new URL(network.url).host
-    const args = [
-      `--host-resolver-rules=MAP ${HOST}:80 ${here}`,
-      `--unsafely-treat-insecure-origin-as-secure=http://${HOST}`,
-    ]
-    return new Scene(world, network, await chromium.launch({ executablePath, args, chromiumSandbox: false }))
+    await using starting = new AsyncDisposableStack()
+    const world = starting.use(await BenchWorld.start({ senders: ['alice', 'erin'], receivers: ['bob'] }))
+    const network = starting.use(await FaultyNetwork.open(() => world.portal.url))
+    const browser = await launch({ executablePath, proxy: { server: network.url } }, colorScheme)
+    starting.move()
+    return new Scene(world, network, browser, engine, colorScheme)
   }
 
   async link(name: string, isOperator = false): Promise<string> {
@@ -67,7 +105,8 @@ class Scene implements AsyncDisposable {
 
   /** A page that has been opened with an invite. */
   async invited(name: string, isOperator = false): Promise<Page> {
-    const context = await this.browser.newContext({ viewport: WINDOW, locale: 'en-GB', colorScheme: 'light' })
+    const { colorScheme } = this
+    const context = await this.browser.newContext({ viewport: WINDOW, locale: 'en-GB', colorScheme })
     const page = await context.newPage()
     page.setDefaultTimeout(WAIT_MS)
     await page.goto(await this.link(name, isOperator))
@@ -122,20 +161,35 @@ async function phase(page: Page, name: Name, wanted: string): Promise<void> {
     .waitFor()
 }
 
-async function shoot(page: Page, name: string, { isWhole = true } = {}): Promise<void> {
+async function shoot(scene: Scene, page: Page, name: string, { isWhole = true } = {}): Promise<void> {
   // Nothing is marked that a hand or a mouse would have marked.
   await page.mouse.move(0, 0)
   await page.evaluate('document.activeElement?.blur(); scrollTo(0, 0)')
-  const path = join(import.meta.dirname, `${name}.png`)
+  const path = join(engines[scene.engine].folder, `${name}.png`)
   await page.screenshot({ path, animations: 'disabled', fullPage: isWhole })
   process.stdout.write(`${path}\n`)
 }
 
+/** One file on its way, one stored, one delivered. */
+async function sending(scene: Scene, dora: Page): Promise<void> {
+  const { network } = scene
+  await send(scene, dora, 'Quarterly report.pdf', ['bob'])
+  await phase(dora, 'Quarterly report.pdf', 'ended')
+  await send(scene, dora, 'Floor plan, second floor.dwg', ['erin'])
+  await phase(dora, 'Floor plan, second floor.dwg', 'stored')
+  network.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: SLOW_BYTES_PER_SECOND } : null)
+  await send(scene, dora, 'Interview, uncut.mov', ['bob'])
+  await dora.getByText(/The portal has (24|32|40)\.0 MiB of 64\.0 MiB.*left/).waitFor()
+  await shoot(scene, dora, scene.colorScheme === 'dark' ? 'sending-dark' : 'sending')
+  network.rule = () => null
+  await phase(dora, 'Interview, uncut.mov', 'ended')
+}
+
 async function make(scene: Scene): Promise<void> {
-  const { world, network } = scene
+  const { world } = scene
   const dora = await scene.invited('dora', true)
   await dora.getByRole('button', { name: 'Join', exact: true }).waitFor()
-  await shoot(dora, 'joining')
+  await shoot(scene, dora, 'joining')
   await joined(dora)
   const frank = await joined(await scene.invited('frank'))
 
@@ -161,9 +215,9 @@ async function make(scene: Scene): Promise<void> {
     .click()
   await phase(dora, 'Contract, signed.pdf', 'received')
   await phase(dora, 'Site photos.zip', 'asking')
-  await shoot(dora, 'receiving')
+  await shoot(scene, dora, 'receiving')
   await dora.setViewportSize(PHONE)
-  await shoot(dora, 'receiving-phone', { isWhole: false })
+  await shoot(scene, dora, 'receiving-phone', { isWhole: false })
   await dora.setViewportSize(WINDOW)
 
   await goTo(dora, 'Send')
@@ -171,31 +225,23 @@ async function make(scene: Scene): Promise<void> {
     .getByRole('article')
     .getByRole('button', { name: /^Clear/ })
     .click()
-  await send(scene, dora, 'Quarterly report.pdf', ['bob'])
-  await phase(dora, 'Quarterly report.pdf', 'ended')
-  await send(scene, dora, 'Floor plan, second floor.dwg', ['erin'])
-  await phase(dora, 'Floor plan, second floor.dwg', 'stored')
-  network.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: SLOW_BYTES_PER_SECOND } : null)
-  await send(scene, dora, 'Interview, uncut.mov', ['bob'])
-  await dora.getByText(/The portal has (24|32|40)\.0 MiB of 64\.0 MiB.*left/).waitFor()
-  await shoot(dora, 'sending')
-  await dora.emulateMedia({ colorScheme: 'dark' })
-  await shoot(dora, 'sending-dark')
-  await dora.emulateMedia({ colorScheme: 'light' })
-  network.rule = () => null
-  await phase(dora, 'Interview, uncut.mov', 'ended')
+  await sending(scene, dora)
 
   await goTo(dora, 'History')
   await dora.getByRole('link', { name: /Draft of Monday\.docx/ }).waitFor()
-  await shoot(dora, 'history')
+  await shoot(scene, dora, 'history')
   await dora.getByRole('link', { name: /Draft of Monday\.docx/ }).click()
   await dora.getByRole('heading', { name: 'Timeline' }).waitFor()
   await dora.getByText('The signature was verified here.').waitFor()
-  await shoot(dora, 'timeline')
+  await shoot(scene, dora, 'timeline')
   await goTo(dora, 'Portal')
   await dora.getByRole('heading', { name: /^Receivers online/ }).waitFor()
-  await shoot(dora, 'portal')
+  await shoot(scene, dora, 'portal')
 }
 
-await using scene = await Scene.open()
-await make(scene)
+for (const engine of ['chromium', 'firefox'] as const) {
+  await using light = await Scene.open(engine, 'light')
+  await make(light)
+  await using dark = await Scene.open(engine, 'dark')
+  await sending(dark, await joined(await dark.invited('dora')))
+}

@@ -3,15 +3,16 @@ import { createHash, randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, open, readdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
+import { join as joinPortal } from '../library/join.ts'
+import { openProfile } from '../library/profile.ts'
 import type { SendEvent } from '../sender/events.ts'
-import { connect } from './connect.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
-import { makeInvite } from './invite.ts'
-import { joinPortal } from './join.ts'
+import { withAccounts } from './operator.ts'
+import { output, print } from './output.ts'
 import { runSend } from './send.ts'
 import { chooseView } from './send-view.ts'
 import { bytesText, durationText, printable } from './text.ts'
@@ -25,7 +26,7 @@ const ANSWER_TIMEOUT_MS = 60_000
 export function demoCommand(program: Command): void {
   program
     .command('demo')
-    .summary('deliver a file end to end, on this machine, and look on')
+    .summary('deliver a file end to end on this machine, and watch')
     .description(
       'Starts a portal and a receiver in a temporary folder, sends a file from here to there, shows both\n' +
         'notifications, compares what arrived with what was sent, and stops everything again.',
@@ -38,8 +39,8 @@ export function demoCommand(program: Command): void {
 }
 
 async function demo(given: string | undefined, signal: AbortSignal): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), 'golooader-demo-'))
-  // The accounts of the demo are not those of the one who tries it.
+  const folder = await mkdtemp(resolve(tmpdir(), 'golooader-demo-'))
+  // The accounts of the demo must not mix with the user's own profiles.
   process.env.XDG_CONFIG_HOME = join(folder, 'config')
   process.env.XDG_STATE_HOME = join(folder, 'state')
   const data = join(folder, 'portal')
@@ -52,16 +53,17 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
     const portal = start(children, 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
     await firstLine(portal, signal)
     for (const name of ['alice', 'bob']) {
-      await joinPortal(await makeInvite(name, { data }), name, signal)
+      const link = await withAccounts({ data }, name, (accounts) => accounts.invite(name))
+      await joinPortal(link, { profile: name, signal })
       say(`  ${name} joined`)
     }
-    const receiver = start(children, 'receive', '--into', inbox, '--profile', 'bob', '--once')
+    const receiver = start(children, 'receive', '--into', inbox, '--create', '--profile', 'bob', '--once')
     await firstLine(receiver, signal)
     say('  bob waits for files\n')
 
     const timing = new HopTiming()
-    const connection = await connect('alice')
-    const view = await chooseView(process.stdout, false)
+    await using alice = await openProfile('alice')
+    const view = await chooseView(output(), false)
     const timedView = {
       ...view,
       onEvent(event: SendEvent) {
@@ -70,12 +72,12 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
       },
     }
     const exitCode = await runSend(
-      connection,
+      alice,
       [source],
       { to: ['bob'], answerTimeout: ANSWER_TIMEOUT_MS },
       timedView,
       signal,
-    ).finally(() => connection.client.close())
+    )
     if (exitCode !== exitCodes.ok) return exitCode
     await exited(receiver)
     return await compare(source, inbox, timing)
@@ -84,7 +86,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
   }
 }
 
-/** Looks at the delivered file, and says what was seen. */
+/** Compares the delivered file with the source and prints the result. */
 async function compare(source: string, inbox: string, timing: HopTiming): Promise<number> {
   const name = (await readdir(inbox)).find((one) => one !== '.golooader')
   const delivered = join(inbox, name ?? basename(source))
@@ -105,7 +107,7 @@ The folder of this demo can go: rm -r ${join(inbox, '..')}`)
   return isSame ? exitCodes.ok : exitCodes.bug
 }
 
-/** When the hops began and ended. The second one begins during the first. */
+/** The start and the end of both hops. The second one begins during the first. */
 class HopTiming {
   #startedAtMs = 0
   #firstFetchAtMs: number | null = null
@@ -159,7 +161,7 @@ async function sha256Of(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Starts this program once more, as a process of its own. */
+/** Starts this program again as a child process. */
 function start(children: ChildProcess[], ...args: string[]): ChildProcess {
   const program = fileURLToPath(new URL('../../bin/golooader.js', import.meta.url))
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -167,7 +169,7 @@ function start(children: ChildProcess[], ...args: string[]): ChildProcess {
   return child
 }
 
-/** Resolves when a child has said its first line: it is ready then. */
+/** Resolves when a child has printed its first line, which means that it is ready. */
 async function firstLine(child: ChildProcess, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${child.spawnargs[2]} was not ready in time`)), READY_MS)
@@ -194,5 +196,5 @@ async function stopChild(child: ChildProcess): Promise<void> {
 }
 
 function say(text: string): void {
-  process.stdout.write(`${text}\n`)
+  print(`${text}\n`)
 }

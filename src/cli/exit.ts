@@ -1,11 +1,17 @@
-/** How commands end: exit codes, and what is printed when something went wrong. */
+/** The ends of commands: exit codes and error messages. */
 import { CommanderError } from 'commander'
-import { NoAnswer, RemoteProblem, UnsafeConnection } from '../client/index.ts'
+import { NoResponseError, RemoteProblem, tokenRemovedText, UnsafeConnectionError } from '../client/index.ts'
+import { GoLooaderError } from '../library/error.ts'
 import { Problem, type ProblemCode } from '../protocol/index.ts'
+import { OutputLostError, sayError } from './output.ts'
+import { bugText } from './stacks.ts'
 import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
 
-/** Exit codes, the same for every command; those of `send` are documented in its help and in the README. */
+/**
+ * Exit codes, the same for every command. Those of `send` are documented in its help and in docs/sending.md. `outputLost` replaces
+ * only `ok`, because any other code is more important.
+ */
 export const exitCodes = {
   ok: 0,
   bug: 1,
@@ -14,72 +20,87 @@ export const exitCodes = {
   refused: 4,
   noAnswer: 5,
   undelivered: 6,
+  outputLost: 7,
   interrupted: 130,
 } as const
 
-/** The command line asks for something that makes no sense. The message says what to do instead. */
+/** The command line is wrong. The message says what to do instead. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** The user, or the system, wants this process to end. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted'
+/** A signal of the user or the system has interrupted the command. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError'
   constructor(signal: string) {
     super(`interrupted by ${signal}`)
   }
 }
 
-/** Prints an error as a person needs it, and says with which code to end. */
+/** Prints an error for people. @returns the exit code */
 export function reportError(error: unknown): number {
   const { text, code } = describeError(error)
-  if (text !== '') process.stderr.write(`golooader: ${text}\n`)
+  if (text !== '') sayError(`golooader: ${text}`)
   return code
 }
 
-/** The code with which a command ends because of an error. */
+/** The exit code of a command that fails with this error. */
 export function exitCodeFor(error: unknown): number {
   return describeError(error).code
 }
 
-/** Not the command is wrong, but what it is about. */
+/** The command is right, but keys or receipts are not. */
 const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['keys-changed', 'keys-missing', 'receipt-invalid'])
 
+/** The command line or the profile on this machine is wrong. The detail says what to do. */
+const USAGE_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['options-invalid', 'profile-unusable'])
+
 function describeError(error: unknown): { text: string; code: number } {
-  // Commander has printed its own message, or the help that was asked for.
+  if (error instanceof GoLooaderError) return describeError(error.cause)
+  // Commander has printed its own message or the requested help.
   if (error instanceof CommanderError) return { text: '', code: error.exitCode === 0 ? 0 : exitCodes.usage }
   if (error instanceof UsageError) return { text: error.message, code: exitCodes.usage }
-  if (error instanceof Interrupted) return { text: error.message, code: exitCodes.interrupted }
+  if (error instanceof OutputLostError) return { text: error.message, code: exitCodes.outputLost }
+  if (error instanceof InterruptedError) return { text: error.message, code: exitCodes.interrupted }
   if (error instanceof RemoteProblem) {
     const code = error.next === 'retry' ? exitCodes.noAnswer : exitCodes.refused
     return { text: `${printable(error.message)} (${printable(error.code)})${hintFor(error.code, error.problem)}`, code }
   }
+  if (error instanceof Problem && USAGE_PROBLEMS.has(error.code)) {
+    return { text: String(error.details.detail ?? error.message), code: exitCodes.usage }
+  }
   if (error instanceof Problem && TRUST_PROBLEMS.has(error.code)) {
     return { text: `${error.message} (${error.code})${hintFor(error.code, error.details)}`, code: exitCodes.refused }
   }
-  if (error instanceof UnsafeConnection) {
+  if (error instanceof UnsafeConnectionError) {
     const code = error.code === 'insecure-transport' ? exitCodes.usage : exitCodes.refused
     return { text: `${printable(error.message)} (${error.code})${hintFor(error.code, {})}`, code }
   }
   if (error instanceof Problem) return { text: `${error.message} (${error.code})`, code: exitCodes.usage }
-  if (error instanceof NoAnswer) {
+  if (error instanceof NoResponseError) {
     return { text: `${error.message}. Is the portal running, and is its address right?`, code: exitCodes.noAnswer }
   }
   const system = systemErrorText(error)
   if (system !== null) return { text: system, code: exitCodes.usage }
-  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return { text: `this is a bug, please report it:\n${stack}`, code: exitCodes.bug }
+  return { text: bugText(error), code: exitCodes.bug }
 }
 
 function hintFor(code: string, details: Readonly<Record<string, unknown>>): string {
   switch (code) {
     case 'credentials-invalid':
       return '\nThe portal does not know this profile, or not any more. Ask its operator for a link, then: golooader join LINK'
+    case 'not-found':
+      return (
+        '\nThe portal has no such transfer of yours: the id is not right, its history has ended, or the portal was restored ' +
+        'from a backup.\nIf a receiver lacks the file, send it again.'
+      )
+    case 'credentials-missing':
+      return `\n${tokenRemovedText}`
     case 'invite-invalid':
       return '\nInvites work once, for 24 hours. Ask for a new one: golooader invite NAME'
     case 'keys-changed':
       return (
-        `\nSomebody may be listening in, or ${details.account} has joined anew. Ask ${details.account}, not by way of the portal, ` +
+        `\nA third party may be listening in, or ${details.account} has joined again. Ask ${details.account}, not by way of the portal, ` +
         `what 'golooader whoami' says there.\nIf it is ${details.offered}: golooader contacts trust ${details.account} ${details.offered}`
       )
     case 'keys-missing':
@@ -97,7 +118,7 @@ export function interruptSignal(): AbortSignal {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       if (controller.signal.aborted) process.exit(exitCodes.interrupted)
-      controller.abort(new Interrupted(signal))
+      controller.abort(new InterruptedError(signal))
     })
   }
   return controller.signal

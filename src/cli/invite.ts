@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { portalDefaults } from '../portal/options.ts'
-import { accountError, type LedgerPlace, linkOf, requireAccountName, withLedger } from './operator.ts'
-import { databaseOption, dataOption, option, webAddress } from './options.ts'
+import { deliverLink, type LedgerPlace, placeFlags, withAccounts } from './operator.ts'
+import { accountName, databaseOption, dataOption, flag, publicUrlOption } from './options.ts'
+import { sayError } from './output.ts'
 
 export function inviteCommand(program: Command): void {
   program
@@ -12,13 +12,11 @@ export function inviteCommand(program: Command): void {
         'Run it where the portal keeps its data, or with its --database, once the portal has been started; it may be ' +
         'running meanwhile.',
     )
-    .argument('<name>', 'name of the new account: lower-case letters, digits, dots, dashes, underscores')
+    .argument('<name>', 'name of the new account: lower-case letters, digits, dots, dashes, underscores', accountName)
     .addOption(dataOption())
     .addOption(databaseOption())
-    .addOption(
-      option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress),
-    )
-    .option('--operator', 'an account that may see how the whole portal does')
+    .addOption(publicUrlOption())
+    .addOption(flag('--operator', 'let the account see the state of the whole portal'))
     .addHelpText(
       'after',
       `
@@ -27,31 +25,10 @@ Examples:
   golooader invite carol --operator
   golooader invite bob --data /srv/gl | ssh bob@laptop golooader join -`,
     )
-    .action(async (name: string, flags: LedgerPlace & { publicUrl?: string; operator?: boolean }) => {
-      process.stdout.write(`${await makeInvite(name, flags, { ...flags, isOperator: flags.operator === true })}\n`)
-      process.stderr.write(
-        `This link works once, for 24 hours. ${name} opens it in a browser, or joins with: golooader join LINK\n`,
-      )
+    .action(async (name: string, flags: LedgerPlace & { operator?: boolean }) => {
+      const isOperator = flags.operator === true
+      const link = await withAccounts(flags, name, (accounts) => accounts.invite(name, { isOperator }))
+      await deliverLink(link, `golooader invite ${name}${placeFlags(flags)}`)
+      sayError(`This link works once, for 24 hours. ${name} opens it in a browser, or joins with: golooader join LINK`)
     })
-}
-
-/**
- * Makes an invite.
- *
- * @returns the link
- * @throws UsageError for a name that is taken or cannot be one, and where no portal has run yet
- */
-export async function makeInvite(
-  name: string,
-  place: LedgerPlace,
-  { publicUrl, isOperator = false }: { publicUrl?: string; isOperator?: boolean } = {},
-): Promise<string> {
-  requireAccountName(name)
-  const { invite } = await import('../portal/index.ts')
-  return withLedger(place, async (ledger) => {
-    const secret = await invite(ledger, name, portalDefaults.inviteMs, { isOperator })
-    return linkOf(secret, ledger, publicUrl)
-  }).catch((error: unknown) => {
-    throw accountError(error, name, place)
-  })
 }

@@ -1,72 +1,76 @@
-/** What the commands of an operator have in common: they work on the ledger of a portal, which may run meanwhile. */
-import type { Ledger } from '../portal/ledger/contract.ts'
+/** Shared code of the operator's commands. They work on the ledger of a portal, which may be running. */
+import type { Accounts } from '../library/accounts.ts'
+import { GoLooaderError } from '../library/error.ts'
 import { portalDefaults } from '../portal/options.ts'
-import { isAccountName, Problem } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
 import { DATABASE_VARIABLE } from './options.ts'
+import { OutputLostError, output } from './output.ts'
 import { printable } from './text.ts'
 
-/** Where a portal keeps its ledger, as flags of a command say it. */
+/** The location of a portal's ledger, from the flags of a command. */
 export interface LedgerPlace {
   readonly data: string
-  /** Address of the database; a file in the data folder where it is not given. */
+  /** Address of the database; without it, the ledger is a file in the data folder. */
   readonly database?: string
+  /** Address of the portal, if it differs from the one in the ledger. */
+  readonly publicUrl?: string
 }
 
 /**
- * Acts upon the ledger of a portal.
+ * Runs `act` with the accounts of a portal.
  *
- * @throws UsageError where no portal has run yet: a mistyped folder must not become a portal without anybody in it
+ * @throws UsageError when no portal has run yet, and for errors about the account `name`
  */
-export async function withLedger<Result>(
+export async function withAccounts<Result>(
   place: LedgerPlace,
-  act: (ledger: Ledger) => Promise<Result>,
+  name: string | null,
+  act: (accounts: Accounts) => Promise<Result>,
 ): Promise<Result> {
-  const { openLedgerThere } = await import('../portal/index.ts')
-  const ledger = await openLedgerThere({ dataFolder: place.data, databaseUrl: place.database ?? null })
-  if (ledger === null) {
-    const where = place.database === undefined ? `in ${printable(place.data)}` : 'over this database'
+  const { openAccounts } = await import('../library/accounts.ts')
+  const { data: dataFolder, database: databaseUrl = null, publicUrl = null } = place
+  await using accounts = await openAccounts({ dataFolder, databaseUrl, publicUrl })
+  if (accounts === null) {
+    const where = databaseUrl === null ? `in ${printable(dataFolder)}` : 'over this database'
     throw new UsageError(
       `no portal has run ${where} yet. Start it first: golooader portal${placeFlags(place)}\n` +
         'Or name the folder in which it keeps its data: --data DIR; or its database: --database URL',
     )
   }
   try {
-    return await act(ledger)
-  } finally {
-    await ledger.close()
+    return await act(accounts)
+  } catch (error) {
+    throw name === null ? error : accountError(error, name, place)
   }
 }
 
-/** The flags that name this place again in a command that is shown; nothing for what goes without saying. */
+/** The flags for this location in a command that is shown to a person. Defaults are left out. */
 export function placeFlags({ data, database }: LedgerPlace): string {
   if (database !== undefined)
     return database === process.env[DATABASE_VARIABLE] ? '' : ` --database ${printable(database)}`
   return data === portalDefaults.dataFolder ? '' : ` --data ${printable(data)}`
 }
 
-/** @throws UsageError when the text cannot be the name of an account */
-export function requireAccountName(name: string): void {
-  if (isAccountName(name)) return
-  throw new UsageError(
-    `'${printable(name)}' cannot be the name of an account: use lower-case letters, digits, '.', '-' and '_', 63 at most`,
-  )
-}
-
 /**
- * The link of an invite; the secret stands behind the `#`, where no server ever sees it.
+ * Prints a one-time link.
  *
- * @param publicUrl the address of the portal, if it is not the one that it told its ledger
+ * @param again the command that makes another one
+ * @throws OutputLostError when the link could not be written, also when the reader has gone, because the link is stored nowhere
  */
-export async function linkOf(secret: string, ledger: Ledger, publicUrl: string | undefined): Promise<string> {
-  const url =
-    publicUrl ?? (await ledger.address()) ?? `http://${portalDefaults.listenHost}:${portalDefaults.listenPort}`
-  return `${url}/join#${secret}`
+export async function deliverLink(link: string, again: string): Promise<void> {
+  try {
+    await output().deliver(`${link}\n`)
+  } catch (error) {
+    if (!(error instanceof OutputLostError)) throw error
+    throw new OutputLostError(
+      `the link could not be written (${error.message}): it is lost. Make another one, which nothing hinders: ${again}`,
+      { cause: error },
+    )
+  }
 }
 
-/** What the ledger says about a name, in words that say what to do instead. */
-export function accountError(error: unknown, name: string, place: LedgerPlace): unknown {
-  if (!(error instanceof Problem)) return error
+/** An error of the ledger about an account, with advice. */
+function accountError(error: unknown, name: string, place: LedgerPlace): unknown {
+  if (!(error instanceof GoLooaderError)) return error
   const flags = placeFlags(place)
   switch (error.code) {
     case 'account-exists':

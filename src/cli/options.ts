@@ -1,29 +1,80 @@
-/** Options that several commands share. Each is an environment variable too, `GOLOOADER_…`; the flag wins. */
+/** Options that several commands share. Each is also an environment variable `GOLOOADER_…`; the flag takes precedence. */
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
-import { type DigestAlgorithm, isAccountName, isDigestAlgorithm, knownDigestAlgorithms } from '../protocol/index.ts'
+import type { Profile } from '../library/profile.ts'
+import {
+  type DigestAlgorithm,
+  isAccountName,
+  isDigestAlgorithm,
+  isTransferId,
+  knownDigestAlgorithms,
+  notAnAccountName,
+} from '../protocol/index.ts'
+import { parseFingerprint } from '../trust/keys.ts'
 import { UsageError } from './exit.ts'
-import { parseBytes, parseDurationMs } from './text.ts'
+import { parseBytes, parseDurationMs, printable } from './text.ts'
 
-/** An option whose environment variable is named after its long flag. */
+/**
+ * An option whose environment variable is named after its long flag. An empty variable counts as not set, because env files and
+ * containers often pass one.
+ */
 export function option(flags: string, description: string): Option {
   const made = new Option(flags, description)
-  return made.env(variableOf(made))
+  const variable = variableOf(made)
+  return process.env[variable] === '' ? described(made, variable) : made.env(variable)
 }
 
 /**
- * An option without a value. Its variable has to say yes: to commander alone, `0` and nothing at all would do as well.
+ * An option without a value. Its variable counts only when it says yes. Commander itself would switch the option on for any value,
+ * even for `0` and an empty one.
  */
 export function flag(flags: string, description: string): Option {
   const made = new Option(flags, description)
   const variable = variableOf(made)
-  made.description = `${description} (env: ${variable}=1)`
-  // What `--no-page` sets is `page`.
-  return /^(?:1|true|yes|on)$/i.test(process.env[variable] ?? '') ? made.default(!made.negate) : made
+  const isOn = /^(?:1|true|yes|on)$/i.test(process.env[variable] ?? '')
+  return isOn ? made.env(variable) : described(made, `${variable}=1`)
+}
+
+/**
+ * The former name of an option, which the help does not show. It sets the option with the new name. Flags take precedence over
+ * variables here, too.
+ *
+ * @param attributeName of the option with the new name
+ */
+export function formerOption(flags: string, attributeName: string): Option {
+  const made = option(flags, '').hideHelp()
+  made.attributeName = () => attributeName
+  return made
+}
+
+/** Adds the variable to the help, in commander's own format. */
+function described(made: Option, variable: string): Option {
+  made.description = `${made.description} (env: ${variable})`
+  return made
+}
+
+/**
+ * An option with several values, separated by commas. If it is given more than once, the values are collected: `--to bob --to carol`
+ * is `--to bob,carol`. Flags replace a default or a variable.
+ *
+ * @param parse parses one text
+ */
+export function listOption<Item>(flags: string, description: string, parse: (text: string) => Item[]): Option {
+  const collected = new Set<Item>()
+  return option(flags, description).argParser((text: string) => {
+    for (const item of parse(text)) collected.add(item)
+    return [...collected]
+  })
 }
 
 function variableOf({ long, flags }: Option): string {
   return `GOLOOADER_${(long ?? flags).replace(/^--/, '').replaceAll('-', '_').toUpperCase()}`
+}
+
+/** For `argParser`: the path of a folder or a file. */
+export function pathOf(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Give the way to a folder or a file.')
+  return text
 }
 
 /** For `argParser`: a duration in milliseconds. */
@@ -40,25 +91,60 @@ export function sizeBytes(text: string): number {
   return bytes
 }
 
+/** For `argParser`: a size in bytes that is not 0. */
+export function positiveSizeBytes(text: string): number {
+  const bytes = sizeBytes(text)
+  if (bytes === 0) throw new InvalidArgumentError('Give a size above 0: 1MiB, 16MiB.')
+  return bytes
+}
+
+/** For `argParser`: a size in bytes that is not larger than `bytesMax`. */
+export function sizeBytesUpTo(bytesMax: number): (text: string) => number {
+  return (text) => {
+    const bytes = sizeBytes(text)
+    if (bytes > bytesMax) throw new InvalidArgumentError(`The protocol has room for ${bytesMax} bytes at most.`)
+    return bytes
+  }
+}
+
 /** For `argParser`: a positive whole number. */
 export function wholeNumber(text: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError('Give a whole number from 1 on.')
   return Number(text)
 }
 
-/** For `argParser`: names of accounts, separated by commas; each once. */
+/** For `argParser`: the name of an account. */
+export function accountName(text: string): string {
+  if (!isAccountName(text)) throw new InvalidArgumentError(notAnAccountName(text))
+  return text
+}
+
+/** For `argParser`: the id of a transfer. */
+export function transferId(text: string): string {
+  if (isTransferId(text)) return text
+  throw new InvalidArgumentError(`'${printable(text)}' is not the id of a transfer. See them with: golooader status`)
+}
+
+/** For `argParser`: the fingerprint of an account's keys. */
+export function fingerprint(text: string): string {
+  const parsed = parseFingerprint(text)
+  if (parsed !== null) return parsed
+  throw new InvalidArgumentError(
+    `'${printable(text)}' is not a fingerprint: it looks like abcd-efgh-ijkl-mnop-qrst-uvwx`,
+  )
+}
+
+/** For {@link listOption}: names of accounts, separated by commas. */
 export function accountNames(text: string): string[] {
   const names = text
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '')
-  const wrong = names.find((name) => !isAccountName(name))
-  if (wrong !== undefined) throw new InvalidArgumentError(`'${wrong}' cannot be the name of an account.`)
   if (names.length === 0) throw new InvalidArgumentError('Give the name of an account.')
-  return [...new Set(names)]
+  return names.map(accountName)
 }
 
-/** For `argParser`: digest algorithms, separated by commas. */
+/** For {@link listOption}: digest algorithms, separated by commas. */
 export function digestNames(text: string): DigestAlgorithm[] {
   return text.split(',').map((one) => {
     const name = one.trim()
@@ -79,7 +165,7 @@ export function hostAndPort(text: string): { host: string; port: number } {
   return { host: match[1].replace(/^\[|\]$/g, ''), port }
 }
 
-/** For `argParser`: an address of the web. */
+/** For `argParser`: an http or https URL. */
 export function webAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || !/^https?:$/.test(url.protocol)) {
@@ -91,7 +177,7 @@ export function webAddress(text: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
-/** For `argParser`: the address of a PostgreSQL database. A secret in it may come from the environment alone. */
+/** For `argParser`: the address of a PostgreSQL database. An address with a secret is accepted only from the environment. */
 export function databaseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol)) {
@@ -99,15 +185,15 @@ export function databaseUrl(text: string): string {
   }
   const hasPassword = url.password !== '' || url.searchParams.has('password')
   if (hasPassword && process.env[DATABASE_VARIABLE] !== text) {
-    // Not as an argument that is invalid: those are shown.
+    // Not commander's error for an invalid argument, which would print the secret.
     throw new UsageError(
-      `everybody on this machine can read a password on a command line: give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}`,
+      `anyone on this machine can read a password on a command line: give it as PGPASSWORD, or all of the address as ${DATABASE_VARIABLE}`,
     )
   }
   return text
 }
 
-/** For `argParser`: addresses and networks, `127.0.0.1,10.0.0.0/8`. */
+/** For {@link listOption}: addresses and networks, `127.0.0.1,10.0.0.0/8`. */
 export function networks(text: string): string[] {
   const found = text
     .split(',')
@@ -128,20 +214,40 @@ function isNetwork(text: string): boolean {
 }
 
 export const dataOption = (): Option =>
-  option('--data <dir>', 'folder of the portal: its ledger and its temporary storage').default('./golooader-data')
+  option('--data <dir>', 'folder of the portal: its ledger and its temporary storage')
+    .argParser(pathOf)
+    .default('./golooader-data')
+
+/** The address in links that an operator makes. */
+export const publicUrlOption = (): Option =>
+  option('--public-url <url>', 'address of the portal, if it is not the one it listens on').argParser(webAddress)
 
 export const DATABASE_VARIABLE = 'GOLOOADER_DATABASE'
 
 export const databaseOption = (): Option =>
-  option('--database <url>', 'PostgreSQL that keeps the ledger instead, for one portal or several')
+  option('--database <url>', 'PostgreSQL for the ledger, for one portal or several')
     .argParser(databaseUrl)
     .default(undefined, 'a file in the data folder')
 
-export const profileOption = (): Option =>
-  option('--profile <name>', 'account to act as, where this machine has joined with several')
+export const profileOption = (): Option => option('--profile <name>', 'profile to use, where this machine has several')
 
-/** For every command that talks to a portal. It is never remembered: each time is a decision. */
+/** For every command that connects to a portal. It is not stored in the profile, so that each use is a decision. */
 export const insecureOption = (): Option =>
-  flag('--insecure', 'talk plain http to another machine, where everybody on the way can read and change everything')
+  flag('--insecure', 'use plain http to another machine: anyone on the way can read and change everything')
+
+/** Options of a command about its account. */
+export interface ProfileFlags {
+  readonly profile?: string
+  readonly insecure?: boolean
+}
+
+/** Opens the profile that the options name. */
+export async function openedProfile({ profile, insecure = false }: ProfileFlags): Promise<Profile> {
+  const { openProfile } = await import('../library/profile.ts')
+  return openProfile(profile, { insecure })
+}
 
 export const jsonOption = (): Option => flag('--json', 'one JSON object a line, for programs')
+
+export const verboseOption = (): Option =>
+  flag('--verbose', 'one line a request on standard error: method, path, status, time, tries; no secrets')

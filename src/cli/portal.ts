@@ -1,9 +1,9 @@
 import { writeSync } from 'node:fs'
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
 import { isLoopback } from '../client/index.ts'
-import { portalDefaults, type TlsFiles } from '../portal/options.ts'
-import type { Places } from '../portal/places.ts'
-import type { DigestAlgorithm } from '../protocol/index.ts'
+import type { Portal } from '../library/portal.ts'
+import { type PortalOptions, portalDefaults, type TlsFiles } from '../portal/options.ts'
+import { transferSizeBytesMax, wholeSizeBytesMax } from '../protocol/index.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import { placeFlags } from './operator.ts'
 import {
@@ -12,151 +12,147 @@ import {
   digestNames,
   durationMs,
   flag,
+  formerOption,
   hostAndPort,
+  listOption,
   networks,
   option,
-  sizeBytes,
+  sizeBytesUpTo,
   webAddress,
   wholeNumber,
 } from './options.ts'
+import { print, sayError } from './output.ts'
+import { inSources } from './stacks.ts'
 import { bytesText, durationFlag } from './text.ts'
 
+/** The flags that are more, or less, than one option of the portal. */
 interface PortalFlags {
   readonly listen: { host: string; port: number }
   readonly data: string
   readonly database?: string
-  readonly store?: string
-  readonly adoptStore?: boolean
   readonly publicUrl?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
-  readonly trustedProxies: readonly string[]
-  readonly digests: readonly DigestAlgorithm[]
-  readonly maxTransfer: number
-  readonly oneRequest: number
-  readonly quota: number
-  readonly maxTransfers: number
-  readonly storage: number
-  readonly keepFree: number
-  readonly connections: number
-  readonly addressConnections: number
-  readonly accountConnections: number
-  readonly requestRate: number
-  readonly floor: number
-  readonly attempts: number
-  readonly redirectDownloads?: boolean
-  readonly page: boolean
-  readonly sealedOnly?: boolean
-  readonly uploadTimeout: number
-  readonly idleTimeout: number
-  readonly lease: number
-  readonly expiry: number
-  readonly history: number
   readonly logLevel: string
 }
 
+/** A flag, and the option of the portal that it sets; null where it sets none alone. */
+type Setting = readonly [name: keyof PortalOptions | null, flag: Option]
+
+/** In the order of the help. What the environment says is read when they are made. */
+const allSettings = (): readonly Setting[] => [
+  [
+    null,
+    option('--listen <host:port>', 'address to listen on; port 0 takes a free one')
+      .argParser(hostAndPort)
+      .default(
+        { host: portalDefaults.listenHost, port: portalDefaults.listenPort },
+        `${portalDefaults.listenHost}:${portalDefaults.listenPort}`,
+      ),
+  ],
+  [
+    'operationsListen',
+    option(
+      '--operations-listen <host:port>',
+      'separate address for /metrics, /healthz and /readyz, plain HTTP; /metrics is then served only there',
+    )
+      .argParser(hostAndPort)
+      .default(undefined, 'the address of the portal'),
+  ],
+  ['dataFolder', dataOption()],
+  ['databaseUrl', databaseOption()],
+  [
+    'storeUrl',
+    option('--store <url>', 'S3 for the parts: s3://BUCKET?endpoint=URL&region=NAME').default(
+      undefined,
+      'a folder in the data folder',
+    ),
+  ],
+  [
+    'adoptStore',
+    flag(
+      '--adopt-store',
+      'use a store of another ledger, or another store for this ledger; files that are not in it are lost',
+    ),
+  ],
+  ['publicUrl', option('--public-url <url>', 'address under which others reach it, for invites').argParser(webAddress)],
+  [null, option('--tls-cert <file>', 'certificate with its chain (PEM); read again at SIGHUP')],
+  [null, option('--tls-key <file>', 'private key of the certificate (PEM)')],
+  [
+    'trustedProxies',
+    listOption(
+      '--trusted-proxies <list>',
+      'addresses and networks of proxies whose X-Forwarded-For is trusted',
+      networks,
+    ).default([], 'none'),
+  ],
+  [
+    'digestAlgorithms',
+    listOption(
+      '--digests <list>',
+      'digest algorithms that senders may use; sha-256 is always allowed',
+      digestNames,
+    ).default(portalDefaults.digestAlgorithms, 'all that this machine computes fast'),
+  ],
+  bytes('transferSizeBytesMax', '--max-transfer <size>', 'largest file that the portal accepts', transferSizeBytesMax),
+  bytes(
+    'wholeSizeBytesMax',
+    '--inline-max <size>',
+    'largest file that may come in one request, and is kept in the ledger',
+    wholeSizeBytesMax,
+  ),
+  [null, formerOption('--one-request <size>', 'inlineMax').argParser(sizeBytesUpTo(wholeSizeBytesMax))],
+  bytes('accountBytesMax', '--quota <size>', 'total size of the open transfers of one account'),
+  count('accountTransfersMax', '--max-transfers <number>', 'open transfers that one account may have'),
+  bytes('storageBytesMax', '--storage <size>', 'total size of all open transfers'),
+  bytes('freeBytesMin', '--keep-free <size>', 'space on the disk to keep free'),
+  count('connectionsMax', '--connections <number>', 'connections that may be open at a time'),
+  count(
+    'addressConnectionsMax',
+    '--address-connections <number>',
+    'connections from one address, loopback and trusted proxies excepted',
+  ),
+  count('accountConnectionsMax', '--account-connections <number>', 'open requests that one account may have'),
+  count('accountRequestsPerSecond', '--request-rate <number>', 'requests a second that one account may make'),
+  bytes('minBytesPerSecond', '--min-rate <size>', 'bytes a second below which a sender or receiver is cut off'),
+  [null, formerOption('--floor <size>', 'minRate').argParser(sizeBytesUpTo(Number.MAX_SAFE_INTEGER))],
+  count(
+    'attemptsMax',
+    '--attempts <number>',
+    'attempts at an upload, and tries of a receiver, before the transfer fails',
+  ),
+  [
+    'redirectDownloads',
+    flag('--redirect-downloads', 'let receivers fetch parts directly from the store, by links valid for a minute'),
+  ],
+  ['servesPage', flag('--no-page', 'serve no web page')],
+  ['sealedOnly', flag('--sealed-only', 'refuse transfers that the portal could read')],
+  time('uploadTimeoutMs', '--upload-timeout <duration>', 'silence in an upload after which it is deleted'),
+  time('idleMs', '--idle-timeout <duration>', 'silence on a connection after which it is cut'),
+  time('leaseMs', '--lease <duration>', 'silence of a receiver after which a file is offered again'),
+  time('expiryMs', '--expiry <duration>', 'time that a transfer may take in all'),
+  time('historyMs', '--history <duration>', 'time for which ended transfers are remembered'),
+  [
+    null,
+    option('--log-level <level>', 'what to log, as JSON lines to standard error')
+      .choices(['error', 'warn', 'info', 'debug', 'silent'])
+      .default('warn'),
+  ],
+]
+
 export function portalCommand(program: Command): void {
-  const d = portalDefaults
-  program
+  const settings = allSettings()
+  const command = program
     .command('portal')
     .summary('run the portal')
     .description(
       'Runs the portal: it takes files from senders into temporary storage and hands them on to receivers.\n' +
-        'It needs nothing but a folder. Stop it with Ctrl-C; started again, it goes on where it was.\n' +
+        'It needs a folder and nothing else. Ctrl-C stops it; started again, it continues.\n' +
         'With both --database and --store it keeps nothing itself, and any number of equal ones may run.',
     )
-    .addOption(
-      option('--listen <host:port>', 'address to listen on; port 0 takes a free one')
-        .argParser(hostAndPort)
-        .default({ host: d.listenHost, port: d.listenPort }, `${d.listenHost}:${d.listenPort}`),
-    )
-    .addOption(dataOption())
-    .addOption(databaseOption())
-    .addOption(
-      option('--store <url>', 'S3 that keeps the parts instead: s3://BUCKET?endpoint=URL&region=NAME').default(
-        undefined,
-        'a folder in the data folder',
-      ),
-    )
-    .addOption(flag('--adopt-store', 'take a store that belonged to another ledger, or another store for this ledger'))
-    .addOption(option('--public-url <url>', 'address under which others reach it, for invites').argParser(webAddress))
-    .addOption(option('--tls-cert <file>', 'certificate with its chain (PEM); read again at SIGHUP'))
-    .addOption(option('--tls-key <file>', 'private key of the certificate (PEM)'))
-    .addOption(
-      option('--trusted-proxies <list>', 'addresses and networks of proxies that say whom they serve')
-        .argParser(networks)
-        .default([], 'none'),
-    )
-    .addOption(
-      option('--digests <list>', 'digest algorithms that are offered to senders; sha-256 always is')
-        .argParser(digestNames)
-        .default(d.digestAlgorithms, 'all that this machine computes fast'),
-    )
-    .addOption(bytesOption('--max-transfer <size>', 'largest file that is taken', d.transferSizeBytesMax))
-    .addOption(
-      bytesOption(
-        '--one-request <size>',
-        'largest file that may come in one request, and is kept in the ledger',
-        d.wholeSizeBytesMax,
-      ),
-    )
-    .addOption(bytesOption('--quota <size>', 'what the open transfers of one account may add up to', d.accountBytesMax))
-    .addOption(
-      option('--max-transfers <number>', 'open transfers that one account may have')
-        .argParser(wholeNumber)
-        .default(d.accountTransfersMax),
-    )
-    .addOption(bytesOption('--storage <size>', 'what all open transfers may add up to', d.storageBytesMax))
-    .addOption(bytesOption('--keep-free <size>', 'room on the disk that stays free', d.freeBytesMin))
-    .addOption(countOption('--connections <number>', 'connections that may be open at a time', d.connectionsMax))
-    .addOption(
-      countOption(
-        '--address-connections <number>',
-        'connections from one address, loopback and trusted proxies excepted',
-        d.addressConnectionsMax,
-      ),
-    )
-    .addOption(
-      countOption(
-        '--account-connections <number>',
-        'requests of one account that may be under way',
-        d.accountConnectionsMax,
-      ),
-    )
-    .addOption(
-      countOption('--request-rate <number>', 'requests a second that one account may make', d.accountRequestsPerSecond),
-    )
-    .addOption(
-      bytesOption(
-        '--floor <size>',
-        'bytes a second below which a sender or receiver is cut off',
-        d.floorBytesPerSecond,
-      ),
-    )
-    .addOption(
-      option('--attempts <number>', 'attempts at an upload, and tries of a receiver, before it is given up')
-        .argParser(wholeNumber)
-        .default(d.attemptsMax),
-    )
-    .addOption(
-      flag('--redirect-downloads', 'let receivers fetch from the store itself, by addresses good for a minute'),
-    )
-    .addOption(flag('--no-page', 'serve no web page'))
-    .addOption(flag('--sealed-only', 'refuse transfers that the portal could read'))
-    .addOption(
-      timeOption('--upload-timeout <duration>', 'silence in an upload after which it is deleted', d.uploadTimeoutMs),
-    )
-    .addOption(timeOption('--idle-timeout <duration>', 'silence on a connection after which it is cut', d.idleMs))
-    .addOption(timeOption('--lease <duration>', 'silence of a receiver after which a file is offered anew', d.leaseMs))
-    .addOption(timeOption('--expiry <duration>', 'time that a transfer may take in all', d.expiryMs))
-    .addOption(timeOption('--history <duration>', 'time for which ended transfers are remembered', d.historyMs))
-    .addOption(
-      option('--log-level <level>', 'what to log, as JSON lines to standard error')
-        .choices(['error', 'warn', 'info', 'debug', 'silent'])
-        .default('warn'),
-    )
     .addHelpText('after', portalHelp)
-    .action(runPortal)
+    .action((flags: PortalFlags) => runPortal(settings, flags))
+  for (const [, one] of settings) command.addOption(one)
 }
 
 const portalHelp = `
@@ -173,64 +169,43 @@ Examples:
 Next, in another terminal:
   golooader invite alice        prints a link with which alice joins`
 
-async function runPortal(flags: PortalFlags): Promise<void> {
+async function runPortal(settings: readonly Setting[], flags: PortalFlags): Promise<void> {
   const signal = interruptSignal()
-  const tls = tlsFilesOf(flags)
-  // A terminal that closes sends it too: the portal goes on.
+  const { listen, logLevel } = flags
+  const options: Partial<PortalOptions> = {
+    ...Object.fromEntries(
+      settings.flatMap(([name, one]) => (name === null ? [] : [[name, Reflect.get(flags, one.attributeName())]])),
+    ),
+    listenHost: listen.host,
+    listenPort: listen.port,
+    tls: tlsFilesOf(flags),
+  }
+  // A closing terminal sends SIGHUP, too, so the portal continues.
   let reload = async (): Promise<void> => {}
   process.on('SIGHUP', () => void reload())
-  // Loaded here, so that no other command pays for the server and its database.
-  const { placesOf, portalLog, startPortal } = await import('../portal/index.ts')
-  const log = portalLog({ level: flags.logLevel, write: writeLog })
-  const options = {
-    listenHost: flags.listen.host,
-    listenPort: flags.listen.port,
-    publicUrl: flags.publicUrl ?? null,
-    tls,
-    trustedProxies: flags.trustedProxies,
-    dataFolder: flags.data,
-    databaseUrl: flags.database ?? null,
-    storeUrl: flags.store ?? null,
-    adoptStore: flags.adoptStore === true,
-    digestAlgorithms: flags.digests,
-    transferSizeBytesMax: flags.maxTransfer,
-    wholeSizeBytesMax: flags.oneRequest,
-    accountBytesMax: flags.quota,
-    accountTransfersMax: flags.maxTransfers,
-    storageBytesMax: flags.storage,
-    freeBytesMin: flags.keepFree,
-    connectionsMax: flags.connections,
-    addressConnectionsMax: flags.addressConnections,
-    accountConnectionsMax: flags.accountConnections,
-    accountRequestsPerSecond: flags.requestRate,
-    floorBytesPerSecond: flags.floor,
-    attemptsMax: flags.attempts,
-    redirectDownloads: flags.redirectDownloads === true,
-    servesPage: flags.page,
-    sealedOnly: flags.sealedOnly === true,
-    uploadTimeoutMs: flags.uploadTimeout,
-    idleMs: flags.idleTimeout,
-    leaseMs: flags.lease,
-    expiryMs: flags.expiry,
-    historyMs: flags.history,
-  }
-  // It may be killed at any moment, so whoever stops it need not wait for a database that is away.
+  // Loaded only here, so that other commands do not load the server and its database.
+  const { startPortal } = await import('../library/portal.ts')
+  // During the start a signal ends the process at once, which is safe, so that it need not wait for a missing database.
   const endAtOnce = (): never => process.exit(exitCodes.ok)
   signal.addEventListener('abort', endAtOnce)
-  const portal = await startPortal(options, log)
+  const portal = await startPortal({ ...options, log: { level: logLevel, write: writeLog } })
   signal.removeEventListener('abort', endAtOnce)
   reload = () => portal.reload()
-  if (isExposed(flags)) process.stderr.write(`${EXPOSED}\n`)
-  process.stdout.write(
-    `portal listening on ${portal.url}, ${keptWhere(placesOf(options))}\n` +
+  if (isExposed(flags)) sayError(EXPOSED)
+  const operations = portal.operationsUrl === null ? '' : `figures and health at ${portal.operationsUrl}\n`
+  const newness = portal.isNew
+    ? 'this portal is new, its folder had no ledger. If it should have one, stop this: is its disk mounted?\n'
+    : ''
+  print(
+    `portal listening on ${portal.url}, ${keptWhere(portal.keptIn)}\n${operations}${newness}` +
       `invite someone: golooader invite NAME${placeFlags(flags)}\n`,
   )
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()
 }
 
-/** Where it keeps what it keeps, and that it has to stay alone where it keeps some of it itself. */
-function keptWhere({ ledger, parts }: Places): string {
+/** The line about the places of the data, and that only one portal may use a data folder. */
+function keptWhere({ ledger, parts }: Portal['keptIn']): string {
   return ledger === parts ? `data in ${ledger}` : `ledger in ${ledger}, parts in ${parts}`
 }
 
@@ -238,7 +213,7 @@ const EXPOSED =
   'golooader: warning: other machines can reach this portal without TLS, and clients refuse that: ' +
   'give --tls-cert and --tls-key, or put a TLS proxy in front and give --public-url https://…'
 
-/** Whether tokens and files may come over a network in the clear. */
+/** Whether tokens and files may travel over a network without encryption. */
 function isExposed({ listen, publicUrl, tlsCert }: PortalFlags): boolean {
   return !isLoopback(listen.host) && tlsCert === undefined && publicUrl?.startsWith('https:') !== true
 }
@@ -249,23 +224,31 @@ function tlsFilesOf({ tlsCert, tlsKey }: PortalFlags): TlsFiles | null {
   throw new UsageError('--tls-cert and --tls-key belong together: give both of them, or neither')
 }
 
-/** A line that cannot be written is lost: on a full disk above all, the portal must go on. */
+/** Writes a line of the log. If that fails, for instance on a full disk, the line is dropped and the portal continues. */
 function writeLog(line: string): void {
   try {
-    writeSync(process.stderr.fd, line)
+    writeSync(process.stderr.fd, inSources(line))
   } catch {
-    // There is nowhere left to say so.
+    // The loss cannot be reported anywhere.
   }
 }
 
-function countOption(flags: string, description: string, count: number) {
-  return option(flags, description).argParser(wholeNumber).default(count)
+/** The options of the portal that are numbers. */
+type NumberName = {
+  [Name in keyof PortalOptions]: PortalOptions[Name] extends number ? Name : never
+}[keyof PortalOptions]
+
+function count(name: NumberName, flags: string, description: string): Setting {
+  return [name, option(flags, description).argParser(wholeNumber).default(portalDefaults[name])]
 }
 
-function bytesOption(flags: string, description: string, bytes: number) {
-  return option(flags, description).argParser(sizeBytes).default(bytes, bytesText(bytes))
+/** @param bytesMax the largest value that the protocol supports, if there is one */
+function bytes(name: NumberName, flags: string, description: string, bytesMax = Number.MAX_SAFE_INTEGER): Setting {
+  const value = portalDefaults[name]
+  return [name, option(flags, description).argParser(sizeBytesUpTo(bytesMax)).default(value, bytesText(value))]
 }
 
-function timeOption(flags: string, description: string, ms: number) {
-  return option(flags, description).argParser(durationMs).default(ms, durationFlag(ms))
+function time(name: NumberName, flags: string, description: string): Setting {
+  const value = portalDefaults[name]
+  return [name, option(flags, description).argParser(durationMs).default(value, durationFlag(value))]
 }

@@ -1,19 +1,26 @@
 import { writeFile } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
-import { FileReceipts } from '../profile/index.ts'
-import { isAccountName } from '../protocol/index.ts'
-import { checkReceipts } from '../sender/index.ts'
-import { fingerprintOf, type ReceiptFile, readReceipt, receiptText } from '../trust/index.ts'
-import { connect, knownSelf, shortPatience } from './connect.ts'
+import { dirname } from 'node:path'
+import type { Command } from 'commander'
+import { hasCode } from '../fs/index.ts'
+import type { Receipt } from '../library/receipts.ts'
+import { fingerprintOf, readReceipt, receiptText } from '../trust/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { insecureOption, jsonOption, option, profileOption } from './options.ts'
-import { stateFolder } from './profiles.ts'
-import { requireTransferId } from './status.ts'
+import {
+  accountName,
+  insecureOption,
+  jsonOption,
+  openedProfile,
+  option,
+  type ProfileFlags,
+  pathOf,
+  profileOption,
+  transferId,
+} from './options.ts'
+import { print } from './output.ts'
+import { fileReason } from './system-errors.ts'
 import { bytesText } from './text.ts'
 
-interface ReceiptFlags {
-  readonly profile?: string
-  readonly insecure?: boolean
+interface ReceiptFlags extends ProfileFlags {
   readonly receiver?: string
   readonly out?: string
   readonly json?: boolean
@@ -22,19 +29,14 @@ interface ReceiptFlags {
 export function receiptCommand(program: Command): void {
   program
     .command('receipt')
-    .summary('see, or save, what a receiver signed for')
+    .summary('show or save the receipt that a receiver signed')
     .description(
       'Shows the receipt of a transfer you sent: the receiver signed that it has exactly this file. It is verified first.\n' +
-        'Receipts are kept on this machine; from another one of yours they are fetched from the portal.',
+        'Receipts are kept on this machine. If this machine does not have it, it is fetched from the portal.',
     )
-    .argument('<transfer>', 'id of the transfer: golooader status')
-    .addOption(
-      option('--receiver <name>', 'the receiver, where there are several').argParser((name) => {
-        if (!isAccountName(name)) throw new InvalidArgumentError(`'${name}' cannot be the name of an account.`)
-        return name
-      }),
-    )
-    .addOption(option('--out <file>', 'save it, for golooader verify'))
+    .argument('<transfer>', 'id of the transfer: golooader status', transferId)
+    .addOption(option('--receiver <name>', 'the receiver, where there are several').argParser(accountName))
+    .addOption(option('--out <file>', 'save it, for golooader verify').argParser(pathOf))
     .addOption(profileOption())
     .addOption(insecureOption())
     .addOption(jsonOption())
@@ -46,62 +48,43 @@ Examples:
   golooader receipt 01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c --out report.receipt
   golooader verify report.pdf --receipt report.receipt`,
     )
-    .action(async (transferId: string, flags: ReceiptFlags) => {
-      requireTransferId(transferId)
-      const receipts = await findReceipts(transferId, flags)
+    .action(async (id: string, flags: ReceiptFlags) => {
+      const receipts = await requireReceipts(id, flags)
       if (flags.out !== undefined) await save(receipts, flags.out)
       for (const receipt of receipts) await show(receipt, flags.json === true)
     })
 }
 
 /** @throws UsageError when there is none */
-async function findReceipts(transferId: string, flags: ReceiptFlags): Promise<ReceiptFile[]> {
-  const { profile, receiver } = flags
-  const isAsked = (one: { receiver: string }): boolean => receiver === undefined || one.receiver === receiver
-  const store = new FileReceipts(stateFolder())
-  const kept = (await store.of(transferId)).filter(isAsked)
-  if (kept.length > 0 && receiver !== undefined) return kept
+async function requireReceipts(id: string, flags: ReceiptFlags): Promise<readonly Receipt[]> {
+  await using me = await openedProfile(flags)
+  const { receiver } = flags
   const signal = interruptSignal()
-  const connection = await connect(profile, flags)
-  try {
-    const status = await shortPatience(signal).insist(() => connection.client.transfer(transferId, { signal }))
-    const { keys } = await knownSelf(connection, signal)
-    const checked = keys === null ? [] : await checkReceipts(status, { contacts: connection.contacts, keys })
-    const fetched = checked.filter(isAsked).map(({ receipt, problem }) => {
-      if (receipt === null) throw problem
-      return receipt
-    })
-    for (const receipt of fetched) await store.keep(receipt)
-    if (fetched.length > 0) return fetched
-  } catch (error) {
-    // What lies here needs no portal.
-    if (kept.length === 0) throw error
-  } finally {
-    await connection.client.close()
-  }
-  if (kept.length === 0) {
-    throw new UsageError(
-      'there is no receipt of it: not delivered yet, or to a receiver that signs none. See: golooader status',
-    )
-  }
-  return kept
+  const receipts = await me.receipts(id, { signal, ...(receiver === undefined ? {} : { receiver }) })
+  if (receipts.length > 0) return receipts
+  throw new UsageError(
+    'there is no receipt of it: not delivered yet, or to a receiver that signs none. See: golooader status',
+  )
 }
 
-async function save(receipts: readonly ReceiptFile[], path: string): Promise<void> {
+async function save(receipts: readonly Receipt[], path: string): Promise<void> {
   const [receipt, other] = receipts
   if (receipt === undefined || other !== undefined) {
     throw new UsageError('there are receipts of several receivers; say which: --receiver NAME')
   }
-  await writeFile(path, receiptText(receipt))
+  await writeFile(path, receiptText(receipt)).catch((cause: unknown) => {
+    const what = hasCode(cause, 'ENOENT') ? `folder ${dirname(path)}` : path
+    throw new UsageError(`the receipt cannot be saved: ${fileReason(what, cause)}`, { cause })
+  })
 }
 
-async function show(receipt: ReceiptFile, isJson: boolean): Promise<void> {
+async function show(receipt: Receipt, isJson: boolean): Promise<void> {
   const claims = readReceipt(receipt.receipt)
   if (isJson) {
-    process.stdout.write(`${JSON.stringify({ ...receipt, claims })}\n`)
+    print(`${JSON.stringify({ ...receipt, claims })}\n`)
     return
   }
-  process.stdout.write(
+  print(
     `receipt of transfer ${claims.transferId}, verified
   from      ${claims.from}
   received  by ${claims.receiver}, ${claims.at}

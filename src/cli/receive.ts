@@ -1,85 +1,106 @@
 import { relative } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
-import { Patience } from '../client/index.ts'
 import { offersOpenMax } from '../protocol/index.ts'
 import type { ReceiveEvent } from '../receiver/index.ts'
-import { receive } from '../receiver/node-receive.ts'
-import { connect, knownSelf } from './connect.ts'
 import { exitCodes, interruptSignal } from './exit.ts'
-import { accountNames, flag, insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import {
+  accountNames,
+  flag,
+  insecureOption,
+  jsonOption,
+  listOption,
+  openedProfile,
+  option,
+  type ProfileFlags,
+  pathOf,
+  profileOption,
+  verboseOption,
+  wholeNumber,
+} from './options.ts'
+import { print, traceRequests, warnOfTemporaryState } from './output.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, printable } from './text.ts'
 
-interface ReceiveFlags {
+interface ReceiveFlags extends ProfileFlags {
   readonly into: string
+  readonly create?: boolean
   readonly once?: boolean
   readonly from?: readonly string[]
-  readonly profile?: string
-  readonly insecure?: boolean
   readonly json?: boolean
   readonly transfers?: number
+  readonly verbose?: boolean
 }
 
 export function receiveCommand(program: Command): void {
   program
     .command('receive')
-    .summary('take in the files that are sent to you')
+    .summary('receive the files that are sent to you')
     .description(
-      'Takes in what is sent to you, and tells the portal only when a file stands complete, verified and durable\n' +
-        'in the folder. Runs until it is stopped; started again, it goes on where it was.',
+      'Receives what is sent to you, and tells the portal only when a file is complete, verified and durable\n' +
+        'in the folder. Runs until it is stopped; started again, it continues.',
     )
-    .addOption(option('--into <dir>', 'folder for the files; made if it does not exist').makeOptionMandatory())
-    .addOption(option('--from <names>', 'take files from these accounts only').argParser(accountNames))
-    .addOption(flag('--once', 'take one file, then end'))
+    .addOption(
+      option('--into <dir>', 'folder for the files; it must have been used before, or give --create')
+        .argParser(pathOf)
+        .makeOptionMandatory(),
+    )
+    .addOption(flag('--create', 'create the folder, or accept one that no receiver has used'))
+    .addOption(listOption('--from <names>', 'accept files only from these accounts', accountNames))
+    .addOption(flag('--once', 'receive one file, then end'))
     .addOption(profileOption())
-    .addOption(option('--transfers <number>', 'files to take in at the same time').argParser(transfersAtOnce))
+    .addOption(
+      option('--transfers <number>', 'files to receive at the same time; 16 if not given, of large ones 4').argParser(
+        transfersAtOnce,
+      ),
+    )
     .addOption(insecureOption())
     .addOption(jsonOption())
+    .addOption(verboseOption())
     .addHelpText(
       'after',
       `
 Examples:
-  golooader receive --into ~/Inbox            take in whatever comes, until Ctrl-C
-  golooader receive --into . --once           wait for one file
+  golooader receive --into ~/Inbox --create   the first time: create the folder, or accept it as it is
+  golooader receive --into ~/Inbox            receive until Ctrl-C
+  golooader receive --into in --once          wait for one file
   golooader receive --into in --profile bob   as bob, where several accounts have joined
+
+Without --create a folder that is missing, or that no receiver has used before, is refused: its disk may not be
+mounted. A folder that vanishes while this runs is waited for, and the files wait at the portal.
 
 A file that exists is never overwritten: 'report.pdf' becomes 'report (1).pdf'. Unfinished files lie in
 DIR/.golooader until they are complete.
 
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
-4 the portal refused this account, or its certificate is not trusted · 130 interrupted before the one file of --once came`,
+4 the portal refused this account, its certificate is not trusted, or another process receives as the same instance
+(of a copied folder, for one) · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
     )
     .action(async (flags: ReceiveFlags) => {
       const signal = interruptSignal()
-      const connection = await connect(flags.profile, flags)
-      const { client, contacts } = connection
+      await using me = await openedProfile(flags)
+      if (flags.verbose === true) await traceRequests(me.portalUrl)
+      if (me.isStateTemporary) warnOfTemporaryState()
       const show = flags.json === true ? showJson : textShower(flags.into)
-      try {
-        const { account, keys } = await knownSelf(
-          connection,
-          signal,
-          new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal }),
-        )
-        const { received, refused } = await receive({
-          client,
-          trust: keys === null ? null : { account, keys, contacts },
-          from: flags.from ?? null,
-          folder: flags.into,
-          isOnce: flags.once === true,
-          signal,
-          onEvent: show,
-          ...(flags.transfers === undefined ? {} : { transfersAtOnce: flags.transfers }),
-        })
-        if (flags.once === true && received === 0) {
-          process.exitCode = refused > 0 ? exitCodes.failed : exitCodes.interrupted
-        }
-      } finally {
-        await client.close()
+      let [received, refused] = [0, 0]
+      const files = me.receive(flags.into, {
+        create: flags.create === true,
+        once: flags.once === true,
+        ...(flags.from === undefined ? {} : { from: flags.from }),
+        ...(flags.transfers === undefined ? {} : { transfersAtOnce: flags.transfers }),
+        signal,
+        onEvent: (event) => {
+          if (event.type === 'refused') refused++
+          show(event)
+        },
+      })
+      for await (const _file of files) received++
+      if (flags.once === true && received === 0) {
+        process.exitCode = refused > 0 ? exitCodes.failed : exitCodes.interrupted
       }
     })
 }
 
-/** For `argParser`: as many as the portal lets be open at a time. */
+/** For `argParser`: a number of transfers that the protocol allows at a time. */
 function transfersAtOnce(text: string): number {
   const count = wholeNumber(text)
   if (count > offersOpenMax) throw new InvalidArgumentError(`Give a number from 1 to ${offersOpenMax}.`)
@@ -87,20 +108,28 @@ function transfersAtOnce(text: string): number {
 }
 
 function showJson(event: ReceiveEvent): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`)
+  print(`${JSON.stringify(event)}\n`)
 }
 
-/** Lines for people; fetching is told at most every few seconds. */
+/** Prints lines for people. Progress is printed at most every few seconds. */
 function textShower(folder: string): (event: ReceiveEvent) => void {
   const FETCHING_EVERY_MS = 5_000
   const toldAtMs = new Map<string, number>()
   const say = (line: string): void => {
-    process.stdout.write(`${line}\n`)
+    print(`${line}\n`)
   }
   return (event) => {
     if (event.type === 'connected') return say(`connected, waiting for files into ${printable(folder)}`)
+    if (event.type === 'held-back') return say(`… ${event.reason}`)
     if (event.type === 'disconnected')
-      return say(`… the portal is out of reach (${printable(event.reason)}), trying again`)
+      return say(`… the portal does not answer (${printable(event.reason)}), trying again`)
+    if (event.type === 'waiting')
+      return say(`… ${printable(event.reason)}: files wait at the portal until that is solved`)
+    if (event.type === 'clock-off') {
+      const waiting = event.isWaiting ? '. Files wait at the portal until the clocks agree' : ''
+      return say(`! ${problemText(event.problem)}${waiting}`)
+    }
+    if (event.type === 'contested') return say(`! ${problemText(event.problem)}`)
     const what = `${event.name === '' ? 'a sealed file' : printable(event.name)} from ${event.from}`
     switch (event.type) {
       case 'offered':
@@ -114,7 +143,7 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
       case 'link-failed':
         return say(`  ${what}: not from the portal's storage (${printable(event.reason)}), from the portal instead`)
       case 'repeating':
-        return say(`↻ ${what}: ${problemText(event.problem)}. Deleted, asked for again`)
+        return say(`↻ ${what}: ${problemText(event.problem)}. Deleted, fetching it again`)
       case 'received': {
         const note = event.isRenamed ? ' (renamed)' : ''
         toldAtMs.delete(event.transferId)

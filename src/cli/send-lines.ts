@@ -1,10 +1,10 @@
-/** The sentences in which `send` tells what happened. */
-import { type ProblemJson, problemSentence } from '../protocol/index.ts'
+/** The sentences of `send` about events and outcomes. */
+import { listText, type ProblemJson, problemSentence } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { FileProgress } from './send-progress.ts'
-import { bytesText, durationText, listText, printable } from './text.ts'
+import { bytesText, durationText, printable } from './text.ts'
 
-/** A problem in the words of the one who had it. */
+/** A problem as text, with the reporter's own words. */
 export function problemText(problem: ProblemJson): string {
   return printable(`${problemSentence(problem)} (${problem.code})`)
 }
@@ -17,18 +17,24 @@ function receiptText({ receipt }: { readonly receipt?: string }): string {
   return receipt === undefined ? ' (says the portal: there is no receipt)' : ', receipt verified'
 }
 
-/** The line for an event, or null where it is none that people read. */
+/** The line for an event; null for events without one. */
 export function eventLine(event: SendEvent, file: FileProgress | null): string | null {
   const label = file?.label ?? ''
   switch (event.type) {
     case 'started':
       return event.isResumed
-        ? `… ${label}: going on with transfer ${event.transferId}`
+        ? `… ${label}: resuming transfer ${event.transferId}`
         : `… ${label}: ${bytesText(event.sizeBytes)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
     case 'repeating':
-      return `↻ ${label}: ${problemText(event.problem)}. Sending again what was lost`
+      return `↻ ${label}: ${problemText(event.problem)}. Sending the lost parts again`
+    case 'smaller-parts':
+      return `↻ ${label}: ${printable(event.reason)}. Sending it again in parts of ${bytesText(event.partSizeBytes)}`
+    case 'held-back':
+      return `… ${event.reason}`
     case 'silence':
       return `… no answer from the portal (${printable(event.reason)}), trying again`
+    case 'clock-off':
+      return `! ${problemText(event.problem)}`
     case 'receipt-unkept':
       return (
         `… ${label}: the receipt of ${event.receiver} could not be kept here (${printable(event.reason)}). ` +
@@ -53,7 +59,7 @@ function notificationLine(
       return `✔ ${label}: stored at the portal${took}, waiting for ${listText(file?.to ?? [])}`
     }
     case 'resend':
-      return `↻ ${label}: the portal wants it again: ${problemText(notification.problem)}`
+      return `↻ ${label}: the portal asks for it again: ${problemText(notification.problem)}`
     case 'refused':
       return `✘ ${label}: refused by the portal: ${problemText(notification.problem)}`
     case 'delivered':
@@ -63,22 +69,28 @@ function notificationLine(
   }
 }
 
-/** What to know, and to do next, about an outcome that no notification explained. */
+/** A line with explanation and advice for an outcome that no notification has explained. */
 export function outcomeLine(outcome: SendOutcome): string | null {
   const label = printable(outcome.path)
   switch (outcome.outcome) {
     case 'no-answer':
+      if (outcome.problem !== undefined) {
+        return (
+          `✘ ${label}: ${problemText(outcome.problem)}: assume that it was not received.\n` +
+          '  The portal was restored from a backup. Run the same command again: no receiver gets a second copy.'
+        )
+      }
       return (
         `✘ ${label}: no answer from the portal (${printable(outcome.reason)}): assume that it was not received.\n` +
-        '  Run the same command again: it goes on where this one stopped.'
+        '  Run the same command again: it continues.'
       )
     case 'undelivered':
       return (
         `… ${label}: stored at the portal, but not yet taken by ${listText(outcome.waitingFor)}.\n` +
-        `  The portal goes on trying. Look again with: golooader status ${outcome.transferId}`
+        `  The portal keeps trying. Look again with: golooader status ${outcome.transferId}`
       )
     case 'stored':
-      return `  See later what became of it: golooader status ${outcome.transferId}`
+      return `  See the result later: golooader status ${outcome.transferId}`
     case 'refused':
       return outcome.transferId === null || outcome.problem.code === 'source-changed'
         ? `✘ ${label}: ${problemText(outcome.problem)}`

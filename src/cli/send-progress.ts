@@ -1,10 +1,10 @@
-/** What is known of the files being sent, from the events of the sender: the ground of every way to show it. */
+/** The progress of the files being sent, computed from the sender's events. All views show it. */
 import { basename } from 'node:path'
 import { Rate } from '../client/index.ts'
 import type { SendEvent } from '../sender/events.ts'
 import { printable } from './text.ts'
 
-/** How one receiver stands. */
+/** The state of one receiver. */
 export type ReceiverProgress =
   | { readonly state: 'waiting'; readonly fetchedBytes: number }
   | { readonly state: 'delivered'; readonly tookMs: number }
@@ -31,7 +31,7 @@ export interface FileProgress {
 export class SendProgress {
   readonly files = new Map<string, FileProgress>()
 
-  /** @returns the file that the event was about, null where there is none */
+  /** @returns the file of the event; null when it concerns no file */
   apply(event: SendEvent): FileProgress | null {
     if (event.type === 'started') return this.#start(event)
     const transferId = event.type === 'notification' ? event.notification.transferId : event.transferId
@@ -48,6 +48,9 @@ export class SendProgress {
         if (file.receivers.get(event.receiver)?.state === 'waiting') {
           file.receivers.set(event.receiver, { state: 'waiting', fetchedBytes: event.fetchedBytes })
         }
+        break
+      case 'smaller-parts':
+        this.files.delete(event.transferId)
         break
       case 'notification':
         this.#note(file, event.notification)

@@ -1,34 +1,38 @@
-/** How `send` shows what happens: live on a terminal, slow plain lines elsewhere, or JSON for programs. */
+/** The views of `send`: live on a terminal, occasional plain lines elsewhere, or JSON for programs. */
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
+import type { StandardOutput } from './output.ts'
 import { eventLine, outcomeLine } from './send-lines.ts'
 import { type FileProgress, type ReceiverProgress, SendProgress } from './send-progress.ts'
+import { canDraw, textFor, widthOf } from './terminal.ts'
 import { bytesText, durationText } from './text.ts'
 
 export interface SendView {
   onEvent(event: SendEvent): void
-  /** The last words. Nothing may be shown after it. */
+  /** Shows the end. Nothing may be shown after it. */
   end(outcomes: readonly SendOutcome[], exitCode: number): void
 }
 
-type Output = NodeJS.WriteStream
+type Output = Pick<StandardOutput, 'stream' | 'line'>
 
 const LIVE_EVERY_MS = 100
 const PLAIN_EVERY_MS = 5_000
 const JSON_EVERY_MS = 500
 const BAR_WIDTH = 24
-/** More files than this at once are summed up in one line. */
+/** On a narrower terminal only percentages are shown, because bars and figures would wrap. */
+const WIDE_COLUMNS = 60
+/** With more files at once, one line sums them up. */
 const LIVE_FILES_MAX = 6
 
-/** The view that suits the output. */
-export async function chooseView(output: Output, isJson: boolean): Promise<SendView> {
+/** Chooses the view for the output. @param isVerbose other lines appear in between, so a live block cannot be used */
+export async function chooseView(output: Output, isJson: boolean, isVerbose = false): Promise<SendView> {
   if (isJson) return jsonView(output)
-  return output.isTTY ? liveView(output) : plainView(output)
+  return canDraw(output.stream) && !isVerbose ? liveView(output) : plainView(output)
 }
 
-/** Silence is told at once, and then now and then: it may last. */
+/** Silence of the portal is shown at once and then repeated at this interval. */
 const SILENCE_EVERY_MS = 10_000
 
-/** The lines that people are told; of a silence that goes on, only now and then one. */
+/** Makes the lines for people, and limits repeated lines about silence. */
 class Narrator {
   #silenceToldAtMs = Number.NEGATIVE_INFINITY
 
@@ -41,19 +45,19 @@ class Narrator {
   }
 }
 
-/** A block of live figures below, lines of what happened above. */
+/** Lines about events, with a block of live figures below them. */
 async function liveView(output: Output): Promise<SendView> {
   const progress = new SendProgress()
   const narrator = new Narrator()
-  // Loaded where there is a terminal to draw on: it takes a tenth of the time that a command needs to start.
+  // Loaded only for a terminal, because it takes a tenth of a command's start-up time.
   const { createLogUpdate } = await import('log-update')
-  const block = createLogUpdate(output)
-  const draw = (): void => block(liveText(progress))
+  const block = createLogUpdate(output.stream)
+  const draw = (): void => block(textFor(output.stream, liveText(progress, widthOf(output.stream))))
   const timer = setInterval(draw, LIVE_EVERY_MS)
   const say = (line: string | null): void => {
     if (line === null) return
     block.clear()
-    output.write(`${line}\n`)
+    output.line(line)
     draw()
   }
   return {
@@ -70,13 +74,16 @@ async function liveView(output: Output): Promise<SendView> {
   }
 }
 
-/** A line when something happened, and a slow one while nothing does. */
+/** A line for each event, and from time to time a line about progress. */
 function plainView(output: Output): SendView {
   const progress = new SendProgress()
   const narrator = new Narrator()
+  const shown = new Map<FileProgress, string>()
   const timer = setInterval(() => {
     for (const file of progress.files.values()) {
-      if (!file.isOver) output.write(`  ${file.label}: ${fileText(file).join('; ')}\n`)
+      const text = fileText(file).join('; ')
+      if (!file.isOver && shown.get(file) !== text) output.line(`  ${file.label}: ${text}`)
+      shown.set(file, text)
     }
   }, PLAIN_EVERY_MS)
   return {
@@ -90,12 +97,12 @@ function plainView(output: Output): SendView {
   }
 }
 
-/** One object a line: `progress`, `notification`, and one `summary` at the end. */
+/** One JSON object per line: `progress`, `notification`, and one `summary` at the end. */
 function jsonView(output: Output): SendView {
   const progress = new SendProgress()
   const shownAtMs = new Map<string, number>()
   const write = (value: unknown): void => {
-    output.write(`${JSON.stringify(value)}\n`)
+    output.line(JSON.stringify(value))
   }
   const isDue = (key: string): boolean => {
     const isNow = performance.now() - (shownAtMs.get(key) ?? Number.NEGATIVE_INFINITY) >= JSON_EVERY_MS
@@ -135,18 +142,34 @@ function jsonView(output: Output): SendView {
 }
 
 function writeLine(output: Output, line: string | null): void {
-  if (line !== null) output.write(`${line}\n`)
+  if (line !== null) output.line(line)
 }
 
-function liveText(progress: SendProgress): string {
+function liveText(progress: SendProgress, columns: number): string {
+  const isWide = columns >= WIDE_COLUMNS
   const open = [...progress.files.values()].filter((file) => !file.isOver)
   const shown = open.slice(0, LIVE_FILES_MAX)
-  const lines = shown.flatMap((file) => [`  ${file.label}`, ...fileText(file).map((line) => `    ${line}`)])
+  const lines = shown.flatMap((file) => {
+    const texts = isWide ? fileText(file).map((line) => `    ${line}`) : shortText(file).map((line) => ` ${line}`)
+    return [isWide ? `  ${file.label}` : file.label, ...texts]
+  })
   if (open.length > shown.length) lines.push(`  and ${open.length - shown.length} more`)
   return lines.join('\n')
 }
 
-/** The two hops of a file, a line for each. */
+/** The two hops of a file for a narrow terminal. */
+function shortText(file: FileProgress): string[] {
+  const { storedAtMs, acknowledgedBytes, sizeBytes } = file
+  return [
+    `portal ${percent(storedAtMs === null ? share(acknowledgedBytes, sizeBytes) : 1)}`,
+    ...[...file.receivers].map(([name, receiver]) => {
+      const done = receiver.state === 'waiting' ? percent(share(receiver.fetchedBytes, sizeBytes)) : receiver.state
+      return `${name} ${done}`
+    }),
+  ]
+}
+
+/** The two hops of a file, one line each. */
 function fileText(file: FileProgress): string[] {
   return [firstHopText(file), ...secondHopText(file)]
 }
@@ -192,5 +215,9 @@ function share(done: number, whole: number): number {
 
 function bar(part: number): string {
   const filled = Math.round(part * BAR_WIDTH)
-  return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${String(Math.floor(part * 100)).padStart(3)}%`
+  return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)} ${percent(part).padStart(4)}`
+}
+
+function percent(part: number): string {
+  return `${Math.floor(part * 100)}%`
 }

@@ -1,9 +1,6 @@
 import type { Command } from 'commander'
-import { Patience } from '../client/index.ts'
-import { FileReceipts } from '../profile/index.ts'
+import type { Profile } from '../library/profile.ts'
 import type { SendOutcome } from '../sender/events.ts'
-import { send } from '../sender/node.ts'
-import { type Connection, connect, knownSelf } from './connect.ts'
 import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
@@ -11,74 +8,83 @@ import {
   flag,
   insecureOption,
   jsonOption,
+  listOption,
+  openedProfile,
   option,
+  type ProfileFlags,
+  positiveSizeBytes,
   profileOption,
-  sizeBytes,
+  verboseOption,
   wholeNumber,
 } from './options.ts'
-import { stateFolder } from './profiles.ts'
+import { output, traceRequests, warnOfTemporaryState } from './output.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
-interface SendFlags {
+interface SendFlags extends ProfileFlags {
   readonly to: readonly string[]
-  readonly profile?: string
-  readonly insecure?: boolean
   readonly json?: boolean
   readonly answerTimeout: number
-  /** `--wait 10m`; false for `--no-wait`; true or undefined for as long as it takes. */
+  /** `--wait 10m`; false for `--no-wait`; true or undefined to wait without a limit. */
   readonly wait?: number | boolean
   readonly plain?: boolean
   readonly partSize?: number
   readonly partsInFlight?: number
+  readonly verbose?: boolean
 }
 
 const ANSWER_TIMEOUT_MS_DEFAULT = 60_000
-const NO_KEYS =
-  'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
+const NO_STANDARD_INPUT =
+  'standard input cannot be sent yet: write it to a file, and send that. A file that is called - is ./-'
 
 export function sendCommand(program: Command): void {
   program
     .command('send')
-    .summary('send files, and hear twice what became of each')
+    .summary('send files, and report when the portal has each, and when its receivers do')
     .description(
-      'Sends files to one or more receivers by way of the portal, and tells twice what became of each:\n' +
+      'Sends files to one or more receivers through the portal, and reports twice about each:\n' +
         'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
     )
     .argument('<file...>', 'files to send')
-    .addOption(option('--to <names>', 'receivers, separated by commas').argParser(accountNames).makeOptionMandatory())
+    .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
     .addOption(profileOption())
     .addOption(
-      option('--answer-timeout <duration>', 'how long to bear silence before giving up with exit code 5')
+      option('--answer-timeout <duration>', 'time without a response before send gives up with exit code 5')
         .argParser(durationMs)
         .default(ANSWER_TIMEOUT_MS_DEFAULT, '60s'),
     )
     .addOption(
       option(
         '--wait <duration>',
-        'how long to wait for the receivers once the file is stored; for ever if not given',
+        'how long to wait for the receivers once the file is stored; without a limit if not given',
       ).argParser(durationMs),
     )
-    .addOption(option('--no-wait', 'return after the first notification'))
-    .addOption(flag('--plain', 'do not seal: the portal, and whoever gets into it, can read the files'))
+    .addOption(flag('--no-wait', 'return after the first notification (stored)'))
+    .addOption(
+      flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
+    )
     .addOption(insecureOption())
     .addOption(jsonOption())
-    .addOption(option('--part-size <size>', 'size of the parts that travel').argParser(sizeBytes))
+    .addOption(verboseOption())
+    .addOption(
+      option('--part-size <size>', 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines').argParser(
+        positiveSizeBytes,
+      ),
+    )
     .addOption(
       option(
         '--parts-in-flight <number>',
-        'parts on their way at the same time; found out by trying if not given',
+        'parts in flight at the same time; 2 to 12, found by trying, if not given',
       ).argParser(wholeNumber),
     )
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
+      if (paths.includes('-')) throw new UsageError(NO_STANDARD_INPUT)
       const signal = interruptSignal()
-      const connection = await connect(flags.profile, flags)
-      const view = await chooseView(process.stdout, flags.json === true)
-      try {
-        process.exitCode = await runSend(connection, paths, flags, view, signal)
-      } finally {
-        await connection.client.close()
-      }
+      await using me = await openedProfile(flags)
+      if (me.isStateTemporary) warnOfTemporaryState()
+      if (flags.verbose === true) await traceRequests(me.portalUrl)
+      const view = await chooseView(output(), flags.json === true, flags.verbose === true)
+      process.exitCode = await runSend(me, paths, flags, view, signal)
     })
 }
 
@@ -90,55 +96,43 @@ Examples:
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
 
-Files are sealed for their receivers: the portal cannot read them, nor their names. Their receivers sign for them, and
-'delivered' is said only with a valid receipt: golooader receipt TRANSFER.
+Files are sealed for their receivers, that is, end-to-end encrypted: the portal can read neither them nor their names.
+Receivers sign a receipt, and 'delivered' is said only with a valid one: golooader receipt TRANSFER.
 
-Interrupted? Run the same command again: it goes on where it stopped.
+Interrupted? Run the same command again: it continues.
 
 Exit codes:
   0    delivered to all receivers (with --no-wait: stored)
   1    a bug in golooader
   2    wrong usage: nothing was sent
-  3    stored, but a receiver did not take it; its reason was shown
+  3    stored, but a delivery failed; the reason was shown
   4    refused by the portal, or its certificate is not trusted: sending again will not help
   5    no answer: assume that it was not received; run the same command again
   6    stored, but not yet delivered when --wait ran out
+  7    delivered, or with --no-wait stored, but standard output could not be written
   130  interrupted
   Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
 
-/** Sends files and shows it. @returns the exit code */
+/** Sends files and shows the progress. @returns the exit code */
 export async function runSend(
-  connection: Connection,
+  me: Profile,
   paths: readonly string[],
   flags: SendFlags,
   view: SendView,
   signal: AbortSignal,
 ): Promise<number> {
-  const { client, portalUrl, contacts } = connection
   let outcomes: SendOutcome[] = []
   try {
-    const { account, keys } = await knownSelf(
-      connection,
-      signal,
-      new Patience({ answerTimeoutMs: flags.answerTimeout, signal }),
-    )
-    const isSealing = flags.plain !== true
-    if (keys === null && isSealing) throw new UsageError(NO_KEYS)
-    const receipts = new FileReceipts(stateFolder())
-    outcomes = await send({
-      client,
-      identity: { portalUrl, account },
-      trust: keys === null ? null : { keys, contacts, isSealing, receipts },
-      stateFolder: stateFolder(),
-      paths,
+    outcomes = await me.send(paths, {
       to: flags.to,
-      answerTimeoutMs: flags.answerTimeout,
-      waitMs: typeof flags.wait === 'number' ? flags.wait : null,
-      isWaiting: flags.wait !== false,
-      signal,
-      onEvent: (event) => view.onEvent(event),
+      until: flags.wait === false ? 'stored' : 'delivered',
+      ...(typeof flags.wait === 'number' ? { deliveryTimeoutMs: flags.wait } : {}),
+      responseTimeoutMs: flags.answerTimeout,
+      plain: flags.plain === true,
       ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
       ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
+      signal,
+      onEvent: (event) => view.onEvent(event),
     })
   } catch (error) {
     view.end([], exitCodeFor(error))
@@ -149,7 +143,7 @@ export async function runSend(
   return exitCode
 }
 
-/** Of several outcomes, the one that most needs somebody to act. */
+/** Of several outcomes, the exit code of the one that most needs an action. */
 function exitCodeOf(outcomes: readonly SendOutcome[]): number {
   const codes = {
     'no-answer': exitCodes.noAnswer,

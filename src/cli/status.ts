@@ -1,24 +1,31 @@
 import type { Command } from 'commander'
-import {
-  type DeliveryStatus,
-  isTransferId,
-  type Notification,
-  type ReceivedDelivery,
-  type TransferStatus,
-  type TransferSummary,
-  transfersPerPageMax,
+import { GoLooaderError } from '../library/error.ts'
+import type { NamedItem } from '../library/file-names.ts'
+import type { Profile } from '../library/profile.ts'
+import type {
+  DeliveryStatus,
+  Notification,
+  ReceivedDelivery,
+  TransferStatus,
+  TransferSummary,
 } from '../protocol/index.ts'
-import type { AccountKeys } from '../trust/index.ts'
-import { connect, type KnownSelf, shortPatience } from './connect.ts'
 import { interruptSignal, UsageError } from './exit.ts'
-import { fileNameOf, receivedNameOf } from './metadata.ts'
-import { insecureOption, jsonOption, option, profileOption, wholeNumber } from './options.ts'
+import {
+  flag,
+  insecureOption,
+  jsonOption,
+  openedProfile,
+  option,
+  type ProfileFlags,
+  profileOption,
+  transferId,
+  wholeNumber,
+} from './options.ts'
+import { print } from './output.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, listText, printable } from './text.ts'
 
-interface StatusFlags {
-  readonly profile?: string
-  readonly insecure?: boolean
+interface StatusFlags extends ProfileFlags {
   readonly json?: boolean
   readonly limit: number
   readonly received?: boolean
@@ -29,15 +36,15 @@ const LIMIT_DEFAULT = 20
 export function statusCommand(program: Command): void {
   program
     .command('status')
-    .summary('see what became of what you sent, or what came for you')
+    .summary('show the state of what you sent, or what came for you')
     .description(
-      'Shows the transfers you sent, newest first; or one of them with both of its notifications. With --received what\n' +
-        'waits for you or was ever offered to you.',
+      'Shows the transfers that you sent, newest first; or one of them with both of its notifications. With --received, it\n' +
+        'shows the files that wait for you or were offered to you.',
     )
-    .argument('[transfer]', 'id of one transfer')
+    .argument('[transfer]', 'id of one transfer', transferId)
     .addOption(profileOption())
     .addOption(option('--limit <number>', 'how many transfers to show').argParser(wholeNumber).default(LIMIT_DEFAULT))
-    .option('--received', 'show what came for you instead')
+    .addOption(flag('--received', 'show what was sent to you instead'))
     .addOption(insecureOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -49,89 +56,59 @@ Examples:
   golooader status --received
   golooader status --json | jq .state`,
     )
-    .action(async (transferId: string | undefined, flags: StatusFlags) => {
-      if (transferId !== undefined) requireTransferId(transferId)
-      if (transferId !== undefined && flags.received === true) {
+    .action(async (id: string | undefined, flags: StatusFlags) => {
+      if (id !== undefined && flags.received === true) {
         throw new UsageError('--received shows all that came for you: leave the id of a transfer out')
       }
       const signal = interruptSignal()
-      const connection = await connect(flags.profile, flags)
-      const { client, keys } = connection
-      try {
-        const patience = shortPatience(signal)
-        const limit = Math.min(flags.limit, transfersPerPageMax)
-        if (flags.received === true) {
-          const account = connection.account ?? (await patience.insist(() => client.account({ signal }))).account
-          const page = await patience.insist(() => client.deliveries({ limit }, { signal }))
-          await showReceived(page.deliveries, { account, keys }, flags.json === true)
-        } else if (transferId === undefined) {
-          const page = await patience.insist(() => client.transfers({ limit }, { signal }))
-          await showList(page.transfers, keys, flags.json === true)
-        } else {
-          const transfer = await patience.insist(() => client.transfer(transferId, { signal }))
-          await showOne(transfer, keys, flags.json === true)
-        }
-      } finally {
-        await client.close()
-      }
+      await using me = await openedProfile(flags)
+      const isJson = flags.json === true
+      if (flags.received === true) await showReceived(await me.received({ limit: flags.limit, signal }), me, isJson)
+      else if (id === undefined) await showList(await me.sent({ limit: flags.limit, signal }), me, isJson)
+      else await showOne(await me.transfer(id, { signal }), me, isJson)
     })
 }
 
-/** @throws UsageError when the text is no transfer id */
-export function requireTransferId(text: string): void {
-  if (!isTransferId(text)) {
-    throw new UsageError(`'${printable(text)}' is not the id of a transfer. See them with: golooader status`)
-  }
-}
-
-async function showList(
-  transfers: readonly TransferSummary[],
-  keys: AccountKeys | null,
-  isJson: boolean,
-): Promise<void> {
+async function showList(transfers: readonly TransferSummary[], me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    for (const transfer of transfers) process.stdout.write(`${JSON.stringify(transfer)}\n`)
+    for (const transfer of transfers) print(`${JSON.stringify(transfer)}\n`)
     return
   }
-  if (transfers.length === 0) process.stdout.write('nothing sent yet: golooader send FILE --to NAME\n')
+  if (transfers.length === 0) print('nothing sent yet: golooader send FILE --to NAME\n')
   for (const transfer of transfers) {
-    const name = await fileNameOf(transfer, keys)
-    process.stdout.write(
+    const name = await shownName(me, transfer)
+    print(
       `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${bytesText(transfer.sizeBytes).padStart(9)}  ` +
         `${name} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
     )
   }
 }
 
-async function showReceived(
-  deliveries: readonly ReceivedDelivery[],
-  { account, keys }: KnownSelf,
-  isJson: boolean,
-): Promise<void> {
+async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    for (const delivery of deliveries) process.stdout.write(`${JSON.stringify(delivery)}\n`)
+    for (const delivery of deliveries) print(`${JSON.stringify(delivery)}\n`)
     return
   }
-  if (deliveries.length === 0) process.stdout.write('nothing has come for you yet\n')
+  if (deliveries.length === 0) print('nothing has come for you yet\n')
   for (const delivery of deliveries) {
     const { transferId, createdAt, sizeBytes, from } = delivery
-    const name = await receivedNameOf(delivery, account, keys)
-    process.stdout.write(
+    const name = await shownName(me, delivery)
+    print(
       `${transferId}  ${localTime(createdAt)}  ${bytesText(sizeBytes).padStart(9)}  ` +
         `${name} from ${from}: ${delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)}\n`,
     )
   }
 }
 
-/** One transfer: both hops, then everything that was notified. */
-export async function showOne(transfer: TransferStatus, keys: AccountKeys | null, isJson: boolean): Promise<void> {
+/** Shows one transfer: both hops, then all notifications. */
+export async function showOne(transfer: TransferStatus, me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    process.stdout.write(`${JSON.stringify(transfer)}\n`)
+    print(`${JSON.stringify(transfer)}\n`)
     return
   }
   const { sizeBytes, from, to } = transfer
   const lines = [
-    `${await fileNameOf(transfer, keys)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
+    `${await shownName(me, transfer)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
     ...transfer.deliveries.map(
@@ -143,10 +120,10 @@ export async function showOne(transfer: TransferStatus, keys: AccountKeys | null
       ? [`so says the portal; for proof: golooader receipt ${transfer.transferId}`]
       : []),
   ]
-  process.stdout.write(`${lines.join('\n')}\n`)
+  print(`${lines.join('\n')}\n`)
 }
 
-/** Whether a receiver has signed for it. */
+/** Whether a notification has a receipt. */
 function isReceipted(notification: Notification): boolean {
   return notification.notification === 'delivered' && notification.receipt !== undefined
 }
@@ -189,10 +166,20 @@ function notificationText(notification: Notification): string {
   return `${notification.notification}${receiver}${problem}`
 }
 
-/** A time of the protocol as a person here reads it. */
+/** A time of the protocol in local time, for people. */
 export function localTime(timestamp: string): string {
   const date = new Date(timestamp)
   const two = (value: number): string => String(value).padStart(2, '0')
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+}
+
+/** The name of the file of a transfer or delivery, safe to show. A name that the account's keys do not open is shown as such. */
+async function shownName(me: Profile, item: NamedItem): Promise<string> {
+  try {
+    return printable(await me.fileName(item))
+  } catch (error) {
+    if (!(error instanceof GoLooaderError && /^seal-/.test(error.code))) throw error
+    return (await me.identity()).keys === null ? '(sealed, and this account has no keys)' : '(sealed with other keys)'
+  }
 }

@@ -1,13 +1,24 @@
-/** Reading what the portal answers: bounded, validated, and never trusted to be what it should be. */
+/** Reads the portal's answers: within bounds, and validated. */
 import type { Static, TSchema } from 'typebox'
-import { conforms, type NextStep, nextStepOf, ProblemBody, type ProblemJson } from '../protocol/index.ts'
-import { type HttpResponse, NoAnswer } from './transport.ts'
+import { IdleTimeout } from '../async/index.ts'
+import {
+  answerBytesMax,
+  conforms,
+  type NextStep,
+  nextStepOf,
+  ProblemBody,
+  type ProblemJson,
+  retryAfterMsMax,
+  retryAfterMsMin,
+  within,
+} from '../protocol/index.ts'
+import { type HttpResponse, NoResponseError } from './transport.ts'
 
-/** The portal said no, in its own words. */
+/** The portal refused a request with a problem. */
 export class RemoteProblem extends Error {
   override readonly name = 'RemoteProblem'
   readonly problem: ProblemJson
-  /** What `Retry-After` asked for (RFC 9110 section 10.2.3); null where it did not. */
+  /** The pause that `Retry-After` asked for (RFC 9110 section 10.2.3), within bounds; null where it is missing. */
   readonly retryAfterMs: number | null
 
   constructor(problem: ProblemJson, retryAfterMs: number | null = null) {
@@ -25,110 +36,119 @@ export class RemoteProblem extends Error {
   }
 }
 
+/**
+ * Whether the portal does not know who asks: it rejects the token, or the token did not arrive. Every other request would fail in
+ * the same way.
+ */
+export function isAboutToken({ code }: Pick<ProblemJson, 'code'>): boolean {
+  return code === 'credentials-invalid' || code === 'credentials-missing'
+}
+
+/** Advice for `credentials-missing`: something between a client that sent its token and the portal removes it. */
+export const tokenRemovedText =
+  'The token was sent, and never came: something between here and the portal removes the Authorization header. It has to pass it ' +
+  'on (Squid: login=PASSTHRU; nginx: proxy_set_header Authorization $http_authorization). The token itself is still good.'
+
 type AnyResponse = HttpResponse<AsyncIterable<Uint8Array>>
 
-/** A list of the parts of the largest transfer fits; nothing that a portal says in JSON is larger. */
-export const answerBytesMax = 4 * 1024 * 1024
-
-/** Checks a value that came from outside. @throws NoAnswer when it is not of the schema */
-export function checked<Schema extends TSchema>(schema: Schema, value: unknown): Static<Schema> {
-  if (!conforms(schema, value)) throw new NoAnswer('the answer is not one that a portal gives')
+/** Checks a value from outside. @throws NoResponseError when it does not match the schema */
+export function checked<Schema extends TSchema>(schema: Schema, value: unknown): NoInfer<Static<Schema>> {
+  if (!conforms(schema, value)) throw new NoResponseError('the answer is not one that a portal gives')
   return value
 }
 
-/** Parses JSON that came from outside. @throws NoAnswer when it is none */
+/** Parses JSON from outside. @throws NoResponseError when it is not valid JSON */
 export function parsed(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new NoAnswer('the answer is not JSON', { cause })
+    throw new NoResponseError('the answer is not JSON', { cause })
   }
 }
 
-/** The body of a successful answer. @throws RemoteProblem when the portal said no, NoAnswer when it is garbled */
+/** The body of a successful answer. @throws RemoteProblem when the portal refused, NoResponseError when the answer is garbled */
 export async function readAnswer<Schema extends TSchema>(
   response: AnyResponse,
   schema: Schema,
-  stallMs: number,
-): Promise<Static<Schema>> {
-  await throwIfProblem(response, stallMs)
-  return checked(schema, parsed(await readText(response, stallMs)))
+  stallTimeoutMs: number,
+): Promise<NoInfer<Static<Schema>>> {
+  await throwIfProblem(response, stallTimeoutMs)
+  return checked(schema, parsed(await readText(response, stallTimeoutMs)))
 }
 
-/** @throws RemoteProblem when the answer is a problem, NoAnswer when it is an error that no portal would give */
-export async function throwIfProblem(response: AnyResponse, stallMs: number): Promise<void> {
+/** @throws RemoteProblem when the answer is a problem, NoResponseError for any other error status */
+export async function throwIfProblem(response: AnyResponse, stallTimeoutMs: number): Promise<void> {
   if (response.status >= 200 && response.status < 300) return
-  const text = await readText(response, stallMs)
+  const text = await readText(response, stallTimeoutMs)
   if (!response.header('content-type')?.startsWith('application/problem+json')) {
     throw notFromPortal(response.status)
   }
   const seconds = Number(response.header('retry-after') ?? Number.NaN)
   throw new RemoteProblem(
     checked(ProblemBody, parsed(text)),
-    Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null,
+    seconds >= 0 ? within(retryAfterMsMin, seconds * 1000, retryAfterMsMax) : null,
   )
 }
 
-/** What a load balancer or a proxy answers by itself, in plain words: not what the portal would have said. */
-function notFromPortal(status: number): NoAnswer {
+/** The error for an answer that a load balancer or a proxy gave by itself, in words for people. */
+function notFromPortal(status: number): NoResponseError {
+  return new NoResponseError(textOfOther(status), { isCut: true, isPermanent: status === 413 })
+}
+
+function textOfOther(status: number): string {
   const who = 'what stands in front of the portal'
   switch (status) {
     case 502:
     case 503:
     case 504:
-      return new NoAnswer(`${who} cannot reach it just now (HTTP status ${status})`)
+      return `${who} cannot reach it just now (HTTP status ${status})`
     case 408:
-      return new NoAnswer(`${who} did not wait any longer for the request (HTTP status 408)`)
+      return `${who} did not wait any longer for the request (HTTP status 408)`
     case 413:
-      return new NoAnswer(`${who} takes no request of this size (HTTP status 413): its limit has to be raised`, {
-        isHopeless: true,
-      })
+      return `${who} takes no request of this size (HTTP status 413): its limit has to be raised`
     default:
-      return new NoAnswer(`HTTP status ${status} from something that is not a portal`)
+      return `HTTP status ${status} from something that is not a portal`
   }
 }
 
-async function readText(response: AnyResponse, stallMs: number): Promise<string> {
+async function readText(response: AnyResponse, stallTimeoutMs: number): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
-  for await (const bytes of unstalled(response, stallMs)) {
+  for await (const bytes of unstalled(response, stallTimeoutMs)) {
     text += decoder.decode(bytes, { stream: true })
-    if (text.length > answerBytesMax) throw new NoAnswer('the answer is too long')
+    if (text.length > answerBytesMax) throw new NoResponseError('the answer is too long')
   }
   return text + decoder.decode()
 }
 
 /**
- * The bytes of a body. The time that their reader takes does not count as silence.
+ * The bytes of a body. The time that the consumer takes does not count as silence.
  *
- * @throws NoAnswer when it breaks, or when nothing comes for `stallMs`
+ * @throws NoResponseError when the body breaks, or when no byte comes for `stallTimeoutMs`
  */
-export async function* unstalled(response: AnyResponse, stallMs: number): AsyncGenerator<Uint8Array> {
+export async function* unstalled(response: AnyResponse, stallTimeoutMs: number): AsyncGenerator<Uint8Array> {
   let stalled = false
-  const watch = () =>
-    setTimeout(() => {
-      stalled = true
-      response.discard()
-    }, stallMs)
-  let watchdog = watch()
+  using idle = new IdleTimeout(stallTimeoutMs, () => {
+    stalled = true
+    response.discard()
+  })
   try {
     for await (const bytes of response.body) {
-      clearTimeout(watchdog)
+      idle.pause()
       yield bytes
-      watchdog = watch()
+      idle.refresh()
     }
   } catch (cause) {
-    if (!stalled) throw new NoAnswer('the connection broke', { cause })
+    if (!stalled) throw new NoResponseError('the connection broke', { cause })
   } finally {
-    clearTimeout(watchdog)
     response.discard()
   }
-  if (stalled) throw new NoAnswer(`the answer stalled for ${stallMs} ms`)
+  if (stalled) throw new NoResponseError(`the answer stalled for ${stallTimeoutMs} ms`)
 }
 
 /** Reads an answer without content to its end, so that its connection can be used again. */
-export async function drain(response: AnyResponse, stallMs: number): Promise<void> {
-  for await (const _ of unstalled(response, stallMs)) {
-    // Whatever comes means nothing.
+export async function drain(response: AnyResponse, stallTimeoutMs: number): Promise<void> {
+  for await (const _ of unstalled(response, stallTimeoutMs)) {
+    // The content is ignored.
   }
 }

@@ -1,43 +1,74 @@
 /**
- * The transport for a page that the portal serves, over `fetch`; over XMLHttpRequest where it counts how much of a body has left,
- * which `fetch` does not tell. The token goes to the portal of the page and nowhere else: no redirect is followed with `fetch`, and
- * the page's security policy (`connect-src 'self'`) ends one that XMLHttpRequest would follow to another origin.
+ * The transport for a page that the portal serves. It uses `fetch`, and XMLHttpRequest for large bodies, because `fetch` does not
+ * tell how much of a body has left. The token goes to the page's portal and nowhere else: `fetch` is told to follow no redirect, and
+ * the page's security policy (`connect-src 'self'`) stops XMLHttpRequest from following one to another origin.
  */
-import { Problem } from '../protocol/index.ts'
-import { answerBytesMax } from './answers.ts'
-import { HeldRequests, heldDirectionOf } from './held-requests.ts'
-import { type HttpRequest, type HttpResponse, NoAnswer, type Transport, UnsafeConnection } from './transport.ts'
+import { IdleTimeout } from '../async/index.ts'
+import { answerBytesMax, Problem } from '../protocol/index.ts'
+import { directionOfLongRequest, LongRequestLimiter } from './long-request-limiter.ts'
+import {
+  closedText,
+  type HttpRequest,
+  type HttpResponse,
+  NoResponseError,
+  type Transport,
+  UnsafeConnectionError,
+} from './transport.ts'
 
 type BrowserBody = AsyncIterable<Uint8Array>
 type BrowserResponse = HttpResponse<BrowserBody>
 
-/** A body up to this size leaves at once. */
+/** How the page asks its portal: as itself, and only the portal itself. */
+export const fetchSettings = {
+  mode: 'same-origin',
+  redirect: 'error',
+  credentials: 'omit',
+  cache: 'no-store',
+  referrerPolicy: 'no-referrer',
+} as const satisfies RequestInit
+
+/** Makes a GET request whose answer is large, in another thread. It uses `fetchSettings`. */
+export interface BulkFetcher extends Disposable {
+  /**
+   * @param done called when the body has been read to its end, or its reader has stopped
+   * @throws TypeError when no answer comes; the reason of the signal
+   */
+  fetch(
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    done: () => void,
+  ): Promise<Omit<BrowserResponse, 'discard'>>
+}
+
+/** A body up to this size leaves at once, so its progress is not watched. */
 const AT_ONCE_BYTES_MAX = 64 * 1024
 
 /**
  * @param portalUrl address of the portal that served the page; a path in it is kept as a prefix
- * @throws UnsafeConnection `insecure-transport` where the page itself came in a way that cannot be trusted
+ * @param bulk fetches large answers; closed with the transport. Without it they are read in this thread
+ * @throws UnsafeConnectionError `insecure-transport` where the page itself was loaded over an unsafe connection
  */
-export function browserTransport(portalUrl: string): Transport<BrowserBody> {
+export function browserTransport(portalUrl: string, bulk: BulkFetcher | null = null): Transport<BrowserBody> {
   if (!isSecureContext) {
-    const detail = `${location.origin} is not encrypted: whoever is on the way could read the token and the files`
-    throw new UnsafeConnection(new Problem('insecure-transport', { detail }))
+    const detail = `${location.origin} is not encrypted: anyone on the way could read the token and the files`
+    throw new UnsafeConnectionError(new Problem('insecure-transport', { detail }))
   }
   const base = portalUrl.replace(/\/+$/, '')
-  const held = new HeldRequests()
+  const held = new LongRequestLimiter()
   const underway = new Set<Underway>()
   const closing = new AbortController()
   return {
     async request(request) {
       const { method, path, headers, signal, onAlive } = request
       signal?.throwIfAborted()
-      const direction = heldDirectionOf(method, path, headers.prefer)
+      const direction = directionOfLongRequest(method, path, headers.prefer)
       let release = (): void => {}
       if (direction !== null) {
         const mustWait = held.isFull(direction)
         const either = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal])
         release = await held.begin(direction, either)
-        // Where nothing was asked there was no silence.
+        // The time in the queue does not count as silence of the portal.
         if (mustWait) onAlive?.()
       }
       closing.signal.throwIfAborted()
@@ -46,17 +77,18 @@ export function browserTransport(portalUrl: string): Transport<BrowserBody> {
         release()
       })
       underway.add(one)
-      return one.send(base + path)
+      return one.send(base + path, bulk)
     },
     async close() {
-      const reason = new NoAnswer('the connection was closed before an answer came')
+      const reason = new NoResponseError(closedText)
       closing.abort(reason)
       for (const one of underway) one.abort(reason)
+      bulk?.[Symbol.dispose]()
     },
   }
 }
 
-/** One request, until its answer has been read or given up. */
+/** One request, until its answer has been read or discarded. */
 class Underway {
   readonly #request: HttpRequest
   readonly #controller = new AbortController()
@@ -75,29 +107,31 @@ class Underway {
   }
 
   /** @throws like `Transport.request` */
-  async send(url: string): Promise<BrowserResponse> {
-    const { body, onSent, onAlive, elsewhere, stallMs, signal } = this.#request
-    const watchdog = new Watchdog(stallMs, () => this.abort(new NoAnswer(`no answer within ${stallMs} ms`)))
+  async send(url: string, bulk: BulkFetcher | null): Promise<BrowserResponse> {
+    const { isBulk, body, onSent, onAlive, elsewhere, stallTimeoutMs, signal } = this.#request
+    using idle = new IdleTimeout(stallTimeoutMs, () =>
+      this.abort(new NoResponseError(`no answer within ${stallTimeoutMs} ms`)),
+    )
     const unheard = elsewhere?.(() => {
-      watchdog.refresh()
+      idle.refresh()
       onAlive?.()
     })
     try {
+      if (isBulk === true && body === undefined && bulk !== null) return await this.#fetchBulk(url, bulk)
       if (body === undefined || (body.length <= AT_ONCE_BYTES_MAX && onSent === undefined))
         return await this.#fetch(url)
       return await this.#upload(url, body, (byteCount) => {
-        watchdog.refresh()
+        idle.refresh()
         onSent?.(byteCount)
       })
     } catch (cause) {
       this.#over()
       if (signal?.aborted === true) throw signal.reason
       const { reason } = this.#controller.signal
-      if (reason instanceof NoAnswer) throw reason
-      throw new NoAnswer(`no answer: ${describe(cause)}`, { cause })
+      if (reason instanceof NoResponseError) throw reason
+      throw new NoResponseError(`no answer: ${describe(cause)}`, { cause, isCut: cause instanceof TypeError })
     } finally {
       unheard?.()
-      watchdog.end()
     }
   }
 
@@ -108,11 +142,7 @@ class Underway {
       headers,
       body: body === undefined ? null : (body as Uint8Array<ArrayBuffer>),
       signal: this.#controller.signal,
-      mode: 'same-origin',
-      redirect: 'error',
-      credentials: 'omit',
-      cache: 'no-store',
-      referrerPolicy: 'no-referrer',
+      ...fetchSettings,
     })
     const content = response.body
     if (content === null) this.#over()
@@ -124,7 +154,12 @@ class Underway {
     }
   }
 
-  /** The whole answer is there when this resolves: to what has a large body, portals answer little. */
+  async #fetchBulk(url: string, bulk: BulkFetcher): Promise<BrowserResponse> {
+    const discard = (): void => this.#discard()
+    return { ...(await bulk.fetch(url, this.#request.headers, this.#controller.signal, discard)), discard }
+  }
+
+  /** Resolves with the whole answer: portals answer little to a request with a large body. */
   #upload(url: string, body: Uint8Array, sent: (byteCount: number) => void): Promise<BrowserResponse> {
     const { method, headers } = this.#request
     const { signal } = this.#controller
@@ -139,7 +174,7 @@ class Underway {
       sentBytes = Math.max(sentBytes, loaded)
     }
     xhr.onprogress = ({ loaded }) => {
-      if (loaded > answerBytesMax) this.abort(new NoAnswer('the answer is longer than any that a portal gives'))
+      if (loaded > answerBytesMax) this.abort(new NoResponseError('the answer is longer than any that a portal gives'))
     }
     xhr.onload = () => {
       if (xhr.responseURL !== new URL(url, location.href).href) return reject(new Error('it was redirected'))
@@ -157,20 +192,15 @@ class Underway {
     const abort = (): void => xhr.abort()
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) reject(signal.reason)
-    // A blob: Chromium hands an array to its network process in slices, several times as slowly, and reads no file meanwhile.
+    // A Blob, because Chromium sends an array to its network process in slices: several times as slowly, and it reads no file meanwhile.
     else xhr.send(new Blob([body as Uint8Array<ArrayBuffer>]))
     return promise.finally(() => signal.removeEventListener('abort', abort))
   }
 
-  /** Not every browser iterates over a stream by itself. */
-  async *#read(content: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-    const reader = content.getReader()
+  async *#read(content: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array> {
     try {
-      for (;;) {
-        const { done, value } = await reader.read()
-        if (done) return this.#over()
-        yield value
-      }
+      yield* bytesIn(content)
+      this.#over()
     } finally {
       this.#discard()
     }
@@ -190,43 +220,25 @@ class Underway {
   }
 }
 
-/** Calls once it has not been refreshed for a time. */
-class Watchdog {
-  readonly #stallMs: number
-  readonly #stalled: () => void
-  #heardAtMs = performance.now()
-  #timer: ReturnType<typeof setTimeout>
-
-  constructor(stallMs: number, stalled: () => void) {
-    this.#stallMs = stallMs
-    this.#stalled = stalled
-    this.#timer = this.#wait(stallMs)
-  }
-
-  refresh(): void {
-    this.#heardAtMs = performance.now()
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-  }
-
-  #wait(ms: number): ReturnType<typeof setTimeout> {
-    return setTimeout(() => {
-      const leftMs = this.#heardAtMs + this.#stallMs - performance.now()
-      if (leftMs <= 0) this.#stalled()
-      else this.#timer = this.#wait(leftMs)
-    }, ms)
+/** Some browsers do not implement async iteration over streams. */
+export async function* bytesIn(
+  content: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const reader = content.getReader()
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    yield value
   }
 }
 
-async function* noBytes(): AsyncGenerator<Uint8Array> {}
+export async function* noBytes(): AsyncGenerator<Uint8Array<ArrayBuffer>> {}
 
 async function* bytesOf(content: Uint8Array): AsyncGenerator<Uint8Array> {
   if (content.length > 0) yield content
 }
 
-/** A page is not told why a connection failed. */
+/** Words for a failed connection: browsers do not tell a page the reason. */
 function describe(cause: unknown): string {
   if (!navigator.onLine) return 'this device is offline'
   if (cause instanceof TypeError) return 'the connection failed, or was closed before an answer came'

@@ -1,4 +1,4 @@
-/** Why a certificate was not accepted, in words that say who has to do what. */
+/** Why a certificate was not accepted, and who has to do what about it. */
 
 /** OpenSSL's verification errors by the names that Node gives them (its documentation: TLS, X509 certificate errors). */
 const REASONS: Readonly<Record<string, string>> = {
@@ -32,15 +32,21 @@ const OTHERS: ReadonlySet<string> = new Set([
   'HOSTNAME_MISMATCH',
   'ERR_TLS_CERT_ALTNAME_FORMAT',
 ])
-/** What trust in a private authority takes. */
+/** How to trust a private certificate authority. */
 const OWN_AUTHORITY = '. If that is meant to be so, name its certificate: NODE_EXTRA_CA_CERTS=ca.pem'
 const TRUSTABLE = /SELF_SIGNED|ISSUER|LEAF_SIGNATURE/
 
-/** @returns null when it was not the certificate that failed */
+/** {@link certificateFault} of an error, or of the first of its causes that has one. */
+export function certificateFaultIn(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
+  return certificateFault(error) ?? certificateFaultIn(error.cause)
+}
+
+/** @returns null when the error is not about a certificate */
 export function certificateFault(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   const code = 'code' in error ? String(error.code) : ''
-  const reason = REASONS[code]
+  const reason = Object.hasOwn(REASONS, code) ? REASONS[code] : undefined
   if (reason !== undefined) return `${reason}${TRUSTABLE.test(code) ? OWN_AUTHORITY : ''} (${code})`
   return OTHERS.has(code) ? `${error.message} (${code})` : null
 }

@@ -1,15 +1,15 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { unstalled } from './answers.ts'
-import { type HttpResponse, NoAnswer } from './transport.ts'
+import { type HttpResponse, NoResponseError } from './transport.ts'
 
-/** Longest line or message of an event stream that is taken from outside. */
+/** Longest line or message that is accepted from an event stream. */
 const MESSAGE_BYTES_MAX = 1024 * 1024
 
 /**
  * The messages of a `text/event-stream` answer, as they come.
  *
- * @param silenceMs the portal writes a heartbeat far more often; a stream silent for so long is dead
- * @throws NoAnswer when the stream breaks, goes silent or grows beyond bounds
+ * @param silenceMs a stream that is silent for this time counts as dead; the portal writes heartbeats far more often
+ * @throws NoResponseError when the stream breaks, goes silent or grows beyond bounds
  */
 export async function* eventStream(
   response: HttpResponse<AsyncIterable<Uint8Array>>,
@@ -27,10 +27,10 @@ export async function* eventStream(
   const decoder = new TextDecoder()
   for await (const bytes of unstalled(response, silenceMs)) {
     parser.feed(decoder.decode(bytes, { stream: true }))
-    if (isTooLong) throw new NoAnswer('a message of the stream is too long')
+    if (isTooLong) throw new NoResponseError('a message of the stream is too long')
     const ready = messages
     messages = []
     yield* ready
   }
-  throw new NoAnswer('the portal closed the stream')
+  throw new NoResponseError('the portal closed the stream')
 }

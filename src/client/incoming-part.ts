@@ -1,20 +1,20 @@
-/** What comes when a receiver asks for a part: its content, or an address at which the portal's storage has it. */
+/** The answer when a receiver asks for a part: its content, or its address in the portal's storage. */
 import { type DigestAlgorithm, parseContentDigest } from '../protocol/index.ts'
 import { drain, throwIfProblem } from './answers.ts'
-import type { CallOptions } from './portal-client.ts'
+import type { CallOptions } from './calls.ts'
 import type { HttpResponse } from './transport.ts'
 
-/** A part on its way to the receiver. The body is to be verified against the digest. */
+/** A part on its way to the receiver. The caller verifies the body against the digest. */
 export interface IncomingPart<Body> {
   readonly lengthBytes: number
   /** hex */
   readonly digest: string
   readonly body: Body
-  /** Gives up what has not been read of the body. */
+  /** Discards the unread rest of the body. */
   discard(): void
 }
 
-/** A part that is to be fetched elsewhere, by `PortalClient.linkedContent`, and verified against the digest. */
+/** A part in the portal's storage. The caller fetches it with `PortalClient.linkedContent` and verifies it against the digest. */
 export interface PartElsewhere {
   readonly link: string
   /** hex */
@@ -27,6 +27,8 @@ export interface PartQuestion {
   readonly heldBytes: number
   readonly waitSeconds: number
   readonly digestAlgorithm: DigestAlgorithm
+  /** Whether the part is long. */
+  readonly isBulk?: boolean
 }
 
 export type PartArguments = [transferId: string, partNumber: number, question: PartQuestion, options?: CallOptions]
@@ -37,9 +39,9 @@ const REDIRECT = 307
 export async function incomingPartOf<Body extends AsyncIterable<Uint8Array>>(
   response: HttpResponse<Body>,
   digestAlgorithm: DigestAlgorithm,
-  stallMs: number,
+  stallTimeoutMs: number,
 ): Promise<IncomingPart<Body>> {
-  await throwIfProblem(response, stallMs)
+  await throwIfProblem(response, stallTimeoutMs)
   try {
     const digest = parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined)
     const lengthBytes = Number(response.header('content-length'))
@@ -50,15 +52,15 @@ export async function incomingPartOf<Body extends AsyncIterable<Uint8Array>>(
   }
 }
 
-/** Reads the head of a redirect; null where the answer is none. @throws Problem when it does not name the part's digest */
+/** Reads the head of a redirect; null when the answer is not a redirect. @throws Problem when it does not name the part's digest */
 export async function partElsewhereOf(
   response: HttpResponse<AsyncIterable<Uint8Array>>,
   digestAlgorithm: DigestAlgorithm,
-  stallMs: number,
+  stallTimeoutMs: number,
 ): Promise<PartElsewhere | null> {
   const link = response.status === REDIRECT ? response.header('location') : null
   if (link === null) return null
-  await drain(response, stallMs)
-  // RFC 9530: Content-Digest is that of the content of this very message; a redirect says Repr-Digest.
+  await drain(response, stallTimeoutMs)
+  // RFC 9530: Content-Digest is about the content of this very message, so a redirect carries Repr-Digest.
   return { link, digest: parseContentDigest(digestAlgorithm, response.header('repr-digest') ?? undefined) }
 }

@@ -6,7 +6,7 @@ export function isLoopback(host: string): boolean {
   return name === '::1' || isLocalName(name) || /^127(?:\.\d{1,3}){3}$/.test(name)
 }
 
-/** Whether a name is `localhost` or ends in it. A resolver may still send it elsewhere: do not ask one. */
+/** Whether a name is `localhost` or ends in it. It must not be looked up: a resolver may still answer another machine's address. */
 export function isLocalName(name: string): boolean {
   return /^(?:.+\.)?localhost$/i.test(name)
 }

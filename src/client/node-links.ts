@@ -1,22 +1,22 @@
 /**
- * Fetching from an address that the portal named: a part in its storage. Whoever has the address may read that one part for
- * a while, so it says everything by itself: no token goes there, no cookie, nothing of ours. What comes is worth nothing
- * before it has been verified.
+ * Fetches a part from an address in the portal's storage that the portal named. The address alone allows reading that one part for a
+ * while, so the request carries no token and no cookie. The caller verifies what comes before it uses it.
  *
- * A portal could name any address, and this machine may reach more than the portal does. So nothing less safe than the
- * way to the portal is taken, and, unless the portal is on this machine, nothing that only this machine reaches.
+ * A portal could name any address, and this machine may reach more than the portal does. So the follower refuses addresses that are
+ * less safe than the portal's and, unless the portal is on this machine, addresses that only this machine reaches.
  */
 import { lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
-import { Agent, request } from 'undici'
+import { IdleTimeout } from '../async/index.ts'
 import { isLoopback } from './loopback.ts'
-import { type HttpRequest, type HttpResponse, NoAnswer } from './transport.ts'
+import { NodeHttp } from './node-http.ts'
+import { type HttpRequest, type HttpResponse, NoResponseError } from './transport.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const KEEP_ALIVE_MS = 10_000
 
-/** This machine, and what is beside it on its wire: where clouds keep the secrets of their machines. */
+/** Loopback and link-local addresses. Cloud providers serve the secrets of a machine at link-local addresses. */
 const ours = new BlockList()
 ours.addSubnet('127.0.0.0', 8)
 ours.addSubnet('0.0.0.0', 8)
@@ -25,59 +25,48 @@ ours.addAddress('::1', 'ipv6')
 ours.addAddress('::', 'ipv6')
 ours.addSubnet('fe80::', 10, 'ipv6')
 
-/** Follows links of the portal at that address. */
+/** Follows links that the portal at one address gave. */
 export class LinkFollower {
   readonly #portal: URL
-  readonly #agent: Agent
+  readonly #http: NodeHttp
 
   constructor(portalUrl: string) {
     this.#portal = new URL(portalUrl)
-    this.#agent = new Agent({
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(this.#isLocal ? {} : { lookup: lookupElsewhere }) },
-      allowH2: false,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: 0,
-      bodyTimeout: 0,
+    this.#http = new NodeHttp({
+      connectMs: CONNECT_TIMEOUT_MS,
+      keepAliveMs: KEEP_ALIVE_MS,
+      ...(this.#isLocal ? {} : { lookup: lookupElsewhere }),
     })
   }
 
   /** @throws like `Transport.follow` */
   async fetch(
     link: string,
-    { stallMs, signal }: Pick<HttpRequest, 'stallMs' | 'signal'>,
+    { stallTimeoutMs, signal }: Pick<HttpRequest, 'stallTimeoutMs' | 'signal'>,
   ): Promise<HttpResponse<Readable>> {
     const url = this.#checked(link)
     const controller = new AbortController()
     const abort = (): void => controller.abort(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     if (signal?.aborted === true) abort()
-    const stalled = (): void => controller.abort(new NoAnswer(`no answer from the storage within ${stallMs} ms`))
-    const watchdog = setTimeout(stalled, stallMs)
+    const stalled = (): void =>
+      controller.abort(new NoResponseError(`no answer from the storage within ${stallTimeoutMs} ms`))
+    using _ = new IdleTimeout(stallTimeoutMs, stalled)
     try {
-      const { statusCode, headers, body } = await request(url, { dispatcher: this.#agent, signal: controller.signal })
-      body.once('close', () => signal?.removeEventListener('abort', abort))
-      return {
-        status: statusCode,
-        header: (name) => (headers[name] === undefined ? null : String(headers[name])),
-        body,
-        discard: () => {
-          body.on('error', () => {})
-          body.destroy()
-        },
-      }
+      const response = await this.#http.request(url, { method: 'GET', signal: controller.signal })
+      response.body.once('close', () => signal?.removeEventListener('abort', abort))
+      return response
     } catch (cause) {
       signal?.removeEventListener('abort', abort)
       if (signal?.aborted === true) throw signal.reason
-      if (cause instanceof NoAnswer) throw cause
+      if (cause instanceof NoResponseError) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new NoAnswer(`no answer from the storage: ${why}`, { cause })
-    } finally {
-      clearTimeout(watchdog)
+      throw new NoResponseError(`no answer from the storage: ${why}`, { cause })
     }
   }
 
-  close(): Promise<void> {
-    return this.#agent.destroy()
+  async close(): Promise<void> {
+    this.#http.close()
   }
 
   get #isLocal(): boolean {
@@ -88,7 +77,7 @@ export class LinkFollower {
     const url = URL.canParse(link) ? new URL(link) : null
     const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && this.#portal.protocol === 'http:')
     if (url === null || !isSafe || url.username !== '' || url.password !== '') {
-      throw new NoAnswer('the portal named an address that is not to be followed')
+      throw new NoResponseError('the portal named an address that is not to be followed')
     }
     const host = url.hostname.replace(/^\[|\]$/g, '')
     if (!this.#isLocal && (isLoopback(host) || (isIP(host) !== 0 && isOurs(host)))) throw notFollowed()
@@ -97,7 +86,7 @@ export class LinkFollower {
   }
 }
 
-/** A name may lead anywhere, and another time elsewhere: what counts is the address that is connected to. */
+/** Checks the address that is connected to, because a name may resolve to anything, and to something else the next time. */
 export const lookupElsewhere: LookupFunction = (name, options, done) => {
   lookup(name, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return done(error, '')
@@ -113,6 +102,6 @@ function isOurs(address: string): boolean {
   return ours.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-function notFollowed(): NoAnswer {
-  return new NoAnswer('the portal named an address that only this machine reaches')
+function notFollowed(): NoResponseError {
+  return new NoResponseError('the portal named an address that only this machine reaches')
 }

@@ -1,7 +1,15 @@
 /** Paths of requests, as the client writes them. */
+import type { InboxQuestion } from './calls.ts'
 
 export function eventsPath(transferId: string | undefined): string {
   return transferId === undefined ? '/v1/events' : `/v1/transfers/${transferId}/events`
+}
+
+/** @param open for a held answer: the transfers whose offers are being worked on */
+export function inboxPath(question: InboxQuestion, open?: readonly string[]): string {
+  const { instanceId, processId, window, isInline = true } = question
+  const content = isInline ? { content: 'inline' } : {}
+  return `/v1/inbox${query({ instance: instanceId, process: processId, window, ...content, open: open?.join(',') })}`
 }
 
 export function query(values: Record<string, string | number | undefined>): string {

@@ -1,14 +1,14 @@
 /**
- * The portal's HTTP interface, typed: one method a request. It sends once and says what came back; patience is the
- * caller's (`patience.ts`). Every method throws `RemoteProblem` when the portal said no, `NoAnswer` when nothing
- * intelligible came back, and the signal's reason when that aborts.
+ * The portal's HTTP interface, typed: one method a request. A method sends its request once; callers retry
+ * (`retry-policy.ts`). Every method throws `RemoteProblem` when the portal refuses, `NoResponseError` when no valid answer
+ * comes, and the signal's reason when that aborts.
  */
 import type { TSchema } from 'typebox'
 import {
   AccountStatus,
   AccountWithKeys,
   type Announcement,
-  Arriving,
+  boundedLimits,
   type Completion,
   DeliveryPage,
   type DigestAlgorithm,
@@ -17,20 +17,29 @@ import {
   EventPage,
   formatContentDigest,
   heartbeatMs,
+  InboxMessages,
+  type InviteQuestion,
+  InviteStatus,
   type JoinRequest,
   Limits,
   Notification,
   Offer,
   Operations,
-  Progress,
   type PublicKeys,
   TransferPage,
   TransferStatus,
   type WholeTransfer,
-  Withdrawal,
 } from '../protocol/index.ts'
-import { checked, drain, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
+import { drain, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
+import {
+  type CallOptions,
+  type InboxEvent,
+  type InboxQuestion,
+  type SenderEvent,
+  stallTimeoutMsDefault,
+} from './calls.ts'
 import { eventStream } from './event-stream.ts'
+import { batchBody, lineOf } from './framing.ts'
 import {
   type IncomingPart,
   incomingPartOf,
@@ -38,52 +47,33 @@ import {
   type PartElsewhere,
   partElsewhereOf,
 } from './incoming-part.ts'
-import { eventsPath, query } from './paths.ts'
-import { type HttpRequest, type HttpResponse, NoAnswer, type Transport } from './transport.ts'
+import { eventsPath, inboxPath, query } from './paths.ts'
+import { RoundTrips } from './round-trips.ts'
+import { inboxEvent, senderEvent } from './told.ts'
+import { type HttpRequest, type HttpResponse, NoResponseError, type Transport } from './transport.ts'
 
-/** What bounds one request. */
-export interface CallOptions {
-  /** Without a sign of life for so long, the request is given up. */
-  readonly stallMs?: number
-  readonly signal?: AbortSignal
-}
-
-/** A message of the sender's event stream. `current` says that everything from before has been replayed. */
-export type SenderEvent =
-  | { readonly type: 'notification'; readonly notification: Notification }
-  | { readonly type: 'progress'; readonly progress: Progress }
-  | { readonly type: 'arriving'; readonly arriving: Arriving }
-  | { readonly type: 'current' }
-
-/** A message of the receiver's inbox. `current` says that everything that was waiting has been offered. */
-export type InboxEvent =
-  | {
-      readonly type: 'offer'
-      readonly offer: Offer
-      /** The lease did not begin before this, by `performance.now()`; -Infinity where the portal does not say. */
-      readonly leasedAtMs: number
-    }
-  | { readonly type: 'withdrawn'; readonly withdrawal: Withdrawal }
-  | { readonly type: 'current' }
-
-const STALL_MS_DEFAULT = 20_000
-/** NTP lets a clock run faster or slower by up to 500 ppm, and crystals differ by less than that. */
-const CLOCK_RATE_ERROR_MAX = 0.001
-/** A stream is dead when so many heartbeats in a row did not come. */
+/** After this many missed heartbeats in a row the client ends a stream. */
 const HEARTBEATS_MISSED_MAX = 3
 
 export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable<Uint8Array>> {
   readonly #transport: Transport<Body>
   readonly #token: string | null
+  readonly roundTrips = new RoundTrips()
 
-  /** @param token null for what needs no account: `limits` and `join` */
+  /** @param token null for requests that need no account: `limits`, `invite` and `join` */
   constructor(transport: Transport<Body>, token: string | null) {
     this.#transport = transport
     this.#token = token
   }
 
-  limits(options?: CallOptions): Promise<Limits> {
-    return this.#json('GET', '/v1/limits', Limits, undefined, options)
+  /** The portal's limits, kept within those of the protocol. */
+  async limits(options?: CallOptions): Promise<Limits> {
+    return boundedLimits(await this.#json('GET', '/v1/limits', Limits, undefined, options))
+  }
+
+  /** What an invite is for. The invite is not used up. @throws RemoteProblem `invite-invalid` */
+  invite(question: InviteQuestion, options?: CallOptions): Promise<InviteStatus> {
+    return this.#json('POST', '/v1/invite', InviteStatus, question, options)
   }
 
   join(request: JoinRequest, options?: CallOptions): Promise<AccountStatus> {
@@ -94,17 +84,17 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return this.#json('GET', '/v1/account', AccountWithKeys, undefined, options)
   }
 
-  /** Sets the public keys of the account, in place of those it had. */
+  /** Sets the public keys of the account. They replace the earlier ones. */
   setKeys(keys: PublicKeys, options?: CallOptions): Promise<AccountWithKeys> {
     return this.#json('PUT', '/v1/account/keys', AccountWithKeys, keys, options)
   }
 
-  /** What the portal says of another account. @throws RemoteProblem `receiver-unknown` where there is none */
+  /** Another account and its public keys. @throws RemoteProblem `receiver-unknown` when there is no such account */
   accountOf(name: string, options?: CallOptions): Promise<AccountWithKeys> {
     return this.#json('GET', `/v1/accounts/${encodeURIComponent(name)}`, AccountWithKeys, undefined, options)
   }
 
-  /** Announces a transfer, or finds that it is known already. */
+  /** Announces a transfer. Repeating the announcement is harmless. */
   announce(transferId: string, announcement: Announcement, options?: CallOptions): Promise<TransferStatus> {
     return this.#json('PUT', `/v1/transfers/${transferId}`, TransferStatus, announcement, options)
   }
@@ -118,12 +108,12 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     return this.#json('GET', `/v1/transfers${query(page)}`, TransferPage, undefined, options)
   }
 
-  /** What waits for the account or was ever offered to it, newest first; `before` is the last page's `before`. */
+  /** The deliveries to the account that wait or were ever offered, newest first; `before` is the last page's `before`. */
   deliveries(page: { before?: string; limit?: number } = {}, options?: CallOptions): Promise<DeliveryPage> {
     return this.#json('GET', `/v1/deliveries${query(page)}`, DeliveryPage, undefined, options)
   }
 
-  /** How the whole portal does. @throws RemoteProblem `not-found` unless the account is an operator's */
+  /** The state of the whole portal. @throws RemoteProblem `not-found` unless the account is an operator's */
   operations(options?: CallOptions): Promise<Operations> {
     return this.#json('GET', '/v1/operations', Operations, undefined, options)
   }
@@ -145,29 +135,19 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       body: part.bytes,
       ...options,
     })
-    await throwIfProblem(response, stallMsOf(options))
-    await drain(response, stallMsOf(options))
+    await throwIfProblem(response, stallTimeoutMsOf(options))
+    await drain(response, stallTimeoutMsOf(options))
   }
 
-  /** Sends a small file in one request. The same again gets the same answer, the first notification. */
+  /** Sends a small file in one request. A repetition gets the same answer: the first notification. */
   async putWhole(
     transferId: string,
     whole: WholeTransfer,
     content: Uint8Array,
     options: CallOptions = {},
   ): Promise<Notification> {
-    const line = new TextEncoder().encode(`${JSON.stringify(whole)}\n`)
-    const body = new Uint8Array(line.length + content.length)
-    body.set(line)
-    body.set(content, line.length)
-    const response = await this.#send({
-      method: 'PUT',
-      path: `/v1/transfers/${transferId}/whole`,
-      headers: { 'content-type': 'application/octet-stream' },
-      body,
-      ...options,
-    })
-    return readAnswer(response, Notification, stallMsOf(options))
+    const body = batchBody([{ line: lineOf(whole), content }])
+    return this.sendBytes('PUT', `/v1/transfers/${transferId}/whole`, Notification, body, options)
   }
 
   /** Ends an attempt; the answer is the first notification. */
@@ -176,9 +156,9 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   }
 
   /**
-   * Cancels what has not ended of a transfer.
+   * Cancels a transfer: all of its deliveries that have not ended.
    *
-   * @param onlyWhile changes nothing of a transfer that is in another state by then; the answer tells which
+   * @param onlyWhile cancels only a transfer in this state. The answer tells the state
    */
   cancel(
     transferId: string,
@@ -198,8 +178,8 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   }
 
   /**
-   * Follows the event log until it breaks: everything after `after`, then what happens. Without `after` it starts
-   * with what happens from now on.
+   * Follows the event log until the stream breaks: all events after `after`, then new ones. Without `after` it starts
+   * with new events.
    */
   async *watchEvents(
     from: { after?: string; transferId?: string } = {},
@@ -207,72 +187,76 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   ): AsyncGenerator<SenderEvent> {
     const headers = from.after === undefined ? {} : { 'last-event-id': from.after }
     for await (const { event, data } of this.#stream(eventsPath(from.transferId), headers, options)) {
-      switch (event) {
-        case 'notification':
-          yield { type: 'notification', notification: checked(Notification, parsed(data)) }
-          break
-        case 'progress':
-          yield { type: 'progress', progress: checked(Progress, parsed(data)) }
-          break
-        case 'arriving':
-          yield { type: 'arriving', arriving: checked(Arriving, parsed(data)) }
-          break
-        case 'current':
-          yield { type: 'current' }
-          break
-        // Other events are those of a newer portal: they mean nothing here.
-      }
+      const message = senderEvent(event, () => parsed(data))
+      if (message !== null) yield message
     }
+  }
+
+  /**
+   * The events after `after` in one answer, which the portal holds until there is one, for at most `waitSeconds`.
+   *
+   * @param after null to start from now: the portal answers at once, with no events but the position to continue from
+   */
+  heldEvents(after: string | null, waitSeconds: number, options: CallOptions = {}): Promise<EventPage> {
+    const path = `${eventsPath(undefined)}${query({ after: after ?? undefined })}`
+    return this.#held(path, EventPage, waitSeconds, options)
   }
 
   /**
    * Follows the inbox until it breaks.
    *
-   * @param receiver `instanceId` names this receiving process; `window` is how many offers it works on at once;
-   *   unless `isInline` is false, small files come with their offers
+   * @param question `window` is how many offers this process works on at once. Small files come with their offers unless
+   *   `isInline` is false
+   * @throws RemoteProblem `instance-in-use` when another process of the same instance was there first
    */
-  async *watchInbox(
-    { instanceId, window, isInline = true }: { instanceId: string; window: number; isInline?: boolean },
-    options: CallOptions = {},
-  ): AsyncGenerator<InboxEvent> {
+  async *watchInbox(question: InboxQuestion, options: CallOptions = {}): AsyncGenerator<InboxEvent> {
     const askedAtMs = performance.now()
-    const content = isInline ? { content: 'inline' } : {}
-    const path = `/v1/inbox${query({ instance: instanceId, window, ...content })}`
+    const path = inboxPath(question)
     for await (const { event, data } of this.#stream(path, {}, options)) {
-      switch (event) {
-        case 'offer': {
-          const offer = checked(Offer, parsed(data))
-          yield { type: 'offer', offer, leasedAtMs: leasedAtMs(offer, askedAtMs) }
-          break
-        }
-        case 'withdrawn':
-          yield { type: 'withdrawn', withdrawal: checked(Withdrawal, parsed(data)) }
-          break
-        case 'current':
-          yield { type: 'current' }
-          break
-      }
+      const message = inboxEvent(event, () => parsed(data), askedAtMs)
+      if (message !== null) yield message
     }
   }
 
   /**
-   * How an offer stands; renews its lease.
+   * The messages of the inbox in one answer, which the portal holds until there is one, for at most `waitSeconds`.
    *
-   * @param wait holds the answer for so many seconds while the transfer is not stored (RFC 7240 section 4.3)
+   * @param open the transfers whose offers are being worked on; null starts from the beginning, as a stream does
+   */
+  async heldInbox(
+    { open, ...question }: InboxQuestion & { open: readonly string[] | null },
+    waitSeconds: number,
+    options: CallOptions = {},
+  ): Promise<InboxEvent[]> {
+    const askedAtMs = performance.now()
+    const path = inboxPath(question, open ?? undefined)
+    const { messages } = await this.#held(path, InboxMessages, waitSeconds, options)
+    return messages
+      .map(({ event, data }) => inboxEvent(event, () => data, askedAtMs))
+      .filter((message) => message !== null)
+  }
+
+  /**
+   * The current state of an offer. The request renews its lease.
+   *
+   * @param waitSeconds how long the portal holds the answer while the transfer is not stored (RFC 7240 section 4.3)
    */
   offer(
     transferId: string,
     { leaseId, waitSeconds, heldBytes }: { leaseId: string; waitSeconds: number; heldBytes: number },
-    { stallMs = STALL_MS_DEFAULT, ...options }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<Offer> {
-    const path = `/v1/inbox/${transferId}${query({ lease: leaseId, held: heldBytes })}`
-    const patient = { ...options, stallMs: stallMs + waitSeconds * 1000 }
-    return this.#json('GET', path, Offer, undefined, patient, { prefer: `wait=${waitSeconds}` })
+    return this.#held(
+      `/v1/inbox/${transferId}${query({ lease: leaseId, held: heldBytes })}`,
+      Offer,
+      waitSeconds,
+      options,
+    )
   }
 
   /**
-   * Whether a delivery to this account is still open, so that what is there of it may yet be of use. Of an `unknown`
-   * one this portal has never offered anything to this account, or has forgotten it.
+   * Whether a delivery to this account is still open, so that its partial file may still be needed. `unknown` when this portal
+   * never offered the transfer to this account, or has forgotten it.
    */
   async deliveryState(transferId: string, options?: CallOptions): Promise<'open' | 'ended' | 'unknown'> {
     try {
@@ -281,54 +265,67 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       if (!(error instanceof RemoteProblem)) throw error
       if (error.code === 'delivery-ended') return 'ended'
       if (error.code === 'not-found') return 'unknown'
-      // Without a lease there is no offer to be had, but one to come.
+      // `lease-lost` means that the delivery is open and will be offered again.
       if (error.code !== 'lease-lost') throw error
     }
     return 'open'
   }
 
-  /** Whether parts can be fetched elsewhere than at the portal. */
+  /** Whether this client can fetch parts from the portal's storage directly. */
   get canFollowLinks(): boolean {
     return this.#transport.follow !== undefined
   }
 
   /**
-   * Fetches a part; renews the lease.
+   * Fetches a part. The request renews the lease.
    *
-   * @param wait holds the answer for so many seconds while the part is on its way to the portal
-   * @throws RemoteProblem `part-pending` when it had not come by then; Problem `digest-required`,
+   * @param waitSeconds how long the portal holds the answer while the part is on its way to the portal
+   * @throws RemoteProblem `part-pending` when it has not arrived by then; Problem `digest-required`,
    *   `digest-invalid-value` or `digest-unsupported-algorithm` when the answer does not name the part's digest
    */
   async incomingPart(...[transferId, partNumber, question, options]: PartArguments): Promise<IncomingPart<Body>> {
-    const { response, stallMs } = await this.#askPart('', transferId, partNumber, question, options)
-    return incomingPartOf(response, question.digestAlgorithm, stallMs)
+    const { response, stallTimeoutMs } = await this.#askPart('', transferId, partNumber, question, options)
+    return incomingPartOf(response, question.digestAlgorithm, stallTimeoutMs)
   }
 
-  /** The same, but lets the portal name an address instead, from which `linkedContent` fetches. */
+  /** Like `incomingPart`, but the portal may answer with an address, from which `linkedContent` fetches. */
   async partOrLink(
     ...[transferId, partNumber, question, options]: PartArguments
   ): Promise<IncomingPart<Body> | PartElsewhere> {
-    const { response, stallMs } = await this.#askPart(', redirect', transferId, partNumber, question, options)
-    const elsewhere = await partElsewhereOf(response, question.digestAlgorithm, stallMs)
-    return elsewhere ?? incomingPartOf(response, question.digestAlgorithm, stallMs)
+    const { response, stallTimeoutMs } = await this.#askPart(', redirect', transferId, partNumber, question, options)
+    const elsewhere = await partElsewhereOf(response, question.digestAlgorithm, stallTimeoutMs)
+    return elsewhere ?? incomingPartOf(response, question.digestAlgorithm, stallTimeoutMs)
   }
 
-  /** Fetches what the portal named the address of. No token goes there. @throws NoAnswer unless the whole of it comes */
+  /** Fetches a part from an address that the portal gave. No token is sent there. @throws NoResponseError unless all of it comes */
   async linkedContent(
     link: string,
-    { stallMs = STALL_MS_DEFAULT, ...options }: CallOptions = {},
+    { stallTimeoutMs = stallTimeoutMsDefault, ...options }: CallOptions = {},
   ): Promise<HttpResponse<Body>> {
     const { follow } = this.#transport
     if (follow === undefined) throw new Error('this transport follows no links')
-    const response = await follow(link, { stallMs, ...options })
+    const response = await follow(link, { stallTimeoutMs, ...options })
     if (response.status === 200) return response
     response.discard()
-    throw new NoAnswer(`HTTP status ${response.status} from the storage`)
+    throw new NoResponseError(`HTTP status ${response.status} from the storage`)
   }
 
-  /** The receiver's notification to the portal. The same again succeeds. */
+  /** The receiver's notification to the portal. Repeating it is harmless. */
   disposition(transferId: string, disposition: Disposition, options?: CallOptions): Promise<DispositionResult> {
     return this.#json('POST', `/v1/inbox/${transferId}/disposition`, DispositionResult, disposition, options)
+  }
+
+  /** Sends bytes that are answered in JSON: a small file, or a batch (`batches.ts`). */
+  async sendBytes<Schema extends TSchema>(
+    method: 'PUT' | 'POST',
+    path: string,
+    schema: Schema,
+    body: Uint8Array,
+    options: CallOptions = {},
+    contentType = 'application/octet-stream',
+  ) {
+    const response = await this.#send({ method, path, headers: { 'content-type': contentType }, body, ...options })
+    return readAnswer(response, schema, stallTimeoutMsOf(options))
   }
 
   close(): Promise<void> {
@@ -337,25 +334,26 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
 
   async #askPart(
     preference: '' | ', redirect',
-    ...[transferId, partNumber, { leaseId, heldBytes, waitSeconds }, options = {}]: PartArguments
-  ): Promise<{ response: HttpResponse<Body>; stallMs: number }> {
-    const stallMs = stallMsOf(options)
+    ...[transferId, partNumber, { leaseId, heldBytes, waitSeconds, isBulk }, options = {}]: PartArguments
+  ): Promise<{ response: HttpResponse<Body>; stallTimeoutMs: number }> {
+    const stallTimeoutMs = stallTimeoutMsOf(options)
     const response = await this.#send({
       method: 'GET',
       path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
       headers: { prefer: `wait=${waitSeconds}${preference}` },
+      ...(isBulk === undefined ? {} : { isBulk }),
       ...options,
-      stallMs: stallMs + waitSeconds * 1000,
+      stallTimeoutMs: stallTimeoutMs + waitSeconds * 1000,
     })
-    return { response, stallMs }
+    return { response, stallTimeoutMs }
   }
 
   #send(
-    request: Omit<HttpRequest, 'stallMs' | 'signal'> & CallOptions & { signal?: AbortSignal },
+    request: Omit<HttpRequest, 'stallTimeoutMs' | 'signal'> & CallOptions & { signal?: AbortSignal },
   ): Promise<HttpResponse<Body>> {
-    const { stallMs = STALL_MS_DEFAULT, headers, ...rest } = request
+    const { stallTimeoutMs = stallTimeoutMsDefault, headers, ...rest } = request
     const authorization = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` }
-    return this.#transport.request({ ...rest, stallMs, headers: { ...authorization, ...headers } })
+    return this.#transport.request({ ...rest, stallTimeoutMs, headers: { ...authorization, ...headers } })
   }
 
   async #json<Schema extends TSchema>(
@@ -368,8 +366,18 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   ) {
     const body = content === undefined ? {} : { body: new TextEncoder().encode(JSON.stringify(content)) }
     const contentType = content === undefined ? {} : { 'content-type': 'application/json' }
+    const askedAtMs = performance.now()
     const response = await this.#send({ method, path, headers: { ...contentType, ...headers }, ...body, ...options })
-    return readAnswer(response, schema, stallMsOf(options))
+    // The time of a held answer says nothing about the path.
+    if (method === 'GET' && headers.prefer === undefined) this.roundTrips.note(performance.now() - askedAtMs)
+    return readAnswer(response, schema, stallTimeoutMsOf(options))
+  }
+
+  /** An answer that the portal holds for up to `waitSeconds` (RFC 7240 section 4.3). */
+  #held<Schema extends TSchema>(path: string, schema: Schema, waitSeconds: number, options: CallOptions) {
+    const patient = { ...options, stallTimeoutMs: stallTimeoutMsOf(options) + waitSeconds * 1000 }
+    const headers = { accept: 'application/json', prefer: `wait=${waitSeconds}` }
+    return this.#json('GET', path, schema, undefined, patient, headers)
   }
 
   async *#stream(path: string, headers: Record<string, string>, options: CallOptions) {
@@ -379,19 +387,14 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       headers: { accept: 'text/event-stream', ...headers },
       ...options,
     })
-    await throwIfProblem(response, stallMsOf(options))
+    await throwIfProblem(response, stallTimeoutMsOf(options))
     if (!response.header('content-type')?.startsWith('text/event-stream')) {
-      throw new NoAnswer('the answer is not an event stream')
+      throw new NoResponseError('the answer is not an event stream')
     }
     yield* eventStream(response, heartbeatMs * HEARTBEATS_MISSED_MAX)
   }
 }
 
-/** The stream began after it was asked for, and the lease `streamMs` later; the clocks of two machines go almost alike. */
-function leasedAtMs({ streamMs }: Offer, askedAtMs: number): number {
-  return streamMs === undefined ? Number.NEGATIVE_INFINITY : askedAtMs + streamMs * (1 - CLOCK_RATE_ERROR_MAX)
-}
-
-function stallMsOf({ stallMs = STALL_MS_DEFAULT }: CallOptions): number {
-  return stallMs
+function stallTimeoutMsOf({ stallTimeoutMs = stallTimeoutMsDefault }: CallOptions): number {
+  return stallTimeoutMs
 }

@@ -1,7 +1,7 @@
-/** How fast something gets through, for people who watch it. */
-/** The window over which a rate is taken: long enough to be calm, short enough to be true. */
+/** Throughput, for display. */
+/** The window over which a rate is averaged: long enough to be steady, short enough to be current. */
 const RATE_WINDOW_MS = 3_000
-/** Over less than this chance says more than the line. */
+/** A shorter window says too little. */
 const RATE_SPAN_MS_MIN = 200
 
 /** Bytes per second over the last few seconds. */

@@ -1,8 +1,7 @@
 /**
- * The one thing that differs between Node and a browser: how a request gets to the portal. Everything else of the
- * client stands on this contract.
+ * The contract for sending a request, with one implementation for Node and one for browsers. The rest of the client is the
+ * same in both.
  */
-
 import type { Problem, ProblemCode } from '../protocol/index.ts'
 
 export interface HttpRequest {
@@ -11,16 +10,21 @@ export interface HttpRequest {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Uint8Array
+  /** Whether the answer is large. If it then comes in reused memory, its reader releases the buffers that it has read (`src/buffers/`). */
+  readonly isBulk?: boolean
   /** Called as bytes of the body leave this process. */
   readonly onSent?: (byteCount: number) => void
-  /** Called when the portal gives a sign of life before its answer, and when the request begins after it had to wait for others. */
+  /** Called when the portal gives a sign of life before its answer, and when the request begins after a wait in the queue. */
   readonly onAlive?: () => void
-  /** Is given the way to say that the portal was heard to be busy with this request, by another way. @returns ends that */
+  /** Subscribes to signs of life that come by another way: it calls `alive` for each. @returns the function that unsubscribes */
   readonly elsewhere?: (alive: () => void) => () => void
-  /** The request fails when for so long neither a byte could be sent nor the answer began. */
-  readonly stallMs: number
+  /** The request fails when for this time no byte was sent and no answer began. */
+  readonly stallTimeoutMs: number
   readonly signal?: AbortSignal
 }
+
+/** The message for a connection that ends without an answer and without an error. */
+export const closedText = 'the connection was closed before an answer came'
 
 /** An answer whose head has arrived. The body must be read to its end or discarded. */
 export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
@@ -28,31 +32,31 @@ export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
   /** @returns the field value, null where it is absent */
   header(name: string): string | null
   readonly body: Body
-  /** Gives up the rest of the body and its connection. Does nothing once the body has been read. */
+  /** Discards the rest of the body and closes its connection. Does nothing once the body has been read. */
   discard(): void
 }
 
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
   /**
-   * @throws NoAnswer when no head of an answer arrives; UnsafeConnection when whoever would answer cannot be trusted to
+   * @throws NoResponseError when no head of an answer arrives; UnsafeConnectionError when the peer cannot be trusted to
    *   be the portal; the reason of `signal` when that aborts
    */
   request(request: HttpRequest): Promise<HttpResponse<Body>>
   /**
-   * Fetches from an address that the portal named. It is told nothing of ours, and follows no redirect.
+   * Fetches from an address that the portal gave. It sends no token and no cookie there, and follows no redirect.
    *
-   * @throws NoAnswer when no head of an answer arrives, or the address is not one to follow; the reason of `signal`
+   * @throws NoResponseError when no head of an answer arrives, or when the address is not safe; the reason of `signal`
    */
-  follow?(link: string, limits: Pick<HttpRequest, 'stallMs' | 'signal'>): Promise<HttpResponse<Body>>
+  follow?(link: string, limits: Pick<HttpRequest, 'stallTimeoutMs' | 'signal'>): Promise<HttpResponse<Body>>
   close(): Promise<void>
 }
 
 /**
- * The portal was not asked, because the way there is not safe. Trying again changes nothing; somebody has to. What is
- * under way is not given up for it: the same call goes on with it once the way is safe.
+ * The client sent no request, because the connection to the portal is not safe. A retry does not help: a person has to change the
+ * address or the certificate. Transfers stay as they are, and the same call continues them once the connection is safe.
  */
-export class UnsafeConnection extends Error {
-  override readonly name = 'UnsafeConnection'
+export class UnsafeConnectionError extends Error {
+  override readonly name = 'UnsafeConnectionError'
   /** `insecure-transport` or `certificate-invalid`. */
   readonly problem: Problem
 
@@ -66,17 +70,24 @@ export class UnsafeConnection extends Error {
   }
 }
 
-/**
- * Nothing, or nothing intelligible, came back: the connection failed, broke or stalled. What the request wanted may
- * or may not have happened.
- */
-export class NoAnswer extends Error {
-  override readonly name = 'NoAnswer'
-  /** The same request would fare no better: somebody has to change what stands between here and the portal. */
-  readonly isHopeless: boolean
+interface NoResponseErrorOptions extends ErrorOptions {
+  readonly isPermanent?: boolean
+  readonly isCut?: boolean
+}
 
-  constructor(message: string, { isHopeless = false, ...options }: ErrorOptions & { isHopeless?: boolean } = {}) {
+/**
+ * No valid answer came: the connection failed, broke or stalled. The portal may or may not have carried out the request.
+ */
+export class NoResponseError extends Error {
+  override readonly name = 'NoResponseError'
+  /** Retries fail, too: a person has to change a proxy between the client and the portal. */
+  readonly isPermanent: boolean
+  /** The peer ended the request: it closed the connection, or a proxy answered instead of the portal. */
+  readonly isCut: boolean
+
+  constructor(message: string, { isPermanent = false, isCut = false, ...options }: NoResponseErrorOptions = {}) {
     super(message, options)
-    this.isHopeless = isHopeless
+    this.isPermanent = isPermanent
+    this.isCut = isCut
   }
 }

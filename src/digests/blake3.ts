@@ -1,31 +1,28 @@
 /**
- * BLAKE3, unkeyed, 32 bytes: several times as fast as SHA-256 where an addon in machine code computes it. Where that cannot
- * be loaded the same is computed in JavaScript: far too slow to be chosen, but no transfer has to be refused for its algorithm.
+ * BLAKE3, unkeyed, 32 bytes. A native addon computes it several times as fast as SHA-256. Where the addon cannot be loaded,
+ * JavaScript computes it: too slowly to be chosen for a new transfer, but good enough to finish one that uses BLAKE3.
  */
 import { createRequire } from 'node:module'
 import type { DigestDriver } from './driver.ts'
 import { scriptDriver } from './script-driver.ts'
 
-/** What is used of `@napi-rs/blake-hash`. It takes any bytes, although its types ask for a Buffer, and copies none of them. */
+/** The part of `@napi-rs/blake-hash` that is used here. It takes any bytes, although its types ask for a Buffer, and copies none. */
 interface Addon {
   readonly Blake3Hasher: new () => { update(bytes: Uint8Array): unknown; digest(format: 'hex'): string }
 }
 
-// Not by `import`, which would have to be awaited: then nobody could `require` this package any more.
+// `require` instead of `import`: a module with a top-level await could not be loaded by `require`.
 const load = createRequire(import.meta.url)
 
-/**
- * Null where the addon is missing. It is loaded with this module and not at its first use: on Linux it asks Node for a
- * report about the process, which looks up the names of the peers of all open connections, and nothing else goes on meanwhile.
- */
+/** Null where the addon is missing. It is loaded with this module and not at its first use, when connections may be open. */
 export const nativeBlake3: DigestDriver | null = loadNative()
 
-/** By the addon; without it, in JavaScript. */
+/** The addon, or the implementation in JavaScript where the addon is missing. */
 export const blake3: DigestDriver = nativeBlake3 ?? loadScript()
 
 function loadNative(): DigestDriver | null {
   try {
-    const { Blake3Hasher }: Addon = load('@napi-rs/blake-hash')
+    const { Blake3Hasher } = loadAddon()
     return {
       name: 'blake3',
       create() {
@@ -44,15 +41,32 @@ function loadNative(): DigestDriver | null {
   }
 }
 
-/** A library that nobody else needs is not loaded by anybody else: it takes longer than the addon. */
+/**
+ * On Linux the package first looks at a process report of Node to learn which C library there is. The report takes longer than all the
+ * rest, and blocks the process while it looks up the names of the peers of all open connections. So the addon for glibc is tried first:
+ * it is missing, or cannot be loaded, where there is another library.
+ */
+function loadAddon(): Addon {
+  const main = load.resolve('@napi-rs/blake-hash')
+  if (process.platform === 'linux') {
+    try {
+      return createRequire(main)(`@napi-rs/blake-hash-linux-${process.arch}-gnu`)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+  }
+  return load(main)
+}
+
+/** Loads the library only where the addon is missing, because it takes longer to load than the addon. */
 function loadScript(): DigestDriver {
   const library: typeof import('@noble/hashes/blake3.js') = load('@noble/hashes/blake3.js')
   return scriptDriver('blake3', library.blake3)
 }
 
 /**
- * Whether an error says that there is no addon for this machine: it, or the package of this platform, is not installed; the
- * system cannot load it, or may not; or, in the package's own words, there is none for such a system.
+ * Whether an error says that this machine has no addon: the package, or its part for this platform, is not installed; the system
+ * cannot or may not load it; or the package itself says that it does not support the platform.
  */
 function isMissing(error: unknown): boolean {
   if (!(error instanceof Error)) return false

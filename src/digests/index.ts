@@ -1,6 +1,6 @@
 /**
- * Computing digests: the registry of algorithms, one file each. Every algorithm that is known can be computed, if not fast. What
- * computes them differs between Node and browsers: there `X.browser.ts` takes the place of `X.ts`.
+ * Computing digests: the registry of algorithms, one file each. Every known algorithm can be computed everywhere, but not always
+ * fast. In the page, `X.browser.ts` replaces `X.ts`.
  */
 import { type DigestAlgorithm, fromHex, isDigestAlgorithm, knownDigestAlgorithms, Problem } from '../protocol/index.ts'
 import { blake3, nativeBlake3 } from './blake3.ts'
@@ -11,7 +11,7 @@ export type { DigestDriver, Hasher } from './driver.ts'
 
 const drivers: Readonly<Record<DigestAlgorithm, DigestDriver>> = { blake3, 'sha-256': sha256 }
 
-/** The algorithms that this machine computes fast, fastest first: what a sender chooses from, and a portal offers. */
+/** The algorithms that this machine computes fast, fastest first. A sender chooses from them, and a portal offers them. */
 export const fastDigestAlgorithms: readonly DigestAlgorithm[] =
   nativeBlake3 === null ? ['sha-256'] : ['blake3', 'sha-256']
 
@@ -30,7 +30,7 @@ export function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): string 
 
 /**
  * The manifestDigest: the digest over the raw part digests, one after another in the order of their part numbers.
- * This holds for a file of one part too; an empty file's is the digest of nothing.
+ * This is so for a file of one part, too. That of an empty file is the digest of no bytes.
  *
  * @param partDigests hex, in the order of part numbers
  */

@@ -1,13 +1,19 @@
-/** The page: one of the faces of GoLooader, beside the command line. */
+/** The web page of GoLooader. It uses the same core as the command line. */
+// This import comes first: the other modules need the symbols that it defines.
+import './platform/disposables.ts'
 import { render } from 'preact'
 import { startPage } from './model/start.ts'
 import './style/base.css'
 import './style/picture.css'
 import './style/layout.css'
 import './style/lists.css'
-import { App } from './views/app.tsx'
+import { AppView } from './views/app.tsx'
+import { keepFocus } from './views/kept-focus.ts'
 
 const place = document.getElementById('page')
 if (place === null) throw new Error('the page has no place for itself')
 const { stage, takeOver } = startPage()
-render(<App stage={stage} takeOver={takeOver} />, place)
+keepFocus()
+// What stands there is for browsers that do not come this far.
+place.replaceChildren()
+render(<AppView stage={stage} takeOver={takeOver} />, place)

@@ -1,4 +1,4 @@
-/** What Vite makes of names of modules: the address of a worker's script. */
+/** Types for import names that Vite handles: the URL of a worker's script. */
 declare module '*?worker&url' {
   const address: string
   export default address

@@ -1,18 +1,21 @@
 /**
- * Builds the page into `dist/page`, from where the portal serves it. It may stand under any path, so that every address in it is
- * relative; nothing in it is inline, as its Content-Security-Policy has it.
+ * Builds the page into `dist/page`, from where the portal serves it. Operators may serve it under any path, so every
+ * address in it is relative. Its Content-Security-Policy forbids inline scripts and styles.
  */
 import { join } from 'node:path'
 import { defineConfig } from 'vite'
 import { browserFiles, leanTypebox, precompressed } from './build/plugins.ts'
 
-/** Rooms whose modules do nothing by being loaded. */
-const SHARED = /[\\/]src[\\/](?:client|digests|hop|protocol|receiver|sender|trust)[\\/]/
-/** Schemas that the page checks nothing with are left out, and so are modules of which it uses nothing. */
+/** Folders whose modules have no side effects when they are loaded. */
+const SHARED = /[\\/]src[\\/](?:async|client|digests|parts|protocol|receiver|sender|trust)[\\/]/
+/** Removes unused schemas and unused modules from the bundle. */
 const treeshake = {
   manualPureFunctions: ['Type'],
   moduleSideEffects: (path: string) => !SHARED.test(path),
 }
+
+/** Switches off a warning about slow builds, which only means that the machine is busy. */
+const checks = { bundlerTimings: false }
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -21,13 +24,13 @@ export default defineConfig({
   envDir: false,
   plugins: [browserFiles(), leanTypebox(), precompressed()],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  worker: { format: 'es', rolldownOptions: { treeshake }, plugins: () => [browserFiles(), leanTypebox()] },
+  worker: { format: 'es', rolldownOptions: { treeshake, checks }, plugins: () => [browserFiles(), leanTypebox()] },
   build: {
     outDir: join(import.meta.dirname, '../../dist/page'),
     emptyOutDir: true,
-    // `using`, WebCrypto's Ed25519 and X25519, and OPFS are what the page needs; syntax older than those need not be served.
+    // The page needs `using`, WebCrypto's Ed25519 and X25519, and OPFS. Browsers that lack those need no older syntax.
     target: ['chrome137', 'edge137', 'firefox130', 'safari17'],
-    rolldownOptions: { treeshake },
+    rolldownOptions: { treeshake, checks },
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,

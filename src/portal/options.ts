@@ -1,13 +1,20 @@
-/** What an operator can set, with safe defaults. Units stand last in names. */
+/** The options of a portal, with safe defaults. Units stand last in names. */
 import { fastDigestAlgorithms } from '../digests/index.ts'
-import type { Floor } from '../hop/index.ts'
+import type { MinThroughput } from '../parts/index.ts'
 import {
+  checkOptions,
   type DigestAlgorithm,
   defaultDigestAlgorithm,
   knownDigestAlgorithms,
+  type OptionRule,
+  Problem,
   transferSizeBytesMax,
   wholeSizeBytesMax,
+  withoutUndefined,
 } from '../protocol/index.ts'
+
+/** The folder of the built page. The path is valid from `src/portal`, from `dist/portal` and from the bundle in `dist/cli`. */
+export const pageFolder = new URL('../../dist/page/', import.meta.url)
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -25,84 +32,93 @@ export interface TlsFiles {
 
 export interface PortalOptions {
   readonly listenHost: string
-  /** 0 takes a free port. */
+  /** 0 for any free port. */
   readonly listenPort: number
+  /** A separate address that serves metrics and health by plain HTTP. Metrics are then served only there. null: at the portal's address. */
+  readonly operationsListen: { readonly host: string; readonly port: number } | null
   /** Address under which senders and receivers reach the portal; null: the one it listens on. */
   readonly publicUrl: string | null
   /** null: plain HTTP, for loopback or behind a proxy that does TLS. */
   readonly tls: TlsFiles | null
-  /** Addresses and networks (CIDR) of proxies whose `X-Forwarded-For` is believed. */
+  /** Addresses and networks (CIDR) of proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: readonly string[]
-  /** Everything the portal keeps lies here, unless it is elsewhere. */
+  /** The folder for ledger and parts, except those in PostgreSQL or S3. */
   readonly dataFolder: string
-  /** PostgreSQL that keeps the ledger instead: `postgres://…`. With a store elsewhere too, portals may share both. */
+  /** PostgreSQL for the ledger: `postgres://…`. Together with `storeUrl`, several portals may share both. */
   readonly databaseUrl: string | null
-  /** S3 that keeps the parts instead: `s3://…`. */
+  /** S3 for the parts: `s3://…`. */
   readonly storeUrl: string | null
-  /** Takes the store whatever ledger it belonged to, and whatever store the ledger had. */
+  /** Uses the store even if it belongs to another ledger, or the ledger to another store. */
   readonly adoptStore: boolean
-  /** What new transfers may take: of these, what this machine computes fast. `sha-256` always. */
+  /** Digest algorithms for new transfers. Only those that this machine computes fast are offered, and always `sha-256`. */
   readonly digestAlgorithms: readonly DigestAlgorithm[]
+  /** The largest file, without the bytes that sealing adds. At most what fits into the parts of a transfer. */
   readonly transferSizeBytesMax: number
   /** A file up to this size may come in one request, and is kept in the ledger; 0 for none. */
   readonly wholeSizeBytesMax: number
-  /** What the open transfers of one account may add up to. */
+  /** The largest sum of an account's open transfers. */
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
-  /** What all open transfers may add up to. */
+  /** The largest sum of all open transfers. */
   readonly storageBytesMax: number
-  /** So much of the disk is left free, for the ledger above all. */
+  /** Space on the disk that stays free, above all for the ledger. */
   readonly freeBytesMin: number
-  /** Memory for parts that have just come in, from where a waiting receiver is given them; 0 for none. */
+  /** Memory for parts that have just arrived, from which waiting receivers get them; 0 for none. */
   readonly recentBytesMax: number
-  /** Uploads of one transfer that may end in `resend`, and tries of a receiver, before it is given up. */
+  /** How many attempts a sender has to upload, and how many tries a receiver has to fetch, before the transfer or delivery fails. */
   readonly attemptsMax: number
-  /** Sends receivers that ask for it to the store itself for their parts. Not every store can do that. */
+  /** Redirects receivers that ask for it to the store for their parts. Not every store can do that. */
   readonly redirectDownloads: boolean
-  /** For so long the address of a part in the store is good to begin a download with. */
+  /** How long a download may be started with the address of a part in the store. */
   readonly linkMs: number
   /** Serves the web page at its own address. */
   readonly servesPage: boolean
   /** Refuses transfers that are not sealed. */
   readonly sealedOnly: boolean
-  /** A sender that is silent for so long in the middle of an upload has gone. */
+  /** A sender that is silent for this time during an upload counts as gone. */
   readonly uploadTimeoutMs: number
-  /** A connection on which nothing moves for so long is cut. */
+  /** A connection without a byte for this time is closed. */
   readonly idleMs: number
-  /** A receiver that is silent for so long does not have the file, and is offered it again. */
+  /** A receiver that is silent for this time loses the lease, and is offered the file again. */
   readonly leaseMs: number
-  /** Pause before a file is offered again to a silent receiver: the first, and the longest. */
+  /** The shortest and the longest pause before a file is offered again to a silent receiver. */
   readonly offerPauseMsMin: number
   readonly offerPauseMsMax: number
-  /** Time that a transfer may take in all. */
+  /** The total time that a transfer may take. */
   readonly expiryMs: number
-  /** Time for which ended transfers and their events are remembered. */
+  /** How long ended transfers and their events are remembered. */
   readonly historyMs: number
   readonly inviteMs: number
-  /** Invites that may be open at a time. */
+  /** How many invites may be open at a time. */
   readonly invitesMax: number
   readonly connectionsMax: number
-  /** From one address, loopback and trusted proxies excepted. */
+  /** Connections from one address, except loopback and trusted proxies. */
   readonly addressConnectionsMax: number
-  /** Requests of one account that may be under way at a time, event streams included. */
+  /** Open requests of one account, including event streams. */
   readonly accountConnectionsMax: number
   readonly accountRequestsPerSecond: number
-  /** Tokens and invites that are not valid, from one address; beyond it only that is said. */
+  /** Pipelined requests that may wait on one connection. A connection with more is closed. */
+  readonly pipelinedRequestsMax: number
+  /** Open requests without a token: from one address, except loopback and trusted proxies, and in total. */
+  readonly addressStrangerRequestsMax: number
+  readonly strangerRequestsMax: number
+  /** Invalid tokens and invites from one address. After more, failures are answered only with `rate-limited`. */
   readonly addressFailuresPerMinute: number
-  /** Whoever sends or takes a part more slowly than this is cut off; averaged over `floorWindowMs`. 0 for no floor. */
-  readonly floorBytesPerSecond: number
-  readonly floorWindowMs: number
+  /** Parts that are slower than this, averaged over `minThroughputWindowMs`, are cut off. 0 for no limit. */
+  readonly minBytesPerSecond: number
+  readonly minThroughputWindowMs: number
   /** How often the sweeper looks for what has run out. */
   readonly sweepMs: number
-  /** How often the ledger is asked what happened to accounts: the longest time for which a dead token is obeyed. */
+  /** How often the ledger is asked for changes of accounts. A revoked token works for this long at most. */
   readonly accountWatchMs: number
-  /** Time that requests in flight get to finish when the portal stops. */
+  /** How long open requests may take to finish when the portal stops. */
   readonly stopMs: number
 }
 
 export const portalDefaults: PortalOptions = {
   listenHost: '127.0.0.1',
   listenPort: 7878,
+  operationsListen: null,
   publicUrl: null,
   tls: null,
   trustedProxies: [],
@@ -111,7 +127,7 @@ export const portalDefaults: PortalOptions = {
   storeUrl: null,
   adoptStore: false,
   digestAlgorithms: knownDigestAlgorithms,
-  transferSizeBytesMax,
+  transferSizeBytesMax: 512 * GIB,
   wholeSizeBytesMax,
   accountBytesMax: 1024 * GIB,
   accountTransfersMax: 10_000,
@@ -136,20 +152,67 @@ export const portalDefaults: PortalOptions = {
   addressConnectionsMax: 1_024,
   accountConnectionsMax: 256,
   accountRequestsPerSecond: 5_000,
+  pipelinedRequestsMax: 32,
+  addressStrangerRequestsMax: 256,
+  strangerRequestsMax: 4_096,
   addressFailuresPerMinute: 60,
-  floorBytesPerSecond: KIB,
-  floorWindowMs: 30 * SECOND_MS,
+  minBytesPerSecond: KIB,
+  minThroughputWindowMs: 30 * SECOND_MS,
   sweepMs: SECOND_MS,
   accountWatchMs: 250,
   stopMs: 5 * SECOND_MS,
 }
 
-/** The floor under the speed of parts. */
-export function floorOf({ floorBytesPerSecond, floorWindowMs }: PortalOptions): Floor {
-  return { bytesPerSecond: floorBytesPerSecond, windowMs: floorWindowMs }
+/** The rules of options whose default is null. */
+const nullableRules: Readonly<Record<string, OptionRule>> = {
+  operationsListen: 'object or null?',
+  tls: 'object or null?',
+  publicUrl: 'text or null?',
+  databaseUrl: 'text or null?',
+  storeUrl: 'text or null?',
 }
 
-/** The digest algorithms that new transfers may take. */
+/** What an option has to be: of the type of its default. */
+function ruleOf([name, value]: readonly [name: string, value: unknown]): [name: string, rule: OptionRule] {
+  const types: Readonly<Record<string, OptionRule>> = { number: 'number?', boolean: 'flag?', string: 'text?' }
+  return [name, nullableRules[name] ?? types[typeof value] ?? 'texts?']
+}
+
+const optionRules = Object.fromEntries(Object.entries(portalDefaults).map(ruleOf))
+
+/**
+ * All options, with defaults for those that are not given.
+ *
+ * @throws Problem `options-invalid` for an unknown or misspelt option, or one of the wrong type
+ */
+export function optionsOf(given: Partial<PortalOptions>): PortalOptions {
+  checkOptions('startPortal()', given, optionRules)
+  if (given.tls) checkOptions("startPortal(), in 'tls',", given.tls, { certPath: 'text', keyPath: 'text' })
+  return { ...portalDefaults, ...withoutUndefined(given) }
+}
+
+/** The largest values that the protocol supports. */
+const optionsMax = { transferSizeBytesMax, wholeSizeBytesMax } as const
+
+/** @throws Problem `setting-impossible` for a limit that `/v1/limits` would announce although no request could reach it */
+export function requirePossible(options: PortalOptions): void {
+  for (const name of ['transferSizeBytesMax', 'wholeSizeBytesMax'] as const) {
+    const value = options[name]
+    const max = optionsMax[name]
+    if (Number.isSafeInteger(value) && value >= 0 && value <= max) continue
+    throw new Problem('setting-impossible', { detail: `${name} is ${value}, and can be 0 to ${max}`, name, value, max })
+  }
+}
+
+/** The minimum throughput of parts. */
+export function minThroughputOf({
+  minBytesPerSecond,
+  minThroughputWindowMs,
+}: Pick<PortalOptions, 'minBytesPerSecond' | 'minThroughputWindowMs'>): MinThroughput {
+  return { bytesPerSecond: minBytesPerSecond, windowMs: minThroughputWindowMs }
+}
+
+/** The digest algorithms that the portal offers for new transfers. */
 export function offeredDigestAlgorithms({ digestAlgorithms }: PortalOptions): readonly DigestAlgorithm[] {
   return fastDigestAlgorithms.filter((name) => name === defaultDigestAlgorithm || digestAlgorithms.includes(name))
 }

@@ -1,24 +1,26 @@
 /**
- * What happens because time passes: uploads and leases run out, transfers expire, parts of what is over are removed,
- * history is forgotten. Every step is a compare-and-set, so any number of sweepers can run; of several portals one at a time
- * does, which spares the others the work.
+ * The sweeper does the work that is due because time has passed: it ends uploads and leases, expires transfers, removes parts of
+ * ended transfers, and deletes history. Every step is a compare-and-set, so any number of sweepers may run. Of several portals, one at
+ * a time does it, which saves the others the work.
  */
-import { isFinalTransfer, Problem } from '../protocol/index.ts'
+import { isFinalTransfer, Problem, timerMs } from '../protocol/index.ts'
 import { areAlive, isAlone, type PortalContext, removeAll } from './context.ts'
-import type { Deliveries } from './deliveries.ts'
-import { failDelivery } from './fail-deliveries.ts'
+import type { Deliveries } from './deliveries/deliveries.ts'
+import { failDelivery } from './deliveries/fail-deliveries.ts'
 import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
-import type { HeldParts } from './store/contract.ts'
-import type { Transfers } from './transfers.ts'
+import type { HeldGeneration } from './store/contract.ts'
+import type { Transfers } from './uploads/transfers.ts'
 
-/** So many of each kind are handled in one round; the next round goes on. */
+/** How many transfers a line of the log names. */
+const IDS_LOGGED_MAX = 5
+/** How many of each kind one round handles. The next round continues. */
 const BATCH = 200
 const PRUNE_EVERY_MS = 10 * 60 * 1000
-/** So long the others wait for a portal that has the duty to sweep and is gone. */
+/** The other portals wait this long for the portal that has the duty to sweep. */
 const SWEEP_LEASE_MS = 10_000
-/** How often the whole of a store is searched, unless all that may be in it is this portal's. */
+/** How often a shared store is searched for orphans. */
 const ORPHANS_EVERY_MS = 24 * 60 * 60 * 1000
-/** By so much the clocks of store and ledger may differ, and so long a portal may take to record what it has found in time. */
+/** A margin for different clocks of store and ledger, and for a portal that records parts late. */
 const ORPHAN_MARGIN_MS = 60 * 60 * 1000
 
 export class Sweeper {
@@ -42,12 +44,12 @@ export class Sweeper {
   start(): void {
     this.#timer = setTimeout(() => {
       this.#round = this.sweep()
-        .catch((error: unknown) => this.#context.log.error({ err: error }, 'a sweep failed; the next one goes on'))
+        .catch((error: unknown) => this.#context.log.error({ err: error }, 'a sweep failed; the next one retries'))
         .then(() => (this.#stop.signal.aborted ? undefined : this.start()))
-    }, this.#context.options.sweepMs)
+    }, timerMs(this.#context.options.sweepMs))
   }
 
-  /** Begins to search the whole store for orphans, beside everything else. Ends when the sweeper is stopped. */
+  /** Starts a search of the whole store for orphans, in the background. It ends when the sweeper is stopped. */
   search(): void {
     this.#searchedAtMs = performance.now()
     this.#search = this.removeOrphans(this.#stop.signal).catch((error: unknown) =>
@@ -55,7 +57,7 @@ export class Sweeper {
     )
   }
 
-  /** Resolves when a sweep and a search under way have ended. */
+  /** Stops. Resolves when a running sweep and search have ended. */
   async stop(): Promise<void> {
     this.#stop.abort()
     if (this.#timer !== null) clearTimeout(this.#timer)
@@ -63,23 +65,32 @@ export class Sweeper {
     await this.#search
   }
 
-  /** One round over everything that is due now. What fails is logged, and does not keep the rest waiting. */
-  async sweep(): Promise<void> {
+  /**
+   * Checks the clock. Called before anything is ended because time has passed, and before the portal serves.
+   *
+   * @throws Problem `unavailable` when the clock cannot be checked now
+   */
+  async keepTime(): Promise<void> {
     const { ledger, log, options } = this.#context
+    const step = await ledger.keepTime(options)
+    if (step !== null) {
+      const what = step.isWatched || step.stepMs < 0 ? 'the clock was set' : 'the clock was set, or no portal ran'
+      log.warn(step, `${what}: open transfers keep their remaining time`)
+    }
+  }
+
+  /** One round over all due work. Failures are logged and do not stop the rest. */
+  async sweep(): Promise<void> {
+    const { ledger, options } = this.#context
     if (!(await this.#hasDuty('sweep', SWEEP_LEASE_MS))) return
+    await this.keepTime()
     await this.#searchNowAndThen()
-    await this.#each('expiry', await ledger.dueExpiries(BATCH), (transfer) => {
-      log.info({ transferId: transfer.transferId }, 'transfer expired')
-      return this.#transfers.end(transfer, 'expired', expiryProblem)
-    })
-    await this.#each('lease', await ledger.dueLeases(BATCH), (due) => {
-      log.info({ transferId: due.transferId, offers: due.offers }, 'lease ran out')
-      return this.#deliveries.leaseRanOut(due)
-    })
-    await this.#each('upload timeout', await ledger.dueUploads(BATCH), (transfer) => {
-      log.info({ transferId: transfer.transferId }, 'upload timed out')
-      return this.#transfers.uploadTimedOut(transfer)
-    })
+    const expired = this.#logged('transfers expired', await ledger.dueExpiries(BATCH))
+    await this.#each('expiry', expired, (transfer) => this.#transfers.end(transfer, 'expired', expiryProblem))
+    const leases = this.#logged('leases ran out', await ledger.dueLeases(BATCH))
+    await this.#each('lease', leases, (due) => this.#deliveries.leaseRanOut(due))
+    const uploads = this.#logged('uploads timed out', await ledger.dueUploads(BATCH))
+    await this.#each('upload timeout', uploads, (transfer) => this.#transfers.uploadTimedOut(transfer))
     await this.#settleRevocations()
     await this.#each('removal', idsOf(await ledger.dueRemovals(BATCH)), ({ transferId }) =>
       removeAll(this.#context, transferId),
@@ -90,9 +101,16 @@ export class Sweeper {
     }
   }
 
+  /** Logs due work in one line per round, because an account can let any number of transfers expire. */
+  #logged<Due extends { readonly transferId: string }>(what: string, due: readonly Due[]): readonly Due[] {
+    const transferIds = due.slice(0, IDS_LOGGED_MAX).map(({ transferId }) => transferId)
+    if (due.length > 0) this.#context.log.info({ count: due.length, transferIds }, what)
+    return due
+  }
+
   /**
-   * Ends what is open with accounts that were revoked: uploads of theirs, and deliveries to them. What they have got
-   * stored is still delivered: it came while they were trusted, and the second notification was promised.
+   * Ends the open uploads of revoked accounts, and deliveries to them. Their stored files are still delivered: they came while the
+   * account was valid, and the second notification was promised.
    */
   async #settleRevocations(): Promise<void> {
     const { ledger, log } = this.#context
@@ -103,7 +121,10 @@ export class Sweeper {
         await ledger.revocationSettled(account)
         continue
       }
-      log.info({ account: name, uploads: uploads.length, deliveries: deliveries.length }, 'revoked: ends what is open')
+      log.info(
+        { account: name, uploads: uploads.length, deliveries: deliveries.length },
+        'ending the open transfers of a revoked account',
+      )
       const problem = new Problem('account-revoked', { account: name })
       await this.#each('upload of a revoked account', idsOf(uploads), ({ transferId }) =>
         this.#transfers.refuse(transferId, problem),
@@ -123,66 +144,64 @@ export class Sweeper {
       try {
         await act(one)
       } catch (error) {
-        this.#context.log.error(
-          { err: error, what, transferId: one.transferId },
-          'could not be swept; tried again later',
-        )
-        // What cannot be reached for one cannot be reached for the others: to wait each time would hold up everything else.
+        this.#context.log.error({ err: error, what, transferId: one.transferId }, 'could not be swept; retrying later')
+        // If ledger or store is away, it is away for the other accounts, too. Waiting for each would delay the other work.
         if (error instanceof Problem && error.code === 'unavailable') return
       }
     }
   }
 
-  /** Alone with the ledger, one has every duty. */
+  /** Whether this portal has a duty. A single portal has all of them. */
   async #hasDuty(duty: Duty, leaseMs: number): Promise<boolean> {
     const { ledger, portalId } = this.#context
     return !ledger.traits.isShared || ledger.takeDuty(duty, portalId, { leaseMs })
   }
 
-  /** Alone, one has orphans only after a crash; whoever opens a store of one's own searches it. */
+  /** With a single portal, orphaned parts exist only after a crash. The portal that opens the store removes them. */
   async #searchNowAndThen(): Promise<void> {
     if (isAlone(this.#context) || performance.now() - this.#searchedAtMs < ORPHANS_EVERY_MS) return
     if (await this.#hasDuty('orphans', ORPHANS_EVERY_MS)) this.search()
   }
 
   /**
-   * Removes what the store holds and nobody will ever ask for: what a portal left that died. Alone, uploads that are under way
-   * are spared. Elsewhere there may be others, or a commit on its way of which nobody knows any more: what the ledger does not
-   * know is spared for as long as it may yet be recorded.
+   * Removes orphaned parts: parts without a transfer, which a killed portal has left. A single portal keeps only the parts of its own
+   * running uploads. With several portals, or with a ledger in a database, parts that the ledger does not know may still be recorded:
+   * by another portal, or by a commit whose answer was lost. They are kept for as long as that is possible.
    */
   async removeOrphans(signal: AbortSignal): Promise<void> {
-    const { store, log } = this.#context
+    const { store, ledger, log } = this.#context
+    const countedMs = await ledger.countedMs()
     for await (const parts of store.held()) {
       if (signal.aborted) return
       const { transferId, generation } = parts
-      if (await this.#removeOrphan(parts)) log.info({ transferId, generation }, 'orphaned parts removed')
+      if (await this.#removeOrphan(parts, countedMs)) log.info({ transferId, generation }, 'orphaned parts removed')
     }
   }
 
-  /** Where what the ledger does not know may yet be recorded: by another portal, or by a commit that comes about late. */
-  #isOrphanOfAll(transfer: Transfer | null, parts: HeldParts): boolean {
-    const { ledger, options } = this.#context
+  /** Whether parts are orphans when another portal or a late commit may still record them. */
+  #isOrphanOfAll(transfer: Transfer | null, parts: HeldGeneration, countedMs: number): boolean {
+    const { options } = this.#context
     if (areAlive(transfer, parts)) return false
     if (transfer !== null && isFinalTransfer(transfer.state)) return true
-    return ledger.nowMs() - parts.newestAtMs > options.expiryMs + ORPHAN_MARGIN_MS
+    return countedMs - parts.newestAtMs > options.expiryMs + ORPHAN_MARGIN_MS
   }
 
-  /** In its turn: what is judged just now waits, and is judged anew. */
-  #removeOrphan(parts: HeldParts): Promise<boolean> {
-    const { store, ledger, turns, uploads } = this.#context
+  /** Removes parts if they are orphans, under the mutex of the transfer. */
+  #removeOrphan(parts: HeldGeneration, countedMs: number): Promise<boolean> {
+    const { store, ledger, turns, activeUploads } = this.#context
     const isOrphanHere = isAlone(this.#context) ? isOrphan : this.#isOrphanOfAll.bind(this)
-    return turns.take(parts.transferId, async () => {
-      if (uploads.isUnderWay(parts.transferId)) return false
+    return turns.run(parts.transferId, async () => {
+      if (activeUploads.isUnderWay(parts.transferId)) return false
       const transfer = await ledger.transfer(parts.transferId)
-      if (!isOrphanHere(transfer, parts)) return false
+      if (!isOrphanHere(transfer, parts, countedMs)) return false
       await store.removeParts(parts)
       return true
     })
   }
 }
 
-/** Alone: a request that was to bring all of a transfer has ended with the process that read it. */
-function isOrphan(transfer: Transfer | null, parts: HeldParts): boolean {
+/** Whether parts are orphans for a single portal. An upload in one request has ended with the process that read it. */
+function isOrphan(transfer: Transfer | null, parts: HeldGeneration): boolean {
   return !areAlive(transfer, parts) || (transfer?.state === 'receiving' && transfer.isOneRequest)
 }
 
@@ -190,7 +209,7 @@ function idsOf(transferIds: readonly string[]): { transferId: string }[] {
   return transferIds.map((transferId) => ({ transferId }))
 }
 
-/** A receiver that was offered the file and never answered is told from one that never came. */
+/** The problem of an expired delivery. It distinguishes a receiver that never answered an offer from one that never connected. */
 function expiryProblem(delivery: Delivery | null): Problem {
   return delivery !== null && delivery.offers > 0
     ? new Problem('receiver-silent', { offers: delivery.offers })

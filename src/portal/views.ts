@@ -1,13 +1,15 @@
-/** From the ledger's records to what travels. */
-import type {
-  DeliveryStatus,
-  HeldPart,
-  Metadata,
-  Notification,
-  Offer,
-  ReceivedDelivery,
-  TransferStatus,
-  TransferSummary,
+/** Converts the ledger's records to the messages of the protocol. */
+import {
+  type DeliveryStatus,
+  type HeldPart,
+  type Metadata,
+  type Notification,
+  type Offer,
+  type ReceivedDelivery,
+  statusNotificationsBytesMax,
+  type TransferStatus,
+  type TransferSummary,
+  wrappedKeyOf,
 } from '../protocol/index.ts'
 import type { Delivery, Transfer } from './ledger/contract.ts'
 
@@ -15,7 +17,7 @@ export function timestamp(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** A member for a time that is known. */
+/** A member with a time, or none when the time is unknown. */
 function time<Name extends string>(name: Name, ms: number | null): { readonly [Member in Name]?: string } {
   return ms === null ? {} : ({ [name]: timestamp(ms) } as { [Member in Name]: string })
 }
@@ -41,7 +43,7 @@ function deliveryStatus(delivery: Delivery): DeliveryStatus {
   }
 }
 
-/** A delivery as its receiver sees it. @param transfer of which it has that delivery alone */
+/** A delivery as its receiver sees it. @param transfer has only this delivery */
 export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
   const [delivery] = transfer.deliveries
   if (delivery === undefined) throw new Error(`${transfer.transferId} has no delivery`)
@@ -60,9 +62,9 @@ export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
   }
 }
 
-/** Of a seal only the key that its receiver can open: a page of files for many would be mostly keys of others. */
+/** Metadata with only the wrapped key of this receiver. Otherwise a page of files for many receivers would consist mostly of keys. */
 function metadataFor(receiver: string, metadata: Metadata): Metadata {
-  const key = 'sealed' in metadata ? metadata.keys[receiver] : undefined
+  const key = wrappedKeyOf(metadata, receiver)
   return 'sealed' in metadata && key !== undefined ? { sealed: metadata.sealed, keys: { [receiver]: key } } : metadata
 }
 
@@ -93,7 +95,22 @@ export function transferStatus(
 ): TransferStatus {
   const parts: HeldPart[] = [...held].sort(([a], [b]) => a - b).map(([partNumber, digest]) => ({ partNumber, digest }))
   const manifest = transfer.state === 'stored' || transfer.state === 'ended' ? transfer.manifest : null
-  return { ...transferSummary(transfer), manifest, parts, notifications: [...notifications] }
+  return {
+    ...transferSummary(transfer),
+    manifest,
+    parts,
+    notifications: newestWithin(notifications, statusNotificationsBytesMax),
+  }
+}
+
+/** The newest items that fit into `bytesMax`, oldest first. */
+function newestWithin<Item>(items: readonly Item[], bytesMax: number): Item[] {
+  let bytes = 0
+  const tooOld = items.findLastIndex((item) => {
+    bytes += Buffer.byteLength(JSON.stringify(item))
+    return bytes > bytesMax
+  })
+  return items.slice(tooOld + 1)
 }
 
 /** @returns null when the delivery is not on offer */

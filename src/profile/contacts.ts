@@ -1,13 +1,13 @@
 /**
- * Who is known by which keys, as ssh knows hosts: the first ones seen are pinned, and others are refused from then on
- * until somebody says that they are right.
+ * The trusted keys of other accounts, in the way of ssh's known hosts: the first keys seen are pinned, and other keys are refused
+ * until a person confirms them.
  *
- * One file for all portals. A contact is an account of one portal: bob here and bob there may be two people.
+ * One file serves all portals. A contact is an account of one portal, because bob at two portals may be two people.
  */
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../hop/node.ts'
+import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../fs/index.ts'
 import { AccountName, conforms, Problem, PublicKeys } from '../protocol/index.ts'
 import { type Contact, type Contacts, fingerprintOf } from '../trust/index.ts'
 
@@ -17,23 +17,23 @@ const StoredContact = Type.Object({
   portalUrl: Type.String(),
   account: AccountName,
   fingerprint: Type.String(),
-  /** Null while only the fingerprint is known: the first keys that have it are taken. */
+  /** Null while only the fingerprint is known. The first keys with this fingerprint are pinned. */
   keys: Type.Union([PublicKeys, Type.Null()]),
   since: Type.String(),
-  /** How it came to be trusted: by a person who compared the fingerprint, or because it was the first. */
+  /** Why the keys are trusted: a person compared the fingerprint, or they were the first ones. */
   by: Type.Union([Type.Literal('fingerprint'), Type.Literal('first-use')]),
 })
 
-/** One contact, as it is written down. */
+/** One contact as the file has it. */
 export type StoredContact = Static<typeof StoredContact>
 
 const ContactsFile = Type.Object({ version: Type.Literal(CONTACTS_VERSION), contacts: Type.Array(StoredContact) })
 
-/** The contacts of one portal, in the file of all. */
+/** The contacts of one portal, in the file of all portals. */
 export class FileContacts implements Contacts {
   readonly #path: string
   readonly #portalUrl: string
-  /** What the file held when it was read last. */
+  /** The content of the file when it was last read. */
   #known: { readonly version: string; readonly contacts: readonly StoredContact[] } | null = null
 
   /** @param path of the file; it need not exist yet */
@@ -72,9 +72,9 @@ export class FileContacts implements Contacts {
   }
 
   /**
-   * Trusts a fingerprint that a person has compared, in place of whatever was trusted before.
+   * Trusts a fingerprint that a person has compared. It replaces what was trusted before.
    *
-   * @param keys those of the fingerprint, if they are known already
+   * @param keys the keys with this fingerprint, if they are known already
    */
   async trust(account: string, fingerprint: string, keys: PublicKeys | null): Promise<void> {
     await this.#alone(() =>
@@ -101,7 +101,7 @@ export class FileContacts implements Contacts {
     await replaceFile(this.#path, `${JSON.stringify({ version: CONTACTS_VERSION, contacts }, null, 2)}\n`)
   }
 
-  /** @throws Problem `request-invalid` for a file that somebody has damaged: to go on would mean to trust anybody */
+  /** @throws Problem `request-invalid` for a damaged file: without its content, any keys would be trusted */
   async #read(): Promise<readonly StoredContact[]> {
     const version = versionOf(this.#path)
     if (this.#known?.version === version) return this.#known.contacts
@@ -116,7 +116,9 @@ export class FileContacts implements Contacts {
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error
     }
-    throw new Problem('request-invalid', { detail: `the list of contacts ${this.#path} is damaged: mend or remove it` })
+    throw new Problem('request-invalid', {
+      detail: `the list of contacts ${this.#path} is damaged: repair or remove it`,
+    })
   }
 
   async #alone<Result>(act: () => Promise<Result>): Promise<Result> {
@@ -126,7 +128,7 @@ export class FileContacts implements Contacts {
   }
 }
 
-/** What tells one content of a file that is replaced as a whole from the next; a text of its own where there is none. */
+/** A text that changes whenever the file is replaced. A missing file has one, too. */
 function versionOf(path: string): string {
   const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
   return stats === undefined ? 'none' : [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(' ')

@@ -1,3 +1,7 @@
-/** What a person keeps on this machine: contacts and receipts. */
+/** What a person keeps on this machine: profiles, contacts and receipts. */
+export { type Connection, connect, type KnownSelf, knownSelf, shortRetryPolicy } from './connect.ts'
 export { FileContacts, type StoredContact } from './contacts.ts'
+export { joinPortal } from './join.ts'
+export { loadProfile } from './profiles.ts'
 export { FileReceipts } from './receipts.ts'
+export { configFolder, isStateTemporary, stateFolder } from './user-folders.ts'

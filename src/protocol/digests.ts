@@ -1,26 +1,26 @@
 /**
  * How digests are written: lower-case hex in JSON (comparable with `sha256sum`), and RFC 9530 structured
- * fields in headers (`Content-Digest: sha-256=:base64:`). Computing them is the business of `src/digests/`.
+ * fields in headers (`Content-Digest: sha-256=:base64:`). `src/digests/` computes them.
  */
 import { Problem } from './problems.ts'
 
 /**
  * Length of an algorithm's digest in bytes. The names are those of the IANA registry "Hash Algorithms for HTTP Digest
- * Fields", except for `blake3`, which that has no name for.
+ * Fields", except for `blake3`, which is not in the registry.
  */
 export const digestLengthsBytes = { blake3: 32, 'sha-256': 32 } as const
 
 /** A digest algorithm that this version knows. */
 export type DigestAlgorithm = keyof typeof digestLengthsBytes
 
-/** All of them. Which of them a sender prefers and a portal offers is another matter: what they compute fast. */
+/** All known algorithms. Senders prefer, and portals offer, those that they compute fast. */
 export const knownDigestAlgorithms: readonly DigestAlgorithm[] =
   Object.keys(digestLengthsBytes).filter(isDigestAlgorithm)
 
 /** The algorithm that every portal, sender and receiver has. */
 export const defaultDigestAlgorithm: DigestAlgorithm = 'sha-256'
 
-/** Whether a name is that of an algorithm known here. */
+/** Whether a name is the name of a known algorithm. */
 export function isDigestAlgorithm(name: string): name is DigestAlgorithm {
   return Object.hasOwn(digestLengthsBytes, name)
 }
@@ -54,8 +54,8 @@ export function formatContentDigest(algorithm: DigestAlgorithm, hex: string): st
  * as RFC 9530 section 2 allows, and so are parameters. Of several values the last counts (RFC 8941 section 4.2.2).
  *
  * @returns the digest in hex
- * @throws Problem `digest-required` where the field is absent, `digest-unsupported-algorithm` where it has none of
- *   that algorithm, `digest-invalid-value` where the value is not a byte sequence of the right length
+ * @throws Problem `digest-required` when the field is absent, `digest-unsupported-algorithm` when it has no digest of
+ *   that algorithm, `digest-invalid-value` when the value is not a byte sequence of the right length
  */
 export function parseContentDigest(algorithm: DigestAlgorithm, field: string | undefined): string {
   if (field === undefined) throw new Problem('digest-required', { algorithm })
@@ -74,7 +74,7 @@ function decodeBase64(text: string): Uint8Array | null {
   try {
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
   } catch {
-    // atob throws on nothing but malformed input, which the caller reports with its own code.
+    // atob throws only on malformed input, which the caller reports with its own code.
     return null
   }
 }

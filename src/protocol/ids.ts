@@ -1,14 +1,24 @@
-/** Identifiers and secrets that are made by the one who needs them. */
+/** Identifiers and secrets. The side that needs one makes it. */
 import { v7 } from 'uuid'
 
-/** A new transfer id (UUIDv7): made by the sender, so that a repeated announcement is recognised. */
-export function newTransferId(): string {
-  return v7()
+/**
+ * A new transfer id (UUIDv7). The sender makes it, so that the portal recognises a repeated announcement.
+ *
+ * @param atMs the time in the id; by default that of this machine's clock
+ */
+export function newTransferId(atMs?: number): string {
+  return atMs === undefined ? v7() : v7({ msecs: Math.floor(atMs) })
 }
 
 /** When a transfer id was made, by the clock of its sender: the first 48 bits of a UUIDv7 (RFC 9562 section 5.7). */
 export function transferTimeMs(transferId: string): number {
   return Number.parseInt(transferId.slice(0, 8) + transferId.slice(9, 13), 16)
+}
+
+/** A text that every transferId of this time or later is not lower than, and every earlier one is. */
+export function transferIdsFrom(timeMs: number): string {
+  const hex = timeMs.toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`
 }
 
 /** `byteCount` random bytes as base64url. */

@@ -1,11 +1,17 @@
-/** What goes over the wire, for anybody who writes another client: see PROTOCOL.md. */
+/** What goes over the wire, for the authors of other clients: see PROTOCOL.md. */
+export * from './batches.ts'
+export * from './characters.ts'
 export * from './conforms.ts'
 export * from './digests.ts'
 export * from './ids.ts'
 export * from './limits.ts'
 export * from './messages.ts'
+export * from './options.ts'
 export * from './parts.ts'
+export * from './portal-limits.ts'
+export * from './preferences.ts'
 export * from './problems.ts'
 export * from './states.ts'
 export * from './text.ts'
+export * from './timers.ts'
 export * from './watch.ts'

@@ -5,15 +5,24 @@
  */
 import * as Type from 'typebox'
 import {
+  digestAlgorithmLengthMax,
   eventsPerPageMax,
   inlineSizeBytesMax,
+  instanceIdLengthMax,
+  instanceIdLengthMin,
+  leaseIdLengthMax,
+  leaseIdLengthMin,
+  mediaTypeLengthMax,
   nameLengthMax,
   partSizeBytesMax,
   partsPerTransferMax,
+  problemCodeLengthMax,
+  problemDetailLengthMax,
+  problemTitleLengthMax,
+  problemTypeLengthMax,
   receiversPerTransferMax,
   sealedMetadataLengthMax,
   signedTokenLengthMax,
-  transferSizeBytesMax,
 } from './limits.ts'
 import { deliveryStates, transferStates } from './states.ts'
 
@@ -23,12 +32,17 @@ const TRANSFER_ID = '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 const ACCOUNT_NAME = '^[a-z0-9][a-z0-9._-]{0,62}$'
 /** Base64url of 32 bytes: no bits are set behind the last one. */
 const RAW_KEY = '^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$'
+/** The ISO 8601 form that ECMA-262 writes, with valid numbers, so that every matching text can be parsed. */
+const TIMESTAMP = '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$'
+const EVENT_ID = '^[0-9]{1,18}$'
 const INVITE = '^gli_[A-Za-z0-9_-]{43}$'
 
 /** Whether a text has the form of a transfer id. */
 export const isTransferId = (text: string): boolean => new RegExp(TRANSFER_ID).test(text)
 /** Whether a text can be the name of an account. */
 export const isAccountName = (text: string): boolean => new RegExp(ACCOUNT_NAME).test(text)
+/** Whether a text has the form of an event's id. */
+export const isEventId = (text: string): boolean => new RegExp(EVENT_ID).test(text)
 /** Whether a text has the form of an invite. */
 export const isInvite = (text: string): boolean => new RegExp(INVITE).test(text)
 
@@ -36,24 +50,31 @@ export const isInvite = (text: string): boolean => new RegExp(INVITE).test(text)
 export const TransferId = Type.String({ pattern: TRANSFER_ID })
 export const AccountName = Type.String({ pattern: ACCOUNT_NAME })
 export const DigestHex = Type.String({ pattern: '^(?:[0-9a-f]{2}){16,64}$' })
-export const Timestamp = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' })
-/** Decimal digits; an event that happened later has a larger number. To be treated as opaque otherwise. */
-export const EventId = Type.String({ pattern: '^[0-9]{1,18}$' })
-export const LeaseId = Type.String({ pattern: '^[A-Za-z0-9_-]{16,64}$' })
-/** Names one receiving process for one folder, so that it gets its own offers again after a restart. */
-export const InstanceId = Type.String({ pattern: '^[A-Za-z0-9_-]{8,64}$' })
+export const Timestamp = Type.String({ pattern: TIMESTAMP })
+/** Decimal digits. A later event has a larger number. Clients treat it as opaque otherwise. */
+export const EventId = Type.String({ pattern: EVENT_ID })
+export const LeaseId = Type.String({ pattern: `^[A-Za-z0-9_-]{${leaseIdLengthMin},${leaseIdLengthMax}}$` })
+/** Identifies a receiver's folder, so that the receiver gets its own offers again after a restart. */
+export const InstanceId = Type.String({ pattern: `^[A-Za-z0-9_-]{${instanceIdLengthMin},${instanceIdLengthMax}}$` })
 export const PartNumber = Type.Integer({ minimum: 1, maximum: partsPerTransferMax })
 /** Inclusive runs of part numbers. */
-export const PartRanges = Type.Array(Type.Tuple([PartNumber, PartNumber]), { maxItems: partsPerTransferMax })
+// Not `Type.Tuple`, which writes a form of schema that JSON Schema 2020-12 and OpenAPI 3.1 do not know.
+const PartRange = Type.Unsafe<[number, number]>({
+  type: 'array',
+  prefixItems: [PartNumber, PartNumber],
+  items: false,
+  minItems: 2,
+})
+export const PartRanges = Type.Array(PartRange, { maxItems: partsPerTransferMax })
 
 /** RFC 9457. Members that are not named here are passed on as they came. */
 export const ProblemBody = Type.Object(
   {
-    type: Type.String({ maxLength: 256 }),
-    title: Type.String({ maxLength: 512 }),
+    type: Type.String({ maxLength: problemTypeLengthMax }),
+    title: Type.String({ maxLength: problemTitleLengthMax }),
     status: Type.Integer({ minimum: 100, maximum: 599 }),
-    code: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' }),
-    detail: Type.Optional(Type.String({ maxLength: 4096 })),
+    code: Type.String({ pattern: `^[a-z0-9][a-z0-9-]{0,${problemCodeLengthMax - 1}}$` }),
+    detail: Type.Optional(Type.String({ maxLength: problemDetailLengthMax })),
   },
   { additionalProperties: true },
 )
@@ -68,26 +89,27 @@ export const PublicKeys = Type.Object(
 )
 export type PublicKeys = Type.Static<typeof PublicKeys>
 
-/** What the receiver needs to know of the file, and the portal does not. */
+/** Data about the file for the receiver. The portal does not need it. */
 export const PlainMetadata = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: nameLengthMax }),
-    mediaType: Type.Optional(Type.String({ maxLength: 128 })),
+    mediaType: Type.Optional(Type.String({ maxLength: mediaTypeLengthMax })),
   },
   closed,
 )
 export type PlainMetadata = Type.Static<typeof PlainMetadata>
 
-/** The same for those alone who hold a key: the receivers, and the sender itself. */
+/** The same, encrypted. Only the receivers and the sender can read it. */
 export const SealedMetadata = Type.Object(
   {
     /** The commitment to the content key, then the encrypted metadata; base64url. */
     sealed: Type.String({ pattern: '^[A-Za-z0-9_-]+$', maxLength: sealedMetadataLengthMax }),
-    /** Account -> the content key, wrapped for it; base64url. */
-    // What `Type.Record` gives. That alone would make a page load half of TypeBox.
+    /** Account -> the content key wrapped for it, base64url. The accounts are exactly those of `to` and the sender. */
+    // Written out, because `Type.Record` would make the page load half of TypeBox.
     keys: Type.Unsafe<Record<string, string>>({
       type: 'object',
       patternProperties: { [ACCOUNT_NAME]: Type.String({ pattern: '^[A-Za-z0-9_-]{107}$' }) },
+      additionalProperties: false,
       minProperties: 1,
       maxProperties: receiversPerTransferMax + 1,
     }),
@@ -96,9 +118,17 @@ export const SealedMetadata = Type.Object(
 )
 export type SealedMetadata = Type.Static<typeof SealedMetadata>
 
-/** To the portal it is opaque. Where it is sealed, so is the content. */
+/** Opaque to the portal. Metadata and content are sealed together or not at all. */
 export const Metadata = Type.Union([PlainMetadata, SealedMetadata])
 export type Metadata = Type.Static<typeof Metadata>
+
+/**
+ * The content key as it is wrapped for an account; undefined when there is none. An account may be called `constructor`, so only own
+ * members count: a plain look-up would find members that every object has.
+ */
+export function wrappedKeyOf(metadata: Metadata, account: string): string | undefined {
+  return 'sealed' in metadata && Object.hasOwn(metadata.keys, account) ? metadata.keys[account] : undefined
+}
 
 /** A signed token: a JSON Web Signature in its compact form (RFC 7515 section 7.1). The portal passes it on as it came. */
 export const SignedToken = Type.String({
@@ -109,11 +139,13 @@ export const SignedToken = Type.String({
 /** Body of `PUT /v1/transfers/{transferId}`. */
 export const Announcement = Type.Object(
   {
-    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax, uniqueItems: true }),
+    /** Each account once. The portal checks that itself, because `uniqueItems` would compare items before it counts them. */
+    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax }),
     metadata: Metadata,
-    sizeBytes: Type.Integer({ minimum: 0, maximum: transferSizeBytesMax }),
-    partSizeBytes: Type.Integer({ minimum: 1, maximum: partSizeBytesMax }),
-    digestAlgorithm: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
+    /** Without a maximum, so that the portal can refuse with `transfer-too-large` and `part-size-unsuitable`. */
+    sizeBytes: Type.Integer({ minimum: 0 }),
+    partSizeBytes: Type.Integer({ minimum: 1 }),
+    digestAlgorithm: Type.String({ pattern: `^[a-z0-9-]{1,${digestAlgorithmLengthMax}}$` }),
   },
   closed,
 )
@@ -123,16 +155,16 @@ export type Announcement = Type.Static<typeof Announcement>
 export const Completion = Type.Object(
   {
     manifestDigest: DigestHex,
-    /** The attempt that this ends, so that the answer to an earlier one can be asked for again. */
+    /** The attempt that this ends. With an earlier number, the portal repeats its answer to that attempt. */
     attempt: Type.Integer({ minimum: 1 }),
-    /** The manifest as the sender signed it, for the receivers. Without it nobody can tell who sent the file. */
+    /** The manifest as the sender signed it, for the receivers. Without it the receivers cannot tell who sent the file. */
     manifest: Type.Optional(SignedToken),
   },
   closed,
 )
 export type Completion = Type.Static<typeof Completion>
 
-/** What stands before the content in the body of `PUT /v1/transfers/{transferId}/whole`: announcement and completion in one. */
+/** The JSON before the content in the body of `PUT /v1/transfers/{transferId}/whole`: announcement and completion in one. */
 export const WholeTransfer = Type.Object(
   { ...Announcement.properties, manifestDigest: DigestHex, manifest: Type.Optional(SignedToken) },
   closed,
@@ -156,7 +188,7 @@ export const Notification = Type.Union([
     ...notificationBase,
     notification: Type.Literal('delivered'),
     receiver: AccountName,
-    /** What the receiver signed, as it came; absent where it has no keys. */
+    /** The receipt as the receiver signed it; absent where it has no keys. */
     receipt: Type.Optional(SignedToken),
   }),
   Type.Object({
@@ -169,16 +201,16 @@ export const Notification = Type.Union([
 export type Notification = Type.Static<typeof Notification>
 export type NotificationKind = Notification['notification']
 
-/** How a delivery stands, as its sender sees it. */
+/** The state of a delivery, as its sender sees it. */
 export const DeliveryStatus = Type.Object({
   receiver: AccountName,
   state: Type.Enum(deliveryStates),
-  /** How much of the file the receiver has fetched and verified, as it last said. */
+  /** How much of the file the receiver has fetched and verified, by its last report. */
   fetchedBytes: Type.Integer({ minimum: 0 }),
   /** How often the file was offered. */
   offers: Type.Integer({ minimum: 0 }),
   problem: Type.Optional(ProblemBody),
-  /** When it was offered first. */
+  /** When the file was first offered. */
   offeredAt: Type.Optional(Timestamp),
   /** When it was delivered, or failed. */
   endedAt: Type.Optional(Timestamp),
@@ -203,7 +235,7 @@ export const TransferSummary = Type.Object({
   expiresAt: Timestamp,
   /** When the portal held all of it. */
   storedAt: Type.Optional(Timestamp),
-  /** When nothing was left to happen to it. */
+  /** When it ended: all deliveries have their outcome. */
   endedAt: Type.Optional(Timestamp),
   /** Why it was not stored. */
   problem: Type.Optional(ProblemBody),
@@ -211,10 +243,10 @@ export const TransferSummary = Type.Object({
 })
 export type TransferSummary = Type.Static<typeof TransferSummary>
 
-/** Answer of `GET /v1/transfers/{transferId}`: what a resume needs. `parts` is empty once nothing is wanted. */
+/** Answer of `GET /v1/transfers/{transferId}`, with all that a resume needs. `parts` is empty once no content is wanted. */
 export const TransferStatus = Type.Object({
   ...TransferSummary.properties,
-  /** As the sender signed it; null until stored, and where it signed nothing. */
+  /** The manifest as the sender signed it; null until stored, and where the sender signed nothing. */
   manifest: Type.Union([SignedToken, Type.Null()]),
   parts: Type.Array(HeldPart),
   notifications: Type.Array(Notification),
@@ -227,14 +259,18 @@ export const TransferPage = Type.Object({
 })
 export type TransferPage = Type.Static<typeof TransferPage>
 
-/** One page of the event log; `after` is where the next page starts. */
+/** A message of a stream as a held answer has it: the name of the event, and its data. */
+const HeldMessage = Type.Object({ event: Type.String(), data: Type.Unknown() })
+
+/** One page of the event log. `after` is where the next page starts. Only held answers have `passing` messages, which are not logged. */
 export const EventPage = Type.Object({
   events: Type.Array(Notification, { maxItems: eventsPerPageMax }),
   after: EventId,
+  passing: Type.Optional(Type.Array(HeldMessage)),
 })
 export type EventPage = Type.Static<typeof EventPage>
 
-/** A passing message on the sender's event stream: has no id, is not replayed. `fetchedBytes` are verified ones. */
+/** A passing message on the sender's event stream. It has no id and is not replayed. `fetchedBytes` are verified. */
 export const Progress = Type.Object({
   transferId: TransferId,
   receiver: AccountName,
@@ -242,11 +278,11 @@ export const Progress = Type.Object({
 })
 export type Progress = Type.Static<typeof Progress>
 
-/** Another passing message there: bytes of this part have just come in, and the part is not whole yet. */
+/** Another passing message there: bytes of a part that is not complete yet have just arrived. */
 export const Arriving = Type.Object({ transferId: TransferId, partNumber: Type.Integer({ minimum: 1 }) })
 export type Arriving = Type.Static<typeof Arriving>
 
-/** Portal to receiver: take this file. Valid until the lease ends; fetching parts renews the lease. */
+/** Portal to receiver: a file to fetch. The offer is valid until its lease ends; fetching parts renews the lease. */
 export const Offer = Type.Object({
   transferId: TransferId,
   leaseId: LeaseId,
@@ -255,27 +291,34 @@ export const Offer = Type.Object({
   state: Type.Union([Type.Literal('receiving'), Type.Literal('stored')]),
   from: AccountName,
   metadata: Metadata,
-  sizeBytes: Type.Integer({ minimum: 0, maximum: transferSizeBytesMax }),
+  sizeBytes: Type.Integer({ minimum: 0, maximum: partsPerTransferMax * partSizeBytesMax }),
   partSizeBytes: Type.Integer({ minimum: 1, maximum: partSizeBytesMax }),
   digestAlgorithm: Type.String(),
-  /** What the sender said in `complete`; null until stored. */
+  /** The digest that the sender sent with `complete`; null until stored. */
   manifestDigest: Type.Union([DigestHex, Type.Null()]),
   /** The manifest as the sender signed it; null until stored, and where the sender signs nothing. */
   manifest: Type.Union([SignedToken, Type.Null()]),
   expiresAt: Timestamp,
   /**
-   * In the inbox's stream alone: how long after the beginning of the stream the lease began, by the portal's clock. An offer
-   * may lie in buffers for any time; this tells how old its lease is at most.
+   * Only in the inbox's stream: how long after the beginning of the stream the lease began, by the portal's clock. An offer may lie
+   * in buffers for any time; from this the receiver computes how old its lease is at most.
    */
   streamMs: Type.Optional(Type.Number({ minimum: 0 })),
-  /** In the inbox's stream alone, where that was asked for: the only part of a small file, base64. Verified by its digest. */
+  /** Only in the inbox's stream, and only on request: the only part of a small file, base64. The receiver verifies it by its digest. */
   content: Type.Optional(Type.String({ maxLength: 2 * inlineSizeBytesMax })),
 })
 export type Offer = Type.Static<typeof Offer>
 
-/** Portal to receiver: that offer is void; delete what you have of it. */
+/** Portal to receiver: the offer is void, and the receiver deletes its parts. */
 export const Withdrawal = Type.Object({ transferId: TransferId, problem: ProblemBody })
 export type Withdrawal = Type.Static<typeof Withdrawal>
+
+/** The messages of an inbox's stream in one held answer. */
+export const InboxMessages = Type.Object({ messages: Type.Array(HeldMessage) })
+export type InboxMessages = Type.Static<typeof InboxMessages>
+/** Portal to receiver: why this stream ends. */
+export const InboxNotice = Type.Object({ problem: ProblemBody })
+export type InboxNotice = Type.Static<typeof InboxNotice>
 
 /** Body of `POST /v1/inbox/{transferId}/disposition`: the receiver's notification to the portal. */
 export const Disposition = Type.Union([
@@ -284,7 +327,7 @@ export const Disposition = Type.Union([
       leaseId: LeaseId,
       disposition: Type.Literal('received'),
       manifestDigest: DigestHex,
-      /** What the receiver signs; absent where it has no keys. */
+      /** The signed receipt; absent where the receiver has no keys. */
       receipt: Type.Optional(SignedToken),
     },
     closed,
@@ -297,11 +340,11 @@ export const Disposition = Type.Union([
 ])
 export type Disposition = Type.Static<typeof Disposition>
 
-/** Answer to a disposition: how the delivery stands now. `offered` means that the lease goes on. */
+/** Answer to a disposition: the state of the delivery now. `offered` means that the lease continues. */
 export const DispositionResult = Type.Object({ state: Type.Enum(deliveryStates) })
 export type DispositionResult = Type.Static<typeof DispositionResult>
 
-/** Body of `POST /v1/join`. The token is made by the one who joins, so that a lost answer can be repeated. */
+/** Body of `POST /v1/join`. The joining client makes the token, so that it can repeat the request after a lost answer. */
 export const JoinRequest = Type.Object(
   {
     invite: Type.String({ pattern: INVITE }),
@@ -311,20 +354,30 @@ export const JoinRequest = Type.Object(
 )
 export type JoinRequest = Type.Static<typeof JoinRequest>
 
+/** Body of `POST /v1/invite`, which looks an invite up without using it. */
+export const InviteQuestion = Type.Object({ invite: Type.String({ pattern: INVITE }) }, closed)
+export type InviteQuestion = Type.Static<typeof InviteQuestion>
+
+/** Answer of `POST /v1/invite`: the account that the invite creates or renews. */
+export const InviteStatus = Type.Object({ account: AccountName, isRenewal: Type.Boolean() })
+export type InviteStatus = Type.Static<typeof InviteStatus>
+
 export const AccountStatus = Type.Object({ account: AccountName })
 export type AccountStatus = Type.Static<typeof AccountStatus>
 
-/** An account with its public keys; null as long as it has none. */
+/** An account and its public keys, which are null until it has set some. */
 export const AccountWithKeys = Type.Object({
   account: AccountName,
   keys: Type.Union([PublicKeys, Type.Null()]),
-  /** Told to the account itself alone, where it may ask for `GET /v1/operations`. */
+  /** Present only in the account's own answer, when the account may ask for `GET /v1/operations`. */
   isOperator: Type.Optional(Type.Boolean()),
 })
 export type AccountWithKeys = Type.Static<typeof AccountWithKeys>
 
 /** Answer of `GET /v1/limits`. */
 export const Limits = Type.Object({
+  /** The time of the portal's clock. */
+  at: Type.Optional(Timestamp),
   digestAlgorithms: Type.Array(Type.String()),
   partSizeBytesMin: Type.Integer(),
   partSizeBytesMax: Type.Integer(),
@@ -332,6 +385,9 @@ export const Limits = Type.Object({
   transferSizeBytesMax: Type.Integer(),
   /** A file up to this size can be sent in one request. */
   wholeSizeBytesMax: Type.Integer(),
+  /** Small files in one batch, and bytes of its body. A portal without batches says nothing, or 0. */
+  batchItemsMax: Type.Optional(Type.Integer()),
+  batchBytesMax: Type.Optional(Type.Integer()),
   receiversPerTransferMax: Type.Integer(),
   attemptsMax: Type.Integer(),
   uploadTimeoutMs: Type.Integer(),

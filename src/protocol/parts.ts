@@ -1,10 +1,13 @@
 /**
- * How a file is cut into parts: all of `partSizeBytes`, the last one of what remains. Part numbers start at 1.
- * An empty file has no part at all. Sizes are those of what travels.
+ * How a file is cut into parts: each has `partSizeBytes`, and the last one has the rest. Part numbers start at 1. An empty
+ * file has no part. For a sealed file, sizes are those of the sealed parts.
  */
 import { Problem } from './problems.ts'
 
-/** What decides the parts of a transfer. */
+/** Bytes that sealing adds to each part: the tag of AES-GCM. */
+export const sealTagBytes = 16
+
+/** The sizes that determine the parts of a transfer. */
 export interface PartLayout {
   readonly sizeBytes: number
   readonly partSizeBytes: number
@@ -28,7 +31,7 @@ export function partSpan(layout: PartLayout, partNumber: number): { offsetBytes:
   return { offsetBytes, lengthBytes: Math.min(layout.partSizeBytes, layout.sizeBytes - offsetBytes) }
 }
 
-/** All part numbers of a layout, as ranges: what is wanted when everything is. */
+/** All part numbers of a layout, as ranges. */
 export function allParts(layout: PartLayout): PartRange[] {
   const count = partCount(layout)
   return count === 0 ? [] : [[1, count]]
@@ -47,12 +50,33 @@ export function missingParts(layout: PartLayout, held: { has(partNumber: number)
   return ranges
 }
 
-/** Whether a part number lies in one of the ranges. */
-export function inRanges(ranges: readonly PartRange[], partNumber: number): boolean {
-  return ranges.some(([first, last]) => first <= partNumber && partNumber <= last)
+/**
+ * A set of the part numbers in ranges from a peer, which may overlap and come in any order and number. It sorts the ranges once and
+ * then finds a part by binary search.
+ */
+export function partsIn(ranges: readonly PartRange[]): { has(partNumber: number): boolean } {
+  const merged: [first: number, last: number][] = []
+  for (const [first, last] of [...ranges].sort(([a], [b]) => a - b)) {
+    const previous = merged.at(-1)
+    if (last < first) continue
+    if (previous === undefined || first > previous[1]) merged.push([first, last])
+    else previous[1] = Math.max(previous[1], last)
+  }
+  return {
+    has(partNumber) {
+      let from = 0
+      let to = merged.length
+      while (from < to) {
+        const middle = (from + to) >> 1
+        if ((merged[middle]?.[0] ?? 0) <= partNumber) from = middle + 1
+        else to = middle
+      }
+      return partNumber <= (merged[from - 1]?.[1] ?? Number.NEGATIVE_INFINITY)
+    },
+  }
 }
 
-/** Whether a file goes as a whole: not larger than that, and of one part at most. */
+/** Whether a file may be sent in one request: not larger than `sizeBytesMax`, and of one part at most. */
 export function isWhole(layout: PartLayout, sizeBytesMax: number): boolean {
   return layout.sizeBytes <= sizeBytesMax && partCount(layout) <= 1
 }

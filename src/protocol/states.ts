@@ -1,12 +1,12 @@
 /**
- * The states of a transfer and of a delivery, and the only moves between them. Every change of state passes the
- * ledger's one door, which asserts against these tables; a move that is not listed is a programming error.
+ * The states of a transfer and of a delivery, and the only moves between them. Two methods of the ledger make every move
+ * and check it against these tables; a move that is not listed is a programming error.
  *
  *     transfer:  receiving -> stored -> ended         receiving -> refused | cancelled | expired
  *     delivery:  waiting <-> offered (lease) -> delivered | failed
  *
- * `receiving -> receiving` is the start of a new attempt after a `resend`; `offered -> offered` makes an offer anew,
- * or keeps one after the receiver asked for parts again.
+ * `receiving -> receiving` starts a new attempt after a `resend`. `offered -> offered` repeats an offer under a new lease,
+ * or keeps it after the receiver asked for parts again.
  */
 export const transferMoves = {
   receiving: ['receiving', 'stored', 'refused', 'cancelled', 'expired'],
@@ -30,7 +30,7 @@ export type DeliveryState = keyof typeof deliveryMoves
 export const transferStates = Object.keys(transferMoves) as TransferState[]
 export const deliveryStates = Object.keys(deliveryMoves) as DeliveryState[]
 
-/** Whether nothing can happen to a transfer any more, so that its parts can go. */
+/** Whether a transfer is over, so that its parts can be removed. */
 export function isFinalTransfer(state: TransferState): boolean {
   return transferMoves[state].length === 0
 }
@@ -40,13 +40,13 @@ export function isFinalDelivery(state: DeliveryState): boolean {
   return deliveryMoves[state].length === 0
 }
 
-/** @throws Error where the table of transfers does not allow the move */
+/** @throws Error when the table of transfers does not allow the move */
 export function assertTransferMove(from: TransferState, to: TransferState): void {
   const allowed: readonly TransferState[] = transferMoves[from]
   if (!allowed.includes(to)) throw new Error(`a transfer cannot go from ${from} to ${to}`)
 }
 
-/** @throws Error where the table of deliveries does not allow the move */
+/** @throws Error when the table of deliveries does not allow the move */
 export function assertDeliveryMove(from: DeliveryState, to: DeliveryState): void {
   const allowed: readonly DeliveryState[] = deliveryMoves[from]
   if (!allowed.includes(to)) throw new Error(`a delivery cannot go from ${from} to ${to}`)

@@ -1,15 +1,15 @@
-/** What travels only to be looked at: what came for a receiver, and how the whole portal does. */
+/** Messages that only inform people: the deliveries of a receiver, and the state of the whole portal. */
 import * as Type from 'typebox'
 import { AccountName, Metadata, ProblemBody, Timestamp, TransferId } from './messages.ts'
 import { deliveryStates, transferStates } from './states.ts'
 
 const Count = Type.Integer({ minimum: 0 })
 
-/** A delivery as its receiver sees it: what waits for it, or was ever offered to it. */
+/** A delivery as its receiver sees it. It waits, or was offered at some time. */
 export const ReceivedDelivery = Type.Object({
   transferId: TransferId,
   from: AccountName,
-  /** As in the offer; of the wrapped keys only one's own. */
+  /** As in the offer. Of the wrapped keys it has only the receiver's. */
   metadata: Metadata,
   sizeBytes: Count,
   partSizeBytes: Type.Integer({ minimum: 1 }),
@@ -23,7 +23,7 @@ export const ReceivedDelivery = Type.Object({
   expiresAt: Timestamp,
   /** When the portal held all of it. */
   storedAt: Type.Optional(Timestamp),
-  /** When it was offered first. */
+  /** When it was first offered. */
   offeredAt: Type.Optional(Timestamp),
   /** When it was delivered, or failed. */
   endedAt: Type.Optional(Timestamp),
@@ -37,9 +37,9 @@ export const DeliveryPage = Type.Object({
 })
 export type DeliveryPage = Type.Static<typeof DeliveryPage>
 
-/** What one minute brought, of all portals together. */
+/** Figures of one minute, of all portals together. */
 export const OperationsMinute = Type.Object({
-  /** When it began. */
+  /** When the minute began. */
   at: Timestamp,
   storedBytes: Count,
   deliveredBytes: Count,
@@ -48,12 +48,12 @@ export const OperationsMinute = Type.Object({
 })
 export type OperationsMinute = Type.Static<typeof OperationsMinute>
 
-/** A notification that had a problem. Of what a receiver says in its own words there is only the code. */
+/** A notification with a problem. Of a receiver's own words only the code is shown. */
 export const OperationsProblem = Type.Object({
   at: Timestamp,
   transferId: TransferId,
   from: AccountName,
-  /** Null where it is about the first hop. */
+  /** Null for the first hop. */
   receiver: Type.Union([AccountName, Type.Null()]),
   notification: Type.String(),
   code: Type.String(),
@@ -61,28 +61,28 @@ export const OperationsProblem = Type.Object({
 })
 export type OperationsProblem = Type.Static<typeof OperationsProblem>
 
-/** Not by `Type.Record`, which would make a page load half of TypeBox. */
+/** Written out, because `Type.Record` would make the page load half of TypeBox. */
 const countsOf = <State extends string>(states: readonly State[]) =>
   Type.Object(Object.fromEntries(states.map((state) => [state, Count])) as Record<State, typeof Count>)
 
-/** Answer of `GET /v1/operations`, for operators alone. */
+/** Answer of `GET /v1/operations`, for operators only. */
 export const Operations = Type.Object({
   at: Timestamp,
   storage: Type.Object({
-    /** What the transfers that have not ended add up to. */
+    /** The sum of all transfers that have not ended. */
     usedBytes: Count,
     limitBytes: Type.Union([Count, Type.Null()]),
     /** Null where the store cannot know. */
     freeBytes: Type.Union([Count, Type.Null()]),
   }),
-  /** How many are in which state, of those that are remembered. */
+  /** The number of remembered transfers in each state. */
   transfers: countsOf(transferStates),
   deliveries: countsOf(deliveryStates),
   /** The last sixty minutes, oldest first; the last one is still running. */
   throughput: Type.Array(OperationsMinute),
-  /** Those that have been connected for longest come first. */
+  /** Those that have been connected for the longest time come first. */
   receiversOnline: Type.Array(Type.Object({ account: AccountName, since: Timestamp })),
-  /** Of them all: where there are very many, not all of them are named. */
+  /** The number of all of them. The list above is cut when there are very many. */
   receiversOnlineCount: Count,
   accounts: Count,
   /** The newest come first. */
@@ -90,7 +90,7 @@ export const Operations = Type.Object({
   portals: Type.Array(
     Type.Object({
       portalId: Type.String(),
-      /** The machine it runs on. */
+      /** The machine that the portal runs on. */
       node: Type.String(),
       since: Timestamp,
       seenAt: Timestamp,

@@ -1,16 +1,16 @@
-/** What a person decides about an offer. */
+/** A person's decision about an offer. */
 import { Problem } from '../protocol/index.ts'
 
-/** What a person may write to the sender. */
+/** The longest reason that a person may give to the sender. */
 export const declineReasonCharactersMax = 500
 
-/** What somebody decides about. The sender has been checked, and the seal, if there is one, is open. */
+/** An offer that a person decides about. The sender has been checked, and sealed metadata has been opened. */
 export interface OpenOffer {
   readonly transferId: string
   readonly from: string
   /** The name that the sender gave. Not to be shown unescaped. */
   readonly name: string
-  /** Of the file itself. */
+  /** The size of the file itself, without what sealing adds. */
   readonly sizeBytes: number
 }
 
@@ -18,13 +18,13 @@ export interface OpenOffer {
 export type Decision = 'accept' | { readonly refuse: string }
 
 /**
- * Asked before any content travels, and not again for what has begun. It may take its time: the lease is kept meanwhile.
+ * Called before any content travels, but not again for a file that has begun. It may take any time: the lease is renewed meanwhile.
  *
- * @param signal aborts when the question is void: the portal has withdrawn the offer, or the receiver stops
+ * @param signal aborts when the answer is no longer needed: the portal has withdrawn the offer, or the receiver stops
  */
 export type Decide = (offer: OpenOffer, signal: AbortSignal) => Promise<Decision>
 
-/** The problem that a refusal is told as. It reaches the sender as it is. */
+/** The problem of a refusal. It reaches the sender unchanged. */
 export function declined(reason: string): Problem {
   const detail = [...reason.trim()].slice(0, declineReasonCharactersMax).join('')
   return new Problem('declined', detail === '' ? {} : { detail })

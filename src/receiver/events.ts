@@ -1,33 +1,41 @@
-/** What a caller of `receive` is told while it runs. */
+/** The events of `receive`. */
 import type { ProblemJson } from '../protocol/index.ts'
 
 interface About {
   readonly transferId: string
   readonly from: string
-  /** The name that the sender gave. Not to be shown unescaped. */
+  /** The name that the sender gave. It is not safe to show unescaped. */
   readonly name: string
   readonly sizeBytes: number
   readonly isSealed: boolean
-  /** Whether the portal holds all of it already, as far as is known. */
+  /** Whether the portal is known to hold the whole file. */
   readonly isStored: boolean
 }
 
 export type ReceiveEvent =
   | { readonly type: 'connected' }
-  /** The connection to the portal is gone; the next try comes after a pause. */
+  /** The connection to the portal is lost. The next try comes after the pause. */
   | { readonly type: 'disconnected'; readonly reason: string; readonly pauseMs: number }
+  /** A proxy holds event streams back, so the receiver asks the portal again and again instead. */
+  | { readonly type: 'held-back'; readonly reason: string }
+  /** The folder is gone, or the machine is short of memory or descriptors. Files wait at the portal until the next `connected`. */
+  | { readonly type: 'waiting'; readonly reason: string }
+  /** The clocks of this machine and of the portal differ: `clock-off`, with `aheadMs`. With `isWaiting`, files wait at the portal. */
+  | { readonly type: 'clock-off'; readonly problem: ProblemJson; readonly isWaiting: boolean }
+  /** Another process, perhaps on another machine, has connected for the same inbox. The portal keeps this one and refuses the other. */
+  | { readonly type: 'contested'; readonly problem: ProblemJson }
   | ({ readonly type: 'offered'; readonly isResumed: boolean } & About)
-  /** Somebody is asked whether to take it; told again when the portal has got all of it meanwhile. */
+  /** A person is asked whether to accept the file. The event comes again when the portal has stored all of it meanwhile. */
   | ({ readonly type: 'asking' } & About)
-  /** `heldBytes` are written and verified; `redirectedBytes` have travelled from the portal's storage, and not by the portal. */
+  /** `heldBytes` are written and verified. `redirectedBytes` came directly from the portal's storage. */
   | ({ readonly type: 'fetching'; readonly heldBytes: number; readonly redirectedBytes: number } & About)
-  /** A part could not be had from the portal's storage. The portal itself is asked for it. */
+  /** A part could not be fetched from the portal's storage. The receiver fetches it from the portal. */
   | ({ readonly type: 'link-failed'; readonly reason: string } & About)
-  /** Bad content was deleted and asked for again. */
+  /** Bad content was deleted and is fetched again. */
   | ({ readonly type: 'repeating'; readonly problem: ProblemJson } & About)
-  /** The file stands under `path`, durable, and the portal knows. `isRenamed` when the name is not the sender's;
-   * `signedBy` is the fingerprint of the keys by which the sender signed it, null where it signed nothing, or where an
-   * earlier run has looked at that. */
+  /** The file is durable at `path`, and the portal knows. `isRenamed` when the name differs from the sender's; `signedBy` is
+   * the fingerprint of the keys with which the sender signed it, null where it signed nothing, or where an earlier run
+   * verified it. */
   | ({
       readonly type: 'received'
       readonly path: string
@@ -35,7 +43,7 @@ export type ReceiveEvent =
       readonly signedBy: string | null
     } & About)
   | ({ readonly type: 'refused'; readonly problem: ProblemJson } & About)
-  /** The portal withdrew the offer; what was there of it has been deleted. */
+  /** The portal withdrew the offer, and its parts have been deleted. */
   | ({ readonly type: 'withdrawn'; readonly problem: ProblemJson } & About)
-  /** The offer was lost before an answer could be given; what is verified is kept for the next one. */
+  /** The lease was lost before an answer could be given. Verified parts are kept for the next offer. */
   | ({ readonly type: 'given-up'; readonly reason: string } & About)

@@ -1,21 +1,22 @@
 /**
- * Fetching what is missing of a file, a few parts at a time, in the order of their numbers: while the file is still
- * on its way to the portal, that is the order in which they come.
+ * Fetches the missing parts of a file, a few at a time and in the order of their numbers. While the file is still on its way
+ * to the portal, the parts arrive there in that order.
  *
- * A part of which bytes are bad or missing is deleted and asked for again; the good ones are kept.
+ * A part with bad or missing bytes is deleted and fetched again; good parts are kept.
  */
 import {
+  AdaptiveConcurrency,
+  type ConcurrencyBounds,
   type IncomingPart,
-  type InFlightBounds,
-  NoAnswer,
+  largeBytesMin,
+  NoResponseError,
   type PartArguments,
   type PartElsewhere,
   type PartInFlight,
-  PartsInFlight,
   type PortalClient,
 } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
-import type { Floor } from '../hop/index.ts'
+import type { MinThroughput } from '../parts/index.ts'
 import {
   missingParts,
   type Offer,
@@ -26,38 +27,37 @@ import {
   partSpan,
   waitSecondsMax,
 } from '../protocol/index.ts'
-import type { ContentKey } from '../trust/index.ts'
-import type { IncomingFile, PartBody, PartialLayout, PartSeal } from './incoming-file.ts'
-import type { Links } from './links.ts'
-import type { StandingOffer } from './standing-offer.ts'
+import type { ContentKey, PartSeal } from '../trust/index.ts'
+import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
+import type { LeasedOffer } from './leased-offer.ts'
 
 export interface FetchOptions<Body extends PartBody> {
   readonly client: PortalClient<Body>
-  readonly standing: StandingOffer
+  readonly leased: LeasedOffer
   readonly partial: IncomingFile<Body>
-  /** The sizes of what travels. */
+  /** The sizes of the parts as they travel. */
   readonly layout: PartialLayout
-  /** Null where nothing is sealed. */
+  /** Null where the transfer is not sealed. */
   readonly contentKey: ContentKey | null
-  readonly partsInFlight: InFlightBounds
-  /** A connection that brings nothing for so long has stalled. */
+  readonly partsInFlight: ConcurrencyBounds
+  /** A connection that brings no byte for this time has stalled. */
   readonly idleMs: number
   readonly links: Links
-  /** So many bytes of the part came from the portal's storage, and not by the portal. */
+  /** Called with the number of bytes that came directly from the portal's storage. */
   readonly onRedirected: (byteCount: number) => void
-  /** A part could not be had from there; the portal is asked for it. */
+  /** Called when a part could not be fetched from the storage. It is then fetched from the portal. */
   readonly onLinkFailed: (reason: string) => void
-  /** Another part is verified and durable. */
+  /** Called when another part is verified and durable. */
   readonly onHeld: () => void
-  /** Bad content was deleted and will be fetched again. */
+  /** Called when bad content was deleted and will be fetched again. */
   readonly onRepeat: (problem: Problem) => void
-  /** Tells the portal that content was corrupt. @throws DeliveryFailed when the portal gives up */
+  /** Tells the portal that content was corrupt. @throws DeliveryFailedError when the portal gives up */
   readonly askAgain: (problem: Problem, wanted: readonly PartRange[]) => Promise<void>
 }
 
-/** The portal's answer to "resend" was that the delivery has failed. */
-export class DeliveryFailed extends Error {
-  override readonly name = 'DeliveryFailed'
+/** The portal answered a `resend` by ending the delivery. */
+export class DeliveryFailedError extends Error {
+  override readonly name = 'DeliveryFailedError'
   readonly problem: Problem
 
   constructor(problem: Problem) {
@@ -66,15 +66,15 @@ export class DeliveryFailed extends Error {
   }
 }
 
-/** So many answers of a wrong length are no accident of the way: the portal's own copy may be cut off. */
+/** After this many answers of a wrong length the receiver assumes that the portal's copy is truncated. */
 const WRONG_LENGTHS_MAX = 3
 
-/** With another way at hand, less is borne of this one. */
+/** A link gets less time than the portal, because the portal is the alternative. */
 const LINK_IDLE_MS_MAX = 10_000
-const LINK_FLOOR: Floor = { bytesPerSecond: 4 * 1024, windowMs: 10_000 }
+const LINK_MIN_THROUGHPUT: MinThroughput = { bytesPerSecond: 4 * 1024, windowMs: 10_000 }
 
-/** What came is not as long as the part is. */
-class WrongLength extends NoAnswer {
+/** The answer does not have the length of the part. */
+class WrongLengthError extends NoResponseError {
   readonly problem: Problem
 
   constructor(partNumber: number, offeredBytes: number, lengthBytes: number) {
@@ -87,7 +87,7 @@ class WrongLength extends NoAnswer {
 /**
  * Fetches until every part is held.
  *
- * @throws what `StandingOffer.insist` throws; DeliveryFailed; what `Inbox.meaningOf` knows
+ * @throws what `LeasedOffer.retry` throws; DeliveryFailedError; what `Inbox.meaningOf` knows
  */
 export async function fetchMissingParts<Body extends PartBody>(
   options: FetchOptions<Body>,
@@ -95,7 +95,7 @@ export async function fetchMissingParts<Body extends PartBody>(
 ): Promise<void> {
   const ending = new AbortController()
   const partSignal = AbortSignal.any([signal, ending.signal])
-  const places = new PartsInFlight(options.partsInFlight)
+  const places = new AdaptiveConcurrency(options.partsInFlight, () => options.client.roundTrips.shortestMs)
   const underway = new Set<Promise<void>>()
   const failures: unknown[] = []
   const fetch = async (partNumber: number): Promise<void> => {
@@ -112,10 +112,10 @@ export async function fetchMissingParts<Body extends PartBody>(
     const fetching = fetch(partNumber).finally(() => underway.delete(fetching))
     underway.add(fetching)
   }
-  // All of them are waited for: none may still write when the caller deletes or renames the file.
+  // Waits for all parts, because none may write any more when the caller deletes or renames the file.
   await Promise.all(underway)
-  // When the portal gives up on one part, the request for another may find the delivery ended before that is heard.
-  const failed = failures.find((error) => error instanceof DeliveryFailed) ?? failures[0]
+  // When the portal gives up on one part, a request for another part may be the first to learn that the delivery has ended.
+  const failed = failures.find((error) => error instanceof DeliveryFailedError) ?? failures[0]
   if (failed !== undefined) throw failed
   signal.throwIfAborted()
 }
@@ -126,7 +126,7 @@ async function fetchPart<Body extends PartBody>(
   inFlight: PartInFlight,
   signal: AbortSignal,
 ): Promise<void> {
-  if (await takeContent(options, partNumber, signal)) return options.onHeld()
+  if (await receiveInlineContent(options, partNumber, signal)) return options.onHeld()
   let isFirstTry = true
   while (true) {
     let wrongLengths = 0
@@ -136,13 +136,13 @@ async function fetchPart<Body extends PartBody>(
       try {
         await fetchOnce(options, offer, { partNumber, inFlight, signal })
       } catch (error) {
-        // The portal looks at its own copy only when it is told that the part is bad.
-        if (error instanceof WrongLength && ++wrongLengths === WRONG_LENGTHS_MAX) throw error.problem
+        // The portal checks its own copy only when the receiver reports a bad part.
+        if (error instanceof WrongLengthError && ++wrongLengths === WRONG_LENGTHS_MAX) throw error.problem
         throw error
       }
     }
     try {
-      await options.standing.insist(fetch, signal)
+      await options.leased.retry(fetch, signal)
       inFlight.ended(partSpan(options.layout, partNumber).lengthBytes)
       options.onHeld()
       return
@@ -155,29 +155,32 @@ async function fetchPart<Body extends PartBody>(
 }
 
 /**
- * Takes what came with the offer. Nobody says what its digest should be, but a file that comes so is of one part, and its
+ * Receives the content that came with the offer. It comes without a digest, but such a file has only one part, and its
  * manifestDigest is compared before anything is committed.
  *
- * @returns false where nothing of use came
+ * @returns false when no usable content came
  */
-async function takeContent<Body extends PartBody>(
+async function receiveInlineContent<Body extends PartBody>(
   options: FetchOptions<Body>,
   partNumber: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { standing, layout, partial, idleMs } = options
+  const { leased, layout, partial, idleMs } = options
   if (partNumber !== partCount(layout)) return false
-  const content = standing.takeContent()
+  const content = leased.consumeInlineContent()
   const { lengthBytes } = partSpan(layout, partNumber)
   if (content === null || partNumber !== 1 || content.length !== lengthBytes) return false
   const { digestAlgorithm } = layout
   const digest = digestOf(digestAlgorithm, content)
-  const seal = sealOf(options, standing.offer.transferId, partNumber)
-  await partial.takePart({ partNumber, lengthBytes, digestAlgorithm, digest, seal, body: content }, { idleMs, signal })
+  const seal = sealOf(options, leased.offer.transferId, partNumber)
+  await partial.receivePart(
+    { partNumber, lengthBytes, digestAlgorithm, digest, seal, body: content },
+    { idleMs, signal },
+  )
   return true
 }
 
-/** By what a part was sealed; null where nothing is. */
+/** The key and position with which a part was sealed; null where the transfer is not sealed. */
 function sealOf<Body extends PartBody>(
   { contentKey, layout }: FetchOptions<Body>,
   transferId: string,
@@ -196,7 +199,7 @@ interface Try {
 }
 
 /**
- * @throws NoAnswer when the content broke off or is not what a portal gives, WrongLength for one; Problem
+ * @throws NoResponseError when the content broke off or the answer is invalid, for instance WrongLengthError; Problem
  *   `digest-mismatching-value`
  */
 async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, offer: Offer, one: Try): Promise<void> {
@@ -205,7 +208,7 @@ async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, off
   const { lengthBytes } = partSpan(options.layout, partNumber)
   const askedAtMs = performance.now()
   const noteWait = (answeredAtMs: number): void => {
-    // An answer that takes longer than its content may have waited for the part to come to the portal.
+    // When the answer took longer than its content, it may have waited until the part arrived at the portal.
     const isWaitedFor = answeredAtMs - askedAtMs > performance.now() - answeredAtMs
     if (offer.state === 'receiving' && isWaitedFor) inFlight.disturbed()
   }
@@ -218,7 +221,7 @@ async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, off
     })
     if ('link' in found) {
       const answeredAtMs = performance.now()
-      if (await takeLinked(options, offer, one, found)) return noteWait(answeredAtMs)
+      if (await fetchLinked(options, offer, one, found)) return noteWait(answeredAtMs)
       inFlight.disturbed()
       found = null
     }
@@ -226,13 +229,13 @@ async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, off
   const incoming = found ?? (await client.incomingPart(...question).catch(withoutDigest))
   const answeredAtMs = performance.now()
   try {
-    if (incoming.lengthBytes !== lengthBytes) throw new WrongLength(partNumber, incoming.lengthBytes, lengthBytes)
-    await take(options, offer, one, incoming)
+    if (incoming.lengthBytes !== lengthBytes) throw new WrongLengthError(partNumber, incoming.lengthBytes, lengthBytes)
+    await receive(options, offer, one, incoming)
     noteWait(answeredAtMs)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
     if (!signal.aborted) onRepeat(error)
-    throw new NoAnswer(error.message, { cause: error })
+    throw new NoResponseError(error.message, { cause: error })
   } finally {
     incoming.discard()
   }
@@ -244,22 +247,24 @@ function questionOf<Body extends PartBody>(
   { partNumber, signal }: Try,
 ): PartArguments {
   const waitSeconds = state === 'receiving' ? waitSecondsMax : 0
-  const question = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm: layout.digestAlgorithm }
-  return [transferId, partNumber, question, { stallMs: idleMs, signal }]
+  const { digestAlgorithm } = layout
+  const isBulk = partSpan(layout, partNumber).lengthBytes >= largeBytesMin
+  const question = { leaseId, heldBytes: partial.heldBytes, waitSeconds, digestAlgorithm, isBulk }
+  return [transferId, partNumber, question, { stallTimeoutMs: idleMs, signal }]
 }
 
-/** The digest of the head cannot be read: something between the portal and here takes headers away. */
+/** The answer's digest is missing or invalid: a proxy between portal and receiver changes headers. */
 function withoutDigest(cause: unknown): never {
-  throw cause instanceof Problem ? new NoAnswer(cause.message, { cause }) : cause
+  throw cause instanceof Problem ? new NoResponseError(cause.message, { cause }) : cause
 }
 
 /**
- * Fetches a part from where the portal says that its storage has it.
+ * Fetches a part from its address in the portal's storage.
  *
- * @returns false where that did not bring it, for whatever reason: nothing was kept, and the portal itself is to be asked
+ * @returns false when that failed for any reason: nothing was kept, and the caller fetches from the portal
  * @throws errors of the file; the reason of the signal
  */
-async function takeLinked<Body extends PartBody>(
+async function fetchLinked<Body extends PartBody>(
   options: FetchOptions<Body>,
   offer: Offer,
   one: Try,
@@ -269,16 +274,16 @@ async function takeLinked<Body extends PartBody>(
   const { partNumber, signal } = one
   const idleMs = Math.min(options.idleMs, LINK_IDLE_MS_MAX)
   try {
-    const { body, discard } = await client.linkedContent(part.link, { stallMs: idleMs, signal })
+    const { body, discard } = await client.linkedContent(part.link, { stallTimeoutMs: idleMs, signal })
     try {
-      await take(options, offer, one, { body, digest: part.digest }, { idleMs, floor: LINK_FLOOR })
+      await receive(options, offer, one, { body, digest: part.digest }, { idleMs, minThroughput: LINK_MIN_THROUGHPUT })
     } finally {
       discard()
     }
   } catch (error) {
     signal.throwIfAborted()
     const isOfContent = error instanceof Problem && CONTENT_FAULTS.has(error.code)
-    if (!(error instanceof NoAnswer) && !isOfContent) throw error
+    if (!(error instanceof NoResponseError) && !isOfContent) throw error
     links.failed()
     onLinkFailed(error.message)
     return false
@@ -288,21 +293,21 @@ async function takeLinked<Body extends PartBody>(
   return true
 }
 
-/** What is said of bytes that are not those of the part. */
+/** Problems about the bytes of a part. */
 const CONTENT_FAULTS: ReadonlySet<string> = new Set<ProblemCode>(['part-incomplete', 'digest-mismatching-value'])
 
-/** Takes the bytes of a part in, whoever brings them. */
-async function take<Body extends PartBody>(
+/** Receives the bytes of a part, from the portal or from its storage. */
+async function receive<Body extends PartBody>(
   options: FetchOptions<Body>,
   { transferId }: Offer,
   { partNumber, signal }: Try,
   { body, digest }: { readonly body: Body; readonly digest: string },
-  limits: { readonly idleMs: number; readonly floor?: Floor } = { idleMs: options.idleMs },
+  limits: { readonly idleMs: number; readonly minThroughput?: MinThroughput } = { idleMs: options.idleMs },
 ): Promise<void> {
   const { digestAlgorithm } = options.layout
   const { lengthBytes } = partSpan(options.layout, partNumber)
   const seal = sealOf(options, transferId, partNumber)
-  await options.partial.takePart(
+  await options.partial.receivePart(
     { partNumber, lengthBytes, digestAlgorithm, digest, seal, body },
     { ...limits, signal },
   )
@@ -311,5 +316,36 @@ async function take<Body extends PartBody>(
 function* numbersOf(ranges: readonly PartRange[]): Generator<number> {
   for (const [first, last] of ranges) {
     for (let partNumber = first; partNumber <= last; partNumber++) yield partNumber
+  }
+}
+
+/** After this many failures in a row no links are tried for a while. */
+const FAILURES_MAX = 3
+const PAUSE_MS = 10 * 60_000
+
+/** Decides whether to ask for links. All deliveries of a receiver share one. */
+export class Links {
+  readonly #canFollow: boolean
+  #failures = 0
+  #pausedUntilMs = Number.NEGATIVE_INFINITY
+
+  constructor(canFollow: boolean) {
+    this.#canFollow = canFollow
+  }
+
+  get areWanted(): boolean {
+    return this.#canFollow && performance.now() >= this.#pausedUntilMs
+  }
+
+  worked(): void {
+    this.#failures = 0
+  }
+
+  failed(): void {
+    this.#failures++
+    if (this.#failures < FAILURES_MAX) return
+    this.#pausedUntilMs = performance.now() + PAUSE_MS
+    // After the pause, a single failure starts the next pause.
+    this.#failures = FAILURES_MAX - 1
   }
 }

@@ -1,41 +1,60 @@
 /**
- * The name under which a file is written, made from the one that the sender gave.
+ * Makes the name under which a file is written from the name that the sender gave.
  *
- * The promise: whatever the sender said, the name is one plain entry of the receiver's folder on any common system,
- * shows what it is (nothing invisible, nothing that turns the text around), hides nothing, and is none of our own.
- * What cannot be made harmless without guessing what was meant is refused; the rest is replaced visibly by `_`.
+ * The promise: whatever name the sender gave, the result is one plain entry of the receiver's folder on any common system. It
+ * has no invisible characters and none that change the direction of text, is not hidden, and is not a name that the receiver
+ * uses itself. Unsafe characters are replaced visibly by `_`. A name that would need guessing is refused.
  */
-import { Problem } from '../protocol/index.ts'
+import { Problem, replaceUnsafe, withoutDependentEnd } from '../protocol/index.ts'
 
-/** What the receiver keeps for itself inside the folder that it delivers to. */
+/** The receiver's own folder inside the folder that it delivers to. */
 export const inboxFolderName = '.golooader'
 
 /** Longest name that every common file system takes, in bytes of UTF-8. */
 const NAME_BYTES_MAX = 255
-/** A longer ending is no file type, but part of the name. */
+/** Shorter limits to try: 143 bytes fit on encrypting file systems, and 60 on any. */
+const SHORTER_NAME_BYTES = [143, 60]
+/** Shows where a name was cut. */
+const CUT_MARK = '~'
+/** A longer ending does not count as a file type. */
 const EXTENSION_BYTES_MAX = 32
-/** So many files of one name are told apart by a number. */
+/** How many files of the same name can be distinguished by a number. */
 export const sameNamesMax = 999
+/** Length of such a number with its brackets and the blank. */
+const NUMBER_BYTES_MAX = ` (${sameNamesMax})`.length
 
-/** Control characters, bidirectional controls, zero-width characters, separators, lone surrogates, `<>:"|?*`. */
-const UNSAFE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff<>:"|?*]|\p{Surrogate}/gu
+/** Characters that Windows allows in no name. */
+const RESERVED_OF_WINDOWS = /[<>:"|?*]/g
+/** Names of Windows devices, with or without an ending. */
+const DEVICE_OF_WINDOWS = /^(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)/i
 const encoder = new TextEncoder()
-const DEVICE_OF_WINDOWS = /^(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³]) *(?:\.|$)/i
+
+/**
+ * The rules for names beyond the single characters of {@link unsafeCharacters}, in the order in which they apply. `_` replaces
+ * characters. PROTOCOL.md has the same list; a test compares the two.
+ */
+export const nameRules: readonly { readonly name: string; apply(name: string): string }[] = [
+  { name: 'letters with their marks', apply: (name) => name.normalize('NFC') },
+  { name: 'unsafe characters', apply: (name) => replaceUnsafe(name, () => '_') },
+  { name: 'characters that Windows reserves', apply: (name) => name.replace(RESERVED_OF_WINDOWS, '_') },
+  // Windows drops dots and blanks at the end, so that two names would become one.
+  { name: 'dots and blanks at the end', apply: withoutOpenEnd },
+  // A sender must not be able to drop a hidden file such as .bashrc.
+  { name: 'a dot at the start', apply: (name) => name.replace(/^\./, '_') },
+  // For `rm *`, a name such as -rf would be an option.
+  { name: '`-` at the start', apply: (name) => name.replace(/^-/, '_') },
+  { name: 'names of devices', apply: (name) => (DEVICE_OF_WINDOWS.test(name) ? `_${name}` : name) },
+  { name: 'more than 255 bytes', apply: (name) => numberedName(name, 0) },
+]
 
 /**
  * A name that is safe to write, and whether it differs from the one given.
  *
- * @throws Problem `name-refused` for a name that is a path, a drive, nothing at all, or the receiver's own folder
+ * @throws Problem `name-refused` for a path, a drive, an empty name, or the name of the receiver's own folder
  */
 export function safeName(name: string): { readonly name: string; readonly isChanged: boolean } {
   refuseUnsafe(name)
-  let safe = name.normalize('NFC').replace(UNSAFE, '_')
-  // Windows drops dots and spaces at the end, so that two names would become one.
-  safe = withoutOpenEnd(safe)
-  // A sender must not be able to drop a hidden file such as .bashrc.
-  if (safe.startsWith('.')) safe = `_${safe.slice(1)}`
-  if (DEVICE_OF_WINDOWS.test(safe)) safe = `_${safe}`
-  safe = numberedName(safe, 0)
+  const safe = nameRules.reduce((changed, rule) => rule.apply(changed), name)
   return { name: safe, isChanged: safe !== name }
 }
 
@@ -43,14 +62,41 @@ export function safeName(name: string): { readonly name: string; readonly isChan
  * The name for the `number`th file of the same name: `report.pdf`, `report (1).pdf`, `report (2).pdf`… The stem is
  * shortened where the whole would be too long.
  *
- * @param name what {@link safeName} gave
+ * @param name from {@link safeName}
  */
 export function numberedName(name: string, number: number): string {
+  const [stem, extension] = stemAndExtension(name)
+  const ending = (number === 0 ? '' : ` (${number})`) + extension
+  return withoutOpenEnd(shortened(stem, NAME_BYTES_MAX - byteLength(ending)) + ending)
+}
+
+/**
+ * A name, followed by the names to try when the file system does not accept it: shorter ones, then ASCII ones. Each keeps the
+ * ending and shows where it was cut.
+ *
+ * @param name from {@link safeName}
+ */
+export function nameVariants(name: string): string[] {
+  const variants = SHORTER_NAME_BYTES.flatMap((bytesMax) => [cut(name, bytesMax), cut(plain(name), bytesMax)])
+  return [...new Set([name, ...variants])]
+}
+
+function cut(name: string, bytesMax: number): string {
+  const [stem, extension] = stemAndExtension(name)
+  if (byteLength(name) + NUMBER_BYTES_MAX <= bytesMax) return name
+  return withoutOpenEnd(
+    shortened(stem, bytesMax - NUMBER_BYTES_MAX - byteLength(CUT_MARK + extension)) + CUT_MARK + extension,
+  )
+}
+
+function plain(name: string): string {
+  return name.replace(/[^\x20-\x7e]/gu, '_')
+}
+
+function stemAndExtension(name: string): [stem: string, extension: string] {
   const dot = name.lastIndexOf('.')
   const hasExtension = dot > 0 && byteLength(name.slice(dot)) <= EXTENSION_BYTES_MAX
-  const stem = hasExtension ? name.slice(0, dot) : name
-  const ending = (number === 0 ? '' : ` (${number})`) + (hasExtension ? name.slice(dot) : '')
-  return withoutOpenEnd(shortened(stem, NAME_BYTES_MAX - byteLength(ending)) + ending)
+  return hasExtension ? [name.slice(0, dot), name.slice(dot)] : [name, '']
 }
 
 function refuseUnsafe(name: string): void {
@@ -66,10 +112,10 @@ function refuseUnsafe(name: string): void {
 }
 
 function withoutOpenEnd(name: string): string {
-  return name.replace(/[. ]+$/, (end) => '_'.repeat(end.length))
+  return name.replace(/[.\p{Zs}\u2800]+$/u, (end) => '_'.repeat(end.length))
 }
 
-/** Cuts at the end, between code points. */
+/** Cuts at the end, between code points, and removes characters that depend on the cut part. */
 function shortened(text: string, bytesMax: number): string {
   if (byteLength(text) <= bytesMax) return text
   let short = ''
@@ -79,7 +125,7 @@ function shortened(text: string, bytesMax: number): string {
     if (bytes > bytesMax) break
     short += character
   }
-  return short
+  return withoutDependentEnd(short)
 }
 
 function byteLength(text: string): number {

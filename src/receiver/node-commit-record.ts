@@ -1,22 +1,26 @@
 /**
- * Which transfer stands in the folder under which name: written down before it appears there, kept for months after.
+ * Commit records: which transfer has which name in the folder. A record is written before the name appears and kept for months.
  *
- * A record begins beside the unfinished content. Once the portal has been answered it moves, by one rename, among those
- * that are only remembered: a portal that offers an old transfer once more gets the old answer, and nothing is delivered
- * twice. Whichever of the two places a crash leaves it in, it says the same.
+ * A record begins beside the unfinished content. Once the portal has confirmed the answer, one rename moves it to the remembered
+ * records: a portal that offers an old transfer again gets the old answer, and nothing is delivered twice. A record means the
+ * same in both places, so a crash may leave it in either.
  *
- * What is remembered lies in a folder per month of the transfer's own time, which its id carries and its sender signed.
- * So a whole month is forgotten at once, and what is older than that is not taken any more.
+ * Remembered records lie in one folder per month, by the time in the transferId, which the sender signed. So a whole month is
+ * forgotten at once. A file beside them has the time since which everything is remembered (`memory.ts`); older transfers are
+ * not accepted.
  */
 import { readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { hasCode, isThere, makeFolder, readTextOrNull } from '../hop/node.ts'
+import { hasCode, isThere, makeOwnFolder, readTextOrNull, replaceFile, requireOwnFolder } from '../fs/index.ts'
 import { Problem, transferTimeMs } from '../protocol/index.ts'
-import { type CommitRecord, commitRecordOf, transferAgeMsMax } from './commit-record.ts'
+import { type CommitRecord, commitRecordOf } from './inbox.ts'
+import { type Clocks, rememberedSinceMs } from './memory.ts'
 import { inboxFolderName } from './names.ts'
+import { writeProblem } from './node-write-problem.ts'
 
-const MONTHS_PER_YEAR = 12
-const MONTH_FOLDER = /^(\d{4,6})-(\d{2})$/
+/** `2026-11`. Years with more digits, which come from a wrong clock, have a plus in front (ECMA-262). */
+const MONTH_FOLDER = /^(\d{4}|\+\d{6})-(\d{2})$/
+const sinceFileName = 'since'
 
 /** @returns null when there is none */
 export async function readRecord(path: string): Promise<CommitRecord | null> {
@@ -25,21 +29,21 @@ export async function readRecord(path: string): Promise<CommitRecord | null> {
   try {
     return commitRecordOf(JSON.parse(text))
   } catch (cause) {
-    // A record is replaced as a whole, so this is not half a record: something else wrote it.
+    // Records are replaced as a whole, so this is not a torn one: another program wrote it.
     throw new Problem('write-failed', { detail: 'a commit record of the receiver cannot be read' }, { cause })
   }
 }
 
-/** As it is written. */
+/** The record as the text of its file. */
 export function recordText(record: CommitRecord): string {
   return `${JSON.stringify(record)}\n`
 }
 
-/** The records of transfers that have been answered for. */
+/** The records of transfers whose answer the portal has confirmed. */
 export class ReceivedRecords {
   readonly #folder: string
 
-  /** @param folder the one that files are delivered to */
+  /** @param folder the folder that files are delivered to */
   constructor(folder: string) {
     this.#folder = join(folder, inboxFolderName, 'received')
   }
@@ -48,10 +52,13 @@ export class ReceivedRecords {
     return readRecord(this.#pathOf(transferId))
   }
 
-  /** Takes over a record from beside the unfinished content. One that has gone from there is here already. */
+  /** Moves a record here from beside the unfinished content. If it is not there any more, it was moved before. */
   async take(transferId: string, path: string): Promise<void> {
     const remembered = this.#pathOf(transferId)
-    if (!isThere(dirname(remembered))) await makeFolder(dirname(remembered))
+    if (!isThere(dirname(remembered))) {
+      await makeOwnFolder(this.#folder, { withParents: false })
+      await makeOwnFolder(dirname(remembered), { withParents: false })
+    }
     try {
       await rename(path, remembered)
     } catch (error) {
@@ -59,23 +66,59 @@ export class ReceivedRecords {
     }
   }
 
-  /** Forgets the months of which nothing is taken any more. */
-  async forgetOld(): Promise<void> {
-    for (const month of await readdir(this.#folder).catch(noneIfNoFolder)) {
-      const [, year, number] = MONTH_FOLDER.exec(month) ?? []
-      if (year === undefined || number === undefined) continue
-      const endMs = Date.UTC(
-        Number(year) + Math.floor(Number(number) / MONTHS_PER_YEAR),
-        Number(number) % MONTHS_PER_YEAR,
-      )
-      if (endMs < Date.now() - transferAgeMsMax) await rm(join(this.#folder, month), { recursive: true, force: true })
+  /** @throws Problem `folder-unavailable` when the folder of records is a symbolic link or anything else than a folder */
+  requireOwn(): void {
+    if (isThere(this.#folder)) requireOwnFolder(this.#folder)
+  }
+
+  /**
+   * Forgets the months whose transfers are too old to be accepted.
+   *
+   * @returns the time since which everything is remembered
+   */
+  async forget(clocks: Clocks, newestElsewhereMs: number | null = null): Promise<number> {
+    this.requireOwn()
+    const months = (await readdir(this.#folder).catch(noneIfNoFolder)).flatMap((name) => monthOf(name) ?? [])
+    const times = [...months.map(({ startMs }) => startMs), ...(newestElsewhereMs === null ? [] : [newestElsewhereMs])]
+    const newestMs = times.length === 0 ? null : Math.max(...times)
+    const knownMs = await this.#readSince()
+    const sinceMs = rememberedSinceMs(knownMs, newestMs, clocks)
+    if (sinceMs !== knownMs && !(await this.#writeSince(sinceMs))) return knownMs ?? sinceMs
+    for (const { name, endMs } of months) {
+      if (endMs <= sinceMs) await rm(join(this.#folder, name), { recursive: true, force: true })
+    }
+    return sinceMs
+  }
+
+  /** @returns null when the file has never been written or cannot be parsed; it is written again then */
+  async #readSince(): Promise<number | null> {
+    const sinceMs = Date.parse((await readTextOrNull(join(this.#folder, sinceFileName)))?.trim() ?? '')
+    return Number.isNaN(sinceMs) ? null : sinceMs
+  }
+
+  /** Writes the time durably. @returns false when the folder cannot be written: then nothing is forgotten */
+  async #writeSince(sinceMs: number): Promise<boolean> {
+    try {
+      if (!isThere(this.#folder)) await makeOwnFolder(this.#folder, { withParents: false })
+      await replaceFile(join(this.#folder, sinceFileName), `${new Date(sinceMs).toISOString()}\n`)
+      return true
+    } catch (error) {
+      if (writeProblem(error) === null) throw error
+      return false
     }
   }
 
   #pathOf(transferId: string): string {
-    const [year = '', month = ''] = new Date(transferTimeMs(transferId)).toISOString().split('-')
-    return join(this.#folder, `${year}-${month}`, transferId)
+    const [month = ''] = /^.+?-\d\d/.exec(new Date(transferTimeMs(transferId)).toISOString()) ?? []
+    return join(this.#folder, month, transferId)
   }
+}
+
+function monthOf(name: string): { name: string; startMs: number; endMs: number } | null {
+  const [, year, number] = MONTH_FOLDER.exec(name) ?? []
+  if (year === undefined || number === undefined) return null
+  const month = Number(number)
+  return { name, startMs: Date.UTC(Number(year), month - 1), endMs: Date.UTC(Number(year), month) }
 }
 
 function noneIfNoFolder(error: unknown): string[] {

@@ -1,110 +1,117 @@
-/**
- * The inbox that is a folder, and how it keeps its promise.
- *
- * Before anything appears, a commit record says durably which transfer is about to appear under which
- * name. Then the finished content gets that name by `link`, which never replaces a file; then the folder is synced;
- * only then is the old name, `<transferId>.partial`, taken away. The record stays until the portal has answered. So a
- * later run that finds a record knows what happened:
- *
- * - the content has no old name any more: it was published;
- * - the content has its old name and one in the folder: it was published, and the rest remains to be done;
- * - the content has only its old name: it was not published, and all of it is done again. The record goes first,
- *   durably: the content may be taken away to be fetched anew, and a record alone would say that it was published.
- *
- * Where a file system has no hard links, the name is taken by a small placeholder that is created exclusively, and the
- * content is renamed over it. Only a crash between the creation of the placeholder and its first byte leaves a trace:
- * an empty file beside the delivered one.
- */
-import { constants, lstatSync } from 'node:fs'
-import { chmod, link, open, readdir, readFile, realpath, rename } from 'node:fs/promises'
+/** The inbox that is a folder. {@link Publisher} gives files their names there. */
+import { lstatSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import {
-  type FolderLock,
-  hasCode,
-  isThere,
-  lockFolder,
-  makeFolder,
-  Room,
-  readTextOrNull,
-  removeFile,
-  replaceFile,
-  syncFolder,
-} from '../hop/node.ts'
-import { Problem, randomText } from '../protocol/index.ts'
-import type { CommitRecord } from './commit-record.ts'
-import { type Inbox, NotDurableYet, type Published } from './inbox.ts'
+import { FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
+import { Problem, transferIdsFrom, transferTimeMs } from '../protocol/index.ts'
+import { type Inbox, type Obstacle, type Published, publishedBy } from './inbox.ts'
 import type { IncomingFile, PartialLayout } from './incoming-file.ts'
-import { inboxFolderName, numberedName, sameNamesMax } from './names.ts'
-import { ReceivedRecords, readRecord, recordText } from './node-commit-record.ts'
-import { openPartialFile } from './node-partial-file.ts'
-import { type TransferPaths, transferPaths } from './node-paths.ts'
+import { agreedMs, type Clocks, isForgotten } from './memory.ts'
+import { inboxFolderName } from './names.ts'
+import { ReceivedRecords, readRecord } from './node-commit-record.ts'
+import { probeFolder } from './node-folder-probe.ts'
+import { Home, HomeAwayError, requireHome } from './node-home.ts'
+import { LoggedFiles } from './node-logged-files.ts'
+import { openPartialFile, type TransferPaths, transferPaths } from './node-partial-file.ts'
+import { Publisher, type RecordClaims, removeRecord } from './node-publisher.ts'
 import { isSmall, SmallFile } from './node-small-file.ts'
-import { isShortage, writeProblem } from './node-write-problem.ts'
+import { isShortage, shortageOf, writeProblem } from './node-write-problem.ts'
 
-const lockFileName = 'lock'
-const INSTANCE_BYTES = 18
-const INSTANCE_ID = /^[A-Za-z0-9_-]{8,64}$/
-const FOLDER_MODE = 0o755
-const PRIVATE_MODE = 0o700
 const DAY_MS = 86_400_000
-/** A transfer lives for 7 days unless a portal says otherwise; its leftovers are of no use for much longer. */
+/** Unfinished content is kept a little longer than the 7 days that a transfer lives by default. */
 const LEFTOVER_MS_MAX = 8 * DAY_MS
-/** A commit record keeps a file from being delivered twice, and is small: it may stay much longer. */
-const RECORD_MS_MAX = 90 * DAY_MS
-/** What file systems and kernels say where there are no hard links, or no more of them. */
-const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
+
+/** @see Home.open */
+export interface OpenInboxOptions {
+  /** Whether to make a missing folder, and to accept one that no receiver has used before. */
+  readonly mayCreate: boolean
+}
 
 /**
- * Takes possession of a folder; creates it if it does not exist.
+ * Opens a folder as an inbox, and locks it for this process.
  *
- * @throws Problem `folder-unavailable` when another receiver has it or it cannot be written, `disk-full`,
- *   `write-failed`
+ * @throws Problem `folder-unavailable` when it is missing, is not a receiver's, is in use by another receiver, or cannot be
+ *   written; `disk-full`, `write-failed`
  */
-export async function openInbox(folder: string): Promise<FolderInbox> {
-  let lock: FolderLock | null = null
+export async function openInbox(folder: string, options: OpenInboxOptions): Promise<FolderInbox> {
+  let home: Home | null = null
   try {
-    await makeFolder(folder, FOLDER_MODE)
-    const realFolder = await realpath(folder)
-    const own = join(realFolder, inboxFolderName)
-    await makeFolder(own, PRIVATE_MODE)
-    await chmod(own, PRIVATE_MODE)
-    lock = await lockFolder(realFolder, join(own, lockFileName))
-    const inbox = new FolderInbox(realFolder, await instanceOf(own), lock)
-    await removeLeftovers(own)
-    await inbox.received.forgetOld()
+    home = await Home.open(folder, options)
+    const own = join(home.folder, inboxFolderName)
+    await removeHalfWritten(own)
+    const abilities = await probeFolder(home.folder, own)
+    const publisher = new Publisher(home.folder, abilities)
+    new ReceivedRecords(home.folder).requireOwn()
+    const logged = await LoggedFiles.open(home.folder, publisher, abilities.hasHonestLinks)
+    const inbox = new FolderInbox(home, publisher, logged)
+    await publisher.recover()
     return inbox
   } catch (error) {
-    await lock?.release()
-    // EEXIST is what `mkdir` says of a folder that is a file.
+    await home?.[Symbol.asyncDispose]()
+    // `mkdir` answers EEXIST when the path is a file.
     if (hasCode(error, 'EEXIST'))
       throw new Problem('folder-unavailable', { detail: 'it is not a folder' }, { cause: error })
+    if (isShortage(error)) throw error
     throw writeProblem(error) ?? error
   }
+}
+
+/**
+ * Checks, before anything else is done, that {@link openInbox} would accept the folder without making it.
+ *
+ * @throws Problem `folder-unavailable`, `write-failed`
+ */
+export async function requireInbox(folder: string): Promise<void> {
+  await requireHome(folder).catch((error: unknown) => {
+    throw writeProblem(error) ?? error
+  })
 }
 
 export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly folder: string
   readonly instanceId: string
-  /** What was answered for. */
+  /** Records of transfers whose answer the portal has confirmed. */
   readonly received: ReceivedRecords
-  readonly #lock: FolderLock
-  readonly #room: Room
+  readonly #home: Home
+  readonly #publisher: Publisher
+  readonly #logged: LoggedFiles
+  /** Small files that are being received, and go by way of the log. */
+  readonly #small = new Map<string, SmallFile>()
+  readonly #freeSpace: FreeSpace
 
-  constructor(folder: string, instanceId: string, lock: FolderLock) {
-    this.folder = folder
-    this.instanceId = instanceId
-    this.received = new ReceivedRecords(folder)
-    this.#room = new Room(join(folder, inboxFolderName))
-    this.#lock = lock
+  constructor(home: Home, publisher: Publisher, logged: LoggedFiles) {
+    this.folder = home.folder
+    this.instanceId = home.instanceId
+    this.received = new ReceivedRecords(home.folder)
+    this.#freeSpace = new FreeSpace(join(home.folder, inboxFolderName))
+    this.#home = home
+    this.#publisher = publisher
+    this.#logged = logged
   }
 
   pathsOf(transferId: string): TransferPaths {
     return transferPaths(this.folder, transferId)
   }
 
+  async tidy(clocks: Clocks): Promise<number> {
+    // Without the folder its records are unknown, and nothing must be written in its place.
+    this.#home.assertIsThere()
+    const newest = await this.#logged.newest()
+    const sinceMs = await this.received.forget(clocks, newest === null ? null : transferTimeMs(newest))
+    await this.#logged.forgetBefore(transferIdsFrom(sinceMs))
+    const agreed = agreedMs(clocks)
+    try {
+      if (agreed !== null) await removeLeftovers(join(this.folder, inboxFolderName), agreed, sinceMs)
+    } catch (error) {
+      // If leftovers cannot be removed, a later start tries again.
+      if (writeProblem(error) === null) throw error
+    }
+    return sinceMs
+  }
+
   freeBytes(): Promise<number> {
-    return this.#room.freeBytes()
+    return this.#freeSpace.freeBytes()
   }
 
   async hasBegun(transferId: string): Promise<boolean> {
@@ -112,58 +119,67 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   }
 
   async open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<Readable>> {
+    this.#home.assertIsThere()
     const paths = this.pathsOf(transferId)
-    return isSmall(layout) ? new SmallFile(paths, layout) : openPartialFile(paths, layout, signal)
+    if (!isSmall(layout)) return openPartialFile(paths, layout, signal)
+    const file = new SmallFile(paths, layout, this.#logged.isUsable)
+    if (this.#logged.isUsable) this.#small.set(transferId, file)
+    return file
   }
 
   async published(transferId: string): Promise<Published | null> {
+    // Without the folder and its records each file would look new.
+    this.#home.assertIsThere()
     const answered = await this.received.read(transferId)
-    if (answered !== null) return publishedBy(answered, answered.finalName)
+    if (answered !== null) return publishedBy(answered)
+    const logged = await this.#logged.published(transferId)
+    if (logged !== null) return logged
     const record = await readRecord(this.pathsOf(transferId).commit)
     if (record === null) return null
-    const name = await this.#nameOf(record)
+    const name = await this.#publisher.nameOf(record)
     if (name === null) {
-      await this.#removeRecord(transferId)
+      await this.#publisher.forget(record)
       return null
     }
-    await this.#finish(transferId)
+    await this.#publisher.finish(record)
     return publishedBy(record, name)
   }
 
-  /** Its unfinished name has to be there already when `finished` has not resolved yet. */
+  /** The file must already have its unfinished name when this is called, even if `finished` has not resolved yet. */
   async commit(
     transferId: string,
     name: string,
-    { manifestDigest, receipt }: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+    { manifestDigest, receipt }: RecordClaims,
     finished: Promise<void> = Promise.resolve(),
   ): Promise<Published> {
-    // Waited for below; until then its failure is nobody's.
+    // The publisher awaits it. A failure before that must not count as unhandled.
     finished.catch(() => {})
-    for (let number = 0; number <= sameNamesMax; number++) {
-      const finalName = numberedName(name, number)
-      // Looked at first only to save the record for a name that is clearly taken; what decides is `#publish`.
-      if ((await this.#isTaken(finalName)) && !(await this.#isPlaceholder(finalName, transferId))) continue
-      const record: CommitRecord = { transferId, finalName, manifestDigest, receipt }
-      await replaceFile(this.pathsOf(transferId).commit, recordText(record), { after: finished })
-      if (await this.#publish(transferId, finalName)) {
-        await this.#finish(transferId)
-        return { name: finalName, manifestDigest, receipt }
-      }
+    this.#home.assertIsThere()
+    const small = this.#small.get(transferId)
+    if (small !== undefined) {
+      this.#small.delete(transferId)
+      await finished
+      const published = await this.#logged.commit(transferId, name, { manifestDigest, receipt }, small)
+      if (published !== null) return published
+      await small.write({ isSynced: true })
     }
-    throw new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
+    const record = await this.#publisher.publish(transferId, name, { manifestDigest, receipt }, finished)
+    await this.#publisher.finish(record)
+    return publishedBy(record)
   }
 
   async unfinished(): Promise<string[]> {
     const names = await readdir(join(this.folder, inboxFolderName)).catch((error: unknown) => {
-      // A folder that cannot be read holds nothing of use; the next delivery will say so to its sender.
+      // A folder that cannot be read has no usable content. The next delivery reports the problem to its sender.
       if (writeProblem(error) !== null) return []
       throw error
     })
     const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit)$/.exec(name)?.[1] ?? [])
-    return [...new Set(ids)]
+    return [...new Set([...ids, ...(await this.#logged.unanswered())])]
   }
 
   async answered(transferId: string): Promise<void> {
+    if (await this.#logged.answered(transferId)) return
     await this.received.take(transferId, this.pathsOf(transferId).commit)
   }
 
@@ -172,18 +188,24 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   }
 
   meaningOf(error: unknown): Problem | 'later' | null {
-    return isShortage(error) ? 'later' : writeProblem(error)
+    return isShortage(error) || error instanceof HomeAwayError ? 'later' : writeProblem(error)
   }
 
-  /** A folder that cannot be written cannot be cleaned either: what stays is removed by a later start. */
+  async obstacle(error: unknown): Promise<Obstacle | null> {
+    return isShortage(error) ? shortageOf(error) : this.#home.obstacle()
+  }
+
+  /** If the folder cannot be written, a later start removes the rest. */
   async discard(transferId: string): Promise<void> {
     const { partial, parts, commit } = this.pathsOf(transferId)
+    this.#small.delete(transferId)
     try {
-      // A record without a partial file would say "published", so the record goes first: away, or, where that is what it
-      // rightly says, among those that are remembered.
+      await this.#logged.discard(transferId)
+      // A record without a partial file means "published". So the record goes first: it is deleted, or, if the file was published,
+      // moved to the remembered records.
       const record = await readRecord(commit)
       if (record !== null) {
-        if ((await this.#nameOf(record)) === null) await this.#removeRecord(transferId)
+        if ((await this.#publisher.nameOf(record)) === null) await this.#publisher.forget(record)
         else await this.received.take(transferId, commit)
       }
       await removeFile(parts)
@@ -193,130 +215,42 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
     }
   }
 
+  /** Makes what was received durable without the help of a later start. */
+  async settle(): Promise<void> {
+    await this.#logged.settle()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lock.release()
-  }
-
-  /** The name in the folder of the content that a record is about; null when it has none. */
-  async #nameOf({ transferId, finalName }: CommitRecord): Promise<string | null> {
-    const old = await statOrNull(this.pathsOf(transferId).partial)
-    if (old === null) return finalName
-    if (old.nlink === 1n) return null
-    // A link count alone proves nothing, backups make links too: the content must be seen in the folder. The user
-    // may have given it another name since.
-    for (const name of [finalName, ...(await readdir(this.folder))]) {
-      const found = await statOrNull(join(this.folder, name))
-      if (found !== null && found.ino === old.ino && found.dev === old.dev) return name
-    }
-    return null
-  }
-
-  /** @returns false when the name is taken */
-  async #publish(transferId: string, finalName: string): Promise<boolean> {
-    const { partial } = this.pathsOf(transferId)
-    const path = join(this.folder, finalName)
-    try {
-      await link(partial, path)
-      return true
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) {
-        if (!(await this.#isPlaceholder(finalName, transferId))) return false
-      } else if (hasCode(error, ...NO_LINKS)) {
-        if (!(await this.#placehold(finalName, transferId))) return false
-      } else throw error
-    }
-    await rename(partial, path)
-    return true
-  }
-
-  /**
-   * Durable first, then without the old name. That this is gone for good nothing depends on: beside a record it says the same
-   * as none, and alone it is removed by a later start.
-   *
-   * @throws NotDurableYet
-   */
-  async #finish(transferId: string): Promise<void> {
-    const { partial, parts } = this.pathsOf(transferId)
-    try {
-      await syncFolder(this.folder)
-      await removeFile(parts)
-      await removeFile(partial)
-    } catch (cause) {
-      if (writeProblem(cause) === null) throw cause
-      throw new NotDurableYet('the file is in the folder, but could not be made durable', { cause })
-    }
-  }
-
-  /** Durably. */
-  #removeRecord(transferId: string): Promise<void> {
-    return removeRecord(join(this.folder, inboxFolderName), this.pathsOf(transferId).commit)
-  }
-
-  async #isTaken(name: string): Promise<boolean> {
-    return (await statOrNull(join(this.folder, name))) !== null
-  }
-
-  async #placehold(name: string, transferId: string): Promise<boolean> {
-    try {
-      const handle = await open(join(this.folder, name), 'wx', FOLDER_MODE & 0o666)
-      try {
-        await handle.writeFile(placeholderOf(transferId))
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      return true
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) return this.#isPlaceholder(name, transferId)
-      throw error
-    }
-  }
-
-  async #isPlaceholder(name: string, transferId: string): Promise<boolean> {
-    const path = join(this.folder, name)
-    const text = placeholderOf(transferId)
-    const stat = await statOrNull(path)
-    if (stat === null || !stat.isFile() || stat.size !== BigInt(text.length)) return false
-    return (await readFile(path, { encoding: 'utf8', flag: constants.O_RDONLY })) === text
+    this.#logged[Symbol.dispose]()
+    await this.#home[Symbol.asyncDispose]()
   }
 }
 
-function publishedBy({ manifestDigest, receipt }: CommitRecord, name: string): Published {
-  return { name, manifestDigest, receipt }
+/** Removes the files that a killed `replaceFile` left, whose names begin with a dot. No other process writes in this folder. */
+async function removeHalfWritten(own: string): Promise<void> {
+  for (const name of await readdir(own)) {
+    if (/^\..*\.(?:partial|parts|commit)$/.test(name)) await removeFile(join(own, name))
+  }
 }
 
-function placeholderOf(transferId: string): string {
-  return `golooader: the file of transfer ${transferId} is about to take this place\n`
-}
-
-async function instanceOf(own: string): Promise<string> {
-  const path = join(own, 'instance')
-  const known = (await readTextOrNull(path))?.trim() ?? ''
-  if (INSTANCE_ID.test(known)) return known
-  const instanceId = randomText(INSTANCE_BYTES)
-  await replaceFile(path, `${instanceId}\n`)
-  return instanceId
-}
-
-async function removeRecord(own: string, path: string): Promise<void> {
-  await removeFile(path)
-  await syncFolder(own)
-}
-
-async function removeLeftovers(own: string): Promise<void> {
-  const names = (await readdir(own)).filter((name) => /\.(?:partial|parts|commit)$/.test(name))
-  // While there is a record, its partial file stays, however old: a record alone would say "published".
+/**
+ * Removes unfinished content of transfers that are long over.
+ *
+ * @param agreedMs the time that both clocks have passed
+ * @param sinceMs older transfers are not accepted any more, so their records are not needed
+ */
+async function removeLeftovers(own: string, agreedMs: number, sinceMs: number): Promise<void> {
+  const names = (await readdir(own)).filter((name) => /^[^.].*\.(?:partial|parts|commit)$/.test(name))
+  // A partial file with a record stays, however old: the record alone would mean "published".
   const recorded = new Set<string>()
   for (const name of names.filter((one) => one.endsWith('.commit'))) {
-    const path = join(own, name)
-    if (await isOlder(path, RECORD_MS_MAX)) await removeRecord(own, path)
+    if (isForgotten(stemOf(name), sinceMs)) await removeRecord(own, join(own, name))
     else recorded.add(stemOf(name))
   }
   for (const name of names) {
     if (recorded.has(stemOf(name))) continue
-    // A name with a dot in front is what `replaceFile` was killed over; the folder is ours, so nobody is writing it.
     const path = join(own, name)
-    if (name.startsWith('.') || (await isOlder(path, LEFTOVER_MS_MAX))) await removeFile(path)
+    if (await isOlder(path, agreedMs - LEFTOVER_MS_MAX)) await removeFile(path)
   }
 }
 
@@ -324,10 +258,10 @@ function stemOf(name: string): string {
   return name.slice(0, name.lastIndexOf('.'))
 }
 
-/** Whether what stands there has not been written to for so long. */
-async function isOlder(path: string, ageMs: number): Promise<boolean> {
+/** Whether a file has not been written since `thenMs`. */
+async function isOlder(path: string, thenMs: number): Promise<boolean> {
   const stat = await statOrNull(path)
-  return stat !== null && Date.now() - Number(stat.mtimeMs) > ageMs
+  return stat !== null && Number(stat.mtimeMs) < thenMs
 }
 
 async function statOrNull(path: string) {

@@ -1,41 +1,36 @@
 /**
- * A file on its way in: the content, written at the offsets of its parts, and beside it a list of the parts that
- * count.
+ * A file that is being received: the content, written at the offsets of its parts, and beside it a list of the verified
+ * parts.
  *
  *     <transferId>.parts:   golooader-parts 2 <sizeBytes> <partSizeBytes> <digestAlgorithm>
  *                           <partNumber> <digest> <contentDigest>
  *                           ...
  *
- * `digest` is that of what travelled, `contentDigest` that of what stands in the file; where nothing was sealed they are
- * the same.
+ * `digest` is that of the part as it travelled, `contentDigest` that of its content in the file. Without a seal they are the same.
  *
- * A part is entered in the list only once its bytes are verified and durable. The list itself is not synced: what is
- * missing there is fetched again, and what a later run reads there it believes only after it has hashed the part
- * anew. So neither a crash nor a disk that lies can make a part count that is not there.
+ * A part is entered in the list only once its bytes are verified and durable. The list itself is not synced: a missing entry
+ * means that the part is fetched again, and a later run hashes each listed part again before it counts. So neither a crash nor a
+ * lying disk can make a missing part count.
  */
 import { constants } from 'node:fs'
 import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
-import type { PartSink } from '../hop/index.ts'
-import { hasCode, readTextOrNull, replaceFile, writeAll } from '../hop/node.ts'
+import { hasCode, readTextOrNull, replaceFile, whenDescriptorsAllow, writeAll } from '../fs/index.ts'
+import type { PartSink } from '../parts/index.ts'
 import { isDigestHex, partCount, partSpan } from '../protocol/index.ts'
-import type { ArrivingPart, IncomingFile, PartialLayout, TakeLimits } from './incoming-file.ts'
-import type { TransferPaths } from './node-paths.ts'
-import { takeIn } from './node-take-in.ts'
-
-/** One part that counts; both digests in hex. */
-interface HeldPart {
-  readonly digest: string
-  readonly contentDigest: string
-}
+import type { PartDigests } from '../trust/index.ts'
+import type { ArrivingPart, IncomingFile, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+import { inboxFolderName } from './names.ts'
+import { receiveArrivingPart } from './node-arriving-part.ts'
 
 const READ_BYTES = 1024 * 1024
-/** The mode of the finished file, less what the umask takes. Until then its folder keeps others out. */
+/** The mode of the finished file, minus the umask. Before that, its folder keeps other users out. */
 export const FILE_MODE = 0o644
 
 /**
- * Opens what is there of a transfer, or begins it.
+ * Opens the partial file of a transfer, or begins one.
  *
  * @throws errors of the file system; the signal's reason when that aborts
  */
@@ -49,7 +44,7 @@ export async function openPartialFile(
   if (handle === null) return begin(paths, layout)
   try {
     const held = await verified(handle, layout, listed, signal)
-    // A line that was cut off by a crash, or that names a bad part, does not stay.
+    // Written again without lines that a crash cut off or that name a bad part.
     await writeList(paths.parts, layout, held)
     return new PartialFile(paths, layout, handle, held)
   } catch (error) {
@@ -62,10 +57,10 @@ export class PartialFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
   readonly #handle: FileHandle
-  readonly #held: Map<number, HeldPart>
+  readonly #held: Map<number, PartDigests>
   #heldBytes = 0
 
-  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, HeldPart>) {
+  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, PartDigests>) {
     this.#paths = paths
     this.#layout = layout
     this.#handle = handle
@@ -73,7 +68,7 @@ export class PartialFile implements IncomingFile<Readable> {
     for (const partNumber of held.keys()) this.#heldBytes += partSpan(layout, partNumber).lengthBytes
   }
 
-  /** The parts that are verified and durable: part number -> digest in hex of what travelled. */
+  /** The verified and durable parts: part number -> digest in hex of the part as it travelled. */
   get held(): ReadonlyMap<number, string> {
     return new Map([...this.#held].map(([partNumber, { digest }]) => [partNumber, digest]))
   }
@@ -90,14 +85,14 @@ export class PartialFile implements IncomingFile<Readable> {
     return this.#heldBytes
   }
 
-  takePart(part: ArrivingPart<Readable>, limits: TakeLimits): Promise<void> {
-    return takeIn(part, limits, (contentDigest) => this.sink(part.partNumber, contentDigest))
+  receivePart(part: ArrivingPart<Readable>, limits: ReceiveLimits): Promise<void> {
+    return receiveArrivingPart(part, limits, (contentDigest) => this.sink(part.partNumber, contentDigest))
   }
 
   /**
-   * Where the bytes of one part go. What was written of a part that is discarded does not count.
+   * A sink for the bytes of one part. The bytes of a discarded part do not count.
    *
-   * @param contentDigest is asked before the commit; not given where what travels is what the file holds
+   * @param contentDigest called before the commit; omitted where the transfer is not sealed
    */
   sink(partNumber: number, contentDigest?: () => string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
@@ -108,15 +103,15 @@ export class PartialFile implements IncomingFile<Readable> {
       },
       commit: async (digest) => {
         await this.#handle.datasync()
-        // The list must be there: a folder that has vanished is noticed here, and is not made anew.
+        // Fails when the list is missing: a vanished folder is noticed here and not made again.
         const flag = constants.O_WRONLY | constants.O_APPEND
-        const held: HeldPart = { digest, contentDigest: contentDigest?.() ?? digest }
-        await appendFile(this.#paths.parts, lineOf(partNumber, held), { flag })
+        const held: PartDigests = { digest, contentDigest: contentDigest?.() ?? digest }
+        await whenDescriptorsAllow(() => appendFile(this.#paths.parts, lineOf(partNumber, held), { flag }))
         if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
         this.#held.set(partNumber, held)
       },
       discard: async () => {
-        // The bytes stay where they are, unlisted, until those of the next try replace them.
+        // The bytes stay in the file, unlisted, until the next try replaces them.
       },
     }
   }
@@ -140,10 +135,10 @@ export class PartialFile implements IncomingFile<Readable> {
 }
 
 async function begin(paths: TransferPaths, layout: PartialLayout): Promise<PartialFile> {
-  // Never truncated: after a crash the old one may be a second name of a file that is published already.
+  // Removed instead of truncated: after a crash the old file may be a second name of a published file.
   await rm(paths.parts, { force: true })
   await rm(paths.partial, { force: true })
-  const handle = await open(paths.partial, 'wx+', FILE_MODE)
+  const handle = await whenDescriptorsAllow(() => open(paths.partial, 'wx+', FILE_MODE))
   try {
     await writeList(paths.parts, layout, new Map())
     return new PartialFile(paths, layout, handle, new Map())
@@ -153,11 +148,11 @@ async function begin(paths: TransferPaths, layout: PartialLayout): Promise<Parti
   }
 }
 
-/** @returns null when there is nothing that may be written to */
+/** @returns null when there is no file that may be written to */
 async function openKept(path: string): Promise<FileHandle | null> {
   let handle: FileHandle
   try {
-    handle = await open(path, 'r+')
+    handle = await whenDescriptorsAllow(() => open(path, 'r+'))
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null
     throw error
@@ -172,18 +167,18 @@ function headOf({ sizeBytes, partSizeBytes, digestAlgorithm }: PartialLayout): s
   return `golooader-parts 2 ${sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
 }
 
-function lineOf(partNumber: number, { digest, contentDigest }: HeldPart): string {
+function lineOf(partNumber: number, { digest, contentDigest }: PartDigests): string {
   return `${partNumber} ${digest} ${contentDigest}\n`
 }
 
-async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<number, HeldPart>): Promise<void> {
+async function writeList(path: string, layout: PartialLayout, held: ReadonlyMap<number, PartDigests>): Promise<void> {
   const lines = [...held].map(([partNumber, part]) => lineOf(partNumber, part))
   await replaceFile(path, `${headOf(layout)}\n${lines.join('')}`)
 }
 
-/** The parts that are listed, none of them verified; empty for a list of other parts. */
-async function readList(path: string, layout: PartialLayout): Promise<Map<number, HeldPart>> {
-  const listed = new Map<number, HeldPart>()
+/** The listed parts, not verified yet; empty when the list has another layout. */
+async function readList(path: string, layout: PartialLayout): Promise<Map<number, PartDigests>> {
+  const listed = new Map<number, PartDigests>()
   const text = await readTextOrNull(path)
   if (text === null) return listed
   const [head, ...lines] = text.split('\n')
@@ -201,10 +196,10 @@ async function readList(path: string, layout: PartialLayout): Promise<Map<number
 async function verified(
   handle: FileHandle,
   layout: PartialLayout,
-  listed: ReadonlyMap<number, HeldPart>,
+  listed: ReadonlyMap<number, PartDigests>,
   signal: AbortSignal,
-): Promise<Map<number, HeldPart>> {
-  const held = new Map<number, HeldPart>()
+): Promise<Map<number, PartDigests>> {
+  const held = new Map<number, PartDigests>()
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, layout.partSizeBytes))
   for (const [partNumber, part] of listed) {
     const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
@@ -221,4 +216,20 @@ async function verified(
     if (readBytes === lengthBytes && hasher.digest() === part.contentDigest) held.set(partNumber, part)
   }
   return held
+}
+
+/** The files of one transfer that is not finished. */
+export interface TransferPaths {
+  /** The content so far, written at the offsets of its parts. */
+  readonly partial: string
+  /** The list of the verified parts. */
+  readonly parts: string
+  /** The commit record: the name under which the file is being published. */
+  readonly commit: string
+}
+
+/** @param transferId must be validated, because it becomes part of a path */
+export function transferPaths(folder: string, transferId: string): TransferPaths {
+  const base = join(folder, inboxFolderName, transferId)
+  return { partial: `${base}.partial`, parts: `${base}.parts`, commit: `${base}.commit` }
 }

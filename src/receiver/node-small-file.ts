@@ -1,17 +1,15 @@
 /**
- * A small file on its way in: it is fetched in one go and written in one go. What a crash leaves of it is nothing, and it is
- * fetched again.
+ * A small file that is being received: it is held in memory and written once it is whole. After a crash it is fetched again.
  */
 import type { Readable } from 'node:stream'
-import type { PartSink } from '../hop/index.ts'
-import { createFile, removeFile } from '../hop/node.ts'
+import { removeFile, writeNewFile } from '../fs/index.ts'
+import type { PartSink } from '../parts/index.ts'
 import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
-import type { ArrivingPart, IncomingFile, PartialLayout, TakeLimits } from './incoming-file.ts'
-import { FILE_MODE } from './node-partial-file.ts'
-import type { TransferPaths } from './node-paths.ts'
-import { takeIn } from './node-take-in.ts'
+import type { ArrivingPart, IncomingFile, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+import { receiveArrivingPart } from './node-arriving-part.ts'
+import { FILE_MODE, type TransferPaths } from './node-partial-file.ts'
 
-/** Whether a file is one to be held in memory until it is whole. */
+/** Whether a file is small enough to be held in memory until it is whole. */
 export function isSmall(layout: PartialLayout): boolean {
   return isWhole(layout, wholeSizeBytesMax)
 }
@@ -25,11 +23,14 @@ interface HeldContent {
 export class SmallFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #sizeBytes: number
+  readonly #isLogged: boolean
   #content: HeldContent | null = null
 
-  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout) {
+  /** @param isLogged whether it goes through the log of small files, so that `finish` need not write it */
+  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout, isLogged: boolean) {
     this.#paths = paths
     this.#sizeBytes = sizeBytes
+    this.#isLogged = isLogged
   }
 
   get held(): ReadonlyMap<number, string> {
@@ -44,8 +45,8 @@ export class SmallFile implements IncomingFile<Readable> {
     return this.#content === null ? [] : [this.#content.contentDigest]
   }
 
-  takePart(part: ArrivingPart<Readable>, limits: TakeLimits): Promise<void> {
-    return takeIn(part, limits, (contentDigest) => this.#sink(contentDigest))
+  receivePart(part: ArrivingPart<Readable>, limits: ReceiveLimits): Promise<void> {
+    return receiveArrivingPart(part, limits, (contentDigest) => this.#sink(contentDigest))
   }
 
   async startOver(): Promise<void> {
@@ -53,14 +54,26 @@ export class SmallFile implements IncomingFile<Readable> {
   }
 
   async finish(): Promise<void> {
+    // Logged, it becomes durable with others, when it gets its name.
+    if (!this.#isLogged) await this.write({ isSynced: true })
+  }
+
+  /** The whole content. */
+  get buffers(): readonly Uint8Array[] {
     const buffers = this.#content?.buffers ?? []
     const heldBytes = buffers.reduce((sum, { length }) => sum + length, 0)
-    // What was verified has to be still there: its memory is lent, and somebody may have given it back.
+    // The verified bytes must still be there: their memory is lent, and a mistake elsewhere may have detached it.
     if (heldBytes !== this.#sizeBytes) throw new Error(`${heldBytes} bytes are held of ${this.#sizeBytes}`)
+    return buffers
+  }
+
+  /** Writes it beside the other unfinished content. */
+  async write(how: { readonly isSynced: boolean }): Promise<void> {
     const { partial } = this.#paths
-    // Never truncated: after a crash the old one may be a second name of a file that is published already.
+    const { buffers } = this
+    // Removed, not truncated: after a crash it may be the old name of a file that is published already.
     await removeFile(partial)
-    await createFile(partial, buffers, FILE_MODE)
+    await writeNewFile(partial, buffers, FILE_MODE, how)
   }
 
   async close(): Promise<void> {}
@@ -68,7 +81,7 @@ export class SmallFile implements IncomingFile<Readable> {
   #sink(contentDigest?: () => string): PartSink {
     const buffers: Uint8Array[] = []
     return {
-      isKeeping: true,
+      retainsBuffers: true,
       write: async (more) => {
         buffers.push(...more)
       },

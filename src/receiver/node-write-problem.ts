@@ -1,18 +1,30 @@
-/** What the sender is told when this machine cannot write: the reason, and nothing about the machine's paths. */
-import { hasCode, isNoRoom } from '../hop/node.ts'
+/** The problem for the sender when this machine cannot write: the reason, without paths of this machine. */
+import { hasCode, isNoRoom } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
+import type { Obstacle } from './inbox.ts'
 
-/** What the system says when it is only too busy: nothing is wrong with the folder or the disk. */
+/** Errors of a system that is short of memory or descriptors. Nothing is wrong with the folder or the disk. */
 const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']
 
-/** Whether an error means "later": files or memory are short at the moment. Not something to tell the sender. */
+/** Whether an error means that descriptors or memory are short at the moment. The sender is not told about that. */
 export function isShortage(error: unknown): error is Error {
   return hasCode(error, ...SHORTAGES)
 }
 
+/** Words for what is short. */
+export function shortageOf(error: Error): Obstacle {
+  if (hasCode(error, 'EMFILE')) return short('this program may open no more files (ulimit -n)')
+  if (hasCode(error, 'ENFILE')) return short('the system can open no more files')
+  return short(`the system is short of something (${error.message})`)
+}
+
+function short(reason: string): Obstacle {
+  return { reason, isShortage: true }
+}
+
 /**
- * The problem that an error of the file system stands for: `disk-full`, `folder-unavailable` or `write-failed`.
- * A problem stays as it is.
+ * The problem for an error of the file system: `disk-full`, `folder-unavailable` or `write-failed`. A problem is returned
+ * unchanged.
  *
  * @returns null for an error that does not come from the file system: a mistake in the program
  */

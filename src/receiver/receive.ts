@@ -1,66 +1,81 @@
 /**
- * App 3, the receiver: dials out to the portal, stays connected, and takes in every file that is offered. Where the files go
- * is the business of an {@link Inbox}; all else is the same in Node and in a browser.
+ * The receiver: connects to the portal, stays connected, and receives every file that is offered. An {@link Inbox} stores the files;
+ * the rest is the same in Node and in a browser.
  */
-import { type InboxEvent, type InFlightBounds, inFlightDefaults, type PortalClient, sleep } from '../client/index.ts'
-import { largeBytesMin, Places } from '../hop/index.ts'
-import type { Offer } from '../protocol/index.ts'
+import { retry, Semaphore } from '../async/index.ts'
+import {
+  type ConcurrencyBounds,
+  concurrencyDefaults,
+  hearInbox,
+  heldBackText,
+  type InboxEvent,
+  type InboxQuestion,
+  largeBytesMin,
+  type PortalClient,
+  pauseAfter,
+} from '../client/index.ts'
+import { inlineSizeBytesMax, type Offer, offersOpenMax } from '../protocol/index.ts'
+import { dispositionBatcher } from './answers.ts'
+import { ReceiverClocks } from './clocks.ts'
 import type { Decide } from './decision.ts'
-import { Delivery, type DeliveryContext, type DeliveryOutcome } from './delivery.ts'
+import { type DeliveryContext, type DeliveryOutcome, DeliveryTask } from './delivery-task.ts'
 import type { ReceiveEvent } from './events.ts'
-import type { Inbox } from './inbox.ts'
+import { Links } from './fetch-parts.ts'
+import type { Inbox, Obstacle } from './inbox.ts'
 import type { PartBody } from './incoming-file.ts'
-import { Links } from './links.ts'
-import { pauseAfter } from './standing-offer.ts'
+import { Standstill } from './standstill.ts'
 import type { ReceiverTrust } from './trust.ts'
 
-/** What a receiver is told, wherever it runs. */
+/** Options of a receiver in any runtime. */
 export interface ReceiveBasics<Body extends PartBody> {
   readonly client: PortalClient<Body>
-  /** Null for an account without keys: it cannot open what is sealed, and signs no receipts. */
+  /** Null for an account without keys: it cannot open sealed files, and signs no receipts. */
   readonly trust: ReceiverTrust | null
-  /** The accounts that files are taken from; null for all. Others are refused. */
+  /** The accepted senders; null for all. Files of other senders are refused. */
   readonly from: readonly string[] | null
-  /** Ends after the first delivery that has been answered: received or refused. */
+  /** Ends after the first delivery that was received or refused. */
   readonly isOnce: boolean
-  /** Stops cleanly: what is verified is kept for the next time. */
+  /** Stops cleanly. Verified parts are kept for the next run. */
   readonly signal: AbortSignal
   readonly onEvent: (event: ReceiveEvent) => void
-  /** So many offers are open at the same time. */
+  /** How many offers this receiver works on at the same time. */
   readonly transfersAtOnce?: number
-  /** A connection that brings nothing for so long has stalled. */
+  /** A connection that brings no byte for this time has stalled. */
   readonly idleMs?: number
-}
-
-/** What else may differ. */
-export interface ReceiveIntoOptions<Body extends PartBody> extends ReceiveBasics<Body> {
-  /** Asked before any content travels; null to accept everything. Small files then do not come with their offers. */
+  /** Called before any content travels; null to accept everything. With it, small files do not come with their offers. */
   readonly decide?: Decide | null
-  /** Of so many transfers content is fetched at the same time; if not given, of all but a few large ones. */
-  readonly contentsAtOnce?: number
-  /** Per transfer; how many within these bounds is found out by trying. */
-  readonly partsInFlight?: InFlightBounds
 }
 
-/** How many deliveries were answered how. */
+/** Further options, which depend on the runtime. */
+export interface ReceiveIntoOptions<Body extends PartBody> extends ReceiveBasics<Body> {
+  /** How many transfers are fetched at the same time. By default all small ones and a few large ones. */
+  readonly contentsAtOnce?: number
+  /** Identifies this process; omitted where only one process can have the inbox. */
+  readonly processId?: string
+  /** Bounds of the parts in flight per transfer. Within them the number adapts to the connection. */
+  readonly partsInFlight?: ConcurrencyBounds
+}
+
+/** How many deliveries were received and refused. */
 export interface ReceiveResult {
   readonly received: number
   readonly refused: number
 }
 
-/** Small files spend their time waiting: for the disk, and for answers. */
-const TRANSFERS_AT_ONCE_DEFAULT = 16
-/** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
+/** Many at a time, because small files mostly wait for the disk and for answers. */
+export const transfersAtOnceDefault = offersOpenMax
+/** Fewer of those that do not come with their offers. */
+const FETCHED_AT_ONCE_MAX = 16
+/** Few large files at a time: they share the bandwidth, and finishing one is better than having many half done. */
 const LARGE_AT_ONCE_MAX = 4
 const IDLE_MS_DEFAULT = 30_000
-/** Tasks that wait for a lost offer do not count at the portal, so there may be more of them than were asked for. */
+/** Tasks that wait for a lost offer do not count in the portal's window, so there may be more tasks than offers asked for. */
 const TASKS_PER_TRANSFER_MAX = 4
 
 /**
- * Receives until `signal` aborts, or, with `isOnce`, until one delivery has been answered. Connects again and again;
- * a portal that is away is waited for.
+ * Receives until `signal` aborts, or, with `isOnce`, until one delivery has been answered. It waits for a portal that is away.
  *
- * @throws RemoteProblem when the portal does not want this receiver, `credentials-invalid` for one
+ * @throws RemoteProblem when the portal refuses this receiver, for instance `credentials-invalid`
  */
 export async function receiveInto<Body extends PartBody>(
   inbox: Inbox<Body>,
@@ -68,28 +83,39 @@ export async function receiveInto<Body extends PartBody>(
 ): Promise<ReceiveResult> {
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
-  const { client, onEvent, decide = null, partsInFlight = inFlightDefaults, idleMs = IDLE_MS_DEFAULT } = options
-  const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT)
-  const acceptance = { trust: options.trust, from: options.from }
+  const { client, onEvent, decide = null, partsInFlight = concurrencyDefaults, idleMs = IDLE_MS_DEFAULT } = options
+  const process = options.processId === undefined ? {} : { processId: options.processId }
+  const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? transfersAtOnceDefault)
+  const standstill = new Standstill(inbox, onEvent, transfersAtOnce)
+  const clocks = new ReceiverClocks(client, (problem, isWaiting) =>
+    onEvent({ type: 'clock-off', problem: problem.toJSON(), isWaiting }),
+  )
+  const rememberedSinceMs = await tidied(inbox, clocks, standstill, options)
+  if (rememberedSinceMs === null) return { received: 0, refused: 0 }
+  const acceptPolicy = { trust: options.trust, from: options.from, rememberedSinceMs }
   const placesFor = contentPlaces(options.contentsAtOnce)
   const links = new Links(client.canFollowLinks)
-  const tasks = new Tasks(
-    { client, inbox, acceptance, decide, placesFor, partsInFlight, idleMs, links, onEvent, signal },
-    transfersAtOnce,
-    {
-      ended: (outcome) => {
-        if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
-      },
-      failed: (error) => ending.abort(error),
+  const onObstacle = (obstacle: Obstacle) => standstill.begin(obstacle)
+  const answers = dispositionBatcher(client, clocks.limits)
+  const shared = {
+    ...{ client, answers, inbox, acceptPolicy, decide, placesFor, partsInFlight, idleMs, links },
+    ...{ onEvent, onObstacle },
+  }
+  const tasks = new Tasks(shared, signal, {
+    ended: (outcome) => {
+      if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
     },
-  )
+    failed: (error) => ending.abort(error),
+  })
   try {
-    await watch(
-      options,
-      { instanceId: inbox.instanceId, window: transfersAtOnce, isInline: decide === null },
-      (event) => tasks.take(event),
-      signal,
-    )
+    while (!signal.aborted) {
+      const session = standstill.newSession(signal)
+      const receiver = { instanceId: inbox.instanceId, window: session.window, isInline: decide === null, ...process }
+      tasks.beginSession(session.window, session.signal)
+      await watch(options, receiver, clocks, tasks, session.signal)
+      await tasks.settled()
+      await standstill.untilOver(signal)
+    }
   } finally {
     ending.abort()
     await tasks.settled()
@@ -98,59 +124,110 @@ export async function receiveInto<Body extends PartBody>(
   return tasks.counts
 }
 
-function contentPlaces(contentsAtOnce: number | undefined): (sizeBytes: number) => Places | null {
-  const places = new Places(contentsAtOnce ?? LARGE_AT_ONCE_MAX)
-  return (sizeBytes) => (contentsAtOnce === undefined && sizeBytes < largeBytesMin ? null : places)
+/**
+ * Cleans up the inbox as soon as the clocks agree and the inbox can be used.
+ *
+ * @returns the time since which everything is remembered; null when the signal aborted before
+ */
+async function tidied<Body extends PartBody>(
+  inbox: Inbox<Body>,
+  clocks: ReceiverClocks,
+  standstill: Standstill,
+  { onEvent, signal }: ReceiveBasics<Body>,
+): Promise<number | null> {
+  const delayMs = (error: unknown, tries: number): number => disconnectedMs(error, tries, onEvent)
+  while (!signal.aborted) {
+    try {
+      await retry(() => clocks.agree(signal), { delayMs, signal })
+      return await inbox.tidy(clocks.current)
+    } catch (error) {
+      if (signal.aborted) return null
+      if (inbox.meaningOf(error) !== 'later') throw error
+      standstill.newSession(signal)
+      standstill.begin((await inbox.obstacle(error)) ?? { reason: String(error), isShortage: false })
+      await standstill.untilOver(signal)
+    }
+  }
+  return null
+}
+
+/** Reports that the portal cannot be reached. @returns the pause before the next try. @throws an error that no retry can solve */
+function disconnectedMs(error: unknown, tries: number, onEvent: (event: ReceiveEvent) => void): number {
+  const pauseMs = pauseAfter(error, tries)
+  onEvent({ type: 'disconnected', reason: error instanceof Error ? error.message : String(error), pauseMs })
+  return pauseMs
+}
+
+function contentPlaces(contentsAtOnce: number | undefined): (sizeBytes: number) => Semaphore | null {
+  const places = new Semaphore(contentsAtOnce ?? LARGE_AT_ONCE_MAX)
+  if (contentsAtOnce !== undefined) return () => places
+  const fetched = new Semaphore(FETCHED_AT_ONCE_MAX)
+  return (sizeBytes) => (sizeBytes <= inlineSizeBytesMax ? null : sizeBytes < largeBytesMin ? fetched : places)
 }
 
 /** Follows the inbox until the signal aborts, connecting again whenever that breaks. */
 async function watch<Body extends PartBody>(
   { client, onEvent }: ReceiveBasics<Body>,
-  receiver: { instanceId: string; window: number; isInline: boolean },
-  onInbox: (event: InboxEvent) => Promise<void>,
+  receiver: InboxQuestion,
+  clocks: ReceiverClocks,
+  { open, take }: Pick<Tasks<Body>, 'open' | 'take'>,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let tries = 1; !signal.aborted; tries++) {
+  const onHeldBack = (): void => onEvent({ type: 'held-back', reason: heldBackText })
+  /** Since the portal was heard last. */
+  let tries = 0
+  const follow = async (): Promise<void> => {
+    await clocks.agree(signal)
     let isConnected = false
-    try {
-      for await (const event of client.watchInbox(receiver, { signal })) {
-        if (signal.aborted) return
-        if (!isConnected) onEvent({ type: 'connected' })
-        isConnected = true
-        await onInbox(event)
-      }
-    } catch (error) {
+    for await (const event of hearInbox(client, receiver, { open, onHeldBack }, { signal })) {
       if (signal.aborted) return
-      if (isConnected) tries = 1
-      const pauseMs = pauseAfter(error, tries)
-      onEvent({ type: 'disconnected', reason: error instanceof Error ? error.message : String(error), pauseMs })
-      // An abort ends the pause, and the condition of the loop ends the rest.
-      await sleep(pauseMs, signal).catch(() => {})
+      // The portal offers the file again after the next connection.
+      if (clocks.isOff) break
+      tries = 0
+      if (!isConnected) onEvent({ type: 'connected' })
+      isConnected = true
+      // This process lives, so it connects again at once, and the portal refuses the other one.
+      if (event.type === 'contested') onEvent({ type: 'contested', problem: event.problem })
+      else await take(event)
     }
+  }
+  const delayMs = (error: unknown): number => disconnectedMs(error, ++tries, onEvent)
+  while (!signal.aborted) {
+    await retry(follow, { delayMs, signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
   }
 }
 
-/** The deliveries that are under way, at most one per transfer. */
+/** The running deliveries, at most one per transfer. */
 class Tasks<Body extends PartBody> {
-  readonly #context: DeliveryContext<Body>
-  readonly #tasksMax: number
+  #context: DeliveryContext<Body>
+  #tasksMax = 0
   readonly #hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void }
-  readonly #running = new Map<string, { readonly delivery: Delivery<Body>; readonly done: Promise<void> }>()
+  readonly #running = new Map<string, { readonly delivery: DeliveryTask<Body>; readonly done: Promise<void> }>()
   readonly counts = { received: 0, refused: 0 }
-  /** The first error that no delivery could deal with. */
+  /** The first error that no delivery could handle. */
   failure: { readonly error: unknown } | null = null
 
   constructor(
-    context: DeliveryContext<Body>,
-    transfersAtOnce: number,
+    shared: Omit<DeliveryContext<Body>, 'signal'>,
+    signal: AbortSignal,
     hooks: { ended: (outcome: DeliveryOutcome) => void; failed: (error: unknown) => void },
   ) {
-    this.#context = context
-    this.#tasksMax = transfersAtOnce * TASKS_PER_TRANSFER_MAX
+    this.#context = { ...shared, signal }
     this.#hooks = hooks
   }
 
-  async take(event: InboxEvent): Promise<void> {
+  /** Deliveries offered from now on belong to this session. When its signal aborts, they end without an answer and keep verified parts. */
+  beginSession(transfersAtOnce: number, signal: AbortSignal): void {
+    this.#context = { ...this.#context, signal }
+    this.#tasksMax = transfersAtOnce * TASKS_PER_TRANSFER_MAX
+  }
+
+  /** The transfers of the running deliveries. */
+  readonly open = (): string[] => [...this.#running.keys()]
+
+  readonly take = async (event: InboxEvent): Promise<void> => {
     if (event.type === 'offer') this.#offered(event.offer, event.leasedAtMs)
     if (event.type === 'current') await this.#removeVoid()
     if (event.type !== 'withdrawn') return
@@ -164,12 +241,12 @@ class Tasks<Body extends PartBody> {
     await Promise.all([...this.#running.values()].map(({ done }) => done))
   }
 
-  /** Removes what an earlier run left of deliveries that have ended meanwhile. */
+  /** Removes unfinished content of deliveries that have ended since an earlier run. */
   async #removeVoid(): Promise<void> {
     const { client, inbox, signal } = this.#context
     for (const transferId of await inbox.unfinished()) {
       if (this.#running.has(transferId)) continue
-      // One that is unknown may be another account's, or another portal's, that receives into the same folder.
+      // Content of an unknown transfer stays: it may belong to another account or portal that receives into the same folder.
       const state = await client.deliveryState(transferId, { signal })
       if (state === 'ended' && !this.#running.has(transferId)) await inbox.discard(transferId)
     }
@@ -186,13 +263,13 @@ class Tasks<Body extends PartBody> {
       }
       return
     }
-    // An offer that is let pass comes again when its lease has run out.
+    // An ignored offer comes again when its lease has run out.
     if (this.#running.size >= this.#tasksMax) return
-    const delivery = new Delivery(this.#context, offer, leasedAtMs)
+    const delivery = new DeliveryTask(this.#context, offer, leasedAtMs)
     this.#running.set(transferId, { delivery, done: this.#run(transferId, delivery) })
   }
 
-  async #run(transferId: string, delivery: Delivery<Body>): Promise<void> {
+  async #run(transferId: string, delivery: DeliveryTask<Body>): Promise<void> {
     try {
       const outcome = await delivery.run()
       if (outcome === 'received' || outcome === 'refused') this.counts[outcome]++

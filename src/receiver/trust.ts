@@ -1,7 +1,15 @@
 /**
- * Whom a receiver trusts: from whom it takes files, by which keys it knows them, and how what they sealed is opened.
+ * Whom a receiver trusts: the accepted senders, their known keys, and how their sealed files are opened.
  */
-import { type Offer, type PartLayout, type PlainMetadata, Problem, type PublicKeys } from '../protocol/index.ts'
+import {
+  type Offer,
+  type PartLayout,
+  type PlainMetadata,
+  Problem,
+  type PublicKeys,
+  transferTimeMs,
+  wrappedKeyOf,
+} from '../protocol/index.ts'
 import {
   type AccountKeys,
   type Contacts,
@@ -13,48 +21,54 @@ import {
   requireManifest,
   signReceipt,
 } from '../trust/index.ts'
-import { isForgotten } from './commit-record.ts'
 import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
-import type { StoredOffer } from './standing-offer.ts'
+import type { StoredOffer } from './leased-offer.ts'
+import { isForgotten } from './memory.ts'
 
-/** What an account with keys brings to a `receive`. */
+/** Keys and contacts of an account that receives. */
 export interface ReceiverTrust {
   readonly account: string
   readonly keys: AccountKeys
   readonly contacts: Contacts
 }
 
-/** From whom files are taken, and by which keys; null where this account has none. */
-export interface Acceptance {
+/** Which files are accepted. `trust` is null where this account has no keys. */
+export interface AcceptPolicy {
   readonly trust: ReceiverTrust | null
-  /** Null for anybody. */
+  /** The accepted senders; null for all. */
   readonly from: readonly string[] | null
+  /** The time since which everything received is remembered. Older transfers are refused. */
+  readonly rememberedSinceMs: number
 }
 
-/** Asks the portal for the keys of an account; null where it has none, or is not known any more. */
+/** Asks the portal for the keys of an account; null when it has none or does not exist any more. */
 export type AskKeys = (account: string) => Promise<PublicKeys | null>
 
-/** An offer, as far as it can be understood before any content. */
+/** An offer whose sender has been checked and whose metadata has been opened. */
 export interface OpenedOffer {
   readonly metadata: PlainMetadata
   /** The sizes of the file itself. */
   readonly layout: PartLayout
-  /** Null where nothing is sealed. */
+  /** Null where the transfer is not sealed. */
   readonly contentKey: ContentKey | null
-  /** By which the sender signs; null where nobody knows any. */
+  /** The keys with which the sender signs; null when none are known. */
   readonly senderKeys: PublicKeys | null
 }
 
 /**
- * Everything that can be refused of a sender and its seal before a byte has travelled.
+ * Makes all checks of a sender and its seal that are possible before any content travels.
  *
  * @throws Problem `sender-not-accepted`, `transfer-too-old`, `keys-changed`, `signature-missing`, `seal-unopenable`,
  *   `seal-broken`
  */
-export async function openOffer({ trust, from }: Acceptance, offer: Offer, askKeys: AskKeys): Promise<OpenedOffer> {
+export async function openOffer(acceptPolicy: AcceptPolicy, offer: Offer, askKeys: AskKeys): Promise<OpenedOffer> {
+  const { trust, from, rememberedSinceMs } = acceptPolicy
   if (from !== null && !from.includes(offer.from)) throw new Problem('sender-not-accepted', { from: offer.from })
-  if (isForgotten(offer.transferId)) {
-    const detail = 'by its id it was made months ago; if it was not, the clock of the sender is wrong'
+  if (isForgotten(offer.transferId, rememberedSinceMs)) {
+    const [madeAt, sinceAt] = [transferTimeMs(offer.transferId), rememberedSinceMs].map((ms) =>
+      new Date(ms).toISOString(),
+    )
+    const detail = `by its id it was made at ${madeAt}, and the receiver remembers what came since ${sinceAt}; if it is newer, the clock of the sender was wrong`
     throw new Problem('transfer-too-old', { detail })
   }
   const senderKeys = trust === null ? null : await keysOfSender(trust, offer.from, askKeys)
@@ -70,7 +84,7 @@ async function keysOfSender({ contacts }: ReceiverTrust, sender: string, askKeys
   if (known !== null) return known
   const keys = await askKeys(sender)
   if (keys !== null) return (await contacts.check(sender, keys)).keys
-  // Or a portal that hides the keys could pass anything off as coming from somebody whose fingerprint was compared.
+  // Otherwise a portal could hide the sender's keys and forge an unsigned file of an account whose fingerprint was compared.
   if (await contacts.isPinned(sender)) {
     throw new Problem('signature-missing', {
       from: sender,
@@ -81,7 +95,7 @@ async function keysOfSender({ contacts }: ReceiverTrust, sender: string, askKeys
 }
 
 async function contentKeyOf(trust: ReceiverTrust | null, { transferId, from, metadata }: Offer): Promise<ContentKey> {
-  const wrapped = 'sealed' in metadata && trust !== null ? metadata.keys[trust.account] : undefined
+  const wrapped = trust === null ? undefined : wrappedKeyOf(metadata, trust.account)
   if (trust === null || wrapped === undefined) {
     throw new Problem('seal-unopenable', { detail: 'it is not sealed for the keys that the receiver has' })
   }
@@ -89,13 +103,13 @@ async function contentKeyOf(trust: ReceiverTrust | null, { transferId, from, met
 }
 
 /**
- * Verifies, once everything is there and before anything is committed, that the sender signed this very transfer.
+ * Verifies that the sender signed this very transfer. Called once all parts are held, before anything is committed.
  *
- * @throws Problem `signature-missing`, `signature-invalid`; `keys-changed` where it was signed with keys that the portal
- *   names and that are not the trusted ones
+ * @throws Problem `signature-missing`, `signature-invalid`; `keys-changed` when it was signed with other keys than the trusted ones,
+ *   and the portal names those keys
  */
 export async function requireSigned(
-  { trust }: Acceptance,
+  { trust }: AcceptPolicy,
   { senderKeys, contentKey }: OpenedOffer,
   offer: StoredOffer,
   askKeys: AskKeys,
@@ -107,7 +121,7 @@ export async function requireSigned(
   try {
     await requireManifest(manifest, { sender: senderKeys, receiver: trust.account }, offer)
   } catch (error) {
-    // To a sender that has got new keys it should be said what is to be done about it.
+    // If the sender has new keys, `keys-changed` tells it what to do.
     const named = await askKeys(from)
     if (named !== null && (await fingerprintOf(named)) !== (await fingerprintOf(senderKeys))) {
       await trust.contacts.check(from, named)
@@ -116,7 +130,7 @@ export async function requireSigned(
   }
 }
 
-/** What the receipt of a file says that is whole, verified, and about to be published. */
+/** The claims of the receipt for a whole and verified file that is about to be published. */
 export function receiptClaims(
   { account }: ReceiverTrust,
   { contentKey, layout }: OpenedOffer,
@@ -139,8 +153,8 @@ export function receiptClaims(
 }
 
 /**
- * The receipt, signed; undefined where this account has no keys. What another account has received into the same place does not
- * come twice, and each signs for itself.
+ * The signed receipt; undefined where this account has no keys. The claims may name another account that received into the same
+ * folder before; then this account signs claims of its own.
  */
 export async function receiptOf(
   trust: ReceiverTrust | null,

@@ -1,21 +1,22 @@
-/** Under which transfer a file is sent: the one its journal entry names, or a new one. */
-import { NoAnswer, RemoteProblem } from '../client/index.ts'
-import { choosePartSizeBytes, type Limits, newTransferId, Problem, partCount } from '../protocol/index.ts'
-import { type ContentKey, sealTagBytes } from '../trust/index.ts'
+/** Chooses the transfer of a file: the one of its journal entry, or a new one. */
+import { NoResponseError, RemoteProblem } from '../client/index.ts'
+import { newTransferId, Problem, partCount } from '../protocol/index.ts'
+import type { ContentKey, PartDigests } from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry, JournalKey } from './journal.ts'
 import { recordLayoutOf, sealOf, wireLayoutOf } from './layout.ts'
+import { partSizeBytesFor } from './part-size.ts'
 import { beginRecord } from './seal-record.ts'
-import { isSameSource, type OpenSource, type PartDigests, type Source } from './source.ts'
+import { isSameSource, type OpenSource, type Source } from './source.ts'
 import { ownContentKey, sealedForText, sealMetadata } from './trust.ts'
 
-/** The transfer that a file is sent as; `isResumed` where another run began it, or is just beginning it. */
+/** The transfer of a file. `isResumed` when another run began it or is just beginning it. */
 export interface Begun {
   readonly entry: JournalEntry
   /** Null where the transfer is not sealed. */
   readonly contentKey: ContentKey | null
   readonly isResumed: boolean
-  /** The only part of a new transfer that is sealed: what its journal entry has the digest of. */
+  /** The part of a new sealed transfer that has only one. Its digest is in the journal entry. */
   readonly sealedPart: SealedPart | null
 }
 
@@ -26,12 +27,12 @@ export interface SealedPart {
 }
 
 /**
- * The transfer that another run began for this very file, or a new one, recorded before the portal hears of it. Where
- * the file has changed since, the old transfer is cancelled, unless the portal stored it: then it has been promised to
- * its receivers.
+ * Finds the transfer that another run began for this very file, or makes a new one and records it before the portal hears of it. If
+ * the file has changed since, the old transfer is cancelled, unless the portal has stored it and so promised it to its
+ * receivers.
  *
- * @param over the transfer of this file that has turned out to be over, and is not to be gone on with
- * @throws Problem `source-changed` when what was opened is the older version of the file
+ * @param over the transferId of this file's journal entry that has turned out to be over, and must not be resumed
+ * @throws Problem `source-changed` when the open file is an older version than the one in the journal
  */
 export async function begin(context: SendContext, file: OpenSource, over: string | null): Promise<Begun> {
   const { journal, sealRecords, signal } = context
@@ -43,7 +44,7 @@ export async function begin(context: SendContext, file: OpenSource, over: string
         const contentKey = await contentKeyOf(context, known)
         if (contentKey !== undefined) return { entry: known, contentKey, isResumed: true, sealedPart: null }
       } else {
-        // Another run may have seen the file after this one did: its transfer is not the outdated one then.
+        // Another run may have opened the file later. Then this run's version is the outdated one, and this throws.
         await file.assertUnchanged()
       }
       await cancelUnstored(context, known.transferId)
@@ -51,11 +52,11 @@ export async function begin(context: SendContext, file: OpenSource, over: string
     const begun = await newEntry(context, file)
     if (await journal.replace(known, begun.entry)) return begun
     await sealRecords.remove(begun.entry.transferId)
-    // Another run was faster, so there is another entry to look at.
+    // Another run was faster. The loop reads its entry.
   }
 }
 
-/** Cancels a transfer that the portal is still receiving. It may fail to: the transfer expires in any case. */
+/** Cancels a transfer that the portal is still receiving. Failures are ignored, because the transfer expires in any case. */
 export async function cancelUnstored(
   { client, signal }: Pick<SendContext, 'client' | 'signal'>,
   transferId: string,
@@ -64,11 +65,11 @@ export async function cancelUnstored(
     await client.cancel(transferId, { signal, onlyWhile: 'receiving' })
   } catch (error) {
     signal.throwIfAborted()
-    if (!(error instanceof RemoteProblem) && !(error instanceof NoAnswer)) throw error
+    if (!(error instanceof RemoteProblem) && !(error instanceof NoResponseError)) throw error
   }
 }
 
-/** @returns null where the transfer is not sealed; undefined where it is, but not for the keys that count now */
+/** @returns null when the transfer is not sealed; undefined when it is sealed for other keys than the current ones */
 async function contentKeyOf(
   { trust, account, receiverKeys }: SendContext,
   { transferId, metadata, sealedFor }: JournalEntry,
@@ -83,11 +84,12 @@ async function contentKeyOf(
   }
 }
 
-/** A new transfer, and the record of what will be sealed for it: both are there before another run can hear of it. */
+/** Makes a new transfer and its seal record. The record exists before another run can find the journal entry. */
 async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> {
   const { trust, account: from, receiverKeys } = context
-  const transferId = newTransferId()
+  const transferId = newTransferId(context.idTimeMs())
   const { name } = file.source
+  const wantedBytes = Math.min(context.partSizeBytes, context.way.partSizeBytesMax)
   const sealed =
     trust?.isSealing === true
       ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name })
@@ -98,7 +100,7 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
     metadata: sealed?.metadata ?? { name },
     sealedFor: trust?.isSealing === true ? await sealedForText(trust.keys.publicKeys, receiverKeys) : null,
     source: file.identity,
-    partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, context.partSizeBytes, context.limits),
+    partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, wantedBytes, context.limits),
     digestAlgorithm: context.digestAlgorithm,
     createdAt: new Date().toISOString(),
     onlyPartDigest: null,
@@ -111,7 +113,7 @@ async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> 
   return { entry: { ...entry, onlyPartDigest }, contentKey, isResumed: false, sealedPart }
 }
 
-/** @returns null where there is not exactly one part */
+/** @returns null when the file does not have exactly one part */
 async function sealOnlyPart(file: OpenSource, entry: JournalEntry, contentKey: ContentKey): Promise<SealedPart | null> {
   const layout = wireLayoutOf(entry)
   if (partCount(layout) !== 1) return null
@@ -121,13 +123,4 @@ async function sealOnlyPart(file: OpenSource, entry: JournalEntry, contentKey: C
 
 function keyOf({ portalUrl, account, to, trust }: SendContext, { place, name }: Source): JournalKey {
   return { portalUrl, account, place, name, to, isSealed: trust?.isSealing === true }
-}
-
-/** The part size for a file, within the portal's limits and with no more parts than it takes. */
-function partSizeBytesFor(sizeBytes: number, wantedBytes: number, limits: Limits): number {
-  const { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax } = limits
-  let partSizeBytes = choosePartSizeBytes(sizeBytes, Math.max(wantedBytes, partSizeBytesMin))
-  while (sizeBytes > partSizeBytes * partsPerTransferMax && partSizeBytes < partSizeBytesMax) partSizeBytes *= 2
-  // Sealed or not, the parts that travel are within the limit.
-  return Math.min(partSizeBytes, partSizeBytesMax - sealTagBytes)
 }

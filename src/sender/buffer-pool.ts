@@ -1,33 +1,32 @@
-/** Buffers for parts, used again and again: the memory of a transfer is the same whatever the size of its file. */
+import { type Release, Semaphore } from '../async/index.ts'
+
+/** Buffers for parts that are reused, so that the memory of a transfer does not depend on the size of its file. */
 export class BufferPool {
-  /** How many there are at most. */
+  /** The largest number of buffers. */
   readonly count: number
   readonly #sizeBytes: number
+  readonly #semaphore: Semaphore
   readonly #free: Uint8Array[] = []
-  readonly #waiting: ((buffer: Uint8Array) => void)[] = []
-  #leftToMake: number
+  readonly #releases = new Map<Uint8Array, Release>()
 
-  /** @param count how many there are at most; they are made when they are first needed */
+  /** @param count the largest number of buffers; each is made when it is first needed */
   constructor(count: number, sizeBytes: number) {
     this.count = count
-    this.#leftToMake = count
+    this.#semaphore = new Semaphore(count)
     this.#sizeBytes = sizeBytes
   }
 
-  /** A buffer, as soon as one is free. It is the caller's until `give`. */
+  /** Resolves with a buffer when one is free. It belongs to the caller until `give`. */
   async take(): Promise<Uint8Array> {
-    const free = this.#free.pop()
-    if (free !== undefined) return free
-    if (this.#leftToMake > 0) {
-      this.#leftToMake--
-      return new Uint8Array(this.#sizeBytes)
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve))
+    const release = await this.#semaphore.acquire()
+    const buffer = this.#free.pop() ?? new Uint8Array(this.#sizeBytes)
+    this.#releases.set(buffer, release)
+    return buffer
   }
 
   give(buffer: Uint8Array): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free.push(buffer)
-    else next(buffer)
+    this.#free.push(buffer)
+    this.#releases.get(buffer)?.()
+    this.#releases.delete(buffer)
   }
 }

@@ -1,39 +1,46 @@
-import type { InFlightBounds, Patience, PortalClient } from '../client/index.ts'
+import type { ConcurrencyBounds, PortalClient, RetryPolicy } from '../client/index.ts'
 import type { DigestAlgorithm, Limits, PublicKeys } from '../protocol/index.ts'
+import type { BatchUploads } from './batch-uploads.ts'
 import type { EventWatch } from './event-watch.ts'
 import type { SendEvent } from './events.ts'
 import type { Journal } from './journal.ts'
 import type { SealRecords } from './seal-record.ts'
+import type { SendSlot } from './send-slot.ts'
 import type { SenderTrust } from './trust.ts'
-import type { Turn } from './turn.ts'
 
-/** What the transfers to the same receivers share. */
+/** State and settings that all transfers to the same receivers share. */
 export interface SendContext {
   readonly client: PortalClient
+  /** What small files go through. */
+  readonly batchUploads: BatchUploads
   readonly journal: Journal
   readonly sealRecords: SealRecords
   readonly events: EventWatch
-  /** The portal's own. */
+  /** The limits of the portal. */
   readonly limits: Limits
+  /** The time for new transferIds; undefined for the time of this machine. */
+  readonly idTimeMs: () => number | undefined
   readonly digestAlgorithm: DigestAlgorithm
   readonly portalUrl: string
   readonly account: string
-  /** Each once, in ascending order. */
+  /** The receivers, each once, in ascending order. */
   readonly to: readonly string[]
   /** Null for an account without keys: it can neither seal nor sign. */
   readonly trust: SenderTrust | null
-  /** By what keys each receiver is known; null for one that has none. */
+  /** The trusted keys of each receiver; null for a receiver without keys. */
   readonly receiverKeys: ReadonlyMap<string, PublicKeys | null>
   readonly waitMs: number | null
   readonly partSizeBytes: number
-  /** Parts of one transfer on their way at the same time; memory may allow fewer. */
-  readonly partsInFlight: InFlightBounds
-  /** Memory that the parts of one transfer may take while they are on their way. */
+  /** The largest part that gets through to the portal, as far as known. All transfers share it. */
+  readonly way: { partSizeBytesMax: number }
+  /** Parts of one transfer in flight at the same time. Memory may allow fewer. */
+  readonly partsInFlight: ConcurrencyBounds
+  /** Memory that the parts in flight of one transfer may take. */
   readonly bufferBytesMax: number
-  /** A patience of its own for each transfer; `transferId` goes into its events. */
-  readonly patience: (transferId: string | null, asked: Pick<SendContext, 'signal' | 'onEvent'>) => Patience
-  /** Null where nobody holds a transfer up. */
-  readonly turn: Turn | null
+  /** Makes a retry policy for one transfer; `transferId` goes into its events. */
+  readonly retryPolicy: (transferId: string | null, asked: Pick<SendContext, 'signal' | 'onEvent'>) => RetryPolicy
+  /** Null where the number of transfers is not bounded and none is paused. */
+  readonly slot: SendSlot | null
   readonly signal: AbortSignal
   readonly onEvent: (event: SendEvent) => void
 }

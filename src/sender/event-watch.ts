@@ -1,11 +1,16 @@
 /**
- * The account's event stream, one for all transfers of a sender. It is open before the first announcement, so that nothing
- * that happens to a transfer is missed, and it comes back for as long as anybody waits.
+ * The account's event stream, one for all transfers of a sender. It is open before the first announcement, so that no event of a
+ * transfer is missed, and it reconnects for as long as a transfer waits.
+ *
+ * After each reconnection it starts with new events, and each waiting transfer asks for its own state. So nothing depends on the
+ * ids of earlier events: the portal may have been restored from a backup meanwhile and have lost events and transfers, and a
+ * stream that continued after a lost event would not show that.
  */
-import { NoAnswer, Patience, type PortalClient, type SenderEvent } from '../client/index.ts'
+import { IdleTimeout, retry, Semaphore } from '../async/index.ts'
+import { hearEvents, NoResponseError, type PortalClient, RetryPolicy, type SenderEvent } from '../client/index.ts'
 import type { Notification, Progress } from '../protocol/index.ts'
 
-/** One who wants to know about a transfer. */
+/** Gets the messages about one transfer. */
 export interface Subscriber {
   readonly transferId: string
   told(notification: Notification): void
@@ -14,46 +19,51 @@ export interface Subscriber {
 
 export interface EventWatchOptions {
   readonly client: PortalClient
-  /** Bounds the first opening. Once it was open, it is opened again for ever. */
+  /** Bounds the first opening of the stream. Later it is reopened without a time limit. */
   readonly answerTimeoutMs: number
   readonly signal: AbortSignal
   readonly onSilence: (reason: string, pauseMs: number) => void
-  /** Is told everything that comes, about whatever transfer, before those who wait for it are. */
+  /** Called each time that held answers replace the stream, because a proxy holds streams back. */
+  readonly onHeldBack: () => void
+  /** Called with every message, before its subscribers are. */
   readonly onMessage?: (event: SenderEvent) => void
 }
 
+/** After a reconnection all waiting transfers ask for their state. This many do so at a time. */
+const LOOKS_AT_ONCE_MAX = 8
+
 export class EventWatch {
+  /** Bounds how many transfers ask for their state at a time. */
+  readonly looks = new Semaphore(LOOKS_AT_ONCE_MAX)
   readonly #options: EventWatchOptions
-  /** By transfer: the same file may be sent twice at a time. */
+  /** By transfer. A transfer can have several subscribers, because the same file may be sent twice at a time. */
   readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #opened = Promise.withResolvers<void>()
-  /** Who wants to know that the portal lives: a message came, about whatever transfer. */
+  /** Called for every message, which proves that the portal lives. */
   readonly #hearers = new Set<() => void>()
-  /** By transfer and part: requests whose bytes the portal was heard to take in. */
+  /** By transfer and part: called when the portal says that bytes of the part arrive. */
   readonly #arrivals = new Map<string, Set<() => void>>()
   #gap = Promise.withResolvers<void>()
-  #patience: Patience
-  /** The last event that came by this stream: the only kind of id from which nothing is skipped. */
-  #after: string | null = null
+  #retryPolicy: RetryPolicy
   #isOpened = false
   #gapCount = 0
-  /** Rejects with the signal's reason when that aborts: one promise for the many that wait. */
+  /** Rejects with the signal's reason when that aborts. One promise for all waiting transfers. */
   readonly stopped: Promise<never>
 
   constructor(options: EventWatchOptions) {
     this.#options = options
-    this.#patience = this.#patienceOf(options.answerTimeoutMs)
+    this.#retryPolicy = this.#retryPolicyOf(options.answerTimeoutMs)
     this.stopped = new Promise((_, reject) => {
       const stop = (): void => reject(options.signal.reason)
       options.signal.addEventListener('abort', stop, { once: true })
       if (options.signal.aborted) stop()
     })
-    // Whoever awaits these sees the failure; nobody has to.
+    // Callers that await these see the failure. Without one it is not an unhandled rejection.
     this.stopped.catch(() => {})
     this.#opened.promise.catch(() => {})
   }
 
-  /** Resolves when the stream is up for the first time; rejects when it could not be opened in time. */
+  /** Resolves when the stream is open for the first time; rejects when it could not be opened in time. */
   get opened(): Promise<void> {
     return this.#opened.promise
   }
@@ -66,25 +76,25 @@ export class EventWatch {
     removeFrom(this.#subscribers, subscriber.transferId, subscriber)
   }
 
-  /** Tells of each sign of life. @returns the way to end that */
+  /** Calls `heard` for each sign of life. @returns the function that unsubscribes */
   onHeard(heard: () => void): () => void {
     this.#hearers.add(heard)
     return () => this.#hearers.delete(heard)
   }
 
-  /** Tells of each time that bytes of a part came in. @returns the way to end that */
+  /** Calls `arriving` each time that bytes of the part have arrived. @returns the function that unsubscribes */
   onArriving(transferId: string, partNumber: number, arriving: () => void): () => void {
     const key = arrivalKey(transferId, partNumber)
     addTo(this.#arrivals, key, arriving)
     return () => removeFrom(this.#arrivals, key, arriving)
   }
 
-  /** How often events may have been missed so far. */
+  /** The number of gaps so far in which events may have been missed. */
   get gapCount(): number {
     return this.#gapCount
   }
 
-  /** Resolves at the next time that events may have been missed. */
+  /** Resolves at the next gap in which events may have been missed. */
   get nextGap(): Promise<void> {
     return this.#gap.promise
   }
@@ -92,64 +102,55 @@ export class EventWatch {
   /**
    * Follows the stream until the signal aborts. Never resolves.
    *
-   * @throws the signal's reason; NoAnswer when the stream could not be opened at first; RemoteProblem when the
+   * @throws the signal's reason; NoResponseError when the stream could not be opened at first; RemoteProblem when the
    *   portal does not let this account watch (any more)
    */
   async follow(): Promise<never> {
+    const begunAtMs = performance.now()
+    let tries = 0
+    const onCurrent = (): void => {
+      tries = 0
+      this.#current()
+    }
+    const delayMs = (error: unknown): number => this.#retryPolicy.delayMs(error, ++tries, begunAtMs)
     try {
-      const begunAtMs = performance.now()
-      for (let tries = 1; ; tries++) {
-        const wasCurrent = await this.#followOnce(tries, begunAtMs)
-        if (wasCurrent) tries = 0
-      }
+      return await retry(() => this.#followOnce(onCurrent), { delayMs, signal: this.#options.signal })
     } catch (error) {
       this.#opened.reject(error)
       throw error
     }
   }
 
-  /** @returns whether the stream was up before it broke */
-  async #followOnce(tries: number, begunAtMs: number): Promise<boolean> {
-    const { client, signal } = this.#options
+  /** Follows one stream until that breaks. */
+  async #followOnce(onCurrent: () => void): Promise<never> {
+    const { client, signal, onHeldBack } = this.#options
     const giveUp = new AbortController()
-    const { stallMs } = this.#patience
-    const late = new NoAnswer(`the event stream did not begin within ${stallMs} ms`)
-    let watchdog = setTimeout(() => giveUp.abort(late), stallMs)
+    const { stallTimeoutMs } = this.#retryPolicy
+    const late = new NoResponseError(`the event stream did not begin within ${stallTimeoutMs} ms`)
+    using idle = new IdleTimeout(stallTimeoutMs, () => giveUp.abort(late))
     let isCurrent = false
-    try {
-      const from = this.#after === null ? {} : { after: this.#after }
-      for await (const event of client.watchEvents(from, {
-        stallMs,
-        signal: AbortSignal.any([signal, giveUp.signal]),
-      })) {
-        if (event.type === 'current') {
-          clearTimeout(watchdog)
-          isCurrent = true
-          this.#current()
-        } else if (!isCurrent) {
-          clearTimeout(watchdog)
-          watchdog = setTimeout(() => giveUp.abort(late), stallMs)
-        }
-        this.#dispatch(event)
+    const asking = { stallTimeoutMs, signal: AbortSignal.any([signal, giveUp.signal]) }
+    for await (const event of hearEvents(client, onHeldBack, asking)) {
+      if (event.type === 'current') {
+        idle.pause()
+        isCurrent = true
+        onCurrent()
+      } else if (!isCurrent) {
+        idle.refresh()
       }
-      throw new NoAnswer('the portal closed the event stream')
-    } catch (error) {
-      signal.throwIfAborted()
-      await this.#patience.pause(error, isCurrent ? 1 : tries, begunAtMs)
-    } finally {
-      clearTimeout(watchdog)
+      this.#dispatch(event)
     }
-    return isCurrent
+    throw new NoResponseError('the portal closed the event stream')
   }
 
   #current(): void {
-    if (this.#isOpened && this.#after === null) {
+    if (this.#isOpened) {
       this.#gapCount++
       this.#gap.resolve()
       this.#gap = Promise.withResolvers()
     }
     this.#isOpened = true
-    this.#patience = this.#patienceOf(Number.POSITIVE_INFINITY)
+    this.#retryPolicy = this.#retryPolicyOf(Number.POSITIVE_INFINITY)
     this.#opened.resolve()
   }
 
@@ -158,7 +159,6 @@ export class EventWatch {
     this.#options.onMessage?.(event)
     switch (event.type) {
       case 'notification':
-        this.#after = event.notification.eventId
         for (const one of this.#subscribers.get(event.notification.transferId) ?? []) one.told(event.notification)
         break
       case 'progress':
@@ -172,9 +172,9 @@ export class EventWatch {
     }
   }
 
-  #patienceOf(answerTimeoutMs: number): Patience {
+  #retryPolicyOf(answerTimeoutMs: number): RetryPolicy {
     const { signal, onSilence } = this.#options
-    return new Patience({ answerTimeoutMs, signal, onRetry: (error, pauseMs) => onSilence(error.message, pauseMs) })
+    return new RetryPolicy({ answerTimeoutMs, signal, onRetry: (error, pauseMs) => onSilence(error.message, pauseMs) })
   }
 }
 

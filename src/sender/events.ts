@@ -1,11 +1,11 @@
-/** What a caller of `send` is told while it runs, and what it gets in the end. */
-import type { Notification, PartRange, ProblemJson } from '../protocol/index.ts'
+/** The events of `send`, and its result. */
+import type { Notification, PartRange, Problem, ProblemJson } from '../protocol/index.ts'
 
-/** A notification as the sender had it: from the portal's log, or an answer that never got into a log. */
+/** A notification from the portal's log, or a refusal that the portal did not log. */
 export type SenderNotification =
   | Notification
   | {
-      /** The portal refused before it recorded anything, so there is no `eventId`. */
+      /** The portal refused before it logged anything, so there is no `eventId`. */
       readonly notification: 'refused'
       readonly transferId: string
       readonly at: string
@@ -14,7 +14,7 @@ export type SenderNotification =
 
 export type SendEvent =
   /**
-   * A file is about to be sent, or its transfer to be gone on with (`isResumed`). When that turns out to be over, a
+   * The sending of a file starts, or its transfer is resumed (`isResumed`). When the resumed transfer turns out to be over, a
    * second `started` follows for the same path, with a new transferId.
    */
   | {
@@ -23,13 +23,13 @@ export type SendEvent =
       readonly path: string
       readonly sizeBytes: number
       readonly to: readonly string[]
-      /** False where everybody on the way can read it. */
+      /** Whether the file is end-to-end encrypted. */
       readonly isSealed: boolean
       readonly isResumed: boolean
     }
   /**
-   * The first hop. `acknowledgedBytes` are held by the portal, verified; `sentBytes` have left this process;
-   * `hashedBytes` have been read. Each counts the whole file, what an earlier run did included.
+   * Progress of the first hop. The portal holds and has verified `acknowledgedBytes`; `sentBytes` have left this process;
+   * `hashedBytes` have been read. Each counts the whole file, including the work of an earlier run.
    */
   | {
       readonly type: 'uploading'
@@ -38,6 +38,16 @@ export type SendEvent =
       readonly sentBytes: number
       readonly acknowledgedBytes: number
     }
+  /**
+   * A proxy on the way ends uploads of this size. The transfer has been cancelled, and another one with parts of `partSizeBytes`
+   * follows, which begins with a second `started`.
+   */
+  | {
+      readonly type: 'smaller-parts'
+      readonly transferId: string
+      readonly reason: string
+      readonly partSizeBytes: number
+    }
   /** The portal asks for parts again. */
   | {
       readonly type: 'repeating'
@@ -45,33 +55,45 @@ export type SendEvent =
       readonly wanted: readonly PartRange[]
       readonly problem: ProblemJson
     }
-  /** `delivered` has a `receipt` only where it has been verified; one that proves nothing is told as `failed`. */
+  /** A `delivered` has a `receipt` only if that was verified. With an invalid receipt the event is a `failed`. */
   | { readonly type: 'notification'; readonly notification: SenderNotification }
-  /** A receipt is valid, but could not be kept on this machine. It can be fetched again. */
+  /** A valid receipt could not be kept on this machine. It can be fetched again. */
   | {
       readonly type: 'receipt-unkept'
       readonly transferId: string
       readonly receiver: string
       readonly reason: string
     }
-  /** The second hop: what the receiver has fetched and verified. */
+  /** Progress of the second hop: how much the receiver has fetched and verified. */
   | { readonly type: 'fetched'; readonly transferId: string; readonly receiver: string; readonly fetchedBytes: number }
-  /** No answer; the sender assumes that the portal does not have it, and tries again after a pause. */
+  /** The clocks of this machine and of the portal differ: `clock-off`, with `aheadMs`. */
+  | { readonly type: 'clock-off'; readonly transferId: null; readonly problem: ProblemJson }
+  /** A proxy holds event streams back, so the sender asks the portal again and again instead. */
+  | { readonly type: 'held-back'; readonly transferId: null; readonly reason: string }
+  /** The portal does not answer. The sender assumes that it does not have the file, and tries again after the pause. */
   | { readonly type: 'silence'; readonly transferId: string | null; readonly reason: string; readonly pauseMs: number }
 
-/** How the sending of one file ended. `transferId` is null where no transfer was begun. */
+/** The result of sending one file. `transferId` is null when no transfer was begun. */
 export type SendOutcome =
   | ({ readonly path: string; readonly transferId: string } & (
       | { readonly outcome: 'delivered' }
-      /** Stored; `--no-wait` asked for no more. */
+      /** Stored, and the caller did not want to wait for the receivers. */
       | { readonly outcome: 'stored' }
-      /** Stored, but these receivers did not take it. */
+      /** Stored, but the delivery to these receivers failed. */
       | { readonly outcome: 'failed'; readonly failures: readonly { receiver: string; problem: ProblemJson }[] }
-      /** Stored, but these receivers had not answered when the time to wait ran out. */
+      /** Stored, but these receivers had not answered when the waiting time ended. */
       | { readonly outcome: 'undelivered'; readonly waitingFor: readonly string[] }
     ))
   | ({ readonly path: string; readonly transferId: string | null } & (
       | { readonly outcome: 'refused'; readonly problem: ProblemJson }
-      /** The sender must assume that the portal does not have it. */
-      | { readonly outcome: 'no-answer'; readonly reason: string }
+      /**
+       * The caller must assume that the portal does not have the file. With the `problem` `transfer-lost` the portal had it and has
+       * lost it, because it was restored from a backup.
+       */
+      | { readonly outcome: 'no-answer'; readonly reason: string; readonly problem?: ProblemJson }
     ))
+
+/** The outcome of a transfer that the portal has lost. */
+export function lostOutcome(problem: Problem): { outcome: 'no-answer'; reason: string; problem: ProblemJson } {
+  return { outcome: 'no-answer', reason: problem.message, problem: problem.toJSON() }
+}

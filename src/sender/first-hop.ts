@@ -1,64 +1,62 @@
 /**
  * The hop from sender to portal: announce, send, complete, and act on the first notification.
  *
- * The transfer is in the journal before the portal hears of it. Every request can be repeated, and is, under the same
- * transferId: a lost answer never makes a second transfer. What the sender does not know it asks the portal for, and
- * acts on the state that it finds.
+ * The transfer is in the journal before the portal hears of it. Every request can be repeated under the same transferId, so
+ * a lost answer never leads to a second transfer. After an error the sender asks the portal for the state of the transfer
+ * and acts on it.
  */
-import { type CallOptions, NoAnswer, type Patience, RemoteProblem } from '../client/index.ts'
+import { isPassing, NoResponseError, RemoteProblem, type RetryPolicy } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
+import { isWhole, type Notification, Problem, type TransferStatus } from '../protocol/index.ts'
 import {
-  isWhole,
-  type Notification,
-  Problem,
-  type ProblemJson,
-  partCount,
-  type TransferStatus,
-} from '../protocol/index.ts'
-import { type ContentKey, contentDigestOf, metadataClaimOf, signManifest } from '../trust/index.ts'
-import { heldBy, isAboutAccount, isLost, isOver, isVerdict, lossOf } from './answers.ts'
+  type ContentKey,
+  contentDigestOf,
+  metadataClaimOf,
+  type PartDigests,
+  saltText,
+  signManifest,
+} from '../trust/index.ts'
+import { heldBy, isAboutAccount, isLogged, isLost, isOver, isUnknown, lossOf, refusalOf } from './answers.ts'
+import { batchedFile } from './batch-uploads.ts'
 import { type Begun, begin, cancelUnstored, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
+import type { End, FirstHopEnd, Retry } from './first-hop-end.ts'
 import type { JournalEntry } from './journal.ts'
-import { layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
+import { digestsInOrder, layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
 import { NotificationLog } from './notification-log.ts'
-import { isLogged, refusalOf } from './refusal.ts'
+import { cancelForSmallerParts, smallerPartSizeBytes } from './part-size.ts'
 import { isContentOf } from './same-content.ts'
-import { openRecord, SealedOtherwise, type SealRecord } from './seal-record.ts'
-import type { OpenSource, PartDigests, Source } from './source.ts'
-import { saltText } from './trust.ts'
-import { Resting } from './turn.ts'
-import { presenceMs, uploadParts } from './upload.ts'
-
-type End =
-  | { readonly end: 'stored' }
-  | { readonly end: 'refused'; readonly problem: ProblemJson }
-  /** The sender must assume that the portal does not have the file. */
-  | { readonly end: 'no-answer'; readonly reason: string }
-
-/** How the first hop ended, and for which transfer. */
-export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: NotificationLog }
+import { openRecord, SealConflictError, type SealRecord } from './seal-record.ts'
+import { PausedError } from './send-slot.ts'
+import type { OpenSource, Source } from './source.ts'
+import { keepAliveMs, uploadParts } from './upload.ts'
+import { UploadCuts, UploadsCutError } from './upload-cuts.ts'
 
 /**
- * Sends one file to the portal, going on with the transfer of an earlier run where there is one.
+ * Sends one file to the portal. Resumes the transfer of an earlier run if there is one.
  *
- * The transfer stays subscribed to the event stream when the end is `stored`.
+ * When the end is `stored`, the transfer stays subscribed to the event stream.
  *
- * @throws Problem `source-unreadable`, `source-not-a-file`, `source-changed` when there is no transfer yet;
+ * @throws Problem `source-unreadable`, `source-not-a-file`, `source-changed` before there is a transfer;
  *   RemoteProblem `credentials-invalid`; the signal's reason
  */
 export async function passFirstHop(context: SendContext, source: Source): Promise<FirstHopEnd> {
   await using file = await source.open()
+  const cuts = new UploadCuts()
   let over: string | null = null
   for (;;) {
     const begun = await begin(context, file, over)
     const { entry, isResumed } = begun
-    const end = await new FirstHop(context, file, begun).pass()
+    const hop = new FirstHop(context, file, begun, cuts)
+    const end = await hop.pass()
     if (end !== null) return end
-    if (!isResumed) throw new Error('only a resumed transfer can turn out to be over')
+    if (!isResumed && !hop.needsSmallerParts) throw new Error('only a resumed transfer can turn out to be over')
     over = entry.transferId
   }
 }
+
+/** How often a transfer is announced again after the portal has lost it. */
+const LOSSES_MAX = 3
 
 class FirstHop {
   readonly #context: SendContext
@@ -67,19 +65,26 @@ class FirstHop {
   readonly #contentKey: ContentKey | null
   readonly #isResumed: boolean
   readonly #sealedPart: SealedPart | null
-  readonly #patience: Patience
+  readonly #retryPolicy: RetryPolicy
   readonly #log: NotificationLog
   readonly #digests = new Map<number, PartDigests>()
+  readonly #retry: Retry = (request) => this.#retryPolicy.retry(request)
+  /** Whether the transfer was cancelled so that one with smaller parts can replace it. */
+  needsSmallerParts = false
   #isAnnounced = false
+  #attempt = 0
+  readonly #cuts: UploadCuts
 
-  constructor(context: SendContext, file: OpenSource, { entry, contentKey, isResumed, sealedPart }: Begun) {
+  constructor(context: SendContext, file: OpenSource, begun: Begun, cuts: UploadCuts) {
+    const { entry, contentKey, isResumed, sealedPart } = begun
+    this.#cuts = cuts
     this.#context = context
     this.#file = file
     this.#entry = entry
     this.#contentKey = contentKey
     this.#isResumed = isResumed
     this.#sealedPart = sealedPart
-    this.#patience = context.patience(entry.transferId, context)
+    this.#retryPolicy = context.retryPolicy(entry.transferId, context)
     this.#log = new NotificationLog(entry, context)
     if (!isResumed) {
       this.#log.gapsBefore = context.events.gapCount
@@ -87,20 +92,14 @@ class FirstHop {
     }
   }
 
-  /** @returns null when a transfer that was to be resumed turns out to be over: the file needs a new one */
+  /** @returns null when the file needs a new transfer, because this one is over or its parts are too large */
   async pass(): Promise<FirstHopEnd | null> {
     const { events, onEvent } = this.#context
     const { transferId, source, to } = this.#entry
-    onEvent({
-      type: 'started',
-      transferId,
-      path: this.#file.source.path,
-      sizeBytes: source.sizeBytes,
-      to,
-      isSealed: this.#contentKey !== null,
-      isResumed: this.#isResumed,
-    })
-    const unheard = events.onHeard(this.#patience.heard)
+    const { path } = this.#file.source
+    const flags = { isSealed: this.#contentKey !== null, isResumed: this.#isResumed }
+    onEvent({ type: 'started', transferId, path, sizeBytes: source.sizeBytes, to, ...flags })
+    const unheard = events.onHeard(this.#retryPolicy.markAlive)
     events.subscribe(this.#log)
     const end = await this.#pass()
       .catch((error) => this.#endFor(error))
@@ -113,38 +112,66 @@ class FirstHop {
   async #pass(): Promise<End | null> {
     const whole = await this.#passWhole()
     if (whole !== null) return whole
+    for (let losses = 0; losses <= LOSSES_MAX; losses++) {
+      const end = await this.#passParts()
+      if (end !== 'lost') return end
+    }
+    return { end: 'lost', problem: new Problem('transfer-lost') }
+  }
+
+  /** @returns `lost` when the portal has lost the transfer, because it was restored from a backup; the caller announces it again */
+  async #passParts(): Promise<End | null | 'lost'> {
     const status = await this.#announce()
     if (status === null) return null
     this.#isAnnounced = true
     try {
       return await this.#send(status)
     } catch (error) {
-      if (error instanceof SealedOtherwise) {
-        // Nothing about the file says so, but it is another one. What is begun anew takes a new key.
+      if (error instanceof UploadsCutError) return await this.#retryWithSmallerParts(error)
+      if (error instanceof SealConflictError) {
+        // The content changed although size and times did not. Another content needs another key, so a new transfer.
         if (!this.#isResumed) throw this.#file.changed('it was written to', error)
         await this.#abandon()
         return null
       }
       if (!(error instanceof RemoteProblem) || error.next === 'retry' || isAboutAccount(error)) throw error
       if (this.#isResumed && error.code === 'part-conflict') {
-        // The file has other content than the earlier run sent, though everything about it looks the same.
+        // The file has other content than the earlier run sent, although size and times are the same.
         await this.#abandon()
         return null
       }
-      // The portal does not want what it was sent. Its state says why: somebody cancelled, it expired, it broke.
-      const now = await this.#status()
+      // The portal refused a part. The state of the transfer tells why: it was cancelled, it expired, or storing failed.
+      const now = await this.#status().catch((cause: unknown) => {
+        if (isUnknown(cause)) return null
+        throw cause
+      })
+      if (now === null || (now.state === 'receiving' && now.attempt < this.#attempt)) return 'lost'
       if (now.state === 'receiving') throw error
       return await this.#closed(now)
     }
   }
 
-  /** Sends a small file in one request. @returns null where it has to go the long way, or did not get there by the short one */
+  /** @returns null when the file is to be sent again, in smaller parts */
+  async #retryWithSmallerParts(cut: UploadsCutError): Promise<End | null> {
+    const { events } = this.#context
+    const partSizeBytes = smallerPartSizeBytes(this.#entry, this.#context.limits)
+    if (partSizeBytes === null) return { end: 'no-answer', reason: cut.message }
+    // The notification "cancelled" that follows is not reported.
+    events.unsubscribe(this.#log)
+    const status = await cancelForSmallerParts(this.#context, this.#entry, { cut, partSizeBytes }, this.#retry)
+    this.needsSmallerParts = status === null
+    if (status === null) return null
+    events.subscribe(this.#log)
+    return this.#closed(status)
+  }
+
+  /** Sends a small file in one request. @returns null when the file does not qualify, or the request failed: the caller sends it in parts */
   async #passWhole(): Promise<End | null> {
-    const { client, limits, signal, onEvent } = this.#context
+    const { batchUploads, limits, signal, onEvent } = this.#context
     const { transferId, to, metadata, digestAlgorithm, source } = this.#entry
     const layout = wireLayoutOf(this.#entry)
     const isSmall = isWhole(layout, limits.wholeSizeBytesMax)
-    // What is refused for want of a seal should not have travelled without one.
+    // If the portal refuses unsealed transfers, the content must not travel before the refusal.
     const isWanted = !limits.sealedOnly || this.#contentKey !== null
     if (this.#isResumed || limits.wholeSizeBytesMax === 0 || !isSmall || !isWanted) return null
     const content = await this.#readOnlyPart(layout.sizeBytes)
@@ -154,8 +181,9 @@ class FirstHop {
     const completion = { manifestDigest, ...(manifest === undefined ? {} : { manifest }) }
     const whole = { to: [...to], metadata, ...layout, digestAlgorithm, ...completion }
     try {
-      const notification = await client.putWhole(transferId, whole, content, {
-        stallMs: this.#patience.stallMs,
+      const upload = batchedFile({ transferId, whole, content })
+      const notification = await batchUploads.send(upload, {
+        stallTimeoutMs: this.#retryPolicy.stallTimeoutMs,
         signal,
       })
       const { sizeBytes } = source
@@ -166,9 +194,9 @@ class FirstHop {
       return { end: 'stored' }
     } catch (error) {
       signal.throwIfAborted()
-      // The long way finds out what became of it, and goes on from there.
+      // `#passParts` asks for the state and continues from there.
       const isOpen = error instanceof RemoteProblem && (error.next === 'retry' || error.next === 'resend')
-      if (error instanceof NoAnswer || isOpen) return null
+      if (error instanceof NoResponseError || isOpen) return null
       throw error
     }
   }
@@ -183,12 +211,12 @@ class FirstHop {
     return bytes
   }
 
-  /** @returns null when the transfer was to be resumed and is over */
+  /** @returns null when a resumed transfer is over */
   async #announce(): Promise<TransferStatus | null> {
     const { transferId, to, metadata, digestAlgorithm } = this.#entry
     const announcement = { to: [...to], metadata, ...wireLayoutOf(this.#entry), digestAlgorithm }
     try {
-      const status = await this.#insist((options) => this.#context.client.announce(transferId, announcement, options))
+      const status = await this.#retry((options) => this.#context.client.announce(transferId, announcement, options))
       return this.#isResumed && isLost(status) ? null : status
     } catch (error) {
       if (this.#isResumed && error instanceof RemoteProblem && isOver(error)) return null
@@ -196,17 +224,18 @@ class FirstHop {
     }
   }
 
-  /** Sends what the portal lacks, attempt by attempt, until it gives its verdict. */
+  /** Sends the missing parts, attempt by attempt, until the portal answers `stored` or `refused`. */
   async #send(announced: TransferStatus): Promise<End | null> {
     await using record = await this.#sealRecord(announced)
     let status = announced
-    // An earlier attempt that came to nothing while nobody was there to be told.
+    // The last attempt may have failed while no sender was connected. Its notification is reported now.
     for (const notification of status.notifications) {
       if (notification.attempt === status.attempt - 1) this.#repeat(notification)
     }
     for (let attempts = 1; attempts <= this.#context.limits.attemptsMax; attempts++) {
       while (status.state === 'receiving' && !(await this.#upload(status, record))) status = await this.#rest()
       if (status.state !== 'receiving') return this.#closed(status)
+      this.#attempt = status.attempt
       const notification = await this.#complete(status.attempt, this.#manifestDigest())
       switch (notification.notification) {
         case 'stored':
@@ -220,63 +249,62 @@ class FirstHop {
           status = await this.#status()
           break
         default:
-          throw new NoAnswer(`the portal answered the upload with "${notification.notification}"`)
+          throw new NoResponseError(`the portal answered the upload with "${notification.notification}"`)
       }
     }
-    throw new NoAnswer('the portal asks for the file again more often than its own limit allows')
+    throw new NoResponseError('the portal asks for the file again more often than its own limit allows')
   }
 
-  /** @returns false when the transfer is to rest before all is there */
+  /** @returns false when the transfer was paused before all parts arrived */
   async #upload(status: TransferStatus, record: SealRecord | null): Promise<boolean> {
     const held = heldBy(status)
-    const { turn, signal } = this.#context
+    const { slot, signal } = this.#context
     const context =
-      turn === null ? this.#context : { ...this.#context, signal: AbortSignal.any([signal, turn.pause.signal]) }
-    const upload = { context, entry: this.#entry, file: this.#file, patience: this.#patience }
+      slot === null ? this.#context : { ...this.#context, signal: AbortSignal.any([signal, slot.pause.signal]) }
+    const upload = { context, entry: this.#entry, file: this.#file, retryPolicy: this.#retryPolicy, cuts: this.#cuts }
     const seal = record === null || this.#contentKey === null ? null : { contentKey: this.#contentKey, record }
     try {
       await uploadParts({ ...upload, digests: this.#digests, seal }, held)
     } catch (error) {
-      if (error instanceof Resting) return false
+      if (error instanceof PausedError) return false
       throw error
     }
-    await this.#file.assertUnchanged()
     return true
   }
 
-  /** Leaves its turn to others, until it has another one. Meanwhile the portal must not take the sender for gone. */
+  /** Gives its slot to other transfers until it gets one again. Meanwhile it keeps the upload alive at the portal. */
   async #rest(): Promise<TransferStatus> {
-    const { turn, limits, signal } = this.#context
-    turn?.end()
-    while (turn !== null && !(await turn.beginWithin(presenceMs(limits), signal))) {
+    const { slot, limits, signal } = this.#context
+    slot?.release()
+    while (slot !== null && !(await slot.acquireWithin(keepAliveMs(limits), signal))) {
       const status = await this.#look()
       if (status !== null && status.state !== 'receiving') return status
     }
     return this.#status()
   }
 
-  /** @returns null where the portal cannot tell just now */
+  /** @returns null when the portal does not answer at the moment */
   async #look(): Promise<TransferStatus | null> {
     const { client, signal } = this.#context
     try {
-      return await client.transfer(this.#entry.transferId, { stallMs: this.#patience.stallMs, signal })
+      return await client.transfer(this.#entry.transferId, { stallTimeoutMs: this.#retryPolicy.stallTimeoutMs, signal })
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof NoAnswer || (error instanceof RemoteProblem && error.next === 'retry')) return null
+      if (isPassing(error)) return null
       throw error
     }
   }
 
-  /** @returns null where nothing is to be sealed */
+  /** @returns null when the transfer is not sealed */
   async #sealRecord(status: TransferStatus): Promise<SealRecord | null> {
     if (this.#contentKey === null || status.state !== 'receiving') return null
     return openRecord(this.#context.sealRecords, this.#entry, recordLayoutOf(this.#entry), heldBy(status))
   }
 
-  /** Of all parts, which have been read; a receipt is checked by what they hold. */
+  /** The manifestDigest of all parts, which have been read. Also keeps the content digest, by which receipts are checked. */
   #manifestDigest(): string {
     const { digestAlgorithm } = this.#entry
-    const digests = [...this.#digestsInOrder()]
+    const digests = digestsInOrder(this.#digests, layoutOf(this.#entry))
     this.#log.check.contentDigest = contentDigestOf(
       digestAlgorithm,
       this.#contentKey?.contentSalt ?? null,
@@ -288,7 +316,7 @@ class FirstHop {
     )
   }
 
-  /** The manifest, signed; undefined where this account signs nothing. */
+  /** The signed manifest; undefined where this account has no keys. */
   async #manifest(manifestDigest: string): Promise<string | undefined> {
     const { trust, account } = this.#context
     if (trust === null) return undefined
@@ -299,25 +327,11 @@ class FirstHop {
     return signManifest(claims, trust.keys)
   }
 
-  /** Ends an attempt. An answer that got lost is looked for in the portal's log before it is asked for again. */
+  /** Ends an attempt. A repeated request gets the same notification. */
   async #complete(attempt: number, manifestDigest: string): Promise<Notification> {
-    const { client } = this.#context
     const manifest = await this.#manifest(manifestDigest)
-    const { transferId } = this.#entry
-    let isRepeat = false
-    return this.#insist(async (options) => {
-      if (isRepeat) {
-        const { notifications } = await client.transfer(transferId, options)
-        const told = notifications.find((notification) => isVerdict(notification) && notification.attempt === attempt)
-        if (told !== undefined) return told
-      }
-      isRepeat = true
-      return client.complete(
-        transferId,
-        { manifestDigest, attempt, ...(manifest === undefined ? {} : { manifest }) },
-        options,
-      )
-    })
+    const completion = { manifestDigest, attempt, ...(manifest === undefined ? {} : { manifest }) }
+    return this.#retry((options) => this.#context.client.complete(this.#entry.transferId, completion, options))
   }
 
   #repeat(notification: Notification): void {
@@ -328,9 +342,9 @@ class FirstHop {
   }
 
   /**
-   * What the portal has recorded of a transfer that takes no more content.
+   * The end of a transfer that accepts no more content.
    *
-   * @returns null where that is not the content of this file, which is to be another transfer
+   * @returns null when the stored content is not that of this file, which then needs another transfer
    */
   async #closed(status: TransferStatus): Promise<End | null> {
     if (!isLost(status) && !this.#file.isIdentityProof) {
@@ -341,17 +355,17 @@ class FirstHop {
       }
     }
     for (const notification of status.notifications) {
-      // What was asked for again once has no meaning any more.
+      // An old request to send parts again has no meaning any more.
       if (notification.notification !== 'resend') this.#log.tell(notification)
     }
     return isLost(status) ? { end: 'refused', problem: lossOf(status) } : { end: 'stored' }
   }
 
-  /** @throws the error itself where it is not the end of this transfer alone */
+  /** @throws the error itself when it concerns more than this transfer */
   async #endFor(error: unknown): Promise<End> {
     const { signal } = this.#context
     signal.throwIfAborted()
-    if (error instanceof NoAnswer) return { end: 'no-answer', reason: error.message }
+    if (error instanceof NoResponseError) return { end: 'no-answer', reason: error.message }
     if (error instanceof Problem) {
       await this.#abandon()
       return { end: 'refused', problem: error.toJSON() }
@@ -368,29 +382,15 @@ class FirstHop {
     else this.#context.onEvent({ type: 'notification', notification })
   }
 
-  /** Nothing more will be sent: the portal need not keep what it has. */
+  /** Cancels the transfer, because nothing more will be sent, so that the portal can delete the parts. */
   async #abandon(): Promise<void> {
     if (!this.#isAnnounced) return
-    // That the portal then says "cancelled" is no news.
+    // The notification "cancelled" that follows is not reported.
     this.#context.events.unsubscribe(this.#log)
     await cancelUnstored(this.#context, this.#entry.transferId)
   }
 
   #status(): Promise<TransferStatus> {
-    return this.#insist((options) => this.#context.client.transfer(this.#entry.transferId, options))
-  }
-
-  #insist<Result>(request: (options: CallOptions) => Promise<Result>): Promise<Result> {
-    const { signal } = this.#context
-    return this.#patience.insist(() => request({ stallMs: this.#patience.stallMs, signal }))
-  }
-
-  *#digestsInOrder(): Generator<PartDigests> {
-    const count = partCount(layoutOf(this.#entry))
-    for (let partNumber = 1; partNumber <= count; partNumber++) {
-      const digest = this.#digests.get(partNumber)
-      if (digest === undefined) throw new Error(`part ${partNumber} was not read`)
-      yield digest
-    }
+    return this.#retry((options) => this.#context.client.transfer(this.#entry.transferId, options))
   }
 }

@@ -1,15 +1,15 @@
 /**
- * App 1, the sender: hands files to the portal and waits for what it is told about them. Here is what runs anywhere, over
- * contracts for the journal, the seal records and the files; `node.ts` sends files of this machine.
+ * The sender: sends files to the portal and waits for the notifications about them. This part runs in any runtime, over contracts
+ * for journal, seal records and files; `node.ts` sends files of this machine.
  */
 export type { SendContext } from './context.ts'
 export { EventWatch, type EventWatchOptions } from './event-watch.ts'
 export type * from './events.ts'
 export { asEntry, type Journal, type JournalEntry, type JournalKey, keyText } from './journal.ts'
-export { type CheckedReceipt, checkReceipts } from './receipts.ts'
-export { type RecordLayout, SealedOtherwise, type SealRecord, type SealRecords } from './seal-record.ts'
+export { type CheckedReceipt, checkReceipts } from './receipt-check.ts'
+export { type RecordLayout, SealConflictError, type SealRecord, type SealRecords } from './seal-record.ts'
+export { type AcquireSlot, Pause, sendSlots } from './send-slot.ts'
 export { beginSending, followOne, forget, type SendingOptions, type SendOneOptions, sendOne } from './sending.ts'
 export type * from './source.ts'
 export type { KeptReceipt, Receipts, SenderTrust } from './trust.ts'
 export { ownContentKey, receiptSalt } from './trust.ts'
-export { Pause, sharedLine, type TakePlace } from './turn.ts'

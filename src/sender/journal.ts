@@ -1,9 +1,9 @@
 /**
- * The sender's own record: which transfer a file is being sent as. It is durable before the portal hears of the
- * transfer, so whatever happens, sending the file again goes on with the same transfer instead of sending a second copy.
+ * The sender's own record of the transfer of each file. It is durable before the portal hears of the transfer, so that sending the
+ * file again always continues the same transfer and never makes a second copy.
  *
- * Several runs may be at work, over the same file or over two versions of it. So an entry is changed by compare-and-set,
- * and each run forgets nothing but its own transfer.
+ * Several runs may send the same file, or two versions of it, at the same time. So entries are changed by compare-and-set, and
+ * each run removes only its own transfer.
  */
 import * as Type from 'typebox'
 import {
@@ -17,52 +17,52 @@ import {
 } from '../protocol/index.ts'
 import type { SourceIdentity } from './source.ts'
 
-/** What makes two sends the same one. */
+/** Two sends with the same key are the same transfer. */
 export interface JournalKey {
   readonly portalUrl: string
   readonly account: string
-  /** That of the source. */
+  /** `Source.place`. */
   readonly place: string
-  /** The name the receiver is told; a link to the file may give it another one, which is another transfer. */
+  /** The name for the receiver. A link to the file may give it another name, which makes another transfer. */
   readonly name: string
-  /** In ascending order. */
+  /** The receivers in ascending order. */
   readonly to: readonly string[]
-  /** A file that is sent once more without a seal is another transfer. */
+  /** The same file without a seal is another transfer. */
   readonly isSealed: boolean
 }
 
-/** A transfer that this sender has begun, and has not yet told its user the end of. */
+/** A transfer that this sender has begun and whose end it has not reported to its user yet. */
 export interface JournalEntry extends JournalKey {
   readonly transferId: string
   readonly source: SourceIdentity
-  /** As it is announced, and the same again whenever it is announced again. Where it is sealed, the content key is in it. */
+  /** The metadata as announced, the same at every announcement. For a sealed transfer it contains the wrapped content key. */
   readonly metadata: Metadata
-  /** For which keys it is sealed, `sealedForText`; null where it is not. */
+  /** The keys that the transfer is sealed for, from `sealedForText`; null where it is not sealed. */
   readonly sealedFor: string | null
-  /** Of the sealed part, where there is only one: no other content may be sealed with the same key. */
+  /** The digest of the sealed part of a transfer with only one. No other content may be sealed with its key. */
   readonly onlyPartDigest: string | null
-  /** Of the file itself: sealed parts are longer. */
+  /** The part size of the file itself. Sealed parts are longer. */
   readonly partSizeBytes: number
   readonly digestAlgorithm: DigestAlgorithm
   readonly createdAt: string
 }
 
 export interface Journal {
-  /** The entry of a key. @returns null where there is none, or only something that cannot be one */
+  /** The entry of a key. @returns null when there is none, or when it is damaged */
   read(key: JournalKey): Promise<JournalEntry | null>
 
   /**
-   * Records a transfer, if what the journal says is still `known`; the seal record of that goes. When it resolves, the record
+   * Records a transfer if the entry of its key is still `known`, and removes the seal record of `known`. When it resolves, the entry
    * survives the loss of power.
    *
    * @param known what `read` returned
-   * @returns false where another run has recorded, or forgotten, a transfer meanwhile: then nothing was changed
+   * @returns false when another run has changed the entry meanwhile: then nothing was changed
    */
   replace(known: JournalEntry | null, entry: JournalEntry): Promise<boolean>
 
   /**
-   * Forgets a transfer whose end the user has been told, and its seal record; durable too, lest an old end is told of a new
-   * send. Where another run has recorded a newer transfer since, that stays.
+   * Removes the entry and the seal record of a transfer whose end the user knows. Durable, so that no later send reports the old
+   * end. An entry that another run has replaced since stays.
    */
   remove(entry: JournalEntry): Promise<void>
 }
@@ -84,14 +84,14 @@ const StoredEntry = Type.Object({
   createdAt: Timestamp,
 })
 
-/** Reads what a journal holds. @returns null for anything that is no entry */
+/** Validates a journal entry. @returns null when the value is not one */
 export function asEntry(value: unknown): JournalEntry | null {
   if (!conforms(StoredEntry, value)) return null
   const { digestAlgorithm, ...entry } = value
   return isDigestAlgorithm(digestAlgorithm) ? { ...entry, digestAlgorithm } : null
 }
 
-/** The same text for the same key, and only for it. */
+/** A text that is the same exactly for equal keys. */
 export function keyText({ portalUrl, account, place, name, to, isSealed }: JournalKey): string {
   return JSON.stringify([portalUrl, account, place, name, to, isSealed])
 }

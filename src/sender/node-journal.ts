@@ -1,6 +1,7 @@
 /**
- * The journal in a folder: one JSON file per portal, account, file and receivers, named by the digest of these. Entries
- * are changed under a lock that goes with its process.
+ * The journal in a folder: one JSON file per portal, account, file and receivers, named by the digest of these. Entries that are
+ * recorded together share a file (`node-journal-batches.ts`). Entries
+ * are changed under a lock that the system releases when its process ends.
  */
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,21 +9,29 @@ import { digestOf } from '../digests/index.ts'
 import {
   hasCode,
   isThere,
-  makeFolder,
+  makeOwnFolder,
   placeFile,
   readTextOrNull,
   removeFile,
   syncFolder,
   withFolderLock,
-} from '../hop/node.ts'
+} from '../fs/index.ts'
 import { asEntry, type Journal, type JournalEntry, type JournalKey, keyText } from './journal.ts'
+import { JournalBatches } from './node-journal-batches.ts'
 import { FileSealRecords } from './node-seal-record.ts'
 
 const JOURNAL_VERSION = 2
 
-/** A change that waits for its turn. */
+/** What the changes that are made together come to. */
+interface Group {
+  /** By key. */
+  readonly added: Map<string, JournalEntry>
+  readonly removed: JournalEntry[]
+}
+
+/** A queued change. */
 interface Change {
-  readonly act: () => Promise<unknown>
+  readonly act: (group: Group) => Promise<unknown>
   readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
 }
@@ -30,6 +39,7 @@ interface Change {
 export class FileJournal implements Journal {
   readonly #folder: string
   readonly #sealRecords: FileSealRecords
+  readonly #batches: JournalBatches
   #waiting: Change[] = []
   #isWorking = false
 
@@ -37,41 +47,55 @@ export class FileJournal implements Journal {
   constructor(stateFolder: string) {
     this.#folder = join(stateFolder, 'journal')
     this.#sealRecords = new FileSealRecords(stateFolder)
+    const textOf = (entry: JournalEntry): string => JSON.stringify(stored(entry))
+    this.#batches = new JournalBatches(this.#folder, { keyOf: keyText, textOf, parse: entryIn })
   }
 
   async read(key: JournalKey): Promise<JournalEntry | null> {
+    const alone = await this.#readAlone(key)
+    const batched = this.#batches.find(keyText(key))
+    if (alone === null || batched === null) return alone ?? batched
+    // A crash has kept the older one from being removed.
+    return alone.transferId > batched.transferId ? alone : batched
+  }
+
+  async #readAlone(key: JournalKey): Promise<JournalEntry | null> {
     const text = await readTextOrNull(this.#pathOf(key))
     const entry = text === null ? null : parseEntry(text)
     return entry !== null && keyText(entry) === keyText(key) ? entry : null
   }
 
-  /** A file that cannot be an entry is set aside as `….damaged` for whoever wants to look at it. */
+  /** A file that cannot be an entry is renamed to `….damaged`, so that a person can look at it. */
   async replace(known: JournalEntry | null, entry: JournalEntry): Promise<boolean> {
-    return this.#alone(async () => {
-      const current = await this.read(entry)
-      if (current?.transferId !== known?.transferId) return false
-      const path = this.#pathOf(entry)
-      if (current === null) await setAside(path)
-      else await this.#sealRecords.remove(current.transferId)
-      await placeFile(path, entryText(entry))
+    return this.#alone(async (group) => {
+      const key = keyText(entry)
+      const current = group.added.get(key) ?? (await this.read(entry))
+      // Another call of the same group may have been faster.
+      if ((group.added.get(key) ?? current)?.transferId !== known?.transferId) return false
+      group.added.set(key, entry)
+      if (current === null) await setAside(this.#pathOf(entry))
+      else {
+        await this.#sealRecords.remove(current.transferId)
+        group.removed.push(current)
+      }
       return true
     })
   }
 
   async remove(entry: JournalEntry): Promise<void> {
-    await this.#alone(async () => {
+    await this.#alone(async (group) => {
       const current = await this.read(entry)
       if (current?.transferId !== entry.transferId) return
       await this.#sealRecords.remove(entry.transferId)
-      await removeFile(this.#pathOf(entry))
+      group.removed.push(entry)
     })
   }
 
   /**
-   * Changes an entry while no other process changes the journal. Changes of different entries that are asked for at the same
-   * time are made together, under one lock, and wait for the disk together.
+   * Changes an entry while no other process changes the journal. Changes of different entries that are requested at the same
+   * time are made together under one lock, and wait for the disk together.
    */
-  #alone<Result>(act: () => Promise<Result>): Promise<Result> {
+  #alone<Result>(act: (group: Group) => Promise<Result>): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
     this.#waiting.push({ act, resolve, reject })
     if (!this.#isWorking) void this.#work()
@@ -98,12 +122,28 @@ export class FileJournal implements Journal {
   }
 
   async #make(changes: readonly Change[]): Promise<PromiseSettledResult<unknown>[]> {
-    await makeFolder(this.#folder)
+    await makeOwnFolder(this.#folder, { withParents: true })
     return withFolderLock(this.#folder, `${this.#folder}.lock`, async () => {
-      const results = await Promise.allSettled(changes.map(({ act }) => act()))
+      const group: Group = { added: new Map(), removed: [] }
+      this.#batches.refresh()
+      const results = await Promise.allSettled(changes.map(({ act }) => act(group)))
+      await this.#write(group)
       await syncFolder(this.#folder)
       return results
     })
+  }
+
+  /** What is new first: until an older entry of the same key is removed, the newer one counts. */
+  async #write({ added, removed }: Group): Promise<void> {
+    const [only, ...others] = added.values()
+    if (only !== undefined && others.length === 0) await placeFile(this.#pathOf(only), entryText(only))
+    else if (only !== undefined) await this.#batches.add([only, ...others])
+    const kept = new Set([...added.values()].map(({ transferId }) => transferId))
+    for (const entry of removed) {
+      const alone = await this.#readAlone(entry)
+      if (alone !== null && !kept.has(alone.transferId)) await removeFile(this.#pathOf(entry))
+    }
+    await this.#batches.remove(removed, kept)
   }
 
   #pathOf(key: JournalKey): string {
@@ -121,18 +161,24 @@ async function setAside(path: string): Promise<void> {
   }
 }
 
-function entryText({ place, ...entry }: JournalEntry): string {
-  return `${JSON.stringify({ version: JOURNAL_VERSION, path: place, ...entry }, null, 2)}\n`
+function entryText(entry: JournalEntry): string {
+  return `${JSON.stringify(stored(entry), null, 2)}\n`
+}
+
+function stored({ place, ...entry }: JournalEntry): object {
+  return { version: JOURNAL_VERSION, path: place, ...entry }
 }
 
 function parseEntry(text: string): JournalEntry | null {
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return entryIn(JSON.parse(text))
   } catch {
     // JSON.parse throws on nothing but malformed input: the file is damaged.
     return null
   }
+}
+
+function entryIn(value: unknown): JournalEntry | null {
   if (typeof value !== 'object' || value === null || !('version' in value) || !('path' in value)) return null
   const { version, path, ...entry } = value
   return version === JOURNAL_VERSION ? asEntry({ ...entry, place: path }) : null

@@ -1,17 +1,16 @@
 /**
- * Seal records in the journal's folder. The file has one slot of fixed length per part, filled in place, so that making
- * an entry durable costs no change of the file system's own records. A slot is filled under a lock, and only while it is
- * empty on disk.
+ * Seal records in the journal's folder. The file has one slot of fixed length per part. Slots are filled in place, so that
+ * syncing an entry changes no metadata of the file system. A slot is filled under a lock, and only while it is empty on disk.
  */
 import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { hasCode, makeFolder, removeFile, syncFolder, withFolderLock } from '../hop/node.ts'
+import { hasCode, makeOwnFolder, removeFile, syncFolder, whenDescriptorsAllow, withFolderLock } from '../fs/index.ts'
 import { fromHex } from '../protocol/index.ts'
-import { type RecordLayout, SealedOtherwise, type SealRecord, type SealRecords } from './seal-record.ts'
+import { type RecordLayout, SealConflictError, type SealRecord, type SealRecords } from './seal-record.ts'
 
-/** Not zero: what a file system has lost reads as zeros, and must not look like a part that was never sealed. */
+/** Not zero: data that a file system lost reads as zeros, and must not look like a part that was never sealed. */
 const EMPTY_BYTE = 0xff
 
 export class FileSealRecords implements SealRecords {
@@ -23,7 +22,7 @@ export class FileSealRecords implements SealRecords {
   }
 
   async begin(transferId: string, layout: RecordLayout): Promise<void> {
-    await makeFolder(this.#folder)
+    await makeOwnFolder(this.#folder, { withParents: true })
     await create(this.#pathOf(transferId), emptySlots(layout))
   }
 
@@ -38,7 +37,7 @@ export class FileSealRecords implements SealRecords {
     try {
       const slots = emptySlots(layout)
       const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
-      // What another run has just written counts here, so it has to last.
+      // This run relies on entries that another run has just written, so it makes them durable.
       await handle.datasync()
       const { digestBytes } = layout
       const isOnRecord = ([partNumber, digest]: [number, string]): boolean =>
@@ -71,7 +70,7 @@ class FileSealRecord implements SealRecord {
   readonly #slots: Buffer
   readonly #slotBytes: number
 
-  /** Within a run entries take turns: it takes longer to wait for the lock. */
+  /** Entries of one run queue here, which is faster than waiting for the lock. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(path: string, handle: FileHandle, slots: Buffer, slotBytes: number) {
@@ -100,7 +99,7 @@ class FileSealRecord implements SealRecord {
       if (!isFilledWith(onDisk, sealed, partNumber)) await handle.write(sealed, 0, sealed.length, startByte)
     })
     await handle.datasync()
-    // Only now: after a write that failed, the next try must write again.
+    // Remembered only after the write: after a failed write the next try must write again.
     slot.set(sealed)
   }
 
@@ -109,7 +108,7 @@ class FileSealRecord implements SealRecord {
   }
 }
 
-/** The lock of a record; it goes with it. */
+/** The lock file of a record. It is removed with the record. */
 function lockPath(recordPath: string): string {
   return `${recordPath}.lock`
 }
@@ -118,15 +117,16 @@ function emptySlots({ partCount, digestBytes }: RecordLayout): Buffer {
   return Buffer.alloc(partCount * digestBytes, EMPTY_BYTE)
 }
 
-/** @returns false for an empty slot. @throws SealedOtherwise when it holds another digest */
+/** @returns false for an empty slot. @throws SealConflictError when it holds another digest */
 function isFilledWith(slot: Buffer, sealed: Uint8Array, partNumber: number): boolean {
   if (slot.equals(sealed)) return true
   if (slot.every((byte) => byte === EMPTY_BYTE)) return false
-  throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+  throw new SealConflictError(`part ${partNumber} was sealed with other content`)
 }
 
 async function create(path: string, slots: Buffer): Promise<void> {
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
+  const handle = await whenDescriptorsAllow(() => open(path, flags, 0o600))
   try {
     await handle.write(slots, 0, slots.length, 0)
     await handle.sync()
@@ -138,7 +138,7 @@ async function create(path: string, slots: Buffer): Promise<void> {
 
 async function openExisting(path: string): Promise<FileHandle | null> {
   try {
-    return await open(path, constants.O_RDWR)
+    return await whenDescriptorsAllow(() => open(path, constants.O_RDWR))
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null
     throw error

@@ -1,27 +1,22 @@
-/** The files that are sent: checked before anything goes over the wire, then read part by part through one handle. */
-import type { BigIntStats } from 'node:fs'
-import { access, constants, type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises'
+/** Files to send: checked before any request, then read part by part through one handle. */
+import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
+import { constants, type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { digestDriver } from '../digests/index.ts'
-import { release } from '../hop/index.ts'
-import { hasCode } from '../hop/node.ts'
-import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
-import { sealTagBytes } from '../trust/index.ts'
+import { releaseBuffer } from '../buffers/index.ts'
+import { digestDriver, digestOf } from '../digests/index.ts'
+import { fileErrorText, hasCode, whenDescriptorsAllow } from '../fs/index.ts'
+import { bytesText, type DigestAlgorithm, Problem } from '../protocol/index.ts'
+import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
 import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
-import {
-  isSameSource,
-  type OpenSource,
-  type PartDigests,
-  type PartSeal,
-  type Source,
-  type SourceIdentity,
-} from './source.ts'
+import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
+import { isSizeTrue, readUnsized, unsizedBytesMax } from './node-unsized.ts'
+import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
 
 /**
- * Looks at every path before anything is sent.
+ * Checks every path before anything is sent.
  *
  * @returns one source per path, in their order
- * @throws Problem `source-not-a-file`, `source-unreadable`, or `request-invalid` where the same file is given twice
+ * @throws Problem `source-not-a-file`, `source-unreadable`, or `request-invalid` when the same file is given twice
  */
 export async function checkSources(paths: readonly string[]): Promise<Source[]> {
   const sources: Source[] = []
@@ -41,14 +36,15 @@ async function checkSource(path: string): Promise<Source> {
   try {
     const absolute = resolve(path)
     const location = await locate(absolute)
-    const stats = await stat(location, { bigint: true })
+    // In this thread: for thousands of files the way to another one and back costs more than the look.
+    const stats = statSync(location, { bigint: true })
     assertIsFile(path, stats)
-    await access(location, constants.R_OK)
-    // A name that is not UTF-8 cannot be spelled by a link's target text either; its folder can.
+    accessSync(location, constants.R_OK)
+    // `realpath` of a name that is not UTF-8 would not be text either, so only its folder is resolved.
     const place =
       typeof location === 'string'
-        ? await realpath(location)
-        : join(await realpath(dirname(absolute)), basename(absolute))
+        ? realpathSync.native(location)
+        : join(realpathSync.native(dirname(absolute)), basename(absolute))
     return new FileSource(path, place, location, Number(stats.size))
   } catch (error) {
     throw unreadable(path, error)
@@ -65,13 +61,13 @@ function assertIsFile(path: string, stats: BigIntStats): void {
 }
 
 /**
- * Node shows bytes of a name that are not UTF-8 as U+FFFD, and cannot find the file by that. The folder's entries,
- * read as bytes, tell which file is meant.
+ * Node shows bytes of a name that are not UTF-8 as U+FFFD, and then cannot find the file. So the entries of the folder are read
+ * as bytes to find the file.
  */
 async function locate(absolute: string): Promise<string | Buffer> {
   const name = basename(absolute)
   if (!name.includes('\uFFFD')) return absolute
-  const entries = await readdir(dirname(absolute), { encoding: 'buffer' })
+  const entries = await whenDescriptorsAllow(() => readdir(dirname(absolute), { encoding: 'buffer' }))
   const [match, other] = entries.filter((entry) => entry.toString() === name)
   if (match === undefined) return absolute
   if (other !== undefined) throw new Error('several files have a name that looks like this one')
@@ -80,11 +76,13 @@ async function locate(absolute: string): Promise<string | Buffer> {
 
 function unreadable(path: string, cause: unknown): unknown {
   if (cause instanceof Problem || !(cause instanceof Error)) return cause
-  return new Problem('source-unreadable', { path, detail: `${path}: ${cause.message}` }, { cause })
+  return new Problem('source-unreadable', { path, detail: fileErrorText(path, cause) }, { cause })
 }
 
-/** Reads go to the kernel in slices of this size, so that hashing a large part does not hold up everything else. */
+/** The size of a read. Between reads the process does other work, so that hashing a large part does not block it. */
 const READ_BYTES = 1024 * 1024
+/** Without O_NONBLOCK (unknown to Windows), opening /proc/kmsg or a pipe that replaced the file would block a thread without end. */
+const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /** A file that has been checked. */
 class FileSource implements Source {
@@ -93,7 +91,7 @@ class FileSource implements Source {
   readonly name: string
   readonly place: string
   readonly sizeBytes: number
-  /** How the file is opened: bytes where its name on disk is not UTF-8. */
+  /** The path to open: bytes where the name on disk is not UTF-8. */
   readonly location: string | Buffer
 
   constructor(path: string, place: string, location: string | Buffer, sizeBytes: number) {
@@ -107,28 +105,46 @@ class FileSource implements Source {
   async open(): Promise<OpenSource> {
     let handle: FileHandle | null = null
     try {
-      handle = await open(this.location, constants.O_RDONLY)
+      handle = await whenDescriptorsAllow(() => open(this.location, OPEN_FLAGS))
       const stats = await handle.stat({ bigint: true })
       assertIsFile(this.path, stats)
-      return new OpenFile(this, handle, identityOf(stats))
+      if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, identityOf(stats))
+      const content = await this.#readUnsized(handle, stats)
+      await handle.close()
+      return new HeldFile(this, content)
     } catch (error) {
       await handle?.close()
       throw unreadable(this.path, error)
     }
   }
+
+  async #readUnsized(handle: FileHandle, stats: BigIntStats): Promise<Uint8Array> {
+    const content = await readUnsized(handle)
+    // When the size changes, a program is writing to the file.
+    if ((await handle.stat({ bigint: true })).size !== stats.size) throw changed(this.path, 'it was written to')
+    if (content !== null) return content
+    const detail =
+      `${this.path} holds more than ${bytesText(unsizedBytesMax)}, and the system does not say how much. ` +
+      'Copy it to a disk, and send the copy.'
+    throw new Problem('source-unreadable', { path: this.path, detail })
+  }
 }
 
-class OpenFile implements OpenSource {
+/** The common part of the open files below. */
+abstract class OpenContent implements OpenSource {
   readonly source: FileSource
   readonly identity: SourceIdentity
   readonly isIdentityProof = true
-  readonly #handle: FileHandle
 
-  constructor(source: FileSource, handle: FileHandle, identity: SourceIdentity) {
+  constructor(source: FileSource, identity: SourceIdentity) {
     this.source = source
     this.identity = identity
-    this.#handle = handle
   }
+
+  abstract assertUnchanged(onRead?: () => Promise<void>): Promise<void>
+  abstract [Symbol.asyncDispose](): Promise<void>
+  /** Reads into `target` from `at` on, once. @returns the bytes read; 0 at the end */
+  protected abstract read(target: Uint8Array, at: number, position: number): Promise<number>
 
   async readPart(
     target: Uint8Array,
@@ -141,10 +157,10 @@ class OpenFile implements OpenSource {
     const contentHasher = sealer === null ? null : digestDriver(digestAlgorithm).create()
     const lengthBytes = target.length - (sealer === null ? 0 : sealTagBytes)
     for (let at = 0; at < lengthBytes; ) {
-      const bytesRead = await this.#read(target.subarray(0, lengthBytes), at, offsetBytes + at)
+      const bytesRead = await this.read(target.subarray(0, lengthBytes), at, offsetBytes + at)
       if (bytesRead === 0) throw this.changed('it is shorter than it was')
       const bytes = target.subarray(at, at + bytesRead)
-      // What is sealed takes the place of what was read: nothing else of the file stays in memory.
+      // The sealed bytes replace the plain ones in the same buffer.
       contentHasher?.update(bytes)
       if (sealer !== null) sealInPlace(sealer, bytes)
       hasher.update(bytes)
@@ -156,16 +172,52 @@ class OpenFile implements OpenSource {
       hasher.update(tag)
     }
     const digest = hasher.digest()
-    return { digest, contentDigest: contentHasher?.digest() ?? digest }
+    const contentDigest = contentHasher?.digest() ?? digest
+    this.noteRead({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest })
+    return { digest, contentDigest }
   }
 
-  /** What counts is what its path leads to, too. */
-  async assertUnchanged(): Promise<void> {
-    const opened = identityOf(await this.#handle.stat({ bigint: true }))
-    if (!isSameSource(opened, this.identity)) throw this.changed('it was written to')
+  /** Called for each part that was read. */
+  protected noteRead(_part: ReadPart): void {}
+
+  changed(how: string, cause?: unknown): Problem {
+    return changed(this.source.path, how, cause)
+  }
+}
+
+/** How often a file is read again when its time changes while it is read. */
+const REREADS_MAX = 3
+const WRITTEN = 'it was written to'
+
+/** Whether two looks saw the same file with the same length. The time is ignored. */
+function isSameFile({ mtimeNs: _, ...one }: SourceIdentity, { mtimeNs: __, ...other }: SourceIdentity): boolean {
+  return isSameSource(one, other)
+}
+
+/** A file whose size is true: read part by part. */
+class OpenFile extends OpenContent {
+  readonly #handle: FileHandle
+  readonly #parts = new PartsRead()
+  /** The modification time at which the content was last known to equal the parts read. */
+  #mtimeNs: SourceIdentity[string]
+
+  constructor(source: FileSource, handle: FileHandle, identity: SourceIdentity) {
+    super(source, identity)
+    this.#handle = handle
+    this.#mtimeNs = identity.mtimeNs ?? ''
+  }
+
+  /**
+   * The path must still lead to this file, too. Network file systems change the time of a file by themselves after it was written. So
+   * when only the time is new, the file is read again, and its content decides.
+   */
+  async assertUnchanged(onRead?: () => Promise<void>): Promise<void> {
+    await this.#requireContent(onRead)
     try {
+      // A file system may report an old size although data was appended.
+      if (!(await isSizeTrue(this.#handle, this.identity.sizeBytes))) throw this.changed('it is not as long as it was')
       const named = identityOf(await stat(this.source.location, { bigint: true }))
-      if (!isSameSource(named, this.identity)) throw this.changed('another file has taken its place')
+      if (!isSameFile(named, this.identity)) throw this.changed('another file has taken its place')
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.changed('it was removed', error)
       throw unreadable(this.source.path, error)
@@ -176,23 +228,64 @@ class OpenFile implements OpenSource {
     await this.#handle.close()
   }
 
-  async #read(target: Uint8Array, at: number, position: number): Promise<number> {
+  async #requireContent(onRead: (() => Promise<void>) | undefined): Promise<void> {
+    const { sizeBytes } = this.identity
+    for (let tries = 1; ; tries++) {
+      const found = identityOf(await this.#handle.stat({ bigint: true }))
+      if (!isSameFile(found, this.identity)) throw this.changed(WRITTEN)
+      if (found.mtimeNs === this.#mtimeNs) return
+      const readAt: ReadAt = (target, position) => this.#readAt(target, position)
+      const isSame = tries <= REREADS_MAX && (await this.#parts.isSame(sizeBytes, readAt, onRead))
+      if (!isSame) throw this.changed(WRITTEN)
+      // The time is checked once more, because a program may have written where the file had been read already.
+      this.#mtimeNs = found.mtimeNs ?? ''
+    }
+  }
+
+  protected override noteRead(part: ReadPart): void {
+    this.#parts.note(part)
+  }
+
+  protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
+    return this.#readAt(target.subarray(at, at + READ_BYTES), position)
+  }
+
+  async #readAt(target: Uint8Array, position: number): Promise<number> {
     try {
-      const lengthBytes = Math.min(READ_BYTES, target.length - at)
-      return (await this.#handle.read(target, at, lengthBytes, position)).bytesRead
+      return (await this.#handle.read(target, 0, target.length, position)).bytesRead
     } catch (error) {
       throw unreadable(this.source.path, error)
     }
   }
+}
 
-  changed(how: string, cause?: unknown): Problem {
-    const { path } = this.source
-    const detail = `${path}: ${how}. Send it again once nothing writes to it.`
-    return new Problem('source-changed', { path, detail }, { cause })
+/** A file whose size is not true: its content is read when it is opened, and sent from memory. */
+class HeldFile extends OpenContent {
+  readonly #content: Uint8Array
+
+  constructor(source: FileSource, content: Uint8Array) {
+    super(source, { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) })
+    this.#content = content
+  }
+
+  /** Always succeeds, because the content is held in memory. */
+  async assertUnchanged(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
+    const bytes = this.#content.subarray(position, position + Math.min(READ_BYTES, target.length - at))
+    target.set(bytes, at)
+    return bytes.length
   }
 }
 
-/** Small enough to stay in the processor's cache between reading, sealing and hashing. */
+function changed(path: string, how: string, cause?: unknown): Problem {
+  const detail = `${path}: ${how}. Send it again once nothing writes to it.`
+  return new Problem('source-changed', { path, detail }, { cause })
+}
+
+/** Bytes sealed and hashed at a time: they stay in the processor's cache between the steps. */
 const SEAL_BYTES = 128 * 1024
 
 function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
@@ -200,7 +293,7 @@ function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
     const slice = bytes.subarray(at, at + SEAL_BYTES)
     const sealed = sealer.update(slice)
     slice.set(sealed)
-    release(sealed)
+    releaseBuffer(sealed)
   }
 }
 

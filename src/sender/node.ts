@@ -1,79 +1,73 @@
 /**
- * The sender on a machine with files: see `send`.
+ * Sends files of this machine: see `send`.
  */
 import { setMaxListeners } from 'node:events'
-import { NoAnswer, type PortalClient, RemoteProblem } from '../client/index.ts'
-import { largeBytesMin, Places } from '../hop/index.ts'
+import { heldBackText, isPassing, publishMissingKeys, RemoteProblem, RetryPolicy } from '../client/index.ts'
+import { atOnceWithinDescriptors, makeUsableFolder } from '../fs/index.ts'
 import type { SendContext } from './context.ts'
 import { EventWatch } from './event-watch.ts'
-import type { SendEvent, SendOutcome } from './events.ts'
+import type { SendOutcome } from './events.ts'
 import { FileJournal } from './node-journal.ts'
 import { FileSealRecords } from './node-seal-record.ts'
 import { checkSources } from './node-source.ts'
-import { beginSending, outcomeOf, sendFirst } from './sending.ts'
+import { sendSlots } from './send-slot.ts'
+import { beginSending, type FirstHop, outcomeOf, type SendingOptions, sendFirst } from './sending.ts'
 import type { Source } from './source.ts'
-import type { SenderTrust } from './trust.ts'
 
-/** Small files spend their time waiting: for the disk, here and at the portal, and for answers. */
-const TRANSFERS_AT_ONCE_DEFAULT = 16
-/** Large ones share the bandwidth: it is better to be done with one than to be half done with many. */
+/** Many at a time, because small files mostly wait for disks and for answers: two batches of them. */
+const TRANSFERS_AT_ONCE_DEFAULT = 128
+/** Fewer of those that do not travel in one request: their parts take memory. */
+const IN_PARTS_AT_ONCE_MAX = 16
+/** Descriptors of one transfer: the file, its seal record and that record's lock, the journal, and two connections. */
+const DESCRIPTORS_PER_TRANSFER = 6
+/** Few large files at a time: they share the bandwidth, and finishing one is better than having many half done. */
 const LARGE_AT_ONCE_MAX = 2
-/** All parts in memory together, whatever their size and number. */
+/** Memory for all parts in flight together. */
 const BUFFER_BYTES_MAX = 96 * 1024 * 1024
 
-export interface SendOptions {
-  readonly client: PortalClient
-  /** Who sends, and where: part of the journal's key. */
-  readonly identity: { readonly portalUrl: string; readonly account: string }
-  /** Null for an account without keys: what it sends is neither sealed nor signed, and no receipt is verified. */
-  readonly trust: SenderTrust | null
-  /** The journal lies in its folder `journal`. */
+/** What the library has checked: see `SendOptions` there. */
+export interface SendFilesOptions
+  extends Omit<SendingOptions, 'journal' | 'sealRecords' | 'events' | 'partsInFlight' | 'bufferBytesMax'> {
+  /** The folder whose subfolder `journal` has the journal. */
   readonly stateFolder: string
   readonly paths: readonly string[]
-  /** The accounts that are to receive each file. */
-  readonly to: readonly string[]
-  /** Silence from the portal that is borne before the file is stored. */
-  readonly answerTimeoutMs: number
-  /** How long to wait for the second notification once a file is stored; null: until it comes. */
-  readonly waitMs: number | null
   /** False: return after the first notification. */
   readonly isWaiting: boolean
-  /** Grown where a file would have too many parts, and kept within the portal's limits. */
-  readonly partSizeBytes?: number
-  /** Parts of one transfer on their way at the same time; found out by trying if not given. */
+  /** Parts of one transfer in flight at the same time; adapts to the connection by default. */
   readonly partsInFlight?: number
-  /** Transfers whose content is sent at the same time. Those waiting for receivers do not count. */
+  /** Transfers that are sent at the same time. Transfers that wait for receivers do not count. */
   readonly transfersAtOnce?: number
-  /** Stops everything. The journal stays, so the same call goes on where this one was. */
-  readonly signal: AbortSignal
-  readonly onEvent: (event: SendEvent) => void
 }
 
 /**
  * Sends files, each as a transfer of its own, and waits for the notifications about them.
  *
- * A file that fails does not stop the others; silence does: what has not been started by then is not tried.
+ * A failed file does not stop the others. Silence of the portal does: files that have not been started by then are not tried.
  *
  * @returns one outcome per path, in their order
- * @throws Problem `source-not-a-file`, `source-unreadable`, `request-invalid`, `keys-changed`, `keys-missing` before
- *   anything is sent; RemoteProblem `credentials-invalid`; the signal's reason when that aborts
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `request-invalid`, `keys-changed`, `keys-missing`,
+ *   `folder-unavailable` before anything is sent; RemoteProblem `credentials-invalid`; the signal's reason when that aborts
  */
-export async function send(options: SendOptions): Promise<SendOutcome[]> {
+export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
   options.signal.throwIfAborted()
   const sources = await checkSources(options.paths)
+  await requireStateFolder(options.stateFolder)
   const stop = new AbortController()
   const signal = AbortSignal.any([options.signal, stop.signal])
-  // One listener a request: many, but each is removed with its request.
+  // Each request adds a listener and removes it when it ends, so many listeners are no leak.
   setMaxListeners(0, signal)
   const events = new EventWatch({
     client: options.client,
     answerTimeoutMs: options.answerTimeoutMs,
     signal,
+    onHeldBack: () => options.onEvent({ type: 'held-back', transferId: null, reason: heldBackText }),
     onSilence: (reason, pauseMs) => options.onEvent({ type: 'silence', transferId: null, reason, pauseMs }),
   })
   const following = events.follow().catch((error) => stop.abort(error))
+  const publishing = publishOwnKeys(options, signal)
   try {
-    const transfersAtOnce = Math.max(1, Math.min(options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT, sources.length))
+    const wanted = Math.max(1, Math.min(options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT, sources.length))
+    const transfersAtOnce = atOnceWithinDescriptors(wanted, DESCRIPTORS_PER_TRANSFER)
     const { partsInFlight, ...others } = options
     const context = await beginSending({
       ...others,
@@ -84,15 +78,16 @@ export async function send(options: SendOptions): Promise<SendOutcome[]> {
       bufferBytesMax: BUFFER_BYTES_MAX / Math.min(transfersAtOnce, LARGE_AT_ONCE_MAX),
       signal,
     })
+    await publishing
     return await sendAll({ isWaiting: options.isWaiting, transfersAtOnce }, context, sources, stop)
   } catch (error) {
     options.signal.throwIfAborted()
-    // Only `beginSending` lets these through: nothing has been sent.
+    // Only `beginSending` throws this problem, so nothing has been sent.
     if (error instanceof RemoteProblem && error.code === 'receiver-unknown') {
       const { problem } = error
       return sources.map(({ path }) => ({ path, transferId: null, outcome: 'refused', problem }))
     }
-    if (!(error instanceof NoAnswer) && !(error instanceof RemoteProblem && error.next === 'retry')) throw error
+    if (!isPassing(error)) throw error
     return sources.map((source) => unsent(source, error.message))
   } finally {
     stop.abort()
@@ -100,40 +95,55 @@ export async function send(options: SendOptions): Promise<SendOutcome[]> {
   }
 }
 
-/** Sends what is left of a queue with several hands; each file that is stored waits beside it. */
+/** A receiver refuses a sealed file of a sender whose keys the portal does not have. Other errors show when the files are sent. */
+async function publishOwnKeys(
+  { client, trust, answerTimeoutMs }: SendFilesOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (trust === null) return
+  const retryPolicy = new RetryPolicy({ answerTimeoutMs, signal })
+  await publishMissingKeys(client, trust.keys.publicKeys, retryPolicy).catch(() => {})
+}
+
+/** Folders that this process has tried. */
+const triedFolders = new Set<string>()
+
+/** Tries, before anything is announced, whether the folder suits the journal and the seal records. Once per process, because programs call `send` often. */
+async function requireStateFolder(folder: string): Promise<void> {
+  if (triedFolders.has(folder)) return
+  const advice = 'The state of transfers needs a folder on a disk of this machine: set XDG_STATE_HOME to one'
+  await makeUsableFolder(folder, { advice })
+  triedFolders.add(folder)
+}
+
+/** Sends each file as soon as there is a slot for it. One that is stored waits for its receivers beside the others. */
 async function sendAll(
   { isWaiting, transfersAtOnce }: { isWaiting: boolean; transfersAtOnce: number },
   context: SendContext,
   sources: readonly Source[],
   stop: AbortController,
 ): Promise<SendOutcome[]> {
-  const queue = sources.entries()
-  const outcomes: Promise<SendOutcome>[] = []
-  const stopAll = (error: unknown): void => stop.abort(error)
-  const large = new Places(LARGE_AT_ONCE_MAX)
+  const slotFor = sendSlots({
+    ...{ transfersAtOnce, inPartsAtOnce: IN_PARTS_AT_ONCE_MAX },
+    largeAtOnce: LARGE_AT_ONCE_MAX,
+  })
   let silence: string | null = null
-
-  const work = async (): Promise<void> => {
-    for (const [index, source] of queue) {
-      const leave = source.sizeBytes < largeBytesMin ? null : await large.take(context.signal)
-      try {
-        // Looked at only now: while this one waited, the portal may have fallen silent.
-        if (silence !== null) {
-          outcomes[index] = Promise.resolve(unsent(source, silence))
-          continue
-        }
-        const sent = await sendFirst(context, source)
-        if (sent.end === 'no-answer') silence = sent.reason
-        const outcome = outcomeOf(context, source, sent, isWaiting)
-        // A failure stops everything at once, long before anybody awaits this outcome.
-        outcome.catch(stopAll)
-        outcomes[index] = outcome
-      } finally {
-        leave?.()
-      }
+  const sendOne = async (source: Source): Promise<SendOutcome> => {
+    const release = await slotFor(source.sizeBytes)(context.signal)
+    let sent: FirstHop
+    try {
+      // Checked only now, because the portal may have fallen silent while this file waited for its place.
+      if (silence !== null) return unsent(source, silence)
+      sent = await sendFirst(context, source)
+      if (sent.end === 'no-answer') silence = sent.reason
+    } finally {
+      release()
     }
+    return outcomeOf(context, source, sent, isWaiting)
   }
-  await Promise.all(Array.from({ length: transfersAtOnce }, () => work().catch(stopAll)))
+  const outcomes = sources.map(sendOne)
+  // A failure stops everything at once, long before this function awaits the outcome.
+  for (const outcome of outcomes) outcome.catch((error) => stop.abort(error))
   await Promise.allSettled(outcomes)
   context.signal.throwIfAborted()
   return Promise.all(outcomes)

@@ -1,28 +1,28 @@
-import type { Notification, ProblemJson, Progress } from '../protocol/index.ts'
+import type { Notification, Problem, ProblemJson, Progress } from '../protocol/index.ts'
 import type { SendContext } from './context.ts'
 import type { Subscriber } from './event-watch.ts'
-import type { SendEvent, SendOutcome } from './events.ts'
+import { lostOutcome, type SendEvent, type SendOutcome } from './events.ts'
 import type { JournalEntry } from './journal.ts'
 import { ReceiptCheck } from './receipt-check.ts'
 
 type Delivered = Notification & { readonly notification: 'delivered' }
 
 /**
- * What the sender has been told about one transfer. The same notification comes by several ways (an answer, the
- * event stream, the status) and at least once by each; here it counts once. That something was delivered counts only
- * with the receiver's receipt.
+ * The notifications about one transfer. Each comes at least once and by several ways (an answer, the event stream, the
+ * status), and counts here once. `delivered` counts only with the receiver's receipt.
  */
 export class NotificationLog implements Subscriber {
   readonly transferId: string
   readonly check: ReceiptCheck
-  /** How many gaps the event stream had before the transfer was begun; null for one that was begun by another run. */
+  /** How many gaps the event stream had before the transfer began; null when another run began it. */
   gapsBefore: number | null = null
   readonly #seen = new Set<string>()
-  /** Second notifications that came before the first one: another way was faster. Null once that is known. */
+  /** Second notifications that came before the first one, by a faster way. Null once the first one is known. */
   #early: Notification[] | null = []
   readonly #to: readonly string[]
   readonly #waitingFor: Set<string>
   readonly #failures: { receiver: string; problem: ProblemJson }[] = []
+  #loss: Problem | null = null
   readonly #answered = Promise.withResolvers<void>()
   readonly #onEvent: (event: SendEvent) => void
 
@@ -32,7 +32,7 @@ export class NotificationLog implements Subscriber {
     this.#to = entry.to
     this.#waitingFor = new Set(entry.to)
     this.#onEvent = context.onEvent
-    // Whoever awaits `answered` sees a failure; nobody has to.
+    // Callers that await `answered` see a failure. Without such a caller it must not count as unhandled.
     this.#answered.promise.catch(() => {})
   }
 
@@ -49,19 +49,20 @@ export class NotificationLog implements Subscriber {
     this.#onEvent({ type: 'fetched', ...progress })
   }
 
-  /** Takes a notification in and passes it on, unless it has been told before, or is about what was not sent here. */
+  /** Passes a notification on as an event, unless it is a repetition, or about another transfer or receiver. */
   tell(notification: Notification): void {
     if (notification.transferId !== this.transferId) return
     if ('receiver' in notification && !this.#to.includes(notification.receiver)) return
-    if (this.#seen.has(notification.eventId)) return
-    this.#seen.add(notification.eventId)
+    const key = keyOf(notification)
+    if (this.#seen.has(key)) return
+    this.#seen.add(key)
     if (!('receiver' in notification)) this.#take(notification)
     else if (this.#early !== null) this.#early.push(notification)
     else this.#tellSecond(notification)
     if (notification.notification === 'stored') this.firstIsKnown()
   }
 
-  /** That the transfer is stored is known, by whatever way: what was held back until then is told. */
+  /** The transfer is known to be stored: passes on the notifications that waited for that. */
   firstIsKnown(): void {
     const early = this.#early ?? []
     this.#early = null
@@ -79,16 +80,23 @@ export class NotificationLog implements Subscriber {
     }
   }
 
-  /** Nothing more will be heard of the receivers that have not answered. */
+  /** Ends the wait for the receivers that have not answered, with a problem for each. */
   giveUp(problem: ProblemJson): void {
     for (const receiver of this.#waitingFor) this.#failures.push({ receiver, problem })
     this.#waitingFor.clear()
     this.#answered.resolve()
   }
 
-  /** How the second hop stands. */
+  /** The portal has lost the transfer: ends the wait, and the file is to be sent again. */
+  lose(problem: Problem): void {
+    this.#loss = problem
+    this.#answered.resolve()
+  }
+
+  /** The outcome of the second hop so far. */
   outcome(path: string): SendOutcome {
     const about = { path, transferId: this.transferId }
+    if (this.#waitingFor.size > 0 && this.#loss !== null) return { ...about, ...lostOutcome(this.#loss) }
     if (this.#waitingFor.size > 0) return { ...about, outcome: 'undelivered', waitingFor: [...this.#waitingFor] }
     if (this.#failures.length > 0) return { ...about, outcome: 'failed', failures: this.#failures }
     return { ...about, outcome: 'delivered' }
@@ -105,7 +113,7 @@ export class NotificationLog implements Subscriber {
     if (this.#waitingFor.size === 0) this.#answered.resolve()
   }
 
-  /** What a portal calls delivered is told as failed where no receipt proves it. */
+  /** Turns a `delivered` without a valid receipt into a `failed`. */
   async #proven(delivered: Delivered): Promise<Notification> {
     const { receipt, ...rest } = delivered
     const { eventId, at, transferId, attempt, receiver } = rest
@@ -114,4 +122,13 @@ export class NotificationLog implements Subscriber {
     if (verdict === 'unsigned') return rest
     return { eventId, at, transferId, attempt, notification: 'failed', receiver, problem: verdict.toJSON() }
   }
+}
+
+/**
+ * The content of a notification without its event id. A portal that was restored from a backup may repeat a notification as another
+ * event.
+ */
+function keyOf(notification: Notification): string {
+  const receiver = 'receiver' in notification ? notification.receiver : ''
+  return `${notification.attempt} ${notification.notification} ${receiver}`
 }

@@ -1,10 +1,17 @@
 /**
- * Before the sender says `delivered` it has verified what the receiver signed: that this receiver got this transfer, with
- * the manifestDigest that the sender itself signed. What a portal says alone proves nothing.
+ * Before the sender reports `delivered`, it verifies the receiver's signature that this receiver got this transfer with the
+ * manifestDigest that the sender itself signed. The portal's word alone proves nothing.
  */
-import { Patience } from '../client/index.ts'
-import { Problem } from '../protocol/index.ts'
-import { type ManifestClaims, ownManifest, proveDelivery } from '../trust/index.ts'
+import { RetryPolicy } from '../client/index.ts'
+import { Problem, type PublicKeys, type TransferStatus } from '../protocol/index.ts'
+import {
+  type AccountKeys,
+  type Contacts,
+  type ManifestClaims,
+  ownManifest,
+  proveDelivery,
+  type ReceiptFile,
+} from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { type KeptReceipt, receiptSalt } from './trust.ts'
@@ -12,11 +19,11 @@ import { type KeptReceipt, receiptSalt } from './trust.ts'
 export class ReceiptCheck {
   readonly #context: SendContext
   readonly #entry: JournalEntry
-  /** What this sender signed, in this run; null until then, or where an earlier run signed it. */
+  /** The manifest that this run signed; null before that, or when an earlier run signed it. */
   manifest: ManifestClaims | null = null
-  /** What the receipt has to say of the content; null where an earlier run read the file. */
+  /** The content digest that the receipt must have; null when an earlier run read the file. */
   contentDigest: string | null = null
-  /** What that is salted with, null for nothing, where this run began the transfer; undefined where an earlier one did. */
+  /** The salt of that digest, null for none; undefined when an earlier run began the transfer. */
   salt: string | null | undefined = undefined
 
   constructor(context: SendContext, entry: JournalEntry) {
@@ -27,7 +34,7 @@ export class ReceiptCheck {
   /**
    * Verifies a receipt and keeps it.
    *
-   * @returns why it proves nothing; `unsigned` where there is nothing to verify it with: no keys on one side
+   * @returns a problem when it proves nothing; `unsigned` when one side has no keys to verify it with
    * @throws the signal's reason
    */
   async verify(receiver: string, receipt: string | undefined): Promise<'proven' | 'unsigned' | Problem> {
@@ -49,7 +56,7 @@ export class ReceiptCheck {
     }
   }
 
-  /** The delivery is proven, whether this machine has room for the receipt or not: the portal keeps it, too. */
+  /** Keeps a receipt on this machine. If that fails, the delivery is proven all the same, and the portal keeps the receipt, too. */
   async #keep(receipt: KeptReceipt): Promise<void> {
     const { trust, onEvent } = this.#context
     const { transferId, receiver } = receipt
@@ -59,15 +66,56 @@ export class ReceiptCheck {
     })
   }
 
-  /** What this sender signed; the portal keeps it, and cannot change it. */
+  /** The manifest that this sender signed. The portal keeps it and cannot change it. */
   async #signedManifest(): Promise<ManifestClaims> {
     if (this.manifest !== null) return this.manifest
     const { client, trust, account, signal } = this.#context
     if (trust === null) throw new Error('without keys nothing was signed')
     const { transferId, metadata } = this.#entry
-    const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
-    const { manifest } = await patience.insist(() => client.transfer(transferId, { stallMs: patience.stallMs, signal }))
+    const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
+    const { manifest } = await retryPolicy.retry((bounds) => client.transfer(transferId, bounds))
     if (manifest === null) throw new Problem('receipt-invalid', { detail: 'the portal has lost the manifest' })
     return ownManifest(manifest, trust.keys.publicKeys, { transferId, from: account, metadata })
   }
+}
+
+/** The receipt of one receiver if it proves the delivery, or why it proves nothing. */
+export type CheckedReceipt =
+  | { readonly receiver: string; readonly receipt: ReceiptFile; readonly problem: null }
+  | { readonly receiver: string; readonly receipt: null; readonly problem: Problem }
+
+/**
+ * Verifies all receipts in the status of a transfer.
+ *
+ * @throws Problem `signature-invalid`, `receipt-invalid`, `seal-unopenable`, `seal-broken` when the manifest or the metadata at the
+ *   portal are not those that this account made
+ */
+export async function checkReceipts(
+  { transferId, manifest, metadata, from, notifications }: TransferStatus,
+  { contacts, keys }: { readonly contacts: Contacts; readonly keys: AccountKeys },
+): Promise<CheckedReceipt[]> {
+  if (manifest === null) return []
+  const signed = await ownManifest(manifest, keys.publicKeys, { transferId, from, metadata })
+  const salt = await receiptSalt(transferId, from, metadata, keys)
+  const checked: CheckedReceipt[] = []
+  for (const notification of notifications) {
+    if (notification.notification !== 'delivered' || notification.receipt === undefined) continue
+    const { receiver, receipt } = notification
+    try {
+      const trusted = await keysOf(contacts, receiver)
+      await proveDelivery(receipt, { manifest: signed, receiver, keys: trusted, contentDigest: null })
+      checked.push({ receiver, receipt: { transferId, receiver, receipt, keys: trusted, salt }, problem: null })
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem
+      checked.push({ receiver, receipt: null, problem })
+    }
+  }
+  return checked
+}
+
+async function keysOf(contacts: Contacts, receiver: string): Promise<PublicKeys> {
+  const trusted = await contacts.known(receiver)
+  if (trusted !== null) return trusted
+  const detail = `the keys of ${receiver} are not known here. Compare fingerprints, and trust them first`
+  throw new Problem('keys-missing', { account: receiver, detail })
 }

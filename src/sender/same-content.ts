@@ -1,27 +1,27 @@
 /**
- * Whether a file is what a stored transfer holds. Where only name, size and time tell files apart, one that looks the same may
- * be another, and the end of that transfer must not be told of it: the file is read, and held against what was signed.
+ * Whether a file has the content of a stored transfer. Where only name, size and time tell files apart, two files may look the same.
+ * So before the end of an old transfer is reported for a file, the file is read and compared with the signed manifest.
  */
 import { manifestDigestOf } from '../digests/index.ts'
 import { partCount, partSpan, type TransferStatus } from '../protocol/index.ts'
-import { type ContentKey, ownManifest } from '../trust/index.ts'
+import { type ContentKey, ownManifest, type PartDigests } from '../trust/index.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { layoutOf, sealOf, wireLayoutOf } from './layout.ts'
-import type { OpenSource, PartDigests } from './source.ts'
+import type { OpenSource } from './source.ts'
 
-/** What the parts of a file are, as far as they have been read. */
+/** The parts of a file that have been read. */
 export interface ReadParts {
   readonly entry: JournalEntry
   readonly contentKey: ContentKey | null
-  /** By part number; what is read now is added. */
+  /** By part number. Parts that are read now are added. */
   readonly digests: Map<number, PartDigests>
 }
 
 /**
- * Nothing of what is read leaves, so that it may be sealed with a key of other content.
+ * Seals the content to compare it. The sealed bytes never leave, so using the key for another content is harmless here.
  *
- * @returns false also where nothing was signed that it could be held against
+ * @returns false also when there is no signed manifest to compare with
  * @throws Problem `source-changed`, `source-unreadable`, `receipt-invalid`, the signal's reason
  */
 export async function isContentOf(

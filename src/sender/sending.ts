@@ -1,8 +1,15 @@
 /**
- * Sending, as far as it is the same wherever a sender runs: what the transfers to the same receivers share, one file
- * after another, and what became of it. Where files, journal and keys are is the caller's affair.
+ * Sending in any runtime: the context that transfers to the same receivers share, the sending of one file, and its result.
+ * The caller provides files, journal and keys.
  */
-import { type InFlightBounds, inFlightDefaults, Patience, type PortalClient, RemoteProblem } from '../client/index.ts'
+import {
+  type ConcurrencyBounds,
+  clocksDifferMsMax,
+  concurrencyDefaults,
+  type PortalClient,
+  PortalClock,
+  RetryPolicy,
+} from '../client/index.ts'
 import { fastDigestAlgorithms } from '../digests/index.ts'
 import {
   defaultDigestAlgorithm,
@@ -12,75 +19,82 @@ import {
   type PublicKeys,
   partSizeBytesDefault,
 } from '../protocol/index.ts'
-import { isLost, lossOf } from './answers.ts'
+import { isLost, isUnknown, lossOf } from './answers.ts'
+import { batchUploads } from './batch-uploads.ts'
 import { cancelUnstored } from './begin.ts'
 import type { SendContext } from './context.ts'
 import type { EventWatch } from './event-watch.ts'
-import type { SendEvent, SendOutcome } from './events.ts'
-import { type FirstHopEnd, passFirstHop } from './first-hop.ts'
+import { lostOutcome, type SendEvent, type SendOutcome } from './events.ts'
+import { passFirstHop } from './first-hop.ts'
+import type { FirstHopEnd } from './first-hop-end.ts'
 import type { Journal, JournalEntry } from './journal.ts'
 import { NotificationLog } from './notification-log.ts'
 import type { SealRecords } from './seal-record.ts'
 import { awaitReceivers } from './second-hop.ts'
+import { type AcquireSlot, type Pause, SendSlot } from './send-slot.ts'
 import type { Source } from './source.ts'
 import { learnReceiverKeys, type SenderTrust } from './trust.ts'
-import { type Pause, type TakePlace, Turn } from './turn.ts'
 
 export interface SendingOptions {
   readonly client: PortalClient
-  /** Who sends, and where: part of the journal's key. */
+  /** The account and its portal, part of the journal's key. */
   readonly identity: { readonly portalUrl: string; readonly account: string }
-  /** Null for an account without keys: what it sends is neither sealed nor signed, and no receipt is verified. */
+  /** Null for an account without keys: its files are neither sealed nor signed, and no receipt is verified. */
   readonly trust: SenderTrust | null
   readonly journal: Journal
   readonly sealRecords: SealRecords
-  /** Somebody follows it, and more than one who sends may share it. */
+  /** The caller follows it. Several sends may share it. */
   readonly events: EventWatch
-  /** The accounts that are to receive each file. */
+  /** The receivers of each file. */
   readonly to: readonly string[]
-  /** Silence from the portal that is borne before a file is stored. */
+  /** How long the portal may stay silent before a file is stored. */
   readonly answerTimeoutMs: number
   /** How long to wait for the second notification once a file is stored; null: until it comes. */
   readonly waitMs: number | null
-  /** Grown where a file would have too many parts, and kept within the portal's limits. */
+  /** Raised when a file would have too many parts, and kept within the portal's limits. */
   readonly partSizeBytes?: number
-  /** Parts of one transfer on their way at the same time; memory may allow fewer. */
-  readonly partsInFlight?: InFlightBounds
-  /** Memory that the parts of one transfer may take while they are on their way. */
+  /** Parts of one transfer in flight at the same time. Memory may allow fewer. */
+  readonly partsInFlight?: ConcurrencyBounds
+  /** Memory that the parts in flight of one transfer may take. */
   readonly bufferBytesMax: number
-  /** Stops everything. The journal stays, so that sending the same goes on where this was. */
+  /** Stops everything. The journal stays, so that the next send of the same file continues where this one stopped. */
   readonly signal: AbortSignal
   readonly onEvent: (event: SendEvent) => void
 }
 
 /**
- * Waits for the event stream, learns the portal's limits, and by which keys the receivers are known.
+ * Waits for the event stream, and gets the portal's limits and the receivers' keys.
  *
- * @throws NoAnswer, or RemoteProblem of the kind "later", when the portal stays silent; RemoteProblem `receiver-unknown`;
+ * @throws NoResponseError, or RemoteProblem of the kind "later", when the portal stays silent; RemoteProblem `receiver-unknown`;
  *   Problem `keys-changed`, `keys-missing`; the signal's reason
  */
 export async function beginSending(options: SendingOptions): Promise<SendContext> {
   const { client, onEvent, answerTimeoutMs, identity, signal, trust } = options
-  const patience: SendContext['patience'] = (transferId, asked) =>
-    new Patience({
+  const retryPolicy: SendContext['retryPolicy'] = (transferId, asked) =>
+    new RetryPolicy({
       answerTimeoutMs,
       signal: asked.signal,
       onRetry: (error, pauseMs) => asked.onEvent({ type: 'silence', transferId, reason: error.message, pauseMs }),
     })
   await options.events.opened
-  const patient = patience(null, { signal, onEvent })
-  const ask = { stallMs: patient.stallMs, signal }
-  const limits: Limits = await patient.insist(() => client.limits(ask))
+  const policy = retryPolicy(null, { signal, onEvent })
+  const limits: Limits = await policy.retry((bounds) => client.limits(bounds))
+  const clock = limits.at === undefined ? null : new PortalClock({ at: limits.at })
+  const problem = clock?.problem() ?? null
+  if (problem !== null) onEvent({ type: 'clock-off', transferId: null, problem: problem.toJSON() })
   const to = [...new Set(options.to)].sort()
-  const accountOf = (name: string) => patient.insist(() => client.accountOf(name, ask))
+  const accountOf = (name: string) => policy.retry((bounds) => client.accountOf(name, bounds))
   const receiverKeys =
     trust === null ? new Map<string, PublicKeys | null>() : await learnReceiverKeys(trust, to, accountOf)
   return {
     client,
+    batchUploads: batchUploads(client, limits),
     journal: options.journal,
     sealRecords: options.sealRecords,
     events: options.events,
     limits,
+    // With an id from months ago a receiver would refuse the file as one that it may have forgotten.
+    idTimeMs: () => (clock !== null && clock.aheadMs < -clocksDifferMsMax ? clock.portalMs : undefined),
     digestAlgorithm:
       fastDigestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,
     portalUrl: identity.portalUrl,
@@ -90,30 +104,31 @@ export async function beginSending(options: SendingOptions): Promise<SendContext
     receiverKeys,
     waitMs: options.waitMs,
     partSizeBytes: options.partSizeBytes ?? partSizeBytesDefault,
-    partsInFlight: options.partsInFlight ?? inFlightDefaults,
+    way: { partSizeBytesMax: Number.POSITIVE_INFINITY },
+    partsInFlight: options.partsInFlight ?? concurrencyDefaults,
     bufferBytesMax: options.bufferBytesMax,
-    patience,
-    turn: null,
+    retryPolicy,
+    slot: null,
     signal,
     onEvent,
   }
 }
 
-/** What concerns one of several transfers. */
+/** Options for one of several transfers. */
 export interface SendOneOptions {
-  /** Stops this one. The journal stays. */
+  /** Stops this transfer. The journal stays. */
   readonly signal: AbortSignal
   /** False: return after the first notification. */
   readonly isWaiting: boolean
   readonly pause: Pause
-  /** Called before anything is sent, and again after each rest. */
-  readonly takePlace: TakePlace
-  /** Beside, and before, that of all. */
+  /** Called before anything is sent, and again after each pause. */
+  readonly acquireSlot: AcquireSlot
+  /** Called for the events of this transfer, before the callback for all transfers. */
   readonly onEvent: (event: SendEvent) => void
 }
 
 /**
- * Sends one file as a transfer of its own, or goes on with the transfer that was begun for it, and waits for the
+ * Sends one file as a transfer of its own, or continues the transfer that an earlier run began, and waits for the
  * notifications about it.
  *
  * @throws RemoteProblem `credentials-invalid`; the signal's reason
@@ -121,16 +136,16 @@ export interface SendOneOptions {
 export async function sendOne(
   shared: SendContext,
   source: Source,
-  { signal, isWaiting, pause, takePlace, onEvent }: SendOneOptions,
+  { signal, isWaiting, pause, acquireSlot, onEvent }: SendOneOptions,
 ): Promise<SendOutcome> {
-  const turn = new Turn(pause, takePlace)
-  const context = { ...contextOfOne(shared, signal, onEvent), turn }
+  const slot = new SendSlot(pause, acquireSlot)
+  const context = { ...contextOfOne(shared, signal, onEvent), slot }
   let sent: FirstHop
   try {
-    await turn.begin(context.signal)
+    await slot.acquire(context.signal)
     sent = await sendFirst(context, source)
   } finally {
-    turn.end()
+    slot.release()
   }
   return outcomeOf(context, source, sent, isWaiting)
 }
@@ -138,8 +153,8 @@ export async function sendOne(
 /**
  * Waits for the second notification of a transfer that another run has sent, without its file.
  *
- * @returns null where the portal does not hold all of it yet: then the file is needed
- * @throws RemoteProblem `credentials-invalid`; NoAnswer, or RemoteProblem of the kind "later"; the signal's reason
+ * @returns null when the portal does not hold the whole file yet: then the file is needed
+ * @throws RemoteProblem `credentials-invalid`; NoResponseError, or RemoteProblem of the kind "later"; the signal's reason
  */
 export async function followOne(
   shared: SendContext,
@@ -153,19 +168,19 @@ export async function followOne(
   events.subscribe(log)
   let isFollowed = false
   try {
-    const patience = context.patience(transferId, context)
-    const status = await patience
-      .insist(() => client.transfer(transferId, { stallMs: patience.stallMs, signal: context.signal }))
+    const retryPolicy = context.retryPolicy(transferId, context)
+    const status = await retryPolicy
+      .retry((bounds) => client.transfer(transferId, bounds))
       .catch((error: unknown) => {
-        if (error instanceof RemoteProblem && error.code === 'not-found') return error
+        if (isUnknown(error)) return null
         throw error
       })
-    if (status instanceof RemoteProblem || isLost(status)) {
+    // The file never arrived, or the portal has lost it. It is sent again under the same id, so no receiver gets it twice.
+    if (status === null || status.state === 'receiving') return null
+    if (isLost(status)) {
       await journal.remove(entry)
-      const problem = status instanceof RemoteProblem ? status.problem : lossOf(status)
-      return { path, transferId, outcome: 'refused', problem }
+      return { path, transferId, outcome: 'refused', problem: lossOf(status) }
     }
-    if (status.state === 'receiving') return null
     isFollowed = true
     log.firstIsKnown()
     return await outcomeOf(context, { path }, { end: 'stored', entry, log }, true)
@@ -174,7 +189,7 @@ export async function followOne(
   }
 }
 
-/** Gives up a transfer that is in the journal. What the portal has stored it keeps, for its receivers. */
+/** Gives up a transfer that is in the journal. If the portal has stored it, the receivers still get it. */
 export async function forget(
   context: Pick<SendContext, 'client' | 'journal' | 'signal'>,
   entry: JournalEntry,
@@ -194,7 +209,7 @@ function contextOfOne(shared: SendContext, signal: AbortSignal, onEvent: (event:
   }
 }
 
-/** The file could no longer be read when its turn came; no transfer was begun. */
+/** The file could no longer be read when its sending started. No transfer was begun. */
 type Unreadable = { readonly end: 'unreadable'; readonly problem: ProblemJson }
 export type FirstHop = FirstHopEnd | Unreadable
 
@@ -208,7 +223,7 @@ export async function sendFirst(context: SendContext, source: Source): Promise<F
   }
 }
 
-/** Waits for the second notification where there will be one, and forgets the transfer once its end is known. */
+/** Waits for the second notification if there will be one, and removes the journal entry once the end is known. */
 export async function outcomeOf(
   context: SendContext,
   { path }: Pick<Source, 'path'>,
@@ -221,6 +236,8 @@ export async function outcomeOf(
   switch (sent.end) {
     case 'no-answer':
       return { path, transferId, outcome: 'no-answer', reason: sent.reason }
+    case 'lost':
+      return { path, transferId, ...lostOutcome(sent.problem) }
     case 'refused':
       await context.journal.remove(entry)
       return { path, transferId, outcome: 'refused', problem: sent.problem }
@@ -228,7 +245,8 @@ export async function outcomeOf(
       if (isWaiting) await awaitReceivers(context, log)
       else context.events.unsubscribe(log)
       const outcome: SendOutcome = isWaiting ? log.outcome(path) : { path, transferId, outcome: 'stored' }
-      if (outcome.outcome !== 'undelivered') await context.journal.remove(entry)
+      const isOver = outcome.outcome !== 'undelivered' && outcome.outcome !== 'no-answer'
+      if (isOver) await context.journal.remove(entry)
       return outcome
     }
   }

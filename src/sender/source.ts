@@ -1,62 +1,48 @@
 /**
- * What is sent: one file at one time. Each part is hashed from the very bytes that leave, and before the sender says
- * `complete` it makes sure that the file is still the one it opened.
+ * The contract of a file to send. Each part is hashed from the very bytes that leave, and before the sender completes the upload it
+ * checks that the file is unchanged since it was opened.
  */
 import type { DigestAlgorithm, Problem } from '../protocol/index.ts'
-import type { PartPosition } from '../trust/part-position.ts'
+import type { PartDigests, PartSeal } from '../trust/index.ts'
 
 /** A file that may be sent. */
 export interface Source {
-  /** By which the caller knows it, and says it to people. */
+  /** The path by which the caller and people know the file. */
   readonly path: string
-  /** What the receiver is told. */
+  /** The name for the receiver. */
   readonly name: string
   /**
-   * What tells it from other files of its name, in this run and the next: its absolute path, without symbolic links; in a
+   * Distinguishes the file from others of its name, in this run and later ones: its absolute path without symbolic links; in a
    * browser, which shows no paths, its size and time.
    */
   readonly place: string
-  /** When it was looked at first: what counts is the size when it is opened. */
+  /** The size at the first look. The size when the file is opened counts. */
   readonly sizeBytes: number
 
   /** @throws Problem `source-unreadable`, `source-not-a-file` */
   open(): Promise<OpenSource>
 }
 
-/** What has to be equal for a file to be "the same as before". Text where a number would lose digits. */
+/** Properties that are equal as long as a file is the same. Text where a number would lose digits. */
 export type SourceIdentity = Readonly<Record<string, string | number>> & { readonly sizeBytes: number }
 
-/** Of one part, both in hex. */
-export interface PartDigests {
-  /** Of what travels. */
-  readonly digest: string
-  /** Of what the file holds. */
-  readonly contentDigest: string
-}
-
-/** With what a part is sealed. A key and a position are for one content only: whoever gives them sees to that. */
-export interface PartSeal {
-  readonly partKey: Uint8Array
-  readonly position: PartPosition
-}
-
-/** A file while it is sent. To be disposed of. */
+/** An open file that is being sent. The caller disposes of it. */
 export interface OpenSource extends AsyncDisposable {
   readonly source: Source
-  /** As it was when it was opened. */
+  /** The identity when the file was opened. */
   readonly identity: SourceIdentity
   /**
-   * Whether the same identity means the same content, as far as anybody can tell without reading it. Where it does not, the file
-   * is read before the end of an earlier run's transfer is told of it.
+   * Whether an equal identity is taken as proof of equal content. Where it is not, the file is read before the end of an earlier
+   * run's transfer is reported for it.
    */
   readonly isIdentityProof: boolean
 
   /**
-   * Fills `target` with what is to travel of the bytes from `offsetBytes` on. What is in `target` is what was hashed, whatever
-   * happens to the file meanwhile.
+   * Reads the part at `offsetBytes` into `target`, sealed if `seal` is given. The digests are those of the bytes in `target`, even if
+   * the file changes meanwhile.
    *
-   * @param seal null for a part that travels as it is; otherwise `target` is longer than what is read, by the seal's tag
-   * @returns the digest of `target`, and that of what the file holds; without a seal they are the same
+   * @param seal null for a part that is not sealed; otherwise `target` is longer than the bytes read, by the seal's tag
+   * @returns the digest of `target`, and that of the bytes read; without a seal they are the same
    * @throws Problem `source-changed` when the file is shorter than it was; `source-unreadable` when reading fails
    */
   readPart(
@@ -66,14 +52,17 @@ export interface OpenSource extends AsyncDisposable {
     seal: PartSeal | null,
   ): Promise<PartDigests>
 
-  /** @throws Problem `source-changed` when the file is no longer what was opened */
-  assertUnchanged(): Promise<void>
+  /**
+   * @param onRead awaited now and then while the file is read again, which may take long
+   * @throws Problem `source-changed` when the file is no longer what was opened
+   */
+  assertUnchanged(onRead?: () => Promise<void>): Promise<void>
 
-  /** What to throw when the file turns out not to be what it was when it was opened. */
+  /** The problem to throw when the file turns out to have changed since it was opened. */
   changed(how: string, cause?: unknown): Problem
 }
 
-/** Whether two looks at a file saw the same content, as far as can be told without reading it. */
+/** Whether two looks at a file saw equal identities. */
 export function isSameSource(a: SourceIdentity, b: SourceIdentity): boolean {
   return Object.keys({ ...a, ...b }).every((name) => a[name] === b[name])
 }

@@ -1,23 +1,22 @@
 /**
- * Whom a sender trusts, and how its files are sealed.
+ * The keys that a sender trusts, and how it seals files for them.
  *
  * One content key seals one version of one file for the receivers of one transfer. It travels with the transfer, wrapped
- * for each of them and for the sender itself, so that no copy of it has to be kept anywhere.
+ * for each receiver and for the sender, so that nobody has to keep a copy of it.
  */
 import type { PortalClient } from '../client/index.ts'
-import { type Metadata, Problem, type PublicKeys } from '../protocol/index.ts'
-import { toBase64Url } from '../trust/encoding.ts'
-import { type AccountKeys, type Contacts, ContentKey, fingerprintOf } from '../trust/index.ts'
+import { type Metadata, Problem, type PublicKeys, wrappedKeyOf } from '../protocol/index.ts'
+import { type AccountKeys, type Contacts, ContentKey, fingerprintOf, saltText } from '../trust/index.ts'
 
-/** A receipt with what it takes to check it against the file, without any portal. */
+/** A receipt with all data needed to check it against the file, without a portal. */
 export interface KeptReceipt {
   readonly transferId: string
   readonly receiver: string
   /** As the receiver signed it. */
   readonly receipt: string
-  /** By which its signature was verified. */
+  /** The keys with which its signature was verified. */
   readonly keys: PublicKeys
-  /** What the content digest is salted with, base64url; null for a transfer that was not sealed. */
+  /** The salt of the content digest, base64url; null for a transfer that was not sealed. */
   readonly salt: string | null
 }
 
@@ -26,19 +25,19 @@ export interface Receipts {
   keep(receipt: KeptReceipt): Promise<void>
 }
 
-/** What an account with keys brings to a `send`. */
+/** Keys and contacts of an account that sends. */
 export interface SenderTrust {
   readonly keys: AccountKeys
   readonly contacts: Contacts
-  /** False sends what everybody on the way can read. It is signed all the same. */
+  /** False to send without end-to-end encryption. The transfer is signed all the same. */
   readonly isSealing: boolean
   readonly receipts: Receipts
 }
 
 /**
- * By which keys each receiver is known: those the portal names, held against the ones that are pinned.
+ * Gets the keys of each receiver from the portal, and checks them against the pinned ones.
  *
- * @throws Problem `keys-changed`; `keys-missing` for a receiver without keys where files are to be sealed; RemoteProblem
+ * @throws Problem `keys-changed`; `keys-missing` for a receiver without keys when files are to be sealed; RemoteProblem
  *   `receiver-unknown`
  */
 export async function learnReceiverKeys(
@@ -60,7 +59,7 @@ export async function learnReceiverKeys(
   return known
 }
 
-/** The keys that a transfer is sealed for, as one text: other keys need another transfer. */
+/** The keys that a transfer is sealed for, as one text. Other keys need another transfer. */
 export async function sealedForText(
   own: PublicKeys,
   receiverKeys: ReadonlyMap<string, PublicKeys | null>,
@@ -70,7 +69,7 @@ export async function sealedForText(
 }
 
 /**
- * What the content digest of a transfer is salted with, as it stands beside a receipt; null where nothing was sealed.
+ * The salt of a transfer's content digest, as a kept receipt has it; null where the transfer was not sealed.
  *
  * @throws Problem `seal-unopenable`, `seal-broken`
  */
@@ -82,17 +81,12 @@ export async function receiptSalt(
 ): Promise<string | null> {
   const contentKey = await ownContentKey(transferId, account, metadata, keys)
   if (contentKey === null || !('sealed' in metadata)) return null
-  // The wrapped key is not signed; what it opens is. A receipt with a wrong salt would prove nothing later.
+  // The wrapped key is not signed, but the metadata is, so opening it proves the key. A wrong salt would make the receipt useless later.
   await contentKey.openMetadata(metadata.sealed)
   return saltText(contentKey)
 }
 
-/** As it stands beside a receipt. */
-export function saltText({ contentSalt }: ContentKey): string {
-  return toBase64Url(contentSalt)
-}
-
-/** Who seals a transfer, and for whom. */
+/** The sender and the receivers of a sealed transfer, with their keys. */
 export interface SealFor {
   readonly transferId: string
   readonly from: string
@@ -106,12 +100,15 @@ export async function sealMetadata(
   metadata: { name: string },
 ): Promise<{ metadata: Metadata; contentKey: ContentKey }> {
   const contentKey = await ContentKey.generate(transferId)
-  const wrapped: Record<string, string> = {}
+  const wrapped = new Map<string, string>()
   for (const [to, receiver] of [...receiverKeys, [from, keys.publicKeys] as const]) {
     if (receiver === null) throw new Problem('keys-missing', { account: to })
-    wrapped[to] = await contentKey.wrap({ transferId, from, to }, receiver)
+    wrapped.set(to, await contentKey.wrap({ transferId, from, to }, receiver))
   }
-  return { metadata: { sealed: await contentKey.sealMetadata(metadata), keys: wrapped }, contentKey }
+  return {
+    metadata: { sealed: await contentKey.sealMetadata(metadata), keys: Object.fromEntries(wrapped) },
+    contentKey,
+  }
 }
 
 /**
@@ -127,7 +124,7 @@ export async function ownContentKey(
   keys: AccountKeys,
 ): Promise<ContentKey | null> {
   if (!('sealed' in metadata)) return null
-  const wrapped = metadata.keys[account]
+  const wrapped = wrappedKeyOf(metadata, account)
   if (wrapped === undefined) throw new Problem('seal-unopenable', { detail: 'it was not sealed for its sender' })
   return ContentKey.unwrap(wrapped, { transferId, from: account, to: account }, keys)
 }

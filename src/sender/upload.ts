@@ -1,62 +1,67 @@
 /**
- * One attempt at the content: every part is read and hashed, those that the portal lacks are sent.
+ * One attempt to upload the content: every part is read and hashed, and the parts that the portal lacks are sent.
  *
- * Reading goes ahead of sending by one part. The bytes that are hashed are the bytes that are sent, from the same
- * buffer, so the digests are true of what the portal was given even if the file changes meanwhile.
+ * Reading is one part ahead of sending. The hashed bytes are sent from the same buffer, so the digests are those of the sent
+ * bytes even if the file changes meanwhile.
  */
 import {
-  type InFlightBounds,
-  NoAnswer,
+  AdaptiveConcurrency,
+  type ConcurrencyBounds,
+  NoResponseError,
   type PartInFlight,
-  PartsInFlight,
-  type Patience,
   RemoteProblem,
+  type RetryPolicy,
 } from '../client/index.ts'
 import { type Limits, type PartLayout, partCount, partSpan } from '../protocol/index.ts'
-import type { ContentKey } from '../trust/index.ts'
+import type { ContentKey, PartDigests } from '../trust/index.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { JournalEntry } from './journal.ts'
 import { layoutOf, sealOf, wireLayoutOf } from './layout.ts'
 import type { SealRecord } from './seal-record.ts'
-import type { OpenSource, PartDigests } from './source.ts'
+import type { OpenSource } from './source.ts'
+import type { UploadCuts } from './upload-cuts.ts'
 
-/** A part that arrives damaged more often than this will do so again. */
+/** After this many damaged arrivals of a part the sender gives up. */
 const PART_TRIES_MAX = 5
 
-export interface Upload {
+export interface UploadAttempt {
   readonly context: SendContext
   readonly entry: JournalEntry
   readonly file: OpenSource
-  readonly patience: Patience
-  /** What an earlier attempt of this run read, by part number; what is read now is added. */
+  readonly retryPolicy: RetryPolicy
+  /** The digests of parts read by earlier attempts of this run, by part number. Parts that are read now are added. */
   readonly digests: Map<number, PartDigests>
   /** Null where the transfer is not sealed. */
   readonly seal: Seal | null
+  readonly cuts: UploadCuts
 }
 
-/** With what the parts are sealed, and what has been. */
+/** The key that seals the parts, and the record of what it has sealed. */
 export interface Seal {
   readonly contentKey: ContentKey
   readonly record: SealRecord
 }
 
 /**
- * Sends every part that the portal does not hold with the digest that it has here. When it resolves, the portal
- * holds all parts and `digests` is complete.
+ * Sends every part that the portal does not hold with this file's digest. When it resolves, the portal holds all parts,
+ * `digests` is complete, and the file is unchanged since it was read.
  *
- * @param held what the portal holds: part number -> digest in hex
- * @throws Problem `source-changed`, `source-unreadable`; SealedOtherwise; NoAnswer when silence lasted too long or a part never
- *   arrives undamaged; RemoteProblem that waiting does not mend; the signal's reason
+ * @param held the parts that the portal holds: part number -> digest in hex
+ * @throws Problem `source-changed`, `source-unreadable`; SealConflictError; UploadsCutError; NoResponseError when silence lasted too
+ *   long or a part never arrives undamaged; RemoteProblem that no retry can solve; the signal's reason
  */
-export async function uploadParts(upload: Upload, held: ReadonlyMap<number, string>): Promise<void> {
+export async function uploadParts(upload: UploadAttempt, held: ReadonlyMap<number, string>): Promise<void> {
   const { context, entry, file, digests, seal } = upload
   const layout = layoutOf(entry)
   const wireLayout = wireLayoutOf(entry)
   const progress = new UploadProgress(upload)
   const pool = poolOf(context, wireLayout)
-  const flight = new Flight(context, new PartsInFlight(boundsOf(context, pool)))
-  const presence = new Presence(upload)
+  const uploader = new PartUploader(
+    context,
+    new AdaptiveConcurrency(boundsOf(context, pool), () => context.client.roundTrips.shortestMs),
+  )
+  const keepAlive = new KeepAlive(upload)
   try {
     for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
       const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
@@ -66,7 +71,7 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
         continue
       }
       const buffer = await pool.take()
-      if (flight.isOver) break
+      if (uploader.isStopped) break
       const bytes = buffer.subarray(0, partSpan(wireLayout, partNumber).lengthBytes)
       const partSeal = seal === null ? null : sealOf(entry, seal.contentKey, partNumber)
       const read = await file.readPart(bytes, offsetBytes, entry.digestAlgorithm, partSeal)
@@ -76,85 +81,88 @@ export async function uploadParts(upload: Upload, held: ReadonlyMap<number, stri
       if (held.get(partNumber) === digest) {
         progress.acknowledged(partNumber, lengthBytes)
         pool.give(buffer)
-        await presence.show()
+        await keepAlive.askIfDue()
         continue
       }
-      const part = { partNumber, bytes, lengthBytes, digest, progress, signal: flight.partSignal() }
-      await flight.add((inFlight) => sendPart(upload, { ...part, inFlight }).finally(() => pool.give(buffer)))
-      presence.shown()
+      const part = { partNumber, bytes, lengthBytes, digest, progress, signal: uploader.partSignal() }
+      await uploader.add((inFlight) => sendPart(upload, { ...part, inFlight }).finally(() => pool.give(buffer)))
+      keepAlive.requested()
     }
   } catch (error) {
-    flight.fail(error)
+    uploader.fail(error)
   }
-  await flight.landed()
+  await uploader.done()
+  await file.assertUnchanged(() => keepAlive.askIfDue())
 }
 
-/** So many questions fit into the time after which the portal gives a silent upload up. */
+/** How many keep-alive requests are made within the portal's upload timeout. */
 const QUESTIONS_PER_UPLOAD_TIMEOUT = 3
 
-/** How often to ask how a transfer stands of which nothing is sent. */
-export function presenceMs({ uploadTimeoutMs }: Limits): number {
+/** The interval of keep-alive requests for a transfer of which nothing is sent at the moment. */
+export function keepAliveMs({ uploadTimeoutMs }: Limits): number {
   return uploadTimeoutMs / QUESTIONS_PER_UPLOAD_TIMEOUT
 }
 
 /**
- * Reading a large file again makes no request, and to the portal looks like a sender that is gone. So now and then it
- * is asked how the transfer stands.
+ * While the sender reads a large file again, it sends nothing, and the portal would give the upload up. So the sender asks for the
+ * state of the transfer from time to time.
  */
-class Presence {
-  readonly #upload: Upload
+class KeepAlive {
+  readonly #upload: UploadAttempt
   readonly #everyMs: number
-  #shownAtMs = performance.now()
+  #requestedAtMs = performance.now()
 
-  constructor(upload: Upload) {
+  constructor(upload: UploadAttempt) {
     this.#upload = upload
-    this.#everyMs = presenceMs(upload.context.limits)
+    this.#everyMs = keepAliveMs(upload.context.limits)
   }
 
-  /** There was a request. */
-  shown(): void {
-    this.#shownAtMs = performance.now()
+  /** Notes that a request was made. */
+  requested(): void {
+    this.#requestedAtMs = performance.now()
   }
 
-  /** Asks, if there was no request for long enough. */
-  async show(): Promise<void> {
-    if (performance.now() - this.#shownAtMs < this.#everyMs) return
-    const { context, entry, patience } = this.#upload
+  /** Makes a keep-alive request if the last request is long enough ago. */
+  async askIfDue(): Promise<void> {
+    if (performance.now() - this.#requestedAtMs < this.#everyMs) return
+    const { context, entry, retryPolicy } = this.#upload
     const { client, signal } = context
-    await patience.insist(() => client.transfer(entry.transferId, { stallMs: patience.stallMs, signal }))
-    this.shown()
+    await retryPolicy.retry(() =>
+      client.transfer(entry.transferId, { stallTimeoutMs: retryPolicy.stallTimeoutMs, signal }),
+    )
+    this.requested()
   }
 }
 
-/** The parts that are on their way at the same time. The first that fails stops the others. */
-class Flight {
+/** Sends several parts at the same time. The first failure stops the others. */
+class PartUploader {
   readonly #context: SendContext
-  readonly #places: PartsInFlight
+  readonly #concurrency: AdaptiveConcurrency
   readonly #stop = new AbortController()
-  readonly #underway = new Set<Promise<void>>()
+  readonly #uploads = new Set<Promise<void>>()
   readonly #failures: unknown[] = []
 
-  constructor(context: SendContext, places: PartsInFlight) {
+  constructor(context: SendContext, concurrency: AdaptiveConcurrency) {
     this.#context = context
-    this.#places = places
+    this.#concurrency = concurrency
   }
 
-  get isOver(): boolean {
+  get isStopped(): boolean {
     return this.#context.signal.aborted || this.#stop.signal.aborted
   }
 
-  /** Aborts when the flight is over. Each part has its own, so that none gathers the listeners of all. */
+  /** A signal that aborts when the uploader stops. Each part gets its own, so that listeners do not pile up on one. */
   partSignal(): AbortSignal {
     return AbortSignal.any([this.#context.signal, this.#stop.signal])
   }
 
-  /** Starts sending a part as soon as there is a place for it. Never rejects. */
+  /** Starts sending a part as soon as another one may be in flight. Never rejects. */
   async add(send: (part: PartInFlight) => Promise<void>): Promise<void> {
-    while (this.#underway.size >= this.#places.allowed) await Promise.race(this.#underway)
-    const sending = send(this.#places.started())
+    while (this.#uploads.size >= this.#concurrency.allowed) await Promise.race(this.#uploads)
+    const sending = send(this.#concurrency.started())
       .catch((error) => this.fail(error))
-      .finally(() => this.#underway.delete(sending))
-    this.#underway.add(sending)
+      .finally(() => this.#uploads.delete(sending))
+    this.#uploads.add(sending)
   }
 
   fail(error: unknown): void {
@@ -163,8 +171,8 @@ class Flight {
   }
 
   /** Resolves when nothing uses a buffer any more. @throws the first failure, or the reason of the caller's signal */
-  async landed(): Promise<void> {
-    await Promise.all(this.#underway)
+  async done(): Promise<void> {
+    await Promise.all(this.#uploads)
     this.#context.signal.throwIfAborted()
     if (this.#failures.length > 0) throw this.#failures[0]
   }
@@ -173,7 +181,7 @@ class Flight {
 interface PartOnItsWay {
   readonly partNumber: number
   readonly bytes: Uint8Array
-  /** Of the file: what is sealed is longer. */
+  /** The length in the file. A sealed part is longer. */
   readonly lengthBytes: number
   readonly digest: string
   readonly progress: UploadProgress
@@ -183,47 +191,55 @@ interface PartOnItsWay {
 
 /** Sends one part until the portal holds it. */
 async function sendPart(
-  { context, entry, patience, seal }: Upload,
+  upload: UploadAttempt,
   { partNumber, bytes, lengthBytes, digest, progress, inFlight, signal }: PartOnItsWay,
 ): Promise<void> {
+  const { context, entry, retryPolicy, seal, cuts } = upload
   const { transferId, digestAlgorithm } = entry
   await seal?.record.note(partNumber, digest)
-  // Through a load balancer no interim answer comes: the portal says by the event stream that bytes arrive.
+  // Load balancers drop interim answers, so the portal also reports arriving bytes by the event stream.
   const elsewhere = (alive: () => void) => context.events.onArriving(transferId, partNumber, alive)
   let furthestBytes = 0
   let isFirstTry = true
-  const put = (): Promise<void> => {
+  const put = async (): Promise<void> => {
     if (!isFirstTry) inFlight.disturbed()
     isFirstTry = false
     let sentBytes = 0
     const onSent = (byteCount: number): void => {
       sentBytes += byteCount
       progress.sent(partNumber, Math.min(sentBytes, lengthBytes))
-      // What leaves this process may get no further than the kernel. Only bytes that no earlier try got to are a sign
-      // of life, or a portal that takes connections and never reads would be waited for for ever.
+      // Bytes that leave this process may get no further than the kernel. So only bytes beyond those of earlier tries count as a
+      // sign of life. Otherwise the sender would wait without end for a portal that accepts connections and never reads.
       if (sentBytes <= furthestBytes) return
       furthestBytes = sentBytes
-      patience.heard()
+      retryPolicy.markAlive()
     }
-    return context.client.putPart(
-      transferId,
-      partNumber,
-      { bytes, digestAlgorithm, digest },
-      { stallMs: patience.stallMs, signal, onSent, onAlive: patience.heard, elsewhere },
-    )
+    const startedAtMs = performance.now()
+    try {
+      await context.client.putPart(
+        transferId,
+        partNumber,
+        { bytes, digestAlgorithm, digest },
+        { stallTimeoutMs: retryPolicy.stallTimeoutMs, signal, onSent, onAlive: retryPolicy.markAlive, elsewhere },
+      )
+      cuts.forget()
+    } catch (error) {
+      await cuts.check(error, { upload, partNumber, afterMs: performance.now() - startedAtMs, signal })
+      throw error
+    }
   }
   for (let tries = 1; ; tries++) {
     try {
-      await patience.insist(put)
+      await retryPolicy.retry(put)
       inFlight.ended(bytes.length)
       return progress.acknowledged(partNumber, lengthBytes)
     } catch (error) {
       progress.sent(partNumber, 0)
       if (!(error instanceof RemoteProblem) || error.next !== 'resend') throw error
-      patience.heard()
+      retryPolicy.markAlive()
       if (tries >= PART_TRIES_MAX) {
         const reason = `part ${partNumber} did not arrive whole in ${tries} tries: ${error.message}`
-        throw new NoAnswer(reason, { cause: error })
+        throw new NoResponseError(reason, { cause: error })
       }
       context.onEvent({ type: 'repeating', transferId, wanted: [[partNumber, partNumber]], problem: error.problem })
     }
@@ -236,24 +252,24 @@ function poolOf({ bufferBytesMax, partsInFlight }: SendContext, layout: PartLayo
   return new BufferPool(Math.max(1, count), sizeBytes)
 }
 
-/** One buffer is for the part that is read meanwhile. */
-function boundsOf({ partsInFlight: { min, max } }: SendContext, pool: BufferPool): InFlightBounds {
+/** The bounds for parts in flight: one buffer stays free for the part that is being read. */
+function boundsOf({ partsInFlight: { min, max } }: SendContext, pool: BufferPool): ConcurrencyBounds {
   const most = Math.max(1, Math.min(max, pool.count - 1))
   return { min: Math.min(min, most), max: most }
 }
 
-/** Counts bytes, each of the three kinds over the whole file, and tells. */
+/** Counts hashed, sent and acknowledged bytes over the whole file, and reports them. */
 class UploadProgress {
-  readonly #upload: Upload
+  readonly #upload: UploadAttempt
   readonly #onTheirWay = new Map<number, number>()
   #hashedBytes = 0
   #acknowledgedBytes = 0
 
-  constructor(upload: Upload) {
+  constructor(upload: UploadAttempt) {
     this.#upload = upload
   }
 
-  /** The portal has these bytes from an earlier attempt. */
+  /** Counts bytes that the portal holds from an earlier attempt. */
   skipped(byteCount: number): void {
     this.#hashedBytes += byteCount
     this.#acknowledgedBytes += byteCount

@@ -1,11 +1,19 @@
 import { digestDriver } from '../digests/index.ts'
 import { type DigestAlgorithm, fromHex } from '../protocol/index.ts'
 
+/** The two digests of one part, in hex. Without a seal they are the same. */
+export interface PartDigests {
+  /** Of the part as it travels. */
+  readonly digest: string
+  /** Of the part's content in the file. */
+  readonly contentDigest: string
+}
+
 /**
- * The digest over what a file itself holds: of the salt, then of the raw digests of its parts, one after another.
+ * The digest over the content of a file: over the salt, followed by the raw digests of its parts in order.
  *
- * @param salt null for a transfer that was not sealed; then this is its manifestDigest
- * @param partDigests of the parts as they stand in the file, in hex, in the order of their numbers
+ * @param salt null for a transfer that was not sealed; then the result equals its manifestDigest
+ * @param partDigests of the unsealed parts, in hex, in the order of their numbers
  * @returns hex
  */
 export function contentDigestOf(

@@ -1,15 +1,15 @@
-/** Whether tokens say what they have to: a manifest of the transfer that is offered, a receipt of the one that was sent. */
+/** Checks the claims of tokens: a manifest against the offered transfer, a receipt against the sent one. */
 import { type Metadata, type PlainMetadata, Problem, type PublicKeys } from '../protocol/index.ts'
 import { type ManifestClaims, sealedDigestOf, verifyManifest } from './manifest.ts'
-import { type ReceiptClaims, verifyReceipt } from './receipt.ts'
-import { openedLayout } from './seal-layout.ts'
+import { openedLayout } from './part-position.ts'
+import { type ReceiptClaims, verifyReceiptToken } from './receipt.ts'
 
-/** What a signed manifest says of the metadata: itself, or, where it is sealed, its digest. */
+/** The metadata as a signed manifest has it: itself, or the digest of sealed metadata. */
 export async function metadataClaimOf(metadata: Metadata): Promise<PlainMetadata | { readonly sealedDigest: string }> {
   return 'sealed' in metadata ? { sealedDigest: await sealedDigestOf(metadata.sealed) } : metadata
 }
 
-/** What is known of a transfer without its manifest. */
+/** The data of an offer that its manifest must confirm. */
 export interface ClaimedTransfer {
   readonly transferId: string
   readonly from: string
@@ -21,7 +21,7 @@ export interface ClaimedTransfer {
 }
 
 /**
- * Verifies that the sender signed the manifest of this very transfer, for this receiver among others.
+ * Verifies that the sender signed the manifest of this very transfer, with this receiver among its receivers.
  *
  * @throws Problem `signature-invalid`
  */
@@ -49,9 +49,9 @@ export async function requireManifest(
 }
 
 /**
- * The manifest that a sender itself signed, as somebody else has kept it: of this transfer, with this metadata.
+ * Verifies the sender's own manifest as the portal kept it: it must be about this transfer and have this metadata.
  *
- * @throws Problem `signature-invalid`; `receipt-invalid` for that of another transfer
+ * @throws Problem `signature-invalid`; `receipt-invalid` for the manifest of another transfer
  */
 export async function ownManifest(
   token: string,
@@ -66,17 +66,17 @@ export async function ownManifest(
   return claims
 }
 
-/** What a receipt has to prove. `manifest` is what the sender itself signed. */
+/** What a receipt has to prove. `manifest` is the one that the sender itself signed. */
 export interface ExpectedReceipt {
   readonly manifest: ManifestClaims
   readonly receiver: string
   readonly keys: PublicKeys
-  /** Of the very content that was sent; null for one who has not got it at hand. */
+  /** The digest of the sent content; null when the caller does not have it. */
   readonly contentDigest: string | null
 }
 
 /**
- * Verifies that the receiver signed to have received what the sender signed to have sent.
+ * Verifies a receipt: the receiver signed that it received exactly what the sender signed in the manifest.
  *
  * @throws Problem `receipt-invalid`
  */
@@ -84,7 +84,7 @@ export async function proveDelivery(
   token: string,
   { manifest, receiver, keys, contentDigest }: ExpectedReceipt,
 ): Promise<ReceiptClaims> {
-  const claims = await verifyReceipt(token, keys)
+  const claims = await verifyReceiptToken(token, keys)
   const isSealed = 'sealedDigest' in manifest.metadata
   const { sizeBytes, partSizeBytes } = isSealed ? openedLayout(manifest) : manifest
   const expected: Partial<ReceiptClaims> = {
@@ -95,7 +95,7 @@ export async function proveDelivery(
     partSizeBytes,
     digestAlgorithm: manifest.digestAlgorithm,
     manifestDigest: manifest.manifestDigest,
-    // Of what was not sealed, the content digest is the manifestDigest; otherwise whoever has the file can compute it.
+    // Without a seal, the content digest is the manifestDigest. With a seal, only a holder of the file can compute it.
     ...(isSealed ? {} : { contentDigest: manifest.manifestDigest }),
     ...(contentDigest === null ? {} : { contentDigest }),
   }

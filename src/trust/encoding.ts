@@ -1,4 +1,4 @@
-/** Bytes as text, strictly: what is not exactly what the encoder gives is not read. */
+/** Strict encodings of bytes as text: a decoder accepts only text that the encoder can produce. */
 
 /** Base64url without padding (RFC 4648 section 5). */
 export function toBase64Url(bytes: Uint8Array): string {
@@ -7,7 +7,7 @@ export function toBase64Url(bytes: Uint8Array): string {
   return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
-/** @returns null for anything that {@link toBase64Url} does not give, set bits behind the last byte included */
+/** @returns null for any text that {@link toBase64Url} cannot produce, for instance one with set bits behind the last byte */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
   const bitsBehind = BITS_BEHIND[text.length % 4]
   if (bitsBehind === undefined || !/^[A-Za-z0-9_-]*$/.test(text)) return null
@@ -20,14 +20,14 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
 }
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-/** How many bits of the last character stand behind the last byte, by the length of a text modulo 4: 1 is the length of none. */
+/** The unused bits of the last character, by the length of the text modulo 4. No text has a remainder of 1. */
 const BITS_BEHIND: readonly (number | undefined)[] = [0, undefined, 4, 2]
 
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 const BASE32_BITS = 5
 const BYTE_BITS = 8
 
-/** Lower-case base32 (RFC 4648 section 6) of a number of bytes that fills its last character. */
+/** Lower-case base32 (RFC 4648 section 6). The length in bytes must be a multiple of 5. */
 export function toBase32(bytes: Uint8Array): string {
   let text = ''
   let bits = 0
@@ -58,7 +58,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   return whole
 }
 
-/** The 16 bytes of a UUID. @param transferId one that has been validated */
+/** The 16 bytes of a UUID. @param transferId must be validated */
 export function transferIdBytes(transferId: string): Uint8Array<ArrayBuffer> {
   const hex = transferId.replaceAll('-', '')
   return Uint8Array.from({ length: hex.length / 2 }, (_, index) =>
@@ -66,7 +66,7 @@ export function transferIdBytes(transferId: string): Uint8Array<ArrayBuffer> {
   )
 }
 
-/** Compares secrets without telling by the time that it takes where they differ. */
+/** Compares secrets in constant time. */
 export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   if (one.length !== other.length) return false
   let difference = 0

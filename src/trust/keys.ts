@@ -1,18 +1,21 @@
 /**
- * The keys of an account: Ed25519 to sign with (RFC 8032), X25519 to be sealed for (RFC 7748). The account's owner keeps
- * the private ones; the portal has the public ones, and nobody has to believe it: a fingerprint tells them apart.
+ * The keys of an account: Ed25519 to sign with (RFC 8032), and X25519 for which others seal (RFC 7748). The account's owner keeps
+ * the private keys. The portal distributes the public ones; by their fingerprint, people check that they are the right ones.
  */
-import { Problem, type PublicKeys } from '../protocol/index.ts'
+import { digestOf } from '../digests/index.ts'
+import { fromHex, Problem, type PublicKeys } from '../protocol/index.ts'
 import { concat, fromBase64Url, toBase32, toBase64Url, utf8 } from './encoding.ts'
 
-/** A key in the hands of WebCrypto, by whatever name the runtime's types call it. */
+/** A key of WebCrypto. The runtimes' types have different names for it. */
 export type SubtleKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>
 
 const KEY_BYTES = 32
 const SECRET_PREFIX = 'glk_'
+/** How often making a key is tried before it fails. */
+const KEY_TRIES_MAX = 5
 const FINGERPRINT_BYTES = 15
 const FINGERPRINT_GROUP = 4
-/** What stands before the raw key in PKCS #8 (RFC 8410 section 7), up to the algorithm: 1.3.101.112 and 1.3.101.110. */
+/** The bytes before the raw key in PKCS #8 (RFC 8410 section 7). They contain the algorithm: 1.3.101.112 or 1.3.101.110. */
 const PKCS8_ED25519 = '302e020100300506032b657004220420'
 const PKCS8_X25519 = '302e020100300506032b656e04220420'
 
@@ -21,14 +24,14 @@ function pkcs8(prefixHex: string, key: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat(prefix, key)
 }
 
-/** An account's own keys, as WebCrypto holds them. */
+/** An account's own keys, held by WebCrypto. */
 export interface HeldKeys {
   readonly publicKeys: PublicKeys
   readonly signingKey: SubtleKey
   readonly decryptionKey: SubtleKey
 }
 
-/** An account's own keys. Nobody has to be able to read them: whoever can is told so by {@link PortableKeys}. */
+/** An account's own keys. They may not be exportable; {@link PortableKeys} are. */
 export class AccountKeys implements HeldKeys {
   readonly publicKeys: PublicKeys
   readonly signingKey: SubtleKey
@@ -40,13 +43,13 @@ export class AccountKeys implements HeldKeys {
     this.decryptionKey = decryptionKey
   }
 
-  /** New ones, which can be written down. */
+  /** Makes new keys that can be written to a file. */
   static generate(): Promise<PortableKeys> {
     const raw = crypto.getRandomValues(new Uint8Array(2 * KEY_BYTES))
     return AccountKeys.parse(SECRET_PREFIX + toBase64Url(raw))
   }
 
-  /** Reads what `secret` gave. @throws Error for anything else */
+  /** Reads the text that `secret` gave. @throws Error for any other text */
   static async parse(secret: string): Promise<PortableKeys> {
     const raw = secret.startsWith(SECRET_PREFIX) ? fromBase64Url(secret.slice(SECRET_PREFIX.length)) : null
     if (raw?.length !== 2 * KEY_BYTES) throw new Error('these are no keys of an account')
@@ -57,12 +60,23 @@ export class AccountKeys implements HeldKeys {
   }
 
   /**
-   * New ones that never leave WebCrypto: who runs here may use them, but nobody can take them away. They can be kept as they are
-   * where keys can be, in IndexedDB.
+   * Makes new keys that cannot be exported: code in this page may use them, but cannot copy them. IndexedDB can store them.
    */
-  static async generateHeld(): Promise<AccountKeys> {
-    const signing = await heldPair('Ed25519', ['sign', 'verify'])
-    const encryption = await heldPair('X25519', ['deriveBits'])
+  static generateHeld(): Promise<AccountKeys> {
+    return AccountKeys.#generatePairs({ isDecryptionKeyExtractable: false })
+  }
+
+  /**
+   * Makes new keys whose decryption key can be exported, for browsers that cannot store it as it is. The caller wraps it at once,
+   * and uses the unwrapped copy, which cannot be exported.
+   */
+  static generateWrappable(): Promise<AccountKeys> {
+    return AccountKeys.#generatePairs({ isDecryptionKeyExtractable: true })
+  }
+
+  static async #generatePairs({ isDecryptionKeyExtractable }: { readonly isDecryptionKeyExtractable: boolean }) {
+    const signing = await newPair('Ed25519', false, ['sign', 'verify'])
+    const encryption = await newPair('X25519', isDecryptionKeyExtractable, ['deriveBits'])
     const publicKeys = {
       signing: await rawPublic(signing.publicKey),
       encryption: await rawPublic(encryption.publicKey),
@@ -70,13 +84,13 @@ export class AccountKeys implements HeldKeys {
     return new AccountKeys({ publicKeys, signingKey: signing.privateKey, decryptionKey: encryption.privateKey })
   }
 
-  /** Those that were kept. */
+  /** Uses stored keys. */
   static fromHeld(keys: HeldKeys): AccountKeys {
     return new AccountKeys(keys)
   }
 }
 
-/** Keys of an account that can be written down. */
+/** Keys of an account that can be written to a file. */
 export class PortableKeys extends AccountKeys {
   readonly #secret: string
 
@@ -85,16 +99,32 @@ export class PortableKeys extends AccountKeys {
     this.#secret = secret
   }
 
-  /** Everything there is to keep: `glk_` and the two raw private keys. Not to be shown; so printing this does not. */
+  /** All that has to be kept: `glk_` and the two raw private keys. Secret: printing this object does not show it. */
   get secret(): string {
     return this.#secret
   }
 }
 
-/** A pair of keys, of which the private one cannot be exported. */
-async function heldPair(name: string, usages: ('sign' | 'verify' | 'deriveBits')[]) {
-  const made: object = await crypto.subtle.generateKey({ name }, false, usages)
-  // Types of WebCrypto do not know which algorithms make pairs.
+/**
+ * Repeats `make` until it succeeds: WebKitGTK 2.50 rejects `generateKey` at random, about once in 110 times for Ed25519 and once in
+ * 330 times for X25519.
+ *
+ * @throws what the last try threw
+ */
+export async function untilKeyIsMade<Result>(make: () => Promise<Result>): Promise<Result> {
+  for (let triesLeft = KEY_TRIES_MAX - 1; ; triesLeft--) {
+    try {
+      return await make()
+    } catch (error) {
+      if (triesLeft === 0) throw error
+    }
+  }
+}
+
+/** Makes a pair of keys. @param isExtractable whether the private one can be exported */
+async function newPair(name: string, isExtractable: boolean, usages: ('sign' | 'verify' | 'deriveBits')[]) {
+  const made: object = await untilKeyIsMade(() => crypto.subtle.generateKey({ name }, isExtractable, usages))
+  // The types of WebCrypto do not tell which algorithms make pairs.
   return made as { readonly publicKey: SubtleKey; readonly privateKey: SubtleKey }
 }
 
@@ -116,72 +146,88 @@ async function publicOf(key: SubtleKey): Promise<string> {
   return x
 }
 
-/** What was made of public keys lately: the same few are asked for with every file. */
-class Recent<Value> {
+/** A cache of values computed from public keys, because the same few keys are used with every file. */
+class KeyCache<Value> {
   readonly #values = new Map<string, Promise<Value>>()
 
-  /** What `make` made of the keys, now or before. A failure is not remembered. */
+  /** The value for the keys, from the cache or from `make`. Failures are not cached. */
   of({ signing, encryption }: PublicKeys, make: () => Promise<Value>): Promise<Value> {
     const name = `${signing} ${encryption}`
     let value = this.#values.get(name)
     if (value === undefined) {
       value = make()
       value.catch(() => this.#values.delete(name))
-      if (this.#values.size >= RECENT_KEYS_MAX) this.#values.clear()
+      if (this.#values.size >= KEY_CACHE_ENTRIES_MAX) this.#values.clear()
       this.#values.set(name, value)
     }
     return value
   }
 }
 
-const RECENT_KEYS_MAX = 1_000
-const verificationKeys = new Recent<SubtleKey>()
-const fingerprints = new Recent<string>()
+const KEY_CACHE_ENTRIES_MAX = 1_000
+const fingerprints = new KeyCache<string>()
 
-/** The key to verify signatures with. @throws Problem `signature-invalid` where it is none */
-export function verificationKey(keys: PublicKeys): Promise<SubtleKey> {
-  return verificationKeys.of(keys, async () => {
-    const raw = fromBase64Url(keys.signing)
-    try {
-      if (raw?.length !== KEY_BYTES) throw new Error('not 32 bytes')
-      return await crypto.subtle.importKey('raw', raw, { name: 'Ed25519' }, true, ['verify'])
-    } catch (cause) {
-      throw new Problem('signature-invalid', { detail: 'the public key is none' }, { cause })
-    }
-  })
+/** The raw public key that verifies signatures. @throws Problem `signature-invalid` when it is not a valid key */
+export function signingKeyBytes({ signing }: PublicKeys): Uint8Array<ArrayBuffer> {
+  const raw = fromBase64Url(signing)
+  if (raw?.length !== KEY_BYTES) throw new Problem('signature-invalid', { detail: 'the public key is not valid' })
+  return raw
 }
 
-/** The raw public key to seal for. @throws Problem `keys-missing` where it is none */
+/** The raw public key to seal for. @throws Problem `keys-missing` when it is not a valid key */
 export function encryptionKeyBytes({ encryption }: PublicKeys): Uint8Array<ArrayBuffer> {
   const raw = fromBase64Url(encryption)
-  if (raw?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public key is none' })
+  if (raw?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public key is not valid' })
   return raw
 }
 
 /**
- * What people compare: 120 bits of a digest over both public keys, as six groups of four letters and digits.
+ * The fingerprint that people compare: 120 bits of a digest over both public keys, as six groups of four letters and digits.
  *
- * @throws Problem `keys-missing` where they are none
+ * @throws Problem `keys-missing` when the keys are invalid
  */
-export function fingerprintOf(keys: PublicKeys): Promise<string> {
+export async function fingerprintOf(keys: PublicKeys): Promise<string> {
   return fingerprints.of(keys, async () => {
     const raw = [keys.signing, keys.encryption].map((key) => {
       const bytes = fromBase64Url(key)
-      if (bytes?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public keys are none' })
+      if (bytes?.length !== KEY_BYTES) throw new Problem('keys-missing', { detail: 'the public keys are not valid' })
       return bytes
     })
-    const hash = await crypto.subtle.digest('SHA-256', concat(utf8('golooader keys v1\0'), ...raw))
-    return grouped(toBase32(new Uint8Array(hash, 0, FINGERPRINT_BYTES)))
+    const hash = fromHex(digestOf('sha-256', concat(utf8('golooader keys v1\0'), ...raw)))
+    return grouped(toBase32(hash.subarray(0, FINGERPRINT_BYTES)))
   })
 }
 
-/** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null where it is none */
+/** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null for other text */
 export function parseFingerprint(text: string): string | null {
-  // Looked at before the case is changed: there are other letters that become one of these.
+  // Checked before the case is changed, because some other letters become one of these in lower case.
   const plain = text.replace(/[\s-]/g, '')
   return /^[A-Za-z2-7]{24}$/.test(plain) ? grouped(plain.toLowerCase()) : null
 }
 
 function grouped(text: string): string {
   return text.match(new RegExp(`.{${FINGERPRINT_GROUP}}`, 'g'))?.join('-') ?? ''
+}
+
+/** An account and its trusted keys. */
+export interface Contact {
+  readonly account: string
+  readonly keys: PublicKeys
+  readonly fingerprint: string
+}
+
+/** The trusted keys of other accounts. */
+export interface Contacts {
+  /**
+   * Checks the keys that a portal names for an account, and pins them if they are the first.
+   *
+   * @throws Problem `keys-changed` with the members `account`, `trusted` and `offered` when other keys are trusted
+   */
+  check(account: string, keys: PublicKeys): Promise<Contact>
+
+  /** The pinned keys; null when there are none yet. */
+  known(account: string): Promise<PublicKeys | null>
+
+  /** Whether keys are pinned, or a fingerprint whose keys are not known yet. */
+  isPinned(account: string): Promise<boolean>
 }

@@ -1,14 +1,15 @@
-/** The manifest, signed by its sender: who sends what to whom. */
+/** The manifest, which the sender signs: sender, receivers, metadata and manifestDigest of a transfer. */
 import * as Type from 'typebox'
+import { digestOf } from '../digests/index.ts'
 import {
   AccountName,
   DigestHex,
+  digestAlgorithmLengthMax,
   PlainMetadata,
   Problem,
   type PublicKeys,
   receiversPerTransferMax,
   TransferId,
-  toHex,
 } from '../protocol/index.ts'
 import { utf8 } from './encoding.ts'
 import type { AccountKeys } from './keys.ts'
@@ -16,18 +17,18 @@ import { signToken, verifyToken } from './tokens.ts'
 
 const closed = { additionalProperties: false } as const
 
-/** Sizes are of what travels. */
+/** Sizes are those of the parts as they travel. */
 export const ManifestClaims = Type.Object(
   {
     transferId: TransferId,
     from: AccountName,
-    /** In ascending order. */
-    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax, uniqueItems: true }),
+    /** In ascending order and each once; `verifyManifest` checks that. */
+    to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax }),
     sizeBytes: Type.Integer({ minimum: 0 }),
     partSizeBytes: Type.Integer({ minimum: 1 }),
-    digestAlgorithm: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
+    digestAlgorithm: Type.String({ pattern: `^[a-z0-9-]{1,${digestAlgorithmLengthMax}}$` }),
     manifestDigest: DigestHex,
-    /** Where it is sealed: the SHA-256 of the text `metadata.sealed`, in hex. */
+    /** For sealed metadata, the SHA-256 of the text `metadata.sealed`, in hex. */
     metadata: Type.Union([PlainMetadata, Type.Object({ sealedDigest: DigestHex }, closed)]),
   },
   closed,
@@ -38,7 +39,7 @@ const kind = { typ: 'transfer-manifest+jwt', schema: ManifestClaims, problem: 's
 
 /** @returns a compact JWS */
 export async function signManifest(claims: ManifestClaims, keys: AccountKeys): Promise<string> {
-  // Member by member: the order in which the caller has them must not change the token.
+  // Written member by member, because the order of the caller's members must not change the token.
   const payload: ManifestClaims = {
     transferId: claims.transferId,
     from: claims.from,
@@ -65,6 +66,6 @@ function isAscending(names: readonly string[]): boolean {
 }
 
 /** The SHA-256 of the text of sealed metadata, in hex. */
-export async function sealedDigestOf(sealed: string): Promise<string> {
-  return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', utf8(sealed))))
+export function sealedDigestOf(sealed: string): string {
+  return digestOf('sha-256', utf8(sealed))
 }

@@ -1,32 +1,31 @@
 /**
- * Sealing and opening parts: AES-256-GCM, as a stream, so that no part has to be copied as a whole. The only file of this
- * room that needs Node.
+ * Seals and opens parts with AES-256-GCM as a stream, so that no part has to be copied as a whole. The only file of this folder
+ * that needs Node.
  */
 import type { Buffer } from 'node:buffer'
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { Problem } from '../protocol/index.ts'
-import { additionalDataOf, nonceOf, type PartPosition } from './part-position.ts'
-import { sealTagBytes } from './seal-layout.ts'
+import { additionalDataOf, nonceOf, type PartPosition, sealTagBytes } from './part-position.ts'
 
 export type { PartPosition } from './part-position.ts'
 
 const ALGORITHM = 'aes-256-gcm'
 
 export interface PartSealer {
-  /** @returns as many bytes, sealed */
+  /** @returns the sealed bytes, as many as `plain` */
   update(plain: Uint8Array): Buffer
-  /** @returns the tag; the last call */
+  /** The last call. @returns the tag */
   finish(): Buffer
 }
 
 export interface PartOpener {
-  /** @returns as many bytes, opened. They prove nothing before `finish` has returned */
+  /** @returns the opened bytes, as many as `sealed`. They are unverified until `finish` has returned */
   update(sealed: Uint8Array): Buffer
-  /** @throws Problem `seal-broken` when any bit is not as it was sealed; the last call */
+  /** The last call. @throws Problem `seal-broken` when any bit differs from what was sealed */
   finish(tag: Uint8Array): void
 }
 
-/** Seals one part. A key and a position are for one content only: whoever calls this sees to that. */
+/** Seals one part. The caller uses a key and a position for one content only. */
 export function partSealer(partKey: Uint8Array, position: PartPosition): PartSealer {
   const cipher = createCipheriv(ALGORITHM, partKey, nonceOf(position), { authTagLength: sealTagBytes })
   cipher.setAAD(additionalDataOf(position))

@@ -1,15 +1,14 @@
-/** Sealing and opening parts as a whole, by WebCrypto: the same seal as that of `node-part-cipher.ts`, in any runtime. */
+/** Seals and opens whole parts with WebCrypto: the same seal as that of `node-part-cipher.ts`, in any runtime. */
 import { Problem } from '../protocol/index.ts'
 import type { SubtleKey } from './keys.ts'
-import { additionalDataOf, nonceOf, type PartPosition } from './part-position.ts'
-import { sealTagBytes } from './seal-layout.ts'
+import { additionalDataOf, nonceOf, type PartPosition, sealTagBytes } from './part-position.ts'
 
-export type { PartPosition } from './part-position.ts'
+export type { PartPosition, PartSeal } from './part-position.ts'
 
 /**
- * Seals one part. A key and a position are for one content only: whoever calls this sees to that.
+ * Seals one part. The caller uses a key and a position for one content only.
  *
- * @returns what travels: longer than `plain` by the tag
+ * @returns the sealed part, longer than `plain` by the tag
  */
 export async function sealPart(
   partKey: Uint8Array,
@@ -23,8 +22,8 @@ export async function sealPart(
 /**
  * Opens one part.
  *
- * @returns what stands in the file: shorter than `sealed` by the tag
- * @throws Problem `seal-broken` when any bit is not as it was sealed
+ * @returns the content of the part, shorter than `sealed` by the tag
+ * @throws Problem `seal-broken` when any bit differs from what was sealed
  */
 export async function openPart(
   partKey: Uint8Array,

@@ -1,12 +1,12 @@
 /**
  * Signed tokens: JSON Web Signatures in their compact form (RFC 7515), with `alg` "Ed25519" (RFC 9864) and a `typ` of
- * their own each, so that none can stand in for another.
+ * its own for each kind, so that no kind can replace another.
  */
-import { CompactSign, compactVerify, decodeProtectedHeader } from 'jose'
 import type { Static, TSchema } from 'typebox'
 import { conforms, Problem, type ProblemCode, type PublicKeys, signedTokenLengthMax } from '../protocol/index.ts'
-import { fromBase64Url, utf8 } from './encoding.ts'
-import { type AccountKeys, fingerprintOf, verificationKey } from './keys.ts'
+import { cryptoDriver } from './crypto.ts'
+import { fromBase64Url, toBase64Url, utf8 } from './encoding.ts'
+import { type AccountKeys, fingerprintOf, signingKeyBytes } from './keys.ts'
 
 const ALGORITHM = 'Ed25519'
 
@@ -14,65 +14,74 @@ const ALGORITHM = 'Ed25519'
 export interface TokenKind<Schema extends TSchema> {
   readonly typ: string
   readonly schema: Schema
-  /** What a token that is not valid is called. */
+  /** The problem of an invalid token. */
   readonly problem: ProblemCode
 }
 
-/** The same claims and keys give the same token. */
+/** Signs claims. The same claims and keys give the same token. */
 export async function signToken<Schema extends TSchema>(
   { typ, schema }: TokenKind<Schema>,
-  claims: Static<Schema>,
+  claims: NoInfer<Static<Schema>>,
   keys: AccountKeys,
 ): Promise<string> {
   if (!conforms(schema, claims)) throw new Error(`these are no claims of a ${typ}`)
-  const kid = await fingerprintOf(keys.publicKeys)
-  return new CompactSign(utf8(JSON.stringify(claims)))
-    .setProtectedHeader({ alg: ALGORITHM, typ, kid })
-    .sign(keys.signingKey)
+  const header = { alg: ALGORITHM, typ, kid: await fingerprintOf(keys.publicKeys) }
+  // The signature is over header and payload, joined by a dot (RFC 7515 section 5.1).
+  const signed = [header, claims].map((part) => toBase64Url(utf8(JSON.stringify(part)))).join('.')
+  return `${signed}.${toBase64Url(await cryptoDriver.sign(keys.signingKey, utf8(signed)))}`
 }
 
-/** The claims of a token that is valid in everything. @throws Problem of the kind's code */
+/** The claims of a valid token. @throws Problem of the kind's code for an invalid one */
 export async function verifyToken<Schema extends TSchema>(
   kind: TokenKind<Schema>,
   token: string,
   keys: PublicKeys,
-): Promise<Static<Schema>> {
-  const claims = readToken(kind, token)
+): Promise<NoInfer<Static<Schema>>> {
+  const { claims, kid, signed, signature } = decoded(kind, token)
   try {
-    if (decodeProtectedHeader(token).kid !== (await fingerprintOf(keys))) throw new Error('it names other keys')
-    await compactVerify(token, await verificationKey(keys), { algorithms: [ALGORITHM] })
+    if (kid !== (await fingerprintOf(keys))) throw new Error('it names other keys')
+    const isValid = await cryptoDriver.verify(signingKeyBytes(keys), signature, utf8(signed))
+    if (!isValid) throw new Error('another key signed it, or it was changed')
   } catch (cause) {
     throw new Problem(kind.problem, { detail: 'the signature is not that of the keys known' }, { cause })
   }
   return claims
 }
 
-/** The claims of a token, its signature not looked at. @throws Problem of the kind's code when it is none */
-export function readToken<Schema extends TSchema>(
-  { typ, schema, problem }: TokenKind<Schema>,
-  token: string,
-): Static<Schema> {
+/** The claims of a token, without verifying its signature. @throws Problem of the kind's code when it is not a token */
+export function readToken<Schema extends TSchema>(kind: TokenKind<Schema>, token: string): NoInfer<Static<Schema>> {
+  return decoded(kind, token).claims
+}
+
+interface Decoded<Schema extends TSchema> {
+  readonly claims: Static<Schema>
+  readonly kid: string
+  /** The signed bytes. */
+  readonly signed: string
+  readonly signature: Uint8Array
+}
+
+function decoded<Schema extends TSchema>({ typ, schema, problem }: TokenKind<Schema>, token: string): Decoded<Schema> {
   try {
     if (token.length > signedTokenLengthMax) throw new Error('too long')
     const [header, payload, signature, more] = token.split('.')
     if (header === undefined || payload === undefined || signature === undefined || more !== undefined) {
       throw new Error('not three texts with dots between')
     }
-    mustDecode(signature)
     const { alg, typ: actual, kid, ...others } = parsed(header) as Record<string, unknown>
-    // Nothing is understood but these three; `crit`, `b64`, `jwk` and their like would change what is verified.
+    // Only these three members are allowed, because others, such as `crit`, `b64` and `jwk`, would change what is verified.
     if (alg !== ALGORITHM || actual !== typ || typeof kid !== 'string' || Object.keys(others).length > 0) {
       throw new Error('another header')
     }
     const claims = parsed(payload)
     if (!conforms(schema, claims)) throw new Error('other claims')
-    return claims
+    return { claims, kid, signed: `${header}.${payload}`, signature: mustDecode(signature) }
   } catch (cause) {
     throw new Problem(problem, { detail: 'it is not a token of this kind' }, { cause })
   }
 }
 
-/** @throws Error for anything but an object of which no member stands twice: two readers might take different ones */
+/** @throws Error for anything but an object, and for a repeated member, of which two readers might take different ones */
 function parsed(text: string): object {
   const json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(mustDecode(text))
   const value: unknown = JSON.parse(json)

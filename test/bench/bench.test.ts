@@ -1,4 +1,4 @@
-/** A measurement that no longer runs is worth nothing: each of our own runs here, as small as can be. */
+/** Each benchmark of this repository still runs. The test runs each of them at its smallest size. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,10 +7,10 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { root } from '../structure/sources.ts'
 
-/** Several processes each, on a machine that may have other things to do. */
+/** Each benchmark starts several processes, and the machine may be busy. */
 const TIMEOUT_MS = 120_000
 
-/** @returns what a measurement prints */
+/** @returns the output of a benchmark */
 async function bench(name: string, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bench', `${name}.ts`), ...args])
   return stdout
@@ -67,11 +67,11 @@ test.concurrent(
     const least = ['--nodes', '2', '--rounds', '1', '--large', '9', '--small', '4', '--only', redirected]
     const told = await bench('nodes', ...least)
     for (const kind of ['SQLite and a folder', redirected]) {
-      // Once for each kind of file with what it cost, once with what was asked.
+      // One table has the cost for each kind of file, another the requests.
       expect(told.match(new RegExp(`^\\| ${kind} \\| [\\d.]+ `, 'gm'))).toHaveLength(4)
     }
   },
-  // With servers of its own.
+  // This benchmark starts its own servers.
   2 * TIMEOUT_MS,
 )
 

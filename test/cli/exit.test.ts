@@ -9,7 +9,7 @@ function systemError(members: Record<string, unknown>): Error {
   return Object.assign(new Error(`${members.syscall} ${members.code}`), members)
 }
 
-/** What is printed of an error, and the code to end with. */
+/** The printed text and the exit code of an error. */
 function report(error: unknown): { code: number; text: string } {
   const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
   const code = reportError(error)

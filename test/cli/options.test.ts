@@ -1,13 +1,15 @@
 import { Command } from 'commander'
 import { afterEach, expect, test } from 'vitest'
-import { flag } from '../../src/cli/options.ts'
+import { commandLine } from '../../src/cli/main.ts'
+import { accountNames, digestNames, flag, listOption, networks } from '../../src/cli/options.ts'
 
 afterEach(() => {
   delete process.env.GOLOOADER_NO_PAGE
   delete process.env.GOLOOADER_JSON
+  delete process.env.GOLOOADER_TO
 })
 
-/** What a command is told, by its arguments and by the environment. */
+/** The options that a command gets from its arguments and the environment. */
 function told(name: string, args: string[], variable?: [name: string, value: string]) {
   if (variable !== undefined) process.env[variable[0]] = variable[1]
   return new Command().addOption(flag(name, 'x')).parse(args, { from: 'user' }).opts()
@@ -26,4 +28,39 @@ test('a flag that takes something away does so by argument or variable, and not 
   expect(told('--no-page', ['--no-page'])).toEqual({ page: false })
   expect(told('--no-page', [], ['GOLOOADER_NO_PAGE', '0'])).toEqual({ page: true })
   expect(told('--no-page', [], ['GOLOOADER_NO_PAGE', '1'])).toEqual({ page: false })
+})
+
+/** The parsed value of a list option. */
+function list(args: string[], parse: (text: string) => string[] = accountNames, variable?: string) {
+  if (variable !== undefined) process.env.GOLOOADER_TO = variable
+  const option = listOption('--to <names>', 'x', parse).default(['default'])
+  return new Command().addOption(option).parse(args, { from: 'user' }).opts().to
+}
+
+test('a list that is given more than once has all that was given, each once', () => {
+  expect(list(['--to', 'bob', '--to', 'carol,bob', '--to=dora'])).toEqual(['bob', 'carol', 'dora'])
+  expect(list(['--to', 'blake3', '--to', 'sha-256'], digestNames)).toEqual(['blake3', 'sha-256'])
+  expect(list(['--to', '10.0.0.0/8', '--to', '::1'], networks)).toEqual(['10.0.0.0/8', '::1'])
+})
+
+test('a list on the command line replaces the default and that of the environment', () => {
+  expect(list([])).toEqual(['default'])
+  expect(list([], accountNames, 'erin,frank')).toEqual(['erin', 'frank'])
+  expect(list(['--to', 'bob', '--to', 'carol'], accountNames, 'erin')).toEqual(['bob', 'carol'])
+})
+
+test('every option of the command line that takes a list collects what is given more than once', async () => {
+  const lists = (command: Command): string[] => [
+    ...command.options
+      .filter(({ long, flags }) => /<(?:names|list)>/.test(flags) || long === '--to')
+      .flatMap((one) => {
+        const text = one.long === '--digests' ? ['blake3', 'sha-256'] : ['10.0.0.1', '10.0.0.2']
+        one.parseArg?.(text[0] ?? '', undefined)
+        expect(one.parseArg?.(text[1] ?? '', undefined), `${command.name()} ${one.flags}`).toEqual(text)
+        return [`${command.name()} ${one.long}`]
+      }),
+    ...command.commands.flatMap(lists),
+  ]
+  const found = lists(await commandLine())
+  expect(found.sort()).toEqual(['portal --digests', 'portal --trusted-proxies', 'receive --from', 'send --to'])
 })

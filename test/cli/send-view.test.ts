@@ -1,20 +1,24 @@
-/** What `send` shows, by the events it is given. Time is the test's own. */
+/** The output of `send` for events of the sender, with fake timers. */
 import { Writable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Connection } from '../../src/cli/connect.ts'
+import type { OutputStream } from '../../src/cli/output.ts'
 import { runSend } from '../../src/cli/send.ts'
 import { chooseView, type SendView } from '../../src/cli/send-view.ts'
-import { NoAnswer, type PortalClient } from '../../src/client/index.ts'
+import { NoResponseError, type PortalClient } from '../../src/client/index.ts'
+import { Profile } from '../../src/library/profile.ts'
+import type { Connection } from '../../src/profile/index.ts'
 
 beforeEach(() => {
   vi.useFakeTimers()
+  vi.stubEnv('TERM', 'xterm')
 })
 afterEach(() => {
   vi.useRealTimers()
+  vi.unstubAllEnvs()
 })
 
-/** A standard output that remembers. */
-function output(isTTY: boolean) {
+/** A standard output that records its text. */
+function remembered(isTTY: boolean) {
   let text = ''
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -23,7 +27,8 @@ function output(isTTY: boolean) {
     },
   })
   const columns = { isTTY, columns: 80, rows: 24 }
-  return { stream: Object.assign(stream, columns) as unknown as NodeJS.WriteStream, text: () => text }
+  const shown = Object.assign(stream, columns) as unknown as OutputStream
+  return { output: { stream: shown, line: (line: string) => void stream.write(`${line}\n`) }, text: () => text }
 }
 
 const modes = [
@@ -33,9 +38,9 @@ const modes = [
 ] as const
 
 describe.each(modes)('%s', (_, isTTY, isJson) => {
-  test('a silence that goes on is told at once, and then now and then', async () => {
-    const { stream, text } = output(isTTY)
-    const view = await chooseView(stream, isJson)
+  test('a long silence is printed at once, and repeated every few seconds', async () => {
+    const { output, text } = remembered(isTTY)
+    const view = await chooseView(output, isJson)
     const told = (): number => text().match(/refused/g)?.length ?? 0
     const silence = { type: 'silence', transferId: null, reason: 'refused', pauseMs: 100 } as const
     view.onEvent(silence)
@@ -44,14 +49,14 @@ describe.each(modes)('%s', (_, isTTY, isJson) => {
       await vi.advanceTimersByTimeAsync(1_000)
       view.onEvent(silence)
     }
-    // Programs are told of everything.
+    // JSON has every event.
     expect(told()).toBe(isJson ? 31 : 4)
     view.end([], 5)
   })
 
   test('nothing is left running when sending fails before it begins', async () => {
-    const { stream } = output(isTTY)
-    const chosen = await chooseView(stream, isJson)
+    const { output } = remembered(isTTY)
+    const chosen = await chooseView(output, isJson)
     const ends: unknown[] = []
     const view: SendView = {
       ...chosen,
@@ -60,13 +65,41 @@ describe.each(modes)('%s', (_, isTTY, isJson) => {
         chosen.end(outcomes, exitCode)
       },
     }
-    const client = { account: () => Promise.reject(new NoAnswer('refused')) } as unknown as PortalClient
+    const client = { account: () => Promise.reject(new NoResponseError('refused')) } as unknown as PortalClient
     const connection = { client, portalUrl: 'http://portal.test', account: null } as Connection
-    const sending = runSend(connection, ['a'], { to: ['bob'], answerTimeout: 100 }, view, new AbortController().signal)
+    const sending = runSend(
+      new Profile(connection),
+      ['a'],
+      { to: ['bob'], answerTimeout: 100 },
+      view,
+      new AbortController().signal,
+    )
     const failing = expect(sending).rejects.toThrow('refused')
     await vi.advanceTimersByTimeAsync(60_000)
     await failing
     expect(ends, 'the summary says how the command ends').toEqual([5])
     expect(vi.getTimerCount()).toBe(0)
   })
+})
+
+test('a file that comes no further has one plain line, however long it waits', async () => {
+  const { output, text } = remembered(false)
+  const view = await chooseView(output, false)
+  const transferId = 'a'
+  view.onEvent({
+    type: 'started',
+    transferId,
+    path: 'report.pdf',
+    sizeBytes: 1_000,
+    to: ['bob'],
+    isSealed: true,
+    isResumed: false,
+  })
+  const lines = (): number => text().match(/to the portal/g)?.length ?? 0
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(lines()).toBe(1)
+  view.onEvent({ type: 'uploading', transferId, hashedBytes: 500, sentBytes: 500, acknowledgedBytes: 500 })
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(lines()).toBe(2)
+  view.end([], 5)
 })

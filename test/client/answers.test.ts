@@ -1,16 +1,22 @@
-/** What comes back is never trusted: from anything but a portal, and from a broken one, there is no answer. */
+/** Answers are validated: an answer that does not come from a portal, or is broken, counts as no answer. */
 import type { ServerResponse } from 'node:http'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { eventStream } from '../../src/client/event-stream.ts'
-import { NoAnswer, PortalClient, RemoteProblem } from '../../src/client/index.ts'
+import { NoResponseError, PortalClient, RemoteProblem } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 import { httpServer } from '../suites/http-server.ts'
 
 const STALL_MS = 200
-const brief = { stallMs: STALL_MS }
+const brief = { stallTimeoutMs: STALL_MS }
 
-/** A client of a server that answers everything in one way. */
+/** Uses fake timers: time passes only when the test advances it. */
+function ownTime(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+}
+
+/** A client of a server that gives every request the same answer. */
 async function clientOf(answer: (response: ServerResponse) => void): Promise<PortalClient> {
   const { url } = await httpServer((request, response) => {
     request.resume().on('end', () => answer(response))
@@ -53,12 +59,12 @@ describe('no answer is', () => {
     ],
   ])('%s', async (_, answer) => {
     const client = await clientOf(answer)
-    await expect(client.account(brief)).rejects.toBeInstanceOf(NoAnswer)
+    await expect(client.account(brief)).rejects.toBeInstanceOf(NoResponseError)
   })
 
   test('a body without end', async () => {
     const client = await clientOf(says(200, 'application/json', `"${'x'.repeat(5 * 1024 * 1024)}"`))
-    await expect(client.account(brief)).rejects.toThrow('the answer is too long')
+    await expect(client.account({ stallTimeoutMs: 90_000 })).rejects.toThrow('the answer is too long')
   })
 
   test('a body that stalls', async () => {
@@ -79,13 +85,13 @@ describe('no answer is', () => {
     })
     const part = { bytes: new Uint8Array(1), digestAlgorithm: 'sha-256', digest: '00'.repeat(32) } as const
     const putting = client.putPart(newTransferId(), 1, part, brief)
-    await expect(putting).rejects.toBeInstanceOf(NoAnswer)
+    await expect(putting).rejects.toBeInstanceOf(NoResponseError)
     await expect(putting).rejects.toThrow(message)
   })
 
   test('a stream that is none', async () => {
     const client = await clientOf(says(200, 'application/json', '{}'))
-    await expect(client.watchEvents({}, brief).next()).rejects.toBeInstanceOf(NoAnswer)
+    await expect(client.watchEvents({}, brief).next()).rejects.toBeInstanceOf(NoResponseError)
   })
 })
 
@@ -100,7 +106,9 @@ describe('a no of the portal', () => {
 
   test.each([
     ['3', 3000],
-    ['0', 0],
+    ['0', 100],
+    ['99999999', 600_000],
+    ['1e300', 600_000],
     ['-1', null],
     ['Wed, 21 Oct 2026 07:28:00 GMT', null],
   ])('with Retry-After: %s', async (field, retryAfterMs) => {
@@ -162,10 +170,10 @@ describe('an event stream', () => {
 
   test('with a message that is not of the documented form is no answer', async () => {
     const client = await clientOf(says(200, 'text/event-stream', 'event: notification\ndata: {"eventId":1}\n\n'))
-    await expect(client.watchEvents().next()).rejects.toBeInstanceOf(NoAnswer)
+    await expect(client.watchEvents().next()).rejects.toBeInstanceOf(NoResponseError)
   })
 
-  /** A body that a test writes by hand. */
+  /** A body that the test writes itself. */
   function bodyOf(bytes: AsyncGenerator<Uint8Array>) {
     let isDiscarded = false
     const discarded = Promise.withResolvers<IteratorResult<Uint8Array>>()
@@ -193,12 +201,13 @@ describe('an event stream', () => {
     const stream = eventStream(response, STALL_MS)
     expect(await stream.next()).toMatchObject({ value: { data: '1' } })
     const startedMs = performance.now()
-    await expect(stream.next()).rejects.toBeInstanceOf(NoAnswer)
+    await expect(stream.next()).rejects.toBeInstanceOf(NoResponseError)
     expect(performance.now() - startedMs).toBeGreaterThan(STALL_MS * 0.9)
     expect(isDiscarded()).toBe(true)
   })
 
   test('lives as long as heartbeats come', async () => {
+    ownTime()
     const { response } = bodyOf(
       (async function* () {
         for (let i = 0; i < 6; i++) {
@@ -208,10 +217,13 @@ describe('an event stream', () => {
         yield Buffer.from('data: at last\n\n')
       })(),
     )
-    expect(await eventStream(response, STALL_MS).next()).toMatchObject({ value: { data: 'at last' } })
+    const heard = eventStream(response, STALL_MS).next()
+    for (let i = 0; i < 6; i++) await vi.advanceTimersByTimeAsync(STALL_MS / 2)
+    expect(await heard).toMatchObject({ value: { data: 'at last' } })
   })
 
   test('is not taken for silent while its reader is busy', async () => {
+    ownTime()
     const { response } = bodyOf(
       (async function* () {
         yield Buffer.from('data: 1\n\n')
@@ -220,7 +232,7 @@ describe('an event stream', () => {
     )
     const stream = eventStream(response, STALL_MS)
     await stream.next()
-    await new Promise((resolve) => setTimeout(resolve, STALL_MS * 2))
+    await vi.advanceTimersByTimeAsync(STALL_MS * 2)
     expect(await stream.next()).toMatchObject({ value: { data: '2' } })
   })
 
@@ -231,7 +243,7 @@ describe('an event stream', () => {
         while (true) yield Buffer.alloc(100_000, 'x')
       })(),
     )
-    await expect(eventStream(response, 10_000).next()).rejects.toBeInstanceOf(NoAnswer)
+    await expect(eventStream(response, 10_000).next()).rejects.toBeInstanceOf(NoResponseError)
   })
 
   test('gives its connection up when its reader leaves', async () => {
@@ -242,5 +254,19 @@ describe('an event stream', () => {
     )
     for await (const _ of eventStream(response, 10_000)) break
     expect(isDiscarded()).toBe(true)
+  })
+})
+
+test('limits that no portal has are brought within those of the protocol', async () => {
+  const limits = {
+    digestAlgorithms: ['sha-256'],
+    ...{ partSizeBytesMin: -1, partSizeBytesMax: 9e15, partsPerTransferMax: 0, transferSizeBytesMax: 9e15 },
+    ...{ wholeSizeBytesMax: 9e15, receiversPerTransferMax: 1, attemptsMax: 9e15, sealedOnly: false },
+    ...{ uploadTimeoutMs: 0, leaseMs: 9e15, expiryMs: 1, heartbeatMs: -7 },
+  }
+  const client = await clientOf(says(200, 'application/json', JSON.stringify(limits)))
+  expect(await client.limits()).toMatchObject({
+    ...{ partSizeBytesMin: 1, partSizeBytesMax: 64 * 1024 * 1024, partsPerTransferMax: 1, attemptsMax: 100 },
+    ...{ wholeSizeBytesMax: 256 * 1024, uploadTimeoutMs: 30, leaseMs: 86_400_000, heartbeatMs: 30 },
   })
 })

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { isLoopback, UnsafeConnection } from '../../src/client/index.ts'
+import { isLoopback, UnsafeConnectionError } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 
 const here = ['127.0.0.1', '127.1.2.3', '[::1]', '::1', 'localhost', 'LOCALHOST', 'portal.localhost']
@@ -24,12 +24,12 @@ test('a transport to another machine takes https, or plain http on purpose, and 
     'ftp://files.example',
     'x',
   ]) {
-    expect(() => make(url), url).toThrow(UnsafeConnection)
+    expect(() => make(url), url).toThrow(UnsafeConnectionError)
     expect(() => make(url), url).toThrow(expect.objectContaining({ code: 'insecure-transport' }))
   }
-  expect(() => make('ftp://files.example', { insecure: true })).toThrow(UnsafeConnection)
+  expect(() => make('ftp://files.example', { insecure: true })).toThrow(UnsafeConnectionError)
   make('http://files.example', { insecure: true })
   make('https://files.example/gl')
-  // The same address as 127.0.0.1, as URLs may write it.
+  // Another way to write 127.0.0.1 in a URL.
   make('http://2130706433')
 })

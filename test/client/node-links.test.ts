@@ -1,4 +1,4 @@
-/** What a portal can make a receiver ask for, and what not. */
+/** Which addresses a receiver fetches when a portal names them, and which not. */
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -6,12 +6,12 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
-import { NoAnswer } from '../../src/client/index.ts'
+import { NoResponseError } from '../../src/client/index.ts'
 import { LinkFollower, lookupElsewhere } from '../../src/client/node-links.ts'
 import { Authority } from '../e2e/tls/authority.ts'
 import { testFolder } from '../suites/folder.ts'
 
-const LIMITS = { stallMs: 2_000 }
+const LIMITS = { stallTimeoutMs: 2_000 }
 
 function followerOf(portalUrl: string): LinkFollower {
   const follower = new LinkFollower(portalUrl)
@@ -81,5 +81,5 @@ test('a certificate that is not trusted is a failure like any other', async () =
   })
   const { port } = server.address() as AddressInfo
   const fetching = followerOf('https://127.0.0.1').fetch(`https://127.0.0.1:${port}/`, LIMITS)
-  await expect(fetching).rejects.toThrow(NoAnswer)
+  await expect(fetching).rejects.toThrow(NoResponseError)
 })

@@ -1,9 +1,11 @@
-/** The transport over real connections: what is slow lives, what is dead ends. */
+/** The transport over real connections: slow requests continue, dead ones end. */
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { NoAnswer } from '../../src/client/index.ts'
+import { NoResponseError } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 import { httpServer } from '../suites/http-server.ts'
 import { randomBytes } from '../suites/random.ts'
@@ -30,7 +32,7 @@ describe('a request', () => {
       path: '/v1/x?a=b',
       headers: {},
       body,
-      stallMs: STALL_MS,
+      stallTimeoutMs: STALL_MS,
       onSent: (byteCount) => {
         sentBytes += byteCount
       },
@@ -40,6 +42,43 @@ describe('a request', () => {
     expect(response.header('etag')).toBeNull()
     expect(String(await buffer(response.body))).toBe('PUT /prefix/v1/x?a=b 1000000 1000000')
     expect(sentBytes).toBe(1_000_000)
+  })
+
+  test('that finds its kept connection dead is made again by itself', async () => {
+    const asked: string[] = []
+    // Like tinyproxy: HTTP/1.1 without `Connection: close`, and closed after each answer.
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      let leftBytes = 0
+      socket.on('data', (bytes) => {
+        const [head = '', ...body] = String(bytes).split('\r\n\r\n')
+        if (leftBytes === 0) {
+          asked.push(head.split('\r\n', 1)[0] ?? '')
+          leftBytes = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0) - body.join('').length
+        } else leftBytes -= bytes.length
+        if (leftBytes > 0) return
+        socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    const transport = transportTo(`http://127.0.0.1:${address.port}`)
+    const body = Buffer.alloc(1_000_000, 'x')
+    let sentBytes = 0
+    const onSent = (byteCount: number): void => {
+      sentBytes += byteCount
+    }
+    for (let number = 0; number < 20; number++) {
+      const asking = { path: `/${number}`, headers: {}, stallTimeoutMs: 90_000 }
+      const answer = await transport.request(
+        number % 2 === 0 ? { ...asking, method: 'PUT', body, onSent } : { ...asking, method: 'GET' },
+      )
+      expect(String(await buffer(answer.body))).toBe('ok')
+    }
+    expect(sentBytes, 'each byte is reported once').toBe(10 * body.length)
+    expect(new Set(asked).size).toBe(20)
   })
 
   test('to nobody is no answer', async () => {
@@ -53,9 +92,9 @@ describe('a request', () => {
       method: 'GET',
       path: '/',
       headers: {},
-      stallMs: STALL_MS,
+      stallTimeoutMs: STALL_MS,
     })
-    await expect(asking).rejects.toThrow(NoAnswer)
+    await expect(asking).rejects.toThrow(NoResponseError)
     await expect(asking).rejects.toThrow('ECONNREFUSED')
   })
 
@@ -65,15 +104,28 @@ describe('a request', () => {
       method: 'GET',
       path: '/',
       headers: {},
-      stallMs: STALL_MS,
+      stallTimeoutMs: 90_000,
     })
     await expect(asking).rejects.toThrow('no answer: the other side does not speak TLS')
+  })
+
+  test('over plain http loads nothing of TLS', async () => {
+    const { url } = await httpServer((_, response) => response.end('x'))
+    const module = new URL('../../src/client/node-transport.ts', import.meta.url).href
+    const script = `import { nodeTransport } from ${JSON.stringify(module)}
+      const transport = nodeTransport(${JSON.stringify(url)})
+      const { status } = await transport.request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: 5000 })
+      await transport.close()
+      const loaded = process.moduleLoadList.filter((name) => /^NativeModule (?:https?|tls|internal\\/deps\\/undici.*)$/.test(name))
+      console.log(status, ...loaded)`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
+    expect(stdout).toBe('200 NativeModule http\n')
   })
 
   test('to one who never answers ends when it has stalled', async () => {
     const { url } = await httpServer(() => {})
     const startedMs = performance.now()
-    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: STALL_MS })
+    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: STALL_MS })
     await expect(asking).rejects.toThrow(`no answer within ${STALL_MS} ms`)
     expect(performance.now() - startedMs).toBeGreaterThanOrEqual(STALL_MS * 0.9)
   })
@@ -87,20 +139,27 @@ describe('a request', () => {
       path: '/',
       headers: {},
       body: Buffer.alloc(64 * 1024 * 1024),
-      stallMs: STALL_MS,
+      stallTimeoutMs: STALL_MS,
     })
-    await expect(asking).rejects.toBeInstanceOf(NoAnswer)
+    await expect(asking).rejects.toBeInstanceOf(NoResponseError)
   })
 
   test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
-    // The kernel takes some megabytes at once, so that progress comes in leaps: the stall must be longer than those.
+    // The kernel accepts some megabytes at once, so progress comes in steps. The stall timeout must be longer than a step.
     const SIZE_BYTES = 24 * 1024 * 1024
-    const SLOW_STALL_MS = 1500
+    const SLOW_STALL_MS = 3_000
+    const PACE_BYTES_PER_MS = SIZE_BYTES / (1.6 * SLOW_STALL_MS)
     const READ_EVERY_MS = 9
     const { url } = await httpServer((request, response) => {
       let readBytes = 0
+      const begunAtMs = performance.now()
+      // A late timer reads more, so that the rate is kept on a busy machine.
       const timer = setInterval(() => {
-        readBytes += (request.read() ?? '').length
+        while (readBytes < (performance.now() - begunAtMs) * PACE_BYTES_PER_MS) {
+          const bytes = request.read()
+          if (bytes === null) break
+          readBytes += bytes.length
+        }
       }, READ_EVERY_MS)
       request.on('readable', () => {})
       request.on('end', () => {
@@ -114,7 +173,7 @@ describe('a request', () => {
       path: '/',
       headers: {},
       body: Buffer.alloc(SIZE_BYTES),
-      stallMs: SLOW_STALL_MS,
+      stallTimeoutMs: SLOW_STALL_MS,
     })
     expect(String(await buffer(response.body))).toBe(String(SIZE_BYTES))
     expect(performance.now() - startedMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
@@ -133,7 +192,7 @@ describe('a request', () => {
       path: '/',
       headers: {},
       body: Buffer.alloc(8 * 1024 * 1024),
-      stallMs: 5000,
+      stallTimeoutMs: 5000,
     })
     expect(response.status).toBe(507)
     expect(String(await buffer(response.body))).toBe('full')
@@ -147,7 +206,7 @@ describe('giving up', () => {
     if (when === 'before') controller.abort(reason)
     const { url } = await httpServer(() => controller.abort(reason))
     const { signal } = controller
-    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+    const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: 5000, signal })
     await expect(asking).rejects.toBe(reason)
   })
 
@@ -158,7 +217,13 @@ describe('giving up', () => {
     })
     const controller = new AbortController()
     const { signal } = controller
-    const response = await transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+    const response = await transportTo(url).request({
+      method: 'GET',
+      path: '/',
+      headers: {},
+      stallTimeoutMs: 5000,
+      signal,
+    })
     const reading = (async () => {
       for await (const _ of response.body) controller.abort(new Error('enough'))
     })()
@@ -176,11 +241,11 @@ describe('giving up', () => {
       if (request.url !== '/endless') response.end()
     })
     const transport = transportTo(url)
-    const endless = await transport.request({ method: 'GET', path: '/endless', headers: {}, stallMs: 5000 })
+    const endless = await transport.request({ method: 'GET', path: '/endless', headers: {}, stallTimeoutMs: 5000 })
     endless.discard()
     await closed.promise
     endless.discard()
-    const next = await transport.request({ method: 'GET', path: '/', headers: {}, stallMs: 5000 })
+    const next = await transport.request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: 5000 })
     expect(String(await buffer(next.body))).toBe('first')
     next.discard()
   })
@@ -201,7 +266,7 @@ describe('giving up', () => {
       remove(...parameters)
     }
     for (let i = 0; i < 20; i++) {
-      const { body } = await transport.request({ method: 'GET', path: '/', headers: {}, stallMs: 5000, signal })
+      const { body } = await transport.request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: 5000, signal })
       const closed = once(body, 'close')
       await buffer(body)
       await closed

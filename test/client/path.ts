@@ -1,15 +1,17 @@
 /**
- * A path of arithmetic, in steps of time: connections that carry no more than their window in a round trip, begin with
- * little and double it, and share what the line can carry; each part is acknowledged a round trip after its last byte.
+ * Simulates a network path in steps of time. A connection carries at most its window in a round trip, starts with a small window and
+ * doubles it; connections share the bandwidth of the line; a part is acknowledged one round trip after its last byte.
  */
-import { type InFlightBounds, PartsInFlight } from '../../src/client/index.ts'
+import { AdaptiveConcurrency, type ConcurrencyBounds } from '../../src/client/index.ts'
 
 export interface Path {
   readonly bytesPerSecond: number
   readonly roundTripMs: number
-  /** What one connection has on its way at most. */
+  /** The measured round trip; null before a measurement. */
+  readonly knownRoundTripMs?: number | null
+  /** The largest window of a connection. */
   readonly connectionBytes: number
-  /** How much the speed strays, as the deviation of its logarithm. */
+  /** The random variation of the speed, as the standard deviation of its logarithm. */
   readonly noise?: number
   readonly random?: () => number
 }
@@ -30,25 +32,29 @@ interface Moving {
 }
 
 const FIRST_WINDOW_BYTES = 14_480
-/** To read and hash the next part. */
+/** Time to read and hash the next part. */
 const READ_MS = 12
-/** To make a part durable: half of it, up to half more than it. */
+/** Time to make a part durable, randomly up to half less or more. */
 const SYNC_MS = 10
 const STEP_MS_MAX = 20
 const STEPS_PER_ROUND_TRIP = 10
 const GUST_MS = 100
 
-/** Sends parts over the path as a sender does. @param onHeld called with how many have arrived */
+/** Sends parts over the path like a sender. @param onHeld called with the number of arrived parts */
 export function sentOver(
   path: Path,
-  bounds: InFlightBounds,
+  bounds: ConcurrencyBounds,
   { partBytes, parts }: { partBytes: number; parts: number },
   onHeld: (partsHeld: number) => void = () => {},
 ): SentOver {
-  const { roundTripMs, connectionBytes, noise = 0, random = () => 0.5 } = path
+  const { roundTripMs, knownRoundTripMs = null, connectionBytes, noise = 0, random = () => 0.5 } = path
   const stepMs = Math.max(1, Math.min(STEP_MS_MAX, roundTripMs / STEPS_PER_ROUND_TRIP))
   let nowMs = 0
-  const places = new PartsInFlight(bounds, () => nowMs)
+  const places = new AdaptiveConcurrency(
+    bounds,
+    () => knownRoundTripMs,
+    () => nowMs,
+  )
   const counts = [places.allowed]
   let moving: Moving[] = []
   let windows: number[] = []
@@ -86,7 +92,7 @@ export function sentOver(
   }
   return { ms: nowMs, meanInFlight: inFlightMs / nowMs, counts, atEnd: places.allowed }
 
-  /** What the line carries in one step goes to all alike, as far as their windows let them take it. */
+  /** Shares the bytes of one step equally among the connections, within their windows. */
   function share(all: readonly Moving[], lineBytes: number): void {
     const perStep = stepMs / roundTripMs
     const hungry = all.filter(({ leftBytes }) => leftBytes > 0).sort((a, b) => a.windowBytes - b.windowBytes)

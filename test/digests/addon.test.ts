@@ -1,4 +1,4 @@
-/** What is made of an addon that is not there, in processes that are started for it. */
+/** Behaviour without the addon, in processes of their own. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -23,7 +23,7 @@ interface Vectors {
 
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, 'vectors.json'), 'utf8'))
 
-/** Every way in which one of the algorithms is computed here. */
+/** All implementations of the algorithms. */
 const drivers: readonly [string, DigestDriver][] = [
   ['sha-256', digestDriver('sha-256')],
   ...(nativeBlake3 === null ? [] : [['blake3 by the addon', nativeBlake3] satisfies [string, DigestDriver]]),

@@ -1,9 +1,9 @@
-/** Fills a small disk, given as the argument, and prints what became of it: see `store.test.ts`. */
+/** Fills a small disk, given as the argument, and prints what happened: see `store.test.ts`. */
 import { readdir } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { digestOf } from '../../src/digests/index.ts'
-import { takePart } from '../../src/hop/node.ts'
+import { receivePart } from '../../src/parts/node-part-receiver.ts'
 import { fsStore } from '../../src/portal/store/fs.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 
@@ -14,7 +14,7 @@ const transferId = newTransferId()
 async function take(partNumber: number, byteCount: number) {
   const bytes = Buffer.alloc(byteCount, partNumber)
   const key = { transferId, generation: '', partNumber, digest: digestOf('sha-256', bytes) }
-  await takePart(
+  await receivePart(
     Readable.from([bytes]),
     { partNumber, lengthBytes: byteCount, digestAlgorithm: 'sha-256', digest: key.digest },
     () => store.openPart(key),

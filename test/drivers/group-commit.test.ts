@@ -1,4 +1,4 @@
-/** Group commit over a real database file: what is durable together, undone alone, and never seen too early. */
+/** Group commit over a real database file: operations become durable together, fail alone, and are not visible before the commit. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { adapt } from '../../src/portal/ledger/sqlite.ts'
 let folder: string
 let driver: GroupCommitDriver
 let commits: number[]
-/** What `commit` does in place of committing. */
+/** Replaces the next commit. */
 let commitFault: (() => void) | null
 
 beforeEach(async () => {

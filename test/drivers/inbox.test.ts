@@ -19,7 +19,7 @@ async function folderInbox(): Promise<InboxUnderTest> {
   const folder = await testFolder()
   const { signal } = new AbortController()
   const files = new Map<string, IncomingFile<Readable>>()
-  let inbox: FolderInbox = await openInbox(folder)
+  let inbox: FolderInbox = await openInbox(folder, { mayCreate: true })
   const close = async (): Promise<void> => {
     await Promise.all([...files.values()].map((file) => file.close()))
     files.clear()
@@ -38,8 +38,9 @@ async function folderInbox(): Promise<InboxUnderTest> {
   return {
     restart: async () => {
       await close()
-      inbox = await openInbox(folder)
+      inbox = await openInbox(folder, { mayCreate: true })
     },
+    tidy: (clocks) => inbox.tidy(clocks),
     hasBegun: (transferId) => inbox.hasBegun(transferId),
     open: async (transferId, layout) => {
       await files.get(transferId)?.close()
@@ -50,7 +51,7 @@ async function folderInbox(): Promise<InboxUnderTest> {
     take: async (transferId, { bytes, isStalling, ...part }) => {
       try {
         const body = streamOf(bytes, isStalling === true)
-        await fileOf(transferId).takePart({ ...part, body }, { idleMs: IDLE_MS, signal })
+        await fileOf(transferId).receivePart({ ...part, body }, { idleMs: IDLE_MS, signal })
         return null
       } catch (error) {
         if (error instanceof Problem) return error.code
@@ -86,14 +87,19 @@ function streamOf(bytes: Uint8Array, isStalling: boolean): Readable {
   return body
 }
 
-/** A new one for each test: all of a browser's files and databases belong to an origin, and each of these has its own. */
-async function pageInbox(): Promise<InboxUnderTest> {
+/** An inbox in a browser, in a new origin for each test, because files and databases of a browser belong to an origin. */
+async function pageInbox(keeping: 'files' | 'database'): Promise<InboxUnderTest> {
   const page = await browserPage()
   onTestFinished(() => page.close())
   const run = <Result>(name: string, ...args: readonly unknown[]): Promise<Result> =>
     page.run<Result>('test/page/browser/inbox.ts', name, ...args)
+  await run('keepIn', keeping)
   return {
-    restart: () => page.reload(),
+    restart: async () => {
+      await page.reload()
+      await run('keepIn', keeping)
+    },
+    tidy: (...args) => run('tidy', ...args),
     hasBegun: (...args) => run('hasBegun', ...args),
     open: (...args) => run('open', ...args),
     take: (...args) => run('take', ...args),
@@ -111,4 +117,5 @@ async function pageInbox(): Promise<InboxUnderTest> {
 }
 
 testInbox('folder', folderInbox)
-testInbox('browser', pageInbox)
+testInbox('browser', () => pageInbox('files'))
+testInbox('browser without files', () => pageInbox('database'))

@@ -1,12 +1,12 @@
-/** The suite of the contract once more, over a ledger whose process does not live longer than one call. */
+/** The suite of the contract over a ledger that is opened again for each call. */
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
 import { testLedger } from '../suites/ledger.ts'
 
 /**
- * A ledger that is closed and opened again between any two calls: nothing that decides may live in the process.
- * One call goes after another; a call that is under way when the ledger closes would be another test.
+ * A ledger that is closed and opened again between any two calls, which shows that no decision depends on the memory of the process.
+ * Calls run one after another.
  */
 async function restarting(open: () => Promise<Ledger>): Promise<Ledger> {
   let turn: Promise<unknown> = Promise.resolve()
@@ -33,7 +33,7 @@ async function restarting(open: () => Promise<Ledger>): Promise<Ledger> {
 }
 
 testLedger('sqlite in a file, restarted between calls', async (now) => {
-  // In memory where possible: what counts here is what is in the file, not how it got to the disk.
+  // In memory if possible, because this test needs no durability.
   const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
   return restarting(() => sqliteLedger({ path, now }))
 })

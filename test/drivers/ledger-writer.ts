@@ -7,7 +7,7 @@ import { newTransferId } from '../../src/protocol/index.ts'
 const TRANSFERS = 10
 const [, , place = '', name = ''] = process.argv
 
-// All of them open the ledger, of which nothing is there yet, at the same moment.
+// All processes open the ledger, which does not exist yet, at the same moment.
 process.send?.('ready')
 await once(process, 'message')
 

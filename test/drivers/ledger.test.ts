@@ -1,4 +1,4 @@
-/** The ledgers that are there, under the suite of the contract. */
+/** The SQLite ledgers, under the suite of the contract. */
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
 import { testLedger } from '../suites/ledger.ts'

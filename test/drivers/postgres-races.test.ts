@@ -1,4 +1,4 @@
-/** Two portals over one PostgreSQL do the same at the same time. Each test does so many times, for luck must not help. */
+/** Two portals over one PostgreSQL do the same at the same time. Each test repeats it many times, so that luck does not hide a mistake. */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Account, Ledger, Transfer } from '../../src/portal/ledger/contract.ts'
 import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
@@ -26,7 +26,7 @@ async function twoPortals() {
     await one.moveTransfer(transferId, { state: 'receiving', attempt: 1 }, stored)
     return transferId
   }
-  /** The lease under which a receiver has the only transfer that waits for it. */
+  /** Offers a receiver its only waiting transfer. @returns the lease */
   const lease = async (receiver: Account): Promise<string> => {
     const [offer] = await one.offerNext(receiver.accountId, instance, { leaseMs, limit: 1 })
     return leaseOf(offer, receiver)
@@ -44,7 +44,7 @@ function leaseOf(transfer: Transfer | undefined, receiver: Account): string {
   return delivery.lease.leaseId
 }
 
-/** What came of it: a value, or the code of the problem. Anything else fails the test. */
+/** The value of a promise, or the code of its problem. Any other error fails the test. */
 async function outcome<Value>(promise: Promise<Value>): Promise<Value | string> {
   try {
     return await promise
@@ -104,7 +104,7 @@ describe('of two moves of one', () => {
       const { transferId } = transfer
       await one.announce(transfer, roomy)
       const [{ notification }, move] = await Promise.all([
-        one.deposit(transfer, roomy, { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content }),
+        one.storeInline(transfer, roomy, { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content }),
         other.moveTransfer(
           transferId,
           { state: 'receiving', attempt: 1 },
@@ -256,10 +256,15 @@ describe('announcements at the same time', () => {
       const transfer = aTransfer(ada, [bob], content.length)
       if (round % 2 === 1) await one.announce(transfer, roomy)
       const deposits = await Promise.all(
-        [...portals, ...portals].map((portal) => portal.deposit(transfer, roomy, whole)),
+        [...portals, ...portals].map((portal) => portal.storeInline(transfer, roomy, whole)),
       )
       expect(deposits.filter(({ notification }) => notification !== null)).toHaveLength(1)
-      expect(deposits.map((deposit) => deposit.transfer.state)).toEqual(['stored', 'stored', 'stored', 'stored'])
+      expect(deposits.map((storeInline) => storeInline.transfer.state)).toEqual([
+        'stored',
+        'stored',
+        'stored',
+        'stored',
+      ])
       expect(await told(transfer.transferId)).toEqual(['stored'])
       expect(await one.content(transfer.transferId)).toEqual({ digest: whole.digest, content })
     }
@@ -284,7 +289,7 @@ describe('a revocation', () => {
       const refused = announced.filter((one) => typeof one === 'string')
       for (const code of refused) expect(['credentials-invalid', 'receiver-unknown']).toContain(code)
     }
-    // Both must have happened, or nothing was shown.
+    // Both outcomes must have occurred, otherwise the test shows nothing.
     expect(admitted).toBeGreaterThan(0)
     expect(admitted).toBeLessThan(ROUNDS * 8)
   })

@@ -11,7 +11,7 @@ testLedger('postgres', async (now) => postgresLedger({ url: await emptyDatabase(
 
 let used: Promise<{ url: string }> | null = null
 
-/** The same one for each test of the suite, without what the last one left: to make one takes longer than most of them. */
+/** An emptied database. All tests of the suite use the same one, because making one takes longer than most tests. */
 async function emptyDatabase(): Promise<string> {
   if (used === null) {
     used = testDatabase()
@@ -32,7 +32,7 @@ async function emptyDatabase(): Promise<string> {
   return url
 }
 
-/** Tables that have as many rows on the first day as on the last. */
+/** Tables whose number of rows never grows. */
 const constant = ['totals', 'audit_log', 'pairing']
 
 async function connect(url: string): Promise<pg.Client> {
@@ -59,11 +59,11 @@ describe('query plans', () => {
     const kind = step['Node Type']
     if (constant.includes(step['Relation Name'] ?? '')) return false
     if (kind === 'Seq Scan' || kind === 'Sort') return true
-    // A walk through an index is a walk through a table, unless each of its rows is one that is asked for.
+    // An index scan is as bad as a table scan unless it reads only the wanted rows.
     return /^Index|^Bitmap Index/.test(kind) && step['Index Cond'] === undefined && step.Filter !== undefined
   }
 
-  /** Many accounts with transfers and deliveries in every state: among few, the database sees no need for the right index. */
+  /** Many accounts with transfers and deliveries in every state. With few rows PostgreSQL would not choose the right index. */
   const crowd = `
     insert into accounts (name, token_id, token_hash, created_at_ms)
       select 'crowd ' || n, 'crowd token ' || n, '', 0 from generate_series(1, 200) n;
@@ -105,7 +105,7 @@ describe('query plans', () => {
 
     const client = await connect(url)
     await client.query(crowd)
-    // There are not that many rows, and to walk through them may be right. What is asked is whether there is another way.
+    // With these few rows a table scan may be right. The test asks whether an index could be used.
     await client.query('set enable_seqscan = off')
     await client.query('set enable_sort = off')
     const looked = [...statements].filter(([sql]) =>
@@ -127,7 +127,7 @@ describe('the schema', () => {
     const { url } = await testDatabase()
     await (await postgresLedger({ url })).close()
     const client = await connect(url)
-    /** Table -> its lines. */
+    /** Table -> its rows. */
     const lines = async (statement: string): Promise<Map<string, string[]>> => {
       const { rows } = await client.query<{ name: string; line: string }>(statement)
       const found = new Map<string, string[]>()

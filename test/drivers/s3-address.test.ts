@@ -1,4 +1,4 @@
-/** The address of a bucket, and what an operator is told about one that cannot be used. */
+/** The address of a bucket, and the error messages for unusable ones. */
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { parseS3Address } from '../../src/portal/store/s3/address.ts'
 import { s3Store } from '../../src/portal/store/s3.ts'

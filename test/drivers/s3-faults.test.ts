@@ -1,4 +1,4 @@
-/** The store on S3, when S3 or the way to it is bad: what may pass is tried again, nothing is promised that is not so. */
+/** The store on S3 with faults of S3 or of the network: passing errors are retried, and nothing false is acknowledged. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { s3StoreDefaults } from '../../src/portal/store/s3.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { type Fault, FaultyNetwork } from '../e2e/harness/proxy.ts'
 import { ownRadosgw, type TestBucket, testBucket } from '../servers/radosgw.ts'
+import { allowedMs } from '../suites/bounds.ts'
 import { type S3Settings, testS3Store } from '../suites/s3.ts'
 import { first, put, somePart } from '../suites/store.ts'
 
@@ -18,10 +19,13 @@ const SLOW_DOWN = { status: 503, body: '<Error><Code>SlowDown</Code><Message>Ple
 const NOT_IMPLEMENTED = '<Error><Code>NotImplemented</Code></Error>'
 const PART_BYTES = 3 * 1024 * 1024
 
+/** A short idle time only for tests with a silent S3. On a busy machine S3 may be silent for half a second, and a counted request would be repeated. */
+const idleAt = (fault: Fault): S3Settings => ('hang' in fault || 'loseAnswer' in fault ? { idleMs: 500 } : {})
+
 interface Setting {
   readonly store: Store
   readonly network: FaultyNetwork
-  /** Another portal, whose way to S3 is good. */
+  /** The store of another portal, without faults. */
   readonly other: Store
   readonly bucket: TestBucket
 }
@@ -34,7 +38,7 @@ async function behindNetwork(settings: S3Settings = {}): Promise<Setting> {
   return { store, network, bucket, other: await testS3Store(bucket) }
 }
 
-/** Does something to the first requests of a method for a part. */
+/** Applies a fault to the first requests of a method for a part. */
 function spoil(network: FaultyNetwork, method: string, fault: Fault, times = 1): void {
   network.rule = (seen) => (seen.method === method && seen.count <= times ? fault : null)
 }
@@ -62,7 +66,7 @@ describe('a part on its way to S3', () => {
   }
   for (const [what, { fault, times = 1 }] of Object.entries(passing)) {
     test(`${what} is sent again`, async () => {
-      const { store, network, other } = await behindNetwork({ idleMs: 500 })
+      const { store, network, other } = await behindNetwork(idleAt(fault))
       spoil(network, 'PUT', fault, times)
       const part = somePart(newTransferId(), 1, PART_BYTES)
       await put(store, part)
@@ -132,7 +136,7 @@ describe('a part on its way from S3', () => {
   }
   for (const [what, fault] of Object.entries(passing)) {
     test(`${what} comes whole all the same`, async () => {
-      const { store, network, other } = await behindNetwork({ idleMs: 500 })
+      const { store, network, other } = await behindNetwork(idleAt(fault))
       const part = somePart(newTransferId(), 1, PART_BYTES)
       await put(other, part)
       spoil(network, 'GET', fault, 2)
@@ -201,7 +205,7 @@ describe('a part on its way from S3', () => {
     await put(other, part)
     const open = [await store.read(part.key), await store.read(part.key)]
     await expect(store.read(part.key)).rejects.toMatchObject({ code: 'unavailable' })
-    // Others are not held up by readers.
+    // Other requests do not wait for readers.
     await put(store, somePart(part.key.transferId, 2))
     for (const content of open) content?.stream.destroy()
     expect(await isHeld(store, part)).toBe(true)
@@ -219,7 +223,7 @@ describe('parts that are removed', () => {
       await store.remove(transferId)
       expect((await other.list(first(transferId))).size).toBe(0)
     }
-    // After that of the probe, it was tried once.
+    // One request of the probe, and one try.
     expect(network.count('POST', /./)).toBe(2)
     expect(network.count('DELETE', /\/[123]\./)).toBe(6)
   })
@@ -288,7 +292,7 @@ describe('S3 that cannot be reached', () => {
     await expect(store.read(held.key)).rejects.toMatchObject(unavailable)
     await expect(store.list(first(held.key.transferId))).rejects.toMatchObject(unavailable)
     await expect(store.remove(held.key.transferId)).rejects.toMatchObject(unavailable)
-    expect(performance.now() - startedAtMs).toBeLessThan(10_000)
+    expect(performance.now() - startedAtMs).toBeLessThan(allowedMs(10_000))
     await gateway.start()
     expect(await isHeld(store, held)).toBe(true)
     await put(store, late)
@@ -305,7 +309,7 @@ test('a portal that is killed while it puts a part leaves nothing that could be 
   onTestFinished(() => {
     writer.kill('SIGKILL')
   })
-  await expect.poll(() => network.count('PUT', /\/1\./), { timeout: 20_000 }).toBe(1)
+  await expect.poll(() => network.count('PUT', /\/1\./), { timeout: 90_000 }).toBe(1)
   const exited = once(writer, 'exit')
   writer.kill('SIGKILL')
   expect(await exited).toEqual([null, 'SIGKILL'])

@@ -1,4 +1,4 @@
-/** What a portal remembers of the parts in S3: little enough, and never that one is not there. */
+/** The cache of listings: it is bounded, and never remembers that a part is missing. */
 import { expect, test } from 'vitest'
 import { Listings } from '../../src/portal/store/s3/listings.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -12,7 +12,7 @@ test('what was asked for the longest time ago is forgotten first, as a whole tra
   for (const transferId of transferIds) {
     for (let partNumber = 1; partNumber <= 10_000; partNumber++)
       listings.add({ ...first(transferId), partNumber, digest })
-    // The first one is in use all the time.
+    // The first transfer is used all the time.
     expect(listings.startLookUp(first(String(transferIds[0])))).toBeTypeOf('boolean')
   }
   const remembered = transferIds.filter((id) => listings.recall({ ...first(id), partNumber: 1 }) !== null)

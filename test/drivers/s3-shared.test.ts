@@ -1,7 +1,7 @@
-/** The store on S3 as several portals use it: what each of them sees, and how many requests it takes. */
+/** The store on S3 with several portals: which parts each portal sees, and how many requests that takes. */
 import { buffer } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
-import type { HeldParts, PartKey, Store } from '../../src/portal/store/contract.ts'
+import type { HeldGeneration, PartKey, Store } from '../../src/portal/store/contract.ts'
 import { parseS3Address } from '../../src/portal/store/s3/address.ts'
 import type { RequestKind } from '../../src/portal/store/s3/requests.ts'
 import { s3Store } from '../../src/portal/store/s3.ts'
@@ -21,13 +21,13 @@ async function contentOf(store: Store, key: PartKey): Promise<Buffer | null> {
   return content === null ? null : buffer(content.stream)
 }
 
-async function heldBy(store: Store): Promise<HeldParts[]> {
-  const held: HeldParts[] = []
+async function heldBy(store: Store): Promise<HeldGeneration[]> {
+  const held: HeldGeneration[] = []
   for await (const parts of store.held()) held.push(parts)
   return held
 }
 
-/** Counts what is asked of S3. */
+/** Counts requests to S3. */
 function counting(): { counts: Map<RequestKind, number>; onRequest: (kind: RequestKind) => void } {
   const counts = new Map<RequestKind, number>()
   return { counts, onRequest: (kind) => counts.set(kind, (counts.get(kind) ?? 0) + 1) }
@@ -78,7 +78,7 @@ test('a part that is held at one portal conflicts with other content at another 
   await expect(put(other, late)).rejects.toMatchObject({ code: 'part-conflict' })
 })
 
-test('whoever is about to put a part learns of what another portal held before it looked, and of its own', async () => {
+test('a portal that is about to put a part finds the parts of other portals, and its own', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   const [early, own] = [somePart(transferId, 1), somePart(transferId, 2)]
@@ -121,7 +121,7 @@ test('of two contents for one part that came to two portals the older one counts
   for (let partNumber = 1; partNumber <= 10; partNumber++) {
     const [early, late] = [somePart(transferId, partNumber), somePart(transferId, partNumber)]
     await put(one, early)
-    // It has not looked: as if both had come in the same instant.
+    // The other portal has not looked, as if both had come at the same moment.
     await put(other, late)
     for (const store of [one, other]) {
       expect((await store.list(first(transferId))).get(partNumber)).toBe(early.key.digest)
@@ -158,8 +158,9 @@ test('more parts than a page of a listing holds are all found, listed and remove
 
   counts.clear()
   for (const { key } of parts) expect(await other.find(key)).toBe(key.digest)
-  // As a receiver asks for one after the other, what stands behind each in the listing is read along with it.
-  expect(counts.get('list')).toBeLessThan(200)
+  // A receiver asks for one part after another, so a look-up reads the following parts, too: a thousand at a time, and at most once a
+  // second. Parts that are asked for sooner are looked up one by one.
+  expect(counts.get('list')).toBeLessThanOrEqual(parts.length - 1000 + 2)
   expect([...(await other.list(first(transferId)))].sort(([a], [b]) => a - b)).toEqual(expected)
   expect(await heldBy(other)).toEqual([
     { ...first(transferId), newestAtMs: expect.any(Number) },
@@ -221,7 +222,7 @@ test('a link lets anybody read the part, and nothing else, for as long as it say
   expect(range.status).toBe(206)
   expect((await fetch(link, { method: 'DELETE' })).status).toBe(403)
   expect((await fetch(link.replace('/1.', '/2.'))).status).toBe(403)
-  await expect.poll(async () => (await fetch(short)).status, { timeout: 10_000, interval: 200 }).toBe(403)
+  await expect.poll(async () => (await fetch(short)).status, { timeout: 90_000, interval: 200 }).toBe(403)
 })
 
 test('a link leads to where the endpoint is reached by others', async () => {

@@ -1,5 +1,6 @@
-/** Where parts lie until S3 has them: in bounded memory, beyond that in files that nobody can find. */
+/** The spool: parts are kept in bounded memory, and beyond that in unlinked files. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { readdir, rm } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
@@ -10,7 +11,7 @@ import { randomBytes, randomInt } from '../suites/random.ts'
 const KIB = 1024
 const SLAB_BYTES = 256 * KIB
 
-/** Writes in portions of any size, and spoils each buffer afterwards, as its owner may. */
+/** Writes in portions of random size, and overwrites each buffer afterwards, because its owner may do that. */
 async function written(spool: Spool, bytes: Buffer) {
   const part = spool.open()
   for (let at = 0; at < bytes.length; ) {
@@ -43,7 +44,7 @@ test('parts come out as they went in, more than once, in whatever order and from
         expect(hashOf(again)).toBe(hashOf(contents[index] ?? Buffer.alloc(0)))
       }
     }
-    // Their files have no names, so that they are gone with the process.
+    // The files are unlinked, so that they end with the process.
     expect(await readdir(folder)).toEqual([])
     for (const part of parts) await part.discard()
     for (const part of parts) await part.discard()
@@ -66,4 +67,19 @@ test('a machine without room for a part is no broken storage', async () => {
   const spool = new Spool({ bytesMax: 0, folder })
   await rm(folder, { recursive: true })
   await expect(spool.open().write([Buffer.from('a')])).rejects.toMatchObject({ code: 'unavailable' })
+})
+
+test('content that is left in the middle can be read again from its beginning', async () => {
+  const spool = new Spool({ bytesMax: SLAB_BYTES, folder: await testFolder() })
+  const bytes = randomBytes(3 * SLAB_BYTES)
+  const part = await written(spool, bytes)
+  for (let times = 1; times <= 5; times++) {
+    const content = part.content()
+    const closed = once(content, 'close')
+    // While the stream flows, a read of the file is running.
+    content.once('data', () => setImmediate(() => content.destroy()))
+    await closed
+  }
+  expect(hashOf(await buffer(part.content()))).toBe(hashOf(bytes))
+  await part.discard()
 })

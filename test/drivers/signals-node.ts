@@ -1,4 +1,4 @@
-/** A portal node, as far as signals go: publishes what its parent tells it to, and tells its parent what it hears. */
+/** A node with signals only: it publishes signals for its parent process, and reports received ones to it. */
 import pino from 'pino'
 import { postgresSignals } from '../../src/portal/signals/postgres.ts'
 

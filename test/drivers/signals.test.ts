@@ -8,11 +8,12 @@ import { postgresSignals } from '../../src/portal/signals/postgres.ts'
 import { until } from '../e2e/harness/world.ts'
 import { Gate } from '../servers/gate.ts'
 import { ownPostgres, psql, testDatabase } from '../servers/postgres.ts'
+import { allowedMs } from '../suites/bounds.ts'
 import { testSignals } from '../suites/signals.ts'
 import type { NodeCommand, NodeReport } from './signals-node.ts'
 
 const program = join(import.meta.dirname, 'signals-node.ts')
-/** Ends the connections for signals to the database that one is connected to. */
+/** Ends the connections for signals in the current database. */
 const TERMINATE = `select count(pg_terminate_backend(pid)) from pg_stat_activity
   where datname = current_database() and application_name = 'golooader signals'`
 
@@ -46,12 +47,12 @@ class SignalsNode {
     })
   }
 
-  /** Starts one that listens to topics. Resolves when it hears what others say. */
+  /** Starts a node that listens to topics. Resolves when it receives signals of others. */
   static async start(url: string, ...listenedTo: string[]): Promise<SignalsNode> {
     return SignalsNode.#begun(new SignalsNode([url]), listenedTo)
   }
 
-  /** Starts one that the database cuts off when it does not read for so long. */
+  /** Starts a node that the database disconnects when it does not read for this time. */
   static async startHurried(url: string, unreadMsMax: number): Promise<SignalsNode> {
     return SignalsNode.#begun(new SignalsNode([url, String(unreadMsMax)]), [])
   }
@@ -70,7 +71,7 @@ class SignalsNode {
     this.#tell({ publish: signals })
   }
 
-  /** Publishes a lot. @returns by how much it has grown */
+  /** Publishes many signals. @returns how many bytes the process has grown */
   async flood(count: number): Promise<number> {
     this.#tell({ flood: count })
     await until(() => this.#flooded() !== undefined, 'everything is published')
@@ -81,7 +82,7 @@ class SignalsNode {
     return this.reports.flatMap((one) => ('topic' in one && one.topic === topic ? [one.payload] : []))
   }
 
-  /** How often it was told that signals of that topic may have been lost. */
+  /** The number of gaps that were reported for a topic. */
   gaps(topic: string): number {
     return this.reports.filter((one) => 'gap' in one && one.gap === topic).length
   }
@@ -112,7 +113,7 @@ test('thousands of signals at once are all heard, in their order, and repeated o
   one.publish(...payloads.map((payload): [string, string] => ['a', payload]), ['last', ''], ['last', ''])
   await until(() => other.heard('last').length > 0, 'the last one is heard')
   expect(other.heard('a')).toEqual(payloads)
-  // Another one, so that a repetition would have come before it.
+  // A further signal: a repetition would have come before it.
   one.publish(['a', 'after'])
   await until(() => other.heard('a').at(-1) === 'after', 'one more is heard')
   expect(other.heard('last')).toEqual([''])
@@ -173,7 +174,7 @@ test('a connection that is dead without a word is noticed within ten seconds', a
   gate.forget()
   const deadAtMs = performance.now()
   await until(() => node.gaps('a') > before, 'it is back')
-  expect(performance.now() - deadAtMs).toBeLessThan(11_000)
+  expect(performance.now() - deadAtMs).toBeLessThan(allowedMs(11_000))
 })
 
 test('a node whose database is stopped, or does not answer, keeps nothing of what it cannot tell', async () => {
@@ -182,7 +183,7 @@ test('a node whose database is stopped, or does not answer, keeps nothing of wha
   const [held, cut] = await Promise.all([SignalsNode.start(gate.through(server.url)), SignalsNode.start(server.url)])
   gate.forget()
   const count = 200_000
-  // Both would be 40 MB and more, if they were kept.
+  // The signals would take more than 40 MB if they were kept.
   expect(await held.flood(count)).toBeLessThan(10_000_000)
   await server.stop()
   await until(() => cut.stderr.includes('signals do not reach other nodes'), 'it is cut off')
@@ -198,7 +199,7 @@ test('a node that stands still does not make the database keep the signals of al
   const queueIsEmpty = 'select pg_notification_queue_usage() = 0'
   expect(await psql(server.url, connections)).toBe('1')
   node.signal('SIGSTOP')
-  // Far more than the buffers on the way to it hold.
+  // Far more than the buffers on the way can hold.
   for (let count = 0; count < 4; count++) {
     await psql(
       server.url,
@@ -206,7 +207,7 @@ test('a node that stands still does not make the database keep the signals of al
     )
   }
   await until(async () => (await psql(server.url, connections)) === '0', 'it is cut off')
-  // Whoever comes next sees that nobody needs what is in there.
+  // The next session that listens lets the server drop the notifications that no session needs any more.
   await psql(server.url, 'listen golooader_signals; unlisten golooader_signals')
   expect(await psql(server.url, queueIsEmpty)).toBe('t')
   node.signal('SIGCONT')

@@ -1,9 +1,10 @@
-/** What only the SQLite ledger can show: its plans, its schema, and several processes on one file. */
+/** Tests of the SQLite ledger alone: query plans, schema, and several processes on one file. */
+import { copyFile, rename, rm } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
-import { FakeClock, join } from '../suites/ledger.ts'
+import { aTransfer, FakeClock, join, manifestDigest, roomy } from '../suites/ledger.ts'
 import { noting, withoutQuery, work } from '../suites/ledger-work.ts'
 import { expectWritersAtOnce } from './writers.ts'
 
@@ -40,6 +41,53 @@ describe('query plans', () => {
   })
 })
 
+describe('a copy of the file that goes another way', () => {
+  test('gives the same numbers to other events, and no event the same id, not even at the same time', async () => {
+    const folder = await testFolder({ inMemory: true })
+    const clock = new FakeClock()
+    const open = async (name: string) => {
+      const ledger = await sqliteLedger({ path: `${folder}/${name}`, now: clock.now })
+      onTestFinished(() => ledger.close())
+      return ledger
+    }
+    const page = { limit: 100, transferId: null }
+    /** Stores transfers. @returns the ids of all events */
+    const store = async (ledger: Awaited<ReturnType<typeof open>>, count: number): Promise<string[]> => {
+      const ada = await ledger.accountByName('ada')
+      const bob = await ledger.accountByName('bob')
+      if (ada === null || bob === null) throw new Error('nobody is there')
+      for (let index = 0; index < count; index++) {
+        const { transfer } = await ledger.announce(aTransfer(ada, [bob]), roomy)
+        const change = { state: 'stored', manifestDigest, manifest: null } as const
+        await ledger.moveTransfer(transfer.transferId, { state: 'receiving', attempt: 1 }, change)
+      }
+      return (await ledger.events(ada.accountId, { ...page, after: '0' })).map(({ eventId }) => eventId)
+    }
+    const first = await open('ledger')
+    const { accountId } = await join(first, 'ada')
+    await join(first, 'bob')
+    const common = await store(first, 2)
+    await first.close()
+    await copyFile(`${folder}/ledger`, `${folder}/copy`)
+    const lost = (await store(await open('ledger'), 3)).slice(common.length)
+    const restored = await open('copy')
+    const known = await store(restored, 4)
+    const later = known.slice(common.length)
+    expect(known.slice(0, common.length)).toEqual(common)
+
+    const numberOf = (eventId: string): string => eventId.slice(0, -6)
+    expect(later.slice(0, lost.length).map(numberOf)).toEqual(lost.map(numberOf))
+    expect(later.filter((eventId) => lost.includes(eventId))).toEqual([])
+    for (const after of lost) {
+      await expect(restored.events(accountId, { ...page, after })).rejects.toMatchObject({ code: 'event-unknown' })
+    }
+    for (const [index, after] of known.entries()) {
+      const rest = await restored.events(accountId, { ...page, after })
+      expect(rest.map(({ eventId }) => eventId)).toEqual(known.slice(index + 1))
+    }
+  })
+})
+
 describe('the schema', () => {
   test('is the one of schema.sql (refresh: vitest run --project unit test/drivers/sqlite -u)', async () => {
     const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
@@ -71,7 +119,7 @@ describe('the schema', () => {
   })
 })
 
-/** One column a line. */
+/** Formats a table with one column per line. */
 function laidOut(sql: string): string {
   if (!/^create table/i.test(sql)) return sql.replaceAll('"', '')
   let depth = 0
@@ -85,6 +133,23 @@ function laidOut(sql: string): string {
   }
   return text.replace(/\n {3,}/g, '\n  ')
 }
+
+test.each([
+  ['moved', (path: string) => rename(path, `${path}.moved`)],
+  ['removed', (path: string) => rm(path)],
+  ['replaced', (path: string) => copyFile(path, `${path}.new`).then(() => rename(`${path}.new`, path))],
+])('nothing is committed to a file that was %s', async (_how, change) => {
+  const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
+  const ledger = await sqliteLedger({ path })
+  await ledger.setAddress('http://before.test')
+  await change(path)
+  await expect(ledger.setAddress('http://after.test')).rejects.toMatchObject({
+    code: 'unavailable',
+    cause: { message: expect.stringMatching(/^the ledger .*ledger\.sqlite (?:is gone|was replaced)/) },
+  })
+  expect(await ledger.address()).toBe('http://before.test')
+  await ledger.close()
+})
 
 describe('several on one file', () => {
   test('of one process wait for each other, and hold up nothing else', async () => {
@@ -105,5 +170,5 @@ describe('several processes on one file', () => {
   test('make it, write and read at the same time without hindering each other', async () => {
     const path = `${await testFolder()}/ledger.sqlite`
     await expectWritersAtOnce(path, () => sqliteLedger({ path }))
-  }, 30_000)
+  })
 })

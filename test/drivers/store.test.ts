@@ -1,16 +1,14 @@
-/** The stores that are there, under the suite of the contract; then what only a folder of files can show. */
-import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+/** The stores in a folder and in memory under the suite of the contract, and tests of the folder alone. */
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { fsStore } from '../../src/portal/store/fs.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
 import { recentParts } from '../../src/portal/store/recent.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { testFolder } from '../suites/folder.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 import { first, put, somePart, testStore } from '../suites/store.ts'
 
 testStore('memory', async () => ({ store: memoryStore(), cleanUp: async () => {} }))
@@ -154,28 +152,52 @@ describe('fs store', () => {
     expect(content?.lengthBytes).toBe(500)
   })
 
-  test('on a full disk a part is refused with storage-full, leaves nothing, and what was there stays', async () => {
-    if (process.platform !== 'linux') return
-    const folder = await testFolder()
-    // The small disk is mounted for one process alone, so that nothing has to be unmounted whatever happens.
-    const inside = 'mount -t tmpfs -o size=2m,mode=700 tmpfs "$0" && exec "$1" "$2" "$0"'
-    const script = join(import.meta.dirname, 'full-disk.ts')
-    const run = promisify(execFile)('unshare', ['-r', '-m', 'sh', '-c', inside, folder, process.execPath, script])
-    const { stdout } = await run.catch((cause) => {
-      throw new Error('this test mounts a small tmpfs, which needs root or unprivileged user namespaces', { cause })
-    })
-    expect(JSON.parse(stdout)).toEqual({
-      code: 'storage-full',
-      causeCode: 'ENOSPC',
-      filesAfterwards: 1,
-      firstIsIntact: true,
-      fitsAfterwards: true,
-    })
+  test.each([
+    ['was moved', null],
+    ['is not mounted, so that an empty one is in its place', 'empty'],
+  ])('while its folder %s nothing counts as gone, and nothing is made in its place', async (_what, inItsPlace) => {
+    const [folder, moved] = [join(await testFolder(), 'store'), join(await testFolder(), 'moved')]
+    const store = await fsStore(folder)
+    const [held, other] = [somePart(newTransferId(), 1), somePart(newTransferId(), 1)]
+    await put(store, held)
+    const { transferId } = held.key
+    // A new store has no cache, as after a restart.
+    const restarted = await fsStore(folder)
+    await rename(folder, moved)
+    if (inItsPlace !== null) await mkdir(folder)
+    const calls: (() => Promise<unknown>)[] = [
+      () => store.openPart(other.key),
+      () => store.read(held.key),
+      () => store.list(first(transferId)),
+      () => store.seal(first(transferId)),
+      () => store.removePart(held.key),
+      () => store.removeParts(first(transferId)),
+      () => store.remove(transferId),
+      () => store.freeBytes(),
+      () => restarted.find(held.key),
+      () => restarted.findBeforePut(held.key),
+    ]
+    for (const call of calls) {
+      await expect(call(), String(call)).rejects.toMatchObject({
+        code: 'unavailable',
+        cause: { message: expect.stringContaining(folder) },
+      })
+    }
+    // `rmdir` succeeds only for an existing, empty folder, so nothing was created in it.
+    if (inItsPlace !== null) await rmdir(folder)
+    await expect(rmdir(folder)).rejects.toMatchObject({ code: 'ENOENT' })
+    await rename(moved, folder)
+    await put(store, other)
+    for (const { key, bytes } of [held, other]) {
+      const content = await store.read(key)
+      expect(content === null ? null : bytes.equals(await buffer(content.stream))).toBe(true)
+      expect(await restarted.find(key)).toBe(key.digest)
+    }
   })
 })
 
 describe('what has just been stored', () => {
-  /** A store whose parts on disk can be taken away behind its back. */
+  /** A store whose files the test can remove behind its back. */
   async function stored(keepMs: number) {
     const behind = memoryStore()
     const store = recentParts(behind, { bytesMax: 1_000_000, keepMs })

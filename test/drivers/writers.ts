@@ -1,4 +1,4 @@
-/** Several processes that open one ledger at the same time: none hinders another, and all that they wrote is there. */
+/** Several processes open one ledger at the same time. None blocks another, and all data are written. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { expect, onTestFinished } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 
-/** @param place of a ledger that nobody has made yet, as `ledger-writer.ts` takes it */
+/** @param place the location of a ledger that does not exist yet, in the form for `ledger-writer.ts` */
 export async function expectWritersAtOnce(place: string, open: () => Promise<Ledger>): Promise<void> {
   const processes = [1, 2, 3, 4].map((number) =>
     fork(join(import.meta.dirname, 'ledger-writer.ts'), [place, `writer-${number}`], { silent: true }),

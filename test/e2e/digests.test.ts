@@ -59,7 +59,7 @@ describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('wher
     expect((await delivered(world, 3 * MIB, BIG)).transfer.digestAlgorithm).toBe('sha-256')
   })
 
-  test('a transfer that began with blake3 goes on when the portal comes back without the addon', async () => {
+  test('a transfer that began with blake3 continues when the portal comes back without the addon', async () => {
     await using world = await World.create()
     const first = await world.portal()
     // Nothing is signed by hand, and a receiver asks that of a sender that has keys.
@@ -94,7 +94,7 @@ describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('wher
     await put(transferId, 2)
     const manifestDigest = manifestDigestOf('blake3', digests)
     expect(await alice.complete(transferId, { attempt: 1, manifestDigest })).toMatchObject({ notification: 'stored' })
-    const receiving = world.start(['receive', '--into', world.inbox('bob'), '--profile', 'bob', '--once'])
+    const receiving = world.start(['receive', '--into', world.inbox('bob'), '--create', '--profile', 'bob', '--once'])
     expect((await receiving.ended).code).toBe(0)
     expect(await readFile(`${world.inbox('bob')}/ab.txt`)).toEqual(Buffer.concat(parts))
   })

@@ -1,3 +1,4 @@
+// @tier fast
 import { stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { sha256Of, until, World } from './harness/world.ts'

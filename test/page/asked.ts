@@ -1,10 +1,10 @@
-/** What became of a request that a page made, as data that a test can look at. */
+/** The result of a request that a page made, as data for a test. */
 export interface Asked {
   readonly status?: number
   readonly contentType?: string | null
   readonly etag?: string | null
   readonly text?: string
-  /** `NoAnswer`, or the name of another error. */
+  /** `NoResponseError`, or the name of another error. */
   readonly error?: string
   readonly message?: string
   readonly sentBytes: number

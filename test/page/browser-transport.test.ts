@@ -1,4 +1,4 @@
-/** The browser's transport in a real browser, over real connections: what is slow lives, what is dead ends. */
+/** The browser's transport in a real browser, over real connections. It keeps slow connections and ends dead ones. */
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => browser.close())
 beforeEach(() => browser.page.goto(browser.origin.emptyPageUrl))
 
-/** What stands where the portal should be. */
+/** Servers that replace the portal. */
 async function answering(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<void> {
   browser.origin.portalUrl = (await httpServer(answer)).url
 }
@@ -53,8 +53,8 @@ describe('a request', () => {
       response.setHeader('cache-control', 'max-age=1000')
       response.end(JSON.stringify(request.headers))
     })
-    for (let times = 1; times <= 2; times++) {
-      const { text = '' } = await ask({ headers: { authorization: 'Bearer glt_secret' } })
+    for (const isBulk of [false, false, true, true]) {
+      const { text = '' } = await ask({ isBulk, headers: { authorization: 'Bearer glt_secret' } })
       expect(JSON.parse(text)).toMatchObject({ authorization: 'Bearer glt_secret', 'cache-control': 'no-cache' })
       expect(Object.keys(JSON.parse(text)).filter((name) => /cookie|referer/.test(name))).toEqual([])
     }
@@ -62,16 +62,17 @@ describe('a request', () => {
 
   test('to nobody is no answer', async () => {
     browser.origin.portalUrl = null
-    const expected = { error: 'NoAnswer', message: expect.stringMatching(/^no answer: the connection failed/) }
+    const expected = { error: 'NoResponseError', message: expect.stringMatching(/^no answer: the connection failed/) }
     expect(await ask({})).toMatchObject(expected)
+    expect(await ask({ isBulk: true })).toMatchObject(expected)
     expect(await ask({ method: 'PUT', bodyBytes: MIB })).toMatchObject(expected)
   })
 
   test('to one who never answers ends when it has stalled', async () => {
     await answering(() => {})
-    const expected = { error: 'NoAnswer', message: `no answer within ${STALL_MS} ms` }
-    for (const body of [{}, { method: 'PUT', bodyBytes: MIB }]) {
-      const asked = await ask({ stallMs: STALL_MS, ...body })
+    const expected = { error: 'NoResponseError', message: `no answer within ${STALL_MS} ms` }
+    for (const body of [{}, { isBulk: true }, { method: 'PUT', bodyBytes: MIB }]) {
+      const asked = await ask({ stallTimeoutMs: STALL_MS, ...body })
       expect(asked).toMatchObject(expected)
       expect(asked.tookMs).toBeGreaterThanOrEqual(STALL_MS * 0.9)
     }
@@ -82,24 +83,28 @@ describe('a request', () => {
     await answering(async (request, response) => {
       await buffer(request)
       const bytes = Buffer.alloc(MIB)
+      const closed = once(response, 'close')
       while (!response.destroyed) {
         writtenBytes += bytes.length
-        if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+        if (!response.write(bytes)) await Promise.race([once(response, 'drain'), closed])
       }
     })
-    const asked = await ask({ method: 'PUT', bodyBytes: MIB, stallMs: 10_000 })
-    expect(asked).toMatchObject({ error: 'NoAnswer', message: expect.stringContaining('longer than any') })
+    const asked = await ask({ method: 'PUT', bodyBytes: MIB, stallTimeoutMs: 10_000 })
+    expect(asked).toMatchObject({ error: 'NoResponseError', message: expect.stringContaining('longer than any') })
     expect(writtenBytes).toBeLessThan(256 * MIB)
   })
 
   test('of which one hears by another way that it arrives does not stall', async () => {
     await answering((_, response) => void setTimeout(() => response.end('late'), STALL_MS * 3))
-    expect(await ask({ stallMs: STALL_MS, aliveEveryMs: STALL_MS / 5 })).toMatchObject({ status: 200, text: 'late' })
+    expect(await ask({ stallTimeoutMs: STALL_MS, aliveEveryMs: STALL_MS / 5 })).toMatchObject({
+      status: 200,
+      text: 'late',
+    })
   })
 
   test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
-    // Kernels on the way take some twenty megabytes at once, and the rest in leaps: the stall must be longer than those. What
-    // lies there at the end is read at once.
+    // The kernels on the way buffer about twenty megabytes at once and the rest in bursts, so the stall must be longer
+    // than the bursts. The server reads the buffered bytes at once at the end.
     const BODY_BYTES = 64 * MIB
     const READ_SLOWLY_BYTES = 40 * MIB
     const SLOW_STALL_MS = 5_000
@@ -119,7 +124,7 @@ describe('a request', () => {
         response.end(String(readBytes))
       })
     })
-    const asked = await ask({ method: 'PUT', bodyBytes: BODY_BYTES, stallMs: SLOW_STALL_MS })
+    const asked = await ask({ method: 'PUT', bodyBytes: BODY_BYTES, stallTimeoutMs: SLOW_STALL_MS })
     expect(asked).toMatchObject({ text: String(BODY_BYTES), sentBytes: BODY_BYTES })
     expect(asked.sentTimes).toBeGreaterThan(1)
     expect(asked.tookMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
@@ -133,11 +138,11 @@ describe('a request', () => {
         request.resume()
       })
     })
-    const asked = await ask({ method: 'PUT', bodyBytes: 8 * MIB, stallMs: 15_000 })
+    const asked = await ask({ method: 'PUT', bodyBytes: 8 * MIB, stallTimeoutMs: 15_000 })
     expect(asked).toMatchObject({ status: 507, text: 'full' })
   })
 
-  test.each([{}, { method: 'PUT', bodyBytes: MIB }])('follows no redirect: %o', async (body) => {
+  test.each([{}, { isBulk: true }, { method: 'PUT', bodyBytes: MIB }])('follows no redirect: %o', async (body) => {
     const asked: string[] = []
     const elsewhere = await httpServer((request, response) => {
       asked.push(String(request.headers.authorization))
@@ -149,33 +154,77 @@ describe('a request', () => {
         if (request.url === '/here') response.end('caught')
         else response.writeHead(307, { location }).end()
       })
-      expect(await ask({ headers, ...body })).toMatchObject({ error: 'NoAnswer' })
+      expect(await ask({ headers, ...body })).toMatchObject({ error: 'NoResponseError' })
     }
     expect(asked).toEqual([])
+  })
+})
+
+describe('a part that is collected in a worker', () => {
+  const LENGTH = 3 * MIB
+  const collect = (abortAfterMs?: number) => browser.run<string>(MODULE, 'collected', LENGTH, STALL_MS, abortAfterMs)
+
+  test('comes whole', async () => {
+    await answering((_, response) => void response.end(Buffer.alloc(LENGTH, 7)))
+    expect(await collect()).toBe(`${LENGTH} bytes, of 7`)
+  })
+
+  test.each([
+    ['ends early', (response: ServerResponse) => response.end(Buffer.alloc(LENGTH - 1))],
+    ['is too long', (response: ServerResponse) => response.end(Buffer.alloc(LENGTH + 1))],
+    ['stalls', (response: ServerResponse) => response.write(Buffer.alloc(MIB))],
+  ])('is incomplete when it %s, and its connection ends', async (_, answer) => {
+    const closed = Promise.withResolvers<void>()
+    await answering((_, response) => {
+      response.on('close', closed.resolve)
+      answer(response)
+    })
+    expect(await collect()).toBe('part-incomplete')
+    await closed.promise
+  })
+
+  test('is incomplete when it breaks', async () => {
+    await answering((_, response) => {
+      response.writeHead(200, { 'content-length': LENGTH })
+      response.write(Buffer.alloc(MIB), () => response.destroy())
+    })
+    expect(await collect()).toBe('part-incomplete')
+  })
+
+  test('is given up with the transfer, and its connection ends', async () => {
+    const closed = Promise.withResolvers<void>()
+    await answering((_, response) => {
+      response.on('close', closed.resolve)
+      response.write(Buffer.alloc(MIB))
+    })
+    expect(await collect(STALL_MS / 5)).toBe('part-incomplete')
+    await closed.promise
   })
 })
 
 describe('giving up', () => {
   test.each([0, 100])('after %i ms throws the reason, not silence', async (abortAfterMs) => {
     await answering(() => {})
-    for (const body of [{}, { method: 'PUT', bodyBytes: MIB }]) {
+    for (const body of [{}, { isBulk: true }, { method: 'PUT', bodyBytes: MIB }]) {
       expect(await ask({ abortAfterMs, ...body })).toMatchObject({ error: 'RangeError', message: 'enough' })
     }
   })
 
-  test('an answer ends its connection', async () => {
+  test.each([false, true])('an answer ends its connection (in a worker: %s)', async (isBulk) => {
     const closed = Promise.withResolvers<void>()
     await answering((_, response) => {
       response.on('close', closed.resolve)
       response.writeHead(200)
       response.write('first')
     })
-    expect(await ask({ readBytesMax: 1 })).toMatchObject({ status: 200, text: 'first' })
+    expect(await ask({ isBulk, readBytesMax: 1 })).toMatchObject({ status: 200, text: 'first' })
     await closed.promise
   })
 })
 
 test('no more than three parts are on their way, whatever is asked, and waiting for a turn is not stalling', async () => {
+  // Long, so that a busy machine does not stall it.
+  const stallTimeoutMs = 6 * STALL_MS
   let underway = 0
   let most = 0
   await answering(async (request, response) => {
@@ -184,9 +233,9 @@ test('no more than three parts are on their way, whatever is asked, and waiting 
     setTimeout(() => {
       underway--
       response.end('x')
-    }, STALL_MS * 0.6)
+    }, stallTimeoutMs * 0.6)
   })
-  const part = { method: 'PUT', path: '/v1/transfers/x/parts/1', bodyBytes: 1_000, stallMs: STALL_MS }
+  const part = { method: 'PUT', path: '/v1/transfers/x/parts/1', bodyBytes: 1_000, stallTimeoutMs }
   const asked = await browser.run<Asked[]>(MODULE, 'askAll', Array(9).fill(part))
   expect(asked.map(({ text }) => text)).toEqual(Array(9).fill('x'))
   expect(most).toBe(3)

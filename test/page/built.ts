@@ -1,4 +1,4 @@
-/** Sees to it that the page is built from its sources as they are: tests start portals that serve it. */
+/** Ensures that the built page matches its sources: tests start portals that serve it. */
 import { execFile } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,17 +8,20 @@ import { oncePerRun } from '../servers/run.ts'
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 const BUILT_PATH = join(root, 'dist/page/index.html')
-/** What goes into the page: rooms that it shares, its own, and how it is built. */
+/** The sources of the page: shared folders, its own, and the build. */
 const sources = ['src', 'package-lock.json'].map((name) => join(root, name))
 
-/** Builds the page, once a run, where it is missing or older than what it is made of. Whoever needs the page awaits this. */
+/** The same as {@link buildPage}, once a run. Every test that needs the page awaits this. */
 export function builtPage(): Promise<void> {
-  return oncePerRun('page', async () => {
-    if (!isStale()) return
-    // In a process of its own, because Vite builds something else where NODE_ENV says `test`.
-    const args = [join(root, 'node_modules/vite/bin/vite.js'), 'build', join(root, 'src/page'), '--logLevel', 'warn']
-    await run(process.execPath, args, { env: { ...process.env, NODE_ENV: 'production' } })
-  })
+  return oncePerRun('page', buildPage)
+}
+
+/** Builds the page where it is missing or older than its sources. */
+export async function buildPage(): Promise<void> {
+  if (!isStale()) return
+  // It runs in a process of its own, because Vite builds differently where NODE_ENV is `test`.
+  const args = [join(root, 'node_modules/vite/bin/vite.js'), 'build', join(root, 'src/page'), '--logLevel', 'warn']
+  await run(process.execPath, args, { env: { ...process.env, NODE_ENV: 'production' } })
 }
 
 function isStale(): boolean {

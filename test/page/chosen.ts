@@ -1,4 +1,4 @@
-/** Who sends from a browser in the tests, and what: told alike inside and outside of it. */
+/** The accounts and files of the tests that send from a browser, for code in Node and in the browser. */
 
 export interface Account {
   readonly name: string
@@ -7,17 +7,17 @@ export interface Account {
   readonly isSealing: boolean
 }
 
-/** A file as a test describes it: its content follows from its seed. */
+/** A file for a test. The seed defines its content. */
 export interface Chosen {
   readonly name: string
   readonly sizeBytes: number
   readonly seed: number
   readonly lastModified: number
-  /** What the receivers are told, where that is not its own name. */
+  /** The name for the receivers, where it differs from the file name. */
   readonly toldAs?: string
 }
 
-/** Content of a file that follows from a number, the same inside and outside of a browser. */
+/** The content of a file for a seed, equal in Node and in a browser. */
 export function fileContent(seed: number, sizeBytes: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(sizeBytes)
   let state = seed * 2654435761 + 1

@@ -13,7 +13,7 @@ test('a module of the sources runs in a browser, under the security policy of th
   expect(page.complaints).toEqual([])
   const made = page.page.evaluate("fetch('data:,x').then(() => 'sent', () => 'not sent')")
   expect(await made).toBe('not sent')
-  expect(page.complaints.join()).toContain('Content Security Policy')
+  await expect.poll(() => page.complaints.join()).toContain('Content Security Policy')
 })
 
 test('what a browser keeps is there again after it was killed', async () => {

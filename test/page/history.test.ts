@@ -1,4 +1,4 @@
-/** What was sent and received, at a portal that does not tell it as it should. */
+/** The history of the page at a portal that answers incorrectly. */
 import { expect, onTestFinished, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { httpServer } from '../suites/http-server.ts'
@@ -14,7 +14,7 @@ function deliveryOf(transferId: string) {
   }
 }
 
-/** A portal whose list of what came never ends: each of its pages is the first one again. */
+/** A portal whose list of received transfers never ends: each page repeats the first one. */
 async function endlessHistory() {
   const listed = Array.from({ length: 3 }, () => newTransferId())
     .sort()
@@ -49,6 +49,28 @@ test('a list that repeats itself comes to its end, and one transfer is looked fo
   expect(asked).toHaveLength(2)
 })
 
+test('pages that are shorter than they were asked for make one list, which is looked at anew in between', async () => {
+  const listed = Array.from({ length: 5 }, () => newTransferId())
+    .sort()
+    .reverse()
+  const { url } = await httpServer(({ url: path = '' }, response) => {
+    const before = new URL(path, 'http://portal').searchParams.get('before')
+    const rest = listed.filter((transferId) => before === null || transferId < before)
+    const deliveries = rest.slice(0, 2).map(deliveryOf)
+    const page = { deliveries, before: rest.length > 2 ? rest[1] : null }
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify(path.startsWith('/v1/deliveries') ? page : { transfers: [], before: null }))
+  })
+  const browser = await browserPage({ portalUrl: url })
+  onTestFinished(() => browser.close())
+  await browser.run(MODULE, 'load')
+  expect(await browser.run(MODULE, 'loadMore')).toBe(true)
+  await browser.run(MODULE, 'load')
+  expect(await browser.run(MODULE, 'loadMore')).toBe(false)
+  expect(await browser.run<string[]>(MODULE, 'listed')).toHaveLength(5)
+  expect((await browser.run<string[]>(MODULE, 'listed')).sort()).toEqual([...listed].sort())
+})
+
 test('a portal that calls a file delivered and has no receipt of a receiver with keys is not believed', async () => {
   const transferId = newTransferId()
   const at = '2026-11-26T12:00:00.000Z'
@@ -73,5 +95,27 @@ test('a portal that calls a file delivered and has no receipt of a receiver with
     hops: ['done', 'failed'],
     isProven: [false],
     steps: expect.arrayContaining([expect.stringContaining('the receipt proves nothing')]),
+  })
+})
+
+test('a file that came and whose seal cannot be opened any more is shown all the same, without its receipt', async () => {
+  const transferId = newTransferId()
+  const metadata = { sealed: 'a'.repeat(100), keys: { bob: 'a'.repeat(107) } }
+  const delivery = { ...deliveryOf(transferId), metadata, sizeBytes: 17 }
+  const { url } = await httpServer((_request, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ deliveries: [delivery], before: null }))
+  })
+  const browser = await browserPage({ portalUrl: url })
+  onTestFinished(() => browser.close())
+  const digest = 'ab'.repeat(32)
+  const receipt = {
+    ...{ transferId, from: 'alice', receiver: 'bob', sizeBytes: 1, partSizeBytes: 65_536, digestAlgorithm: 'sha-256' },
+    ...{ manifestDigest: digest, contentDigest: digest, disposition: 'received', at: '2026-11-26T12:00:00Z' },
+  }
+  await browser.run(MODULE, 'remember', { transferId, finalName: 'a.bin', manifestDigest: digest, receipt })
+  expect(await browser.run(MODULE, 'ownReceipts', transferId)).toMatchObject({
+    receipts: [{ receiver: 'bob', isProven: false, problem: { code: 'seal-unopenable' }, text: null }],
+    steps: expect.arrayContaining(['Delivered: you have it, and signed for it']),
   })
 })

@@ -1,4 +1,4 @@
-/** The page's inbox where more than one tab, or less than all of its storage, is there. */
+/** The page's inbox with several tabs, and with a part of its storage lost. */
 import { randomBytes } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
@@ -17,7 +17,7 @@ async function newBrowser(): Promise<BrowserPage> {
   return browser
 }
 
-/** Takes all of a file in. */
+/** Receives a whole file. */
 async function takenIn(tab: BrowserPage): Promise<{ transferId: string; digest: string }> {
   const transferId = newTransferId()
   const bytes = new Uint8Array(randomBytes(layout.sizeBytes))

@@ -1,4 +1,4 @@
-/** What is particular to the inbox in a browser. */
+/** Behaviour that only the browser's inbox has. */
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -7,7 +7,7 @@ import { browserPage } from './harness/browser.ts'
 const DAY_MS = 86_400_000
 const LAYOUT = { sizeBytes: 2_000, partSizeBytes: 1_000, digestAlgorithm: 'sha-256' } as const
 
-test('what nobody has gone on with for days is removed when the page is opened, what is fresh is not', async () => {
+test('what nobody has gone on with for days by both clocks is removed when the page is opened, what is fresh is not', async () => {
   await using page = await browserPage()
   const run = <Result>(name: string, ...args: readonly unknown[]) =>
     page.run<Result>('test/page/browser/inbox.ts', name, ...args)
@@ -21,6 +21,13 @@ test('what nobody has gone on with for days is removed when the page is opened, 
   await run('makeOlder', old, 9 * DAY_MS)
   await run('makeOlder', fresh, 7 * DAY_MS)
   await page.reload()
+  const ownMs = Date.now()
+  // Cleaning up needs both clocks.
+  await run('tidy', { ownMs, portalMs: ownMs - 2 * DAY_MS })
+  await run('tidy', { ownMs: ownMs + 200 * DAY_MS, portalMs: ownMs - 2 * DAY_MS })
+  await run('tidy', { ownMs: ownMs + 200 * DAY_MS, portalMs: null })
+  expect(await run<string[]>('unfinished')).toHaveLength(2)
+  await run('tidy', { ownMs, portalMs: ownMs })
   expect(await run('unfinished')).toEqual([fresh])
   expect((await run<string[]>('everything')).sort()).toEqual([`file/${fresh}`, `part/${fresh}/1`, fresh].sort())
   expect((await run<{ held: unknown[] }>('open', fresh, LAYOUT)).held).toHaveLength(1)

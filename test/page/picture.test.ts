@@ -1,4 +1,4 @@
-/** What the page says of a transfer, held against what it was told: it never claims more. */
+/** The page's picture of a transfer, compared with its events. It never claims more than they say. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { adviceForReceiver, adviceForSender } from '../../src/page/model/advice.ts'
@@ -22,8 +22,9 @@ const transferId = newTransferId()
 const to = ['bob', 'carol']
 const at = '2026-11-26T12:00:00.000Z'
 
-function aFile(): OutgoingFile {
-  const actions = { cancel: async () => {}, again: () => {}, dismiss: () => {} }
+function aFile(onAgain: (to: readonly string[]) => void = () => {}): OutgoingFile {
+  const again = (_file: OutgoingFile, names: readonly string[]): void => onAgain(names)
+  const actions = { cancel: async () => {}, again, dismiss: () => {} }
   return new OutgoingFile(
     { key: 1, name: 'report.pdf', sizeBytes: SIZE_BYTES, to, isSealed: true, account: 'alice' },
     actions,
@@ -59,7 +60,7 @@ const anyEvent: fc.Arbitrary<SendEvent> = fc.oneof(
   }),
 )
 
-/** What the events said last, or ever. */
+/** The last events of each kind. */
 function told(events: readonly SendEvent[]) {
   const uploads = events.filter((event) => event.type === 'uploading')
   const notifications = events.flatMap((event) => (event.type === 'notification' ? [event.notification] : []))
@@ -98,6 +99,21 @@ describe('a file that is sent', () => {
         }
       }),
     )
+  })
+
+  test('a stored file that the portal has lost is not drawn as stored any more, and goes to all receivers again', () => {
+    const again: (readonly string[])[] = []
+    const file = aFile((names) => again.push(names))
+    file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
+    file.apply({ type: 'notification', notification: { ...about, notification: 'stored' } })
+    file.apply({ type: 'notification', notification: { ...about, notification: 'delivered', receiver: 'bob' } })
+    expect(file.progress.value).toMatchObject({ phase: 'stored', waitingFor: ['carol'] })
+    const loss = new Problem('transfer-lost').toJSON()
+    file.end({ outcome: 'no-answer', path: 'x', transferId, reason: loss.title, problem: loss })
+    expect(file.progress.value).toEqual({ phase: 'refused', problem: loss })
+    expect(file.picture.value.first).toEqual({ state: 'failed', problem: loss, at: null })
+    file.sendAgain()
+    expect(again).toEqual([to])
   })
 
   test('silence is shown as such until something is heard again', () => {
@@ -145,7 +161,7 @@ describe('a transfer that the portal tells of', () => {
     }
   })
 
-  test('its timeline is in the order of time, and what goes on comes last', () => {
+  test('its timeline is in the order of time, and the present state comes last', () => {
     const status = aStatus('stored', 'offered')
     const timed: TransferStatus = {
       ...status,
@@ -189,8 +205,8 @@ describe('advice', () => {
     const without = Object.entries(problemKinds)
       .filter(([code, { next }]) => next === 'refused' && adviceForSender(jsonOf(code), 'bob') === null)
       .map(([code]) => code)
-    // That it has ended otherwise is no answer that a sender gets.
-    expect(without).toEqual(['delivery-ended', 'seal-broken', 'transfer-too-old'])
+    // These codes never reach a sender: the transfer ended for another reason, or another receiver got it.
+    expect(without).toEqual(['instance-in-use', 'delivery-ended', 'seal-broken', 'transfer-too-old'])
   })
 
   test('a code that nobody knows has none', () => {

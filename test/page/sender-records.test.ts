@@ -1,6 +1,6 @@
-/** The sender's journal and seal records in a browser's database, under the suites of their contracts. */
+/** The sender's journal and seal records in a browser's database, under the contract suites. */
 import { afterAll, beforeAll } from 'vitest'
-import { type Journal, SealedOtherwise, type SealRecord, type SealRecords } from '../../src/sender/index.ts'
+import { type Journal, SealConflictError, type SealRecord, type SealRecords } from '../../src/sender/index.ts'
 import { testJournal } from '../suites/journal.ts'
 import { testSealRecords } from '../suites/seal-records.ts'
 import { type BrowserPage, browserPage } from './harness/browser.ts'
@@ -16,7 +16,7 @@ afterAll(() => page.close())
 const call = <Result>(name: string, ...args: readonly unknown[]): Promise<Result> =>
   page.run('test/page/browser/sender-records.ts', name, ...args)
 
-/** Runs at a place of their own. */
+/** Each run has its own database. */
 function newPlace() {
   const place = `/place-${++places}`
   let runs = 0
@@ -49,7 +49,7 @@ function recordAt(index: number): SealRecord {
   return {
     async note(partNumber, digest) {
       const problem = await call<string | null>('note', index, partNumber, digest)
-      if (problem !== null) throw new SealedOtherwise(problem)
+      if (problem !== null) throw new SealConflictError(problem)
     },
     async [Symbol.asyncDispose]() {},
   }

@@ -1,8 +1,8 @@
 /**
- * Sending from a real browser, by way of a real portal, to a real receiver of the command line. Between browser and portal
- * stands one that keeps every byte that leaves, and lets hang what a test wants.
+ * Sends from a real browser through a real portal to a real receiver on the command line. A proxy between browser and
+ * portal records every byte that leaves, and stalls the requests that a test selects.
  */
-import { appendFile, readFile, rm } from 'node:fs/promises'
+import { appendFile, open, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { JournalEntry, KeptReceipt, SendEvent, SendOutcome } from '../../src/sender/index.ts'
@@ -13,7 +13,7 @@ import { type Account, type Chosen, fileContent } from './chosen.ts'
 import { type BrowserPage, browserPage } from './harness/browser.ts'
 
 const MODULE = 'test/page/browser/sender.ts'
-const TEST_MS = 120_000
+const TEST_MS = 400_000
 const PARTS = 6
 const LAST_MODIFIED = 1_700_000_000_000
 
@@ -22,7 +22,7 @@ interface BrowserScene extends Scene {
   readonly account: Account
 }
 
-/** Alice in a browser, bob at a command line. */
+/** Alice in a browser, bob on the command line. */
 async function browserScene(portalFlags: readonly string[] = [], isSealing = true): Promise<BrowserScene> {
   const scene = await sceneWith(['alice', 'bob'], portalFlags)
   onTestFinished(() => scene[Symbol.asyncDispose]())
@@ -61,7 +61,7 @@ const isPart =
   ({ method, path }: Asked): boolean =>
     method === 'PUT' && path.endsWith(`/parts/${partNumber}`)
 
-/** Takes so many bytes of a request that fits, and lets it hang. */
+/** Passes some bytes of a matching request, and stalls it. */
 function hang(evil: EvilPortal, isIt: (asked: Asked) => boolean, afterBytes = Number.POSITIVE_INFINITY): void {
   evil.lies = { hangs: (asked) => (isIt(asked) ? { afterBytes } : null) }
 }
@@ -70,7 +70,11 @@ function came({ requests }: EvilPortal, isIt: (asked: Asked) => boolean, bytes =
   return until(() => requests.some((one) => isIt(one) && one.body.length >= bytes), 'the request has come')
 }
 
-/** Sends until a part hangs, and loads the page anew. @returns the transfer */
+/**
+ * Sends until a part stalls, then reloads the page.
+ *
+ * @returns the transfer
+ */
 async function reloadedAt({ evil, browser, account }: BrowserScene, chosen: Chosen, part: number): Promise<string> {
   hang(evil, isPart(part))
   const sending = await send(browser, chosen)
@@ -87,7 +91,7 @@ test.each([
   ['of one part', 1, ['--one-request', '0']],
   ['in one request', 1, []],
   ['that is empty', 0, []],
-])('a file %s is delivered, and its receipt is kept', { timeout: TEST_MS }, async (_what, parts, flags) => {
+])('a file %s is delivered, and its receipt is kept', async (_what, parts, flags) => {
   const scene = await browserScene(flags)
   const { world, evil, browser } = scene
   await world.receiver('bob')
@@ -99,7 +103,7 @@ test.each([
   const receipts = await browser.run<KeptReceipt[]>(MODULE, 'receiptsOf', end.transferId)
   expect(receipts).toMatchObject([{ transferId: end.transferId, receiver: 'bob' }])
   expect(await unfinished(browser)).toEqual([])
-  // What the portal had was sealed: of every part, tag included, and of the name.
+  // The portal held sealed data: all of each part with its tag, and of the name.
   for (const { bytes, partNumber } of evil.uploads.filter(({ bytes }) => bytes.length > 0)) {
     expect(bytes.length).toBe(PART_BYTES + 16)
     const plain = fileContent(chosen.seed, chosen.sizeBytes).subarray((partNumber - 1) * PART_BYTES)
@@ -109,7 +113,7 @@ test.each([
   expect(browser.complaints).toEqual([])
 })
 
-test('a file that is sent without a seal is signed all the same, and delivered', { timeout: TEST_MS }, async () => {
+test('a file that is sent without a seal is signed all the same, and delivered', async () => {
   const scene = await browserScene([], false)
   await scene.world.receiver('bob')
   const chosen = fileOf(PARTS)
@@ -117,7 +121,7 @@ test('a file that is sent without a seal is signed all the same, and delivered',
   await expectReceived(scene, chosen)
 })
 
-test('reloaded in the middle, and the same file chosen again: the transfer goes on with what was missing', {
+test('reloaded in the middle, and the same file chosen again: the transfer continues with the missing parts', {
   timeout: TEST_MS,
 }, async () => {
   const scene = await browserScene()
@@ -159,7 +163,7 @@ test.each([
   },
 )
 
-test('the record of what was sealed is gone: a new key seals the file', { timeout: TEST_MS }, async () => {
+test('the record of what was sealed is gone: a new key seals the file', async () => {
   const scene = await browserScene()
   const { world, evil, browser } = scene
   await world.receiver('bob')
@@ -172,7 +176,7 @@ test('the record of what was sealed is gone: a new key seals the file', { timeou
   expectOneContent(evil)
 })
 
-test('two tabs go on with a file at once: it stays one transfer, and comes once', { timeout: TEST_MS }, async () => {
+test('two tabs go on with a file at once: it stays one transfer, and comes once', async () => {
   const scene = await browserScene()
   const { world, evil, browser, account } = scene
   await world.receiver('bob')
@@ -187,7 +191,7 @@ test('two tabs go on with a file at once: it stays one transfer, and comes once'
   expect(await world.received('bob')).toEqual([chosen.name])
 })
 
-test('two tabs begin with a file at once: it becomes one transfer', { timeout: TEST_MS }, async () => {
+test('two tabs begin with a file at once: it becomes one transfer', async () => {
   const { world, evil, browser, account } = await browserScene()
   await world.receiver('bob')
   const other = await browser.tab()
@@ -201,7 +205,7 @@ test('two tabs begin with a file at once: it becomes one transfer', { timeout: T
   expect(await world.received('bob')).toHaveLength(1)
 })
 
-test('the portal is restarted in the middle: the transfer goes on by itself', { timeout: TEST_MS }, async () => {
+test('the portal is restarted in the middle: the transfer continues by itself', async () => {
   const scene = await browserScene()
   const { world, evil, browser, portal } = scene
   hang(evil, isPart(4))
@@ -264,7 +268,11 @@ test('a transfer that rests is cancelled elsewhere: its sender hears of it witho
   expect(await unfinished(browser)).toEqual([])
 })
 
-/** Sends a file until it is stored, with no receiver there, and loads the page anew. @returns the transfer */
+/**
+ * Sends a file until it is stored, without a receiver, then reloads the page.
+ *
+ * @returns the transfer
+ */
 async function reloadedWhenStored({ browser, account }: BrowserScene, chosen: Chosen): Promise<string> {
   const sending = await send(browser, chosen)
   const isStored = async () => {
@@ -323,7 +331,7 @@ test.each([
   },
 )
 
-test('two files of a folder that look the same are two transfers', { timeout: TEST_MS }, async () => {
+test('two files of a folder that look the same are two transfers', async () => {
   const { world, browser, evil } = await browserScene()
   await world.receiver('bob')
   const names = ['a - report.bin', 'b - report.bin']
@@ -352,7 +360,7 @@ test('an unfinished transfer is given up: the portal forgets it, and the file is
   expect(end.transferId).not.toBe(transferId)
 })
 
-test('a receiver who is known by other keys is sent nothing', { timeout: TEST_MS }, async () => {
+test('a receiver who is known by other keys is sent nothing', async () => {
   const scene = await sceneWith(['alice', 'bob'])
   onTestFinished(() => scene[Symbol.asyncDispose]())
   const browser = await browserPage({ portalUrl: scene.evil.url })
@@ -361,10 +369,21 @@ test('a receiver who is known by other keys is sent nothing', { timeout: TEST_MS
   expect(await begin(browser, await accountOf(scene))).toBe('keys-changed')
 })
 
+/** Changes one byte of a part and keeps the length. */
+async function overwriteByte(path: string): Promise<void> {
+  await using handle = await open(path, 'r+')
+  const byte = Buffer.alloc(1)
+  await handle.read(byte, 0, 1, PART_BYTES / 2)
+  byte[0] = (byte[0] ?? 0) ^ 1
+  await handle.write(byte, 0, 1, PART_BYTES / 2)
+}
+
 test.each([
-  ['is written to', (path: string) => appendFile(path, 'x')],
-  ['is removed', (path: string) => rm(path)],
-])('a file on disk %s while it is sent: it is not sent, and says so', { timeout: TEST_MS }, async (_what, change) => {
+  ['is appended to', (path: string) => appendFile(path, 'x')] as const,
+  ['is overwritten in a part that was sent', overwriteByte] as const,
+  ['is cut short', (path: string) => truncate(path, PART_BYTES)] as const,
+  ['is removed', (path: string) => rm(path)] as const,
+])('a file on disk %s while it is sent: it is not sent, and says so', { timeout: TEST_MS }, async (_how, change) => {
   const { world, evil, browser } = await browserScene()
   const path = await world.file('disk.bin', PARTS * PART_BYTES)
   await browser.run(MODULE, 'showField')
@@ -379,4 +398,14 @@ test.each([
   expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
   expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
   expect(await unfinished(browser)).toEqual([])
+})
+
+test('an empty file that is written to after it was chosen is not sent as empty', { timeout: TEST_MS }, async () => {
+  const { world, browser } = await browserScene()
+  const path = await world.file('empty.bin', 0)
+  await browser.run(MODULE, 'showField')
+  await browser.page.setInputFiles('input', path)
+  await appendFile(path, 'x')
+  const end = await outcome(browser, await browser.run<number>(MODULE, 'sendChosen'))
+  expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-unreadable' } })
 })

@@ -1,8 +1,8 @@
-/** Trust in a real browser: the same vectors as in Node, and keys that cannot be taken away. */
+/** Trust in a real browser: the same vectors as in Node, and keys that cannot be exported. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { PublicKeys } from '../../src/protocol/index.ts'
-import { verifyReceipt } from '../../src/trust/index.ts'
+import { verifyReceiptToken } from '../../src/trust/index.ts'
 import { browserPage } from './harness/browser.ts'
 
 const folder = new URL('../../vectors/', import.meta.url)
@@ -39,6 +39,6 @@ test('keys made in a browser are there after a reload, sign, open what is sealed
   expect(await page.run(KEYS, 'openWhatIsSealedForThem')).toBe(true)
   const { claims } = readVectors().receipts?.valid[0] ?? {}
   const receipt = await page.run<string>(KEYS, 'signWithThem', claims)
-  expect(await verifyReceipt(receipt, publicKeys)).toEqual(claims)
+  expect(await verifyReceiptToken(receipt, publicKeys)).toEqual(claims)
   expect(await page.run(KEYS, 'takeThem')).toEqual(Array(4).fill('InvalidAccessError'))
 })

@@ -1,21 +1,21 @@
-/** What the portal's core stands on, for tests that drive it without HTTP. */
+/** The context of the portal's core, for tests that drive it without HTTP. */
 import pino from 'pino'
-import { localTurns } from '../../src/hop/index.ts'
-import { Attendance } from '../../src/portal/attendance.ts'
-import { Audit } from '../../src/portal/audit.ts'
+import { KeyedMutex } from '../../src/async/index.ts'
 import type { PortalContext } from '../../src/portal/context.ts'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
-import { createMetrics } from '../../src/portal/metrics.ts'
+import { Audit } from '../../src/portal/monitoring/audit.ts'
+import { Heartbeat } from '../../src/portal/monitoring/heartbeat.ts'
+import { createMetrics } from '../../src/portal/monitoring/metrics.ts'
+import { Throughput } from '../../src/portal/monitoring/throughput.ts'
 import { type PortalOptions, portalDefaults } from '../../src/portal/options.ts'
 import { localSignals } from '../../src/portal/signals/index.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
-import { Tally } from '../../src/portal/tally.ts'
-import { Uploads } from '../../src/portal/uploads.ts'
+import { ActiveUploads } from '../../src/portal/uploads/active-uploads.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 
-/** One for all: each would watch the process for as long as that lives. Nobody reads these figures. */
-const metrics = createMetrics(async () => ({ openTransfers: 0, openBytes: 0 }))
+/** All tests share one, because each would watch the process for as long as it runs. No test reads these figures. */
+const metrics = createMetrics({ totals: async () => ({ openTransfers: 0, openBytes: 0 }), inboxes: () => 0 })
 
-/** A context over this ledger; what else is not given is of the smallest kind. */
+/** A context with this ledger. Everything else that a test does not give is the simplest possible. */
 export function aContext(
   given: Partial<Omit<PortalContext, 'options'>> & {
     readonly ledger: Ledger
@@ -27,12 +27,12 @@ export function aContext(
     portalId,
     store: memoryStore(),
     signals: localSignals(),
-    turns: localTurns(),
-    uploads: new Uploads(),
+    turns: new KeyedMutex(),
+    activeUploads: new ActiveUploads(),
     metrics,
     log,
     audit: new Audit(log),
-    attendance: new Attendance({ portalId, ledger, tally: new Tally(ledger.nowMs), log }),
+    heartbeat: new Heartbeat({ portalId, ledger, throughput: new Throughput(ledger.nowMs), log }),
     ...given,
     options: { ...portalDefaults, ...options },
   }

@@ -1,23 +1,23 @@
-/** A storage that loses, cuts or cannot keep what it was given: nothing false is said, and nobody else suffers. */
+/** The storage loses, truncates or rejects data. The portal claims nothing false, and other transfers continue. */
 import { spawnSync } from 'node:child_process'
 import { readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
-import { Deliveries } from '../../src/portal/deliveries.ts'
+import { Deliveries } from '../../src/portal/deliveries/deliveries.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import type { PartKey, Store } from '../../src/portal/store/contract.ts'
 import { fsStore } from '../../src/portal/store/fs.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
 import { Sweeper } from '../../src/portal/sweeper.ts'
-import { Transfers } from '../../src/portal/transfers.ts'
+import { Transfers } from '../../src/portal/uploads/transfers.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 import { testFolder } from '../suites/folder.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 import { aContext } from './context.ts'
 import { contentDigest, KIB, manifestDigest, partSizeBytes, partsOf, refusalOf, TestPortal } from './portal.ts'
 
 const content = Buffer.alloc(3 * partSizeBytes, 'some of what is sent')
-const UNTIL_MS = 10_000
+const UNTIL_MS = 90_000
 
 async function until<Value>(look: () => Promise<Value>, isIt: (value: Value) => boolean): Promise<Value> {
   const endAtMs = performance.now() + UNTIL_MS
@@ -82,8 +82,8 @@ test('a stored part that was cut short on the disk is found out, and the sender 
   })
 })
 
-test('a part that was on its way while its upload was given up is sent again; the new attempt goes on', async () => {
-  const portal = await TestPortal.start({ uploadTimeoutMs: 400, sweepMs: 50 })
+test('a part that was on its way while its upload was given up is sent again; the new attempt continues', async () => {
+  const portal = await TestPortal.start({ uploadTimeoutMs: 2_500, sweepMs: 50 })
   const alice = portal.client('alice')
   const transferId = await portal.announce(content)
   const [bytes = Buffer.alloc(0)] = partsOf(content)
@@ -98,7 +98,7 @@ test('a part that was on its way while its upload was given up is sent again; th
     text += data
   })
   socket.write(request.subarray(0, -KIB))
-  // By the log, as looking at the status would put the timeout off.
+  // The test reads the notification log, because a status request would postpone the timeout.
   await until(
     () => alice.events({ transferId }),
     ({ events }) => events.some((event) => event.notification === 'resend'),
@@ -114,7 +114,7 @@ test('a part that was on its way while its upload was given up is sent again; th
 })
 
 test('a sender that asks is there: what it sent is not given up while it hashes', async () => {
-  const portal = await TestPortal.start({ uploadTimeoutMs: 600, sweepMs: 50 })
+  const portal = await TestPortal.start({ uploadTimeoutMs: 3_000, sweepMs: 50 })
   const alice = portal.client('alice')
   const [transferId, silent] = [await portal.announce(content), await portal.announce(content)]
   const [bytes = Buffer.alloc(0)] = partsOf(content)
@@ -156,8 +156,37 @@ test('the room that is to stay free stays free, however many transfers were admi
     signal: new AbortController().signal,
     onBytes: () => {},
   }
-  await expect(transfers.takePart(account, transferId, part)).rejects.toMatchObject({ code: 'storage-full' })
+  await expect(transfers.receivePart(account, transferId, part)).rejects.toMatchObject({ code: 'storage-full' })
   expect((await transfers.status(account, transferId)).state).toBe('refused')
+  await ledger.close()
+})
+
+test('many who ask at once how a transfer stands cost one listing of the store', async () => {
+  const inner = memoryStore()
+  let listings = 0
+  const store: Store = {
+    ...inner,
+    list: async (parts) => {
+      listings++
+      return inner.list(parts)
+    },
+  }
+  const ledger = await sqliteLedger({ path: ':memory:' })
+  const transfers = new Transfers(aContext({ ledger, store }))
+  const account = await opened(ledger, 'alice')
+  const transferId = newTransferId()
+  await transfers.announce(account, transferId, {
+    to: ['alice'],
+    metadata: { name: 'a' },
+    sizeBytes: content.length,
+    partSizeBytes,
+    digestAlgorithm: 'sha-256',
+  })
+  listings = 0
+  await Promise.all(Array.from({ length: 20 }, () => transfers.status(account, transferId)))
+  expect(listings).toBe(1)
+  await transfers.status(account, transferId)
+  expect(listings).toBe(2)
   await ledger.close()
 })
 

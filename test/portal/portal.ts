@@ -1,6 +1,6 @@
 /**
- * A portal within the test's own process, on a free port and a folder of its own, and requests to it that are made
- * by hand: byte for byte, so that everything can be wrong with them.
+ * A portal within the process of the test, with a free port and a new folder. Tests write requests byte by byte, so that any part of
+ * a request can be wrong.
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -29,15 +29,16 @@ import {
   newTransferId,
   type Offer,
 } from '../../src/protocol/index.ts'
+import { type Documentation, documentationOf, watchAnswers } from './documented.ts'
 
 export const KIB = 1024
 export const partSizeBytes = 64 * KIB
 export const instance = 'instance-1'
 
-/** An answer as it came over the wire. */
+/** An answer as the portal sent it. */
 export interface Answer {
   readonly status: number
-  /** Names in lower case. */
+  /** The header fields. Their names are in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
 }
@@ -45,11 +46,11 @@ export interface Answer {
 export interface Ask {
   readonly token?: string | undefined
   readonly headers?: Readonly<Record<string, string>>
-  /** An object is sent as JSON; text and bytes as they are, with their true Content-Length unless one is given. */
+  /** An object goes as JSON, text and bytes as they are. The Content-Length is correct unless the test gives another one. */
   readonly body?: unknown
 }
 
-/** Takes what is to be done at the end: of a test, or of a whole file. */
+/** Registers a function to run at the end of a test, or of a whole test file. */
 export type OnEnd = (end: () => Promise<void>) => void
 
 export class TestPortal {
@@ -60,17 +61,25 @@ export class TestPortal {
 
   readonly #onEnd: OnEnd
   readonly #running: RunningPortal
+  readonly #documentation: Documentation
 
-  private constructor(running: RunningPortal, dataFolder: string, tokens: Record<string, string>, onEnd: OnEnd) {
+  private constructor(
+    running: RunningPortal,
+    documentation: Documentation,
+    dataFolder: string,
+    tokens: Record<string, string>,
+    onEnd: OnEnd,
+  ) {
     this.#onEnd = onEnd
     this.#running = running
+    this.#documentation = documentation
     this.url = running.url
     this.port = Number(new URL(running.url).port)
     this.dataFolder = dataFolder
     this.tokens = tokens
   }
 
-  /** Starts one, with the accounts alice, bob and carol. It goes with the test, or with `onEnd` of a whole file. */
+  /** Starts a portal with the accounts alice, bob and carol. It ends with the test, or at `onEnd` of a whole file. */
   static async start(
     settings: Partial<PortalOptions> = {},
     { log, onEnd = onTestFinished }: { log?: Logger; onEnd?: OnEnd } = {},
@@ -80,9 +89,13 @@ export class TestPortal {
       { listenPort: 0, dataFolder, freeBytesMin: 0, stopMs: 100, addressFailuresPerMinute: 1e6, ...settings },
       log,
     )
+    const port = Number(new URL(portal.url).port)
+    const documentation = await documentationOf(port)
+    const requireDocumented = watchAnswers(port, documentation)
     onEnd(async () => {
       await portal.close()
       await rm(dataFolder, { recursive: true, maxRetries: 5 })
+      requireDocumented()
     })
     const tokens: Record<string, string> = {}
     const transport = nodeTransport(portal.url)
@@ -93,15 +106,15 @@ export class TestPortal {
       tokens[name] = token
     }
     await transport.close()
-    return new TestPortal(portal, dataFolder, tokens, onEnd)
+    return new TestPortal(portal, documentation, dataFolder, tokens, onEnd)
   }
 
-  /** Stops it before its end. What is in its folder stays. */
+  /** Stops the portal early. Its folder stays. */
   stop(): Promise<void> {
     return this.#running.close()
   }
 
-  /** Makes an invite as the operator does, beside the running portal. */
+  /** Makes an invite while the portal runs, as the operator's command does. */
   static async invite(dataFolder: string, name: string, lifetimeMs = 60_000): Promise<string> {
     const ledger = await openLedger({ dataFolder: dataFolder })
     try {
@@ -111,7 +124,7 @@ export class TestPortal {
     }
   }
 
-  /** Works on the ledger as an operator's command does, over a connection of its own. */
+  /** Works on the ledger over a separate connection, as an operator's command does. */
   async operate<Result>(act: (ledger: Ledger) => Promise<Result>): Promise<Result> {
     const ledger = await openLedger({ dataFolder: this.dataFolder })
     try {
@@ -121,7 +134,7 @@ export class TestPortal {
     }
   }
 
-  /** Makes the link of an account anew, and uses it. @returns the new token */
+  /** Makes a new link for an account and uses it. @returns the new token */
   async rotate(name: string): Promise<string> {
     const invite = await this.operate((ledger) => renew(ledger, name, 60_000))
     const token = newToken()
@@ -136,14 +149,14 @@ export class TestPortal {
     return token
   }
 
-  /** Sends bytes as they are, and resolves with all that came back until the portal closed the connection. */
+  /** Sends bytes as they are. Resolves with everything that the portal sent until it closed the connection. */
   async raw(bytes: string | Buffer): Promise<Buffer> {
     const socket = await this.connect()
     socket.write(bytes)
     return readToEnd(socket)
   }
 
-  /** A bare connection. */
+  /** Opens a TCP connection without sending anything. */
   async connect(): Promise<Socket> {
     const socket = connect(this.port, '127.0.0.1')
     socket.on('error', () => {})
@@ -151,9 +164,12 @@ export class TestPortal {
     return socket
   }
 
-  /** One request on a connection of its own. */
+  /** Makes one request on a new connection. @throws when the answer contradicts `/openapi.json` */
   async ask(method: string, path: string, ask: Ask = {}): Promise<Answer> {
-    return parseAnswer(await this.raw(this.request(method, path, ask)), method)
+    const answer = parseAnswer(await this.raw(this.request(method, path, ask)), method)
+    const fault = this.#documentation.faultOf(method, path, answer)
+    if (fault !== null) throw new Error(fault)
+    return answer
   }
 
   /** The bytes of a request. */
@@ -172,7 +188,7 @@ export class TestPortal {
     return Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), content])
   }
 
-  /** Announces a transfer from alice to bob. @returns its id */
+  /** Announces a transfer from alice to bob. @returns the transferId */
   async announce(content: Buffer, changes: Partial<Announcement> = {}): Promise<string> {
     const transferId = newTransferId()
     const body = { ...announcement(content.length), ...changes }
@@ -189,7 +205,7 @@ export class TestPortal {
     })
   }
 
-  /** Brings a file of alice's to where it waits for bob. @returns its id */
+  /** Stores a file from alice to bob. @returns the transferId */
   async store(content: Buffer, changes: Partial<Announcement> = {}): Promise<string> {
     const transferId = await this.announce(content, changes)
     for (const [index, bytes] of partsOf(content).entries()) await this.putPart(transferId, index + 1, bytes)
@@ -200,7 +216,7 @@ export class TestPortal {
     return transferId
   }
 
-  /** A typed client of an account, for what is not itself looked at. It goes with the portal. */
+  /** A typed client of an account, for requests that the test does not check. It closes with the portal. */
   client(name: string): PortalClient {
     const client = new PortalClient(nodeTransport(this.url), this.token(name))
     this.#onEnd(() => client.close())
@@ -221,7 +237,7 @@ export class TestPortal {
     throw new Error('the inbox ended without that offer')
   }
 
-  /** Answers for a delivery. */
+  /** Sends a receiver's disposition of a delivery. */
   async dispose(transferId: string, body: unknown, name = 'bob'): Promise<DispositionResult['state']> {
     const path = `/v1/inbox/${transferId}/disposition`
     const { status, body: text } = await this.ask('POST', path, { token: this.token(name), body })
@@ -256,14 +272,14 @@ export function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-/** Everything that comes until the other side closes. */
+/** Reads until the other side closes the connection. */
 export function readToEnd(socket: Socket): Promise<Buffer> {
   const gathered: Buffer[] = []
   socket.on('data', (bytes) => gathered.push(bytes))
   return new Promise((resolve) => socket.once('close', () => resolve(Buffer.concat(gathered))))
 }
 
-/** Reads an answer. Interim answers (1xx) in front of it are left out. @throws when it is none */
+/** Parses an answer and skips interim answers (1xx) before it. @throws when the bytes are not an HTTP answer */
 export function parseAnswer(bytes: Buffer, method = 'GET'): Answer {
   const headEnd = bytes.indexOf('\r\n\r\n')
   const [statusLine = '', ...lines] = bytes.subarray(0, headEnd).toString('latin1').split('\r\n')
@@ -279,7 +295,7 @@ export function parseAnswer(bytes: Buffer, method = 'GET'): Answer {
   return { status, headers, body: rest.subarray(0, lengthBytes) }
 }
 
-/** What an answer that says no says: `400 request-invalid`. @throws unless it is a whole problem of RFC 9457 */
+/** The status and code of a refusal, such as `400 request-invalid`. @throws unless the answer is a complete problem of RFC 9457 */
 export function refusalOf({ status, headers, body }: Answer): string {
   if (headers['content-type']?.split(';')[0] !== 'application/problem+json') {
     throw new Error(`${status} of type ${headers['content-type']}: ${body}`)

@@ -1,12 +1,12 @@
-/** A portal over S3 whose way there is bad for a while: nothing that is stored is given up for that. */
+/** The connection to S3 fails for a while. The portal does not give up any stored transfer for that. */
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import pino from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { manifestDigestOf } from '../../src/digests/index.ts'
-import { Deliveries } from '../../src/portal/deliveries.ts'
+import { Deliveries } from '../../src/portal/deliveries/deliveries.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
-import { Transfers } from '../../src/portal/transfers.ts'
+import { Transfers } from '../../src/portal/uploads/transfers.ts'
 import { formatContentDigest, newTransferId, Problem } from '../../src/protocol/index.ts'
 import { FaultyNetwork } from '../e2e/harness/proxy.ts'
 import { until } from '../e2e/harness/world.ts'
@@ -40,7 +40,7 @@ async function offered() {
     partSizeBytes: PART_BYTES,
     digestAlgorithm: 'sha-256',
   })
-  await transfers.takePart(ada, transferId, {
+  await transfers.receivePart(ada, transferId, {
     partNumber: 1,
     contentLength: String(PART_BYTES),
     contentDigest: formatContentDigest('sha-256', key.digest),
@@ -66,7 +66,7 @@ async function offered() {
 
 test('a part that broke off on its way to a receiver, and that cannot be looked at, is still held afterwards', async () => {
   const { network, store, key, bytes, fetchPart, lines } = await offered()
-  /** The next answer is cut, and those after it do not come. */
+  /** Cuts the next answer of S3 and holds back those after it. */
   const cutNext = (): void => {
     let isFirst = true
     network.rule = ({ method }) => {
@@ -78,9 +78,9 @@ test('a part that broke off on its way to a receiver, and that cannot be looked 
   }
   cutNext()
   await expect(fetchPart()).rejects.toMatchObject({ code: 'unavailable' })
-  // The portal looks now whether what it holds is sound.
+  // The portal now verifies the parts that it holds.
   cutNext()
-  await until(() => lines.includes('a part could not be looked at'), 'the portal could not look')
+  await until(() => lines.includes('a part could not be checked'), 'the portal could not look')
   expect(lines).toContain('a part could not be read to its end')
   network.rule = () => null
   expect(await store.find(key)).toBe(key.digest)

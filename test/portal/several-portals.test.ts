@@ -1,14 +1,14 @@
 /**
- * Several portals over one ledger and one store: what one of them does late, because it was paused in the middle, or because
- * it has died, never hits what another has done since.
+ * Several portals share one ledger and one store. When a paused portal continues, or a dead one leaves work undone, nothing that
+ * another portal has done since is damaged.
  */
 import { PassThrough, Readable } from 'node:stream'
 import { expect, onTestFinished, test } from 'vitest'
-import { AccountWatch } from '../../src/portal/account-watch.ts'
-import { takeFile } from '../../src/portal/one-request.ts'
-import { OpenRequests } from '../../src/portal/open-requests.ts'
+import { AccountWatch } from '../../src/portal/accounts/account-watch.ts'
+import { OpenRequests } from '../../src/portal/accounts/open-requests.ts'
 import { localSignals } from '../../src/portal/signals/index.ts'
 import type { Store } from '../../src/portal/store/contract.ts'
+import { receiveFile } from '../../src/portal/uploads/one-request.ts'
 import { formatContentDigest, newTransferId, Problem } from '../../src/protocol/index.ts'
 import { until } from '../e2e/harness/world.ts'
 import { somePart } from '../suites/store.ts'
@@ -16,7 +16,7 @@ import { aFile, begin, heldOf, type Portal } from './several.ts'
 
 const MIB = 1024 * 1024
 
-/** A store that stops before it removes anything, until it is let go. */
+/** A store that pauses before each removal until the test releases it. */
 function paused(store: Store) {
   const [reached, goesOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const pause = async (): Promise<void> => {
@@ -90,7 +90,7 @@ test('a portal that was paused before it gave an upload up does not touch what a
   await quick.transfers.announce(ada, transferId, announcement)
   await put(quick, ada)
   clock.advance(2000)
-  // What the sweeper had found due before it was paused.
+  // The upload that the paused sweeper had already found due.
   const [due] = await ledger.dueUploads(1)
   if (due === undefined) throw new Error('nothing is due')
   await quick.transfers.complete(ada, transferId, { attempt: 1, manifestDigest })
@@ -99,7 +99,7 @@ test('a portal that was paused before it gave an upload up does not touch what a
   expect(await heldOf(store, ledger, transferId)).toBe(2)
 })
 
-test('a part that comes to a portal after another has begun anew is not among those of the new attempt', async () => {
+test('a part that reaches a portal after another one started a new attempt does not count for the new attempt', async () => {
   const { ledger, store, ada, portal } = await begin()
   const [one, other] = [portal('one'), portal('other')]
   const { transferId, announcement, parts } = aFile()
@@ -107,7 +107,7 @@ test('a part that comes to a portal after another has begun anew is not among th
   const [part] = parts
   if (part === undefined) throw new Error('it has parts')
   const body = new PassThrough()
-  const taking = one.transfers.takePart(ada, transferId, {
+  const taking = one.transfers.receivePart(ada, transferId, {
     partNumber: 1,
     contentLength: String(part.bytes.length),
     contentDigest: formatContentDigest('sha-256', part.key.digest),
@@ -134,18 +134,19 @@ test.each([
     const { ledger, store, ada, portal } = await begin({ transferSizeBytesMax: 1024 * MIB })
     const key = newTransferId()
     const take = ({ context, transfers }: Portal, source: Readable) =>
-      takeFile(context, transfers, ada, {
+      receiveFile(context, transfers, ada, {
         to: ['bob'],
         metadata: { name: 'plan.pdf' },
         sizeBytes,
         key,
         digests: null,
+        verify: () => {},
         source,
         signal: new AbortController().signal,
         onAdmitted: () => {},
       })
     const content = Buffer.alloc(2 * 8 * MIB, 'plan')
-    // The older request brings other bytes: its portal has a part, and goes on only after the newer one has come.
+    // The older request has other content. Its portal has stored a part and continues only after the newer request.
     const others = Buffer.alloc(content.length, 'draft')
     const older = new PassThrough({ highWaterMark: 64 * MIB })
     const outcome = take(portal('older'), older).catch((error: unknown) => error)
@@ -237,7 +238,7 @@ test('what happens to accounts is told by one portal, and by another when that o
   )
   expect(told(one) + told(other)).toBe(1)
 
-  // Whoever has the duty is gone.
+  // One portal has the duty of logging account changes. It ends here.
   const teller = told(one) > 0 ? one : other
   await (teller === one ? first : second)?.stop()
   await ledger.revokeAccount('ada')

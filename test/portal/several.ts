@@ -1,26 +1,26 @@
-/** Several portals over one ledger and one store, whose core a test drives itself, call by call. */
+/** Several portals that share one ledger and one store. A test drives their core itself, call by call. */
 import { Readable } from 'node:stream'
 import pino from 'pino'
 import { onTestFinished } from 'vitest'
 import { manifestDigestOf } from '../../src/digests/index.ts'
-import { Audit } from '../../src/portal/audit.ts'
-import { Deliveries } from '../../src/portal/deliveries.ts'
+import { Deliveries } from '../../src/portal/deliveries/deliveries.ts'
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
+import { Audit } from '../../src/portal/monitoring/audit.ts'
 import type { PortalOptions } from '../../src/portal/options.ts'
 import type { Signals } from '../../src/portal/signals/index.ts'
 import type { Store } from '../../src/portal/store/contract.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
 import { Sweeper } from '../../src/portal/sweeper.ts'
-import { Transfers } from '../../src/portal/transfers.ts'
+import { Transfers } from '../../src/portal/uploads/transfers.ts'
 import { formatContentDigest, newTransferId } from '../../src/protocol/index.ts'
 import { FakeClock, join } from '../suites/ledger.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 import { somePart } from '../suites/store.ts'
 import { aContext } from './context.ts'
 
 const PART_BYTES = 64 * 1024
 
-/** What they share, and `portal`, which makes one more of them. */
+/** The shared ledger and store, and `portal`, which makes another portal. */
 export async function begin(options: Partial<PortalOptions> = {}) {
   const clock = new FakeClock()
   const inner = await sqliteLedger({ path: ':memory:', now: clock.now })
@@ -28,7 +28,7 @@ export async function begin(options: Partial<PortalOptions> = {}) {
   const ledger: Ledger = { ...inner, traits: { isShared: true } }
   const store: Store = { ...memoryStore(), traits: { isShared: true } }
   const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
-  /** One more portal. What is given replaces what it would share with the others. */
+  /** Makes another portal. A given ledger or store replaces the shared one. */
   const portal = (portalId: string, given: { store?: Store; ledger?: Ledger; signals?: Signals } = {}) => {
     const lines: { audit?: string; changeId?: number }[] = []
     const log = pino({ level: 'silent' })
@@ -43,7 +43,7 @@ export async function begin(options: Partial<PortalOptions> = {}) {
 
 export type Portal = ReturnType<Awaited<ReturnType<typeof begin>>['portal']>
 
-/** A file of two parts, as a sender sends it. */
+/** A file of two parts, with everything that a sender sends for it. */
 export function aFile() {
   const transferId = newTransferId()
   const parts = [1, 2].map((partNumber) => somePart(transferId, partNumber, PART_BYTES))
@@ -60,11 +60,11 @@ export function aFile() {
   }
   const put = async ({ transfers }: Pick<Portal, 'transfers'>, account: Account): Promise<void> => {
     for (const { key, bytes } of parts) {
-      await transfers.takePart(account, transferId, {
+      await transfers.receivePart(account, transferId, {
         partNumber: key.partNumber,
         contentLength: String(bytes.length),
         contentDigest: formatContentDigest('sha-256', key.digest),
-        // What comes in is the portal's, which gives its memory back.
+        // The portal owns the memory of a received part and reuses it, so each upload gets a copy.
         body: Readable.from([Buffer.from(bytes)]),
         onBytes: () => {},
         signal: new AbortController().signal,
@@ -74,7 +74,7 @@ export function aFile() {
   return { transferId, announcement, manifestDigest, put, parts }
 }
 
-/** How many parts are held of what is now the transfer. */
+/** How many parts the store holds of the current attempt. */
 export async function heldOf(store: Store, ledger: Ledger, transferId: string): Promise<number> {
   const transfer = await ledger.transfer(transferId)
   return transfer === null ? 0 : (await store.list(transfer)).size

@@ -1,27 +1,27 @@
 /**
- * What comes late, and what nobody knows the outcome of: a commit whose answer was lost, a removal that the storage does once
- * more when it was long repeated, an answer that comes twice at once. None of it breaks a promise.
+ * Late effects and unknown outcomes break no promise: a commit with a lost answer, a removal that the storage performs again later,
+ * a disposition that arrives twice at the same time.
  */
 import { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import pino from 'pino'
 import { expect, test } from 'vitest'
-import { inboxMessages } from '../../src/portal/inbox.ts'
+import { inboxMessages } from '../../src/portal/deliveries/inbox.ts'
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
-import { takeFile } from '../../src/portal/one-request.ts'
-import { openSignals } from '../../src/portal/opening.ts'
+import { openSignals } from '../../src/portal/startup/backends.ts'
 import type { Store } from '../../src/portal/store/contract.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
+import { receiveFile } from '../../src/portal/uploads/one-request.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 import { until } from '../e2e/harness/world.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 import { aFile, begin, heldOf, type Portal } from './several.ts'
 
 const MIB = 1024 * 1024
 const leaseMs = 60_000
 
 /**
- * A ledger that loses the answer to the first move to `stored`, as a database does that went away during the commit. It comes
- * about only when the transfer is to be moved again: until then nobody sees it.
+ * A ledger that loses the answer to the first move to `stored`, like a database that disconnects during the commit. The move takes
+ * effect only when the portal tries to move the transfer again.
  */
 function withLostCommit(ledger: Ledger): Ledger {
   let lost: (() => Promise<unknown>) | null = null
@@ -44,7 +44,7 @@ function withLostCommit(ledger: Ledger): Ledger {
 
 test('a transfer whose commit as stored is still on its way keeps its parts when its sender cancels', async () => {
   const { ledger, ada, portal } = await begin()
-  // A database of all, and a folder of one's own.
+  // This portal shares its database with others, but not its store.
   const store = memoryStore()
   const { transfers } = portal('one', { store, ledger: withLostCommit(ledger) })
   const { transferId, announcement, manifestDigest, put } = aFile()
@@ -63,12 +63,13 @@ test('a file in one request whose commit as stored is still on its way keeps its
   const { context, transfers } = portal('one', { store, ledger: withLostCommit(ledger) })
   const key = newTransferId()
   const content = Buffer.alloc(2 * 8 * MIB, 'plan')
-  const taking = takeFile(context, transfers, ada, {
+  const taking = receiveFile(context, transfers, ada, {
     to: ['bob'],
     metadata: { name: 'plan.pdf' },
     sizeBytes: content.length,
     key,
     digests: null,
+    verify: () => {},
     source: Readable.from([content.subarray(0, 9 * MIB), content.subarray(9 * MIB)]),
     signal: new AbortController().signal,
     onAdmitted: () => {},
@@ -109,7 +110,7 @@ test('a portal over a database looks by itself: what was committed without an an
   expect(own.traits.lossy).toBe(false)
 })
 
-/** A store that does each removal once more, later: a request that was given up, and took effect all the same. */
+/** A store that repeats each removal later, like a request that timed out but still takes effect. */
 function withLateRemovals(store: Store) {
   const late: (() => Promise<void>)[] = []
   const twice = async (act: () => Promise<void>): Promise<void> => {
@@ -124,7 +125,7 @@ function withLateRemovals(store: Store) {
   return { store: slow, comeAbout: () => Promise.all(late.map((act) => act())) }
 }
 
-/** A store in which one part is damaged, as long as it is said to be. */
+/** A store in which one part is damaged while the test says so. */
 function withDamage(store: Store, partNumber: number) {
   const damaged = { ...store, isDamaged: true }
   damaged.read = async (key, range) => {
@@ -228,7 +229,7 @@ test('the same answer of a receiver at two portals at once succeeds at both', as
   expect(events.map(({ notification }) => notification)).toEqual(['stored', 'delivered'])
 })
 
-test('an inbox does not ask without end for what somebody else holds', async () => {
+test('an inbox does not ask without pause for an offer that another portal holds', async () => {
   const { ledger, bob, portal } = await begin()
   let asked = 0
   let isHeld = true
@@ -242,7 +243,7 @@ test('an inbox does not ask without end for what somebody else holds', async () 
   }
   const { context } = portal('one', { ledger: held })
   const stop = new AbortController()
-  const request = { account: bob, instanceId: 'instance', window: 4, isInline: false }
+  const request = { account: bob, instanceId: 'instance', processId: null, window: 4, isInline: false }
   const types: string[] = []
   const reading = (async () => {
     for await (const { type } of inboxMessages(context, request, stop.signal)) types.push(type)
@@ -262,12 +263,13 @@ test('a file whose request is ended by the break of an older one of the same key
   const key = newTransferId()
   const content = Buffer.alloc(2 * 8 * MIB, 'plan')
   const take = ({ context, transfers }: Portal, source: Readable, signal = new AbortController().signal) =>
-    takeFile(context, transfers, ada, {
+    receiveFile(context, transfers, ada, {
       to: ['bob'],
       metadata: { name: 'plan.pdf' },
       sizeBytes: content.length,
       key,
       digests: null,
+      verify: () => {},
       source,
       signal,
       onAdmitted: () => {},

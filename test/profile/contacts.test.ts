@@ -1,4 +1,4 @@
-/** Keys are pinned at the first use, and others are refused until a person says that they are right. */
+/** Keys are pinned at the first use, and other keys are refused until a person confirms them. */
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ async function someKeys(): Promise<PublicKeys> {
   return (await AccountKeys.generate()).publicKeys
 }
 
-test('the first keys are remembered, by whoever asks next; others are refused', async () => {
+test('the first keys of a contact are remembered by later processes; other keys are refused', async () => {
   const path = await aPath()
   const [keys, others] = [await someKeys(), await someKeys()]
   expect(await new FileContacts(path, PORTAL).known('bob')).toBeNull()
@@ -29,7 +29,7 @@ test('the first keys are remembered, by whoever asks next; others are refused', 
   await again.check('bob', keys)
   const refused = { code: 'keys-changed', details: { account: 'bob', trusted: await fingerprintOf(keys) } }
   await expect(again.check('bob', others)).rejects.toMatchObject(refused)
-  // Changing one of the two keys is changing them.
+  // One changed key of the two is enough.
   await expect(again.check('bob', { ...keys, encryption: others.encryption })).rejects.toMatchObject(refused)
   await expect(again.check('bob', { ...keys, signing: others.signing })).rejects.toMatchObject(refused)
   expect(await again.known('bob')).toEqual(keys)

@@ -13,6 +13,7 @@ import {
   newToken,
   newTransferId,
   Problem,
+  Timestamp,
   TransferId,
   transferSizeBytesMax,
 } from '../../src/protocol/index.ts'
@@ -53,19 +54,20 @@ describe('an announcement', () => {
   test('is taken as documented, of an empty file and of the largest', () => {
     expect(takes(Announcement, announcement)).toBe(true)
     expect(takes(Announcement, { ...announcement, sizeBytes: transferSizeBytesMax })).toBe(true)
+    // Larger sizes pass validation, because they get a code of their own.
+    expect(takes(Announcement, { ...announcement, sizeBytes: transferSizeBytesMax + 1 })).toBe(true)
     expect(takes(Announcement, { ...announcement, metadata: { name: 'ü', mediaType: 'text/plain' } })).toBe(true)
   })
 
   test.each([
     ['to nobody', { to: [] }],
-    ['to one receiver twice', { to: ['bob', 'bob'] }],
+    ['to more receivers than may be', { to: Array.from({ length: 33 }, (_, index) => `bob-${index}`) }],
     ['to a name that cannot be', { to: ['../bob'] }],
     ['without a name', { metadata: {} }],
     ['with an empty name', { metadata: { name: '' } }],
     ['with a name without end', { metadata: { name: 'x'.repeat(1025) } }],
     ['with a negative size', { sizeBytes: -1 }],
     ['with half a byte', { sizeBytes: 0.5 }],
-    ['of more than any portal takes', { sizeBytes: transferSizeBytesMax + 1 }],
     ['with a size as text', { sizeBytes: '5' }],
     ['in parts of nothing', { partSizeBytes: 0 }],
     ['with members that nobody knows', { isAdmin: true }],
@@ -114,4 +116,25 @@ test('a disposition says all that belongs to it, and no more', () => {
   expect(takes(Disposition, { leaseId, disposition: 'refused', problem })).toBe(true)
   expect(takes(Disposition, { leaseId, disposition: 'refused', problem, manifestDigest })).toBe(false)
   expect(takes(Disposition, { leaseId, disposition: 'resend', problem, wanted: [] })).toBe(true)
+})
+
+describe('a time that another side says', () => {
+  test.each([
+    '2026-02-31T00:00:00.000Z',
+    '0000-01-01T00:00:00.000Z',
+    '9999-12-31T23:59:59.999Z',
+    new Date().toISOString(),
+  ])('%s can be read', (at) => {
+    expect(takes(Timestamp, at)).toBe(true)
+    expect(new Date(Date.parse(at)).toISOString()).toMatch(/Z$/)
+  })
+
+  // Showing such a time would throw, and end a sender or receiver.
+  test.each(['2026-13-01', '2026-00-01', '2026-01-00', '2026-01-32'])('%s is no day', (day) => {
+    expect(takes(Timestamp, `${day}T00:00:00.000Z`)).toBe(false)
+  })
+
+  test.each(['24:00:00.000', '23:60:00.000', '23:59:60.000', '99:99:99.999'])('%s is no time of day', (time) => {
+    expect(takes(Timestamp, `2026-01-01T${time}Z`)).toBe(false)
+  })
 })

@@ -3,18 +3,18 @@ import { describe, expect, test } from 'vitest'
 import {
   allParts,
   choosePartSizeBytes,
-  inRanges,
   missingParts,
   partCount,
   partSizeBytesDefault,
   partSizeBytesMax,
   partSpan,
+  partsIn,
   partsPerTransferMax,
   transferSizeBytesMax,
 } from '../../src/protocol/index.ts'
 import '../suites/random.ts'
 
-/** Files and part sizes of every magnitude, with no more parts than can be walked through. */
+/** Files and part sizes of every magnitude, with a bounded number of parts. */
 const layouts = fc
   .record({ partSizeBytes: fc.integer({ min: 1, max: partSizeBytesMax }), parts: fc.integer({ min: 0, max: 300 }) })
   .chain(({ partSizeBytes, parts }) =>
@@ -64,16 +64,30 @@ describe('the parts of a file', () => {
   })
 })
 
+test('what a peer wants is found, however its ranges lie', () => {
+  const ranges = fc.array(fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 })), { maxLength: 20 })
+  fc.assert(
+    fc.property(ranges, (wanted) => {
+      const parts = partsIn(wanted)
+      for (let partNumber = 0; partNumber <= 61; partNumber++) {
+        const isWanted = wanted.some(([first, last]) => first <= partNumber && partNumber <= last)
+        expect(parts.has(partNumber), `${partNumber}`).toBe(isWanted)
+      }
+    }),
+  )
+})
+
 describe('what is missing', () => {
   test('is named exactly, in as few ranges as possible', () => {
     fc.assert(
       fc.property(layouts, fc.uniqueArray(fc.integer({ min: 1, max: 300 })), (layout, numbers) => {
         const held = new Set(numbers)
         const ranges = missingParts(layout, held)
+        const missing = partsIn(ranges)
         for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
-          expect(inRanges(ranges, partNumber)).toBe(!held.has(partNumber))
+          expect(missing.has(partNumber)).toBe(!held.has(partNumber))
         }
-        expect(inRanges(ranges, 0) || inRanges(ranges, partCount(layout) + 1)).toBe(false)
+        expect(missing.has(0) || missing.has(partCount(layout) + 1)).toBe(false)
         let reached = -1
         for (const [first, last] of ranges) {
           expect(first, 'neighbours would be one range').toBeGreaterThan(reached + 1)

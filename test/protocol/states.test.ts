@@ -10,7 +10,7 @@ import {
   transferStates,
 } from '../../src/protocol/index.ts'
 
-/** The tables once more, by hand: a change of the source must be a change here too. */
+/** A copy of the tables, so that a change of the source needs a change here, too. */
 const transfers = [
   'receiving -> receiving',
   'receiving -> stored',

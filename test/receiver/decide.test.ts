@@ -1,4 +1,4 @@
-/** Somebody decides about an offer before any of it travels. */
+/** A person decides about an offer before any of it travels. */
 import { expect, onTestFinished, test } from 'vitest'
 import type { Offer } from '../../src/protocol/index.ts'
 import { type Decide, type ReceiveEvent, receiveInto } from '../../src/receiver/index.ts'
@@ -13,7 +13,7 @@ const PART_BYTES = 64 * 1024
 async function asking(decide: Decide, changes: Partial<Offer> = {}) {
   const portal = await ScriptedPortal.start()
   const folder = await testFolder()
-  const inbox = await openInbox(folder)
+  const inbox = await openInbox(folder, { mayCreate: true })
   const events: ReceiveEvent[] = []
   const stopping = new AbortController()
   const result = receiveInto(inbox, {
@@ -68,7 +68,7 @@ test('nothing is begun before the answer, and all of it comes after', async () =
   expect(await visible(folder)).toHaveLength(1)
 })
 
-test('a delivery that the portal ends without a word is found to be over while somebody is still asked', async () => {
+test('a delivery that the portal ends without a word is found to be over while a person is still asked', async () => {
   const voided = Promise.withResolvers<void>()
   const { portal, seen, transferId } = await asking((_offer, signal) => {
     signal.addEventListener('abort', () => voided.resolve())
@@ -80,14 +80,14 @@ test('a delivery that the portal ends without a word is found to be over while s
   await voided.promise
 })
 
-test('a receiver that stops while somebody is asked gives no answer', async () => {
+test('a receiver that stops while a person is asked gives no answer', async () => {
   const { portal, seen, stop } = await asking(() => new Promise(() => {}))
   await seen('asking')
   expect(await stop()).toEqual({ received: 0, refused: 0 })
   expect(portal.dispositions).toEqual([])
 })
 
-test('whoever is asked while the file is on its way to the portal hears when it is there', async () => {
+test('a person who is asked while the file is on its way to the portal hears when it is there', async () => {
   const answer = () => new Promise<never>(() => {})
   const { portal, events, seen, transferId, content } = await asking(answer, {
     state: 'receiving',

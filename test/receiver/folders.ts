@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { partCount, partSpan } from '../../src/protocol/index.ts'
 
-/** What a user sees in the folder. */
+/** The files that a user sees in the folder. */
 export async function visible(folder: string): Promise<string[]> {
   return (await readdir(folder)).filter((name) => name !== '.golooader').sort()
 }
 
-/** What is not finished, or not answered. */
+/** The unfinished files and open records. */
 export async function unfinished(folder: string): Promise<string[]> {
   return (await readdir(join(folder, '.golooader')))
     .filter((name) => !['instance', 'lock', 'received'].includes(name))

@@ -1,9 +1,9 @@
-/** Whatever a portal offers, a receiver understands it or says why not, at once. Names have their own: `names.test.ts`. */
+/** A receiver accepts or refuses any offer at once, and gives a reason. For names see `names.test.ts`. */
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import { expect, test } from 'vitest'
 import { checked, parsed } from '../../src/client/answers.ts'
-import { NoAnswer } from '../../src/client/index.ts'
+import { NoResponseError } from '../../src/client/index.ts'
 import { isProblemCode, newTransferId, Offer, Problem } from '../../src/protocol/index.ts'
 import { openOffer, requireSigned } from '../../src/receiver/trust.ts'
 import { AccountKeys, ContentKey } from '../../src/trust/index.ts'
@@ -35,7 +35,7 @@ async function anOffer(keys: AccountKeys): Promise<Offer> {
   }
 }
 
-/** What may stand in the place of one member. */
+/** Any value for a member. */
 const anything = fc.oneof(
   fc.jsonValue(),
   fc.string(),
@@ -52,13 +52,13 @@ test('an offer that is bent anywhere is refused with a code, or understood', asy
     known: async () => keys.publicKeys,
     isPinned: async () => true,
   }
-  const acceptance = { trust: { account: 'bob', keys, contacts }, from: null }
+  const acceptance = { trust: { account: 'bob', keys, contacts }, from: null, rememberedSinceMs: 0 }
   const members = fc.constantFrom(...(Object.keys(offer) as (keyof Offer)[]))
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(members, anything), { maxLength: 3 }), async (changes) => {
       const bent = { ...offer, ...Object.fromEntries(changes) } as Offer
       if (!validator.Check(bent)) {
-        expect(() => checked(Offer, bent)).toThrow(NoAnswer)
+        expect(() => checked(Offer, bent)).toThrow(NoResponseError)
         return
       }
       try {
@@ -85,7 +85,7 @@ test('what is no JSON, and JSON of another form, is no answer', () => {
       try {
         checked(Offer, parsed(text))
       } catch (error) {
-        expect(error).toBeInstanceOf(NoAnswer)
+        expect(error).toBeInstanceOf(NoResponseError)
       }
     }),
     { numRuns: RUNS },

@@ -1,18 +1,18 @@
-/** Giving a finished file its name: never over another file, and once, wherever a run ended. */
-import { chmod, link, mkdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+/** Publishing a finished file: never over another file, and exactly once, wherever an earlier run ended. */
+import { chmod, chown, link, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
-import { NotDurableYet } from '../../src/receiver/index.ts'
+import { type Clocks, PublishIncompleteError } from '../../src/receiver/index.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { testFolder } from '../suites/folder.ts'
 import { unfinished, visible } from './folders.ts'
 
+const DAY_MS = 86_400_000
 const manifestDigest = 'ab'.repeat(32)
 
 /** A file that is complete and waits for its name. */
-async function finished(inbox: FolderInbox, content = 'content') {
-  const transferId = newTransferId()
+async function finished(inbox: FolderInbox, content = 'content', transferId = newTransferId()) {
   const paths = inbox.pathsOf(transferId)
   await writeFile(paths.partial, content)
   await writeFile(paths.parts, 'golooader-parts 2 7 7 sha-256\n')
@@ -21,9 +21,13 @@ async function finished(inbox: FolderInbox, content = 'content') {
 
 const record = (transferId: string, finalName: string) => JSON.stringify({ transferId, finalName, manifestDigest })
 
+function rightClocks(): Clocks {
+  return { ownMs: Date.now(), portalMs: Date.now() }
+}
+
 test('a file gets its name, and its record stays until the answer is heard', async () => {
   const folder = await testFolder()
-  await using inbox = await openInbox(folder)
+  await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId } = await finished(inbox)
   expect(await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).toEqual({
     name: 'a.txt',
@@ -35,13 +39,13 @@ test('a file gets its name, and its record stays until the answer is heard', asy
   expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
   await inbox.answered(transferId)
   expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
-  // A portal that offers it once more gets the same answer.
+  // A portal that offers it again gets the same answer.
   expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
 })
 
 test('a name that is taken is never taken over', async () => {
   const folder = await testFolder()
-  await using inbox = await openInbox(folder)
+  await using inbox = await openInbox(folder, { mayCreate: true })
   await writeFile(join(folder, 'a.txt'), 'mine')
   await mkdir(join(folder, 'a (1).txt'))
   await symlink('nowhere', join(folder, 'a (2).txt'))
@@ -56,7 +60,7 @@ test('a name that is taken is never taken over', async () => {
 
 test('many files of one name at once are all kept', async () => {
   const folder = await testFolder()
-  await using inbox = await openInbox(folder)
+  await using inbox = await openInbox(folder, { mayCreate: true })
   const contents = Array.from({ length: 20 }, (_, index) => `content ${index}`)
   const waiting = await Promise.all(contents.map((content) => finished(inbox, content)))
   await Promise.all(
@@ -70,14 +74,14 @@ test('many files of one name at once are all kept', async () => {
 describe('a restart finds out what happened', () => {
   test('killed before anything was recorded: nothing was published', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId } = await finished(inbox)
     expect(await inbox.published(transferId)).toBeNull()
   })
 
   test('killed between the record and the name: it is done again, once', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     expect(await inbox.published(transferId)).toBeNull()
@@ -90,12 +94,12 @@ describe('a restart finds out what happened', () => {
     ['of one part', 10],
   ])('the same with a file that is %s, killed again when it was about to be fetched anew', async (_, sizeBytes) => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox, 'x'.repeat(sizeBytes))
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     expect(await inbox.published(transferId)).toBeNull()
     expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
-    // What a fetch begins with; the kill comes before the new file is made.
+    // The first step of a fetch; the kill comes before the new file is made.
     await rm(paths.parts)
     await rm(paths.partial)
     expect(await inbox.published(transferId)).toBeNull()
@@ -104,7 +108,7 @@ describe('a restart finds out what happened', () => {
 
   test('killed again, when a backup had given it a second name', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     await link(paths.partial, join(folder, '.golooader', 'backup'))
@@ -115,7 +119,7 @@ describe('a restart finds out what happened', () => {
 
   test('killed between the name and the removal of the old one: it was published', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     await link(paths.partial, join(folder, 'a.txt'))
@@ -127,7 +131,7 @@ describe('a restart finds out what happened', () => {
 
   test('the same, and the user has renamed the file since', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     await link(paths.partial, join(folder, 'renamed.txt'))
@@ -137,7 +141,7 @@ describe('a restart finds out what happened', () => {
 
   test('a second name that a backup gave it elsewhere does not count as published', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     await link(paths.partial, join(folder, '.golooader', 'backup'))
@@ -146,7 +150,7 @@ describe('a restart finds out what happened', () => {
 
   test('killed before the answer was heard: it is answered again, even if the user moved the file away', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId } = await finished(inbox)
     await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
     await rm(join(folder, 'a.txt'))
@@ -156,7 +160,7 @@ describe('a restart finds out what happened', () => {
 
   test('killed after the placeholder, where there are no hard links: its name is taken, no other', async () => {
     const folder = await testFolder()
-    await using inbox = await openInbox(folder)
+    await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
     await writeFile(paths.commit, record(transferId, 'a.txt'))
     const placeholder = `golooader: the file of transfer ${transferId} is about to take this place\n`
@@ -170,13 +174,15 @@ describe('a restart finds out what happened', () => {
 
 test('what has its name but is not durable yet is neither lost nor refused: the next try completes it', async () => {
   const folder = await testFolder()
-  await using inbox = await openInbox(folder)
+  await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId, paths } = await finished(inbox)
-  // Cannot be removed like a file.
+  // A folder, which cannot be removed like a file.
   await rm(paths.parts)
   await mkdir(paths.parts)
-  await expect(inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).rejects.toThrow(NotDurableYet)
-  await expect(inbox.published(transferId)).rejects.toThrow(NotDurableYet)
+  await expect(inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })).rejects.toThrow(
+    PublishIncompleteError,
+  )
+  await expect(inbox.published(transferId)).rejects.toThrow(PublishIncompleteError)
   await rm(paths.parts, { recursive: true })
   expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
   expect(await visible(folder)).toEqual(['a.txt'])
@@ -184,14 +190,16 @@ test('what has its name but is not durable yet is neither lost nor refused: the 
 
 test('a partial file never goes before its record, however old the two are', async () => {
   const folder = await testFolder()
-  const first = await openInbox(folder)
-  const [young, old] = [await finished(first), await finished(first)]
+  const first = await openInbox(folder, { mayCreate: true })
+  const oldId = newTransferId(Date.now() - 91 * DAY_MS)
+  const [young, old] = [await finished(first), await finished(first, 'content', oldId)]
   for (const { transferId, paths } of [young, old]) await writeFile(paths.commit, record(transferId, 'a.txt'))
-  const longAgo = new Date(Date.now() - 91 * 86_400_000)
+  const longAgo = new Date(Date.now() - 91 * DAY_MS)
   for (const path of [young.paths.partial, old.paths.partial, old.paths.commit]) await utimes(path, longAgo, longAgo)
   await first[Symbol.asyncDispose]()
 
-  await using second = await openInbox(folder)
+  await using second = await openInbox(folder, { mayCreate: true })
+  await second.tidy(rightClocks())
   const names = await unfinished(folder)
   expect(names).toContain(`${young.transferId}.commit`)
   expect(names).toContain(`${young.transferId}.partial`)
@@ -202,7 +210,7 @@ test('a partial file never goes before its record, however old the two are', asy
 
 test('what is discarded is gone, and what was published stays', async () => {
   const folder = await testFolder()
-  await using inbox = await openInbox(folder)
+  await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId, paths } = await finished(inbox)
   await writeFile(paths.commit, record(transferId, 'a.txt'))
   await link(paths.partial, join(folder, 'a.txt'))
@@ -213,34 +221,80 @@ test('what is discarded is gone, and what was published stays', async () => {
 
 test('a folder keeps its instance, and loses what is old and unfinished', async () => {
   const folder = join(await testFolder(), 'new', 'deep')
-  const first = await openInbox(folder)
+  const first = await openInbox(folder, { mayCreate: true })
   const { transferId: old, paths } = await finished(first)
   const { transferId: young } = await finished(first)
   const { transferId: unanswered, paths: recorded } = await finished(first)
   await writeFile(recorded.commit, record(unanswered, 'a.txt'))
-  const longAgo = new Date(Date.now() - 9 * 86_400_000)
+  const longAgo = new Date(Date.now() - 9 * DAY_MS)
   for (const path of [...Object.values(paths).slice(0, 2), ...Object.values(recorded)])
     await utimes(path, longAgo, longAgo)
-  // What a receiver was killed over while it replaced a small file; nothing else would ever take it away.
+  // A temporary file of a receiver that was killed while it replaced a small file. Only the next start removes it.
   await writeFile(join(folder, '.golooader', '.0a1b2c3d4e5f.partial'), 'x')
   await first[Symbol.asyncDispose]()
 
-  await using second = await openInbox(folder)
+  await using second = await openInbox(folder, { mayCreate: true })
   expect(second.instanceId).toBe(first.instanceId)
+  const [right, ahead] = [Date.now(), Date.now() + 200 * DAY_MS]
+  // Neither clock decides alone.
+  for (const clocks of [
+    { ownMs: ahead, portalMs: right - 2 * DAY_MS },
+    { ownMs: right - 2 * DAY_MS, portalMs: ahead },
+    { ownMs: ahead, portalMs: null },
+  ]) {
+    await second.tidy(clocks)
+    expect(await unfinished(folder)).toContain(`${old}.partial`)
+  }
+  await second.tidy(rightClocks())
   const ids = new Set((await unfinished(folder)).map((name) => name.slice(0, name.indexOf('.'))))
   expect(ids).toEqual(new Set([young, unanswered]))
   expect(ids.has(old)).toBe(false)
   expect((await stat(join(folder, '.golooader'))).mode & 0o777).toBe(0o700)
 })
 
+test('records of a month that nobody takes any more are removed, and no others: their number stays bounded', async () => {
+  const folder = await testFolder()
+  await using inbox = await openInbox(folder, { mayCreate: true })
+  const newestMs = Date.UTC(2026, 8, 15)
+  await inbox.tidy({ ownMs: newestMs, portalMs: newestMs })
+  const times = [Date.UTC(2026, 3, 30), Date.UTC(2026, 5, 20), newestMs, Date.UTC(10_026, 8, 15)]
+  for (const atMs of times) {
+    const { transferId } = await finished(inbox, 'content', newTransferId(atMs))
+    await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
+    await inbox.answered(transferId)
+  }
+  const records = join(folder, '.golooader', 'received')
+  const sinceMs = await inbox.tidy({ ownMs: newestMs, portalMs: newestMs })
+  expect(sinceMs).toBe(newestMs - 90 * DAY_MS)
+  expect((await readdir(records)).sort()).toEqual(['+010026-09', '2026-06', '2026-09', 'since'])
+  expect((await readFile(join(records, 'since'), 'utf8')).trim()).toBe(new Date(sinceMs).toISOString())
+})
+
+test('where nothing says yet since when all is remembered, this machine’s clock alone makes nothing forgotten', async () => {
+  const folder = await testFolder()
+  await using inbox = await openInbox(folder, { mayCreate: true })
+  const right = Date.now()
+  const clocks = { ownMs: right + 200 * DAY_MS, portalMs: null }
+  const { transferId } = await finished(inbox, 'content', newTransferId(right))
+  await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
+  await inbox.answered(transferId)
+  // The state that an older version leaves.
+  await rm(join(folder, '.golooader', 'received', 'since'), { force: true })
+  expect(await inbox.tidy(clocks)).toBeLessThan(right)
+  expect(await inbox.published(transferId)).toMatchObject({ name: 'a.txt', manifestDigest })
+
+  await using unused = await openInbox(join(await testFolder(), 'new'), { mayCreate: true })
+  expect(await unused.tidy(clocks)).toBe(0)
+})
+
 describe('a folder that cannot be used', () => {
   test('one that another receiver uses', async () => {
     const folder = await testFolder()
-    const first = await openInbox(folder)
+    const first = await openInbox(folder, { mayCreate: true })
     await symlink(folder, `${folder}-link`)
     try {
       for (const path of [folder, `${folder}-link`]) {
-        await expect(openInbox(path)).rejects.toMatchObject({
+        await expect(openInbox(path, { mayCreate: true })).rejects.toMatchObject({
           code: 'folder-unavailable',
           details: { detail: `another process is using ${folder}` },
         })
@@ -249,19 +303,58 @@ describe('a folder that cannot be used', () => {
       await rm(`${folder}-link`)
     }
     await first[Symbol.asyncDispose]()
-    await (await openInbox(folder))[Symbol.asyncDispose]()
+    await (await openInbox(folder, { mayCreate: true }))[Symbol.asyncDispose]()
   })
 
   test('one that is a file', async () => {
     const folder = await testFolder()
     await writeFile(join(folder, 'file'), '')
-    await expect(openInbox(join(folder, 'file'))).rejects.toMatchObject({ code: 'folder-unavailable' })
+    await expect(openInbox(join(folder, 'file'), { mayCreate: true })).rejects.toMatchObject({
+      code: 'folder-unavailable',
+    })
   })
 
   test('one that may not be written', async () => {
     // Even root makes no folder in /sys; elsewhere a folder without the right to write does.
     const folder = process.platform === 'linux' ? '/sys' : await testFolder()
     if (folder !== '/sys') await chmod(folder, 0o500)
-    await expect(openInbox(join(folder, 'inbox'))).rejects.toMatchObject({ code: 'folder-unavailable' })
+    await expect(openInbox(join(folder, 'inbox'), { mayCreate: true })).rejects.toMatchObject({
+      code: 'folder-unavailable',
+    })
   })
+
+  test('one whose .golooader belongs to another user', async () => {
+    if (process.getuid?.() !== 0) return console.log('not tested: only root may give a folder to another user')
+    const folder = await testFolder()
+    const own = join(folder, '.golooader')
+    await (await openInbox(folder, { mayCreate: true }))[Symbol.asyncDispose]()
+    await chmod(own, 0o755)
+    await chown(own, 65_534, 65_534)
+    const before = await readdir(own)
+    await expect(openInbox(folder, { mayCreate: true })).rejects.toMatchObject({
+      code: 'folder-unavailable',
+      details: { detail: expect.stringContaining('belongs to another user (uid 65534)') },
+    })
+    expect(await readdir(own)).toEqual(before)
+    expect((await stat(own)).mode & 0o777).toBe(0o755)
+  })
+
+  test.each(['.golooader', '.golooader/received'])(
+    'a link in the place of %s, whose target is not touched',
+    async (name) => {
+      const [folder, target] = [await testFolder(), await testFolder()]
+      await writeFile(join(target, 'old.partial'), 'mine')
+      await chmod(target, 0o755)
+      const longAgo = new Date(Date.now() - 91 * 86_400_000)
+      await utimes(join(target, 'old.partial'), longAgo, longAgo)
+      if (name !== '.golooader') await mkdir(join(folder, '.golooader'))
+      await symlink(target, join(folder, name))
+      await expect(openInbox(folder, { mayCreate: true })).rejects.toMatchObject({
+        code: 'folder-unavailable',
+        details: { detail: expect.stringContaining('is a symbolic link') },
+      })
+      expect(await readFile(join(target, 'old.partial'), 'utf8')).toBe('mine')
+      expect((await stat(target)).mode & 0o777).toBe(0o755)
+    },
+  )
 })

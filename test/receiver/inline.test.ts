@@ -1,4 +1,4 @@
-/** A small file that comes with its offer: one answer is all that the receiver has to say. */
+/** A small file that comes with its offer: the receiver makes only one request, its answer. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
@@ -53,13 +53,19 @@ describe('a small file that comes with its offer', () => {
 describe('an offer may have lain in a buffer', () => {
   test.each([
     ['that does not say how old it is', { leaseMs: MINUTE_MS }],
-    // It began with the stream, and is over by the time that it is looked at.
+    // The lease began with the stream and is over when the offer comes.
     ['that is older than half of its lease', { leaseMs: 1, streamMs: 0 }],
   ])('one %s is asked about before its file appears', async (_what, lease) => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = SMALL()
+    const receiver = running(portal, folder)
+    await receiver.seen('connected')
+    // The shortest lease that clients assume.
+    const leaseEndsAtMs = performance.now() + 30
+    await vi.waitFor(() => expect(performance.now()).toBeGreaterThan(leaseEndsAtMs), { timeout: 90_000, interval: 5 })
     portal.send(content, { ...lease, content: base64(content.bytes) })
-    await receiveOnce(portal, folder)
+    await receiver.seen('received')
+    await vi.waitFor(() => expect(portal.dispositions).toHaveLength(1), { timeout: 90_000, interval: 5 })
     expect(portal.held.length, 'questions how the offer stands').toBeGreaterThan(0)
     expect(portal.dispositions).toMatchObject([{ disposition: 'received' }])
   })
@@ -72,7 +78,7 @@ describe('an offer may have lain in a buffer', () => {
     const transferId = portal.send(content, { leaseMs: MINUTE_MS, content: base64(content.bytes) })
     portal.change(transferId, { leaseId: newLeaseId() })
     await receiver.seen('fetching')
-    await vi.waitFor(() => expect(portal.lost).toBeGreaterThan(0), { timeout: 8_000 })
+    await vi.waitFor(() => expect(portal.lost).toBeGreaterThan(0), { timeout: 90_000 })
     expect(await visible(folder)).toEqual([])
     portal.offerAgain(transferId)
     await receiver.seen('received')

@@ -1,6 +1,6 @@
 /**
- * A real portal whose store gives addresses of its parts, and a real HTTP server that plays the storage behind them: it
- * gives what is stored, or fails as a test asks of it.
+ * A real portal whose store makes links, and a real HTTP server in the role of the storage: it serves the stored parts, or fails as
+ * the test demands.
  */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -11,20 +11,20 @@ import { buffer } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
 import { PortalClient } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
-import { invite } from '../../src/portal/accounts.ts'
-import { Deliveries } from '../../src/portal/deliveries.ts'
+import { invite } from '../../src/portal/accounts/accounts.ts'
+import { OpenRequests } from '../../src/portal/accounts/open-requests.ts'
+import { Deliveries } from '../../src/portal/deliveries/deliveries.ts'
 import { buildServer } from '../../src/portal/http/server.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
-import { OpenRequests } from '../../src/portal/open-requests.ts'
 import type { PortalOptions } from '../../src/portal/options.ts'
 import type { PartKey, Store } from '../../src/portal/store/contract.ts'
-import { memoryStore } from '../../src/portal/store/memory.ts'
-import { Transfers } from '../../src/portal/transfers.ts'
+import { Transfers } from '../../src/portal/uploads/transfers.ts'
 import { newToken, newTransferId } from '../../src/protocol/index.ts'
 import { aContext } from '../portal/context.ts'
+import { memoryStore } from '../suites/memory-store.ts'
 import type { Content } from './folders.ts'
 
-/** What becomes of one request to the storage. A number is a status, with nothing of use behind it. */
+/** The behaviour for one request to the storage. A number is a status with a useless body. */
 export type LinkScript =
   | 'serve'
   | 'corrupt'
@@ -42,9 +42,9 @@ export class LinkingStorage {
   readonly requests: { readonly path: string; readonly headers: IncomingHttpHeaders }[] = []
   readonly lifetimesMs: number[] = []
   onGet: (key: PartKey) => LinkScript = () => 'serve'
-  /** Where links lead; the server itself, if a test does not say otherwise. */
+  /** The origin of links; by default the server itself. */
   origin = ''
-  /** Gives no links for a while. */
+  /** Whether making links fails. */
   isBroken = false
   readonly #keys = new Map<string, PartKey>()
   readonly #store = memoryStore()
@@ -62,7 +62,7 @@ export class LinkingStorage {
     return storage
   }
 
-  /** Nobody answers there from now on. */
+  /** Stops the server. */
   stop(): void {
     this.#server.closeAllConnections()
     this.#server.close()
@@ -134,7 +134,7 @@ export class LinkingPortal {
     this.#tokens = tokens
   }
 
-  /** Starts one with the accounts alice and bob. */
+  /** Starts a portal with the accounts alice and bob. */
   static async start(store: Store, options: Partial<PortalOptions> = {}): Promise<LinkingPortal> {
     const ledger = await sqliteLedger({ path: ':memory:' })
     const context = aContext({ ledger, store, options: { redirectDownloads: true, freeBytesMin: 0, ...options } })
@@ -167,7 +167,7 @@ export class LinkingPortal {
     return this.#tokens[name] ?? ''
   }
 
-  /** Brings a file of alice's to where it waits for bob. @returns its id */
+  /** Stores a file from alice that waits for bob. @returns its id */
   async store({ layout, parts, manifestDigest }: Content): Promise<string> {
     const alice = this.client('alice')
     const transferId = newTransferId()

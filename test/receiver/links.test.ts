@@ -1,6 +1,6 @@
-/** Time is the test's own here. */
+/** With fake timers. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { Links } from '../../src/receiver/links.ts'
+import { Links } from '../../src/receiver/fetch-parts.ts'
 
 const MINUTE_MS = 60_000
 

@@ -1,15 +1,42 @@
-/** What the receiver makes of the names that senders give. */
+/** The names that the receiver makes from names of senders. */
+import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Problem } from '../../src/protocol/index.ts'
-import { numberedName, safeName, sameNamesMax } from '../../src/receiver/names.ts'
+import { Problem, printable, replaceUnsafe, unsafeCharacters, visibleInPlace } from '../../src/protocol/index.ts'
+import { nameRules, nameVariants, numberedName, safeName, sameNamesMax } from '../../src/receiver/names.ts'
 
 describe('a name is kept, or changed visibly', () => {
   test.each([
     ['report.pdf', 'report.pdf'],
     ['Größe 漢字 🎉.txt', 'Größe 漢字 🎉.txt'],
-    ['-rf', '-rf'],
+    ['-rf', '_rf'],
+    ['--', '_-'],
+    ['a-b', 'a-b'],
+    // Emoji and scripts that are written with joiners and selectors.
+    ['👩\u200d💻.txt', '👩\u200d💻.txt'],
+    ['👨🏽\u200d👩\u200d👧.jpg', '👨🏽\u200d👩\u200d👧.jpg'],
+    ['🏳\ufe0f\u200d🌈', '🏳\ufe0f\u200d🌈'],
+    ['❤\ufe0f 1\ufe0f\u20e3', '❤\ufe0f 1\ufe0f\u20e3'],
+    [
+      '🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}',
+      '🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}',
+    ],
+    ['می\u200cخواهم.pdf', 'می\u200cخواهم.pdf'],
+    ['क्\u200dष', 'क्\u200dष'],
+    ['葛\u{e0100}', '葛\u{e0100}'],
+    // The same characters where they would only be invisible.
+    ['a\u200db', 'a_b'],
+    ['💻\u200d.txt', '💻_.txt'],
+    ['💻\ufe0f\ufe0f', '💻\ufe0f_'],
+    ['1\ufe0f.txt', '1_.txt'],
+    ['a\u200cb', 'a_b'],
+    ['a\u{e0041}\u{e007f}', 'a__'],
+    ['so\u00adft', 'so_ft'],
+    ['fill\u3164er\u115f', 'fill_er_'],
+    ['a\u034fb\u180ec\u2061d\u2064e', 'a_b_c_d_e'],
+    ['x\ufffe\u{1ffff}', 'x__'],
+    ['ends blank\u00a0\u3000', 'ends blank__'],
     ['archive.tar.gz', 'archive.tar.gz'],
     ['e\u0301.txt', 'é.txt'],
     ['.bashrc', '_bashrc'],
@@ -29,6 +56,13 @@ describe('a name is kept, or changed visibly', () => {
     ['NUL.txt', '_NUL.txt'],
     ['Com1.tar.gz', '_Com1.tar.gz'],
     ['lpt9', '_lpt9'],
+    ['CONIN$', '_CONIN$'],
+    ['conout$ .txt', '_conout$ .txt'],
+    ['clock$', '_clock$'],
+    ['COM¹', '_COM¹'],
+    ['lpt³.x', '_lpt³.x'],
+    ['com0', '_com0'],
+    ['conin', 'conin'],
     ['console.log', 'console.log'],
     ['com10', 'com10'],
   ])('%j becomes %j', (given, expected) => {
@@ -79,7 +113,43 @@ test('whatever the sender says, the name is one harmless entry of the folder', (
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 400 }),
     fc.string({
-      unit: fc.constantFrom('.', ' ', '/', '\\', 'C', ':', '\0', '\u202e', '\ud800', 'é', '🎉', 'x'),
+      unit: fc.constantFrom(
+        ...[
+          '.',
+          ' ',
+          '-',
+          '/',
+          '\\',
+          'C',
+          ':',
+          '\0',
+          '\u202e',
+          '\ud800',
+          'é',
+          'x',
+          '\u00a0',
+          '\u0301',
+          'co',
+          'm1',
+          'nul',
+        ],
+        ...[
+          '🎉',
+          '👩',
+          '🏽',
+          '\u200d',
+          '\ufe0f',
+          '\u20e3',
+          '1',
+          '🏴',
+          '\u{e0067}',
+          '\u{e007f}',
+          'क',
+          '\u094d',
+          '葛',
+          '\u{e0100}',
+        ],
+      ),
       maxLength: 300,
     }),
   )
@@ -94,7 +164,7 @@ test('whatever the sender says, the name is one harmless entry of the folder', (
         return
       }
       expect(name).not.toMatch(/[/\\\0]/)
-      expect(name).not.toMatch(/^\.|[. ]$/)
+      expect(name).not.toMatch(/^[.-]|[. ]$/)
       expect(join(folder, name)).toBe(`${folder}/${name}`)
       expect(basename(join(folder, name))).toBe(name)
       expect(Buffer.byteLength(name)).toBeLessThanOrEqual(255)
@@ -103,4 +173,48 @@ test('whatever the sender says, the name is one harmless entry of the folder', (
     }),
     { numRuns: 2000 },
   )
+})
+
+test('what is written as _ is shown as an escape, and what is kept is shown as it is', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }), (given) => {
+      const text = given.normalize('NFC')
+      const unsafe: string[] = []
+      replaceUnsafe(text, (character) => {
+        unsafe.push(character)
+        return '_'
+      })
+      expect(printable(text) === text).toBe(unsafe.length === 0)
+    }),
+    { numRuns: 2000 },
+  )
+  expect(printable('👩\u200d💻 a\u200db')).toBe('👩\u200d💻 a\\u200db')
+  expect(printable('\u{e0001}')).toBe('\\ue0001')
+})
+
+test('PROTOCOL.md has every class of the table, and every rule, in their order', async () => {
+  const text = await readFile(new URL('../../PROTOCOL.md', import.meta.url), 'utf8')
+  const section = text.slice(text.indexOf('### Names of files'))
+  const places = [...unsafeCharacters, ...visibleInPlace, ...nameRules].map(({ name }) =>
+    section.indexOf(`| ${name} |`),
+  )
+  expect(places).not.toContain(-1)
+  expect(places).toEqual(places.toSorted((one, other) => one - other))
+})
+
+test('where a file system does not take a name, shorter and plainer ones follow, and each keeps the ending', () => {
+  expect(nameVariants('report.pdf')).toEqual(['report.pdf'])
+  expect(nameVariants('Übersicht.pdf')).toEqual(['Übersicht.pdf', '_bersicht.pdf'])
+  const long = `${'é'.repeat(120)}.pdf`
+  const variants = nameVariants(long)
+  expect(variants).toEqual([
+    long,
+    `${'é'.repeat(66)}~.pdf`,
+    `${'_'.repeat(120)}.pdf`,
+    `${'é'.repeat(24)}~.pdf`,
+    `${'_'.repeat(49)}~.pdf`,
+  ])
+  for (const variant of variants.slice(3)) {
+    expect(Buffer.byteLength(numberedName(variant, sameNamesMax))).toBeLessThanOrEqual(60)
+  }
 })

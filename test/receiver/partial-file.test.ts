@@ -1,11 +1,10 @@
-/** What a restarted receiver believes of a file that it had begun. */
+/** Which parts of an unfinished file a restarted receiver accepts. */
 import { appendFile, link, open, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { takePart } from '../../src/hop/node.ts'
-import { openPartialFile, type PartialFile } from '../../src/receiver/node-partial-file.ts'
-import type { TransferPaths } from '../../src/receiver/node-paths.ts'
+import { receivePart } from '../../src/parts/node-part-receiver.ts'
+import { openPartialFile, type PartialFile, type TransferPaths } from '../../src/receiver/node-partial-file.ts'
 import { testFolder } from '../suites/folder.ts'
 import { type Content, newContent } from './folders.ts'
 
@@ -21,7 +20,7 @@ async function take(file: PartialFile, { parts }: Content, partNumber: number): 
   if (part === undefined) throw new Error('no such part')
   const { bytes, digest } = part
   const expected = { partNumber, lengthBytes: bytes.length, digestAlgorithm: 'sha-256', digest } as const
-  await takePart(
+  await receivePart(
     Readable.from([bytes.subarray(0, 3), bytes.subarray(3)]),
     expected,
     async () => file.sink(partNumber),

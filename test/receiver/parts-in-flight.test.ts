@@ -1,7 +1,7 @@
 /** How many parts a receiver asks for at a time, seen from a portal that is far away: every answer takes its time. */
 import { setTimeout as passed } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { type ReceiveOptions, receive } from '../../src/receiver/node-receive.ts'
+import { type ReceiveFolderOptions, receive } from '../../src/receiver/node-receive.ts'
 import { testFolder } from '../suites/folder.ts'
 import { newContent } from './folders.ts'
 import { type PartScript, ScriptedPortal } from './scripted-portal.ts'
@@ -11,7 +11,7 @@ const PARTS = 40
 const PART_MS = 350
 
 /** Receives a file. @returns the most parts that were asked for at a time */
-async function mostInFlight(isStored: boolean, options: Partial<ReceiveOptions> = {}): Promise<number> {
+async function mostInFlight(isStored: boolean, options: Partial<ReceiveFolderOptions> = {}): Promise<number> {
   const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   const content = newContent(PARTS * PART_BYTES, PART_BYTES)
   let inFlight = 0
@@ -29,6 +29,7 @@ async function mostInFlight(isStored: boolean, options: Partial<ReceiveOptions> 
   const counts = await receive({
     client: portal.client(),
     folder,
+    mayCreate: true,
     trust: null,
     from: null,
     isOnce: true,
@@ -45,7 +46,7 @@ test('where parts take long and more of them get more through, they become more'
 })
 
 test('requests that only wait for parts that are still on their way to the portal do not become more', async () => {
-  expect(await mostInFlight(false)).toBe(4)
+  expect(await mostInFlight(false)).toBeLessThanOrEqual(4)
 })
 
 test('a number that is given is kept to', async () => {

@@ -1,5 +1,6 @@
-/** The receiver against a portal that does as it is told: what lands in the folder, and what the portal hears. */
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+/** The receiver with a scripted portal: the files in its folder, and its requests. */
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { newTransferId, transferSizeBytesMax } from '../../src/protocol/index.ts'
@@ -143,7 +144,7 @@ describe('nothing is said too early', () => {
     const content = TEN_PARTS()
     const transferId = portal.send(content, { state: 'receiving', manifestDigest: null })
     const receiver = running(portal, folder, { isOnce: true })
-    // The question how the offer stands comes when nothing is left to fetch; it is asked again and again.
+    // The receiver asks for the state of the offer when nothing is left to fetch, again and again.
     await eventually(() => expect(portal.held.filter((bytes) => bytes === 10_000).length).toBeGreaterThan(3))
     expect(await visible(folder)).toEqual([])
     expect(portal.dispositions).toEqual([])
@@ -204,7 +205,7 @@ describe('a file that has its name is not made undone', () => {
       this: FolderInbox,
       ...about
     ) {
-      // Cannot be removed like a file.
+      // A folder, which cannot be removed like a file.
       await rm(parts)
       await mkdir(parts)
       return commit.apply(this, about)
@@ -231,7 +232,7 @@ describe('a file that has its name is not made undone', () => {
 
     const other = running(carols, folder)
     await other.seen('connected')
-    // Is taken after what was said to the connection, so after the search for what is of no use any more.
+    // Handled after the earlier messages of the connection, so after the search for unfinished content.
     carols.send(TEN_PARTS(), { metadata: { name: 'other.bin' } })
     await other.seen('received')
     await other.stop()
@@ -276,7 +277,7 @@ describe('an interruption costs little', () => {
     expect(new Set(portal.connections.map(({ instanceId }) => instanceId)).size).toBe(1)
   })
 
-  test('after a lost lease it goes on under the next one', async () => {
+  test('after a lost lease it continues under the next one', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     let isLost = false
     portal.onPart = (partNumber) => {
@@ -324,15 +325,17 @@ describe('an interruption costs little', () => {
     'a receiver that is short of something (%s) refuses nothing, and keeps what is there',
     async (errno) => {
       const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
-      const transferId = portal.send(TEN_PARTS())
+      portal.send(TEN_PARTS())
       const commit = vi.spyOn(FolderInbox.prototype, 'commit').mockRejectedValueOnce(systemError(errno))
       onTestFinished(() => commit.mockRestore())
       const receiver = running(portal, folder)
-      await receiver.seen('given-up')
+      await receiver.seen('waiting')
       expect(portal.dispositions).toEqual([])
-      portal.offerAgain(transferId)
+      // The new connection offers it again.
       await receiver.seen('received')
+      expect(receiver.events.filter(({ type }) => type === 'connected')).toHaveLength(2)
       expect(portal.asked).toHaveLength(10)
+      expect(receiver.events.filter(({ type }) => type === 'waiting')).toHaveLength(1)
       expect(await visible(folder)).toEqual(['file.bin'])
     },
   )
@@ -421,19 +424,24 @@ describe('an offer comes to nothing', () => {
     expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
   })
 
-  test('a folder that has vanished is told to the sender, and is not made anew', async () => {
+  test('while the folder is gone files wait, and it is not made anew', async () => {
     const [portal, parent] = [await ScriptedPortal.start(), await testFolder()]
     const folder = join(parent, 'inbox')
     portal.onPart = async (partNumber): Promise<PartScript> => {
-      if (partNumber === 5) await rm(folder, { recursive: true, maxRetries: 5 })
+      if (partNumber === 5 && existsSync(folder)) await rename(folder, join(parent, 'away'))
       return 'serve'
     }
-    portal.send(TEN_PARTS())
-    await receiveOnce(portal, folder)
-    const [answer] = portal.dispositions
-    expect(answer).toMatchObject({ disposition: 'refused', problem: { code: 'folder-unavailable' } })
-    expect(JSON.stringify(answer)).not.toContain(parent)
-    expect(await readdir(parent)).toEqual([])
+    const transferId = portal.send(TEN_PARTS())
+    const receiver = running(portal, folder)
+    await receiver.seen('waiting')
+    expect(portal.dispositions).toEqual([])
+    expect(await readdir(parent)).toEqual(['away'])
+    portal.onPart = () => 'serve'
+    await rename(join(parent, 'away'), folder)
+    await eventually(() => expect(receiver.events.filter(({ type }) => type === 'connected')).toHaveLength(2))
+    portal.offerAgain(transferId)
+    await receiver.seen('received')
+    expect(receiver.events.filter(({ type }) => ['waiting', 'refused'].includes(type))).toHaveLength(1)
   })
 
   test('a folder in the place of a file of ours is no reason to stop', async () => {

@@ -1,4 +1,4 @@
-/** Parts that come from the portal's storage, and not by the portal; and what happens where they do not. */
+/** Parts that come directly from the portal's storage, and what happens when that fails. */
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -98,7 +98,7 @@ test('a storage that cannot be reached is soon left alone', async () => {
   const { events, counts } = await receiveOnce(portal, folder)
   expect(counts.received).toBe(1)
   const failures = events.filter(({ type }) => type === 'link-failed').length
-  // Those that were under way when the third one failed fail, too.
+  // Requests that were running when the third one failed fail, too.
   expect(failures).toBeGreaterThanOrEqual(3)
   expect(failures).toBeLessThan(20)
 })

@@ -1,21 +1,26 @@
 /** Receivers that run for a test. */
 import { onTestFinished, vi } from 'vitest'
 import type { ReceiveEvent } from '../../src/receiver/index.ts'
-import { type ReceiveOptions, receive } from '../../src/receiver/node-receive.ts'
+import { type ReceiveFolderOptions, receive } from '../../src/receiver/node-receive.ts'
 import type { ScriptedPortal } from './scripted-portal.ts'
 
-/** Resolves when a check passes: soon, but on a machine that is busy not at once. */
+/** Resolves when a check passes. Waits long enough for a busy machine. */
 export function eventually<Result>(check: () => Result | Promise<Result>): Promise<Result> {
-  return vi.waitFor(check, { timeout: 20_000, interval: 5 })
+  return vi.waitFor(check, { timeout: 90_000, interval: 5 })
 }
 
 /** A receiver that runs until the test ends, or stops it. */
-export function running(portal: Pick<ScriptedPortal, 'client'>, folder: string, options: Partial<ReceiveOptions> = {}) {
+export function running(
+  portal: Pick<ScriptedPortal, 'client'>,
+  folder: string,
+  options: Partial<ReceiveFolderOptions> = {},
+) {
   const stopping = new AbortController()
   const events: ReceiveEvent[] = []
   const result = receive({
     client: portal.client(),
     folder,
+    mayCreate: true,
     trust: null,
     from: null,
     isOnce: false,
@@ -38,7 +43,7 @@ export function running(portal: Pick<ScriptedPortal, 'client'>, folder: string, 
         if (event === undefined) throw new Error(`no "${type}" among ${events.map((one) => one.type).join(', ')}`)
         return event
       },
-      { timeout: 20_000, interval: 5 },
+      { timeout: 90_000, interval: 5 },
     )
   return { events, seen, result, stop }
 }

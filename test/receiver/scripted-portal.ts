@@ -1,6 +1,6 @@
 /**
- * A portal's half of the second hop, as a real HTTP server that does what a test tells it to: for the answers, and the
- * failures, that a sound portal gives only by accident.
+ * A portal's half of the second hop, as a real HTTP server with a script: for answers and failures that a real portal rarely
+ * gives.
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -14,6 +14,7 @@ import {
   type DeliveryState,
   type Disposition,
   formatContentDigest,
+  type Limits,
   newLeaseId,
   newTransferId,
   type Offer,
@@ -22,7 +23,7 @@ import {
 } from '../../src/protocol/index.ts'
 import type { Content } from './folders.ts'
 
-/** What happens to one request; `serve` is what a sound portal does. */
+/** The behaviour for one request; `serve` is that of a real portal. */
 export type PartScript = 'serve' | 'corrupt' | 'cut' | 'short' | 'headless' | ProblemCode
 export type AnswerScript = DeliveryState | 'lost' | ProblemCode
 
@@ -40,14 +41,14 @@ export class ScriptedPortal {
   readonly asked: number[] = []
   readonly connections: { instanceId: string; window: string }[] = []
   readonly held: number[] = []
-  /** Questions about an offer under a lease that is not the present one. */
+  /** The number of requests with an outdated lease. */
   lost = 0
   /** Called for each request for a part. */
   onPart: (partNumber: number) => PartScript | Promise<PartScript> = () => 'serve'
   onAnswer: (disposition: Disposition) => AnswerScript | Promise<AnswerScript> = ({ disposition }) =>
     disposition === 'received' ? 'delivered' : disposition === 'refused' ? 'failed' : 'offered'
   onInbox: () => ProblemCode | null = () => null
-  /** What is said of a transfer that was never offered here, or no longer is. */
+  /** The answer for a transfer that is not on offer. */
   unknownCode: ProblemCode = 'delivery-ended'
   readonly #transfers = new Map<string, Transfer>()
   readonly #streams = new Set<ServerResponse>()
@@ -73,7 +74,7 @@ export class ScriptedPortal {
     return client
   }
 
-  /** Offers a file to whoever is connected, and to whoever connects. @returns its transferId */
+  /** Offers a file to the receivers that are connected, and to those that connect later. @returns its transferId */
   send(content: Content, changes: Partial<Offer> = {}): string {
     const transferId = newTransferId()
     const offer: Offer = {
@@ -94,13 +95,13 @@ export class ScriptedPortal {
     return transferId
   }
 
-  /** Changes an offer, without telling. */
+  /** Changes an offer without a message to receivers. */
   change(transferId: string, changes: Partial<Offer>): void {
     const transfer = this.#transferOf(transferId)
     transfer.offer = { ...transfer.offer, ...changes }
   }
 
-  /** Offers a file anew, under another lease. */
+  /** Offers a file again, under another lease. */
   offerAgain(transferId: string): void {
     this.change(transferId, { leaseId: newLeaseId() })
     this.#write('offer', this.#transferOf(transferId).offer)
@@ -111,7 +112,7 @@ export class ScriptedPortal {
     this.#write('withdrawn', { transferId, problem: new Problem(code).toJSON() })
   }
 
-  /** Ends a delivery, without telling. */
+  /** Ends a delivery without a message to receivers. */
   forget(transferId: string): void {
     this.#transfers.delete(transferId)
   }
@@ -121,8 +122,29 @@ export class ScriptedPortal {
     for (const stream of this.#streams) stream.destroy()
   }
 
+  #limits(response: ServerResponse): void {
+    const limits: Limits = {
+      at: new Date().toISOString(),
+      digestAlgorithms: ['sha-256'],
+      partSizeBytesMin: 1,
+      partSizeBytesMax: 1,
+      partsPerTransferMax: 1,
+      transferSizeBytesMax: 1,
+      wholeSizeBytesMax: 0,
+      receiversPerTransferMax: 1,
+      attemptsMax: 1,
+      uploadTimeoutMs: 1,
+      leaseMs: LEASE_MS,
+      expiryMs: 1,
+      heartbeatMs: 1,
+      sealedOnly: false,
+    }
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(limits))
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://portal')
+    if (url.pathname === '/v1/limits') return this.#limits(response)
     const [transferId, what, number] = url.pathname.split('/').slice(3)
     if (transferId === undefined) return this.#inbox(url, response)
     const transfer = this.#transfers.get(transferId)
@@ -191,7 +213,7 @@ export class ScriptedPortal {
     const script = await this.onAnswer(disposition)
     if (script === 'lost') response.destroy()
     else if (script === 'delivered' || script === 'failed' || script === 'offered' || script === 'waiting') {
-      // Like the real one, a portal that ends a delivery tells all its streams, before it answers.
+      // Like a real portal, it tells all streams that the delivery has ended before it answers.
       if (script === 'failed' && disposition.disposition !== 'received') {
         this.#write('withdrawn', { transferId: transfer.offer.transferId, problem: disposition.problem })
       }

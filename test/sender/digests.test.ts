@@ -1,4 +1,4 @@
-/** Which digest algorithm a sender takes, and what it makes of a portal that does not take that any more. */
+/** Which digest algorithm a sender chooses, and what it does when a portal does not offer that any more. */
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -44,7 +44,7 @@ test.each([
   expect(portal.only().announcement.digestAlgorithm).toBe(taken)
 })
 
-/** Sends until the portal is to hear of the transfer, and is interrupted there. */
+/** Interrupts a send right before the announcement. */
 async function interruptedBeforeAnnouncing(): Promise<void> {
   const stop = new AbortController()
   portal.interfere = ({ method, raw }) => {

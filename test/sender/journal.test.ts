@@ -1,4 +1,4 @@
-/** Journal and seal records in a folder, under the suites of their contracts; then what only files can show. */
+/** Journal and seal records in a folder under the suites of their contracts, and tests of the files themselves. */
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'

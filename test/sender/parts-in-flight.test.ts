@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as passed } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { SendOptions } from '../../src/sender/node.ts'
+import type { SendFilesOptions } from '../../src/sender/node.ts'
 import { TestFolder } from './folder.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
 import { sendFile } from './sending.ts'
@@ -26,7 +26,7 @@ afterEach(async () => {
 })
 
 /** Sends a file. @returns the most parts that were on their way at a time */
-async function mostInFlight(options: Partial<SendOptions> = {}): Promise<number> {
+async function mostInFlight(options: Partial<SendFilesOptions> = {}): Promise<number> {
   await writeFile(folder.join('file'), randomBytes(PARTS * PART_BYTES))
   let inFlight = 0
   let most = 0

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 import { PortalClient } from '../../src/client/portal-client.ts'
 import { digestDriver, digestOf } from '../../src/digests/index.ts'
-import { judge } from '../../src/hop/index.ts'
+import { checkManifest } from '../../src/parts/index.ts'
 import {
   type Announcement,
   allParts,
@@ -28,7 +28,7 @@ interface Held {
 
 type Content<N = Notification> = N extends Notification ? Omit<N, 'eventId' | 'at' | 'transferId' | 'attempt'> : never
 
-/** What a request runs into before it is served. It may answer by itself, destroy the connection, or throw. */
+/** Runs before a request is served. It may answer by itself, destroy the connection, or throw. */
 type Interference = (request: { method: string; path: string; count: number; raw: ServerResponse }) => unknown
 
 const limitsDefault: Limits = {
@@ -52,7 +52,7 @@ export class ScriptedPortal implements AsyncDisposable {
   /** `METHOD /path`, in the order of arrival. */
   readonly requests: string[] = []
   readonly client: PortalClient<Readable>
-  /** What receivers do with a stored file; null: they are away. */
+  /** The receivers' answer to a stored file; null when they are offline. */
   receive: ((transferId: string, receiver: string) => Content) | null = (_, receiver) => ({
     notification: 'delivered',
     receiver,
@@ -83,12 +83,12 @@ export class ScriptedPortal implements AsyncDisposable {
     return portal
   }
 
-  /** How often a request of that kind came. */
+  /** How many requests match the pattern. */
   count(pattern: RegExp): number {
     return this.requests.filter((request) => pattern.test(request)).length
   }
 
-  /** The only transfer there is. */
+  /** The only transfer. */
   only(): Held & { transferId: string } {
     const [entry, other] = this.transfers
     if (entry === undefined || other !== undefined) throw new Error(`there are ${this.transfers.size} transfers`)
@@ -113,7 +113,7 @@ export class ScriptedPortal implements AsyncDisposable {
     return notification
   }
 
-  /** What the portal does when the sender was silent for too long in the middle of an upload. */
+  /** Ends an upload as the portal does after a silent sender. */
   timeOut(transferId: string): void {
     const held = this.#held(transferId)
     held.parts.clear()
@@ -144,7 +144,7 @@ export class ScriptedPortal implements AsyncDisposable {
     if (path === '/v1/events') return this.#stream(response)
     const [, transferId = '', , partNumber] = /^\/v1\/transfers\/([^/]+)(\/parts\/(\d+)|\/complete)?$/.exec(path) ?? []
     if (partNumber !== undefined) {
-      this.#takePart(transferId, Number(partNumber), request, body)
+      this.#receivePart(transferId, Number(partNumber), request, body)
       response.writeHead(204).end()
     } else if (path.endsWith('/complete')) {
       answer(response, 200, this.#complete(transferId, JSON.parse(body.toString())))
@@ -177,7 +177,7 @@ export class ScriptedPortal implements AsyncDisposable {
     })
   }
 
-  #takePart(transferId: string, partNumber: number, request: IncomingMessage, bytes: Buffer): void {
+  #receivePart(transferId: string, partNumber: number, request: IncomingMessage, bytes: Buffer): void {
     const held = this.#held(transferId)
     if (held.state !== 'receiving') throw new Problem('transfer-closed')
     const { name } = digestDriver(held.announcement.digestAlgorithm)
@@ -191,7 +191,7 @@ export class ScriptedPortal implements AsyncDisposable {
     const told = held.notifications.find((one) => one.attempt === attempt && !('receiver' in one))
     if (told !== undefined) return told
     const { name } = digestDriver(held.announcement.digestAlgorithm)
-    const verdict = judge(held.announcement, name, digestsOf(held), manifestDigest)
+    const verdict = checkManifest(held.announcement, name, digestsOf(held), manifestDigest)
     if (verdict.disposition === 'resend') {
       const wanted = verdict.wanted.map(mutable)
       const notification = this.notify(transferId, {

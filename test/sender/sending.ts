@@ -1,13 +1,15 @@
-/** The file that a test has made, sent to the portal that it has scripted. */
-import type { SendOutcome } from '../../src/sender/index.ts'
-import { type SendOptions, send } from '../../src/sender/node.ts'
-import type { TestFolder } from './folder.ts'
-import type { ScriptedPortal } from './scripted-portal.ts'
+/** Sends the file of a test to a scripted portal. */
+import { readdir, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach } from 'vitest'
+import type { SendEvent, SendOutcome } from '../../src/sender/index.ts'
+import { type SendFilesOptions, send } from '../../src/sender/node.ts'
+import { TestFolder } from './folder.ts'
+import { ScriptedPortal } from './scripted-portal.ts'
 
 export function sendFile(
   portal: ScriptedPortal,
   folder: TestFolder,
-  options: Partial<SendOptions> = {},
+  options: Partial<SendFilesOptions> = {},
 ): Promise<SendOutcome[]> {
   return send({
     client: portal.client,
@@ -23,4 +25,41 @@ export function sendFile(
     onEvent: () => {},
     ...options,
   })
+}
+
+export const PART_BYTES = 1000
+
+/** What each test of a file begins with: a folder with the file of this content, a scripted portal, and the events of its sends. */
+export function sendScene(content: Uint8Array) {
+  let folder: TestFolder
+  let portal: ScriptedPortal
+  const events: SendEvent[] = []
+  beforeEach(async () => {
+    folder = await TestFolder.make()
+    portal = await ScriptedPortal.start()
+    events.length = 0
+    await writeFile(folder.join('file'), content)
+  })
+  afterEach(async () => {
+    await portal[Symbol.asyncDispose]()
+    await folder[Symbol.asyncDispose]()
+  })
+  return {
+    events,
+    get folder() {
+      return folder
+    },
+    get portal() {
+      return portal
+    },
+    sending(options: Partial<SendFilesOptions> = {}): Promise<SendOutcome[]> {
+      const onEvent = (event: SendEvent): number => events.push(event)
+      return sendFile(portal, folder, { partSizeBytes: PART_BYTES, onEvent, ...options })
+    },
+    /** The notifications so far. */
+    told: (): string[] =>
+      events.flatMap((event) => (event.type === 'notification' ? [event.notification.notification] : [])),
+    /** How many transfers are in the journal. */
+    journalled: async (): Promise<number> => (await readdir(folder.join('state', 'journal'))).length,
+  }
 }

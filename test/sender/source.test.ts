@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { appendFile, mkdir, rename, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
@@ -104,7 +104,85 @@ test.each([
   await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
 })
 
+test('a file whose time alone is new, as network file systems change it, is the same one: its content decides', async () => {
+  await using folder = await TestFolder.make()
+  const path = folder.join('file')
+  await writeFile(path, '0123456789')
+  await using file = await openOnly(path)
+  for (const offset of [0, 4]) await file.readPart(Buffer.alloc(offset === 0 ? 4 : 6), offset, 'sha-256', null)
+  await utimes(path, 1, 1)
+  await file.assertUnchanged()
+  await utimes(path, 2, 2)
+  await file.assertUnchanged()
+  await writeFile(path, '0123x56789', { flag: 'r+' })
+  await expect(file.assertUnchanged(), 'other content of that size').rejects.toMatchObject({ code: 'source-changed' })
+})
+
+test('a file whose time is new before all of it was read has changed: nothing tells that its parts belong together', async () => {
+  await using folder = await TestFolder.make()
+  const path = folder.join('file')
+  await writeFile(path, '0123456789')
+  await using file = await openOnly(path)
+  await file.readPart(Buffer.alloc(4), 0, 'sha-256', null)
+  await utimes(path, 1, 1)
+  await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
+})
+
+test('a part that was read twice and differed has changed, also where the file is by now what it was', async () => {
+  await using folder = await TestFolder.make()
+  const path = folder.join('file')
+  await writeFile(path, '0123456789')
+  await using file = await openOnly(path)
+  for (const content of ['0123456789', 'x123456789', '0123456789']) {
+    await writeFile(path, content, { flag: 'r+' })
+    await file.readPart(Buffer.alloc(10), 0, 'sha-256', null)
+  }
+  await utimes(path, 1, 1)
+  await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
+})
+
 async function replaceByEqual(path: string): Promise<void> {
   await writeFile(`${path}.new`, '0123456789')
   await rename(`${path}.new`, path)
 }
+
+/** Reads a whole source in parts. */
+async function contentOf(path: string, partBytes = 1000): Promise<Buffer> {
+  await using file = await openOnly(path)
+  const { sizeBytes } = file.identity
+  const content = Buffer.alloc(sizeBytes)
+  for (let at = 0; at < sizeBytes; at += partBytes) {
+    await file.readPart(content.subarray(at, Math.min(sizeBytes, at + partBytes)), at, 'sha-256', null)
+  }
+  await file.assertUnchanged()
+  return content
+}
+
+test.each([
+  ['says that it is empty', '/proc/cmdline'],
+  ['says that it is empty, and is longer than one page', '/proc/kallsyms'],
+  ['says that it is a page long, and is shorter', '/sys/kernel/mm/transparent_hugepage/enabled'],
+])('a file of the kernel that %s is read to its end', async (_, path) => {
+  const read = await readFile(path)
+  expect(read.length).toBeGreaterThan(0)
+  expect((await contentOf(path, 100_000)).equals(read)).toBe(true)
+})
+
+test('an empty file is empty', async () => {
+  await using folder = await TestFolder.make()
+  await writeFile(folder.join('file'), '')
+  expect(await contentOf(folder.join('file'))).toHaveLength(0)
+  await using file = await openOnly(folder.join('file'))
+  await appendFile(folder.join('file'), 'x')
+  await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
+})
+
+test('a pipe that takes the place of a file is no file, and is not waited for', async () => {
+  await using folder = await TestFolder.make()
+  const path = folder.join('file')
+  await writeFile(path, 'x')
+  const [source] = await checkSources([path])
+  await rm(path)
+  execFileSync('mkfifo', [path])
+  await expect(source?.open()).rejects.toMatchObject({ code: 'source-not-a-file' })
+})

@@ -1,6 +1,6 @@
 /**
- * A real load balancer, Debian's haproxy or nginx, in the foreground on a free port of loopback. Its configuration is the
- * one in `deploy/`, with nothing but addresses, and what a test adds, put in its place: so that cannot rot.
+ * A real load balancer, Debian's haproxy or nginx, in the foreground on a free port of loopback. It runs the configuration from
+ * `deploy/` with changed addresses and the changes of the test, so that the tests notice when that configuration breaks.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { programPath, requireServer } from './install.ts'
 import { freePort, isListening } from './server-process.ts'
 
-const UNTIL_MS = 20_000
+const UNTIL_MS = 90_000
 
 export const loadBalancerKinds = ['haproxy', 'nginx'] as const
 export type LoadBalancerKind = (typeof loadBalancerKinds)[number]
@@ -19,29 +19,31 @@ export type Backend = string
 export interface LoadBalancerOptions {
   readonly kind: LoadBalancerKind
   readonly backends: readonly Backend[]
-  /** For its files; made if it does not exist. */
+  /** The folder for its files. It is created if it does not exist. */
   readonly folder: string
-  /** PEM files, to speak TLS; plain HTTP if not given. */
+  /** Whether the load balancer serves the portal under `/gl/`. */
+  readonly isUnderPath?: boolean
+  /** PEM files for TLS. Without them the load balancer speaks plain HTTP. */
   readonly certificate?: { readonly certPath: string; readonly keyPath: string }
-  /** Lines of the configuration that a test wants otherwise: what they begin with -> what stands there instead. */
+  /** Replaces lines of the configuration: beginning of the line -> new line. */
   readonly instead?: Readonly<Record<string, string>>
 }
 
 export interface LoadBalancer extends AsyncDisposable {
   readonly url: string
-  /** Of the process that was started; HAProxy's work is done by a child of it. */
+  /** The process that the test started. HAProxy works in a child of it. */
   readonly pid: number | undefined
-  /** What it said so far. */
+  /** Its output so far. */
   readonly log: string
-  /** Serves these nodes from now on. Connections that there are stay with the old configuration. */
+  /** Serves these nodes from now on. Open connections keep the old configuration. */
   reload(backends: readonly Backend[], instead?: LoadBalancerOptions['instead']): Promise<void>
-  /** Waits for something that it has to come to. @throws Error with what it said when it does not */
+  /** Waits until the condition holds. @throws Error with the load balancer's output when it does not in time */
   until(isIt: () => boolean | Promise<boolean>, what: string): Promise<void>
-  /** Ends it, and every connection through it. */
+  /** Ends the load balancer and every connection through it. */
   stop(): Promise<void>
 }
 
-/** Starts one. When this resolves, it listens. */
+/** Starts a load balancer. Resolves when it listens. */
 export async function startLoadBalancer(options: LoadBalancerOptions): Promise<LoadBalancer> {
   const { kind, folder } = options
   await requireServer(kind)
@@ -103,6 +105,8 @@ class Process implements LoadBalancer {
     const before = this.#workers
     this.#child.kill(this.#options.kind === 'haproxy' ? 'SIGUSR2' : 'SIGHUP')
     await this.until(() => this.#workers > before, 'it has read its configuration anew')
+    // nginx may give a new connection to its old worker until that has closed its listening socket.
+    if (this.#options.kind === 'nginx') await this.until(() => this.#retired >= before, 'its old worker takes no more')
   }
 
   async stop(): Promise<void> {
@@ -125,17 +129,22 @@ class Process implements LoadBalancer {
     return this.stop()
   }
 
-  /** How many worker processes it has said that it started. */
+  /** How many workers of nginx accept no more connections. */
+  get #retired(): number {
+    return this.#log.split('gracefully shutting down').length - 1
+  }
+
+  /** How many worker processes it has started, by its own output. */
   get #workers(): number {
     return this.#log.match(/New worker .*forked|start worker process \d/g)?.length ?? 0
   }
 }
 
-/** What stands in `deploy/`, for this machine. @throws Error where a line that is to be replaced is not there */
+/** The configuration from `deploy/`, adapted to this machine. @throws Error when it lacks a line to replace */
 async function configOf(options: LoadBalancerOptions, port: number): Promise<string> {
   const { kind, backends, folder, certificate, instead = {} } = options
   const file = kind === 'haproxy' ? 'haproxy.cfg' : 'nginx.conf'
-  const text = await readFile(new URL(`../../deploy/${file}`, import.meta.url), 'utf8')
+  const text = await deployed(file, options.isUnderPath)
   const node = /^( *server )(?:node\d )?node\d:7878/
   const lines: string[] = []
   let nodes = 0
@@ -157,6 +166,17 @@ async function configOf(options: LoadBalancerOptions, port: number): Promise<str
   return replaced(lines, changes).join('\n')
 }
 
+/**
+ * A configuration from `deploy/`, for a portal with its own host name. The lines after `instead:` turn it into one for a portal under
+ * the path `/gl/`.
+ */
+export async function deployed(file: string, isUnderPath = false): Promise<string> {
+  const text = await readFile(new URL(`../../deploy/${file}`, import.meta.url), 'utf8')
+  const result = isUnderPath ? text.replaceAll(/^([ \t]*)# instead: (.*)\n.*$/gm, '$1$2') : text
+  if (isUnderPath && result === text) throw new Error(`deploy/${file} has no lines for a portal under a path`)
+  return result
+}
+
 function nodeLine(line: string, kind: LoadBalancerKind, backend: Backend, index: number): string {
   const name = kind === 'haproxy' ? `node${index + 1} ` : ''
   return line.replace(/^( *server ).*?node\d:7878/, `$1${name}${backend}`)
@@ -166,7 +186,7 @@ function haproxyHere(port: number): Record<string, string> {
   return { 'bind :443': `bind 127.0.0.1:${port} alpn http/1.1` }
 }
 
-/** In the foreground, with everything in its folder. */
+/** Replacements that make nginx run in the foreground, with all its files in its folder. */
 function nginxHere(port: number, folder: string): Record<string, string> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const paths = temporary.map((name) => `${name}_temp_path ${join(folder, name)};`).join(' ')
@@ -180,7 +200,8 @@ function nginxHere(port: number, folder: string): Record<string, string> {
   }
 }
 
-function replaced(lines: readonly string[], changes: Readonly<Record<string, string>>): string[] {
+/** Replaces each line that begins with a key of `changes`. @throws Error when no line begins with a key */
+export function replaced(lines: readonly string[], changes: Readonly<Record<string, string>>): string[] {
   const unused = new Set(Object.keys(changes))
   const result = lines.map((line) => {
     const found = Object.entries(changes).find(([start]) => line.trimStart().startsWith(start))

@@ -1,6 +1,6 @@
 /**
- * The smallest Ceph that serves S3: a monitor and one store of objects in memory, each a process, without keys and
- * without a manager. Ready in a second or two. All that it holds is gone when it ends.
+ * The smallest Ceph that serves S3: a monitor process and one process that stores objects in memory, without keys and without a
+ * manager. It starts within two seconds and loses all data at its end.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { serverFolder } from './run.ts'
 import { onFreePort, runToEnd, ServerProcess } from './server-process.ts'
 
 const GATEWAY = 'client.rgw'
-/** What the store says that it has room for; memory is taken as it is filled. */
+/** The capacity that the store reports. It takes memory only for what it stores. */
 const ROOM_BYTES = 8 * 1024 ** 3
 
 export interface AccessKey {
@@ -37,12 +37,12 @@ export class Ceph {
     })
   }
 
-  /** The folder for what its processes print. */
+  /** The folder for the output of its processes. */
   get logFolder(): string {
     return join(this.#folder, 'log')
   }
 
-  /** Makes a user of the gateway. */
+  /** Creates a user of the gateway. */
   async user({ accessKeyId, secretAccessKey }: AccessKey): Promise<void> {
     const names = ['--uid', accessKeyId, '--display-name', accessKeyId]
     const keys = ['--access-key', accessKeyId, '--secret', secretAccessKey]
@@ -69,7 +69,7 @@ export class Ceph {
     const monitorAddress = `[v2:127.0.0.1:${monitorPort}]`
     await runToEnd(programPath('monmaptool'), ['--create', '--addv', 'a', monitorAddress, '--fsid', clusterId, map])
     await this.#run('ceph-mon', '-i', 'a', '--mkfs', '--monmap', map, '--keyring', join(folder, 'keyring'))
-    // Whoever asks the monitor waits for it.
+    // The test need not wait here, because the next command waits until the monitor answers.
     await this.#daemon('ceph-mon', ['-i', 'a'], async () => true)
     const osdId = randomUUID()
     await this.#run('ceph', 'osd', 'new', osdId)

@@ -1,6 +1,6 @@
 /**
- * A gate in front of a server: TCP connections pass through it, until a test closes it. What a firewall that forgets a
- * connection does, a switch that goes dark, or a host that is gone.
+ * A gate in front of a server: TCP connections pass through it until a test closes it. It acts like a firewall that forgets a
+ * connection, a switch without power or a dead host.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
@@ -8,7 +8,7 @@ export class Gate implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
   readonly #serverPort: number
-  /** Both ends of each connection that passes or is held. */
+  /** Both ends of each open connection. */
   readonly #pairs = new Set<readonly [client: Socket, server: Socket]>()
   #isOpen = true
 
@@ -27,21 +27,21 @@ export class Gate implements AsyncDisposable {
     return gate
   }
 
-  /** The address of the server, but through the gate. */
+  /** The address of the server, by way of the gate. */
   through(url: string): string {
     const address = new URL(url)
     address.port = String(this.port)
     return address.href
   }
 
-  /** From now on nothing that is connected gets through, and neither end is told. New connections pass. */
+  /** Drops all further bytes of the open connections without telling either end. New connections pass. */
   forget(): void {
     for (const pair of this.#pairs) {
       for (const socket of pair) socket.unpipe().pause()
     }
   }
 
-  /** Cuts what is connected, and every new connection at once, until it is opened again. */
+  /** Closes all open connections, and closes every new one at once until the test opens the gate again. */
   close(): void {
     this.#isOpen = false
     this.#cut()

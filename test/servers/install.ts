@@ -1,69 +1,109 @@
 /**
- * The servers that tests need are Debian's. Where one is missing it is installed, if this process may; otherwise the
- * test fails and says what to install. Nothing is skipped in silence.
+ * Tests use servers and browsers from Debian. Only `npm run test:setup` installs them (`setup.ts`). A test fails with a clear
+ * message when its server is missing. No test is skipped silently.
  */
-import { execFile } from 'node:child_process'
-import { accessSync, constants, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
-import { hasCode } from '../../src/hop/node.ts'
-import { underLock } from './run.ts'
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
+import { delimiter, isAbsolute, join } from 'node:path'
+import { hasCode } from '../../src/fs/index.ts'
 
-const run = promisify(execFile)
-
-/** What can be required: its packages, and the programs that are used of them or of what they depend on. */
+/** What a test can require: the packages, and the programs that tests run from these packages or their dependencies. */
 const servers = {
   postgresql: { packages: ['postgresql'], programs: ['postgres', 'initdb', 'psql', 'pg_isready'] },
   radosgw: {
     packages: ['ceph-mon', 'ceph-osd', 'radosgw'],
     programs: ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph', 'monmaptool'],
   },
+  pgbouncer: { packages: ['pgbouncer'], programs: ['pgbouncer'] },
+  pgpool: { packages: ['pgpool2'], programs: ['pgpool'] },
+  swift: {
+    packages: ['swift-proxy', 'swift-object', 'swift-container', 'swift-account', 'memcached'],
+    programs: [
+      'swift-proxy-server',
+      'swift-object-server',
+      'swift-container-server',
+      'swift-account-server',
+      'swift-ring-builder',
+      'memcached',
+    ],
+  },
   haproxy: { packages: ['haproxy'], programs: ['haproxy'] },
   nginx: { packages: ['nginx-light'], programs: ['nginx'] },
-  // Without a font of its own it shows, and measures, no text.
+  caddy: { packages: ['caddy'], programs: ['caddy'] },
+  apache: { packages: ['apache2'], programs: ['apache2'] },
+  lighttpd: {
+    packages: ['lighttpd', 'lighttpd-mod-openssl'],
+    programs: ['lighttpd', '/usr/lib/lighttpd/mod_openssl.so'],
+  },
+  varnish: { packages: ['varnish'], programs: ['varnishd'] },
+  squid: { packages: ['squid'], programs: ['squid'] },
+  h2o: { packages: ['h2o'], programs: ['h2o'] },
+  nghttpx: { packages: ['nghttp2-proxy'], programs: ['nghttpx'] },
+  tinyproxy: { packages: ['tinyproxy-bin'], programs: ['tinyproxy'] },
+  socat: { packages: ['socat'], programs: ['socat'] },
+  stunnel: { packages: ['stunnel4'], programs: ['stunnel4'] },
+  hitch: { packages: ['hitch'], programs: ['hitch'] },
+  httpie: { packages: ['httpie'], programs: ['http'] },
+  wget2: { packages: ['wget2'], programs: ['wget2'] },
+  busybox: { packages: ['busybox'], programs: ['busybox'] },
+  // Tests use its standard library as a client in another language.
+  python: { packages: ['python3'], programs: ['python3'] },
+  // Without an installed font the browser neither shows nor measures text.
   chromium: { packages: ['chromium', 'fonts-dejavu-core'], programs: ['chromium'] },
+  // The driver starts MiniBrowser, which the library installs outside of PATH.
+  webkit: { packages: ['webkit2gtk-driver', 'xvfb', 'fonts-dejavu-core'], programs: ['WebKitWebDriver', 'Xvfb'] },
+  firefox: { packages: ['firefox-esr', 'fonts-dejavu-core'], programs: ['firefox-esr'] },
+  // File systems for test/mounts. Those in user space need fusermount3.
+  'mkfs.btrfs': { packages: ['btrfs-progs'], programs: ['mkfs.btrfs'] },
+  'mkfs.xfs': { packages: ['xfsprogs'], programs: ['mkfs.xfs'] },
+  sshfs: { packages: ['sshfs', 'fuse3'], programs: ['sshfs'] },
+  'sftp-server': { packages: ['openssh-sftp-server'], programs: ['sftp-server'] },
+  mergerfs: { packages: ['mergerfs', 'fuse3'], programs: ['mergerfs'] },
+  gocryptfs: { packages: ['gocryptfs', 'fuse3'], programs: ['gocryptfs'] },
+  encfs: { packages: ['encfs', 'fuse3'], programs: ['encfs'] },
+  'ntfs-3g': { packages: ['ntfs-3g', 'fuse3'], programs: ['ntfs-3g'] },
+  mkntfs: { packages: ['ntfs-3g'], programs: ['mkntfs'] },
+  bindfs: { packages: ['bindfs', 'fuse3'], programs: ['bindfs'] },
+  rclone: { packages: ['rclone', 'fuse3'], programs: ['rclone'] },
+  'mkfs.exfat': { packages: ['exfatprogs'], programs: ['mkfs.exfat'] },
+  'exfat-fuse': { packages: ['exfat-fuse', 'fuse3'], programs: ['mount.exfat-fuse'] },
+  'fuse-overlayfs': { packages: ['fuse-overlayfs', 'fuse3'], programs: ['fuse-overlayfs'] },
+  cryfs: { packages: ['cryfs', 'fuse3'], programs: ['cryfs'] },
+  securefs: { packages: ['securefs', 'fuse3'], programs: ['securefs'] },
+  'unionfs-fuse': { packages: ['unionfs-fuse', 'fuse3'], programs: ['unionfs-fuse'] },
+  squashfs: { packages: ['squashfs-tools'], programs: ['mksquashfs'] },
+  davfs: { packages: ['davfs2'], programs: ['mount.davfs'] },
+  // Shells for the tests of completion.
+  fish: { packages: ['fish'], programs: ['fish'] },
+  zsh: { packages: ['zsh'], programs: ['zsh'] },
 } as const
 
 type ServerName = keyof typeof servers
 export type ProgramName = (typeof servers)[ServerName]['programs'][number]
 
+/** Debian installs sftp-server outside of PATH. */
+const SFTP_SERVER_FOLDER = '/usr/lib/openssh'
 const POSTGRESQL_FOLDER = '/usr/lib/postgresql'
-/** Asked by Debian's packages whether they may start a service: https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt */
-const SERVICE_POLICY_PATH = '/usr/sbin/policy-rc.d'
-const SERVICE_POLICY =
-  '#!/bin/sh\n# Made while tests of GoLooader install servers: they run none as a service.\nexit 101\n'
-/** Another apt may be at work: it is waited for. */
-const APT_OPTIONS = ['-qq', '-o', 'DPkg::Lock::Timeout=120']
-
 /**
- * Makes sure that the programs of a server are there.
+ * Checks that the programs of a server are installed.
  *
- * @throws Error naming what is missing and the command that installs it
+ * @throws Error that names the missing programs and the command that installs them
  */
 export async function requireServer(name: ServerName): Promise<void> {
   const missing = missingPrograms(name)
   if (missing.length === 0) return
-  const need = `tests need ${name}, and there is no ${missing.join(', ')} here`
-  const args = ['install', '-y', '--no-install-recommends', ...servers[name].packages]
-  const command = `apt-get ${args.join(' ')}`
-  if (process.getuid?.() !== 0) throw new Error(`${need}; as root: ${command}`)
-  await underLock('install', async () => {
-    // Whoever had the lock before has probably done it.
-    if (missingPrograms(name).length === 0) return
-    try {
-      await withoutServices(async () => {
-        await apt('update')
-        await apt(...args)
-      })
-    } catch (cause) {
-      throw new Error(`${need}; this failed: ${command}`, { cause })
-    }
-    const still = missingPrograms(name)
-    if (still.length > 0) throw new Error(`there is no ${still.join(', ')} even after ${command}`)
-  })
+  throw new Error(`this test needs ${name}, and ${missing.join(', ')} is missing here: npm run test:setup`)
 }
 
-/** Where a program is. `requireServer` comes first. */
+/** The packages that tests need and this machine lacks. */
+export function missingServers(): { packages: readonly string[]; programs: readonly string[] } {
+  const missing = (Object.keys(servers) as ServerName[]).filter((name) => missingPrograms(name).length > 0)
+  return {
+    packages: [...new Set(missing.flatMap((name) => servers[name].packages))],
+    programs: missing.flatMap(missingPrograms),
+  }
+}
+
+/** The path of a program. Call `requireServer` first. */
 export function programPath(name: ProgramName): string {
   const path = findProgram(name)
   if (path === null) throw new Error(`there is no program ${name}`)
@@ -75,17 +115,18 @@ function missingPrograms(name: ServerName): ProgramName[] {
 }
 
 function findProgram(name: ProgramName): string | null {
+  if (isAbsolute(name)) return existsSync(name) ? name : null
   const found = programFolders().find((folder) => isProgram(join(folder, name)))
   return found === undefined ? null : join(found, name)
 }
 
-/** Debian keeps PostgreSQL out of the PATH, and other servers out of that of people who are not root. */
+/** Debian installs PostgreSQL outside of PATH, and other servers in folders that only root has in PATH. */
 function programFolders(): string[] {
   const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
-  return [...postgresqlFolders(), ...path, '/usr/local/sbin', '/usr/sbin', '/sbin']
+  return [...postgresqlFolders(), ...path, '/usr/local/sbin', '/usr/sbin', '/sbin', SFTP_SERVER_FOLDER]
 }
 
-/** The newest version first. */
+/** The folders of all installed PostgreSQL versions, newest first. */
 function postgresqlFolders(): string[] {
   try {
     const versions = readdirSync(POSTGRESQL_FOLDER).sort((a, b) => Number(b) - Number(a))
@@ -103,26 +144,5 @@ function isProgram(path: string): boolean {
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return false
     throw error
-  }
-}
-
-async function apt(...args: string[]): Promise<void> {
-  await run('apt-get', [...APT_OPTIONS, ...args], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
-}
-
-/** Keeps packages from starting a service of their own while they are installed. A policy of the machine's own stays. */
-async function withoutServices(act: () => Promise<void>): Promise<void> {
-  let isOurs = true
-  try {
-    writeFileSync(SERVICE_POLICY_PATH, SERVICE_POLICY, { mode: 0o755, flag: 'wx' })
-  } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
-    // A run that was killed here has left it.
-    isOurs = readFileSync(SERVICE_POLICY_PATH, 'utf8') === SERVICE_POLICY
-  }
-  try {
-    await act()
-  } finally {
-    if (isOurs) rmSync(SERVICE_POLICY_PATH)
   }
 }

@@ -1,4 +1,4 @@
-/** A load balancer of a test. It ends with the test at the latest. */
+/** A load balancer for one test. It ends with the test at the latest. */
 import { onTestFinished } from 'vitest'
 import { type LoadBalancer, type LoadBalancerOptions, startLoadBalancer } from './balancer-process.ts'
 

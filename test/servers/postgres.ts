@@ -1,6 +1,6 @@
 /**
- * PostgreSQL for tests. One server is shared by the whole run, and each test gets an empty database of it; a test that
- * stops or kills the server gets one of its own.
+ * PostgreSQL for tests. All tests of a run share one server, and each test gets an empty database. A test that stops or kills its
+ * server starts a separate one.
  */
 import { randomBytes } from 'node:crypto'
 import { chownSync, writeFileSync } from 'node:fs'
@@ -9,34 +9,34 @@ import { programPath, requireServer } from './install.ts'
 import { oncePerRun, serverFolder } from './run.ts'
 import { onFreePort, runToEnd, ServerProcess, type UserIds } from './server-process.ts'
 
-/** Who owns everything in the server; let in without a password, on loopback only. */
+/** The owner of everything in the server. The server accepts it without a password, on loopback only. */
 const SUPERUSER = 'postgres'
-/** Many pools at a time: those of several nodes in each of several test files. */
+/** Several test files at a time have several nodes each, and each node has a pool of connections. */
 const CONNECTIONS_MAX = 300
-/** Ends all connections and writes everything down: https://www.postgresql.org/docs/current/server-shutdown.html */
+/** Fast shutdown: closes all connections and writes all data. https://www.postgresql.org/docs/current/server-shutdown.html */
 const STOP_SIGNAL = 'SIGINT'
-/** Ends at once, as in a crash; but children and shared memory go with it, which they would not after a SIGKILL. */
+/** Ends the server at once, as in a crash. Unlike SIGKILL, it also ends the children and frees the shared memory. */
 const KILL_SIGNAL = 'SIGQUIT'
 
 export interface TestDatabase {
-  /** Of an empty database that nobody else knows. */
+  /** The address of an empty database that no other test uses. */
   readonly url: string
 }
 
-/** Makes a database in the server of this run, and starts that if nobody has needed it yet. */
+/** Creates a database in the server of this run. The first call starts the server. */
 export async function testDatabase(): Promise<TestDatabase> {
   const port = await oncePerRun('postgres', async () => (await OwnPostgres.start()).port)
   return makeDatabase(port)
 }
 
-/** Starts a server of one's own, with a database in it. @param settings in place of those that tests run with */
+/** Starts a separate server with a database. @param settings replace the usual settings of tests */
 export function ownPostgres(settings: PostgresSettings = {}): Promise<OwnPostgres> {
   return OwnPostgres.start(settings)
 }
 
 export type PostgresSettings = Readonly<Record<string, string | number>>
 
-/** A server that can be stopped, killed and started again: on the same port, with the same data. */
+/** A server that a test can stop, kill and start again on the same port with the same data. */
 export class OwnPostgres implements AsyncDisposable, TestDatabase {
   readonly port: number
   readonly url: string
@@ -56,7 +56,7 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
   static async start(settings: PostgresSettings = {}): Promise<OwnPostgres> {
     await requireServer('postgresql')
     const folder = serverFolder('postgres')
-    // It refuses to run as root.
+    // PostgreSQL refuses to run as root.
     const user = process.getuid?.() === 0 ? await idsOf(SUPERUSER) : null
     if (user !== null) chownSync(folder, user.uid, user.gid)
     const init = ['--username', SUPERUSER, '--auth', 'trust', '--encoding', 'UTF8', '--no-locale', '--no-sync']
@@ -68,14 +68,14 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
     })
   }
 
-  /** Starts it again. Resolves when it takes connections. */
+  /** Starts the server. Resolves when it accepts connections. */
   async start(): Promise<void> {
     const settings = {
       listen_addresses: '127.0.0.1',
       port: this.port,
       unix_socket_directories: '',
       max_connections: CONNECTIONS_MAX,
-      // What a crash of the machine would do is not tested here; a crash of the server alone loses nothing by these.
+      // These settings lose data only in a crash of the machine, which no test simulates.
       fsync: 'off',
       full_page_writes: 'off',
       shared_buffers: '64MB',
@@ -94,7 +94,7 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
     )
   }
 
-  /** Starts it again as a copy that only reads, as another server is until it takes over: `select pg_promote()`. */
+  /** Starts the server as a read-only standby. `select pg_promote()` makes it writable. */
   async startAsCopy(): Promise<void> {
     const path = join(this.#folder, 'data', 'standby.signal')
     writeFileSync(path, '')
@@ -102,17 +102,17 @@ export class OwnPostgres implements AsyncDisposable, TestDatabase {
     await this.start()
   }
 
-  /** Stops it in good order: who is connected is cut off, what was begun is undone. */
+  /** Stops the server in good order. It closes all connections and rolls open transactions back. */
   async stop(): Promise<void> {
     await this.#process?.end(STOP_SIGNAL)
   }
 
-  /** Ends it as a crash does: it has to recover when it starts again. */
+  /** Ends the server like a crash. It must recover at its next start. */
   async kill(): Promise<void> {
     await this.#process?.end(KILL_SIGNAL)
   }
 
-  /** Makes another database in this server. */
+  /** Creates another database in this server. */
   database(): Promise<TestDatabase> {
     return makeDatabase(this.port)
   }
@@ -128,7 +128,7 @@ async function makeDatabase(port: number): Promise<TestDatabase> {
   return { url: urlOf(port, name) }
 }
 
-/** Runs one statement, and gives what it prints: a line for each row, without decoration. */
+/** Runs one statement. @returns its output, one line for each row, without decoration */
 export async function psql(url: string, statement: string): Promise<string> {
   const args = ['--no-psqlrc', '--quiet', '--no-align', '--tuples-only', '--command', statement, url]
   return (await runToEnd(programPath('psql'), args)).trimEnd()
@@ -140,12 +140,12 @@ async function isReady(port: number): Promise<boolean> {
     await runToEnd(programPath('pg_isready'), args)
     return true
   } catch {
-    // Not yet; whether it ever will be is for whoever asks.
+    // The server is not ready yet. The caller decides when to give up.
     return false
   }
 }
 
-async function idsOf(userName: string): Promise<UserIds> {
+export async function idsOf(userName: string): Promise<UserIds> {
   const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => runToEnd('id', [flag, userName])))
   return { uid: Number(uid), gid: Number(gid) }
 }

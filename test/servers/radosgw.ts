@@ -98,7 +98,8 @@ export class OwnRadosgw implements AsyncDisposable, Gateway {
   }
 }
 
-async function makeBucket({ endpoint, key }: Gateway): Promise<TestBucket> {
+/** Makes an empty bucket in any S3 server. */
+export async function makeBucket({ endpoint, key }: Gateway): Promise<TestBucket> {
   const bucket = `test-${randomBytes(8).toString('hex')}`
   await putBucket(endpoint, bucket, key)
   return {
@@ -140,7 +141,7 @@ async function answers(endpoint: string): Promise<boolean> {
     await answer.arrayBuffer()
     return true
   } catch {
-    // Not yet; whether it ever will is for whoever asks.
+    // Not yet. The caller decides when to stop asking.
     return false
   }
 }

@@ -1,10 +1,10 @@
 /**
- * What the servers of one test run have in common: a folder, locks in it, and a record of every process that was
- * started, so that all of them end with the run, however it ends.
+ * What the servers of one test run share: a folder, locks in it, and a record of every started process, so that all of
+ * them end with the run, however it ends.
  *
- * The run makes the folder (`global-setup.ts`), and whoever first needs a server starts it, in whatever process it is.
- * Servers outlive the process that started them: another test file uses them next. What a killed run has left is found
- * by its folder, whose owner is gone, and ended when the next run begins.
+ * The run makes the folder (`global-setup.ts`). The first test that needs a server starts it, in its own process. The
+ * server outlives that process, because other test files use it next. The next run finds the folder of a killed run by
+ * its missing owner, and ends the servers recorded there.
  */
 import {
   chmodSync,
@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { hasCode, lockFolder } from '../../src/hop/node.ts'
+import { hasCode, lockFolder } from '../../src/fs/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
 
 /** Names the folder of the run to every process of it. */

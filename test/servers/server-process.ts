@@ -130,7 +130,7 @@ export async function onFreePort<Result>(start: (port: number) => Promise<Result
   }
 }
 
-/** Whether somebody takes connections at a port of loopback. */
+/** Whether a process accepts connections at a port of loopback. */
 export async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {

@@ -1,6 +1,6 @@
 /**
- * The arrows of ARCHITECTURE.md: cli | page -> sender | portal | receiver -> profile -> trust | client | hop -> digests -> protocol.
- * Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
+ * The arrows of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile -> trust | client | parts -> fs | async | digests |
+ * buffers -> protocol. Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,22 +10,51 @@ import { type Import, importsOf, readSources, root, type Source } from './source
 /** Folder of `src` -> the folders it may import from, besides itself. A file directly in `src` is `.`. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
+  async: ['protocol'],
+  buffers: [],
   digests: ['protocol'],
-  hop: ['digests', 'protocol'],
-  client: ['digests', 'protocol'],
+  fs: ['async', 'protocol'],
+  parts: ['digests', 'buffers', 'async', 'protocol'],
+  client: ['digests', 'buffers', 'async', 'protocol'],
   trust: ['digests', 'protocol'],
-  profile: ['trust', 'hop', 'digests', 'protocol'],
-  sender: ['trust', 'client', 'hop', 'digests', 'protocol'],
-  portal: ['client', 'hop', 'digests', 'protocol'],
-  receiver: ['trust', 'client', 'hop', 'digests', 'protocol'],
-  page: ['sender', 'receiver', 'trust', 'client', 'hop', 'digests', 'protocol'],
-  cli: ['sender', 'portal', 'receiver', 'profile', 'trust', 'client', 'hop', 'digests', 'protocol'],
-  '.': ['sender', 'receiver', 'profile', 'trust', 'client', 'protocol'],
+  profile: ['trust', 'client', 'parts', 'fs', 'digests', 'async', 'protocol'],
+  sender: ['trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  portal: ['client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  receiver: ['trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  page: ['sender', 'receiver', 'trust', 'client', 'parts', 'digests', 'buffers', 'async', 'protocol'],
+  library: [
+    'sender',
+    'portal',
+    'receiver',
+    'profile',
+    'trust',
+    'client',
+    'parts',
+    'fs',
+    'digests',
+    'async',
+    'protocol',
+  ],
+  cli: [
+    'library',
+    'sender',
+    'portal',
+    'receiver',
+    'profile',
+    'trust',
+    'client',
+    'parts',
+    'fs',
+    'digests',
+    'async',
+    'protocol',
+  ],
+  '.': ['library', 'sender', 'receiver', 'protocol'],
 }
 
 const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
-/** In rooms that a browser shares. */
-const nodeFiles = /\/node(-[a-z0-9-]+)?\.ts$/
+/** What needs Node, and what a browser must not load. */
+const nodeFiles = /^src\/fs\/|\/node(-[a-z0-9-]+)?\.ts$/
 /** What a browser has in its place, and what only a browser has. */
 const browserFiles = /^src\/.*(?:\.browser|\/browser-[a-z-]+)\.ts$/
 const pageBuild = /^src\/page\/(?:vite\.config\.ts|build\/)/
@@ -72,7 +101,7 @@ function loadedInBrowserWith(entry: string): Set<string> {
 
 describe('imports are found', () => {
   const source: Source = {
-    path: 'src/hop/example.ts',
+    path: 'src/parts/example.ts',
     text: [
       "import './plain.ts'",
       "import type { A } from './type.ts'",
@@ -94,15 +123,15 @@ describe('imports are found', () => {
 
   test('in every way of writing them, and nowhere else', () => {
     expect(importsOf(source).map(({ kind, target, specifier }) => `${kind} ${target ?? specifier}`)).toEqual([
-      'static src/hop/plain.ts',
-      'type src/hop/type.ts',
+      'static src/parts/plain.ts',
+      'type src/parts/type.ts',
       'static src/named.ts',
-      'static src/hop/lines.ts',
-      'static src/hop/star.ts',
-      'type src/hop/exported-type.ts',
+      'static src/parts/lines.ts',
+      'static src/parts/star.ts',
+      'type src/parts/exported-type.ts',
       'static node:fs',
-      'dynamic src/hop/dynamic.ts',
-      'type src/hop/queried.ts',
+      'dynamic src/parts/dynamic.ts',
+      'type src/parts/queried.ts',
     ])
   })
 
@@ -125,6 +154,32 @@ test('the arrows point one way', () => {
     return own !== other && arrows[own]?.includes(other) !== true
   })
   expect(against).toEqual([])
+})
+
+test('no file imports itself by way of others, types included', () => {
+  const targets = new Map<string, string[]>()
+  for (const { from, target, kind } of imports) {
+    if (target !== null && kind !== 'dynamic') targets.set(from, [...(targets.get(from) ?? []), target])
+  }
+  const circles: string[] = []
+  const done = new Set<string>()
+  const follow = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start >= 0) circles.push([...way.slice(start), path].join(' -> '))
+    if (start >= 0 || done.has(path)) return
+    for (const target of targets.get(path) ?? []) follow(target, [...way, path])
+    done.add(path)
+  }
+  for (const path of targets.keys()) follow(path, [])
+  expect(circles).toEqual([])
+})
+
+test('no circle between rooms: each may import only from rooms that stand above it in the table', () => {
+  const rooms = Object.keys(arrows)
+  const upward = rooms.flatMap((room, index) =>
+    (arrows[room] ?? []).filter((other) => rooms.indexOf(other) >= index).map((other) => `${room} -> ${other}`),
+  )
+  expect(upward).toEqual([])
 })
 
 test('sender, portal and receiver never import each other', () => {
@@ -154,7 +209,7 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test.each(['hop', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
+test.each(['async', 'parts', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
   const bound = importsThat(
     ({ from, target, specifier }) =>
       folderOf(from) === room &&
@@ -177,7 +232,7 @@ test('only a page imports what is for browsers alone, and imports nothing that i
 })
 
 test('whatever the page loads of other rooms runs in a browser, and makes no code from text', () => {
-  const shared = ['client', 'digests', 'hop', 'protocol', 'receiver', 'sender', 'trust']
+  const shared = ['async', 'client', 'digests', 'parts', 'protocol', 'receiver', 'sender', 'trust']
   for (const entry of ['src/page/main.tsx', ...shared.map((room) => `src/${room}/index.ts`)]) {
     expect(
       [...loadedInBrowserWith(entry)].filter((name) => /^(node:|undici\b|typebox\/compile)/.test(name)),
@@ -186,15 +241,25 @@ test('whatever the page loads of other rooms runs in a browser, and makes no cod
   }
 })
 
-test('only the transport for Node uses undici', () => {
-  const users = imports.filter(({ specifier }) => /^undici\b/.test(specifier)).map(({ from }) => from)
-  expect(users.filter((from) => !nodeTransport.test(from))).toEqual([])
+test('Node brings the only HTTP client, and only the transport for Node asks for it', () => {
+  const packages = imports.filter(({ specifier }) => /^(?:undici|axios|got|node-fetch)\b/.test(specifier))
+  expect(packages.map(line)).toEqual([])
+  const users = sources.filter(({ text }) => /getBuiltinModule\('node:https?'\)/.test(text)).map(({ path }) => path)
+  expect(users).toEqual(['src/client/node-http.ts'])
+})
+
+test('digests are computed in their room alone', () => {
+  const libraries = /^(?:@napi-rs\/blake-hash|@noble\/hashes|hash-wasm)/
+  const users = imports.filter(({ specifier, from }) => libraries.test(specifier) && !from.startsWith('src/digests/'))
+  expect(users.map(line)).toEqual([])
 })
 
 test('the contracts of ledger and store know no driver', () => {
-  const ledger = ['contract', 'accounts-contract', 'watch-contract'].map((name) => `src/portal/ledger/${name}.ts`)
+  const ledger = ['contract', 'accounts-contract', 'records-contract', 'watch-contract'].map(
+    (name) => `src/portal/ledger/${name}.ts`,
+  )
   const contracts = [...ledger, 'src/portal/store/contract.ts']
-  const allowed = /^src\/(protocol|hop)\/index\.ts$|^node:stream$|^src\/portal\/ledger\/[a-z-]*contract\.ts$/
+  const allowed = /^src\/(protocol|parts)\/index\.ts$|^node:stream$|^src\/portal\/ledger\/[a-z-]*contract\.ts$/
   for (const contract of contracts) expect(sources.some(({ path }) => path === contract)).toBe(true)
   const bound = importsThat(
     ({ from, target, specifier, kind }) =>
@@ -203,22 +268,23 @@ test('the contracts of ledger and store know no driver', () => {
   expect(bound).toEqual([])
 })
 
-test('only the ledger and signals know a database; the folder lock borrows one, when it locks', () => {
+test('only ledger, signals and the log of small files know a database; the folder lock borrows one, when it locks', () => {
   const users = importsThat(
     ({ from, specifier, kind }) =>
       databaseDrivers.test(specifier) &&
       !from.startsWith('src/portal/ledger/') &&
-      !(from === 'src/hop/node-folder-lock.ts' && kind === 'dynamic') &&
+      !(from === 'src/fs/folder-lock.ts' && kind === 'dynamic') &&
+      !(from === 'src/receiver/node-delivery-log.ts' && kind !== 'static') &&
       !(from === 'src/portal/signals/postgres-link.ts' && kind !== 'static'),
   )
   expect(users).toEqual([])
 })
 
-test('the client of PostgreSQL is loaded only by whoever configures one', () => {
+test('the client of PostgreSQL is loaded only by a portal that is configured for one', () => {
   expect(importsThat(({ specifier, kind }) => /^pg\b/.test(specifier) && kind === 'static')).toEqual([])
 })
 
-test('the SDK of an S3 store is loaded only by whoever configures one', () => {
+test('the SDK of an S3 store is loaded only by a portal that is configured for one', () => {
   const elsewhere = importsThat(
     ({ from, specifier }) => specifier.startsWith('@aws-sdk/') && !from.startsWith('src/portal/store/s3/'),
   )

@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path'
 export const root = join(import.meta.dirname, '../..')
 
 export interface Source {
-  /** Relative to the repository, with slashes: `src/hop/index.ts`. */
+  /** Relative to the repository, with slashes: `src/parts/index.ts`. */
   readonly path: string
   readonly text: string
 }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A real HTTP server for one test. @returns its address, and the sockets that were opened to it */
+/** A real HTTP server for one test. @returns its address, and the sockets of its clients */
 export async function httpServer(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<{ url: string; sockets: Socket[] }> {

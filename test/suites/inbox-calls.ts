@@ -1,8 +1,9 @@
-/** What the suite of the inbox asks of a driver. */
+/** The interface between the suite of the inbox and its drivers. */
 import type { DigestAlgorithm } from '../../src/protocol/index.ts'
-import type { PartialLayout, PartSeal, Published } from '../../src/receiver/index.ts'
+import type { Clocks, PartialLayout, Published } from '../../src/receiver/index.ts'
+import type { PartSeal } from '../../src/trust/index.ts'
 
-/** One part, as data. It comes in slices. */
+/** One part as data. The driver passes it on in slices. */
 export interface PlainPart {
   readonly partNumber: number
   readonly digestAlgorithm: DigestAlgorithm
@@ -10,7 +11,7 @@ export interface PlainPart {
   readonly lengthBytes: number
   readonly seal: PartSeal | null
   readonly bytes: Uint8Array
-  /** After the bytes nothing more comes, and no end either. */
+  /** Whether the stream stays open after the bytes without bringing more. */
   readonly isStalling?: boolean
 }
 
@@ -19,18 +20,19 @@ export interface HeldInFile {
   readonly heldBytes: number
 }
 
-/** An inbox as the suite uses it: everything is data, as a driver may be in another process. */
+/** An inbox for the suite. All arguments and results are data, because a driver may run in another process. */
 export interface InboxUnderTest {
-  /** As after a crash: nobody ends anything, and all of it is opened anew. */
+  /** Opens the inbox again without closing it, as after a crash. */
   restart(): Promise<void>
+  tidy(clocks: Clocks): Promise<number>
   hasBegun(transferId: string): Promise<boolean>
   open(transferId: string, layout: PartialLayout): Promise<HeldInFile>
-  /** Of a file that is open. @returns the code of the problem; null where the part was taken */
+  /** Receives a part of an open file. @returns the code of the problem; null when the part was received */
   take(transferId: string, part: PlainPart): Promise<string | null>
   look(transferId: string): Promise<HeldInFile>
   contentDigests(transferId: string): Promise<string[]>
   startOver(transferId: string): Promise<void>
-  /** Finishes the file, and publishes it. */
+  /** Finishes and publishes the file. */
   commit(transferId: string, name: string, manifestDigest: string): Promise<Published>
   published(transferId: string): Promise<Published | null>
   answered(transferId: string): Promise<void>
@@ -38,6 +40,6 @@ export interface InboxUnderTest {
   unfinished(): Promise<string[]>
   /** The SHA-256 of a published file. */
   contentOf(transferId: string, name: string): Promise<string>
-  /** Flips a bit of what is not finished, while nobody has it open. */
+  /** Flips a bit of an unfinished file that is not open. */
   spoil(transferId: string, atByte: number): Promise<void>
 }

@@ -1,4 +1,4 @@
-/** What every inbox, and every file on its way into one, has to do: one suite, run over every driver. */
+/** The suite for every inbox and its incoming files. */
 import { createHash, randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
@@ -7,6 +7,7 @@ import type { PartialLayout, Published } from '../../src/receiver/index.ts'
 import { sealPart } from '../../src/trust/index.ts'
 import type { InboxUnderTest, PlainPart } from './inbox-calls.ts'
 
+const DAY_MS = 86_400_000
 const PART_BYTES = 300_000
 const LAYOUT: PartialLayout = { sizeBytes: 3 * PART_BYTES - 1, partSizeBytes: PART_BYTES, digestAlgorithm: 'sha-256' }
 const manifestDigest = 'ab'.repeat(32)
@@ -18,8 +19,8 @@ interface Content {
   readonly parts: readonly PlainPart[]
 }
 
-async function newContent(layout: PartialLayout = LAYOUT, isSealed = false): Promise<Content> {
-  const transferId = newTransferId()
+async function newContent(layout: PartialLayout = LAYOUT, isSealed = false, atMs?: number): Promise<Content> {
+  const transferId = newTransferId(atMs)
   const bytes = randomBytes(layout.sizeBytes)
   const partKey = isSealed ? randomBytes(32) : null
   const { digestAlgorithm } = layout
@@ -66,6 +67,40 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       return inbox.commit(content.transferId, fileName, manifestDigest)
     }
 
+    test('what was received is remembered until both clocks and a newer transfer say that it is old', async () => {
+      const nowMs = Date.UTC(2026, 5, 15)
+      const [right, ahead] = [nowMs, nowMs + 200 * DAY_MS]
+      const rememberedMs = nowMs - 90 * DAY_MS
+      expect(await inbox.tidy({ ownMs: ahead, portalMs: right })).toBe(rememberedMs)
+      const content = await newContent(LAYOUT, false, nowMs)
+      await deliver(content, 'a.txt')
+      await inbox.answered(content.transferId)
+      for (const clocks of [
+        { ownMs: ahead, portalMs: right },
+        { ownMs: right, portalMs: ahead },
+        { ownMs: ahead, portalMs: null },
+        // Even both clocks: no newer transfer has come.
+        { ownMs: ahead, portalMs: ahead },
+      ]) {
+        await inbox.restart()
+        expect(await inbox.tidy(clocks)).toBe(rememberedMs)
+        expect(await inbox.published(content.transferId)).toMatchObject({ manifestDigest })
+      }
+      const newer = await newContent(LAYOUT, false, ahead)
+      await deliver(newer, 'b.txt')
+      await inbox.answered(newer.transferId)
+      await inbox.restart()
+      expect(await inbox.tidy({ ownMs: ahead, portalMs: right })).toBe(rememberedMs)
+      expect(await inbox.published(content.transferId)).toMatchObject({ manifestDigest })
+      const sinceMs = await inbox.tidy({ ownMs: ahead, portalMs: ahead })
+      expect(sinceMs).toBeGreaterThan(nowMs + 2 * 31 * DAY_MS)
+      expect(sinceMs).toBeLessThanOrEqual(ahead - 90 * DAY_MS)
+      // A transfer that may have been forgotten is refused, whatever the clocks say later.
+      await inbox.restart()
+      expect(await inbox.tidy({ ownMs: right, portalMs: right })).toBe(sinceMs)
+      expect(await inbox.published(newer.transferId)).toMatchObject({ manifestDigest })
+    })
+
     test.each([
       { what: 'plain, sha-256', isSealed: false, digestAlgorithm: 'sha-256' as const },
       { what: 'sealed, sha-256', isSealed: true, digestAlgorithm: 'sha-256' as const },
@@ -103,7 +138,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       const spoiled = { ...good, bytes: flipped }
       await inbox.open(transferId, layout)
       expect(await inbox.take(transferId, spoiled)).toBe('digest-mismatching-value')
-      // Somebody who has no key, but the portal in his hands.
+      // An attacker who controls the portal sends a matching digest, but has no key to seal the part with.
       expect(await inbox.take(transferId, { ...spoiled, digest: digestOf('sha-256', flipped) })).toBe('seal-broken')
       expect(await inbox.take(transferId, { ...good, bytes: good.bytes.subarray(1) })).toBe('part-incomplete')
       expect(await inbox.take(transferId, { ...good, bytes: new Uint8Array([...good.bytes, 0]) })).toBe(

@@ -1,9 +1,9 @@
-/** What every journal does, wherever it is kept: obligations of `src/sender/journal.ts`. */
+/** The suite for every journal: the obligations of `src/sender/journal.ts`. */
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import type { Journal, JournalEntry, SealRecords } from '../../src/sender/index.ts'
 
-/** One place where journals are kept. To be disposed of. */
+/** A place for journals. The caller disposes of it. */
 export interface JournalPlace extends AsyncDisposable {
   /** The journal of another run, at the same place. */
   journal(): Promise<Journal>

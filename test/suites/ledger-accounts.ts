@@ -1,4 +1,4 @@
-/** What every ledger has to do for the care of accounts: revoking, renewing, and the record of both. */
+/** The part of the ledger's suite about account management: revoking, renewing, and the record of both. */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { aTransfer, FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
@@ -6,7 +6,7 @@ import { aTransfer, FakeClock, join, leaseMs, manifestDigest, problem, roomy } f
 const MINUTE_MS = 60_000
 const ALL = 500
 
-/** The part of the suite that is about accounts. Called by `testLedger` with its own way to make an empty ledger. */
+/** Called by `testLedger`. @param make makes an empty ledger with the given clock */
 export function testAccountCare(make: (now: () => number) => Promise<Ledger>): void {
   async function begin() {
     const clock = new FakeClock()
@@ -51,6 +51,19 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accountByTokenId('third')).toBeNull()
     })
 
+    test('an invite can be looked at, and says nothing once it cannot be used', async () => {
+      const { ledger, ada, renewal, token, clock } = await begin()
+      await ledger.createRenewal(renewal)
+      await ledger.createInvite({ name: 'carol', secretHash: 'opening', lifetimeMs: MINUTE_MS })
+      expect(await ledger.inviteByHash('renewal')).toEqual({ name: 'ada', isRenewal: true })
+      expect(await ledger.inviteByHash('opening')).toEqual({ name: 'carol', isRenewal: false })
+      expect(await ledger.inviteByHash('no such one')).toBeNull()
+      expect(await ledger.redeemInvite('renewal', token), 'a look does not use it up').toEqual(ada)
+      expect(await ledger.inviteByHash('renewal'), 'used').toBeNull()
+      clock.advance(MINUTE_MS)
+      expect(await ledger.inviteByHash('opening'), 'run out').toBeNull()
+    })
+
     test('one that ran out renews nothing', async () => {
       const { ledger, renewal, token, clock, isValid } = await begin()
       await ledger.createRenewal(renewal)
@@ -59,7 +72,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await isValid('token of ada')).toBe(true)
     })
 
-    test('neither the token that is to be replaced nor that of somebody else can be the new one', async () => {
+    test('neither the replaced token nor the token of another account can be the new one', async () => {
       const { ledger, renewal } = await begin()
       await ledger.createRenewal(renewal)
       for (const name of ['ada', 'bob']) {
@@ -203,7 +216,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.dueRevocations(10)).toEqual([])
     })
 
-    test('an account that was brought back keeps what is open, whoever comes late to end it', async () => {
+    test('an account that was brought back keeps its open transfers, even if a late sweep settles the old revocation', async () => {
       const { ledger, ada, renewal, token, clock } = await begin()
       await announce(ledger, ada, ada)
       await ledger.revokeAccount('ada')

@@ -1,9 +1,9 @@
-/** What every ledger has to do for the portals that work on it: duties of one of them, and the address of all. */
+/** The part of the ledger's suite about several portals: duties, and their common address. */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { FakeClock } from './ledger.ts'
 
-/** @param make brings an empty ledger that goes by the given clock */
+/** @param make makes an empty ledger with the given clock */
 export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
   async function begin() {
     const clock = new FakeClock()
@@ -13,7 +13,7 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
   }
 
   describe('a duty', () => {
-    test('is had by one portal at a time, which goes on with it as long as it comes back in time', async () => {
+    test('belongs to one portal at a time, which keeps it by renewing it in time', async () => {
       const { ledger, clock } = await begin()
       expect(await ledger.takeDuty('sweep', 'one', { leaseMs: 1000 })).toBe(true)
       expect(await ledger.takeDuty('sweep', 'other', { leaseMs: 1000 })).toBe(false)
@@ -45,16 +45,16 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
     })
   })
 
-  describe('the pairing', () => {
+  describe('the store binding', () => {
     test('is with the first store, or with the one that takes its place', async () => {
       const { ledger } = await begin()
-      const before = await ledger.pairing()
+      const before = await ledger.storeBinding()
       expect(before).toEqual({ ledgerId: expect.stringMatching(/^[0-9a-f-]{36}$/), storeId: null })
-      expect(await ledger.pairWith('one', { isInstead: false })).toBe('one')
-      expect(await ledger.pairWith('another', { isInstead: false })).toBe('one')
-      expect(await ledger.pairing()).toEqual({ ...before, storeId: 'one' })
-      expect(await ledger.pairWith('another', { isInstead: true })).toBe('another')
-      expect((await (await begin()).ledger.pairing()).ledgerId).not.toBe(before.ledgerId)
+      expect(await ledger.bindStore('one', { isInstead: false })).toBe('one')
+      expect(await ledger.bindStore('another', { isInstead: false })).toBe('one')
+      expect(await ledger.storeBinding()).toEqual({ ...before, storeId: 'one' })
+      expect(await ledger.bindStore('another', { isInstead: true })).toBe('another')
+      expect((await (await begin()).ledger.storeBinding()).ledgerId).not.toBe(before.ledgerId)
     })
   })
 

@@ -1,4 +1,4 @@
-/** What a ledger gives to look at: what came for a receiver, the times of both hops, totals, portals, operators. */
+/** The part of the ledger's suite about data for people: deliveries of a receiver, times of both hops, totals, portals, operators. */
 import { describe, expect, test } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import type { Census, Minute, PortalRecord } from '../../src/portal/ledger/watch-contract.ts'
@@ -52,7 +52,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       await offer(bob)
       await offer(cy)
       clock.advance(MINUTE_MS)
-      await ledger.welcome(bob.accountId, 'instance-1')
+      await ledger.receiverConnected(bob.accountId, 'instance-1')
       await offer(bob)
       clock.advance(MINUTE_MS)
       await settle(transferId, bob, { state: 'delivered', receipt: null })
@@ -72,7 +72,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
     test('are those of one moment where a file is there as a whole, and where it is refused', async () => {
       const { ledger, clock, ada, bob, announce, move } = await begin()
       const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
-      const { transfer } = await ledger.deposit(aTransfer(ada, [bob]), roomy, whole)
+      const { transfer } = await ledger.storeInline(aTransfer(ada, [bob]), roomy, whole)
       expect(transfer).toMatchObject({ state: 'stored', storedAtMs: clock.nowMs, endedAtMs: null })
       const refused = await ledger.announce(aTransfer(ada, [bob]), { ...roomy, freeBytes: 0 })
       const ended = { endedAtMs: clock.nowMs, deliveries: [{ state: 'failed', endedAtMs: clock.nowMs }] }
@@ -108,7 +108,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       await offer()
       expect(await census()).toBe('1 stored, 1 offered, 1 failed')
       expect((await ledger.census()).openBytes).toBe(1000)
-      await ledger.welcome(bob.accountId, 'instance-1')
+      await ledger.receiverConnected(bob.accountId, 'instance-1')
       expect(await census()).toBe('1 stored, 1 waiting, 1 failed')
       await offer()
       await settle(transferId, bob, { state: 'delivered', receipt: null })
@@ -128,7 +128,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       await settle(twice, bob, { state: 'failed', problem: problem('disk-full') })
       await move(twice, { state: 'stored', manifestDigest, manifest: null })
       const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
-      await ledger.deposit(aTransfer(ada, [bob]), roomy, whole)
+      await ledger.storeInline(aTransfer(ada, [bob]), roomy, whole)
       const last = '1 stored, 2 ended, 2 refused, 1 cancelled, 1 expired, 1 waiting, 1 delivered, 9 failed'
       expect(await census()).toBe(last)
 
@@ -180,10 +180,10 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
     test('say that they are there and who is connected to them, and are left out when they are silent', async () => {
       const { ledger, clock } = await begin()
       const [one, two] = [portal('one', 1, 'bob', 'cy'), portal('two', 2)]
-      await ledger.tellPortal(two, [], forget)
-      await ledger.tellPortal(portal('one', 1), [], forget)
+      await ledger.recordHeartbeat(two, [], forget)
+      await ledger.recordHeartbeat(portal('one', 1), [], forget)
       clock.advance(MINUTE_MS)
-      await ledger.tellPortal(one, [], forget)
+      await ledger.recordHeartbeat(one, [], forget)
       const [seen, seenBefore] = [clock.nowMs, clock.nowMs - MINUTE_MS]
       expect(await ledger.portals(2 * MINUTE_MS, 10)).toEqual([
         { ...one, seenAtMs: seen },
@@ -204,10 +204,10 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
         deliveredCount: 2,
       })
       const [first, second] = [clock.nowMs, clock.nowMs + MINUTE_MS]
-      await ledger.tellPortal(portal('one', 1), [minute(first, 1)], forget)
+      await ledger.recordHeartbeat(portal('one', 1), [minute(first, 1)], forget)
       clock.advance(MINUTE_MS)
-      await ledger.tellPortal(portal('one', 1), [minute(first, 10), minute(second, 5)], forget)
-      await ledger.tellPortal(portal('two', 1), [minute(first, 100)], forget)
+      await ledger.recordHeartbeat(portal('one', 1), [minute(first, 10), minute(second, 5)], forget)
+      await ledger.recordHeartbeat(portal('two', 1), [minute(first, 100)], forget)
       await ledger.portalGone('two')
       expect(await ledger.minutes(60 * MINUTE_MS)).toEqual([
         { ...minute(first, 110), storedCount: 2, deliveredCount: 4 },
@@ -215,7 +215,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       ])
       expect(await ledger.minutes(MINUTE_MS)).toEqual([minute(second, 5)])
       clock.advance(20 * MINUTE_MS)
-      await ledger.tellPortal(portal('three', 1), [], forget)
+      await ledger.recordHeartbeat(portal('three', 1), [], forget)
       expect(await ledger.minutes(60 * MINUTE_MS)).toEqual([])
       expect(await ledger.portals(60 * MINUTE_MS, 10)).toHaveLength(1)
     })

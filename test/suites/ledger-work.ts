@@ -1,13 +1,13 @@
-/** Everything that a ledger can be asked, once: for those who look at the statements that come of it. */
+/** Calls every method of a ledger once, for tests that check the resulting SQL statements. */
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { aTransfer, type FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
 
 const PLAIN_TRANSFERS = 300
 
-/** Members that look at nothing in the database. */
+/** Members that make no query. */
 export const withoutQuery: ReadonlySet<string> = new Set(['traits', 'nowMs', 'close'])
 
-/** The ledger, with a note of every method that is called. */
+/** Wraps a ledger and notes every called method. */
 export function noting(ledger: Ledger, called: Set<string>): Ledger {
   return new Proxy(ledger, {
     get: (target, name: keyof Ledger) => {
@@ -17,21 +17,23 @@ export function noting(ledger: Ledger, called: Set<string>): Ledger {
   })
 }
 
-/** Calls every method of a ledger, most of them where there are many rows that they must not read. */
+/** Calls every method of a ledger, most of them with many rows that they must not read. */
 export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   const [ada, bob, cy] = [await join(ledger, 'ada'), await join(ledger, 'bob'), await join(ledger, 'cy')]
   const announce = async () => (await ledger.announce(aTransfer(ada, [bob, cy]), roomy)).transfer.transferId
   const move = (transferId: string, change: Parameters<Ledger['moveTransfer']>[2], attempt = 1) =>
     ledger.moveTransfer(transferId, { state: 'receiving', attempt }, change)
+  await ledger.countedMs()
+  await ledger.keepTime({ leaseMs, uploadTimeoutMs: roomy.uploadTimeoutMs })
   const ids: string[] = []
   for (let i = 0; i < PLAIN_TRANSFERS; i++) ids.push(await announce())
   const [first = '', second = '', third = '', fourth = ''] = ids
-  await ledger.touchTransfer(first, 1)
+  await ledger.extendUploadDeadline(first, 1)
   await move(second, {
     state: 'receiving',
     problem: problem('parts-missing'),
     wanted: [],
-    isAnew: true,
+    discardsParts: true,
     uploadTimeoutMs: 1,
   })
   for (const state of ['refused', 'cancelled', 'expired'] as const) {
@@ -48,6 +50,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
     clock.advance(leaseMs / 2)
     await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: 1 })
     await ledger.renewLease(transferId, bob.accountId, from.leaseId, { leaseMs, fetchedBytes: null })
+    await ledger.recordFetched({ transferId, receiverId: bob.accountId, leaseId: from.leaseId, fetchedBytes: 2 })
     await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'offered', leaseMs })
     if (transferId === first)
       await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null })
@@ -59,7 +62,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
     }
   }
   const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
-  const { transfer: deposited } = await ledger.deposit(aTransfer(ada, [bob]), roomy, whole)
+  const { transfer: deposited } = await ledger.storeInline(aTransfer(ada, [bob]), roomy, whole)
   await ledger.content(deposited.transferId)
   await ledger.moveDelivery(
     deposited.transferId,
@@ -70,7 +73,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   const failure = { state: 'failed', problem: problem('expired') } as const
   await ledger.moveDelivery(first, cy.accountId, { state: 'waiting' }, failure)
   await ledger.nextOfferInMs(bob.accountId)
-  await ledger.welcome(bob.accountId, 'instance-1')
+  await ledger.receiverConnected(bob.accountId, 'instance-1')
   await ledger.delivery(fourth, bob.accountId)
   await ledger.deliveryAlone(fourth, bob.accountId)
   await ledger.transfer(fourth)
@@ -80,8 +83,9 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.transfersTo(bob.accountId, { before: fourth, limit: 2 })
   await watch(ledger, clock)
   await ledger.events(ada.accountId, { after: '0', limit: 2, transferId: null })
-  await ledger.events(ada.accountId, { after: '1', limit: 2, transferId: first })
-  await ledger.lastEventId(ada.accountId)
+  const lastEventId = await ledger.lastEventId(ada.accountId)
+  await ledger.events(ada.accountId, { after: lastEventId, limit: 2, transferId: null })
+  await ledger.events(ada.accountId, { after: lastEventId, limit: 2, transferId: first })
   await ledger.accountByTokenId('token of ada')
   await ledger.accountByName('ada')
   await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
@@ -89,6 +93,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
+  await ledger.inviteByHash('no such invite')
   await ledger.redeemInvite('renews bob', { tokenId: 'new token of bob', tokenHash: 'hash' })
   await ledger.setOperator('bob', true)
   await ledger.revokeAccount('cy')
@@ -106,19 +111,19 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.prune(0, 2)
   await ledger.totals()
   await ledger.takeDuty('sweep', 'here', { leaseMs })
-  await ledger.pairing()
-  await ledger.pairWith('store', { isInstead: false })
+  await ledger.storeBinding()
+  await ledger.bindStore('store', { isInstead: false })
   await ledger.setAddress('http://127.0.0.1:7878')
   await ledger.address()
 }
 
-/** What an operator's page asks, and what portals tell for it. */
+/** Calls the methods for an operator's page, and the heartbeats of portals. */
 async function watch(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.census()
   await ledger.problems(2)
   const portal = { portalId: 'here', node: 'one', sinceMs: clock.nowMs, receivers: { count: 0, named: [] } }
   const minute = { atMs: clock.nowMs, storedBytes: 1, deliveredBytes: 1, storedCount: 1, deliveredCount: 1 }
-  await ledger.tellPortal(portal, [minute], { forgetMs: leaseMs })
+  await ledger.recordHeartbeat(portal, [minute], { forgetMs: leaseMs })
   await ledger.portals(leaseMs, 2)
   await ledger.minutes(leaseMs)
   await ledger.portalGone('here')

@@ -1,6 +1,6 @@
 /**
- * What every ledger has to do: the obligations of `src/portal/ledger/contract.ts`. A driver passes all of them; none
- * may be skipped. Time is the suite's own: it passes only when a test says so.
+ * The suite for every ledger: the obligations of `src/portal/ledger/contract.ts`. A driver passes all of them; none may be
+ * skipped. The clock is fake: time passes only when a test advances it.
  */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type {
@@ -15,10 +15,10 @@ import type {
 } from '../../src/portal/ledger/contract.ts'
 import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/index.ts'
 import { testAccountCare } from './ledger-accounts.ts'
-import { testDeposits } from './ledger-deposits.ts'
 import { testDuties } from './ledger-duties.ts'
+import { testInlineInStore } from './ledger-inline-in-store.ts'
+import { testInlineUploads } from './ledger-inline-uploads.ts'
 import { testWatch } from './ledger-watch.ts'
-import { testWholes } from './ledger-wholes.ts'
 import './random.ts'
 
 /** A clock that stands still unless it is moved. */
@@ -35,7 +35,7 @@ const MINUTE_MS = 60_000
 export const leaseMs = 5 * MINUTE_MS
 export const manifestDigest = 'ab'.repeat(32)
 
-/** Bounds that nothing in these tests reaches, unless it means to. */
+/** Bounds that tests do not reach, unless they lower them. */
 export const roomy: Admission = {
   expiryMs: 7 * 24 * 60 * MINUTE_MS,
   uploadTimeoutMs: 10 * MINUTE_MS,
@@ -70,7 +70,7 @@ export function aTransfer(sender: Account, to: readonly Account[], sizeBytes = 1
   }
 }
 
-/** An empty ledger with three accounts, and what tests do with it. */
+/** An empty ledger with three accounts, and helpers. */
 export async function beginWith(make: (now: () => number) => Promise<Ledger>) {
   const clock = new FakeClock()
   const ledger = await make(clock.now)
@@ -108,7 +108,7 @@ export async function beginWith(make: (now: () => number) => Promise<Ledger>) {
       { state: 'offered', leaseId: await leaseOf(transferId, receiver) },
       change,
     )
-  /** What ada has been told, in short. */
+  /** The events of ada, shortened. */
   const told = async (transferId: string | null = null): Promise<string[]> => {
     const events = await ledger.events(ada.accountId, { after: '0', limit: 500, transferId })
     return events.map((event) => ('receiver' in event ? `${event.notification} ${event.receiver}` : event.notification))
@@ -118,7 +118,7 @@ export async function beginWith(make: (now: () => number) => Promise<Ledger>) {
 
 export type LedgerTest = Awaited<ReturnType<typeof beginWith>>
 
-/** Runs the suite over one driver. `make` brings an empty ledger that goes by the given clock. */
+/** Runs the suite over one driver. @param make makes an empty ledger with the given clock */
 export function testLedger(name: string, make: (now: () => number) => Promise<Ledger>): void {
   const begin = () => beginWith(make)
 
@@ -186,8 +186,8 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     testAccountCare(make)
-    testWholes(make)
-    testDeposits(make)
+    testInlineUploads(make)
+    testInlineInStore(make)
     testDuties(make)
     testWatch(begin)
 
@@ -256,7 +256,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.transfer(announced.transferId)).toEqual(transfer)
       })
 
-      test('the same id from somebody else is a conflict', async () => {
+      test('the same id from another account is a conflict', async () => {
         const { ledger, ada, cy, bob } = await begin()
         const announced = aTransfer(ada, [bob])
         await ledger.announce(announced, roomy)
@@ -393,7 +393,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           [7, 7],
         ]
         const again = { state: 'receiving', problem: problem('parts-missing'), wanted } as const
-        const resend = { ...again, isAnew: false, uploadTimeoutMs: 1000 }
+        const resend = { ...again, discardsParts: false, uploadTimeoutMs: 1000 }
         const moved = await move(transferId, resend)
         expect(moved).toMatchObject({ state: 'receiving', attempt: 2, uploadDeadlineMs: clock.nowMs + 1000 })
         const events = await ledger.events(ada.accountId, { after: '0', limit: 10, transferId })
@@ -410,7 +410,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         ])
         const silent = await move(transferId, { ...resend, uploadTimeoutMs: null }, 2)
         expect(silent).toMatchObject({ attempt: 3, uploadDeadlineMs: null, generation: '' })
-        const anew = await move(transferId, { ...resend, isAnew: true }, 3)
+        const anew = await move(transferId, { ...resend, discardsParts: true }, 3)
         expect(anew).toMatchObject({ attempt: 4, generation: '4' })
         expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
       })
@@ -442,7 +442,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           state: 'receiving',
           problem: problem('parts-missing'),
           wanted: [],
-          isAnew: false,
+          discardsParts: false,
           uploadTimeoutMs: 1,
         } as const
         await move(transferId, resend, 1)
@@ -509,7 +509,10 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { announce, offer, bob, cy, delivery } = await begin()
         const { transferId } = await announce([bob, cy])
         await announce([cy])
-        expect((await offer(bob)).map((transfer) => transfer.transferId)).toEqual([transferId])
+        const [offered, ...others] = await offer(bob)
+        expect([offered?.transferId, others]).toEqual([transferId, []])
+        // An offer has only its own delivery, even if the transfer has a thousand receivers.
+        expect(offered?.deliveries).toEqual([await delivery(transferId, bob)])
         expect(await delivery(transferId, bob)).toMatchObject({ state: 'offered' })
         expect(await delivery(transferId, cy)).toMatchObject({ state: 'waiting' })
         expect(await offer(cy)).toHaveLength(2)
@@ -544,7 +547,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await settle(putOff, bob, { state: 'waiting', offerInMs: 60 * MINUTE_MS })
         const [lost, kept] = [await leaseOf(mine), await leaseOf(others)]
 
-        await ledger.welcome(bob.accountId, 'instance-1')
+        await ledger.receiverConnected(bob.accountId, 'instance-1')
         expect(await ledger.nextOfferInMs(bob.accountId)).toBe(0)
         const again = await offer(bob, 'instance-1')
         expect(again.map(({ transferId }) => transferId).sort()).toEqual([mine, putOff].sort())
@@ -555,12 +558,12 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         })
       })
 
-      test('welcome leaves outcomes alone', async () => {
+      test('a receiver that connects leaves outcomes alone', async () => {
         const { ledger, store, offer, settle, bob, delivery } = await begin()
         const transferId = await store()
         await offer()
         await settle(transferId, bob, { state: 'delivered', receipt: null })
-        await ledger.welcome(bob.accountId, 'instance-1')
+        await ledger.receiverConnected(bob.accountId, 'instance-1')
         expect(await delivery(transferId)).toMatchObject({ state: 'delivered' })
         expect(await offer()).toEqual([])
       })
@@ -584,6 +587,18 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await delivery(transferId)).toMatchObject({ fetchedBytes: 500 })
         clock.advance(leaseMs)
         expect(await ledger.dueLeases(10)).toEqual([{ transferId, receiverId: bob.accountId, leaseId, offers: 1 }])
+      })
+
+      test('what a receiver holds is recorded under its lease alone, however soon', async () => {
+        const { ledger, store, offer, bob, leaseOf, delivery } = await begin()
+        const transferId = await store()
+        await offer()
+        const leaseId = await leaseOf(transferId)
+        const { lease } = (await delivery(transferId)) as { lease?: unknown }
+        await ledger.recordFetched({ transferId, receiverId: bob.accountId, leaseId, fetchedBytes: 7 })
+        expect(await delivery(transferId)).toMatchObject({ fetchedBytes: 7, lease })
+        await ledger.recordFetched({ transferId, receiverId: bob.accountId, leaseId: 'another', fetchedBytes: 9 })
+        expect(await delivery(transferId)).toMatchObject({ fetchedBytes: 7, lease })
       })
 
       test('renewing just after the offer succeeds too', async () => {
@@ -776,6 +791,26 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('events', () => {
+      test('an id that no event of the account has is told, and not taken for a place in the log', async () => {
+        const { ledger, store, ada, bob } = await begin()
+        const ids = [await store(), await store()]
+        const [first, last] = await ledger.events(ada.accountId, { after: '0', limit: 100, transferId: null })
+        const page = { limit: 100, transferId: null }
+        // `after` may be the id of an event of another transfer.
+        const ofSecond = { limit: 100, transferId: ids[1] ?? '' }
+        expect(await ledger.events(ada.accountId, { ...ofSecond, after: first?.eventId ?? '' })).toEqual([last])
+        const lastId = BigInt(last?.eventId ?? 0)
+        for (const after of [lastId + 1n, lastId - 1n, lastId + 1_000_000n, lastId % 1_000_000n, 1n].map(String)) {
+          for (const place of [page, ofSecond]) {
+            await expect(ledger.events(ada.accountId, { ...place, after }), after).rejects.toMatchObject({
+              code: 'event-unknown',
+            })
+          }
+        }
+        const ofBob = ledger.events(bob.accountId, { ...page, after: last?.eventId ?? '' })
+        await expect(ofBob).rejects.toMatchObject({ code: 'event-unknown' })
+      })
+
       test('come in order, page by page, for the account or for one transfer of it', async () => {
         const { ledger, store, offer, settle, ada, bob, cy } = await begin()
         expect(await ledger.lastEventId(ada.accountId)).toBe('0')
@@ -823,17 +858,22 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([first, second])
         expect(await ledger.dueUploads(1)).toMatchObject([{ transferId: first, state: 'receiving', attempt: 1 }])
 
-        await ledger.touchTransfer(first, roomy.uploadTimeoutMs)
-        await ledger.touchTransfer(stored, roomy.uploadTimeoutMs)
+        await ledger.extendUploadDeadline(first, roomy.uploadTimeoutMs)
+        await ledger.extendUploadDeadline(stored, roomy.uploadTimeoutMs)
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([second])
         clock.advance(roomy.uploadTimeoutMs)
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([second, first])
 
-        const resend = { state: 'receiving', problem: problem('upload-timeout'), wanted: [], isAnew: true } as const
+        const resend = {
+          state: 'receiving',
+          problem: problem('upload-timeout'),
+          wanted: [],
+          discardsParts: true,
+        } as const
         await move(second, { ...resend, uploadTimeoutMs: null })
         clock.advance(10 * roomy.uploadTimeoutMs)
         expect((await ledger.dueUploads(10)).map(({ transferId }) => transferId)).toEqual([first])
-        await ledger.touchTransfer(second, 1000)
+        await ledger.extendUploadDeadline(second, 1000)
         clock.advance(1000)
         expect(await ledger.dueUploads(10), 'a sender that came back can go silent again').toHaveLength(2)
       })
@@ -842,7 +882,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         const { ledger, announce, clock } = await begin()
         const { transferId } = await announce()
         clock.advance(roomy.uploadTimeoutMs - 1)
-        await ledger.touchTransfer(transferId, roomy.uploadTimeoutMs)
+        await ledger.extendUploadDeadline(transferId, roomy.uploadTimeoutMs)
         clock.advance(roomy.uploadTimeoutMs - 1)
         expect(await ledger.dueUploads(10)).toEqual([])
         clock.advance(1)

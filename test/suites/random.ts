@@ -1,4 +1,4 @@
-/** Randomness that can be had again: every run prints its seed, and `TEST_SEED=… vitest run` repeats it. */
+/** Repeatable randomness: every run prints its seed, and `TEST_SEED=… vitest run` uses it again. */
 import fc from 'fast-check'
 
 const SEED_MAX = 2 ** 31
@@ -9,7 +9,7 @@ export const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * S
 console.log(`TEST_SEED=${seed}`)
 fc.configureGlobal({ seed })
 
-/** A number from 0 up to 1, not included; mulberry32. */
+/** A generator of numbers from 0 to 1, exclusive; mulberry32. */
 export function randomFrom(start: number): () => number {
   let state = start >>> 0
   return () => {
@@ -22,12 +22,12 @@ export function randomFrom(start: number): () => number {
 
 const random = randomFrom(seed)
 
-/** A whole number from 0 up to `below`, not included. */
+/** A whole number from 0 to `below`, exclusive. */
 export function randomInt(below: number): number {
   return Math.floor(random() * below)
 }
 
-/** Bytes without a pattern that a mistake could hide in. */
+/** Bytes without a pattern, so that mistakes show. */
 export function randomBytes(byteCount: number): Buffer {
   const bytes = Buffer.alloc(byteCount)
   for (let i = 0; i < byteCount; i++) bytes[i] = randomInt(256)

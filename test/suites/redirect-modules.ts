@@ -1,4 +1,4 @@
-/** Loaded into a process by `--import`: the modules that REDIRECTED_MODULES names are looked for elsewhere. */
+/** Loaded by `--import`: replaces the modules that REDIRECTED_MODULES names by others. */
 import { registerHooks } from 'node:module'
 
 const elsewhere: Record<string, string> = JSON.parse(process.env.REDIRECTED_MODULES ?? '{}')

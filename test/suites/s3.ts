@@ -6,17 +6,17 @@ import { type S3StoreOptions, s3Store } from '../../src/portal/store/s3.ts'
 import type { TestBucket } from '../servers/radosgw.ts'
 
 export interface S3Settings extends Partial<S3StoreOptions> {
-  /** Where the server is reached instead: what stands in between may do harm. */
+  /** Another address of the server, for instance of a faulty proxy. */
   readonly endpoint?: string
   readonly prefix?: string
 }
 
-/** Opens a store in a bucket. Whoever opens it closes it. */
+/** Opens a store in a bucket. The caller closes it. */
 export function openS3Store(
   bucket: TestBucket,
   { endpoint, prefix = '', ...settings }: S3Settings = {},
 ): Promise<Store> {
-  // Where the SDK looks for credentials.
+  // The SDK reads credentials from the environment.
   Object.assign(process.env, bucket.env)
   const region = `region=${bucket.region}`
   const address = `s3://${bucket.bucket}/${prefix}?endpoint=${endpoint ?? bucket.endpoint}&${region}`

@@ -1,20 +1,20 @@
-/** What every seal record promises, wherever it is kept: obligations of `src/sender/seal-record.ts`. */
+/** The suite for every seal record: the obligations of `src/sender/seal-record.ts`. */
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import type { SealRecord, SealRecords } from '../../src/sender/index.ts'
 
-/** One place where records are kept. To be disposed of. */
+/** A place for records. The caller disposes of it. */
 export interface RecordsPlace extends AsyncDisposable {
   /** The records of another run, at the same place. */
   records(): Promise<SealRecords>
-  /** Ways in which a record may be lost, cut or emptied, each by what happened. */
+  /** Ways to lose, cut or empty a record, by name. */
   readonly damages: Readonly<Record<string, (transferId: string) => Promise<void>>>
 }
 
 const LAYOUT = { partCount: 4, digestBytes: 32 }
 const NOTHING_HELD = new Map<number, string>()
 const digest = (digit: string): string => digit.repeat(64)
-const otherwise = expect.objectContaining({ name: 'SealedOtherwise' })
+const otherwise = expect.objectContaining({ name: 'SealConflictError' })
 
 async function opened(records: SealRecords, transferId: string, held = NOTHING_HELD): Promise<SealRecord> {
   const record = await records.open(transferId, LAYOUT, held)
@@ -22,7 +22,7 @@ async function opened(records: SealRecords, transferId: string, held = NOTHING_H
   return record
 }
 
-/** A record with parts 1 and 2 in it. */
+/** Begins a record with parts 1 and 2. */
 async function begun(place: RecordsPlace): Promise<string> {
   const transferId = newTransferId()
   const records = await place.records()
@@ -33,7 +33,7 @@ async function begun(place: RecordsPlace): Promise<string> {
   return transferId
 }
 
-/** @param damages their names */
+/** @param damages the names of the place's damages */
 export function testSealRecords(name: string, damages: readonly string[], open: () => Promise<RecordsPlace>): void {
   describe(`seal records: ${name}`, () => {
     test('the same content is sealed again, by the same run and the next, and no other', async () => {

@@ -1,4 +1,4 @@
-/** What every driver of signals promises to whoever is in the same process: run over each of them. */
+/** What every driver of signals promises to its subscribers in the same process. */
 import { expect, test } from 'vitest'
 import type { Signals } from '../../src/portal/signals/index.ts'
 

@@ -1,6 +1,6 @@
 /**
- * What every store has to do: the obligations of `src/portal/store/contract.ts`, one by one. A driver passes all of
- * them; none may be skipped.
+ * The suite for every store: the obligations of `src/portal/store/contract.ts`. A driver passes all of them; none may be
+ * skipped.
  */
 import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -14,7 +14,7 @@ export interface StoreUnderTest {
   cleanUp(): Promise<void>
 }
 
-/** Where the parts of a transfer begin. */
+/** The first generation of a transfer's parts. */
 export function first(transferId: string): PartsKey {
   return { transferId, generation: '' }
 }
@@ -25,11 +25,11 @@ export function somePart(transferId: string, partNumber: number, byteCount = 1 +
   return { key: { ...first(transferId), partNumber, digest: digestOf('sha-256', bytes) }, bytes }
 }
 
-/** Puts a part into a store, in several writes of several buffers. */
+/** Puts a part into a store, with several writes of several buffers each. */
 export async function put(store: Store, { key, bytes }: { key: PartKey; bytes: Uint8Array }): Promise<void> {
   const sink = await store.openPart(key)
   const third = Math.ceil(bytes.length / 3)
-  // Copies: what is written is the store's from then on.
+  // Copies, because the store owns the written buffers.
   const copies = [bytes.subarray(0, third), bytes.subarray(third, 2 * third), bytes.subarray(2 * third)].map((one) =>
     Uint8Array.from(one),
   )
@@ -52,7 +52,7 @@ async function idsOf(store: Store): Promise<string[]> {
   return ids.sort()
 }
 
-/** Runs the suite over one driver. `make` brings an empty store. */
+/** Runs the suite over one driver. @param make makes an empty store */
 export function testStore(name: string, make: () => Promise<StoreUnderTest>): void {
   describe(`store: ${name}`, () => {
     let store: Store

@@ -1,4 +1,4 @@
-/** Whatever comes from outside is read, or refused with the code that belongs to it: nothing else, and at once. */
+/** Any input from outside is read or refused with its code, at once and without another error. */
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -14,7 +14,7 @@ import {
   signManifest,
   signReceipt,
   verifyManifest,
-  verifyReceipt,
+  verifyReceiptToken,
 } from '../../src/trust/index.ts'
 import '../suites/random.ts'
 
@@ -41,7 +41,7 @@ beforeAll(async () => {
   sealed = await contentKey.sealMetadata({ name: 'a' })
 })
 
-/** A text that is bent somewhere: cut, doubled, or with something else in the middle. */
+/** A damaged text: cut, doubled, or with something else in the middle. */
 const bent = (valid: () => string): fc.Arbitrary<string> =>
   fc
     .tuple(fc.nat(2000), fc.nat(20), fc.oneof(fc.string(), fc.constantFrom('A', '.', '..', '=', '_', '{}', '\0')))
@@ -57,7 +57,7 @@ const jsonToken = fc.tuple(fc.jsonValue(), fc.jsonValue(), fc.uint8Array()).map(
     .join('.'),
 )
 
-/** Runs `read` over everything. What it throws has to be one of the codes; what it gives has to be asked for. */
+/** Runs `read` over random input. It may throw only problems with these codes. */
 async function holds(
   inputs: fc.Arbitrary<string>,
   read: (input: string) => unknown,
@@ -85,7 +85,7 @@ test('tokens', async () => {
   )
   await holds(
     any(() => receipt),
-    (text) => verifyReceipt(text, keys.publicKeys),
+    (text) => verifyReceiptToken(text, keys.publicKeys),
     ['receipt-invalid'],
   )
   await holds(
@@ -101,7 +101,7 @@ test('a token that is bent anywhere is never taken for valid', async () => {
       bent(() => receipt),
       async (text) => {
         if (text === receipt) return
-        await expect(verifyReceipt(text, keys.publicKeys)).rejects.toMatchObject({ code: 'receipt-invalid' })
+        await expect(verifyReceiptToken(text, keys.publicKeys)).rejects.toMatchObject({ code: 'receipt-invalid' })
       },
     ),
     { numRuns: RUNS },

@@ -1,6 +1,6 @@
 /**
- * Writes `vectors/`, from keys and ids that never change: `node test/trust/make-vectors.ts`. What is random by its nature, a
- * wrapped content key, is kept as it stands there.
+ * Writes `vectors/` from fixed keys and ids: `node test/trust/make-vectors.ts`. Wrapped content keys are random by nature, so the
+ * existing ones are kept.
  */
 import { Buffer } from 'node:buffer'
 import { createPrivateKey, sign } from 'node:crypto'
@@ -198,7 +198,7 @@ await write('receipts', 'Receipts. In the token the claims have the registered n
   invalid: await bentTokens(receiptToken, bob, manifestToken, 'receipt-invalid', { iat: 253_402_300_800 }),
 })
 
-/** Everything that a token must not be, signed where it can be. */
+/** Invalid tokens of every kind, signed where possible. */
 async function bentTokens(token: string, keys: PortableKeys, otherKind: string, code: string, wrong: object) {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const read = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString())
@@ -240,7 +240,7 @@ async function bentTokens(token: string, keys: PortableKeys, otherKind: string, 
   return cases.map((one) => ({ keys: keys.publicKeys, ...one, code }))
 }
 
-/** The signing key once more, for what the library would not sign. */
+/** The signing key for Node, to sign claims that the library refuses. */
 function nodeKeyOf({ secret }: PortableKeys) {
   const seed = Buffer.from(secret.slice(4), 'base64url').subarray(0, 32)
   const key = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])

@@ -1,4 +1,4 @@
-/** Parts sealed in one way are opened in the other: a browser and Node have the same seal. */
+/** Parts sealed by Node can be opened by a browser, and the reverse. */
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'

@@ -1,4 +1,4 @@
-/** What `vectors/` says holds: of the valid ones everything, and each invalid one is refused with its code. */
+/** The vectors of `vectors/` hold: valid ones give their results, and invalid ones are refused with their code. */
 import { hkdfSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -16,7 +16,7 @@ import {
   signManifest,
   signReceipt,
   verifyManifest,
-  verifyReceipt,
+  verifyReceiptToken,
 } from '../../src/trust/index.ts'
 import { partOpener, partSealer } from '../../src/trust/node-part-cipher.ts'
 
@@ -27,7 +27,7 @@ function vectors(name: string): { valid: Case[]; invalid: Case[] } {
   return JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), 'utf8'))
 }
 
-/** Runs a case that is bound to fail. @returns the code of its problem */
+/** Runs a case that must fail. @returns the code of its problem */
 async function codeOf(act: () => unknown): Promise<string> {
   try {
     await act()
@@ -59,7 +59,7 @@ describe('valid', () => {
     const { partKey, contentSalt } = await keyOf(one)
     expect(Buffer.from(partKey).toString('hex')).toBe(one.partKey)
     expect(Buffer.from(contentSalt).toString('hex')).toBe(one.contentSalt)
-    // By other means than those that made it.
+    // Computed by another library than the vectors.
     const derive = (info: string) =>
       Buffer.from(hkdfSync('sha256', bytes(one.contentKey), bytes(one.transferId.replaceAll('-', '')), info, 32))
     expect(derive('golooader v1 part').toString('hex')).toBe(one.partKey)
@@ -106,7 +106,7 @@ describe('valid', () => {
   })
 
   test.each(vectors('receipts').valid)('receipts %#', async ({ token, keys, claims }) => {
-    expect(await verifyReceipt(token, keys)).toEqual(claims)
+    expect(await verifyReceiptToken(token, keys)).toEqual(claims)
     const bob = vectors('keys').valid[1]?.secret
     expect(await signReceipt(claims, await AccountKeys.parse(bob))).toBe(token)
   })
@@ -136,6 +136,6 @@ describe('invalid', () => {
     expect(await codeOf(() => verifyManifest(token, keys))).toBe(code)
   })
   test.each(vectors('receipts').invalid)('receipts: $why', async ({ token, keys, code }) => {
-    expect(await codeOf(() => verifyReceipt(token, keys))).toBe(code)
+    expect(await codeOf(() => verifyReceiptToken(token, keys))).toBe(code)
   })
 })

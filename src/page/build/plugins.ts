@@ -9,7 +9,10 @@ import type { Plugin } from 'vite'
 const compress = promisify(brotliCompress)
 const TEXT = /\.(?:html|js|css|svg|json|txt|webmanifest)$/
 
-/** `X.browser.ts` takes the place of `X.ts`: the same exports, by what a browser has. TypeScript knows it by `moduleSuffixes`. */
+/**
+ * `X.browser.ts` replaces `X.ts` in the page. It has the same exports and uses browser APIs. TypeScript resolves it by
+ * `moduleSuffixes`.
+ */
 export function browserFiles(): Plugin {
   return {
     name: 'golooader:browser-files',
@@ -23,9 +26,10 @@ export function browserFiles(): Plugin {
 }
 
 /**
- * TypeBox tries whether it may make functions from text. The page's Content-Security-Policy forbids that, and each try would be
- * reported as a violation; so TypeBox is told, and interprets its schemas. What it knows of formats (addresses, dates, names of
- * hosts in all scripts) is not loaded: no schema of ours names one, and one that did would be noticed.
+ * TypeBox tests whether it may compile functions from text. The page's Content-Security-Policy forbids that, and the
+ * browser reports each test as a violation. So the build tells TypeBox to interpret its schemas. The build also leaves
+ * out TypeBox's format checks (addresses, dates, international host names), because no schema of the page names a
+ * format.
  */
 export function leanTypebox(): Plugin {
   const replaced: Readonly<Record<string, string>> = {
@@ -43,12 +47,12 @@ export const Format = { Has: missing, Get: missing, Test: missing }
   }
 }
 
-/** Beside each text its brotli form: made once and well, instead of at each request. */
+/** Writes a brotli form beside each text file, so that the portal need not compress at each request. */
 export function precompressed(): Plugin {
   let folder: string | null = null
   return {
     name: 'golooader:precompressed',
-    apply: 'build',
+    apply: ({ build }, { command }) => command === 'build' && build?.write !== false,
     configResolved({ root, build }) {
       folder = resolve(root, build.outDir)
     },

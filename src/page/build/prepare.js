@@ -1,6 +1,6 @@
-// Run by npm after an installation in a checkout: builds the page, which the portal serves. Not in TypeScript, because npm
-// may run it with a Node that cannot read that. Without the development dependencies there is nothing to build with, and an
-// installation must not fail for it: then the portal says at its address how to build the page.
+// npm runs this script after an installation in a checkout. It builds the page that the portal serves. It is JavaScript
+// because npm may run it with a Node version that cannot read TypeScript. Without the development dependencies it
+// builds nothing and the installation succeeds. The portal then shows at its address how to build the page.
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 

@@ -1,8 +1,13 @@
-/** What somebody can do about a problem, in plain words; by its code, whoever said it. */
+/** What a user can do about a problem, in plain words, by problem code. */
 import type { ProblemJson } from '../../protocol/index.ts'
 
-/** Told to the sender of a file. `who` is the receiver, or "the receiver". */
-const forSender: Readonly<Record<string, (who: string) => string>> = {
+/** The other side chooses the code. A Map is safe here: a plain object would find `constructor`. */
+function byCode<Advice>(table: Readonly<Record<string, Advice>>): ReadonlyMap<string, Advice> {
+  return new Map(Object.entries(table))
+}
+
+/** Advice for the sender of a file. `who` is the receiver's name, or "the receiver". */
+const forSender = byCode<(who: string) => string>({
   declined: (who) => `Ask ${who} what is wrong with it before you send it again.`,
   'disk-full': (who) => `Ask ${who} to make room, then send it again.`,
   'write-failed': (who) => `Something is wrong with the disk of ${who}. Tell them, then send it again.`,
@@ -24,32 +29,52 @@ const forSender: Readonly<Record<string, (who: string) => string>> = {
   'storage-full': () => 'Try again later, or ask the operator of the portal for room.',
   'transfer-too-large': () => 'Ask the operator of the portal for a larger limit, or send it in several files.',
   'too-many-transfers': () => 'Wait until some of your transfers have ended.',
+  'browser-failed': () => 'Load the page anew, then send it again.',
   'source-changed': () => 'Wait until nothing writes to the file, then send it again.',
   'source-unreadable': () => 'Look whether the file is still there, then choose it again.',
   'sealing-required': () => 'Send it sealed.',
   'attempts-exhausted': () => 'The connection damages what you send. Try another network.',
   'stored-part-corrupt': () => 'Send it again, and tell the operator of the portal.',
+  'transfer-lost': () => 'The portal was restored from a backup. Send it again: no receiver gets a second copy.',
   'store-failed': () => 'Tell the operator of the portal, then send it again.',
-}
+})
 
-/** Told to the one who would have received it. */
-const forReceiver: Readonly<Record<string, string>> = {
+/** Advice for the receiver of a file. */
+const forReceiver = byCode<string>({
   'disk-full': 'Make room on this device. The sender has been told, and can send it again.',
   'write-failed': 'Look after the disk of this device. The sender can send it again.',
   'folder-unavailable': 'Choose the folder anew. The sender can send it again.',
   'keys-changed': 'Compare fingerprints with the sender by phone before you trust the new keys.',
-  'signature-missing': 'Whoever sent this did not prove who they are. Nothing was kept.',
-  'signature-invalid': 'Whoever sent this did not prove who they are. Nothing was kept.',
+  'signature-missing': 'The sender did not prove who they are. Nothing was kept.',
+  'signature-invalid': 'The sender did not prove who they are. Nothing was kept.',
   'seal-unopenable': 'It was sealed for other keys than yours. The sender has to send it again.',
   cancelled: 'The sender took it back.',
   expired: 'Its time has run out. The sender can send it again.',
+})
+
+/** Codes of problems that this browser detects. The portal reports every other problem of a first hop. */
+const foundHere: ReadonlySet<string> = new Set([
+  'browser-failed',
+  'certificate-invalid',
+  'insecure-transport',
+  'keys-changed',
+  'keys-missing',
+  'no-answer',
+  'source-changed',
+  'source-not-a-file',
+  'source-unreadable',
+])
+
+/** Who refused to send the file: the portal or this browser. */
+export function refusedBy({ code }: ProblemJson): 'Portal' | 'This browser' {
+  return foundHere.has(code) ? 'This browser' : 'Portal'
 }
 
-/** @param who whose problem it is, as a person is called; null where it is nobody's in particular */
+/** @param who the name of the receiver with the problem; null where the problem belongs to no single receiver */
 export function adviceForSender({ code }: ProblemJson, who: string | null): string | null {
-  return forSender[code]?.(who ?? 'the receiver') ?? null
+  return forSender.get(code)?.(who ?? 'the receiver') ?? null
 }
 
 export function adviceForReceiver({ code }: ProblemJson): string | null {
-  return forReceiver[code] ?? null
+  return forReceiver.get(code) ?? null
 }

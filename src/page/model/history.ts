@@ -1,4 +1,4 @@
-/** Everything that was sent and received, as the portal remembers it, with the names that only this browser can open. */
+/** All sent and received transfers that the portal remembers. Only this browser can open their names. */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { type PortalClient, RemoteProblem } from '../../client/index.ts'
 import {
@@ -10,15 +10,16 @@ import {
   type TransferStatus,
   type TransferSummary,
 } from '../../protocol/index.ts'
+import type { CommitRecord } from '../../receiver/index.ts'
 import { type CheckedReceipt, checkReceipts } from '../../sender/index.ts'
-import { type AccountKeys, type Contacts, receiptText } from '../../trust/index.ts'
+import { type AccountKeys, type Contacts, receiptText, signReceipt } from '../../trust/index.ts'
 import { type Picture, pictureOf, type ReceiverHop, secondHop } from './hops.ts'
 import { Names } from './names.ts'
 import { receivedSteps, sentSteps } from './timeline.ts'
 import type { History, HistoryLine, ReceiptLine, TransferDetail } from './types.ts'
 
 const PAGE_SIZE = 100
-/** What changes often is looked at once, a little later. */
+/** Frequent changes are combined: the history reloads once, a little later. */
 const CALM_MS = 400
 
 export interface HistoryOptions {
@@ -26,13 +27,15 @@ export interface HistoryOptions {
   readonly account: string
   readonly keys: AccountKeys
   readonly contacts: Contacts
+  /** What this browser has recorded of a transfer that it received. */
+  readonly recordOf: (transferId: string) => Promise<CommitRecord | null>
   readonly signal: AbortSignal
 }
 
-/** One of the two lists, as far as it has been loaded. */
+/** One of the two lists, with the pages that are loaded so far. */
 interface Loaded<Item> {
   readonly items: readonly Item[]
-  /** Where the next page starts; null where there is none. */
+  /** The cursor of the next page; null on the last page. */
   readonly before: string | null
 }
 
@@ -58,7 +61,7 @@ export class PageHistory implements History {
     this.hasMore = this.#hasMore
   }
 
-  /** The newest of both. */
+  /** The newest transfers of both lists. */
   async load(): Promise<void> {
     await this.#busy(async () => {
       const { client, signal: stop } = this.#options
@@ -66,11 +69,14 @@ export class PageHistory implements History {
         client.transfers({ limit: PAGE_SIZE }, { signal: stop }),
         client.deliveries({ limit: PAGE_SIZE }, { signal: stop }),
       ])
-      this.#sent = { items: withNewer(sent.transfers, this.#sent.items), before: this.#beforeOf(sent, this.#sent) }
+      this.#sent = {
+        items: withNewer(sent.transfers, this.#sent.items),
+        before: beforeOf(sent.transfers, sent.before, this.#sent),
+      }
       const { deliveries } = received
       this.#received = {
         items: withNewer(deliveries, this.#received.items),
-        before: this.#beforeOf(received, this.#received),
+        before: beforeOf(deliveries, received.before, this.#received),
       }
       this.#isLoaded = true
     })
@@ -92,12 +98,12 @@ export class PageHistory implements History {
     })
   }
 
-  /** Something happened: who looks at the history sees it soon. */
+  /** Something changed. A visible history reloads soon. */
   changed(): void {
     if (!this.#isLoaded || this.#later !== null) return
     this.#later = setTimeout(() => {
       this.#later = null
-      // Whoever waits for the portal sees elsewhere that it does not answer.
+      // Other parts of the page already show that the portal does not answer.
       void this.load().catch(() => {})
     }, CALM_MS)
   }
@@ -131,6 +137,7 @@ export class PageHistory implements History {
       picture: provenPicture(pictureOf(status, notifications), unproven),
       steps: sentSteps(status, new Set(unproven.keys())),
       receipts: checked.map(receiptLine),
+      signedBy: null,
       isOpen: !isFinalTransfer(status.state),
       expiresAt: status.expiresAt,
       isSealed,
@@ -140,7 +147,7 @@ export class PageHistory implements History {
   async #receivedDetail(transferId: string): Promise<TransferDetail> {
     if (!isTransferId(transferId)) throw new Error('There is no such transfer.')
     const { client, signal: stop } = this.#options
-    // The list goes by the ids, from the newest to the oldest.
+    // The list is sorted by id, newest first.
     const page = await client.deliveries({ limit: 1, before: idAfter(transferId) }, { signal: stop })
     const delivery = page.deliveries.find((one) => one.transferId === transferId)
     if (delivery === undefined) throw new Error('The portal does not remember it any more.')
@@ -148,10 +155,29 @@ export class PageHistory implements History {
     return {
       ...(await this.#receivedLine(delivery)),
       steps: receivedSteps(delivery),
-      receipts: [],
+      ...(await this.#ownReceipt(delivery)),
       isOpen: !isFinalDelivery(delivery.state),
       expiresAt: delivery.expiresAt,
       isSealed,
+    }
+  }
+
+  /** What this browser signed for, and the sender's signature that it verified before it published the file. */
+  async #ownReceipt(delivery: ReceivedDelivery): Promise<Pick<TransferDetail, 'receipts' | 'signedBy'>> {
+    const { account, keys, recordOf } = this.#options
+    const { transferId, state } = delivery
+    const record = await recordOf(transferId)
+    const signedBy = record?.signedBy ?? null
+    const claims = record?.receipt ?? null
+    if (claims === null || state !== 'delivered') return { receipts: [], signedBy }
+    const receipt = await signReceipt({ ...claims, receiver: account }, keys)
+    try {
+      const salt = await this.#names.saltOf(delivery)
+      const text = receiptText({ transferId, receiver: account, receipt, keys: keys.publicKeys, salt })
+      return { receipts: [{ receiver: account, isProven: true, problem: null, text }], signedBy }
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      return { receipts: [{ receiver: account, isProven: false, problem: error.toJSON(), text: null }], signedBy }
     }
   }
 
@@ -168,11 +194,6 @@ export class PageHistory implements History {
     } finally {
       this.#isLoading.value = false
     }
-  }
-
-  /** A newer first page does not forget how far the older ones were loaded. */
-  #beforeOf(page: { before: string | null }, known: Loaded<unknown>): string | null {
-    return this.#isLoaded && known.items.length > PAGE_SIZE ? known.before : page.before
   }
 
   async #sentLine(transfer: TransferSummary): Promise<HistoryLine> {
@@ -240,12 +261,15 @@ function receiptLine({ receiver, receipt, problem }: CheckedReceipt): ReceiptLin
     : { receiver, isProven: true, problem: null, text: receiptText(receipt) }
 }
 
-/** What is wrong with the transfer itself is wrong with each receipt. */
+/** A problem of the transfer applies to each of its receipts. */
 function problemForAll(receivers: readonly string[], problem: Problem): CheckedReceipt[] {
   return receivers.map((receiver) => ({ receiver, receipt: null, problem }))
 }
 
-/** Whose keys are known signs what they have got: where the portal shows nothing, it is not believed. */
+/**
+ * A receiver with known keys signs what it received. Where the portal shows no signature, the page does not believe the
+ * delivery.
+ */
 async function withoutReceipt(
   { deliveries }: TransferStatus,
   given: readonly CheckedReceipt[],
@@ -261,7 +285,7 @@ async function withoutReceipt(
   return lacking
 }
 
-/** Nothing is drawn as delivered that the receipt does not prove. */
+/** The page draws a delivery as done only where the receipt proves it. */
 function provenPicture(picture: Picture, unproven: ReadonlyMap<string, Problem>): Picture {
   const second = picture.second.map(({ receiver, hop }): ReceiverHop => {
     const problem = unproven.get(receiver)
@@ -271,7 +295,7 @@ function provenPicture(picture: Picture, unproven: ReadonlyMap<string, Problem>)
   return { ...picture, second }
 }
 
-/** The newer items, and behind them what was loaded before and is older than all of these. */
+/** The newer items, followed by the older items that were loaded before. */
 function withNewer<Item extends { readonly transferId: string }>(
   newer: readonly Item[],
   known: readonly Item[],
@@ -282,7 +306,24 @@ function withNewer<Item extends { readonly transferId: string }>(
   return [...newer, ...older]
 }
 
-/** A page that goes on from there. One that is not older than what is there says nothing, and nothing comes after it. */
+/**
+ * The cursor after a newer first page is merged. Older pages that are loaded keep their cursor. A page may have fewer
+ * items than requested.
+ */
+function beforeOf<Item extends { readonly transferId: string }>(
+  page: readonly Item[],
+  before: string | null,
+  known: Loaded<Item>,
+): string | null {
+  const last = page.at(-1)?.transferId
+  const isFurther = last !== undefined && known.items.some(({ transferId }) => transferId < last)
+  return isFurther ? known.before : before
+}
+
+/**
+ * Appends the next page. Items that are not older than the cursor are ignored. A cursor that does not move back ends
+ * the list.
+ */
 function withOlder<Item extends { readonly transferId: string }>(
   known: Loaded<Item>,
   page: readonly Item[],
@@ -293,7 +334,7 @@ function withOlder<Item extends { readonly transferId: string }>(
   return { items: [...known.items, ...older], before: before !== null && before < last ? before : null }
 }
 
-/** The next id in their order. */
+/** The next id in sort order. */
 function idAfter(transferId: string): string {
   const hex = (BigInt(`0x${transferId.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0')
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')

@@ -1,17 +1,17 @@
 /**
- * The picture that everything on the page is drawn by, the same as in README.md: a file goes by two hops, from sender to portal
- * and from portal to receiver, and for each of them one notification comes back. What a hop shows as done is only what
- * the other side has acknowledged.
+ * The model of the picture that the page draws, the same as in README.md. A file takes two hops, from sender to portal
+ * and from portal to receiver. One notification comes back for each hop. A hop shows only the progress that the other
+ * side has acknowledged.
  */
 import type { DeliveryStatus, Notification, ProblemJson, TransferState, TransferSummary } from '../../protocol/index.ts'
 
-/** How one hop stands. */
+/** The state of one hop. */
 export type Hop =
-  /** Nothing has begun, or the hop before it is not done. */
+  /** Nothing has started, or the hop before it is not done. */
   | { readonly state: 'ahead' }
   /** `doneBytes` have been verified on the other side. */
   | { readonly state: 'moving'; readonly doneBytes: number; readonly sizeBytes: number }
-  /** Somebody has to do something first: the person, or a receiver that is away. */
+  /** The hop waits for a person, or for a receiver that is offline. */
   | { readonly state: 'held'; readonly doneBytes: number; readonly sizeBytes: number }
   /** The notification came. @property at when, where that is known */
   | { readonly state: 'done'; readonly at: string | null }
@@ -31,7 +31,7 @@ export interface Picture {
 
 const ahead: Hop = { state: 'ahead' }
 
-/** Where a transfer stands that nobody is working on in this page, by what the portal says of it. */
+/** The first hop of a transfer that is not active in this page, derived from the portal's status. */
 export function pictureOf(
   { from, state, sizeBytes, deliveries }: TransferSummary,
   notifications: readonly Notification[] = [],
@@ -62,7 +62,7 @@ function firstHop(state: TransferState, sizeBytes: number, notifications: readon
   }
 }
 
-/** How the second hop stands, by what the portal says of a delivery. */
+/** The second hop, derived from the portal's status of a delivery. */
 export function secondHop(
   { receiver, state, fetchedBytes, problem }: DeliveryStatus,
   sizeBytes: number,
@@ -81,7 +81,7 @@ export function secondHop(
   }
 }
 
-/** From 0 to 1: how far along a hop is drawn. */
+/** The drawn progress of a hop, from 0 to 1. */
 export function shareOf(hop: Hop): number {
   switch (hop.state) {
     case 'ahead':

@@ -1,12 +1,13 @@
 /**
- * Who this browser is at the portal. The private keys were made here, and not even this page can read them: the browser only
- * lets it sign and open with them.
+ * The account of this browser. This browser made the private keys. Where the browser can store CryptoKeys, even this
+ * page cannot read them: it can only ask the browser to sign and to open with them.
  */
 import { type Static, Type } from 'typebox'
 import type { PortalClient } from '../../client/index.ts'
 import { AccountName, conforms, newToken, PublicKeys } from '../../protocol/index.ts'
-import { AccountKeys, type HeldKeys } from '../../trust/index.ts'
+import type { AccountKeys } from '../../trust/index.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
+import { type KeptKeys, type KeyKeeping, makeKeptKeys, openKeptKeys } from '../platform/kept-keys.ts'
 
 const OWN = 'own'
 const PENDING = 'pending'
@@ -20,54 +21,60 @@ const PendingJoin = Type.Object({ ...StoredIdentity.properties, account: Type.Nu
 
 export interface Identity {
   readonly account: string
-  /** Goes into the header of each request, and nowhere else. */
+  /** The bearer token. The page sends it only in the Authorization header. */
   readonly token: string
   readonly keys: AccountKeys
+  /** The same keys, in the form that the database stores. */
+  readonly keptKeys: KeptKeys
 }
 
-/** @returns null where nobody has joined */
+/** @returns null where this browser has no account */
 export async function readIdentity(database: PageDatabase): Promise<Identity | null> {
   const stored = await database.get('identity', OWN)
   if (!conforms(StoredIdentity, stored)) return null
   const { account, token } = stored
-  return { account, token, keys: AccountKeys.fromHeld(heldOf(stored)) }
+  const keptKeys = keptKeysOf(stored)
+  return { account, token, keys: await openKeptKeys(keptKeys), keptKeys }
 }
 
 /**
- * Joins with an invite. What is to be kept is on disk before the portal hears of it, so that a lost answer is asked for again
- * with the same token.
+ * Joins with an invite. The page stores the keys and the token durably before it sends the request. After a lost
+ * response it repeats the request with the same token.
  *
- * @param known whoever this browser was before: an invite that renews that account leaves it its keys
- * @throws RemoteProblem `invite-invalid`; NoAnswer
+ * @param known the previous account of this browser; an invite that renews that account keeps its keys
+ * @param keeping how this browser can store keys
+ * @throws RemoteProblem `invite-invalid`; NoResponseError
  */
-export async function join(
+export async function joinWithInvite(
   database: PageDatabase,
   client: PortalClient,
   invite: string,
   known: Identity | null,
+  keeping: KeyKeeping,
 ): Promise<void> {
-  const pending = await pendingJoin(database, invite)
+  const pending = await pendingJoin(database, invite, keeping)
   const { account } = await client.join({ invite, token: pending.token })
-  const keys = known?.account === account ? known.keys : AccountKeys.fromHeld(heldOf(pending))
-  const { publicKeys, signingKey, decryptionKey } = keys
+  const keys = known?.account === account ? known.keptKeys : keptKeysOf(pending)
   await change(database, 'identity', async (identities) => {
-    await identities.put({ account, token: pending.token, keys: { publicKeys, signingKey, decryptionKey } }, OWN)
+    await identities.put({ account, token: pending.token, keys }, OWN)
     await identities.delete(PENDING)
   })
 }
 
-/** What an earlier try with the same invite began, or a new one. */
-async function pendingJoin(database: PageDatabase, invite: string): Promise<Static<typeof PendingJoin>> {
+/** Returns the keys and the token of an earlier attempt with the same invite, or makes new ones. */
+async function pendingJoin(
+  database: PageDatabase,
+  invite: string,
+  keeping: KeyKeeping,
+): Promise<Static<typeof PendingJoin>> {
   const begun = await database.get('identity', PENDING)
   if (conforms(PendingJoin, begun) && begun.invite === invite) return begun
-  const { publicKeys, signingKey, decryptionKey } = await AccountKeys.generateHeld()
-  const keys = { publicKeys, signingKey, decryptionKey }
-  const pending = { account: null, invite, token: newToken(), keys }
+  const pending = { account: null, invite, token: newToken(), keys: await makeKeptKeys(keeping) }
   await change(database, 'identity', (identities) => identities.put(pending, PENDING))
   return pending
 }
 
-/** What the database gives back are the keys themselves: the browser stores them as such. */
-function heldOf({ keys }: Static<typeof StoredIdentity> | Static<typeof PendingJoin>): HeldKeys {
-  return keys as HeldKeys
+/** The database returns CryptoKeys: the browser stores them as such. */
+function keptKeysOf({ keys }: Static<typeof StoredIdentity> | Static<typeof PendingJoin>): KeptKeys {
+  return keys as KeptKeys
 }

@@ -1,17 +1,17 @@
-/** What comes in in this tab, over the receiver that `golooader receive` runs. */
+/** The incoming files of this tab. The same receiver core runs in `golooader receive`. */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import type { PortalClient } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
 import type { Decision, OpenOffer, PartBody, ReceiveEvent, ReceiverTrust } from '../../receiver/index.ts'
+import { askToPersist } from '../platform/browser.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
 import { ChosenFolder, type FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import { download } from '../platform/inbox/download.ts'
 import type { KeptFile, PageInbox } from '../platform/inbox/page-inbox.ts'
-import { askToPersist } from '../platform/inbox/persistence.ts'
 import { receiveHere } from '../platform/inbox/receive-here.ts'
-import { type AboutIncoming, type FileEvent, IncomingFile } from './incoming-file.ts'
+import { type AboutIncoming, type FileEvent, IncomingTransfer } from './incoming-transfer.ts'
 import { problemOf } from './outgoing.ts'
-import type { Connection, Incoming, IncomingFiles } from './types.ts'
+import type { ConnectionState, Incoming, IncomingFiles } from './types.ts'
 
 const AUTOMATIC_KEY = 'accepts everything'
 
@@ -23,7 +23,8 @@ export interface IncomingOptions {
   readonly inbox: PageInbox
   readonly lapse: ReadonlySignal<FolderLapse | null>
   readonly signal: AbortSignal
-  readonly onConnection: (connection: Connection) => void
+  readonly onConnection: (connection: ConnectionState) => void
+  readonly onHeldBack: () => void
   readonly onTrouble: (problem: ProblemJson) => void
   readonly onChange: () => void
 }
@@ -35,7 +36,7 @@ export class IncomingList implements IncomingFiles {
   readonly lapse: ReadonlySignal<FolderLapse | null>
   readonly canChooseFolder = ChosenFolder.isPossible
   readonly #options: IncomingOptions
-  readonly #files = signal<readonly IncomingFile[]>([])
+  readonly #files = signal<readonly IncomingTransfer[]>([])
   readonly #isAutomatic = signal(false)
   readonly #folder: ReturnType<typeof signal<string | null>>
 
@@ -82,7 +83,7 @@ export class IncomingList implements IncomingFiles {
       if (this.lapse.value === 'permission') await folder.askAgain()
       else await folder.choose()
     } catch (error) {
-      // Whoever closes the dialogue has chosen to leave it as it is.
+      // The user closed the folder dialogue, so the folder stays as it is.
       if (!(error instanceof DOMException && error.name === 'AbortError')) throw error
     }
     this.#folder.value = folder.name
@@ -98,9 +99,9 @@ export class IncomingList implements IncomingFiles {
     for (const file of this.#files.value) if (file.progress.value.phase === 'asking') file.accept()
   }
 
-  /** What came before this tab was loaded, and has not been removed since. */
+  /** Files that arrived before this tab was loaded and are still in this browser. */
   #showKept({ transferId, name, sizeBytes, from, atMs }: KeptFile): void {
-    const about = { transferId, name, sizeBytes, from: from ?? 'somebody', isSealed: null, isStored: true }
+    const about = { transferId, name, sizeBytes, from: from ?? 'an unknown sender', isSealed: null, isStored: true }
     const file = this.#add(about)
     file.received({ finalName: name, folder: null, signedBy: null, at: new Date(atMs).toISOString() })
   }
@@ -112,9 +113,23 @@ export class IncomingList implements IncomingFiles {
   }
 
   #apply(event: ReceiveEvent): void {
-    const { onConnection, onChange } = this.#options
+    const { onConnection, onHeldBack, onChange, onTrouble } = this.#options
     if (event.type === 'connected' || event.type === 'disconnected') {
       onConnection(event.type === 'connected' ? 'connected' : 'lost')
+      return
+    }
+    if (event.type === 'held-back') {
+      onHeldBack()
+      return
+    }
+    // The inbox of a page always exists.
+    if (event.type === 'waiting') return
+    if (event.type === 'contested') {
+      onTrouble(event.problem)
+      return
+    }
+    if (event.type === 'clock-off') {
+      if (event.isWaiting) onTrouble(event.problem)
       return
     }
     const file = this.#fileOf(event)
@@ -123,16 +138,17 @@ export class IncomingList implements IncomingFiles {
     if (event.type !== 'fetching') onChange()
   }
 
-  #fileOf(event: FileEvent): IncomingFile {
+  #fileOf(event: FileEvent): IncomingTransfer {
     const known = this.#files.value.find(({ transferId }) => transferId === event.transferId)
     if (known?.isFrom(event) === true) return known
-    // The portal offers something else under the same id: nobody is to take it for what it was.
+    // The portal offers different content under the same id. The page ends the old entry, so that the user does not
+    // confuse the two.
     if (known !== undefined) this.#remove(known)
     return this.#add(event)
   }
 
-  #add(about: AboutIncoming): IncomingFile {
-    const file = new IncomingFile(about, this.#options.account, {
+  #add(about: AboutIncoming): IncomingTransfer {
+    const file = new IncomingTransfer(about, this.#options.account, {
       save: (one) => this.#save(one),
       remove: (one) => this.#removeKept(one),
       dismiss: (one) => this.#remove(one),
@@ -141,7 +157,7 @@ export class IncomingList implements IncomingFiles {
     return file
   }
 
-  async #received(file: IncomingFile, { path, signedBy }: FileEvent & { type: 'received' }): Promise<void> {
+  async #received(file: IncomingTransfer, { path, signedBy }: FileEvent & { type: 'received' }): Promise<void> {
     const kept = (await this.#options.inbox.kept()).find(({ transferId }) => transferId === file.transferId)
     const at = new Date().toISOString()
     if (kept === undefined) {
@@ -154,18 +170,18 @@ export class IncomingList implements IncomingFiles {
     await file.save()
   }
 
-  async #save(file: IncomingFile): Promise<void> {
+  async #save(file: IncomingTransfer): Promise<void> {
     const { inbox } = this.#options
     const kept = (await inbox.kept()).find(({ transferId }) => transferId === file.transferId)
     if (kept !== undefined) download(await inbox.keptFile(file.transferId), kept.name)
   }
 
-  async #removeKept(file: IncomingFile): Promise<void> {
+  async #removeKept(file: IncomingTransfer): Promise<void> {
     await this.#options.inbox.removeKept(file.transferId)
     file.notKeptHere()
   }
 
-  #remove(file: IncomingFile): void {
+  #remove(file: IncomingTransfer): void {
     this.#files.value = this.#files.value.filter((other) => other !== file)
   }
 }

@@ -1,11 +1,14 @@
-/** Everything that runs for whoever has joined: one event stream, one inbox, and what is sent over the same few connections. */
+/**
+ * Everything that runs once this browser has an account: one event stream, one inbox, and the sender. They share a few
+ * connections.
+ */
 import { type ReadonlySignal, signal } from '@preact/signals'
-import { browserTransport } from '../../client/browser-transport.ts'
-import { Patience, PortalClient, RemoteProblem } from '../../client/index.ts'
-import type { ProblemJson } from '../../protocol/index.ts'
+import { PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
+import type { AccountWithKeys, ProblemJson } from '../../protocol/index.ts'
 import type { PartBody } from '../../receiver/index.ts'
 import { EventWatch } from '../../sender/index.ts'
 import { fingerprintOf } from '../../trust/index.ts'
+import { pageTransport } from '../platform/bulk-fetcher.ts'
 import { PageContacts } from '../platform/contacts.ts'
 import type { PageDatabase } from '../platform/database.ts'
 import type { FolderLapse } from '../platform/inbox/chosen-folder.ts'
@@ -13,34 +16,37 @@ import { openPageInbox } from '../platform/inbox/page-inbox.ts'
 import { PageJournal } from '../platform/journal.ts'
 import { PageReceipts } from '../platform/receipts.ts'
 import { PageSealRecords } from '../platform/seal-records.ts'
+import type { Abilities } from '../platform/trial.ts'
+import { shortcomingsOf } from './abilities.ts'
 import { PageHistory } from './history.ts'
 import type { Identity } from './identity.ts'
 import { IncomingList } from './incoming.ts'
 import { PageOperations } from './operations.ts'
 import { OutgoingList, problemOf } from './outgoing.ts'
 import { PagePeople } from './people.ts'
-import type { Connection, Member, Operations } from './types.ts'
+import type { ConnectionState, Member, OperationsModel } from './types.ts'
 
 export interface MemberOptions {
   readonly database: PageDatabase
   readonly identity: Identity
   readonly portalUrl: string
-  /** Aborts when another tab works. */
+  readonly abilities: Abilities
+  /** Aborts when another tab takes over. */
   readonly signal: AbortSignal
 }
 
-/** Puts it together, and begins to work. */
-export async function openMember({ database, identity, portalUrl, signal: stop }: MemberOptions): Promise<Member> {
+/** Builds the parts and starts them. */
+export async function openMember(options: MemberOptions): Promise<Member> {
+  const { database, identity, portalUrl, abilities, signal: stop } = options
   const { account, keys, token } = identity
-  const client: PortalClient<PartBody> = new PortalClient(browserTransport(portalUrl), token)
-  const connection = signal<Connection>('connecting')
+  const client: PortalClient<PartBody> = new PortalClient(pageTransport(portalUrl), token)
+  const connection = signal<ConnectionState>('connecting')
   const trouble = signal<ProblemJson | null>(null)
-  const operations = signal<Operations | null>(null)
+  const operations = signal<OperationsModel | null>(null)
   const lapse = signal<FolderLapse | null>(null)
   const isSealedOnly = signal(false)
   const contacts = new PageContacts(database)
   const people = new PagePeople(client, contacts, stop)
-  const history = new PageHistory({ client, account, keys, contacts, signal: stop })
   const onTrouble = (problem: ProblemJson): void => {
     trouble.value ??= problem
   }
@@ -48,14 +54,34 @@ export async function openMember({ database, identity, portalUrl, signal: stop }
     history.changed()
     void people.look()
   }
-  const onConnection = (now: Connection): void => {
+  const isHeldBack = signal(false)
+  const onHeldBack = (): void => {
+    isHeldBack.value = true
+  }
+  const onConnection = (now: ConnectionState): void => {
     connection.value = now
   }
+  const inbox = await openPageInbox({
+    ...{ database, portalUrl, fileKeeping: abilities.fileKeeping },
+    onFolderLapse: (now) => {
+      lapse.value = now
+    },
+  })
+  const recordOf = (transferId: string) => inbox.recordOf(transferId)
+  const history = new PageHistory({ client, account, keys, contacts, recordOf, signal: stop })
   const events = new EventWatch({
     client,
     answerTimeoutMs: Number.POSITIVE_INFINITY,
     signal: stop,
     onSilence: () => onConnection('lost'),
+    onHeldBack: () => onHeldBack(),
+    // The stream omits events from before it (re)connected, and a restored portal may have lost some data. So the
+    // history reloads, and the page repeats its keys.
+    onMessage: ({ type }) => {
+      if (type !== 'current') return
+      history.changed()
+      if (isIntroduced) watched(tellKeys())
+    },
   })
   events.onHeard(() => onConnection('connected'))
   const outgoing = new OutgoingList({
@@ -65,34 +91,36 @@ export async function openMember({ database, identity, portalUrl, signal: stop }
     sealRecords: new PageSealRecords(database),
     signal: stop,
   })
-  const inbox = await openPageInbox({
-    ...{ database, portalUrl },
-    onFolderLapse: (now) => {
-      lapse.value = now
-    },
-  })
+  // The user can still choose files to send while the portal is away, even for long.
+  const begunEarlier = await outgoing.begunEarlier()
   const incoming = await IncomingList.open({
-    ...{ client, account, database, inbox, onConnection, onTrouble, onChange },
+    ...{ client, account, database, inbox, onConnection, onHeldBack, onTrouble, onChange },
     trust: { account, keys, contacts },
     lapse: lapse as ReadonlySignal<FolderLapse | null>,
     signal: stop,
   })
   stop.addEventListener('abort', () => inbox[Symbol.dispose](), { once: true })
 
-  const introduce = async (): Promise<void> => {
-    const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: stop })
-    const ask = { stallMs: patience.stallMs, signal: stop }
-    const told = await patience.insist(() => client.account(ask))
+  const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: stop })
+  let isIntroduced = false
+  /**
+   * The account exists, but the portal may lack its keys: the upload may have failed, or the portal was restored from a
+   * backup.
+   */
+  const tellKeys = async (): Promise<AccountWithKeys> => {
+    const told = await retryPolicy.retry((bounds) => client.account(bounds))
     const { signing, encryption } = keys.publicKeys
-    // Joined, but the portal has not got the keys yet.
-    if (told.keys?.signing !== signing || told.keys.encryption !== encryption) {
-      await patience.insist(() => client.setKeys(keys.publicKeys, ask))
-    }
+    if (told.keys?.signing === signing && told.keys.encryption === encryption) return told
+    return retryPolicy.retry((bounds) => client.setKeys(keys.publicKeys, bounds))
+  }
+  const introduce = async (): Promise<void> => {
+    const told = await tellKeys()
+    isIntroduced = true
     if (told.isOperator === true) operations.value = new PageOperations(client)
-    isSealedOnly.value = (await patience.insist(() => client.limits(ask))).sealedOnly
-    // Without keys at the portal nobody could seal for this account.
+    isSealedOnly.value = (await retryPolicy.retry((bounds) => client.limits(bounds))).sealedOnly
+    // Until the portal has the keys, no sender can seal a file for this account.
     void incoming.run()
-    await outgoing.takeUp()
+    outgoing.takeUp(begunEarlier)
   }
   const watched = (running: Promise<unknown>): void => {
     running.catch((error: unknown) => {
@@ -106,7 +134,21 @@ export async function openMember({ database, identity, portalUrl, signal: stop }
   watched(people.look())
 
   const fingerprint = await fingerprintOf(keys.publicKeys)
+  const shortcomings = shortcomingsOf(abilities)
   return {
-    ...{ account, fingerprint, portalUrl, connection, trouble, outgoing, incoming, history, people, operations },
+    ...{
+      account,
+      fingerprint,
+      portalUrl,
+      shortcomings,
+      connection,
+      isHeldBack,
+      trouble,
+      outgoing,
+      incoming,
+      history,
+      people,
+      operations,
+    },
   }
 }

@@ -1,6 +1,13 @@
-/** What a file is called and how large it is, where that is sealed: opened with the keys of this browser. */
-import { type Metadata, type PartLayout, Problem, printable } from '../../protocol/index.ts'
-import { type AccountKeys, ContentKey, openedLayout } from '../../trust/index.ts'
+/** Opens the sealed name and size of a file with the keys of this browser. */
+import {
+  type Metadata,
+  type PartLayout,
+  Problem,
+  printable,
+  type SealedMetadata,
+  wrappedKeyOf,
+} from '../../protocol/index.ts'
+import { type AccountKeys, ContentKey, openedLayout, saltText } from '../../trust/index.ts'
 
 export interface SealedAbout extends PartLayout {
   readonly transferId: string
@@ -9,14 +16,16 @@ export interface SealedAbout extends PartLayout {
 }
 
 export interface OpenedAbout {
-  /** Safe to show. Null where it cannot be opened. */
+  /** Safe to show. Null where this browser cannot open it. */
   readonly name: string | null
-  /** Of the file itself. */
+  /** The size of the original file. */
   readonly sizeBytes: number
   readonly isSealed: boolean
 }
 
-/** What has been opened: the same transfers are listed again and again, and each opening is a key agreement. */
+/**
+ * Names that are already open. The lists show the same transfers repeatedly, and each opening costs a key agreement.
+ */
 export class Names {
   readonly #account: string
   readonly #keys: AccountKeys
@@ -36,19 +45,40 @@ export class Names {
     return opened
   }
 
+  /**
+   * The salt of the content digest in a receipt, as text; null for a file that is not sealed.
+   *
+   * @throws Problem `seal-unopenable` where this account has no key that opens it. A wrong salt would make a receipt
+   * that proves nothing.
+   */
+  async saltOf(about: SealedAbout): Promise<string | null> {
+    return 'sealed' in about.metadata ? saltText((await this.#unseal(about, about.metadata)).contentKey) : null
+  }
+
   async #open(about: SealedAbout): Promise<OpenedAbout> {
-    const { transferId, from, metadata, sizeBytes } = about
+    const { metadata, sizeBytes } = about
     if (!('sealed' in metadata)) return { name: printable(metadata.name), sizeBytes, isSealed: false }
-    try {
-      const layout = openedLayout(about)
-      const wrapped = metadata.keys[this.#account]
-      if (wrapped === undefined) return { name: null, sizeBytes: layout.sizeBytes, isSealed: true }
-      const contentKey = await ContentKey.unwrap(wrapped, { transferId, from, to: this.#account }, this.#keys)
-      const { name } = await contentKey.openMetadata(metadata.sealed)
-      return { name: printable(name), sizeBytes: layout.sizeBytes, isSealed: true }
-    } catch (error) {
-      if (error instanceof Problem) return { name: null, sizeBytes, isSealed: true }
-      throw error
+    return {
+      name: await nullIfProblem(async () => printable((await this.#unseal(about, metadata)).opened.name)),
+      sizeBytes: (await nullIfProblem(() => openedLayout(about).sizeBytes)) ?? sizeBytes,
+      isSealed: true,
     }
+  }
+
+  /** The sender signs the metadata and not the wrapped key. Opening the metadata checks the key. */
+  async #unseal({ transferId, from }: SealedAbout, metadata: SealedMetadata) {
+    const wrapped = wrappedKeyOf(metadata, this.#account)
+    if (wrapped === undefined) throw new Problem('seal-unopenable')
+    const contentKey = await ContentKey.unwrap(wrapped, { transferId, from, to: this.#account }, this.#keys)
+    return { contentKey, opened: await contentKey.openMetadata(metadata.sealed) }
+  }
+}
+
+async function nullIfProblem<Result>(act: () => Result | Promise<Result>): Promise<Result | null> {
+  try {
+    return await act()
+  } catch (error) {
+    if (error instanceof Problem) return null
+    throw error
   }
 }

@@ -1,16 +1,17 @@
-/** How the portal does, looked at now and then while somebody watches. */
+/** The health of the portal. The page polls it while the view is open. */
 import { type ReadonlySignal, signal } from '@preact/signals'
-import { type PortalClient, sleep } from '../../client/index.ts'
-import type { Operations as Report } from '../../protocol/index.ts'
-import type { Operations } from './types.ts'
+import { sleep } from '../../async/index.ts'
+import type { PortalClient } from '../../client/index.ts'
+import type { Operations } from '../../protocol/index.ts'
+import type { OperationsModel } from './types.ts'
 
 const EVERY_MS = 5_000
 
-export class PageOperations implements Operations {
-  readonly report: ReadonlySignal<Report | null>
+export class PageOperations implements OperationsModel {
+  readonly report: ReadonlySignal<Operations | null>
   readonly problem: ReadonlySignal<string | null>
   readonly #client: PortalClient
-  readonly #report = signal<Report | null>(null)
+  readonly #report = signal<Operations | null>(null)
   readonly #problem = signal<string | null>(null)
 
   constructor(client: PortalClient) {
@@ -34,7 +35,7 @@ export class PageOperations implements Operations {
         if (signal.aborted) return
         this.#problem.value = error instanceof Error ? error.message : String(error)
       }
-      // The end of the pause by an abort is the end of the loop.
+      // An abort ends the pause and then the loop.
       await sleep(EVERY_MS, signal).catch(() => {})
     }
   }

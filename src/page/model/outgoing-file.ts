@@ -1,22 +1,22 @@
-/** One file on its way out: what the sender tells of it, as people want to see it. */
+/** One outgoing file: turns the sender's events into what the page shows. */
 import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { Rate } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
 import { Pause, type SendEvent, type SendOutcome } from '../../sender/index.ts'
 import type { Hop, Picture } from './hops.ts'
-import type { Failure, Outgoing, OutgoingProgress } from './types.ts'
+import type { DeliveryFailure, Outgoing, OutgoingProgress } from './types.ts'
 
-/** What is known of one receiver. */
+/** The state of one receiver. */
 type ReceiverState =
   | { readonly state: 'waiting'; readonly fetchedBytes: number }
   | { readonly state: 'delivered'; readonly at: string; readonly isProven: boolean }
   | { readonly state: 'failed'; readonly at: string | null; readonly problem: ProblemJson }
 
-/** What a file on its way out can ask of the list it is in. */
+/** What an outgoing file asks of its list. */
 export interface OutgoingActions {
-  /** Ends the transfer at the portal, as far as it has not ended. */
+  /** Cancels the transfer at the portal, for the receivers that do not have it yet. */
   cancel(file: OutgoingFile): Promise<void>
-  /** Sends the same file once more; null where it is not at hand. */
+  /** Sends the same file again; null where the page no longer has the file. */
   readonly again: ((file: OutgoingFile, to: readonly string[]) => void) | null
   dismiss(file: OutgoingFile): void
 }
@@ -27,11 +27,11 @@ export interface AboutOutgoing {
   readonly sizeBytes: number
   readonly to: readonly string[]
   readonly isSealed: boolean
-  /** Who sends. */
+  /** The sending account. */
   readonly account: string
 }
 
-/** What moves of the first hop. */
+/** The progress of the first hop. */
 interface Upload {
   readonly acknowledgedBytes: number
   readonly sentBytes: number
@@ -77,7 +77,7 @@ export class OutgoingFile implements Outgoing {
     }))
   }
 
-  /** Aborts when the file is not to be sent any more. */
+  /** Aborts when the page stops sending the file. */
   get signal(): AbortSignal {
     return this.#stop.signal
   }
@@ -90,7 +90,7 @@ export class OutgoingFile implements Outgoing {
     return this.#actions.again !== null
   }
 
-  /** Another tab has begun it. */
+  /** Another tab started this transfer. */
   begun(transferId: string): void {
     this.#transferId.value = transferId
   }
@@ -110,8 +110,10 @@ export class OutgoingFile implements Outgoing {
   }
 
   sendAgain(): void {
+    // A transfer that the portal lost continues under the same id, with the same receivers.
+    const isLost = this.#refusal.value?.problem.code === 'transfer-lost'
     const lacking = [...this.#receiversNow].filter(([, { state }]) => state !== 'delivered').map(([name]) => name)
-    this.#actions.again?.(this, lacking)
+    this.#actions.again?.(this, isLost ? this.to : lacking)
   }
 
   dismiss(): void {
@@ -123,7 +125,7 @@ export class OutgoingFile implements Outgoing {
     this.#stop.abort(new Error('the file is not to be sent any more'))
   }
 
-  /** Takes in what the sender tells. */
+  /** Handles one event of the sender. */
   apply(event: SendEvent): void {
     switch (event.type) {
       case 'started':
@@ -146,11 +148,14 @@ export class OutgoingFile implements Outgoing {
     }
   }
 
-  /** Takes in how it ended. */
+  /** Handles the end of the transfer. */
   end(outcome: SendOutcome): void {
     switch (outcome.outcome) {
       case 'refused':
         this.refuse(outcome.problem)
+        break
+      case 'no-answer':
+        if (outcome.problem !== undefined) this.#lose(outcome.problem)
         break
       case 'failed':
         for (const { receiver, problem } of outcome.failures) {
@@ -165,10 +170,16 @@ export class OutgoingFile implements Outgoing {
     this.#refusal.value ??= { problem, at: null }
   }
 
+  /** The portal has lost a file that it had reported as stored. */
+  #lose(problem: ProblemJson): void {
+    this.#storedAt.value = null
+    this.refuse(problem)
+  }
+
   #uploading({ hashedBytes, sentBytes, acknowledgedBytes }: SendEvent & { type: 'uploading' }): void {
     this.#upload.value = { hashedBytes, sentBytes, acknowledgedBytes }
     this.#rate.add(acknowledgedBytes)
-    // As long as nothing has left, what is read again is compared with what the portal has.
+    // Until new bytes leave, the sender rereads the file and compares it with what the portal has.
     const isReading = this.#phase.value === 'reading' && sentBytes === acknowledgedBytes
     this.#phase.value = isReading ? 'reading' : 'sending'
   }
@@ -198,7 +209,7 @@ export class OutgoingFile implements Outgoing {
     return this.#receivers.value
   }
 
-  /** What has ended stays as it is: an older word about progress may come late. */
+  /** A finished transfer keeps its state: an older progress event may arrive late. */
   #setReceiver(receiver: string, state: ReceiverState): void {
     const known = this.#receiversNow.get(receiver)
     if (known === undefined || (known.state !== 'waiting' && state.state === 'waiting')) return
@@ -229,7 +240,7 @@ export class OutgoingFile implements Outgoing {
 
   #afterStored(): OutgoingProgress {
     const waitingFor: string[] = []
-    const failures: Failure[] = []
+    const failures: DeliveryFailure[] = []
     const proven: string[] = []
     for (const [receiver, state] of this.#receiversNow) {
       if (state.state === 'waiting') waitingFor.push(receiver)
@@ -269,7 +280,7 @@ export class OutgoingFile implements Outgoing {
   }
 }
 
-/** How long the rest takes at a pace; null where nobody can tell. */
+/** The estimated time for the rest at the current rate; null where there is no estimate. */
 export function leftMsAt(bytesPerSecond: number | null, restBytes: number): number | null {
   return bytesPerSecond === null || bytesPerSecond < 1 ? null : (restBytes / bytesPerSecond) * 1000
 }

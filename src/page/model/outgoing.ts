@@ -1,6 +1,6 @@
-/** What is sent in this tab, over the sender that `golooader send` runs. */
+/** The outgoing files of this tab. The same sender core runs in `golooader send`. */
 import { type ReadonlySignal, signal } from '@preact/signals'
-import { Patience, type PortalClient, RemoteProblem } from '../../client/index.ts'
+import { isAboutToken, type PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
 import { Problem, type ProblemJson } from '../../protocol/index.ts'
 import {
   beginSending,
@@ -11,19 +11,21 @@ import {
   type SenderTrust,
   type SendOutcome,
   sendOne,
-  sharedLine,
+  sendSlots,
 } from '../../sender/index.ts'
-import { PageFile } from '../platform/file-source.ts'
+import { BrowserFileSource } from '../platform/file-source.ts'
 import type { PageJournal } from '../platform/journal.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
 import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
 import type { NamedFile, OutgoingFiles, Unfinished } from './types.ts'
 
-/** Transfers that send at the same time. What waits for receivers does not count. */
+/** The number of transfers that upload at the same time. Transfers that wait for receivers do not count. */
 const LINE = { transfersAtOnce: 3, largeAtOnce: 1 }
-/** A browser opens six connections to a portal in all, and others are needed, too. */
+/**
+ * Concurrent parts. A browser opens six connections to a portal, and the page needs some of them for other requests.
+ */
 const PARTS_IN_FLIGHT = { min: 1, max: 3 }
-/** Of one transfer. A part is held as it is in the file, and as it travels. */
+/** The memory of one transfer. Each part is in memory twice: as it is in the file, and as it is sent. */
 const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 
 export interface OutgoingOptions {
@@ -36,9 +38,9 @@ export interface OutgoingOptions {
   readonly events: EventWatch
   readonly signal: AbortSignal
   readonly isSealedOnly: ReadonlySignal<boolean>
-  /** What ends everything: a token that is not valid any more. */
+  /** Reports an error that ends everything, such as an invalid token. */
   readonly onTrouble: (problem: ProblemJson) => void
-  /** Something began or ended, which the history may want to show. */
+  /** A transfer started or ended, so the history may have to reload. */
   readonly onChange: () => void
 }
 
@@ -49,7 +51,7 @@ export class OutgoingList implements OutgoingFiles {
   readonly #options: OutgoingOptions
   readonly #files = signal<readonly OutgoingFile[]>([])
   readonly #unfinished = signal<readonly Unfinished[]>([])
-  readonly #placeFor = sharedLine(LINE)
+  readonly #placeFor = sendSlots(LINE)
   #count = 0
 
   constructor(options: OutgoingOptions) {
@@ -59,14 +61,19 @@ export class OutgoingList implements OutgoingFiles {
     this.isSealedOnly = options.isSealedOnly
   }
 
-  /**
-   * Takes up what earlier tabs have begun. What the portal has stored meanwhile needs no file any more: here it is waited for the
-   * receivers. For all else somebody has to choose the file again.
-   */
-  async takeUp(): Promise<void> {
+  /** Transfers of earlier tabs. The page reads them before it can start a new one. */
+  async begunEarlier(): Promise<readonly JournalEntry[]> {
     const { journal, account, portalUrl } = this.#options
-    const entries = (await journal.list()).filter((one) => one.account === account && one.portalUrl === portalUrl)
-    for (const entry of entries) void this.#follow(entry)
+    return (await journal.list()).filter((one) => one.account === account && one.portalUrl === portalUrl)
+  }
+
+  /**
+   * Resumes the transfers of earlier tabs. Where the portal has stored the file, the page needs no file and waits for
+   * the receivers. For the others the user has to choose the file again.
+   */
+  takeUp(entries: readonly JournalEntry[]): void {
+    const here = new Set(this.files.value.map(({ transferId }) => transferId.value))
+    for (const entry of entries) if (!here.has(entry.transferId)) void this.#follow(entry)
   }
 
   async #follow(entry: JournalEntry): Promise<void> {
@@ -80,16 +87,19 @@ export class OutgoingList implements OutgoingFiles {
         signal: outgoing.signal,
         onEvent: (event) => {
           outgoing.apply(event)
-          // Only now it is known that it is stored.
+          // The page learns only now that the portal has stored the file.
           if (event.type === 'notification') this.#show(outgoing)
         },
       })
-      if (outcome === null) this.#unfinished.value = [...this.#unfinished.value, this.#unfinishedOf(entry)]
-      else this.#ended(outgoing, outcome)
+      // A transfer that the portal lost needs its file again.
+      const isWanted = outcome === null || outcome.outcome === 'no-answer'
+      if (isWanted) this.#unfinished.value = [...this.#unfinished.value, this.#unfinishedOf(entry)]
+      if (outcome !== null) this.#ended(outgoing, outcome)
     } catch (error) {
       if (stop.aborted || outgoing.signal.aborted) return
-      if (error instanceof RemoteProblem && error.code === 'credentials-invalid') onTrouble(error.problem)
-      // Its receivers are not who they were, say. Whoever chooses the file again is told.
+      if (error instanceof RemoteProblem && isAboutToken(error)) onTrouble(error.problem)
+      // For example, the keys of its receivers have changed. The page shows the problem when the user chooses the file
+      // again.
       this.#unfinished.value = [...this.#unfinished.value, this.#unfinishedOf(entry)]
     }
     onChange()
@@ -106,7 +116,7 @@ export class OutgoingList implements OutgoingFiles {
 
   send(files: readonly NamedFile[], to: readonly string[], { isSealed }: { isSealed: boolean }): void {
     const context = this.#begin(to, isSealed)
-    // Each file that waits for it tells what went wrong.
+    // Each file that waits for the portal shows the error itself.
     context.catch(() => {})
     for (const { name, file } of files) this.#add(name, file, to, isSealed, context)
   }
@@ -117,7 +127,7 @@ export class OutgoingList implements OutgoingFiles {
       ...{ client, journal, sealRecords, events, to },
       identity: { portalUrl, account },
       trust: { ...trust, isSealing },
-      // Somebody who looks at the page sees that there is no answer, and decides what that means.
+      // The page shows that the portal does not answer, and the user decides what to do.
       answerTimeoutMs: Number.POSITIVE_INFINITY,
       waitMs: null,
       partsInFlight: PARTS_IN_FLIGHT,
@@ -130,10 +140,10 @@ export class OutgoingList implements OutgoingFiles {
   #add(name: string, file: File, to: readonly string[], isSealed: boolean, context: Promise<SendContext>): void {
     const outgoing = this.#fileOf({ name, sizeBytes: file.size, to, isSealed }, file)
     this.#show(outgoing)
-    void this.#run(outgoing, new PageFile(file, name), context)
+    void this.#run(outgoing, new BrowserFileSource(file, name), context)
   }
 
-  /** @param file null where it has gone with an earlier tab */
+  /** @param file null where an earlier tab sent it */
   #fileOf(about: Omit<AboutOutgoing, 'key' | 'account'>, file: File | null): OutgoingFile {
     const { account } = this.#options
     const { name, isSealed } = about
@@ -153,14 +163,14 @@ export class OutgoingList implements OutgoingFiles {
     )
   }
 
-  async #run(outgoing: OutgoingFile, source: PageFile, context: Promise<SendContext>): Promise<void> {
+  async #run(outgoing: OutgoingFile, source: BrowserFileSource, context: Promise<SendContext>): Promise<void> {
     const { onChange, onTrouble, signal: stop } = this.#options
     try {
       const outcome = await sendOne(await context, source, {
         signal: outgoing.signal,
         isWaiting: true,
         pause: outgoing.pauseOfSend,
-        takePlace: this.#placeFor(outgoing.sizeBytes),
+        acquireSlot: this.#placeFor(outgoing.sizeBytes),
         onEvent: (event) => {
           outgoing.apply(event)
           if (event.type === 'started' || event.type === 'notification') onChange()
@@ -169,13 +179,16 @@ export class OutgoingList implements OutgoingFiles {
       outgoing.end(outcome)
     } catch (error) {
       if (stop.aborted || outgoing.signal.aborted) return
-      if (error instanceof RemoteProblem && error.code === 'credentials-invalid') onTrouble(error.problem)
+      if (error instanceof RemoteProblem && isAboutToken(error)) onTrouble(error.problem)
       outgoing.refuse(problemOf(error))
     }
     onChange()
   }
 
-  /** Before it is stored nothing is left of it; what is stored fails for those who do not have it yet. */
+  /**
+   * Before the file is stored, the portal deletes all of it. A stored file fails for the receivers that do not have it
+   * yet.
+   */
   async #cancel(outgoing: OutgoingFile): Promise<void> {
     const { client, journal, signal: stop, onChange } = this.#options
     const transferId = outgoing.transferId.value
@@ -186,12 +199,13 @@ export class OutgoingList implements OutgoingFiles {
     }
     if (transferId === null) return
     try {
-      // Without an answer nobody knows whether it is delivered all the same: it stays in the journal until there is one.
-      const patience = new Patience({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: stop })
-      await patience.insist(() => client.cancel(transferId, { stallMs: patience.stallMs, signal: stop }))
+      // Without a response it is unknown whether the file will still be delivered. The entry stays in the journal until
+      // the portal answers.
+      const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: stop })
+      await retryPolicy.retry((bounds) => client.cancel(transferId, bounds))
     } catch (error) {
       if (stop.aborted) return
-      // It never got to the portal, or has ended there.
+      // The transfer never reached the portal, or has ended there.
       if (!(error instanceof RemoteProblem)) throw error
     }
     if (!isOver) await removeEntry(journal, transferId)
@@ -211,7 +225,7 @@ export class OutgoingList implements OutgoingFiles {
       ...{ transferId, name, to, createdAt },
       sizeBytes: entry.source.sizeBytes,
       goOn: (file) => {
-        if (new PageFile(file, name).place !== entry.place || !name.endsWith(file.name))
+        if (new BrowserFileSource(file, name).place !== entry.place || !name.endsWith(file.name))
           return differenceOf(entry, file)
         done()
         this.send([{ name, file }], to, { isSealed })
@@ -241,9 +255,9 @@ function differenceOf({ name, source }: JournalEntry, file: File): string {
     : 'It has another size than before: send it as a new one.'
 }
 
-/** As it is shown, whatever it was. */
+/** The problem to show. An error without a problem code happened in this browser. */
 export function problemOf(error: unknown): ProblemJson {
   if (error instanceof Problem) return error.toJSON()
   if (error instanceof RemoteProblem) return error.problem
-  return new Problem('internal', { detail: error instanceof Error ? error.message : String(error) }).toJSON()
+  return new Problem('browser-failed', { detail: error instanceof Error ? error.message : String(error) }).toJSON()
 }

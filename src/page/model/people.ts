@@ -1,4 +1,4 @@
-/** Whom this browser knows, and who there is at the portal. */
+/** The contacts of this browser and the accounts at the portal. */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { type PortalClient, RemoteProblem } from '../../client/index.ts'
 import { Problem } from '../../protocol/index.ts'
@@ -20,7 +20,7 @@ export class PagePeople implements People {
     this.contacts = this.#contacts
   }
 
-  /** Looks who is known by now. */
+  /** Reloads the contacts. */
   async look(): Promise<void> {
     const all = await this.#known.list()
     this.#contacts.value = all.flatMap(({ account, keys, fingerprint }) =>

@@ -1,28 +1,40 @@
-/** From the opening of the page to somebody who sends and receives: what the browser can do, which tab works, who has joined. */
+/**
+ * The start of the page: checks the browser's abilities, claims the only active tab, and loads or creates the account.
+ */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { browserTransport } from '../../client/browser-transport.ts'
-import { Patience, PortalClient } from '../../client/index.ts'
-import { isInvite, type ProblemJson } from '../../protocol/index.ts'
-import { openDatabase, type PageDatabase } from '../platform/database.ts'
-import { type Identity, join, readIdentity } from './identity.ts'
+import { PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
+import { type InviteStatus, isInvite, type ProblemJson } from '../../protocol/index.ts'
+import { tabLocks } from '../platform/browser.ts'
+import type { PageDatabase } from '../platform/database.ts'
+import {
+  type Abilities,
+  MissingAbilityError,
+  openTriedDatabase,
+  requireBuiltIns,
+  tryAbilities,
+} from '../platform/trial.ts'
+import { shortcomingsOf } from './abilities.ts'
+import { type Identity, joinWithInvite, readIdentity } from './identity.ts'
 import { openMember } from './member.ts'
 import { problemOf } from './outgoing.ts'
 import type { Joining, Stage } from './types.ts'
 
 const JOIN_TIMEOUT_MS = 10_000
+const RELOAD = 'Reload the page. If that does not help, use another browser.'
 
 export interface StartedPage {
   readonly stage: ReadonlySignal<Stage>
-  /** Works in this tab, and ends that in the other one. */
+  /** Makes this tab active and stops the other one. */
   takeOver(): void
 }
 
-/** What the page was opened with. An invite that has been answered, by joining or not, is not asked about again. */
+/** What the page was opened with. The page asks once about an invite, whether the user joins or declines. */
 interface Given {
   invite: string | null
 }
 
-/** Begins. What is behind the `#` of the address is read, and, where it is an invite, taken away from there. */
+/** Starts the page. It reads the fragment of the address, and removes an invite from there. */
 export function startPage(): StartedPage {
   const portalUrl = new URL('.', location.href).href.replace(/\/$/, '')
   const given: Given = { invite: takeInvite() }
@@ -31,14 +43,15 @@ export function startPage(): StartedPage {
     stage.value = { stage: 'starting' }
     void work(portalUrl, given, stage, isTakingOver).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error)
-      stage.value = { stage: 'unable', reason, advice: 'Reload the page. If that does not help, use another browser.' }
+      const advice = error instanceof MissingAbilityError ? error.advice : RELOAD
+      stage.value = { stage: 'unable', reason, advice, hasInvite: given.invite !== null }
     })
   }
   begin(false)
   return { stage, takeOver: () => begin(true) }
 }
 
-/** An invite is a secret: it does not stay in the address, nor in the history of the browser. */
+/** An invite is a secret. The page removes it from the address and from the history of the browser. */
 function takeInvite(): string | null {
   const text = location.hash.slice(1)
   if (!isInvite(text)) return null
@@ -46,23 +59,27 @@ function takeInvite(): string | null {
   return text
 }
 
-/** Works until another tab does. */
+/** Works until another tab takes over. */
 async function work(portalUrl: string, given: Given, stage: { value: Stage }, isTakingOver: boolean): Promise<void> {
-  const reason = await whatIsMissing()
-  if (reason !== null) {
-    stage.value = { stage: 'unable', ...reason }
-    return
+  requireBuiltIns()
+  if (!isSecureContext) {
+    const reason = 'The page came over plain http, so the browser does not let it make keys.'
+    throw new MissingAbilityError(reason, 'Open it by https, or on the very machine that the portal runs on.')
+  }
+  if (tabLocks === null) {
+    const reason = 'This browser cannot keep two tabs from doing the same thing twice.'
+    throw new MissingAbilityError(reason, 'Use a current version of Chrome, Edge, Firefox or Safari.')
   }
   const stop = new AbortController()
   const options: LockOptions = isTakingOver ? { steal: true } : { ifAvailable: true }
   try {
-    await navigator.locks.request(`golooader ${new URL(portalUrl).pathname}`, options, async (lock) => {
+    await tabLocks.request(`golooader ${new URL(portalUrl).pathname}`, options, async (lock) => {
       if (lock === null) {
         stage.value = { stage: 'elsewhere' }
         return
       }
       await run(portalUrl, given, stage, stop.signal)
-      // The lock is held for as long as this tab lives, or until another one takes it.
+      // This tab holds the lock until it closes or another tab takes the lock.
       await new Promise(() => {})
     })
   } catch (error) {
@@ -73,37 +90,59 @@ async function work(portalUrl: string, given: Given, stage: { value: Stage }, is
 }
 
 async function run(portalUrl: string, given: Given, stage: { value: Stage }, stop: AbortSignal): Promise<void> {
-  const database = await openDatabase(portalUrl)
+  const database = await openTriedDatabase(portalUrl)
   stop.addEventListener('abort', () => database.close(), { once: true })
+  const abilities = await tryAbilities(database, portalUrl).catch((error: unknown) => {
+    database.close()
+    throw error
+  })
   let isEntered = false
   const enter = async (identity: Identity): Promise<void> => {
-    // Two that send and receive here would do it over the same files.
+    // Two active tabs would send and receive the same files.
     if (isEntered) return
     isEntered = true
     given.invite = null
-    const member = await openMember({ database, identity, portalUrl, signal: stop })
+    const member = await openMember({ database, identity, portalUrl, abilities, signal: stop })
     stop.throwIfAborted()
     stage.value = { stage: 'member', member }
   }
   const known = await readIdentity(database)
   if (known !== null && given.invite === null) return enter(known)
-  const joining = joiningOf(database, portalUrl, given.invite, known, enter)
+  const joining = joiningOf({ database, portalUrl, abilities, invite: given.invite, known, enter })
   stage.value = { stage: 'stranger', joining }
 }
 
-function joiningOf(
-  database: PageDatabase,
-  portalUrl: string,
-  given: string | null,
-  known: Identity | null,
-  enter: (identity: Identity) => Promise<void>,
-): Joining {
+interface JoiningOptions {
+  readonly database: PageDatabase
+  readonly portalUrl: string
+  readonly abilities: Abilities
+  readonly invite: string | null
+  readonly known: Identity | null
+  readonly enter: (identity: Identity) => Promise<void>
+}
+
+function joiningOf({ database, portalUrl, abilities, invite: given, known, enter }: JoiningOptions): Joining {
   const invite = signal(given)
   const isUnderway = signal(false)
   const problem = signal<ProblemJson | null>(null)
+  const about = signal<InviteStatus | null>(null)
+  const client = new PortalClient(browserTransport(portalUrl), null)
+  const look = async (): Promise<void> => {
+    if (invite.value === null) return
+    problem.value = null
+    about.value = null
+    try {
+      about.value = await client.invite({ invite: invite.value }, { stallTimeoutMs: JOIN_TIMEOUT_MS })
+    } catch (error) {
+      // Without a response the invite may still be valid, so the user can try again.
+      if (error instanceof RemoteProblem) problem.value = problemOf(error)
+    }
+  }
+  void look()
   return {
-    ...{ invite, isUnderway, problem },
+    ...{ invite, about, isUnderway, problem },
     replaces: known?.account ?? null,
+    shortcomings: shortcomingsOf(abilities),
     leave: () => {
       if (known === null) return
       enter(known).catch((error: unknown) => {
@@ -112,7 +151,10 @@ function joiningOf(
     },
     useLink: (text) => {
       const found = /gli_[A-Za-z0-9_-]{43}/.exec(text)?.[0] ?? null
-      if (found !== null) invite.value = found
+      if (found !== null) {
+        invite.value = found
+        void look()
+      }
       return found !== null
     },
     join: async () => {
@@ -121,9 +163,8 @@ function joiningOf(
       isUnderway.value = true
       problem.value = null
       try {
-        const client = new PortalClient(browserTransport(portalUrl), null)
-        const patience = new Patience({ answerTimeoutMs: JOIN_TIMEOUT_MS })
-        await patience.insist(() => join(database, client, secret, known))
+        const retryPolicy = new RetryPolicy({ answerTimeoutMs: JOIN_TIMEOUT_MS })
+        await retryPolicy.retry(() => joinWithInvite(database, client, secret, known, abilities.keyKeeping))
         const identity = await readIdentity(database)
         if (identity !== null) await enter(identity)
       } catch (error) {
@@ -133,22 +174,4 @@ function joiningOf(
       }
     },
   }
-}
-
-/** What this browser, or the way to the portal, lacks. */
-async function whatIsMissing(): Promise<{ reason: string; advice: string } | null> {
-  if (!isSecureContext) {
-    const reason = 'The page came over plain http, so the browser does not let it make keys.'
-    return { reason, advice: 'Open it by https, or on the very machine that the portal runs on.' }
-  }
-  const advice = 'Use a current version of Chrome, Edge, Firefox or Safari, not in a private window.'
-  try {
-    await crypto.subtle.generateKey({ name: 'Ed25519' }, false, ['sign', 'verify'])
-    await crypto.subtle.generateKey({ name: 'X25519' }, false, ['deriveBits'])
-  } catch {
-    // Whatever it says: without these keys there is nothing to be done here.
-    return { reason: 'This browser does not know the keys that files are signed and sealed with.', advice }
-  }
-  const hasStorage = 'getDirectory' in navigator.storage && 'locks' in navigator
-  return hasStorage ? null : { reason: 'This browser has no storage for files that come in.', advice }
 }

@@ -1,9 +1,13 @@
-/** What happened to a transfer, in its order, in words. */
+/** The events of a transfer, in order, in words. */
 import type { Notification, ReceivedDelivery, TransferStatus } from '../../protocol/index.ts'
 import { adviceForReceiver, adviceForSender } from './advice.ts'
 import type { Step } from './types.ts'
 
-/** Of a transfer that this account sent. @param unproven receivers whose receipt proves nothing */
+/**
+ * The timeline of a transfer that this account sent.
+ *
+ * @param unproven receivers whose receipt proves nothing
+ */
 export function sentSteps(status: TransferStatus, unproven: ReadonlySet<string>): Step[] {
   const steps: Step[] = [plain(status.createdAt, 0, 'Announced to the portal')]
   for (const delivery of status.deliveries) {
@@ -17,7 +21,7 @@ export function sentSteps(status: TransferStatus, unproven: ReadonlySet<string>)
   return inOrder(steps)
 }
 
-/** Of one that came for this account. */
+/** The timeline of a transfer that this account received. */
 export function receivedSteps(delivery: ReceivedDelivery): Step[] {
   const { createdAt, storedAt, offeredAt, endedAt, from, state, problem } = delivery
   const steps: Step[] = [plain(createdAt, 0, `Announced by ${from}`)]
@@ -69,7 +73,7 @@ function plain(at: string | null, hop: Step['hop'], text: string): Step {
   return { at, hop, text, problem: null, advice: null }
 }
 
-/** What has no time is going on, and comes last. */
+/** A step without a time is still in progress and comes last. */
 function inOrder(steps: Step[]): Step[] {
   return steps.sort((one, other) => {
     if (one.at === other.at) return 0

@@ -1,63 +1,71 @@
-/** What the views see of the page's state, and what they can ask for. Everything that changes is a signal. */
+/** The state that the views show and the actions that they call. Everything that changes is a signal. */
 import type { ReadonlySignal } from '@preact/signals'
-import type { Operations as OperationsReport, ProblemJson } from '../../protocol/index.ts'
+import type { InviteStatus, Operations, ProblemJson } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
 import type { Picture } from './hops.ts'
 
-/** How far the page has come. */
+/** The state of the page as a whole. */
 export type Stage =
   | { readonly stage: 'starting' }
-  /** This browser, or this way of reaching the portal, cannot do it. */
-  | { readonly stage: 'unable'; readonly reason: string; readonly advice: string }
-  /** Another tab works. */
+  /** This browser, or an insecure connection to the portal, lacks something that the page needs. */
+  | { readonly stage: 'unable'; readonly reason: string; readonly advice: string; readonly hasInvite: boolean }
+  /** Another tab is active. */
   | { readonly stage: 'elsewhere' }
-  /** Nobody has joined in this browser. */
+  /** This browser has no account yet. */
   | { readonly stage: 'stranger'; readonly joining: Joining }
   | { readonly stage: 'member'; readonly member: Member }
 
-/** Whoever opens an invite. */
+/** The state while a user joins. */
 export interface Joining {
-  /** Null where the page was opened without one. */
+  /** Null where the page was opened without an invite. */
   readonly invite: ReadonlySignal<string | null>
-  /** Who this browser is already, and may not be any more; null for nobody. */
+  /** What the invite is for; null until the portal has answered, and without an invite. */
+  readonly about: ReadonlySignal<InviteStatus | null>
+  /** The account of this browser that joining would replace; null where it has none. */
   readonly replaces: string | null
-  /** Stays who this browser is. */
+  /** The limitations of this browser, in plain words. */
+  readonly shortcomings: readonly string[]
+  /** Keeps the present account. */
   leave(): void
   readonly isUnderway: ReadonlySignal<boolean>
   readonly problem: ReadonlySignal<ProblemJson | null>
-  /** @returns false where the text has no invite in it */
+  /** @returns false where the text contains no invite */
   useLink(text: string): boolean
   join(): Promise<void>
 }
 
-export type Connection = 'connecting' | 'connected' | 'lost'
+export type ConnectionState = 'connecting' | 'connected' | 'lost'
 
-/** Who has joined in this browser. */
+/** The state of a browser that has an account. */
 export interface Member {
   readonly account: string
   readonly fingerprint: string
   readonly portalUrl: string
-  readonly connection: ReadonlySignal<Connection>
-  /** Why nothing goes on any more: the token is not valid, say. Null while it does. */
+  /** The limitations of this browser, in plain words. */
+  readonly shortcomings: readonly string[]
+  readonly connection: ReadonlySignal<ConnectionState>
+  /** A proxy between this browser and the portal holds event streams back. The page works without them. */
+  readonly isHeldBack: ReadonlySignal<boolean>
+  /** Why everything has stopped, for example an invalid token. Null while the page works. */
   readonly trouble: ReadonlySignal<ProblemJson | null>
   readonly outgoing: OutgoingFiles
   readonly incoming: IncomingFiles
   readonly history: History
   readonly people: People
-  /** Null for all but the portal's operators. */
-  readonly operations: ReadonlySignal<Operations | null>
+  /** Null for accounts that are not operators of the portal. */
+  readonly operations: ReadonlySignal<OperationsModel | null>
 }
 
-/** What is sent in this tab. */
+/** The outgoing files of this tab. */
 export interface OutgoingFiles {
   readonly files: ReadonlySignal<readonly Outgoing[]>
-  /** What was begun before this tab was loaded, and can be gone on with once the same file has been chosen again. */
+  /** Transfers of earlier tabs. Each one resumes once the user has chosen the same file again. */
   readonly unfinished: ReadonlySignal<readonly Unfinished[]>
   readonly isSealedOnly: ReadonlySignal<boolean>
   send(files: readonly NamedFile[], to: readonly string[], options: { isSealed: boolean }): void
 }
 
-/** A file, and what it is to be called: in a folder, by the way to it. */
+/** A file and the name that receivers see. The name of a file in a folder includes the path. */
 export interface NamedFile {
   readonly name: string
   readonly file: File
@@ -75,35 +83,35 @@ export interface Outgoing {
   pause(): void
   goOn(): void
   cancel(): void
-  /** Whether the file is at hand: not, when an earlier tab sent it. */
+  /** Whether this tab has the file. It has none for a transfer of an earlier tab. */
   readonly canSendAgain: boolean
-  /** Sends it once more, as a new transfer, to those who do not have it. */
+  /** Sends the file again, as a new transfer, to the receivers that do not have it. */
   sendAgain(): void
-  /** Takes it from the list, once it is over. */
+  /** Removes a finished file from the list. */
   dismiss(): void
 }
 
 export type OutgoingProgress =
   | { readonly phase: 'queued' }
-  /** Reading what the portal has already, after a pause or in a new tab. */
+  /** Rereads what the portal already has, after a pause or in a new tab. */
   | { readonly phase: 'reading'; readonly readBytes: number }
   | {
       readonly phase: 'sending'
       readonly acknowledgedBytes: number
-      /** On their way, and not acknowledged yet. */
+      /** Bytes that were sent and are not acknowledged yet. */
       readonly underwayBytes: number
       readonly bytesPerSecond: number | null
       readonly leftMs: number | null
     }
   | { readonly phase: 'paused'; readonly acknowledgedBytes: number }
-  /** The portal does not answer; it is tried again. */
+  /** The portal does not answer. The page retries. */
   | { readonly phase: 'silent'; readonly reason: string }
-  /** The portal has it; the receivers do not yet, or not all of them. */
-  | { readonly phase: 'stored'; readonly waitingFor: readonly string[]; readonly failures: readonly Failure[] }
-  | { readonly phase: 'ended'; readonly failures: readonly Failure[]; readonly proven: readonly string[] }
+  /** The portal has the file, and some receivers do not have it yet. */
+  | { readonly phase: 'stored'; readonly waitingFor: readonly string[]; readonly failures: readonly DeliveryFailure[] }
+  | { readonly phase: 'ended'; readonly failures: readonly DeliveryFailure[]; readonly proven: readonly string[] }
   | { readonly phase: 'refused'; readonly problem: ProblemJson }
 
-export interface Failure {
+export interface DeliveryFailure {
   readonly receiver: string
   readonly problem: ProblemJson
 }
@@ -114,21 +122,28 @@ export interface Unfinished {
   readonly sizeBytes: number
   readonly to: readonly string[]
   readonly createdAt: string
-  /** Goes on with the same file, chosen again. @returns why not, in plain words; null where it does */
+  /**
+   * Resumes with the same file, which the user has chosen again.
+   *
+   * @returns why it is refused, in plain words; null on success
+   */
   goOn(file: File): string | null
-  /** Gives the transfer up; the portal deletes what it has of it. */
+  /** Cancels the transfer. The portal deletes the bytes that it has. */
   forget(): Promise<void>
 }
 
-/** What comes in. */
+/** The incoming files. */
 export interface IncomingFiles {
   /** Newest first. */
   readonly files: ReadonlySignal<readonly Incoming[]>
   readonly isAutomatic: ReadonlySignal<boolean>
   setAutomatic(isAutomatic: boolean): void
-  /** The name of the chosen folder; null: downloads of the browser. */
+  /** The name of the chosen folder; null where files are downloads of the browser. */
   readonly folder: ReadonlySignal<string | null>
-  /** Why nothing gets into that folder just now: the browser has to be asked again, or it is gone. Null while it does. */
+  /**
+   * Why files cannot be written to the chosen folder now: the permission has expired, or the folder is missing. Null
+   * while they can.
+   */
   readonly lapse: ReadonlySignal<'permission' | 'missing' | null>
   readonly canChooseFolder: boolean
   chooseFolder(): Promise<void>
@@ -141,23 +156,23 @@ export interface Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
-  /** Null where that is not known any more. */
+  /** Null where the page no longer knows it. */
   readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<IncomingProgress>
   accept(): void
   decline(reason: string): void
-  /** What kept this browser from saving or removing it, in plain words; null while nothing did. */
+  /** Why this browser could not save or remove the file, in plain words; null without an error. */
   readonly trouble: ReadonlySignal<string | null>
-  /** Hands a file that is kept in this browser to its downloads. */
+  /** Starts a download of a file that is kept in this browser. */
   save(): Promise<void>
-  /** Removes it from this browser. */
+  /** Removes the file from this browser. */
   remove(): Promise<void>
   dismiss(): void
 }
 
 export type IncomingProgress =
-  /** The person is asked. */
+  /** The user has to decide. */
   | { readonly phase: 'asking' }
   | {
       readonly phase: 'fetching'
@@ -166,7 +181,7 @@ export type IncomingProgress =
       readonly leftMs: number | null
     }
   | { readonly phase: 'waiting'; readonly reason: string }
-  /** `signedBy` is the fingerprint of the sender; `keptHere` while it is in this browser. */
+  /** `signedBy` is the fingerprint of the sender. `keptHere` says whether the file is still in this browser. */
   | {
       readonly phase: 'received'
       readonly finalName: string
@@ -177,11 +192,11 @@ export type IncomingProgress =
   | { readonly phase: 'declined'; readonly problem: ProblemJson }
   | { readonly phase: 'withdrawn'; readonly problem: ProblemJson }
 
-/** Everything that was sent and received, as far as the portal remembers it. */
+/** All sent and received transfers that the portal remembers. */
 export interface History {
   readonly lines: ReadonlySignal<readonly HistoryLine[]>
   readonly isLoading: ReadonlySignal<boolean>
-  /** Whether there is more than has been loaded. */
+  /** Whether there are more pages to load. */
   readonly hasMore: ReadonlySignal<boolean>
   load(): Promise<void>
   loadMore(): Promise<void>
@@ -191,16 +206,16 @@ export interface History {
 
 export interface HistoryLine {
   readonly transferId: string
-  /** Whether this account sent it. */
+  /** Whether this account sent the file. */
   readonly isOwn: boolean
-  /** Null where it cannot be opened with the keys of this browser. */
+  /** Null where the keys of this browser cannot open it. */
   readonly name: string | null
   readonly sizeBytes: number
   readonly from: string
   readonly to: readonly string[]
   readonly createdAt: string
   readonly picture: Picture
-  /** In a word or two. */
+  /** The state in a word or two. */
   readonly outcome: string
   readonly isBad: boolean
 }
@@ -208,6 +223,10 @@ export interface HistoryLine {
 export interface TransferDetail extends HistoryLine {
   readonly steps: readonly Step[]
   readonly receipts: readonly ReceiptLine[]
+  /**
+   * The fingerprint of the sender of a file that this browser received; null for an unsigned file, and for a sent one.
+   */
+  readonly signedBy: string | null
   readonly isOpen: boolean
   readonly expiresAt: string
   readonly isSealed: boolean
@@ -215,9 +234,9 @@ export interface TransferDetail extends HistoryLine {
 
 /** One line of the timeline. */
 export interface Step {
-  /** Null where the portal does not say when. */
+  /** Null where the portal gives no time. */
   readonly at: string | null
-  /** Of which hop; 0 for neither. */
+  /** The hop, 1 or 2; 0 for neither. */
   readonly hop: 0 | 1 | 2
   readonly text: string
   readonly problem: ProblemJson | null
@@ -226,26 +245,34 @@ export interface Step {
 
 export interface ReceiptLine {
   readonly receiver: string
-  /** Verified in this browser against the keys that are known of the receiver. */
+  /** Whether this browser verified it against the known keys of the receiver. */
   readonly isProven: boolean
   readonly problem: ProblemJson | null
-  /** What `golooader verify` takes; null where it proves nothing. */
+  /** The receipt file for `golooader verify`; null where it proves nothing. */
   readonly text: string | null
 }
 
-/** Whom this browser knows. */
+/** The contacts of this browser. */
 export interface People {
   readonly contacts: ReadonlySignal<readonly Contact[]>
-  /** Whether there is such an account, and by which keys. @throws Error with plain words */
+  /**
+   * The account and its keys, if the portal has it.
+   *
+   * @throws Error with a message in plain words
+   */
   find(name: string): Promise<Contact | null>
-  /** A person says that these keys are right. */
+  /** The user confirms that these keys are right. */
   trust(name: string, fingerprint: string): Promise<void>
 }
 
-/** For those who run the portal. */
-export interface Operations {
-  readonly report: ReadonlySignal<OperationsReport | null>
+/** For operators of the portal. */
+export interface OperationsModel {
+  readonly report: ReadonlySignal<Operations | null>
   readonly problem: ReadonlySignal<string | null>
-  /** Looks now and then, for as long as it is shown. @returns the way to end that */
+  /**
+   * Polls the portal while the view is open.
+   *
+   * @returns a function that stops polling
+   */
   watch(): () => void
 }

@@ -1,24 +1,24 @@
 /**
- * Who is known by which keys, in the browser's database: the first ones seen are pinned, and others are refused from then on
- * until somebody says that they are right.
+ * The contacts of this browser and their keys, in its database. The page pins the first keys that it sees for a name.
+ * It refuses other keys until the user confirms them.
  */
 import * as Type from 'typebox'
 import { AccountName, conforms, Problem, PublicKeys } from '../../protocol/index.ts'
 import { type Contact, type Contacts, fingerprintOf } from '../../trust/index.ts'
 import { change, type PageDatabase, writing } from './database.ts'
 
-const StoredContact = Type.Object({
+const ContactRow = Type.Object({
   account: AccountName,
   fingerprint: Type.String(),
-  /** Null while only the fingerprint is known: the first keys that have it are taken. */
+  /** Null while only the fingerprint is known. The first keys that match the fingerprint are then pinned. */
   keys: Type.Union([PublicKeys, Type.Null()]),
   since: Type.String(),
-  /** How it came to be trusted: by a person who compared the fingerprint, or because it was the first. */
+  /** How the contact became trusted: the user compared the fingerprint, or it was the first one seen. */
   by: Type.Union([Type.Literal('fingerprint'), Type.Literal('first-use')]),
 })
 
-/** One contact, as it is kept. */
-export type StoredContact = Type.Static<typeof StoredContact>
+/** One contact, as the database stores it. */
+export type ContactRow = Type.Static<typeof ContactRow>
 
 export class PageContacts implements Contacts {
   readonly #database: PageDatabase
@@ -51,13 +51,16 @@ export class PageContacts implements Contacts {
     return (await this.find(account)) !== null
   }
 
-  /** @throws Problem `request-invalid` for one that is damaged: to go on would mean to trust anybody */
-  async find(account: string): Promise<StoredContact | null> {
+  /**
+   * @throws Problem `request-invalid` for a damaged entry. Ignoring it would make the page trust the next keys that it
+   * sees.
+   */
+  async find(account: string): Promise<ContactRow | null> {
     return asContact(account, await this.#database.get('contacts', account))
   }
 
-  /** All of them, by name. */
-  async list(): Promise<StoredContact[]> {
+  /** All contacts, sorted by name. */
+  async list(): Promise<ContactRow[]> {
     const [accounts, values] = await Promise.all([
       this.#database.getAllKeys('contacts'),
       this.#database.getAll('contacts'),
@@ -66,29 +69,29 @@ export class PageContacts implements Contacts {
   }
 
   /**
-   * Trusts a fingerprint that a person has compared, in place of whatever was trusted before.
+   * Trusts a fingerprint that the user has compared. It replaces the previous one.
    *
-   * @param keys those of the fingerprint, if they are known already
+   * @param keys the keys of the fingerprint, if they are known already
    */
   async trust(account: string, fingerprint: string, keys: PublicKeys | null): Promise<void> {
-    const contact: StoredContact = { account, fingerprint, keys, since: new Date().toISOString(), by: 'fingerprint' }
+    const contact: ContactRow = { account, fingerprint, keys, since: new Date().toISOString(), by: 'fingerprint' }
     await change(this.#database, 'contacts', (contacts) => contacts.put(contact, account))
   }
 
-  /** Whoever has the name next is pinned as if nobody had had it. */
+  /** Forgets a contact. The next keys seen for the name are pinned as first keys. */
   async forget(account: string): Promise<void> {
     await change(this.#database, 'contacts', (contacts) => contacts.delete(account))
   }
 }
 
-function asContact(account: string, value: unknown): StoredContact | null {
+function asContact(account: string, value: unknown): ContactRow | null {
   if (value === undefined) return null
-  if (conforms(StoredContact, value) && value.account === account) return value
+  if (conforms(ContactRow, value) && value.account === account) return value
   throw new Problem('request-invalid', {
     detail: `what this browser knows of ${account} is damaged: forget the contact`,
   })
 }
 
-function isSame({ keys }: StoredContact, { signing, encryption }: PublicKeys): boolean {
+function isSame({ keys }: ContactRow, { signing, encryption }: PublicKeys): boolean {
   return keys !== null && keys.signing === signing && keys.encryption === encryption
 }

@@ -1,30 +1,32 @@
 /**
- * What the page keeps in this browser, under the origin of the portal and nowhere else: who one is, whom one knows, what is being
- * sent and received. Everything that a promise stands on is written with `strict` durability: it is on disk when the
- * write has resolved.
+ * The data of the page, in this browser under the origin of the portal: the account, the contacts, and the transfers.
+ * Every write that a guarantee depends on uses `strict` durability: it is on disk when the promise has resolved.
  */
 import { type DBSchema, type IDBPDatabase, openDB, type StoreNames } from 'idb'
 
-/** Each part of the page describes what it keeps in its own words; here is only by which key it is found. */
+/** Each module defines the records that it stores. This schema defines only their keys. */
 export interface PageSchema extends DBSchema {
-  /** The account of this browser, by the name `own`. */
+  /** The account of this browser, under the key `own`. */
   identity: { key: string; value: unknown }
-  /** By account. */
+  /** Contacts, by account. */
   contacts: { key: string; value: unknown }
-  /** By transfer and receiver. */
+  /** Receipts, by transfer and receiver. */
   receipts: { key: [transferId: string, receiver: string]; value: unknown }
-  /** What is being sent, by what makes two sends the same one. */
+  /** Outgoing transfers, by the resume key. */
   journal: { key: string; value: unknown }
-  /** What was sealed, by transfer and part number. */
+  /** Seal records, by transfer and part number. */
   sealed: { key: [transferId: string, partNumber: number]; value: string }
-  /** What is being received, and what has been, by transfer. */
+  /** Incoming and received transfers, by transfer. */
   arrivals: { key: string; value: unknown }
+  /** Content and length of incoming files, for browsers without OPFS; by purpose, transfer and offset. */
+  staged: { key: [purpose: string, transferId: string, atByte: number]; value: Uint8Array<ArrayBuffer> | number }
   settings: { key: string; value: unknown }
 }
 
 export type PageDatabase = IDBPDatabase<PageSchema>
 
-const VERSION = 1
+/** Version 2 added `staged`. */
+const VERSION = 2
 const durable = { durability: 'strict' } as const
 const stores: readonly StoreNames<PageSchema>[] = [
   'identity',
@@ -33,14 +35,17 @@ const stores: readonly StoreNames<PageSchema>[] = [
   'journal',
   'sealed',
   'arrivals',
+  'staged',
   'settings',
 ]
 
-/** @param portalUrl several portals may share an origin, under a path each */
+/** @param portalUrl each portal has its own database, as several portals may share an origin under different paths */
 export function openDatabase(portalUrl: string): Promise<PageDatabase> {
   return openDB<PageSchema>(`golooader ${new URL(portalUrl).pathname}`, VERSION, {
     upgrade(database) {
-      for (const name of stores) database.createObjectStore(name)
+      for (const name of stores) {
+        if (!database.objectStoreNames.contains(name)) database.createObjectStore(name)
+      }
     },
   })
 }
@@ -60,7 +65,7 @@ function transactionOf<Name extends StoreNames<PageSchema>>(database: PageDataba
   return database.transaction(store, 'readwrite', durable)
 }
 
-/** A transaction that changes several stores, or decides by what it finds; durable when it is `done`. */
+/** Starts a transaction that changes several stores or depends on their content; durable when `done` resolves. */
 export function writing<Name extends StoreNames<PageSchema>>(database: PageDatabase, names: Name[]) {
   return database.transaction(names, 'readwrite', durable)
 }

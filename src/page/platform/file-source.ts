@@ -1,24 +1,40 @@
 /**
- * A file that somebody has chosen in the browser. It is read part by part, never as a whole.
+ * A file that a person has chosen in the browser. The page reads it part by part.
  *
- * A browser does not show where a file lies, only its name, size and time. After a reload the same file has to be chosen
- * again, and is told by these. They prove nothing about its content: for that there are the seal record and the signed
- * manifest.
+ * A browser shows the name, the size and the time of a file, and no path. After a reload the person chooses the same file again, and
+ * the page recognises it by these three. They do not prove its content; the seal record and the signed manifest do. A file of
+ * `/proc` has the size 0, and a browser reads it as empty.
+ *
+ * Chromium refuses to read a file that has changed since it was chosen. Firefox reads what the file holds now, and keeps telling the
+ * old size and time. So in every other browser than Chromium the page reads the whole file a second time after the last part, and
+ * compares. This costs one more reading and hashing of the file, and no traffic.
  */
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
-import type { OpenSource, PartDigests, PartSeal, Source, SourceIdentity } from '../../sender/index.ts'
-import { sealTagBytes } from '../../trust/index.ts'
-import { sealPart } from '../../trust/part-seal.ts'
-import { digestPart } from './part-digests.ts'
+import type { OpenSource, Source, SourceIdentity } from '../../sender/index.ts'
+import { type PartDigests, type PartSeal, sealTagBytes } from '../../trust/index.ts'
+import { refusesChangedFiles } from './browser.ts'
+import { digestLent, readPart } from './part-workers.ts'
 
-export class PageFile implements Source {
+/** One part that was read. */
+interface ReadPart {
+  readonly lengthBytes: number
+  readonly digestAlgorithm: DigestAlgorithm
+  /** Of what the file held, in hex. */
+  readonly contentDigest: string
+}
+
+const WRITTEN = 'it was written to'
+/** The error names for a file that became unreadable. Firefox uses `AbortError`. */
+const GONE: ReadonlySet<string> = new Set(['NotReadableError', 'NotFoundError', 'AbortError'])
+
+export class BrowserFileSource implements Source {
   readonly path: string
   readonly name: string
   readonly place: string
   readonly sizeBytes: number
   readonly #file: File
 
-  /** @param name what the receivers are told; where a folder was chosen, that says the way to the file */
+  /** @param name the name that receivers see; a file of a chosen folder includes the path */
   constructor(file: File, name = file.name) {
     this.path = name
     this.name = name
@@ -40,12 +56,14 @@ export class PageFile implements Source {
 }
 
 class OpenPageFile implements OpenSource {
-  readonly source: PageFile
+  readonly source: BrowserFileSource
   readonly identity: SourceIdentity
   readonly isIdentityProof = false
   readonly #file: File
+  /** By offset. */
+  readonly #parts = new Map<number, ReadPart>()
 
-  constructor(source: PageFile, file: File) {
+  constructor(source: BrowserFileSource, file: File) {
     this.source = source
     this.identity = { sizeBytes: file.size, lastModified: file.lastModified }
     this.#file = file
@@ -57,20 +75,23 @@ class OpenPageFile implements OpenSource {
     digestAlgorithm: DigestAlgorithm,
     seal: PartSeal | null,
   ): Promise<PartDigests> {
-    if (seal === null) {
-      target.set(await this.#read(offsetBytes, target.length))
-      const digest = await digestPart(digestAlgorithm, target)
-      return { digest, contentDigest: digest }
-    }
-    const plain = await this.#read(offsetBytes, target.length - sealTagBytes)
-    const contentDigest = await digestPart(digestAlgorithm, plain)
-    target.set(await sealPart(seal.partKey, seal.position, plain))
-    return { digest: await digestPart(digestAlgorithm, target), contentDigest }
+    const lengthBytes = target.length - (seal === null ? 0 : sealTagBytes)
+    const content = this.#file.slice(offsetBytes, offsetBytes + lengthBytes)
+    const read = await readPart(content, digestAlgorithm, seal).catch((error: unknown) => {
+      throw this.#failed(error)
+    })
+    const { digest, contentDigest, bytes } = read
+    if (bytes.length !== target.length) throw this.changed('it is shorter than it was')
+    this.#note(offsetBytes, { lengthBytes, digestAlgorithm, contentDigest })
+    target.set(bytes)
+    return { digest, contentDigest }
   }
 
-  async assertUnchanged(): Promise<void> {
+  /** Detects a write between two parts: one of them now has other content. */
+  async assertUnchanged(onRead?: () => Promise<void>): Promise<void> {
     try {
       await this.look()
+      if (!refusesChangedFiles) await this.#readAgain(onRead)
     } catch (error) {
       throw this.#failed(error)
     }
@@ -84,28 +105,86 @@ class OpenPageFile implements OpenSource {
     return new Problem('source-changed', { path, detail }, { cause })
   }
 
-  /** Reads a byte: a browser refuses to read any of a file that is not as it was when it was chosen. */
+  /** Reads one byte. Chromium refuses that where the file has changed, and every browser where it was removed. */
   async look(): Promise<void> {
-    await this.#file.slice(Math.max(0, this.#file.size - 1)).arrayBuffer()
+    // A browser does not read an empty slice, so an empty file is read as a whole.
+    const last = this.#file.size === 0 ? this.#file : this.#file.slice(this.#file.size - 1)
+    const { byteLength } = await last.arrayBuffer()
+    if (byteLength !== last.size) throw this.changed('it is not as long as it was')
   }
 
-  async #read(offsetBytes: number, lengthBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = await this.#file
-      .slice(offsetBytes, offsetBytes + lengthBytes)
-      .arrayBuffer()
-      .catch((error: unknown) => {
-        throw this.#failed(error)
-      })
-    if (bytes.byteLength !== lengthBytes) throw this.changed('it is shorter than it was')
-    return new Uint8Array(bytes)
+  #note(offsetBytes: number, part: ReadPart): void {
+    const before = this.#parts.get(offsetBytes)
+    const isSameLayout = before?.lengthBytes === part.lengthBytes && before.digestAlgorithm === part.digestAlgorithm
+    // Another transfer of the same file starts, with a different part size.
+    if (!isSameLayout && offsetBytes === 0) this.#parts.clear()
+    if (isSameLayout && before.contentDigest !== part.contentDigest) throw this.changed(WRITTEN)
+    this.#parts.set(offsetBytes, part)
+  }
+
+  /**
+   * Compares the digests of the parts with the present content of the file. The stream of a whole file ends where the
+   * file ends now, so the comparison detects appended bytes.
+   */
+  async #readAgain(onRead: (() => Promise<void>) | undefined): Promise<void> {
+    const parts = [...this.#parts].sort(([one], [other]) => one - other)
+    if (parts.length === 0) return
+    const content = new ContentReader(this.#file.stream())
+    try {
+      let spare: Uint8Array<ArrayBuffer> | null = null
+      for (const [, { lengthBytes, digestAlgorithm, contentDigest }] of parts) {
+        const bytes: Uint8Array<ArrayBuffer> = spare?.length === lengthBytes ? spare : new Uint8Array(lengthBytes)
+        if ((await content.fill(bytes)) < lengthBytes) throw this.changed('it is shorter than it was')
+        const lent = await digestLent(digestAlgorithm, bytes)
+        if (lent.digest !== contentDigest) throw this.changed(WRITTEN)
+        spare = lent.bytes
+        await onRead?.()
+      }
+      if ((await content.fill(new Uint8Array(1))) > 0) throw this.changed('it is longer than it was')
+    } catch (error) {
+      // Firefox reports this error where the file was removed.
+      throw error instanceof TypeError ? this.changed('it cannot be read any more', error) : error
+    } finally {
+      content.close()
+    }
   }
 
   #failed(error: unknown): unknown {
     if (!(error instanceof DOMException)) return error
-    if (error.name === 'NotReadableError' || error.name === 'NotFoundError') {
-      return this.changed('it was changed, moved or removed', error)
-    }
+    if (GONE.has(error.name)) return this.changed('it was changed, moved or removed', error)
     const detail = `${this.source.path}: ${error.message}`
     return new Problem('source-unreadable', { path: this.source.path, detail }, { cause: error })
+  }
+}
+
+/** Reads a stream in blocks of a given size. */
+class ContentReader {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  #rest: Uint8Array = new Uint8Array()
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader()
+  }
+
+  /** @returns the bytes read; fewer than requested only at the end of the stream */
+  async fill(target: Uint8Array): Promise<number> {
+    let filledBytes = 0
+    while (filledBytes < target.length) {
+      if (this.#rest.length === 0) {
+        const { done, value } = await this.#reader.read()
+        if (done) break
+        this.#rest = value
+      }
+      const bytes = this.#rest.subarray(0, target.length - filledBytes)
+      target.set(bytes, filledBytes)
+      filledBytes += bytes.length
+      this.#rest = this.#rest.subarray(bytes.length)
+    }
+    return filledBytes
+  }
+
+  close(): void {
+    // The stream may have failed already.
+    this.#reader.cancel().catch(() => {})
   }
 }

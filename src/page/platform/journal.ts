@@ -38,10 +38,7 @@ export class PageJournal implements Journal {
     await transaction.done
   }
 
-  /**
-   * All that was begun and has not come to its end, newest first: to go on with those whose files are still needed, somebody has
-   * to choose the files again.
-   */
+  /** All unfinished entries, newest first. Where the upload is incomplete, the user has to choose the file again. */
   async list(): Promise<JournalEntry[]> {
     const values: unknown[] = await this.#database.getAll('journal')
     const entries = values.map(asEntry).filter((entry) => entry !== null)

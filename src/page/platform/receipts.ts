@@ -1,4 +1,4 @@
-/** Receipts in the browser's database, each with all that it takes to check it without any portal. */
+/** Receipts in the browser's database, each with everything that is needed to verify it offline. */
 import { conforms } from '../../protocol/index.ts'
 import type { KeptReceipt, Receipts } from '../../sender/index.ts'
 import { ReceiptFile } from '../../trust/index.ts'
@@ -16,7 +16,7 @@ export class PageReceipts implements Receipts {
     await change(this.#database, 'receipts', (receipts) => receipts.put(receipt, [transferId, receiver]))
   }
 
-  /** Those of one transfer, by receiver. */
+  /** The receipts of one transfer, by receiver. */
   async of(transferId: string): Promise<KeptReceipt[]> {
     const all: unknown[] = await this.#database.getAll('receipts', IDBKeyRange.bound([transferId], [transferId, []]))
     return all.filter((value) => conforms(ReceiptFile, value))

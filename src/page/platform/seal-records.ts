@@ -1,11 +1,12 @@
 /**
- * Seal records in the browser's database: a row for each part that was sealed, and a head, which says how many there are.
+ * Seal records in the browser's database: one row for each sealed part, and a head row with their count.
  *
- * Transactions that write the same store never overlap, whichever tab makes them: so a row is made in the transaction that
- * has found none, and is on disk when that has ended. The head changes along with the rows. A record that lost some of
- * them, or its head, does not look like one of parts that were never sealed.
+ * IndexedDB serialises transactions that write the same store, across all tabs. So one transaction checks that the row
+ * is absent and adds it, and the row is on disk when the transaction has ended. The head changes in the same
+ * transaction. A record that has lost rows or its head is recognisably damaged, and differs from a record of parts that
+ * were never sealed.
  */
-import { type RecordLayout, SealedOtherwise, type SealRecord, type SealRecords } from '../../sender/index.ts'
+import { type RecordLayout, SealConflictError, type SealRecord, type SealRecords } from '../../sender/index.ts'
 import { type PageDatabase, writing } from './database.ts'
 
 const HEAD = 0
@@ -68,16 +69,16 @@ class PageSealRecord implements SealRecord {
       await rows.put(headOf(this.#layout, count + 1), [this.#transferId, HEAD])
     }
     await transaction.done
-    if (count === null) throw new SealedOtherwise('it is not on record what was sealed with this key')
+    if (count === null) throw new SealConflictError('it is not on record what was sealed with this key')
     if (known !== undefined && known !== digest) {
-      throw new SealedOtherwise(`part ${partNumber} was sealed with other content`)
+      throw new SealConflictError(`part ${partNumber} was sealed with other content`)
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** Everything that is on record of a transfer. */
+/** All rows of a transfer. */
 export function recordRange(transferId: string): IDBKeyRange {
   return IDBKeyRange.bound([transferId, HEAD], [transferId, Number.POSITIVE_INFINITY])
 }
@@ -86,7 +87,7 @@ function headOf({ partCount, digestBytes }: RecordLayout, count: number): string
   return `${count} of ${partCount} parts, ${digestBytes} bytes each`
 }
 
-/** How many parts a head says are on record. */
+/** The number of parts that a head counts. */
 function countOf(head: string): number | null {
   const count = Number.parseInt(head, 10)
   return Number.isNaN(count) ? null : count

@@ -1,6 +1,6 @@
 /**
- * Starting workers. The page's security policy lets a script's address be used only when a policy of this name has made it: this
- * is the only one, and it makes addresses of the page's own scripts.
+ * Starts workers. The page's security policy accepts a script address only from a Trusted Types policy of this name.
+ * This module defines that policy, and it accepts the page's own scripts only.
  */
 
 interface TrustedTypes {
@@ -19,10 +19,10 @@ function ownScript(address: string): string {
   return url.href
 }
 
-/** Browsers without Trusted Types take the address as it is. */
+/** Browsers without Trusted Types accept the plain address. */
 const policy = trustedTypes?.createPolicy(POLICY_NAME, { createScriptURL: ownScript }) ?? { createScriptURL: ownScript }
 
-/** @param address what `import address from './x-worker.ts?worker&url'` gives */
+/** @param address the result of `import address from './x-worker.ts?worker&url'` */
 export function startWorker(address: string): Worker {
   return new Worker(policy.createScriptURL(address), { type: 'module' })
 }

@@ -1,12 +1,12 @@
-/** One transfer: the picture, and a line for everything that happened on both hops. */
+/** One transfer: the picture, and one line for each event of both hops. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, listText } from '../../protocol/index.ts'
 import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.ts'
 import { download } from '../platform/inbox/download.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
-import { calledOf, exactTimeText, listText } from './words.ts'
+import { calledOf, exactTimeText } from './words.ts'
 
 export interface DetailProps {
   readonly member: Member
@@ -17,7 +17,7 @@ export interface DetailProps {
 export function Detail({ member, transferId, isOwn }: DetailProps) {
   const detail = useSignal<TransferDetail | null>(null)
   const trouble = useSignal<string | null>(null)
-  // Whatever changes the history has changed this, too.
+  // Each change of the history also updates this view.
   const version = member.history.lines.value
   useEffect(() => {
     let isWanted = true
@@ -85,6 +85,15 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
         </dd>
         <dt>Privacy</dt>
         <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
+        {detail.signedBy !== null && (
+          <>
+            <dt>Signature</dt>
+            <dd>
+              Signed by {detail.from}, verified before the file was saved. Their keys:{' '}
+              <span class="code">{detail.signedBy}</span>
+            </dd>
+          </>
+        )}
         <dt>Transfer</dt>
         <dd class="code">{detail.transferId}</dd>
         {detail.isOpen && (
@@ -153,10 +162,25 @@ function Receipts({
           <li key={receiver} class={`card ${isProven ? '' : 'bad'}`}>
             {isProven ? (
               <p>
-                <strong>{receiver}</strong> signed that this very file arrived whole. The signature was verified here.
+                {detail.isOwn ? (
+                  <>
+                    <strong>{receiver}</strong> signed that this very file arrived whole. The signature was verified
+                    here.
+                  </>
+                ) : (
+                  <>You signed that this very file arrived whole. {detail.from} has this receipt.</>
+                )}
               </p>
             ) : (
-              problem !== null && <ProblemText problem={problem} advice="Do not rely on it." who={receiver} />
+              problem !== null && (
+                <ProblemText
+                  problem={problem}
+                  advice={
+                    detail.isOwn ? 'Do not rely on it.' : 'Without that key your receipt cannot be written again.'
+                  }
+                  who={receiver}
+                />
+              )
             )}
             {text !== null && (
               <p class="row">

@@ -1,12 +1,12 @@
 /**
- * The files of what was dropped or chosen, folders included. A file in a folder is called by the way to it, as receivers take
- * names only, and no paths: `holiday - first day - beach.jpg`.
+ * The files that the user dropped or chose, including those in folders. A file of a folder gets a name that includes
+ * its path, because receivers accept names without separators only: `holiday - first day - beach.jpg`.
  */
 import type { NamedFile } from '../model/types.ts'
 
 const BETWEEN = ' - '
 
-/** Has to be called in the event itself: afterwards the browser shows nothing of it any more. */
+/** Call it in the event handler itself: the browser empties the list afterwards. */
 export async function filesOfDrop(transfer: DataTransfer): Promise<NamedFile[]> {
   const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? [])
   if (entries.length === 0) return [...transfer.files].map((file) => ({ name: file.name, file }))
@@ -15,7 +15,7 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<NamedFile[]> 
   return files
 }
 
-/** The files of an `<input type="file">`, whether of files or of a folder. */
+/** The files of an `<input type="file">`, for files or for a folder. */
 export function filesOfInput(input: HTMLInputElement): NamedFile[] {
   return [...(input.files ?? [])].map((file) => ({
     name: file.webkitRelativePath === '' ? file.name : file.webkitRelativePath.replaceAll('/', BETWEEN),
@@ -41,7 +41,7 @@ function isFolder(entry: FileSystemEntry): entry is FileSystemDirectoryEntry {
   return entry.isDirectory
 }
 
-/** A browser tells some of them at a time, and none when there are no more. */
+/** A browser returns some entries at a time, and an empty list at the end. */
 async function childrenOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = folder.createReader()
   const children: FileSystemEntry[] = []

@@ -1,11 +1,11 @@
-/** A fingerprint in two forms: as text to be read out, and as a picture that is recognised at a glance. */
+/** A fingerprint in two forms: text to read out, and a picture to recognise at a glance. */
 
-/** Letters of base32, in their order. */
+/** The base32 alphabet, in order. */
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
-/** Colours that are told apart without colours, too: by how light they are. */
+/** Colours that differ in lightness, so that they are distinct without colour vision. */
 const SHADES = ['var(--line)', 'var(--hop-1)', 'var(--hop-2)', 'var(--ink)'] as const
 
-/** 24 squares, one a letter: each has one of four shades. The text says all of it, the picture half. */
+/** 24 squares, one for each letter, in four shades. The text shows the whole fingerprint, the picture half of it. */
 export function FingerprintPicture({ fingerprint }: { readonly fingerprint: string }) {
   const letters = [...fingerprint.replaceAll('-', '')]
   return (

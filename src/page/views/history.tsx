@@ -1,11 +1,14 @@
-/** Everything that was sent and received, searchable. The names are sealed, so it is searched here and not at the portal. */
+/**
+ * The searchable list of sent and received files. The names are sealed, so the page searches them and the portal
+ * cannot.
+ */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, listText } from '../../protocol/index.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { detailHash } from './route.ts'
-import { calledOf, listText, timeText } from './words.ts'
+import { calledOf, timeText } from './words.ts'
 
 type Kind = 'all' | 'sent' | 'received' | 'bad'
 
@@ -28,7 +31,7 @@ export function HistoryView({ member }: { readonly member: Member }) {
       () => (isSilent.value = true),
     )
   }
-  // Whoever waited for the portal sees it as soon as it answers again.
+  // The list reloads as soon as the portal answers again.
   useEffect(() => {
     if (isConnected || history.lines.value.length === 0) load(() => history.load())
   }, [history, isConnected])
@@ -128,7 +131,7 @@ function isOfKind(line: HistoryLine, kind: Kind): boolean {
   }
 }
 
-/** Whether all of the words are somewhere in it. */
+/** Whether an item contains all of the words. */
 function matches({ name, from, to, transferId, outcome }: HistoryLine, words: string): boolean {
   const text = [name ?? '', from, ...to, transferId, outcome].join(' ').toLowerCase()
   return words

@@ -1,10 +1,10 @@
-/** The picture of README.md, drawn: two hops with what has got through, and the two notifications that come back. */
+/** The picture of README.md: two hops with their progress, and the two notifications that come back. */
 import { type Hop, type Picture, shareOf } from '../model/hops.ts'
 import { calledOf, timeText } from './words.ts'
 
 export interface HopPictureProps {
   readonly picture: Picture
-  /** The account of this page, which is called "you". */
+  /** The account of this page, which the picture calls "you". */
   readonly own: string
 }
 
@@ -64,7 +64,7 @@ function HopLane({ hop, number, words }: { readonly hop: Hop; readonly number: 1
   )
 }
 
-/** The same for whoever does not see it. */
+/** The picture as text, for screen readers. */
 function describe({ sender, first, second }: Picture, own: string): string {
   const hops = second.map(
     ({ receiver, hop }) => `from the portal to ${calledOf(receiver, own)}: ${hopText(hop, secondWords)}`,

@@ -1,10 +1,12 @@
-/** Who one is, and whom this browser knows. */
+/** The account of this browser, and its contacts. */
 import { useSignal } from '@preact/signals'
 import { parseFingerprint } from '../../trust/keys.ts'
 import type { Member, People } from '../model/types.ts'
+import { copyText } from '../platform/browser.ts'
 import { FingerprintPicture } from './fingerprint.tsx'
+import { Shortcomings } from './welcome.tsx'
 
-export function Identity({ member }: { readonly member: Member }) {
+export function IdentityView({ member }: { readonly member: Member }) {
   const { account, fingerprint, people, portalUrl } = member
   return (
     <div class="stack">
@@ -21,10 +23,11 @@ export function Identity({ member }: { readonly member: Member }) {
           </div>
         </div>
         <p class="soft">
-          Read it to others by phone, or show it: whoever compares it knows that files from you are yours, whatever the
-          portal says. Your keys are in this browser only, and nobody can copy them out. The portal is{' '}
+          Read it to others by phone, or show it. People who have compared it can be sure that files from you are yours,
+          even if the portal lies. Your keys are in this browser only. The portal is{' '}
           <span class="code">{portalUrl}</span>.
         </p>
+        <Shortcomings of={member.shortcomings} />
       </section>
       <section aria-labelledby="people">
         <div class="section-head">
@@ -40,10 +43,10 @@ function CopyButton({ text }: { readonly text: string }) {
   const said = useSignal('')
   const copy = async (): Promise<void> => {
     try {
-      await navigator.clipboard.writeText(text)
+      await copyText(text)
       said.value = 'Copied'
     } catch {
-      // The browser may forbid it; the text can still be selected.
+      // The browser may forbid it. The user can still select the text.
       said.value = 'The browser did not allow it: select the text instead'
     }
   }
@@ -60,10 +63,14 @@ function CopyButton({ text }: { readonly text: string }) {
 }
 
 function Contacts({ people, own }: { readonly people: People; readonly own: string }) {
-  // Whoever sends to oneself is no news to oneself.
+  // The own account is not shown as a contact.
   const contacts = people.contacts.value.filter(({ account }) => account !== own)
   if (contacts.length === 0) {
-    return <p class="drop soft">Nobody yet. Whoever you send to, or receive from, is remembered here by their keys.</p>
+    return (
+      <p class="drop soft">
+        Nobody yet. When you send to a person, or receive from one, this page remembers their keys.
+      </p>
+    )
   }
   return (
     <ul class="stack">
@@ -91,7 +98,7 @@ interface CompareProps {
   readonly fingerprint: string
 }
 
-/** Whoever got a fingerprint by another way than the portal holds it against what is known here. */
+/** A form that compares a fingerprint, which the user got by another channel, with the known one. */
 function Compare({ people, account, fingerprint }: CompareProps) {
   const text = useSignal('')
   const given = parseFingerprint(text.value)
@@ -120,7 +127,7 @@ function Compare({ people, account, fingerprint }: CompareProps) {
           {given !== null && given !== fingerprint && (
             <div class="stack">
               <p class="problem">
-                It is another one. Either {account} has joined anew, or somebody pretends to be {account}.
+                It is another one. Either {account} has joined anew, or another person pretends to be {account}.
               </p>
               <p>
                 <button type="button" class="slim" onClick={() => void trust()}>

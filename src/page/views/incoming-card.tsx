@@ -1,11 +1,12 @@
-/** One file that comes in. */
+/** One incoming file. */
 import { useSignal } from '@preact/signals'
 import { bytesText, type ProblemJson, printable } from '../../protocol/index.ts'
 import { adviceForReceiver } from '../model/advice.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
-import { durationText } from './words.ts'
+import { detailHash } from './route.ts'
+import { roundDurationText } from './words.ts'
 
 export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
   const progress = file.progress.value
@@ -37,7 +38,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
   )
 }
 
-/** Read aloud when it changes. Figures that change all the time are not. */
+/** Screen readers announce it when it changes. It leaves out the figures that change constantly. */
 const saidOnce: Readonly<Record<IncomingProgress['phase'], string>> = {
   asking: 'waits for you',
   fetching: 'is being fetched',
@@ -80,11 +81,11 @@ function fetchingText(
 ): string {
   const figures = [`${bytesText(heldBytes)} of ${bytesText(sizeBytes)} here, verified`]
   if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
-  if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
+  if (leftMs !== null) figures.push(`about ${roundDurationText(leftMs)} left`)
   return figures.join(' · ')
 }
 
-/** The person's own doing, and nothing that went wrong. */
+/** Reasons that are the user's own decision and no failure. */
 function DeclinedText({ problem, from }: { readonly problem: ProblemJson; readonly from: string }) {
   const reason = problem.detail
   return (
@@ -101,7 +102,7 @@ interface ReceivedProps {
 }
 
 function ReceivedText({ progress, from }: ReceivedProps) {
-  const { finalName, folder, keptHere, signedBy } = progress
+  const { finalName, folder, signedBy } = progress
   return (
     <>
       <p>
@@ -109,7 +110,6 @@ function ReceivedText({ progress, from }: ReceivedProps) {
         {folder === null ? (
           <>
             Your browser saves it as <bdi dir="ltr">{finalName}</bdi>.
-            {keptHere && ' It is kept here, too, until you remove it: look first whether the download is there.'}
           </>
         ) : (
           <>
@@ -146,15 +146,10 @@ function Actions({ file, progress }: PartProps) {
           </button>
         </>
       )}
-      {isKept && (
-        <>
-          <button type="button" class="slim" onClick={() => void file.save()}>
-            Save again<span class="unseen"> {file.name.value}</span>
-          </button>
-          <button type="button" class="slim" onClick={() => void file.remove()}>
-            I have it, remove it here<span class="unseen"> ({file.name.value})</span>
-          </button>
-        </>
+      {phase === 'received' && (
+        <a href={detailHash(file.transferId, false)}>
+          Timeline and receipt<span class="unseen"> of {file.name.value}</span>
+        </a>
       )}
       {isOver && !isKept && (
         <button type="button" class="plain slim push" onClick={() => file.dismiss()}>

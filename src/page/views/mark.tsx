@@ -1,4 +1,4 @@
-/** The mark: the picture of the two hops, as small as it gets. */
+/** The logo: the picture of the two hops, at the smallest size. */
 export function Mark() {
   return (
     <svg viewBox="0 0 46 18" aria-hidden="true">

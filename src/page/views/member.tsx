@@ -1,20 +1,24 @@
-/** For whoever has joined: the head with who one is, the tabs, and what is chosen of them. */
+/** The page of a browser that has an account: the header, the tabs, and the selected view. */
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useErrorBoundary } from 'preact/hooks'
-import type { Member as MemberModel, NamedFile } from '../model/types.ts'
+import { tokenRemovedText } from '../../client/index.ts'
+import type { ProblemJson } from '../../protocol/index.ts'
+import type { Member, NamedFile } from '../model/types.ts'
 import { Detail } from './detail.tsx'
 import { filesOfDrop } from './drop.ts'
 import { HistoryView } from './history.tsx'
-import { Identity } from './identity.tsx'
+import { IdentityView } from './identity.tsx'
+import { focusOn } from './kept-focus.ts'
 import { Mark } from './mark.tsx'
+import { isOffline } from './offline.ts'
 import { OperationsView } from './operations.tsx'
 import { ProblemText } from './problem.tsx'
 import { Receive } from './receive.tsx'
 import { type Route, route } from './route.ts'
 import { Send } from './send.tsx'
 
-export function Member({ member }: { readonly member: MemberModel }) {
+export function MemberView({ member }: { readonly member: Member }) {
   const chosen = useSignal<readonly NamedFile[]>([])
   useLeaveWarning(member)
   const isOver = useDrop((files) => {
@@ -36,20 +40,20 @@ export function Member({ member }: { readonly member: MemberModel }) {
   )
 }
 
-/** A view that breaks leaves the others, and all that is under way, as they are. */
+/** An error in one view leaves the other views and all transfers running. */
 function Guarded({ children }: { readonly children: ComponentChildren }) {
   const [error] = useErrorBoundary()
   if (error === undefined) return <>{children}</>
   return (
     <p class="notice bad" role="alert">
-      This view broke: {error instanceof Error ? error.message : String(error)}. What is under way goes on; choose
-      another view, or load the page anew.
+      This view broke: {error instanceof Error ? error.message : String(error)}. Your transfers continue. Choose another
+      view, or load the page anew.
     </p>
   )
 }
 
 interface ChosenProps {
-  readonly member: MemberModel
+  readonly member: Member
   readonly now: Route
   readonly chosen: { value: readonly NamedFile[] }
 }
@@ -65,7 +69,7 @@ function Chosen({ member, now, chosen }: ChosenProps) {
     case 'detail':
       return <Detail key={now.transferId} member={member} transferId={now.transferId} isOwn={now.isOwn} />
     case 'you':
-      return <Identity member={member} />
+      return <IdentityView member={member} />
     case 'portal':
       return member.operations.value === null ? (
         <Send member={member} chosen={chosen} />
@@ -77,11 +81,10 @@ function Chosen({ member, now, chosen }: ChosenProps) {
 
 const titles = { send: 'Send', receive: 'Receive', history: 'History', you: 'You', portal: 'Portal' } as const
 
-function Head({ member }: { readonly member: MemberModel }) {
-  const { account, incoming, operations, connection } = member
+function Head({ member }: { readonly member: Member }) {
+  const { account, incoming, operations } = member
   const asking = incoming.files.value.filter(({ progress }) => progress.value.phase === 'asking').length
   const current = route.value.view === 'detail' ? 'history' : route.value.view
-  const isOffline = useOffline()
   const tabs = Object.entries(titles).filter(([view]) => view !== 'portal' || operations.value !== null)
   useEffect(() => {
     document.title = `${asking > 0 ? `(${asking}) ` : ''}${titles[current]} · GoLooader`
@@ -97,7 +100,7 @@ function Head({ member }: { readonly member: MemberModel }) {
       <p class="who small">
         <strong>{account}</strong> <span class="soft">at {location.host}</span>{' '}
         <span class="problem" role="status">
-          {isOffline ? '· this device is offline' : connectionTexts[connection.value]}
+          {connectionText(member)}
         </span>
       </p>
       <nav class="tabs" aria-label="Views">
@@ -119,40 +122,28 @@ function Head({ member }: { readonly member: MemberModel }) {
 
 const connectionTexts = { connected: '', connecting: '· connecting…', lost: '· no connection, trying again…' } as const
 
-/** The browser knows sooner than a connection on which it is just silent. */
-function useOffline(): boolean {
-  const isOffline = useSignal(!navigator.onLine)
-  useEffect(() => {
-    const look = (): void => {
-      isOffline.value = !navigator.onLine
-    }
-    addEventListener('online', look)
-    addEventListener('offline', look)
-    return () => {
-      removeEventListener('online', look)
-      removeEventListener('offline', look)
-    }
-  }, [isOffline])
-  return isOffline.value
+/** The error that stopped everything comes first: after it the page retries nothing. */
+function connectionText({ trouble, connection, isHeldBack }: Member): string {
+  if (trouble.value?.code === 'credentials-invalid') return '· this browser is no longer let in'
+  if (trouble.value !== null) return '· stopped'
+  if (isOffline.value) return '· this device is offline'
+  return connection.value === 'connected' && isHeldBack.value
+    ? '· something between here and the portal holds messages back, so they are asked for again and again'
+    : connectionTexts[connection.value]
 }
 
-/** A button, as behind the `#` of a link to the content stands the view. */
+/** A button, because the fragment of the address already names the view. */
 function skipToMain(): void {
-  const main = document.getElementById('main')
-  main?.setAttribute('tabindex', '-1')
-  main?.focus()
+  focusOn(document.getElementById('main'))
 }
 
-function Notices({ member }: { readonly member: MemberModel }) {
+function Notices({ member }: { readonly member: Member }) {
   const { trouble, incoming } = member
   return (
     <>
       {trouble.value !== null && (
         <div class="notice bad" role="alert">
-          <ProblemText
-            problem={trouble.value}
-            advice={trouble.value.code === 'credentials-invalid' ? ASK_FOR_INVITE : LOAD_ANEW}
-          />
+          <ProblemText problem={trouble.value} advice={adviceInTrouble(trouble.value)} />
         </div>
       )}
       {incoming.lapse.value !== null && (
@@ -167,6 +158,17 @@ function Notices({ member }: { readonly member: MemberModel }) {
   )
 }
 
+function adviceInTrouble({ code }: ProblemJson): string {
+  switch (code) {
+    case 'credentials-invalid':
+      return ASK_FOR_INVITE
+    case 'credentials-missing':
+      return tokenRemovedText
+    default:
+      return LOAD_ANEW
+  }
+}
+
 const ASK_FOR_INVITE =
   'Nothing is sent or received any more. Ask the operator of the portal for a new invite, and open it here.'
 const LOAD_ANEW = 'Nothing is received until you load this page anew.'
@@ -177,8 +179,8 @@ const lapseTexts = {
   missing: 'The folder that you chose is not there any more. What is for it waits.',
 } as const
 
-/** Whoever closes the tab while something leaves it is asked first. */
-function useLeaveWarning(member: MemberModel): void {
+/** Asks the user before they close a tab that is sending. */
+function useLeaveWarning(member: Member): void {
   useEffect(() => {
     const warn = (event: BeforeUnloadEvent): void => {
       const moving = ['queued', 'reading', 'sending', 'silent']
@@ -190,7 +192,11 @@ function useLeaveWarning(member: MemberModel): void {
   }, [member])
 }
 
-/** Files may be dropped anywhere. @returns whether some are held over the page */
+/**
+ * Accepts files that are dropped anywhere on the page.
+ *
+ * @returns whether the user holds files over the page
+ */
 function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {
   const isOver = useSignal(false)
   useEffect(() => {

@@ -1,10 +1,12 @@
-/** For the operators of the portal: how it does. Nothing here tells what a file is or is called; the portal does not know. */
+/**
+ * The health of the portal, for its operators. It shows neither content nor names, because the portal knows neither.
+ */
 import { useEffect } from 'preact/hooks'
-import { bytesText, type Operations as OperationsReport } from '../../protocol/index.ts'
-import type { Operations } from '../model/types.ts'
+import { bytesText, type Operations } from '../../protocol/index.ts'
+import type { OperationsModel } from '../model/types.ts'
 import { timeText } from './words.ts'
 
-export function OperationsView({ operations }: { readonly operations: Operations }) {
+export function OperationsView({ operations }: { readonly operations: OperationsModel }) {
   useEffect(() => operations.watch(), [operations])
   const report = operations.report.value
   const problem = operations.problem.value
@@ -27,7 +29,7 @@ export function OperationsView({ operations }: { readonly operations: Operations
   )
 }
 
-function Report({ report }: { readonly report: OperationsReport }) {
+function Report({ report }: { readonly report: Operations }) {
   return (
     <>
       <div class="figures">
@@ -42,7 +44,7 @@ function Report({ report }: { readonly report: OperationsReport }) {
   )
 }
 
-function Storage({ report: { storage } }: { readonly report: OperationsReport }) {
+function Storage({ report: { storage } }: { readonly report: Operations }) {
   const { usedBytes, limitBytes, freeBytes } = storage
   const boundBytes = limitBytes ?? (freeBytes === null ? null : usedBytes + freeBytes)
   return (
@@ -86,8 +88,8 @@ function CountLine({ state, count }: { readonly state: string; readonly count: n
 
 const CHART = { width: 600, height: 120, middle: 60 }
 
-/** Up what was stored in each minute, down what was delivered: the two hops. */
-function Throughput({ report: { throughput } }: { readonly report: OperationsReport }) {
+/** For each minute, a bar upwards for stored bytes and one downwards for delivered bytes: the two hops. */
+function Throughput({ report: { throughput } }: { readonly report: Operations }) {
   const most = Math.max(1, ...throughput.flatMap(({ storedBytes, deliveredBytes }) => [storedBytes, deliveredBytes]))
   const step = CHART.width / Math.max(1, throughput.length)
   const heightOf = (bytes: number): number => (bytes === 0 ? 0 : Math.max(2, (bytes / most) * (CHART.middle - 4)))
@@ -127,7 +129,7 @@ function Throughput({ report: { throughput } }: { readonly report: OperationsRep
   )
 }
 
-function Online({ report: { receiversOnline } }: { readonly report: OperationsReport }) {
+function Online({ report: { receiversOnline } }: { readonly report: Operations }) {
   return (
     <section class="card" aria-label="Receivers online">
       <h2>Receivers online: {receiversOnline.length}</h2>
@@ -144,7 +146,7 @@ function Online({ report: { receiversOnline } }: { readonly report: OperationsRe
   )
 }
 
-function Problems({ report: { problems } }: { readonly report: OperationsReport }) {
+function Problems({ report: { problems } }: { readonly report: Operations }) {
   return (
     <section class="card" aria-label="Recent problems">
       <h2>Recent problems</h2>

@@ -1,11 +1,12 @@
-/** One file that is sent in this tab. */
-import { bytesText, printable } from '../../protocol/index.ts'
-import { adviceForSender } from '../model/advice.ts'
-import type { Failure, Outgoing, OutgoingProgress } from '../model/types.ts'
+/** One outgoing file. */
+import { bytesText, listText, printable } from '../../protocol/index.ts'
+import { adviceForSender, refusedBy } from '../model/advice.ts'
+import type { DeliveryFailure, Outgoing, OutgoingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
+import { isOffline } from './offline.ts'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
-import { calledOf, durationText, listText } from './words.ts'
+import { calledOf, roundDurationText } from './words.ts'
 
 export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
   const progress = file.progress.value
@@ -24,14 +25,14 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
         <Told file={file} progress={progress} own={own} />
       </div>
       <p class="unseen" role="status">
-        {name}: {saidOnce[progress.phase]}
+        {name}: {isWaitingForNetwork(progress) ? 'waits' : saidOnce[progress.phase]}
       </p>
       <Actions file={file} progress={progress} />
     </article>
   )
 }
 
-/** Read aloud when it changes. Figures that change all the time are not. */
+/** Screen readers announce it when it changes. It leaves out the figures that change constantly. */
 const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
   queued: 'waits for its turn',
   reading: 'is read again',
@@ -43,6 +44,10 @@ const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
   refused: 'refused',
 }
 
+function isWaitingForNetwork({ phase }: OutgoingProgress): boolean {
+  return isOffline.value && (phase === 'queued' || phase === 'silent')
+}
+
 function hasFailed(progress: OutgoingProgress): boolean {
   return (
     progress.phase === 'refused' ||
@@ -50,8 +55,8 @@ function hasFailed(progress: OutgoingProgress): boolean {
   )
 }
 
-/** The person's own doing, and nothing that went wrong. */
-function isCancelled({ problem }: Failure): boolean {
+/** Reasons that are the user's own decision and no failure. */
+function isCancelled({ problem }: DeliveryFailure): boolean {
   return problem.code === 'cancelled'
 }
 
@@ -63,6 +68,8 @@ interface PartProps {
 function Told({ file, progress, own }: PartProps & { readonly own: string }) {
   const call = (name: string): string => calledOf(name, own)
   const whole = bytesText(file.sizeBytes)
+  // The header gives the reason for waiting, once for all files.
+  if (isWaitingForNetwork(progress)) return <p class="soft">Waits until this device is online again.</p>
   switch (progress.phase) {
     case 'queued':
       return <p class="soft">Waits for its turn.</p>
@@ -98,7 +105,13 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
         </>
       )
     case 'refused':
-      return <ProblemText problem={progress.problem} advice={adviceForSender(progress.problem, null)} who="Portal" />
+      return (
+        <ProblemText
+          problem={progress.problem}
+          advice={adviceForSender(progress.problem, null)}
+          who={refusedBy(progress.problem)}
+        />
+      )
     case 'ended':
       return <Ended file={file} progress={progress} />
   }
@@ -111,7 +124,7 @@ function sendingText(
   const figures = [`The portal has ${bytesText(acknowledgedBytes)} of ${whole}`]
   if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} more on the way`)
   if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
-  if (leftMs !== null) figures.push(`about ${durationText(leftMs)} left`)
+  if (leftMs !== null) figures.push(`about ${roundDurationText(leftMs)} left`)
   return figures.join(' · ')
 }
 
@@ -141,7 +154,7 @@ function Ended({
   )
 }
 
-function Failures({ failures }: { readonly failures: readonly Failure[] }) {
+function Failures({ failures }: { readonly failures: readonly DeliveryFailure[] }) {
   const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
   return (
     <>

@@ -1,10 +1,10 @@
-/** What went wrong: what the other side said, what that means, and what can be done. */
+/** A problem: what the other side reported, what that means, and what the user can do. */
 import { type ProblemJson, printable, problemSentence } from '../../protocol/index.ts'
 
 export interface ProblemTextProps {
   readonly problem: ProblemJson
   readonly advice: string | null
-  /** Who said so. */
+  /** Who reported it. */
   readonly who?: string
 }
 
@@ -19,7 +19,7 @@ export function ProblemText({ problem, advice, who }: ProblemTextProps) {
   )
 }
 
-/** People end their sentences themselves, programs do not. */
+/** Users end their sentences with a full stop, programs do not. */
 function sentence(text: string): string {
   return /[.!?…]$/.test(text) ? text : `${text}.`
 }

@@ -1,8 +1,19 @@
-/** Receiving: what is offered, what is coming in, and where it goes. */
+/** Receiving: the offers, the incoming files, and their destination. */
 import { bytesText } from '../../protocol/index.ts'
+import { type Group, groupOfIncoming } from '../model/groups.ts'
 import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
+import { FileList, type ListedFile } from './file-list.tsx'
 import { IncomingCard } from './incoming-card.tsx'
+import { detailHash } from './route.ts'
 
+const groupWords: Readonly<Record<Group, string>> = {
+  asking: 'waiting for you',
+  moving: 'being fetched',
+  failed: 'not received',
+  waiting: 'waiting for their turn',
+  stored: 'stored at the portal',
+  over: 'received or declined',
+}
 const OVER: readonly string[] = ['received', 'declined', 'withdrawn']
 
 export function Receive({ member }: { readonly member: Member }) {
@@ -15,7 +26,10 @@ export function Receive({ member }: { readonly member: Member }) {
   return (
     <>
       <h1 class="unseen">Receive</h1>
-      <Places incoming={incoming} />
+      <div class="stack">
+        <Places incoming={incoming} />
+        {kept.length > 0 && <KeptHere files={kept} />}
+      </div>
       <section aria-labelledby="inbox">
         <div class="section-head">
           <h2 id="inbox">Inbox</h2>
@@ -24,15 +38,10 @@ export function Receive({ member }: { readonly member: Member }) {
               Accept all {asking.length} ({bytesText(askingBytes)})
             </button>
           )}
-          {kept.length > 1 && (
-            <button type="button" class={`slim ${asking.length > 1 ? '' : 'push'}`} onClick={() => removeAll(kept)}>
-              I have all {kept.length}, remove them here
-            </button>
-          )}
           {over.length > 1 && (
             <button
               type="button"
-              class={`plain slim ${asking.length > 1 || kept.length > 1 ? '' : 'push'}`}
+              class={`plain slim ${asking.length > 1 ? '' : 'push'}`}
               onClick={() => dismissAll(over)}
             >
               Clear all {over.length} that are over
@@ -42,13 +51,7 @@ export function Receive({ member }: { readonly member: Member }) {
         {files.length === 0 && (
           <p class="drop soft">Nothing is waiting. What others send to “{account}” shows up here by itself.</p>
         )}
-        <ul class="stack">
-          {files.map((file) => (
-            <li key={file.transferId}>
-              <IncomingCard file={file} own={account} />
-            </li>
-          ))}
-        </ul>
+        <FileList files={files.map((file) => listed(file, account))} words={groupWords} />
       </section>
     </>
   )
@@ -58,8 +61,65 @@ function dismissAll(files: readonly Incoming[]): void {
   for (const file of files) file.dismiss()
 }
 
+function listed(file: Incoming, own: string): ListedFile {
+  return {
+    key: file.transferId,
+    group: groupOfIncoming(file.progress.value),
+    name: file.name.value,
+    sizeBytes: file.sizeBytes.value,
+    href: detailHash(file.transferId, false),
+    card: () => <IncomingCard file={file} own={own} />,
+  }
+}
+
+/** Browsers do not report whether a download succeeded, so a file stays here until its owner removes it. */
+function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
+  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes.value, 0)
+  const [first] = files
+  const isOne = files.length === 1
+  return (
+    <section class="card" aria-label="Kept in this browser" data-focus-next="inbox">
+      <p>
+        {isOne ? <strong>{first?.name.value}</strong> : <strong>{files.length} files</strong>} ({bytesText(sizeBytes)})
+        {isOne ? ' is' : ' are'} still kept in this browser, too. Look first whether{' '}
+        {isOne ? 'the download is' : 'the downloads are'} there.
+      </p>
+      <div class="row small">
+        <button type="button" class="slim" onClick={() => saveAll(files)}>
+          {isOne ? 'Save again' : `Save all ${files.length} again`}
+        </button>
+        <button type="button" class="slim" onClick={() => removeAll(files)}>
+          {isOne ? 'I have it, remove it here' : `I have all ${files.length}, remove them here`}
+        </button>
+      </div>
+      {!isOne && (
+        <details>
+          <summary>One by one</summary>
+          <ul class="chosen lines">
+            {files.map((file) => (
+              <li key={file.transferId}>
+                <span class="name">{file.name.value}</span>
+                <button type="button" class="slim push" onClick={() => saveAll([file])}>
+                  Save again<span class="unseen"> {file.name.value}</span>
+                </button>
+                <button type="button" class="slim" onClick={() => removeAll([file])}>
+                  Remove<span class="unseen"> {file.name.value}</span>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </section>
+  )
+}
+
+function saveAll(files: readonly Incoming[]): void {
+  for (const file of files) void file.save()
+}
+
 function removeAll(files: readonly Incoming[]): void {
-  for (const file of files) void file.remove().then(() => file.trouble.value === null && file.dismiss())
+  for (const file of files) void file.remove()
 }
 
 function Places({ incoming }: { readonly incoming: IncomingFiles }) {

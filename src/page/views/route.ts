@@ -1,4 +1,4 @@
-/** Which view is shown: it stands behind the `#` of the address, so that back and forward do what they should. */
+/** The shown view. The fragment of the address names it, so that the back and forward buttons work. */
 import { signal } from '@preact/signals'
 
 export type Route =
@@ -14,7 +14,7 @@ export function parseRoute(hash: string): Route {
   return { view: known ?? 'send' }
 }
 
-/** The address of what became of one transfer. */
+/** The address of the detail view of one transfer. */
 export function detailHash(transferId: string, isOwn: boolean): string {
   return `#history/${isOwn ? 'sent' : 'received'}/${transferId}`
 }

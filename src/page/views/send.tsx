@@ -1,14 +1,17 @@
-/** Sending: what is chosen, for whom, and what is under way. */
+/** Sending: the chosen files, their receivers, and the active transfers. */
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
-import { bytesText, printable } from '../../protocol/index.ts'
+import { bytesText, listText, printable } from '../../protocol/index.ts'
+import { type Group, groupOfOutgoing } from '../model/groups.ts'
 import type { Picture } from '../model/hops.ts'
 import type { Member, NamedFile, Outgoing, Unfinished } from '../model/types.ts'
 import { filesOfInput } from './drop.ts'
+import { FileList, type ListedFile } from './file-list.tsx'
 import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
 import { PeoplePicker } from './people-picker.tsx'
-import { listText, timeText } from './words.ts'
+import { detailHash } from './route.ts'
+import { timeText } from './words.ts'
 
 interface SendProps {
   readonly member: Member
@@ -16,6 +19,15 @@ interface SendProps {
 }
 
 const OVER: readonly string[] = ['ended', 'refused']
+/** The group that waits for the user is always empty when sending. */
+const groupWords: Readonly<Record<Group, string>> = {
+  asking: 'waiting for you',
+  moving: 'on their way to the portal',
+  failed: 'failed',
+  waiting: 'waiting for their turn',
+  stored: 'stored at the portal, waiting for receivers',
+  over: 'delivered or cancelled',
+}
 
 export function Send({ member, chosen }: SendProps) {
   const { outgoing, account } = member
@@ -24,12 +36,13 @@ export function Send({ member, chosen }: SendProps) {
   const isOpen = useSignal(false)
   const isSealed = !isOpen.value || outgoing.isSealedOnly.value
   const over = outgoing.files.value.filter(({ progress }) => OVER.includes(progress.value.phase))
+  const again = over.filter((file) => file.canSendAgain && groupOfOutgoing(file.progress.value) === 'failed')
   const isWriting = written.value.trim() !== ''
   const canSend = chosen.value.length > 0 && to.value.length > 0 && !isWriting
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
     chosen.value = []
-    // What comes next may be for others, and nothing is open or goes to somebody because something else did.
+    // The next files may have other receivers, so the form resets the receivers and the sealing choice.
     to.value = []
     isOpen.value = false
   }
@@ -39,7 +52,7 @@ export function Send({ member, chosen }: SendProps) {
       <div class="stack">
         <Chooser chosen={chosen} />
         {chosen.value.length > 0 && (
-          <section class="card" aria-label="To be sent">
+          <section class="card" aria-label="To be sent" data-focus-next="underway">
             <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
             {!outgoing.isSealedOnly.value && (
               <label class="check">
@@ -75,27 +88,51 @@ export function Send({ member, chosen }: SendProps) {
         <section aria-labelledby="underway">
           <div class="section-head">
             <h2 id="underway">{over.length < outgoing.files.value.length ? 'Under way' : 'Sent'}</h2>
+            {again.length > 1 && (
+              <button type="button" class="slim push" onClick={() => sendAgain(again)}>
+                Send all {again.length} that failed again
+              </button>
+            )}
             {over.length > 1 && (
-              <button type="button" class="plain slim push" onClick={() => dismiss(over)}>
+              <button
+                type="button"
+                class={again.length > 1 ? 'plain slim' : 'plain slim push'}
+                onClick={() => dismiss(over)}
+              >
                 Clear all {over.length} that are over
               </button>
             )}
           </div>
-          <ul class="stack">
-            {outgoing.files.value.map((file) => (
-              <li key={file.key}>
-                <OutgoingCard file={file} own={account} />
-              </li>
-            ))}
-          </ul>
+          <FileList files={outgoing.files.value.map((file) => listed(file, account))} words={groupWords} />
         </section>
       )}
     </>
   )
 }
 
+function listed(file: Outgoing, own: string): ListedFile {
+  const transferId = file.transferId.value
+  return {
+    key: file.key,
+    group: groupOfOutgoing(file.progress.value),
+    name: printable(file.name),
+    sizeBytes: file.sizeBytes,
+    href: transferId === null ? null : detailHash(transferId, true),
+    card: () => <OutgoingCard file={file} own={own} />,
+  }
+}
+
+function sendAgain(files: readonly Outgoing[]): void {
+  for (const file of files) file.sendAgain()
+}
+
 function dismiss(files: readonly Outgoing[]): void {
   for (const file of files) file.dismiss()
+}
+
+/** Touch devices have no drag and drop. */
+function canDrop(): boolean {
+  return matchMedia('(any-hover: hover) and (any-pointer: fine)').matches
 }
 
 function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
@@ -103,7 +140,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
   const folder = useRef<HTMLInputElement>(null)
   const take = (event: { readonly currentTarget: HTMLInputElement }): void => {
     chosen.value = [...chosen.value, ...filesOfInput(event.currentTarget)]
-    // The same file can be chosen again.
+    // The reset lets the user choose the same file again.
     event.currentTarget.value = ''
   }
   return (
@@ -111,7 +148,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
       {chosen.value.length === 0 ? (
         <div key="empty">
           <p>
-            <strong>Drop files or a folder anywhere on this page</strong>
+            <strong>{canDrop() ? 'Drop files or a folder anywhere on this page' : 'Choose what to send'}</strong>
           </p>
           <p class="soft">Then say who is to receive them. They need not be online.</p>
         </div>
@@ -126,7 +163,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
           Choose a folder…
         </button>
       </div>
-      {/* Keys, so that neither of the two is ever made into the other one: what only folders have would stay. */}
+      {/* The keys stop Preact from reusing one input for the other, which would keep the folder attributes. */}
       <input
         key="files"
         ref={files}
@@ -142,7 +179,7 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
         key="folder"
         ref={(input) => {
           folder.current = input
-          // Not among the attributes that Preact's types know.
+          // Preact's types lack this attribute.
           if (input !== null) input.webkitdirectory = true
         }}
         class="unseen"
@@ -193,7 +230,9 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
   )
 }
 
-/** What an earlier visit began. The browser does not give a page its files back, so they have to be chosen again. */
+/**
+ * Transfers of an earlier visit. A browser does not return the files to the page, so the user has to choose them again.
+ */
 function UnfinishedList({ unfinished, own }: { readonly unfinished: readonly Unfinished[]; readonly own: string }) {
   if (unfinished.length === 0) return null
   return (
@@ -223,7 +262,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />
       <p>
-        Begun {timeText(one.createdAt)}, for {listText(one.to)}. Choose the same file again, and it goes on where it
+        Begun {timeText(one.createdAt)}, for {listText(one.to)}. Choose the same file again, and it continues where it
         stopped.
       </p>
       <p class="problem" role="alert">

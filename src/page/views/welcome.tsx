@@ -1,6 +1,7 @@
-/** For whoever has not joined in this browser, or cannot use it. */
+/** The page of a browser that has no account, or cannot use the page. */
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
+import { tokenRemovedText } from '../../client/index.ts'
 import type { Picture } from '../model/hops.ts'
 import type { Joining } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
@@ -31,12 +32,20 @@ export function Starting() {
   return <main class="page" aria-busy="true" />
 }
 
-export function Unable({ reason, advice }: { readonly reason: string; readonly advice: string }) {
+interface UnableProps {
+  readonly reason: string
+  readonly advice: string
+  /** Whether the page was opened with an invite. */
+  readonly hasInvite: boolean
+}
+
+export function Unable({ reason, advice, hasInvite }: UnableProps) {
   return (
     <Plain title="This does not work here">
       <div class="stack">
         <p>{reason}</p>
         <p>{advice}</p>
+        {hasInvite && <p>Your invite has not been used: open its link again where you want to use it.</p>}
       </div>
     </Plain>
   )
@@ -47,8 +56,8 @@ export function Elsewhere({ takeOver }: { readonly takeOver: () => void }) {
     <Plain title="GoLooader is open in another tab">
       <div class="stack">
         <p>
-          Only one tab at a time sends and receives. If you use this one, what the other one is just sending stops: you
-          choose the same file again here, and it goes on.
+          Only one tab at a time sends and receives. If you use this tab, the other one stops sending. Choose the same
+          file again here, and it continues.
         </p>
         <p>
           <button type="button" class="main" onClick={takeOver}>
@@ -66,8 +75,8 @@ export function Welcome({ joining }: { readonly joining: Joining }) {
       <HopPicture picture={whole} own="" />
       <div class="stack">
         <p>
-          Send a file to somebody who may be offline just now, and be told twice what became of it: <b>1</b> that the
-          portal has it, and <b>2</b> that the receiver has it, whole and verified, or exactly why not.
+          Send a file to a person who may be offline just now. You get two notifications: <b>1</b> the portal has the
+          file, and <b>2</b> the receiver has it, whole and verified, or exactly why not.
         </p>
         {joining.invite.value === null ? <AskForLink joining={joining} /> : <AcceptInvite joining={joining} />}
       </div>
@@ -76,37 +85,64 @@ export function Welcome({ joining }: { readonly joining: Joining }) {
 }
 
 function AcceptInvite({ joining }: { readonly joining: Joining }) {
-  const { isUnderway, problem, replaces } = joining
+  const { about, isUnderway, problem, replaces, shortcomings } = joining
   return (
     <div class="card">
       <h2>You have been invited to {location.host}</h2>
-      {replaces !== null && (
+      {about.value !== null && (
         <p>
-          In this browser you are <strong>{replaces}</strong> already. If the invite is for {replaces}, join: your keys
-          stay the same. If it is for another account, use another browser, or another profile of it: here it would take
-          the place of {replaces}.
+          Your name there {about.value.isRenewal ? 'stays' : 'will be'} <strong>{about.value.account}</strong>.
         </p>
       )}
+      {replaces !== null && <Replacing replaces={replaces} account={about.value?.account ?? null} />}
       <p class="soft">
-        Joining makes your keys, in this browser and for this browser alone: nobody can copy them out, the portal never
-        sees them. If you clear the data of this site, the operator has to invite you anew.
+        Joining makes your keys, in this browser and for this browser alone; the portal never sees them. If you clear
+        the data of this site, the operator has to invite you anew.
       </p>
+      <Shortcomings of={shortcomings} />
       {problem.value !== null && (
         <div role="alert">
           <ProblemText problem={problem.value} advice={joinAdvice(problem.value.code, replaces)} />
         </div>
       )}
       <p>
-        <button type="button" class="main" disabled={isUnderway.value} onClick={() => void joining.join()}>
-          {isUnderway.value ? 'Joining…' : 'Join'}
-        </button>{' '}
         {replaces !== null && (
-          <button type="button" class="plain" onClick={() => joining.leave()}>
+          <button type="button" class="main" onClick={() => joining.leave()}>
             Stay {replaces}
           </button>
-        )}
+        )}{' '}
+        <button
+          type="button"
+          class={replaces === null ? 'main' : ''}
+          disabled={isUnderway.value}
+          onClick={() => void joining.join()}
+        >
+          {isUnderway.value ? 'Joining…' : 'Join'}
+        </button>
       </p>
     </div>
+  )
+}
+
+/** The limitations of this browser. */
+export function Shortcomings({ of }: { readonly of: readonly string[] }) {
+  return of.map((text) => <p key={text}>{text}</p>)
+}
+
+/** @param account the account of the invite; null until it is known */
+function Replacing({ replaces, account }: { readonly replaces: string; readonly account: string | null }) {
+  if (account === replaces) {
+    return (
+      <p>
+        In this browser you are <strong>{replaces}</strong> already. If you join, your keys stay the same.
+      </p>
+    )
+  }
+  return (
+    <p>
+      In this browser you are <strong>{replaces}</strong> already. If you join as {account ?? 'another account'} here,
+      that takes the place of {replaces}. Use another browser for it, or another profile of this one.
+    </p>
   )
 }
 
@@ -115,13 +151,14 @@ function joinAdvice(code: string, replaces: string | null): string | null {
     return `Invites work once. You have joined already: stay ${replaces}, nothing is lost.`
   }
   if (code === 'invite-invalid') return 'Invites work once, for a day. Ask the operator of the portal for a new one.'
+  if (code === 'credentials-missing') return tokenRemovedText
   if (code === 'no-answer') return 'Look whether you are online, then try again.'
   return null
 }
 
 function AskForLink({ joining }: { readonly joining: Joining }) {
   const text = useSignal('')
-  // Whoever came by a link that has no whole invite in it has to be told that.
+  // A link with an incomplete invite shows the error at once.
   const isWrong = useSignal(location.hash.includes('gli_'))
   const use = (event: Event): void => {
     event.preventDefault()

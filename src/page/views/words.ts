@@ -1,4 +1,4 @@
-/** Figures and times as people read them. */
+/** Numbers and times in a readable form. */
 
 const SECOND_MS = 1000
 const MINUTE_S = 60
@@ -14,21 +14,29 @@ const dayAndTime = new Intl.DateTimeFormat(undefined, {
 })
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 
-/** Today only the time, before that the day as well. @param at RFC 3339; what is no time is shown as it is */
+/**
+ * The time for today; the date and the time for other days.
+ *
+ * @param at RFC 3339; other text is returned unchanged
+ */
 export function timeText(at: string): string {
   const date = new Date(at)
   if (Number.isNaN(date.getTime())) return at
   return date.toDateString() === new Date().toDateString() ? timeOfDay.format(date) : dayAndTime.format(date)
 }
 
-/** To the second. @param at RFC 3339; what is no time is shown as it is */
+/**
+ * Date and time to the second.
+ *
+ * @param at RFC 3339; other text is returned unchanged
+ */
 export function exactTimeText(at: string): string {
   const date = new Date(at)
   return Number.isNaN(date.getTime()) ? at : exact.format(date)
 }
 
-/** 95_000 -> '2 min'. Nobody needs to know it better. */
-export function durationText(ms: number): string {
+/** 95_000 -> '2 min'. The precision is enough for users. */
+export function roundDurationText(ms: number): string {
   const seconds = Math.max(1, Math.round(ms / SECOND_MS))
   if (seconds < MINUTE_S) return `${seconds} s`
   if (seconds < HOUR_S) return `${Math.round(seconds / MINUTE_S)} min`
@@ -36,13 +44,7 @@ export function durationText(ms: number): string {
   return `${Math.round(seconds / DAY_S)} days`
 }
 
-/** How a page calls an account: its own is "you". */
+/** How the page shows an account: the own account is "you". */
 export function calledOf(name: string, own: string): string {
   return name === own ? 'you' : name
-}
-
-/** bob; bob and carol; bob, carol and dave */
-export function listText(names: readonly string[]): string {
-  if (names.length < 2) return names.join('')
-  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 }

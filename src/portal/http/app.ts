@@ -1,14 +1,14 @@
-/** What the routes stand on, and the types that Fastify needs to know of them. */
+/** Services and helpers of the routes, and the types that Fastify needs for them. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
-import { Problem, waitSecondsMax } from '../../protocol/index.ts'
-import type { AuditDetails, AuditEvent } from '../audit.ts'
+import { hasPreference, interimPreference, Problem, redirectPreference, waitSecondsMax } from '../../protocol/index.ts'
+import type { OpenRequests } from '../accounts/open-requests.ts'
 import type { PortalContext } from '../context.ts'
-import type { Deliveries } from '../deliveries.ts'
+import type { Deliveries } from '../deliveries/deliveries.ts'
 import type { Account } from '../ledger/contract.ts'
-import type { OpenRequests } from '../open-requests.ts'
-import type { Transfers } from '../transfers.ts'
+import type { AccountEvent, AuditDetails } from '../monitoring/audit.ts'
+import type { Transfers } from '../uploads/transfers.ts'
 import type { SchemaTypes } from './validation.ts'
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, SchemaTypes>
@@ -18,21 +18,25 @@ export interface Services {
   readonly transfers: Transfers
   readonly deliveries: Deliveries
   readonly openRequests: OpenRequests
-  /** Aborts when the portal stops: whoever waits, ends. */
+  /** Aborts when the portal stops, and ends every waiting request. */
   readonly stop: AbortSignal
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * How the body comes, where it is not small, and taken at once: `streamed` may take long as long as it moves; of
-     * `asked for` the route itself says when it may come, too.
+     * How a large body arrives; without this, a body is small and read at once. `streamed`: it may take long as long as bytes
+     * arrive. `asked for`: the same, and the route itself decides when the client may begin to send it.
      */
     body?: 'streamed' | 'asked for'
   }
   interface FastifyRequest {
-    /** The account whose token came with the request; null where none is needed. */
+    /** The account of the request's token; null on routes that need none. */
     account: Account | null
+    /**
+     * Counts the further items of a batch like requests of their own. @throws Problem `rate-limited`
+     */
+    countItems: (count: number) => void
   }
 }
 
@@ -42,36 +46,51 @@ export function accountOf(request: FastifyRequest): Account {
   return request.account
 }
 
-/** Writes the line of an event that a request caused into the audit log. */
-export function audit({ context }: Services, request: FastifyRequest, event: AuditEvent, details?: AuditDetails): void {
-  context.audit.write(event, { ...whoAsks(request), ...details })
+/** Writes to the audit log what an account changed about itself. */
+export function audit({ context }: Services, request: FastifyRequest, event: AccountEvent, account: string): void {
+  context.audit.did(event, { ...whoAsks(request), account })
 }
 
-/** What the audit log says of every request. */
+/** The members that every line of the audit log about a request has. */
 export function whoAsks(request: FastifyRequest): AuditDetails {
   return { account: request.account?.name, address: request.ip, requestId: request.id }
 }
 
-/** How long the client wants the answer to be held: `Prefer: wait=N` (RFC 7240 section 4.3), bounded. */
+/** How long the client wants the answer to be held (`Prefer: wait=N`, RFC 7240 section 4.3), within bounds. */
 export function waitMsOf(request: FastifyRequest): number {
   return Math.min(preferredWaitMs(request) ?? 0, waitSecondsMax * 1000)
 }
 
-/** The same as the client says it; null where it does not. */
+/** The same without bounds; null when the client does not ask for it. */
 export function preferredWaitMs({ headers }: FastifyRequest): number | null {
   const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?/i.exec(String(headers.prefer ?? ''))?.[1]
   return seconds === undefined ? null : Number(seconds) * 1000
 }
 
-/** Whether the client would rather fetch from elsewhere: `Prefer: redirect`, which may stand beside others (RFC 7240). */
-export function prefersRedirect({ headers }: FastifyRequest): boolean {
-  return /(?:^|,)\s*redirect\s*(?:[;,]|$)/i.test(String(headers.prefer ?? ''))
+/** Whether the client wants a held JSON answer instead of an event stream, because a proxy holds streams back. */
+export function wantsHeldAnswer({ headers }: FastifyRequest): boolean {
+  const accept = headers.accept ?? ''
+  return accept.includes('application/json') && !accept.includes('text/event-stream')
 }
 
-/** One for all: the trace of where it was made is of no use, and costs more than the rest of a small request. */
+/** Whether the client prefers an address in the storage: `Prefer: redirect`, perhaps among other preferences (RFC 7240). */
+export function prefersRedirect({ headers }: FastifyRequest): boolean {
+  return hasPreference(preferOf(headers), redirectPreference)
+}
+
+/** Whether the client asks for interim answers, which proves that it can tell them from the final answer. */
+export function prefersInterim({ headers }: FastifyRequest): boolean {
+  return hasPreference(preferOf(headers), interimPreference)
+}
+
+function preferOf({ prefer }: FastifyRequest['headers']): string | undefined {
+  return Array.isArray(prefer) ? prefer.join(',') : prefer
+}
+
+/** One error for all requests: its stack trace is useless, and making one costs more than the rest of a small request. */
 const CLIENT_GONE = new Error('the client has gone')
 
-/** A signal that aborts when the client goes or the portal stops. */
+/** A signal that aborts when the client disconnects or the portal stops. */
 export function goneSignal(reply: FastifyReply, stop: AbortSignal): AbortSignal {
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort(CLIENT_GONE))

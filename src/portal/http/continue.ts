@@ -1,16 +1,16 @@
 /**
- * `Expect: 100-continue` (RFC 9110 section 10.1.1): a client that wants to know whether its body is welcome hears so only
- * once nothing stands against it, and a refusal costs no upload. Node by itself would say so to everybody.
+ * `Expect: 100-continue` (RFC 9110 section 10.1.1): a client that asks before it sends its body gets the answer `100` only once
+ * the portal has checked the request, so that a refusal costs no upload. Node by itself would always answer `100`.
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../protocol/index.ts'
 import type { App } from './app.ts'
 
-/** Requests whose clients wait. */
+/** Requests whose clients wait for `100`. */
 const waiting = new WeakSet<IncomingMessage>()
 
-/** Holds the word back until the headers have been judged; from a route that asks for its body itself, until it does. */
+/** Holds `100` back until the headers have been checked, or, on a route that asks for its body itself, until it asks. */
 export function holdContinue(app: App): void {
   app.server.on('checkContinue', (request, response) => {
     waiting.add(request)
@@ -22,7 +22,7 @@ export function holdContinue(app: App): void {
   })
 }
 
-/** Tells a client that waits for it that the body may come. */
+/** Answers `100` to a client that waits for it. */
 export function askForBody({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (waiting.delete(raw)) reply.raw.writeContinue()
 }

@@ -1,9 +1,9 @@
 /**
- * How much of the portal's attention one account, one stranger and one address get. All of it is counted in this process:
- * with several nodes each of them allows as much.
+ * Limits on the requests and connections of one account, and of one address without a token. Each process counts its own, so
+ * several nodes together allow several times as much.
  *
- * Rates are token buckets: so many requests a second on the long run, and a burst of what was not used. Failures of
- * authentication are counted by address, and only they are: a valid token from the same address is never kept out.
+ * Rates are token buckets: a number of requests per second in the long run, plus a burst of unused ones. By address, only failures
+ * of authentication are counted, so that a valid token from the same address always works.
  */
 import type { Server, ServerResponse } from 'node:http'
 import { BlockList, isIPv6, type Socket } from 'node:net'
@@ -13,13 +13,13 @@ import type { PortalOptions } from '../options.ts'
 
 const SECOND_MS = 1000
 const MINUTE_S = 60
-/** What may come at once, in seconds of the rate. */
+/** The size of a burst, in seconds of the rate. */
 const BURST_SECONDS = 2
-/** So many are remembered; whoever was silent for longest is forgotten first, and begins with a full bucket. */
+/** How many buckets are kept. The least recently used one is dropped first; its client then starts with a full bucket. */
 const BUCKETS_MAX = 20_000
-/** So many connections beyond the limit are kept for a moment, to be told why. */
+/** How many connections beyond the limit are accepted for a moment, to answer why they are refused. */
 const SURPLUS_CONNECTIONS = 100
-/** A network of IPv6 that one customer gets has so many groups of four digits. */
+/** How many groups of four digits identify the IPv6 network of one customer. */
 const IPV6_NETWORK_GROUPS = 4
 
 interface Bucket {
@@ -38,18 +38,19 @@ class Buckets<Key> {
     this.#burst = burst
   }
 
-  /** Takes one token. @returns null, or how many seconds it takes until there is one */
-  take(key: Key): number | null {
+  /** Takes tokens, of more than a burst all. @returns null, or the seconds until there are as many */
+  take(key: Key, count = 1): number | null {
+    const wanted = Math.min(count, this.#burst)
     const nowMs = performance.now()
     const bucket = this.#buckets.get(key) ?? { tokens: this.#burst, atMs: nowMs }
     bucket.tokens = Math.min(this.#burst, bucket.tokens + ((nowMs - bucket.atMs) / SECOND_MS) * this.#perSecond)
     bucket.atMs = nowMs
-    // Put at the end anew: the order of the map is that of last use.
+    // Moved to the end, because the order of the map is that of last use.
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     if (this.#buckets.size > BUCKETS_MAX) this.#forgetOldest()
-    if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / this.#perSecond)
-    bucket.tokens--
+    if (bucket.tokens < wanted) return Math.ceil((wanted - bucket.tokens) / this.#perSecond)
+    bucket.tokens -= wanted
     return null
   }
 
@@ -73,13 +74,12 @@ export class RequestLimits {
   }
 
   /**
-   * Counts a request of an account, for as long as its answer takes.
+   * Counts a request of an account until its answer has ended.
    *
    * @throws Problem `rate-limited`, `too-many-connections`
    */
   admit(accountId: number, response: ServerResponse): void {
-    const retryAfterSeconds = this.#requests.take(accountId)
-    if (retryAfterSeconds !== null) throw new Problem('rate-limited', { retryAfterSeconds })
+    this.count(accountId, 1)
     const inFlight = this.#inFlight.get(accountId) ?? 0
     if (inFlight >= this.#inFlightMax) {
       throw new Problem('too-many-connections', { connectionsMax: this.#inFlightMax })
@@ -92,15 +92,37 @@ export class RequestLimits {
     })
   }
 
-  /** Counts a failure of a stranger. @throws Problem `rate-limited` when there were too many: nothing else is said then */
+  /** Counts requests, or items of a batch like requests. @throws Problem `rate-limited` */
+  count(accountId: number, requests: number): void {
+    const retryAfterSeconds = this.#requests.take(accountId, requests)
+    if (retryAfterSeconds !== null) throw new Problem('rate-limited', { retryAfterSeconds })
+  }
+
+  /** Counts a failed authentication. @throws Problem `rate-limited` when the address had too many; that is then the only answer */
   failed(address: string): void {
     const retryAfterSeconds = this.#failures.take(networkOf(address))
     if (retryAfterSeconds !== null) throw new Problem('rate-limited', { retryAfterSeconds })
   }
 }
 
-/** An address, or for IPv6 the network that one customer has as a whole. */
-function networkOf(address: string): string {
+/** Which addresses are exempt from bounds by address, because many clients may come from them: this machine, and trusted proxies. */
+export function exemptAddresses({ trustedProxies }: PortalOptions): (address: string) => boolean {
+  const exempt = new BlockList()
+  // All clients of a proxy come from its one address. And a user of this machine has better ways to do harm.
+  for (const network of ['127.0.0.0/8', '::1/128', ...trustedProxies]) {
+    const [address = '', bits] = network.split('/')
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    if (bits === undefined) exempt.addAddress(address, family)
+    else exempt.addSubnet(address, Number(bits), family)
+  }
+  return (address) => {
+    const plain = address.replace(/^::ffff:/, '')
+    return plain !== '' && exempt.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
+  }
+}
+
+/** An IPv4 address, or the IPv6 network of one customer. */
+export function networkOf(address: string): string {
   if (!isIPv6(address) || address.startsWith('::ffff:')) return address
   const [head = '', tail = ''] = address.split('::')
   const groups = [head, tail].map((part) => (part === '' ? [] : part.split(':')))
@@ -117,35 +139,29 @@ export class ConnectionLimits {
   readonly #connectionsMax: number
   readonly #open = new Map<string, number>()
   readonly #surplus = new WeakSet<object>()
-  readonly #exempt = new BlockList()
+  readonly #isExempt: (address: string) => boolean
   readonly #gauge: Gauge
   #count = 0
 
-  /** @param connectionsMax what the system allows at most, within the option */
+  /** @param connectionsMax the option, lowered to what the system allows */
   constructor(options: PortalOptions, connectionsMax: number, gauge: Gauge) {
     this.#options = options
     this.#gauge = gauge
     this.#connectionsMax = connectionsMax
-    // All that a proxy serves come from its one address; and who is on this machine has better ways to do harm.
-    for (const network of ['127.0.0.0/8', '::1/128', ...options.trustedProxies]) {
-      const [address = '', bits] = network.split('/')
-      const family = isIPv6(address) ? 'ipv6' : 'ipv4'
-      if (bits === undefined) this.#exempt.addAddress(address, family)
-      else this.#exempt.addSubnet(address, Number(bits), family)
-    }
+    this.#isExempt = exemptAddresses(options)
   }
 
   /** Watches the connections of a server. */
   watch(server: Server): void {
     server.maxConnections = this.#connectionsMax + SURPLUS_CONNECTIONS
     server.on('connection', (socket: Socket) => this.#opened(socket))
-    // Over TLS, requests come from another object than the connection.
+    // Over TLS, a request's socket is another object than the connection's.
     server.on('secureConnection', (socket: Socket) => {
       if (this.#count > this.#connectionsMax) this.#surplus.add(socket)
     })
   }
 
-  /** @throws Problem `unavailable` for a connection that is one too many */
+  /** @throws Problem `unavailable` for a connection beyond the limit */
   requireRoom(socket: Socket): void {
     if (!this.#surplus.has(socket)) return
     throw new Problem('unavailable', { detail: 'too many connections are open' })
@@ -164,10 +180,5 @@ export class ConnectionLimits {
       else this.#open.delete(address)
     })
     if (count > this.#options.addressConnectionsMax && !this.#isExempt(address)) socket.destroy()
-  }
-
-  #isExempt(address: string): boolean {
-    const plain = address.replace(/^::ffff:/, '')
-    return plain !== '' && this.#exempt.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
   }
 }

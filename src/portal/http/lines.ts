@@ -1,6 +1,6 @@
 /**
- * Answers for people: who sends a file in one request reads lines of text in a terminal, or asks for JSON. Nothing that came
- * from elsewhere can steer the terminal.
+ * Answers for people who send a file with curl: lines of text for a terminal, or JSON on request. Names and texts of others are
+ * escaped, so that they cannot control the terminal.
  */
 import type { FastifyRequest } from 'fastify'
 import {
@@ -16,23 +16,23 @@ import type { Transfer } from '../ledger/contract.ts'
 
 export const textMediaType = 'text/plain; charset=utf-8'
 const jsonLinesMediaType = 'application/jsonl'
-/** Below this path answers are lines. */
+/** Requests below this path are answered with lines. */
 const LINES_PATH = '/v1/to/'
 const JSON_TYPES = /(?:^|[\s,])application\/(?:jsonl|x-ndjson|json|problem\+json)(?:$|[\s,;])/i
 
-/** The media type of JSON lines that a request asks for; null where text is to be answered. */
+/** The media type of JSON lines that a request asks for; null for text. */
 export function jsonLinesTypeOf({ headers }: FastifyRequest): string | null {
   const accept = headers.accept ?? ''
   if (!JSON_TYPES.test(accept)) return null
   return /x-ndjson/i.test(accept) ? 'application/x-ndjson' : jsonLinesMediaType
 }
 
-/** Whether a request that is refused is to be told so in text. */
+/** Whether the refusal of a request is to be text. */
 export function wantsText(request: FastifyRequest): boolean {
   return request.url.startsWith(LINES_PATH) && jsonLinesTypeOf(request) === null
 }
 
-/** What a request is refused with, as a line. `resend`: nothing was kept, the same may be sent again. */
+/** A refusal as a line. `resend`: nothing was kept, and the client may send the same again. */
 export function refusalLine(problem: Problem): string {
   return line(problem.next === 'resend' ? 'resend' : 'refused', problemText(problem.toJSON()))
 }
@@ -55,7 +55,7 @@ export function notificationLine(transfer: Transfer, notification: Notification)
   }
 }
 
-/** Where to ask for what has not been told yet, as a line. */
+/** A line that says which answers are missing and where to ask for them. */
 export function laterLine({ transferId }: Transfer, waitingFor: readonly string[]): string {
   return line('waiting', `for ${waitingFor.join(', ')}; ask later: GET ${eventsPath(transferId)}`)
 }

@@ -1,21 +1,21 @@
-/** An answer that goes on for as long as there is something to tell, with a sign of life while there is nothing. */
+/** An answer of many texts over a long time, with a heartbeat while there is no text. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { heartbeatMs } from '../../protocol/index.ts'
+import { heartbeatMs, timerMs } from '../../protocol/index.ts'
 import { answerHeaders } from './security-headers.ts'
 
-/** A reader that lets so much pile up does not read: it is cut off and comes back when it can. */
+/** A client that leaves this much unread is disconnected. It can connect again. */
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024
 
 export interface AnswerForm {
   readonly contentType: string
-  /** What means nothing. */
+  /** The text of a heartbeat, which clients ignore. */
   readonly heartbeat: string
 }
 
 /**
- * Answers with the texts that `textsOf` yields, until it ends or the client goes.
+ * Answers with the texts that `textsOf` yields, until it ends or the client disconnects.
  *
- * @param textsOf gets a signal that aborts when nobody listens any more, or `stop` does: it is to end then
+ * @param textsOf gets a signal that aborts when the client has disconnected or `stop` aborts. It must end then
  */
 export async function answerWithTexts(
   request: FastifyRequest,
@@ -43,13 +43,13 @@ export async function answerWithTexts(
   const isFramed = request.raw.httpVersion === '1.1'
   let wasBehind = false
   const beating = setInterval(() => {
-    // What was written a heartbeat ago and has not gone yet: nobody reads.
+    // The previous heartbeat has not been sent yet, so the client does not read.
     const isBehind = raw.writableLength > 0
     if (isBehind && wasBehind) raw.destroy()
     wasBehind = isBehind
     if (isFramed && raw.socket !== null) raw.socket.write(beat)
     else raw.write(heartbeat)
-  }, heartbeatMs)
+  }, timerMs(heartbeatMs))
   try {
     for await (const text of textsOf(gone.signal)) {
       if (raw.destroyed) break
@@ -57,8 +57,9 @@ export async function answerWithTexts(
       if (raw.writableLength > BACKLOG_BYTES_MAX) raw.destroy()
     }
   } catch (error) {
-    // The head is out: all that is left is to end the answer. The client comes back and asks again.
+    // The head has been sent, so the connection is closed. A proper end of the answer would mean that nothing more comes.
     request.log.error({ err: error }, 'a long answer broke')
+    raw.destroy()
   } finally {
     clearInterval(beating)
     stop.removeEventListener('abort', leave)
@@ -67,8 +68,8 @@ export async function answerWithTexts(
 }
 
 /**
- * A text as it stands in a body whose length is not said (RFC 9112 section 7.1). Node makes four writes of one, and with ten
- * thousand receivers that wait heartbeats are most of what a portal does.
+ * A text in the framing of a body of unknown length (RFC 9112 section 7.1), in one write. Node would make four writes of it, and
+ * with ten thousand waiting receivers heartbeats are most of the portal's work.
  */
 function framed(text: string): Buffer {
   return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)

@@ -1,11 +1,10 @@
-/** The files of the web page, as its build left them: read once, and served from memory. */
+/** The built files of the web page: read once, and served from memory. */
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { hasCode } from '../../hop/node.ts'
+import { hasCode } from '../../fs/index.ts'
+import { pageFolder } from '../options.ts'
 
-/** `dist/page` of the package, whether this runs from `src/portal/http` or from `dist/portal/http`. */
-const PAGE_FOLDER = new URL('../../../dist/page/', import.meta.url)
 const DIGEST_LENGTH = 22
 
 const mediaTypes: Readonly<Record<string, string>> = {
@@ -22,24 +21,24 @@ const mediaTypes: Readonly<Record<string, string>> = {
 
 export interface PageFile {
   readonly plain: Buffer
-  /** Null where it would not be smaller: pictures and fonts are compressed already. */
+  /** The compressed content; null where it would not be smaller, as for pictures and fonts. */
   readonly brotli: Buffer | null
   readonly mediaType: string
-  /** Base of its entity tags. */
+  /** The base of its entity tags. */
   readonly digest: string
 }
 
-export interface Page {
+export interface WebPage {
   readonly html: PageFile
-  /** By name. The name of each tells its content. */
+  /** By name. A name contains a digest of the content. */
   readonly assets: ReadonlyMap<string, PageFile>
 }
 
 /** @returns null in a checkout where the page has not been built */
-export async function readPage(): Promise<Page | null> {
+export async function readPage(): Promise<WebPage | null> {
   try {
-    const html = await readPageFile(new URL('index.html', PAGE_FOLDER))
-    const folder = new URL('assets/', PAGE_FOLDER)
+    const html = await readPageFile(new URL('index.html', pageFolder))
+    const folder = new URL('assets/', pageFolder)
     const names = (await readdir(folder)).filter((name) => extname(name) in mediaTypes)
     const read = names.map(async (name) => [name, await readPageFile(new URL(name, folder))] as const)
     return { html, assets: new Map(await Promise.all(read)) }

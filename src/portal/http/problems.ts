@@ -5,14 +5,14 @@ import { Problem } from '../../protocol/index.ts'
 import { refusalLine, textMediaType, wantsText } from './lines.ts'
 
 export const problemMediaType = 'application/problem+json'
-/** What a client that is told "later" should wait at least. */
+/** The `Retry-After` of refusals that may pass. */
 const RETRY_AFTER_SECONDS = 1
-/** Room comes with the next delivery. The transfer is refused all the same; another one may be taken then. */
+/** The `Retry-After` of a full storage: deliveries make room. The refused transfer has ended, but a new one may fit by then. */
 const ROOM_AFTER_SECONDS = 60
-/** How long the rest of a body is read that nobody wants. */
+/** How long the portal reads the rest of a refused body. */
 const LINGER_MS = 10_000
 
-/** The problem that stands for any error thrown while a request is handled. */
+/** The problem for any error thrown while a request is handled. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   const { code = '', statusCode, message } = error as Partial<FastifyError>
@@ -31,7 +31,11 @@ export function toProblem(error: unknown): Problem {
 /** Answers with a problem. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
   dropRest(request)
-  if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer')
+  // RFC 6750 section 3: the error is named only to a client that sent a token.
+  if (problem.code === 'credentials-missing') reply.header('www-authenticate', 'Bearer')
+  if (problem.code === 'credentials-invalid') reply.header('www-authenticate', 'Bearer error="invalid_token"')
+  // RFC 9110 section 15.5.17: the answer contains the length of the requested content.
+  if (problem.code === 'range-unsatisfiable') reply.header('content-range', `bytes */${problem.details.sizeBytes}`)
   const seconds = retryAfterSecondsOf(problem)
   if (seconds !== null) reply.header('retry-after', String(seconds))
   reply.code(problem.status)
@@ -39,16 +43,17 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   else reply.type(problemMediaType).send(problem.toJSON())
 }
 
-/** When it may be worth asking again (RFC 9110 section 10.2.3); null where it never is. */
+/** When a client may try again (RFC 9110 section 10.2.3); null when a retry cannot succeed. */
 function retryAfterSecondsOf({ next, status, details }: Problem): number | null {
   if (typeof details.retryAfterSeconds === 'number') return details.retryAfterSeconds
   if (next === 'retry') return RETRY_AFTER_SECONDS
-  return status === 507 ? ROOM_AFTER_SECONDS : null
+  // A transfer above a limit never fits, so it gets no `Retry-After`.
+  return status === 507 && details.limitBytes === undefined ? ROOM_AFTER_SECONDS : null
 }
 
 /**
- * Reads and drops what is left of a request's body, for a while. A connection that is closed while its client still
- * writes takes the answer with it, and the client would never learn why.
+ * Reads and discards the rest of a request's body for a while. If the connection were closed while the client still writes, the answer
+ * would be lost, and the client would not learn the reason.
  */
 export function dropRest({ raw }: FastifyRequest): void {
   if (raw.complete || raw.destroyed) return
@@ -57,7 +62,7 @@ export function dropRest({ raw }: FastifyRequest): void {
   raw.once('close', () => clearTimeout(cut))
 }
 
-/** Answers what could not even be parsed as HTTP, and closes the connection. */
+/** Answers a request that cannot be parsed as HTTP, and closes the connection. */
 export function answerUnparsable(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

@@ -1,4 +1,5 @@
 /** Range requests (RFC 9110 section 14): one range of bytes, and `If-Range` with a strong entity tag. */
+import { Problem } from '../../protocol/index.ts'
 
 export interface ByteRange {
   readonly startByte: number
@@ -7,11 +8,11 @@ export interface ByteRange {
 }
 
 /**
- * The range that a request asks for. What cannot be served as one range is ignored, as RFC 9110 allows, and the
- * whole is sent.
+ * The range that a request asks for. Anything but a single range of bytes is ignored, as RFC 9110 allows, and the whole is sent.
  *
  * @param etag the strong entity tag of the whole
  * @returns undefined for the whole
+ * @throws Problem `range-unsatisfiable` for a range outside of the content (RFC 9110 section 14.1.2)
  */
 export function byteRange(
   range: string | undefined,
@@ -20,11 +21,14 @@ export function byteRange(
   sizeBytes: number,
 ): ByteRange | undefined {
   if (range === undefined || (ifRange !== undefined && ifRange !== etag)) return undefined
-  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(range.trim())
+  const match = /^bytes=(\d*)-(\d*)$/i.exec(range.trim())
   if (match === null) return undefined
   const [, from = '', to = ''] = match
   if (from === '' && to === '') return undefined
+  // RFC 9110 section 14.1.1: a range that ends before it begins is invalid.
+  if (from !== '' && to !== '' && Number(to) < Number(from)) return undefined
   const startByte = from === '' ? Math.max(0, sizeBytes - Number(to)) : Number(from)
   const endByte = from === '' || to === '' ? sizeBytes - 1 : Math.min(Number(to), sizeBytes - 1)
-  return startByte > endByte ? undefined : { startByte, endByte }
+  if (startByte > endByte) throw new Problem('range-unsatisfiable', { sizeBytes })
+  return { startByte, endByte }
 }

@@ -1,10 +1,10 @@
 /**
- * What browsers are told about answers of the portal. The page may run its own scripts and talk to its own portal, and nothing
- * else: a name or a text of somebody else that gets into it as markup could run nothing and send nothing away. Everything else
- * that the portal says is for programs, and no document at all.
+ * Security headers for browsers. The page may only run its own scripts and talk to its own portal. So even if a name or text of
+ * another person got into the page as markup, it could not run code or send data away. All other answers of the portal are for
+ * programs and must not be shown as documents.
  */
 
-/** A token and keys are in reach of the page's scripts, so that none but the portal's own files can become one. */
+/** Scripts of the page can reach a token and keys. So only the portal's own files may become scripts. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -22,8 +22,9 @@ const PAGE_POLICY = [
 ].join('; ')
 
 /**
- * A worker has the policy of its own script's answer, not that of the page. The one that hashes parts compiles WebAssembly, which
- * the page itself may not; it loads nothing, talks to nobody but the page, and has neither token nor keys.
+ * A worker has the policy of its own script's answer, not that of the page. The worker for parts compiles WebAssembly, which the page
+ * itself must not. It loads nothing and talks only to the page. It has neither the token nor the keys of the account; the page gives
+ * it the key of the one file that it works on.
  */
 const COMPILING_WORKER_POLICY = [
   "default-src 'none'",
@@ -35,15 +36,15 @@ const COMPILING_WORKER_POLICY = [
   "trusted-types 'none'",
 ].join('; ')
 
-/** Name of its script, as the page's build makes it. */
-const COMPILING_WORKER = /^part-digests-worker-[\w-]+\.js$/
+/** The name of its script in the built page. */
+const COMPILING_WORKER = /^part-worker-[\w-]+\.js$/
 
-/** What no page of this kind has a use for. */
+/** Features of browsers that the page does not use. */
 const PERMISSIONS = ['camera', 'geolocation', 'microphone', 'payment', 'usb'].map((name) => `${name}=()`).join(', ')
 
 /**
- * Of everything else. Some of it others have written, names and reasons above all: should a browser ever be brought to show it,
- * it is plain text of no origin.
+ * For all other answers. They contain text of other people, for instance names and reasons. If a browser shows such an answer
+ * nevertheless, it treats it as plain text without an origin.
  */
 export const answerHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -51,7 +52,7 @@ export const answerHeaders: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Of the page and of what it loads, with one exception. */
+/** For the page and its files, with one exception. */
 export const pageHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': PAGE_POLICY,
   'cross-origin-opener-policy': 'same-origin',
@@ -63,7 +64,7 @@ export const pageHeaders: Readonly<Record<string, string>> = {
 
 const compilingWorkerHeaders = { ...pageHeaders, 'content-security-policy': COMPILING_WORKER_POLICY }
 
-/** @param name of what the page loads, without the folder */
+/** @param name of a file of the page, without its folder */
 export function assetHeaders(name: string): Readonly<Record<string, string>> {
   return COMPILING_WORKER.test(name) ? compilingWorkerHeaders : pageHeaders
 }

@@ -10,9 +10,9 @@ export interface SseMessage {
 }
 
 /**
- * Answers with the messages that `messagesOf` yields, until it ends, the client goes, or `stop` aborts.
+ * Answers with the messages that `messagesOf` yields, until it ends, the client disconnects, or `stop` aborts.
  *
- * @param messagesOf gets a signal that aborts when nobody listens any more
+ * @param messagesOf gets a signal that aborts when the client has disconnected
  */
 export function answerWithEvents(
   request: FastifyRequest,

@@ -1,9 +1,9 @@
 /**
  * TLS of the portal's own server.
  *
- * A certificate is renewed while transfers run: its files are read at the start, and again when the operator asks.
- * Connections that are open go on under the certificate they began with, new ones get the new one. Files that cannot be
- * used change nothing: at the start the portal does not begin, later the certificate that it has stays.
+ * A certificate is renewed while transfers run. Its files are read at the start, and again when the operator asks. Open
+ * connections keep the certificate that they began with; new connections get the new one. With unusable files the portal does
+ * not start; later it keeps the certificate that it has.
  */
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -12,11 +12,11 @@ import { Server, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { Logger } from 'pino'
-import { hasCode } from '../../hop/node.ts'
+import { hasCode } from '../../fs/index.ts'
 import { Problem } from '../../protocol/index.ts'
 import type { TlsFiles } from '../options.ts'
 
-/** What a server needs for TLS. Given whole each time: what is left out would fall back to Node's defaults. */
+/** The TLS settings of a server. All are given each time, because omitted ones would fall back to Node's defaults. */
 export interface TlsContext {
   readonly cert: Buffer
   readonly key: Buffer
@@ -25,9 +25,9 @@ export interface TlsContext {
 }
 
 /**
- * Reads the files and tries them.
+ * Reads the files and tries whether TLS can use them.
  *
- * @throws Problem `certificate-invalid` that names the file and says what is wrong with it
+ * @throws Problem `certificate-invalid`, which names the file and says what is wrong with it
  */
 export async function readTls({ certPath, keyPath }: TlsFiles): Promise<TlsContext> {
   const [cert, key] = await Promise.all([readPem(certPath), readPem(keyPath)])
@@ -41,7 +41,7 @@ export async function readTls({ certPath, keyPath }: TlsFiles): Promise<TlsConte
   return { cert, key, minVersion, certificate }
 }
 
-/** Logs which certificate is in use. That it has expired does not keep it from being used, but its clients will. */
+/** Logs which certificate is in use. An expired one is used, too, but clients will refuse it. */
 export function tellCertificate({ certificate }: TlsContext, log: Logger): void {
   const { serialNumber, subjectAltName = '', validTo, validToDate } = certificate
   const isOver = validToDate.getTime() < Date.now()
@@ -50,8 +50,8 @@ export function tellCertificate({ certificate }: TlsContext, log: Logger): void 
 }
 
 /**
- * What reads the files of a running server anew, for connections to come. What is wrong with them is logged, and the
- * old certificate stays.
+ * Makes the function that reads the files of a running server again, for new connections. Errors are logged, and the old
+ * certificate stays.
  */
 export function certificateReload(files: TlsFiles, server: TlsServer, log: Logger): () => Promise<void> {
   const reload = async (): Promise<void> => {
@@ -64,14 +64,14 @@ export function certificateReload(files: TlsFiles, server: TlsServer, log: Logge
     }
   }
   let last = Promise.resolve()
-  // One after the other: of two at once, the one that had read earlier could be the last to be used.
+  // One reload at a time: with two at once, the older files could be the last ones applied.
   return () => {
     last = last.then(reload)
     return last
   }
 }
 
-/** A server over TLS that lets go of a connection in all its ages, the handshake included. */
+/** A TLS server that can close connections even during their handshake. */
 export class TlsServer extends Server {
   readonly #sockets = new Set<Socket>()
 
@@ -81,11 +81,11 @@ export class TlsServer extends Server {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
     })
-    // First of all who hear of it: nothing can be said any more, and Node leaves the socket open.
+    // Runs before other listeners: no answer is possible after a failed handshake, and Node would leave the socket open.
     this.prependListener('tlsClientError', (_error, socket) => socket.destroy())
   }
 
-  /** Node's own forgets those that have not finished their handshake. */
+  /** Node's own method does not close connections that are still in their handshake. */
   override closeAllConnections(): void {
     super.closeAllConnections()
     for (const socket of this.#sockets) socket.destroy()

@@ -1,4 +1,4 @@
-/** The part of the ledger's contract that is about accounts: who they are, how they join, what happened to them. */
+/** The part of the ledger's contract about accounts, invites and the changes of accounts. */
 import type { PublicKeys } from '../../protocol/index.ts'
 
 export interface Account {
@@ -9,15 +9,15 @@ export interface Account {
 /** An account as its operator sees it. */
 export interface AccountRecord extends Account {
   readonly createdAtMs: number
-  /** Null for one that is active. */
+  /** Null for an active account. */
   readonly revokedAtMs: number | null
   readonly isOperator: boolean
-  /** What it sends, and has no outcome yet. */
+  /** Transfers that it sends and that have not ended. */
   readonly openTransfers: number
   readonly openBytes: number
 }
 
-/** What can happen to an account, in the words of the audit log. */
+/** The changes of an account, as the audit log names them. */
 export type AccountChangeKind =
   | 'invite-made'
   | 'account-opened'
@@ -27,24 +27,24 @@ export type AccountChangeKind =
   | 'operator-made'
   | 'operator-unmade'
 
-/** Something that happened to an account, by whatever process. */
+/** One change of an account. Any process may have made it. */
 export interface AccountChange {
-  /** Larger means later. */
+  /** A later change has a larger id. */
   readonly changeId: number
   readonly atMs: number
   readonly change: AccountChangeKind
   readonly name: string
-  /** The token that is not valid from this change on: what is under way with it is to be cut. */
+  /** The token that this change has made invalid. Its open requests have to be cut. */
   readonly deadTokenId: string | null
 }
 
 export interface AccountLedger {
   /**
-   * An invite that opens a new account.
+   * Makes an invite that opens a new account.
    *
-   * @param openMax so many may be open at a time; no bound if not given
-   * @param isOperator whether that account is to be an operator's
-   * @throws Problem `account-exists`; `too-many-invites`; `account-revoked` where the account of that name is a revoked one
+   * @param openMax how many invites may be open at a time; no bound if omitted
+   * @param isOperator whether the account will be an operator's
+   * @throws Problem `account-exists`; `too-many-invites`; `account-revoked` when the account of that name is revoked
    */
   createInvite(invite: {
     name: string
@@ -55,24 +55,26 @@ export interface AccountLedger {
   }): Promise<void>
 
   /**
-   * An invite that replaces the token of an account, and brings a revoked one back. It voids every earlier one of the
-   * account that was not used.
+   * Makes an invite that replaces the token of an account, and brings a revoked account back. It voids all earlier unused invites
+   * of the account.
    *
    * @throws Problem `account-unknown`
    */
   createRenewal(invite: { name: string; secretHash: string; lifetimeMs: number }): Promise<void>
 
+  /** What an invite is for; null when it is unknown or cannot be used any more. */
+  inviteByHash(secretHash: string): Promise<{ readonly name: string; readonly isRenewal: boolean } | null>
+
   /**
-   * Uses up an invite, and opens its account or replaces that account's token. All other invites for that name are
-   * void from then on. Again with the same token it returns the same account, so that a lost answer can be repeated,
-   * for as long as that token is valid.
+   * Uses up an invite: opens its account or replaces that account's token, and voids all other invites for that name. Repeated with
+   * the same token it returns the same account for as long as the token is valid, so that a lost answer can be repeated.
    *
-   * @returns null when there is no such invite, it has run out, it was used with another token, or the token is known
-   *   already: that of another account, or the one that is to be replaced
+   * @returns null when the invite is unknown, has expired or was used with another token, or when the token is already known as
+   *   that of another account or as the one to be replaced
    */
   redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
 
-  /** The account that has, or had when it was revoked, the token of that id. */
+  /** The account with the token of that id. A revoked account keeps its last token id. */
   accountByTokenId(
     tokenId: string,
   ): Promise<
@@ -80,39 +82,39 @@ export interface AccountLedger {
   >
 
   /**
-   * Revokes an account: its token is not valid from then on, and invites that would renew it are void. Its name stays
-   * taken, and it is no operator's any more. Revoking it again changes nothing.
+   * Revokes an account: its token becomes invalid, and invites that would renew it are voided. Its name stays taken, and it is no
+   * longer an operator's. Revoking it again changes nothing.
    *
    * @throws Problem `account-unknown`
    */
   revokeAccount(name: string): Promise<void>
 
   /**
-   * Makes an account an operator's, who may see how the whole portal does, or one like any other.
+   * Makes an account an operator's, which may see the state of the whole portal, or takes that right away.
    *
-   * @throws Problem `account-unknown`; `account-revoked` where a revoked one is to become an operator's
+   * @throws Problem `account-unknown`; `account-revoked` when a revoked account is to become an operator's
    */
   setOperator(name: string, isOperator: boolean): Promise<void>
 
-  /** Accounts in the order of their names, those after `after`. */
+  /** The accounts after the name `after`, in the order of their names. */
   accounts(page: { after: string; limit: number }): Promise<AccountRecord[]>
 
-  /** For each name, in their order, the invite for it that is good for longest, if there is one. */
+  /** For each name with open invites, in the order of names, the invite that expires last. */
   openInvites(page: { after: string; limit: number }): Promise<{ name: string; expiresAtMs: number }[]>
 
-  /** What happened to accounts after a change, oldest first. Cheap enough to be asked several times a second. */
+  /** The changes of accounts after a change, oldest first. Cheap enough to be called several times a second. */
   accountChanges(page: { after: number; limit: number }): Promise<AccountChange[]>
 
-  /** The last change that the audit log has told; 0 when it has told none. */
+  /** The last change that is in the audit log; 0 when there is none. */
   auditedChangeId(): Promise<number>
-  /** The audit log has told all changes up to this one. */
+  /** Records that all changes up to this one are in the audit log. */
   audited(changeId: number): Promise<void>
 
-  /** An account with its public keys, null as long as it has none; null where there is no such account. */
+  /** An account with its public keys, which are null until it has set some; null when there is no such account. */
   accountByName(
     name: string,
   ): Promise<(Account & { readonly keys: PublicKeys | null; readonly isOperator: boolean }) | null>
 
-  /** Sets the public keys of an account, in place of any that it had. @returns `set` for its first ones */
+  /** Sets the public keys of an account. They replace earlier ones. @returns `set` for its first keys */
   setKeys(accountId: number, keys: PublicKeys): Promise<'same' | 'set' | 'changed'>
 }

@@ -3,121 +3,53 @@
  *
  * Obligations of every driver, which `test/suites/ledger.ts` checks:
  * - A method that changes anything resolves only when the change survives the loss of power.
- * - State changes through `moveTransfer` and `moveDelivery` alone. Each asserts the table in `src/protocol/states.ts`,
- *   compares and sets, and writes the events it causes in the same transaction. It returns null when another won.
- * - Time is the ledger's own clock: callers pass durations and get points in time back.
+ * - State changes only through `moveTransfer` and `moveDelivery`. Each checks the table in `src/protocol/states.ts`,
+ *   compares and sets, and writes the events that it causes in the same transaction. It returns null when another move was first.
+ * - Time is the ledger's own clock: callers pass durations and get points in time back. Setting the clock changes no duration
+ *   (`keepTime`).
  * - The events of one account become visible in the order of their ids, and so do the changes of all accounts.
  * - Every change of an account or its invites is recorded in the transaction that makes it.
- * - No query reads more rows than it returns, whatever the number of transfers. `census` counts what is under way, too.
+ * - No query reads more rows than it returns, whatever the number of transfers. Only `census` also counts the open ones.
  */
-import type { Announcement, Metadata, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
+import type { Announcement, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
 import type { Account, AccountLedger } from './accounts-contract.ts'
+import type { Delivery, Lease, Transfer } from './records-contract.ts'
 import type { WatchLedger } from './watch-contract.ts'
 
-export type { Account }
+export type { Account, Delivery, Lease, Transfer }
 
-export interface Lease {
-  readonly leaseId: string
-  /** The receiving process that holds it. */
-  readonly instanceId: string
-  readonly expiresAtMs: number
-}
-
-interface DeliveryBase {
-  readonly receiverId: number
-  readonly receiver: string
-  /** How often it was offered. */
-  readonly offers: number
-  /** How often the receiver asked for parts again. */
-  readonly resends: number
-  /** What the receiver said to have verified so far in its current try. */
-  readonly fetchedBytes: number
-  /** When it was offered first; null as long as it was not, or where that was not recorded yet. */
-  readonly offeredAtMs: number | null
-}
-
-export type Delivery = DeliveryBase &
-  (
-    | { readonly state: 'waiting'; readonly offerAtMs: number }
-    | { readonly state: 'offered'; readonly lease: Lease }
-    // When it ended is null where that was not recorded yet.
-    | { readonly state: 'delivered'; readonly leaseId: string; readonly endedAtMs: number | null }
-    | {
-        readonly state: 'failed'
-        readonly leaseId: string | null
-        readonly problem: ProblemJson
-        readonly endedAtMs: number | null
-      }
-  )
-
-interface TransferBase {
-  readonly transferId: string
-  readonly senderId: number
-  readonly sender: string
-  readonly attempt: number
-  readonly metadata: Metadata
-  readonly sizeBytes: number
-  readonly partSizeBytes: number
-  readonly digestAlgorithm: string
-  readonly createdAtMs: number
-  readonly expiresAtMs: number
-  /** All of it comes as the body of one request: only the same request again can go on with it, from its beginning. */
-  readonly isOneRequest: boolean
-  /** Which of the parts in the store are its own: see `PartsKey` in the store's contract. */
-  readonly generation: string
-  /** Null while it is open. */
-  readonly endedAtMs: number | null
-  readonly deliveries: readonly Delivery[]
-}
-
-export type Transfer = TransferBase &
-  (
-    | { readonly state: 'receiving'; readonly uploadDeadlineMs: number | null }
-    | {
-        readonly state: 'stored' | 'ended'
-        readonly manifestDigest: string
-        /** As the sender signed it; null where it signed nothing. */
-        readonly manifest: string | null
-        /** Where its content is. */
-        readonly heldIn: 'store' | 'ledger'
-        /** Null where that was not recorded yet. */
-        readonly storedAtMs: number | null
-      }
-    | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
-  )
-
-/** Where a transfer goes. The first notification goes into the log with it. */
+/** The new state of a transfer. The move also logs the first notification. */
 export type TransferChange =
   | { readonly state: 'stored'; readonly manifestDigest: string; readonly manifest: string | null }
   | {
-      /** A new attempt: what was bad is deleted and wanted again. */
+      /** A new attempt: bad parts have been deleted and are wanted again. */
       readonly state: 'receiving'
       readonly problem: ProblemJson
       readonly wanted: readonly PartRange[]
-      /** Whether nothing of what the store holds counts any more: then the parts to come are of another generation. */
-      readonly isAnew: boolean
-      /** Null after the sender went silent: from then on only the expiry bounds the transfer. */
+      /** Whether all parts in the store are given up. Then new parts belong to another generation. */
+      readonly discardsParts: boolean
+      /** Null after the sender fell silent: from then on only the expiry bounds the transfer. */
       readonly uploadTimeoutMs: number | null
     }
   | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
 
-/** Where a delivery goes. A final state puts the second notification into the log, once the transfer is stored. */
+/** The new state of a delivery. A move to a final state also logs the second notification, once the transfer is stored. */
 export type DeliveryChange =
   | { readonly state: 'waiting'; readonly offerInMs: number }
   | { readonly state: 'offered'; readonly leaseMs: number }
-  /** The receipt goes into the event as it came. */
+  /** The event contains the receipt unchanged. */
   | { readonly state: 'delivered'; readonly receipt: string | null }
   | { readonly state: 'failed'; readonly problem: ProblemJson }
 
-/** A transfer that is there as a whole, and is recorded in one transaction: a small file with its content. */
-export type WholeContent = {
+/** The content of a transfer that is recorded as `stored` in one transaction. */
+export type InlineContent = {
   readonly manifestDigest: string
   readonly manifest: string | null
 } & (
   | {
-      /** Of the only part, in hex. */
+      /** The digest of the only part, in hex. */
       readonly digest: string
-      /** Kept by the ledger itself. Empty for a file without a part. */
+      /** The ledger itself keeps this content. Empty for a file without a part. */
       readonly content: Uint8Array
     }
   | {
@@ -125,33 +57,46 @@ export type WholeContent = {
       readonly heldIn: 'store'
       readonly generation: string
       /**
-       * When the first of them came, by the ledger's clock. Parts of which the ledger knows nothing are removed after a
-       * while, so that they must not be recorded after it.
+       * When the first part came, by the ledger's clock. Parts that the ledger does not know are removed after a while, so they must
+       * not be recorded after that.
        */
       readonly begunAtMs: number
     }
 )
 
-/** The bounds that an announcement is held against, in the transaction that admits it. */
+/** The bounds for an announcement, checked in the transaction that admits it. */
 export interface Admission {
   readonly expiryMs: number
   readonly uploadTimeoutMs: number
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
-  /** Where several portals share a ledger, it may be passed by what they admit at the same instant. */
+  /** Several portals that share a ledger may exceed it by transfers that they admit at the same moment. */
   readonly storageBytesMax: number
-  /** What the store has room for, or null where it cannot know. */
+  /** The free space of the store; null when unknown. */
   readonly freeBytes: number | null
 }
 
 export interface NewTransfer extends Announcement {
   readonly transferId: string
   readonly senderId: number
-  /** Given for one whose content comes as the body of one request. */
+  /** Set for a transfer whose content comes as the body of one request. */
   readonly isOneRequest?: true
 }
 
-/** What only one portal at a time has to do. */
+/** The longest durations of leases and uploads. */
+export interface OpenBounds {
+  readonly leaseMs: number
+  readonly uploadTimeoutMs: number
+}
+
+/** A step of the clock, by which all open deadlines were moved. */
+export interface ClockStep {
+  readonly stepMs: number
+  /** Whether this process watched the clock being set. Otherwise perhaps no portal was running. */
+  readonly isWatched: boolean
+}
+
+/** Work that only one portal at a time has to do. */
 export type Duty = 'sweep' | 'orphans' | 'audit'
 
 export interface Ledger extends AccountLedger, WatchLedger {
@@ -160,82 +105,97 @@ export interface Ledger extends AccountLedger, WatchLedger {
     readonly isShared: boolean
   }
 
-  /** The ledger's clock, in milliseconds. What it says may lag behind a little: nothing but the end of waiting hangs on it. */
+  /** The ledger's clock, in milliseconds. It may lag a little, because only the ends of waiting depend on it. */
   nowMs(): number
 
   /**
-   * Takes a duty, or goes on with it, for a while. It spares work and decides nothing: who was paused may still be at it
-   * while another has taken it.
+   * Checks the clock. It is called often, and before anything is ended because time has passed. If the clock was set since the last
+   * call, all open deadlines are moved by the same step, so that no duration changes.
+   *
+   * @returns null in nearly all cases; the step when the clock was set
+   * @throws Problem `unavailable` when the clock cannot be checked now: nothing may be ended then
+   */
+  keepTime(bounds: OpenBounds): Promise<ClockStep | null>
+
+  /**
+   * The ledger's clock minus the time that it has skipped. Old records are deleted by this time, so that a clock that is ahead for a
+   * while deletes nothing.
+   */
+  countedMs(): Promise<number>
+
+  /**
+   * Takes a duty, or keeps it, for the time of the lease. Duties only save work: a portal that was paused may still work on a duty
+   * that another portal has taken.
    *
    * @returns false while another portal has it
    */
   takeDuty(duty: Duty, portalId: string, lease: { leaseMs: number }): Promise<boolean>
 
-  /** Which ledger this is, unlike any other, and which store is its own: null before the first. */
-  pairing(): Promise<{ readonly ledgerId: string; readonly storeId: string | null }>
+  /** The unique id of this ledger, and the id of its store; null before the first one. */
+  storeBinding(): Promise<{ readonly ledgerId: string; readonly storeId: string | null }>
 
   /**
-   * Records the store that is its own, where none is yet.
+   * Records the ledger's store, if none is recorded.
    *
-   * @param isInstead or in place of any other
-   * @returns the one that is on record now
+   * @param isInstead true to replace a recorded store
+   * @returns the store that is recorded now
    */
-  pairWith(storeId: string, { isInstead }: { isInstead: boolean }): Promise<string>
+  bindStore(storeId: string, { isInstead }: { isInstead: boolean }): Promise<string>
 
-  /** Under which address the portal is reached, for invites. */
+  /** Records the address of the portal, for invites. */
   setAddress(url: string): Promise<void>
-  /** Null where no portal has ever run. */
+  /** The recorded address; null before the first portal has run. */
   address(): Promise<string | null>
 
   /**
    * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.
    *
-   * @returns the transfer, and whether this call made it: the same announcement again changes nothing
-   * @throws Problem `receiver-unknown` (of a revoked account too), `transfer-conflict` (the id is taken by other
-   *   content, or by somebody else), `too-many-transfers`, `credentials-invalid` (the sender was revoked meanwhile);
-   *   nothing is recorded then
+   * @returns the transfer, and whether this call made it. A repeated announcement changes nothing
+   * @throws Problem `receiver-unknown` (also for a revoked account), `transfer-conflict` (the id has another announcement or
+   *   belongs to another account), `too-many-transfers`, `credentials-invalid` (the sender was revoked meanwhile); then
+   *   nothing is recorded
    */
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
 
   /**
-   * How large a transfer could be that was announced now, for one whose size is not known yet. Nothing is recorded.
+   * How large a transfer of unknown size may become if it is announced now. Nothing is recorded.
    *
    * @throws Problem like `announce`
    */
   roomBytes(transfer: Pick<NewTransfer, 'senderId' | 'to'>, admission: Admission): Promise<number>
 
   /**
-   * Records a transfer and its content in one transaction: with it the transfer is `stored`. A transfer that was announced by
-   * the same announcement, and is still `receiving`, becomes `stored` by it; any other that is known stays as it is.
+   * Records a transfer and its content in one transaction, after which the transfer is `stored`. A `receiving` transfer with the
+   * same announcement becomes `stored`, too; any other known transfer stays unchanged.
    *
-   * @returns the first notification where this call caused it, null where the transfer was beyond that
-   * @throws Problem like `announce`; `expired` where its parts have come in for longer than a transfer may take
+   * @returns the first notification if this call caused it; null if the transfer had it already
+   * @throws Problem like `announce`; `expired` when its parts have been arriving for longer than a transfer may take
    */
-  deposit(
+  storeInline(
     transfer: NewTransfer,
     admission: Admission,
-    whole: WholeContent,
+    whole: InlineContent,
   ): Promise<{ transfer: Transfer; notification: Notification | null }>
 
-  /** The content that `deposit` took in of a transfer that has not ended; null where there is none. */
+  /** The content that `storeInline` recorded of a transfer that has not ended; null when there is none. */
   content(transferId: string): Promise<{ digest: string; content: Uint8Array } | null>
 
   transfer(transferId: string): Promise<Transfer | null>
 
-  /** The newest transfers of a sender, those announced before the transfer `before` if given. */
+  /** The newest transfers of a sender, or those announced before the transfer `before`. */
   transfersOf(senderId: number, page: { before: string | null; limit: number }): Promise<Transfer[]>
 
   /**
-   * Puts off the upload timeout of a `receiving` transfer. Cheap enough for every part: it writes only when the
-   * time left has visibly shrunk.
+   * Extends the upload deadline of a `receiving` transfer. Cheap enough to be called for every part, because it writes only when
+   * much of the time has passed.
    */
-  touchTransfer(transferId: string, uploadTimeoutMs: number): Promise<void>
+  extendUploadDeadline(transferId: string, uploadTimeoutMs: number): Promise<void>
 
   /**
-   * The one door for the state of a transfer. Compares both state and attempt, so that a verdict about one attempt
-   * never hits the next.
+   * The only method that changes the state of a transfer. It compares both state and attempt, so that the result of one attempt
+   * never applies to the next.
    *
-   * @returns the transfer as it is after the move, or null when it was no longer at `from`
+   * @returns the transfer after the move, or null when it was no longer at `from`
    */
   moveTransfer(
     transferId: string,
@@ -243,17 +203,17 @@ export interface Ledger extends AccountLedger, WatchLedger {
     change: TransferChange,
   ): Promise<Transfer | null>
 
-  /** The delivery of a transfer to one receiver; null where there is none. */
+  /** The delivery of a transfer to one receiver; null when there is none. */
   delivery(transferId: string, receiverId: number): Promise<{ transfer: Transfer; delivery: Delivery } | null>
 
-  /** Like `delivery`, where the transfer is of no interest. */
+  /** Like `delivery`, without the transfer. */
   deliveryAlone(transferId: string, receiverId: number): Promise<Delivery | null>
 
   /**
-   * The one door for the state of a delivery. The last delivery that ends takes its stored transfer to `ended`.
+   * The only method that changes the state of a delivery. The last delivery that ends moves its stored transfer to `ended`.
    *
-   * @param leaseId the lease that the delivery must have where it is `offered`; null compares the state alone
-   * @returns the transfer as it is after the move, or null when the delivery was no longer at `from`
+   * @param leaseId the lease that an `offered` delivery must have; null compares only the state
+   * @returns the transfer after the move, or null when the delivery was no longer at `from`
    */
   moveDelivery(
     transferId: string,
@@ -263,21 +223,23 @@ export interface Ledger extends AccountLedger, WatchLedger {
   ): Promise<Transfer | null>
 
   /**
-   * Offers the next deliveries that are due to a receiving process: each goes from `waiting` to `offered` under a
-   * lease of its own. Oldest first.
+   * Offers the next due deliveries to a receiving process, oldest first: each moves from `waiting` to `offered` with a lease of
+   * its own.
+   *
+   * @returns the transfers, each only with this delivery, so that the cost does not depend on the number of receivers
    */
   offerNext(receiverId: number, instanceId: string, offer: { leaseMs: number; limit: number }): Promise<Transfer[]>
 
-  /** A receiving process has come (back): its own offers, and those put off, are due at once. */
-  welcome(receiverId: number, instanceId: string): Promise<void>
+  /** A receiving process has connected: its own open offers, and postponed ones, become due at once. */
+  receiverConnected(receiverId: number, instanceId: string): Promise<void>
 
-  /** Milliseconds until the next delivery of a receiver is due to be offered; null when none waits. */
+  /** Milliseconds until the next delivery of a receiver is due for an offer; null when none waits. */
   nextOfferInMs(receiverId: number): Promise<number | null>
 
   /**
-   * Renews a lease. Cheap enough for every part: it writes only when the time left has visibly shrunk.
+   * Renews a lease. Cheap enough to be called for every part, because it writes only when much of the time has passed.
    *
-   * @returns false when the lease is no longer the delivery's
+   * @returns false when it is no longer the lease of the delivery
    */
   renewLease(
     transferId: string,
@@ -286,36 +248,50 @@ export interface Ledger extends AccountLedger, WatchLedger {
     renewal: { leaseMs: number; fetchedBytes: number | null },
   ): Promise<boolean>
 
-  /** Events of an account after an id, oldest first; where one of its transfers is named, those of it alone. */
+  /** Records how much of a file its receiver holds. Does nothing when the lease is no longer the one of the delivery. */
+  recordFetched(held: {
+    readonly transferId: string
+    readonly receiverId: number
+    readonly leaseId: string
+    readonly fetchedBytes: number
+  }): Promise<void>
+
+  /**
+   * The events of an account after an id, oldest first; only those of one transfer if it is given.
+   *
+   * @param page `after` is `0` or the id of an event of this account
+   * @throws Problem `event-unknown` when this account has no such event: it is forgotten, or its id comes from before this ledger was
+   *   restored from a backup
+   */
   events(accountId: number, page: { after: string; limit: number; transferId: string | null }): Promise<Notification[]>
 
   /** The id of the newest event of an account; '0' when there is none. */
   lastEventId(accountId: number): Promise<string>
 
-  /** What the sweeper has to do, oldest first. */
+  /** The sweeper's due work, oldest first. */
   dueUploads(limit: number): Promise<Transfer[]>
   dueLeases(limit: number): Promise<{ transferId: string; receiverId: number; leaseId: string; offers: number }[]>
   dueExpiries(limit: number): Promise<Transfer[]>
 
-  /** Accounts that were revoked, and with which something may still be open. */
+  /** Revoked accounts that may still have open uploads or deliveries. */
   dueRevocations(limit: number): Promise<(Account & { readonly revokedAtMs: number })[]>
-  /** What is open with an account: transfers of its own that are not stored yet, and deliveries to it. */
+  /** The open work of an account: its transfers that are not stored yet, and deliveries to it. */
   openWith(accountId: number, limit: number): Promise<{ uploads: string[]; deliveries: string[] }>
-  /** Nothing is open any more with an account that was revoked then, unless it has been renewed meanwhile. */
+  /** Records that an account revoked at this time has nothing open any more. Does nothing if it was renewed meanwhile. */
   revocationSettled(account: { accountId: number; revokedAtMs: number }): Promise<void>
 
-  /** Transfers that take nothing more and may still have parts in the store. */
+  /** Transfers that are over and may still have parts in the store. */
   dueRemovals(limit: number): Promise<string[]>
-  /** The parts of a transfer are gone from the store. */
+  /** Records that the parts of a transfer are removed from the store. */
   removed(transferId: string): Promise<void>
 
   /**
-   * Forgets ended transfers with their events, invites that ran out, and changes of accounts, that are older than
-   * `historyMs`.
+   * Deletes ended transfers with their events, expired invites, and changes of accounts, that are older than `historyMs`. Time that
+   * the clock has skipped does not count (`keepTime`).
    */
   prune(historyMs: number, limit: number): Promise<number>
 
-  /** How many transfers and deliveries there are in the states that are not final, and how many bytes are held. */
+  /** The number of open transfers and their bytes. */
   totals(): Promise<{ openTransfers: number; openBytes: number }>
 
   close(): Promise<void>

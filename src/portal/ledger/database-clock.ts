@@ -1,32 +1,38 @@
 /**
  * The clock of a database, for several portals that must agree on the time.
  *
- * To ask for it costs a round trip, so it is asked for now and then, and in between the monotonic clock of this process goes on
- * from there: what the machine believes the time of day to be does not matter. It never runs backwards: after a database whose
- * clock was ahead it stands still until that time has come, or until its process starts again.
+ * Each question costs a round trip. So the database is asked from time to time, and in between this process's monotonic clock
+ * continues from the last answer; the machine's time of day does not matter. If the database turns out to be a little behind, this
+ * clock stands still until it is reached. If the database's clock was set back, this clock follows at once, because deadlines
+ * written by it meanwhile would be too far away (`kysely/time.ts`).
  *
- * Nothing that is right or wrong rests on it. Who holds a lease, and what is stored, is decided by comparing ids in
- * transactions; by this clock, leases and deadlines end a few milliseconds sooner or later.
+ * Correctness does not depend on this clock. Transactions compare ids to decide who holds a lease and what is stored; by an error
+ * of this clock, leases and deadlines only end a few milliseconds sooner or later.
  */
+import { timerMs } from '../../protocol/index.ts'
 export interface DatabaseClock {
   /** Milliseconds since 1970, a whole number. */
   now(): number
+  /** Continues from the database's time, even if that is earlier. */
+  adopt(databaseMs: number): void
   close(): void
 }
 
 export interface DatabaseClockOptions {
-  /** Runs `ask` on one connection, so that no wait for a connection counts as a part of the way. */
+  /** Runs `ask` on one connection, so that waiting for a connection does not count as part of the round trip. */
   readonly measure: (act: (ask: () => Promise<number>) => Promise<void>) => Promise<void>
   readonly everyMs?: number
-  /** Milliseconds that pass evenly. */
+  /** A monotonic clock in milliseconds. */
   readonly monotonicMs?: () => number
 }
 
 const EVERY_MS = 10_000
-/** The fastest of these is the one that says most: the answer is from somewhere between question and answer. */
+/** How many questions are asked. The fastest one counts, because the database read its clock somewhere between question and answer. */
 const QUESTIONS = 5
+/** The longest time for which the clock stands still. */
+const STANDSTILL_MS_MAX = 5_000
 
-/** Asks the database before it resolves. Later failures leave the clock as it was. */
+/** Asks the database before it resolves. Later failures leave the clock unchanged. */
 export async function databaseClock({
   measure,
   everyMs = EVERY_MS,
@@ -61,13 +67,17 @@ export async function databaseClock({
       .finally(() => {
         isLooking = false
       })
-  }, everyMs)
+  }, timerMs(everyMs))
   timer.unref()
 
   return {
     now() {
-      lastMs = Math.max(lastMs, Math.round(monotonicMs() + offsetMs))
+      const nowMs = Math.round(monotonicMs() + offsetMs)
+      lastMs = lastMs - nowMs > STANDSTILL_MS_MAX ? nowMs : Math.max(lastMs, nowMs)
       return lastMs
+    },
+    adopt(databaseMs) {
+      offsetMs = databaseMs - monotonicMs()
     },
     close: () => clearInterval(timer),
   }

@@ -1,12 +1,10 @@
 /**
- * Many changes, one wait for the disk. SQLite makes a transaction durable by one `fsync`, however much is in it. So what is
- * asked for in one turn of the event loop goes into one transaction, each operation in a savepoint of its own: one that fails
- * is undone alone. Nobody is answered before the transaction is committed; if that fails, all of its operations have failed.
+ * Group commit: many changes wait for the disk together. SQLite makes a transaction durable by one `fsync`, however much it
+ * contains. So all operations of one turn of the event loop go into one transaction, each in a savepoint of its own, so that a failed
+ * one is undone alone. No caller gets an answer before the commit; if the commit fails, all of its operations fail.
  *
- * What only reads goes over a connection of its own, which sees what is committed and nothing else: no answer can stand on
- * what may still be undone.
+ * Reads use a second connection, which sees only committed data, so that no answer relies on changes that may still be undone.
  */
-import { setTimeout } from 'node:timers/promises'
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -15,25 +13,28 @@ import {
   SelectQueryNode,
   type SqliteDatabase,
 } from 'kysely'
+import { retry, Semaphore } from '../../async/index.ts'
 
 /** One connection to the database. */
 export interface GroupDatabase extends SqliteDatabase {
   /** Whether a transaction is open: some errors end it. */
   isInTransaction(): boolean
-  /** Whether an error says that somebody else is writing just now. */
+  /** Whether an error says that another process is writing at the moment. */
   isBusy(error: unknown): boolean
 }
 
 export interface GroupOptions {
   /** The only connection that changes anything. */
   readonly writer: GroupDatabase
-  /** Null for a database in memory, of which there is only one connection: reading then waits for the commit. */
+  /** Null for a database in memory, which has only one connection: reads then wait for the commit. */
   readonly reader: GroupDatabase | null
-  /** Is told after each commit how many operations it made durable. */
+  /** Called before a commit. If it throws, because the commit would be lost, all operations of the group fail. */
+  readonly beforeCommit?: (() => void) | undefined
+  /** Called after each commit with the number of its operations. */
   readonly onCommit?: ((operationCount: number) => void) | undefined
 }
 
-/** How long a writer waits for a writer of another process, and how often it looks whether that is done. */
+/** How long a writer waits for a writer of another process, and how often it looks. */
 const BUSY_MS_MAX = 10_000
 const BUSY_LOOK_MS = 3
 
@@ -46,7 +47,7 @@ class Group {
   readonly fail = this.#end.reject
 
   constructor() {
-    // Whoever waits is told of a failure; where nobody does, nobody has to.
+    // Waiting callers get the failure. Without callers it is ignored here.
     this.committed.catch(() => {})
   }
 }
@@ -54,8 +55,8 @@ class Group {
 export class GroupCommitDriver implements Driver {
   readonly #options: GroupOptions
   #group: Group | null = null
-  /** Ends with the newest operation: they go one after another, for there is one connection to write with. */
-  #lastTurn: Promise<void> = Promise.resolve()
+  /** Operations run one after another, because there is only one connection for writing. */
+  readonly #turns = new Semaphore(1)
   #endTurn: () => void = () => {}
 
   constructor(options: GroupOptions) {
@@ -86,7 +87,7 @@ export class GroupCommitDriver implements Driver {
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     const own = ownConnection(connection)
     const { group } = own
-    // An operation whose group could not be committed has been undone with it.
+    // If the commit of the group has failed, the operation has been undone with it.
     if (group === null) return
     own.group = null
     this.undo(group)
@@ -98,7 +99,7 @@ export class GroupCommitDriver implements Driver {
     this.#options.writer.close()
   }
 
-  /** Begins an operation, in its turn. It ends with `commit` or `undo`. */
+  /** Begins an operation when all earlier ones have ended. It ends with `commit` or `undo`. */
   async begin(): Promise<Group> {
     await this.#takeTurn()
     try {
@@ -106,7 +107,7 @@ export class GroupCommitDriver implements Driver {
         await this.#beginGroup()
         const group = new Group()
         this.#group = group
-        // After everything that this turn of the event loop asks for.
+        // Runs after all operations that were requested in this turn of the event loop.
         setImmediate(() => void this.#commitGroup(group))
       }
       this.write('savepoint operation')
@@ -147,7 +148,7 @@ export class GroupCommitDriver implements Driver {
     return execute(this.#options.writer, sql, parameters)
   }
 
-  /** Runs what changes nothing. */
+  /** Runs a statement that only reads. */
   async read(sql: string, parameters: readonly unknown[]): Promise<QueryResult<never>> {
     const { reader, writer } = this.#options
     if (reader !== null) return execute(reader, sql, parameters)
@@ -155,18 +156,15 @@ export class GroupCommitDriver implements Driver {
     return execute(writer, sql, parameters)
   }
 
-  /** Waits without holding up the rest of this process, of which the other writer may even be a part. */
+  /** Waits without blocking this process, because the other writer may even be part of it. */
   async #beginGroup(): Promise<void> {
     const lateAtMs = performance.now() + BUSY_MS_MAX
-    for (;;) {
-      try {
-        this.write('begin immediate')
-        return
-      } catch (error) {
+    await retry(() => this.write('begin immediate'), {
+      delayMs: (error) => {
         if (!this.#options.writer.isBusy(error) || performance.now() > lateAtMs) throw error
-        await setTimeout(BUSY_LOOK_MS)
-      }
-    }
+        return BUSY_LOOK_MS
+      },
+    })
   }
 
   async #commitGroup(group: Group): Promise<void> {
@@ -174,6 +172,7 @@ export class GroupCommitDriver implements Driver {
     try {
       if (this.#group !== group) return
       try {
+        this.#options.beforeCommit?.()
         this.write('commit')
       } catch (error) {
         this.#undone(group, error)
@@ -188,24 +187,20 @@ export class GroupCommitDriver implements Driver {
     }
   }
 
-  /** Nothing of a group counts. */
+  /** A group has failed: none of its operations counts. */
   #undone(group: Group, error: unknown): void {
     if (this.#group === group) this.#group = null
     group.fail(error)
   }
 
   async #takeTurn(): Promise<void> {
-    const before = this.#lastTurn
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#lastTurn = promise
-    await before
-    this.#endTurn = resolve
+    this.#endTurn = await this.#turns.acquire()
   }
 }
 
-/** What Kysely sees as a connection: of all of them, at most one is within an operation at a time. */
+/** A connection for Kysely. At most one of them is in an operation at a time. */
 class GroupConnection implements DatabaseConnection {
-  /** While a transaction is open on this connection. */
+  /** The group of the open transaction; null when none is open. */
   group: Group | null = null
   readonly #driver: GroupCommitDriver
 
@@ -228,7 +223,7 @@ class GroupConnection implements DatabaseConnection {
     return result
   }
 
-  /** Part of the contract of Kysely. */
+  /** Required by the interface of Kysely; not used. */
   streamQuery(): never {
     throw new Error('rows are not streamed')
   }

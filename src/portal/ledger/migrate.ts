@@ -2,25 +2,27 @@
 import { type Kysely, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { Problem } from '../../protocol/index.ts'
-import { plainReason } from '../log.ts'
+import { plainReason } from '../monitoring/log.ts'
 import * as first from './migrations/0001-first.ts'
-import * as accountCare from './migrations/0002-account-care.ts'
+import * as accountManagement from './migrations/0002-account-care.ts'
 import * as trust from './migrations/0003-trust.ts'
 import * as whole from './migrations/0004-whole.ts'
 import * as oneRequest from './migrations/0005-one-request.ts'
 import * as severalPortals from './migrations/0006-several-portals.ts'
 import * as manyWriters from './migrations/0007-many-writers.ts'
 import * as watch from './migrations/0008-watch.ts'
+import * as clock from './migrations/0010-clock.ts'
 
 const migrations = {
   '0001-first': first,
-  '0002-account-care': accountCare,
+  '0002-account-care': accountManagement,
   '0003-trust': trust,
   '0004-whole': whole,
   '0005-one-request': oneRequest,
   '0006-several-portals': severalPortals,
   '0007-many-writers': manyWriters,
   '0008-watch': watch,
+  '0010-clock': clock,
 }
 
 /** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */
@@ -38,13 +40,13 @@ export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
   throw new Problem('ledger-unusable', { detail }, { cause: error })
 }
 
-/** The migrations of the database that this version does not have. */
+/** Migrations in the database that this version does not know. */
 async function unknownMigrations<Tables>(db: Kysely<Tables>): Promise<string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
     return rows.map(({ name }) => name).filter((name) => !(name in migrations))
   } catch {
-    // What went wrong before says more than that there is no such table.
+    // The table does not exist. The earlier error is the better one to report.
     return []
   }
 }

@@ -1,79 +1,89 @@
 /**
- * The ledger in PostgreSQL. Any number of portals may have it open.
+ * The ledger in PostgreSQL. Any number of portals may use it.
  *
- * A commit is answered when it is on the disk of the database, whatever the default of that database is. A process that stops in
- * the middle of a transaction, and goes on later, finds it undone.
+ * A commit is answered when it is on the disk of the database, whatever the database's default is. A process that is paused in the
+ * middle of a transaction finds it undone when it continues.
  */
 import { Socket } from 'node:net'
 import { Kysely, sql } from 'kysely'
 import type { Pool, PoolConfig } from 'pg'
-import { plainReason } from '../log.ts'
+import { plainReason } from '../monitoring/log.ts'
 import type { Ledger } from './contract.ts'
-import { databaseClock } from './database-clock.ts'
+import { type DatabaseClock, databaseClock } from './database-clock.ts'
+import type { Db, LedgerClock } from './kysely/context.ts'
 import { kyselyLedger } from './kysely/index.ts'
-import type { Db } from './kysely/rows.ts'
+import { UNWATCHED_MS_MAX } from './kysely/time.ts'
 import { migrate } from './migrate.ts'
 import { startFault } from './postgres/faults.ts'
 import { PoolDialect } from './postgres/pool-driver.ts'
+import { probeCommit, probeSessions, type SessionTraits } from './postgres/session-probe.ts'
 import { retrying } from './postgres/transact.ts'
+import { ProcessClock } from './process-clock.ts'
 import type { LedgerTables } from './schema.ts'
 
 export interface PostgresLedgerOptions {
   /** `postgres://user:password@host:port/database`, with `sslmode` and the like as its query. */
   readonly url: string
-  /** So many connections at most, and at least two. */
+  /** The largest number of connections; at least two. */
   readonly connectionsMax?: number
-  /** The clock that the ledger goes by; that of the database if not given. */
+  /** The time of day, which may be set; by default that of the database. */
   readonly now?: () => number
-  /** Is shown every SQL statement that runs: for tests that look at query plans. */
+  /** A monotonic clock in milliseconds. If only `now` is given, `now` counts as monotonic. */
+  readonly monotonicMs?: () => number
+  /** Called with every SQL statement: for tests that check query plans. */
   readonly onQuery?: (sql: string, parameters: readonly unknown[]) => void
-  /** Is shown the error of each transaction that is run again. */
+  /** Called with the error of each transaction that is run again. */
   readonly onRetry?: (error: unknown) => void
-  /** Is told what its operator should know. */
+  /** Called with warnings for the operator. */
   readonly onWarning?: (message: string, details: Readonly<Record<string, unknown>>) => void
 }
 
 const CONNECTIONS_MAX = 10
-/** Of all connections, for what is no transaction. Those may all be waiting for a lock; who just looks must not. */
+/** The share of connections for statements outside of transactions. Transactions may all wait for a lock; reads must not wait with them. */
 const LOOKING_SHARE = 0.3
 const CONNECT_MS_MAX = 10_000
 const IDLE_CONNECTION_MS_MAX = 60_000
 const STATEMENT_MS_MAX = 30_000
 const LOCK_MS_MAX = 10_000
 /**
- * Fences a process that was paused in the middle of a transaction. Less than others wait for its locks, which may be those of a row
- * that many accounts have in common.
+ * The database ends a transaction that is idle for this long, because its process was paused. It is less than the time that others
+ * wait for a lock, because the process may hold the row of the totals.
  */
 const IDLE_IN_TRANSACTION_MS_MAX = LOCK_MS_MAX - 2_000
-/** An answer is later than this only if the way to the database is cut. */
+/** An answer takes longer than this only when the connection to the database is broken. */
 const ANSWER_MS_MAX = STATEMENT_MS_MAX + 10_000
+/** The statements of a probe are quick, so their answers come sooner. */
+const PROBE_ANSWER_MS_MAX = 15_000
 const KEEP_ALIVE_AFTER_MS = 10_000
 
-/** What PostgreSQL calls the types of `bigint` and of sums, counts among them. */
+/** PostgreSQL's numbers of the types of `bigint` and of sums and counts. */
 const INT8 = 20
 
 /**
- * Opens the ledger, and brings its tables to the schema of this version.
+ * Checks the connection to the database, migrates the tables to this version's schema, and opens the ledger.
  *
- * @throws Problem `unavailable` when the database is not there; Error when it cannot be used
+ * @throws Problem `unavailable` when the database does not answer; `ledger-unusable` with `missing` when a pooler on the way lacks
+ *   something that the ledger relies on; Error when the database cannot be used
  */
 export async function postgresLedger(options: PostgresLedgerOptions): Promise<Ledger> {
   const { connectionsMax = CONNECTIONS_MAX, onRetry, onWarning = () => {} } = options
+  const traits = await probed(options, (pool) => probeSessions(pool, sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX)))
   await migrateOnce(options)
+  await probed(options, (pool) => probeCommit(pool, sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX)))
   await using opening = new AsyncDisposableStack()
   const lookingMax = Math.max(1, Math.floor(connectionsMax * LOOKING_SHARE))
-  const db = await openDatabase(options, lookingMax)
+  const db = await openDatabase(options, traits, lookingMax)
   opening.defer(() => db.destroy())
-  const moving = await openDatabase(options, Math.max(1, connectionsMax - lookingMax))
+  const moving = await openDatabase(options, traits, Math.max(1, connectionsMax - lookingMax))
   opening.defer(() => moving.destroy())
   await lookAtSettings(db, onWarning)
-  const clock = options.now === undefined ? await databaseClock({ measure: (act) => askTime(db, act) }) : null
-  opening.defer(() => clock?.close())
-  const now = options.now ?? clock?.now ?? Date.now
+  const clock = await openClock(db, options)
+  opening.defer(() => clock.close())
   const ledger = kyselyLedger({
     db,
-    now,
-    nowIn: clock === null ? async () => now() : timeOf,
+    now: clock.now,
+    nowIn: options.now === undefined ? timeOf : async () => clock.now(),
+    clock,
     isShared: true,
     transact: retrying(moving, onRetry),
   })
@@ -81,7 +91,7 @@ export async function postgresLedger(options: PostgresLedgerOptions): Promise<Le
   return { ...ledger, close: () => opened.disposeAsync() }
 }
 
-/** Opens the ledger as `postgresLedger` does, where there is one: null in a database in which none has been made. */
+/** Opens an existing ledger like `postgresLedger`; null for a database without a ledger. */
 export async function postgresLedgerThere(options: PostgresLedgerOptions): Promise<Ledger | null> {
   const isThere = await beforehand(options, async (db) => {
     const { rows } = await sql<{ table: string | null }>`select to_regclass('kysely_migration') as table`.execute(db)
@@ -90,19 +100,31 @@ export async function postgresLedgerThere(options: PostgresLedgerOptions): Promi
   return isThere ? postgresLedger(options) : null
 }
 
-async function openDatabase(options: PostgresLedgerOptions, max: number): Promise<Db> {
+async function openDatabase(options: PostgresLedgerOptions, traits: SessionTraits, max: number): Promise<Db> {
   const { onQuery, onWarning } = options
   const { pool, close } = await openPool(options, { max, query_timeout: ANSWER_MS_MAX })
   pool.on('error', (error) =>
     onWarning?.('an idle connection to the database was lost', { reason: plainReason(error) }),
   )
   return new Kysely<LedgerTables>({
-    dialect: new PoolDialect({ pool, close, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
+    dialect: new PoolDialect({ pool, close, traits, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
 }
 
-/** Over a connection of its own: a change of large tables may take longer than any statement of the ledger. */
+async function probed<Result>(options: PostgresLedgerOptions, probe: (pool: Pool) => Promise<Result>): Promise<Result> {
+  const { pool, close } = await openPool(options, { max: 2, query_timeout: PROBE_ANSWER_MS_MAX })
+  pool.on('error', () => {})
+  try {
+    return await probe(pool)
+  } catch (error) {
+    throw startFault(error)
+  } finally {
+    await close()
+  }
+}
+
+/** Uses a connection of its own, because a migration of large tables may take longer than any statement of the ledger. */
 function migrateOnce(options: PostgresLedgerOptions): Promise<void> {
   return beforehand(options, async (db) => {
     await mustBeUtf8(db)
@@ -116,7 +138,8 @@ async function beforehand<Result>(
 ): Promise<Result> {
   const { pool, close } = await openPool(options, { max: 1 })
   pool.on('error', () => {})
-  const db = new Kysely<unknown>({ dialect: new PoolDialect({ pool, close, sessionSql: sessionSql(0, 0) }) })
+  const dialect = new PoolDialect({ pool, close, traits: { namedStatements: false }, sessionSql: sessionSql(0, 0) })
+  const db = new Kysely<unknown>({ dialect })
   try {
     return await act(db)
   } catch (error) {
@@ -131,7 +154,7 @@ async function openPool(
   config: PoolConfig,
 ): Promise<{ pool: Pool; close: () => Promise<void> }> {
   const { default: pg } = await import('pg')
-  /** A client that lacks a password leaves its connection open, and the server waits for it for a minute. */
+  /** Open sockets. A client without a password leaves its connection open, and the server would wait for it for a minute. */
   const sockets = new Set<Socket>()
   const pool = new pg.Pool({
     application_name: 'golooader',
@@ -152,7 +175,7 @@ async function openPool(
     },
     ...config,
   } as PoolConfig)
-  // A connection in use tells of its end by the statement that fails; without a listener it would end the process, too.
+  // When a used connection breaks, its statement fails. Without a listener for the error, the process would end, too.
   pool.on('connect', (client) => client.on('error', () => {}))
   const close = async (): Promise<void> => {
     await pool.end()
@@ -168,8 +191,8 @@ function toNumber(text: string): number {
 }
 
 /**
- * A copy of the database answers as well, but with what was true a while ago: what it does not know of yet, a portal would
- * remove. Stronger than `on` is only `remote_apply`, so that one may stay.
+ * The settings of a session. A read replica is refused: it answers with older data, and a portal would remove parts that the replica
+ * does not know yet. `synchronous_commit` is set to `on`; only `remote_apply` is stronger and stays.
  */
 function sessionSql(statementMsMax: number, lockMsMax: number): string {
   return `
@@ -182,14 +205,14 @@ function sessionSql(statementMsMax: number, lockMsMax: number): string {
     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') <> 'remote_apply'`
 }
 
-/** @throws Error where the database cannot hold every text */
+/** @throws Error when the database cannot store every text */
 async function mustBeUtf8(db: Kysely<unknown>): Promise<void> {
   const { rows } = await sql<{ encoding: string }>`select current_setting('server_encoding') as encoding`.execute(db)
   const encoding = rows[0]?.encoding
   if (encoding !== 'UTF8') throw new Error(`the encoding of the database must be UTF8, and is ${encoding}`)
 }
 
-/** Without these, a database forgets at a loss of power what it had promised. */
+/** Warns when settings of the database make commits undurable. */
 async function lookAtSettings(db: Db, onWarning: NonNullable<PostgresLedgerOptions['onWarning']>): Promise<void> {
   const { rows } = await sql<{ name: string }>`
     select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name
@@ -198,6 +221,20 @@ async function lookAtSettings(db: Db, onWarning: NonNullable<PostgresLedgerOptio
     onWarning(`the database runs with ${name} = off: at a loss of power it loses what it has promised`, {
       setting: name,
     })
+  }
+}
+
+async function openClock(
+  db: Db,
+  options: PostgresLedgerOptions,
+): Promise<LedgerClock & Pick<DatabaseClock, 'now' | 'close'>> {
+  if (options.now !== undefined) return { ...new ProcessClock(options), close: () => {} }
+  const clock = await databaseClock({ measure: (act) => askTime(db, act) })
+  return {
+    ...clock,
+    timeOfDayMs: () => timeOf(db),
+    monotonicMs: () => performance.now(),
+    unwatchedMsMax: UNWATCHED_MS_MAX,
   }
 }
 
@@ -210,6 +247,6 @@ async function timeOf(db: Db): Promise<number> {
     select (extract(epoch from clock_timestamp()) * 1000)::double precision as ms
   `.execute(db)
   const ms = rows[0]?.ms
-  if (ms === undefined) throw new Error('the database did not say what time it is')
+  if (ms === undefined) throw new Error('the database did not answer the time')
   return ms
 }

@@ -42,6 +42,14 @@ create table audit_log (
   constraint audit_log_id_check CHECK ((id = 1))
 );
 
+create table clock (
+  id integer not null,
+  at_ms bigint not null,
+  uncounted_ms bigint not null,
+  constraint clock_pkey PRIMARY KEY (id),
+  constraint clock_id_check CHECK ((id = 1))
+);
+
 create table contents (
   transfer_id text collate "C" not null,
   digest text collate "C" not null,

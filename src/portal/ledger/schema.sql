@@ -36,6 +36,12 @@ CREATE TABLE audit_log (
   change_id integer not null
 );
 
+CREATE TABLE clock (
+  id integer primary key check (id = 1),
+  at_ms bigint not null,
+  uncounted_ms bigint not null
+);
+
 CREATE TABLE contents (
   transfer_id text primary key references transfers (transfer_id) on delete cascade,
   digest text not null,

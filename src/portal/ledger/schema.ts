@@ -1,4 +1,4 @@
-/** The tables, as types for Kysely. What the database really holds is in `schema.sql`, made by the migrations. */
+/** The tables as types for Kysely. `schema.sql` has the real schema, which the migrations make. */
 import type { ColumnType, Generated } from 'kysely'
 import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
 import type { AccountChangeKind } from './accounts-contract.ts'
@@ -10,27 +10,27 @@ export interface LedgerTables {
     name: string
     token_id: string
     token_hash: string
-    /** Public keys, as they travel; null as long as there are none. */
+    /** Public keys in their wire format; null before the account has set some. */
     keys: ColumnType<string | null, string | null | undefined, string>
     created_at_ms: number
-    /** Kept with every change of a transfer, so that admission reads one row. */
+    /** Updated with every change of a transfer, so that admission reads only one row. */
     open_transfers: ColumnType<number, number | undefined, number>
     open_bytes: ColumnType<number, number | undefined, number>
     revoked_at_ms: ColumnType<number | null, number | undefined, number | null>
-    /** 1 while what was open with an account that was revoked has not all been ended. */
+    /** 1 while a revoked account may still have open uploads or deliveries. */
     revocation_due: ColumnType<number, number | undefined, number>
-    /** 1 for one that may see how the whole portal does. */
+    /** 1 for an account that may see the state of the whole portal. */
     is_operator: ColumnType<number, number | undefined, number>
   }
   invites: {
     secret_hash: string
     name: string
     expires_at_ms: number
-    /** The token that used it up. */
+    /** The token that used the invite up. */
     token_id: string | null
-    /** The account that it renews; null where it opens one. */
+    /** The account that the invite renews; null for an invite that opens one. */
     account_id: number | null
-    /** 1 where the account that it opens is an operator's. */
+    /** 1 when the account that it opens will be an operator's. */
     is_operator: ColumnType<number, number | undefined, number>
   }
   account_changes: {
@@ -38,17 +38,17 @@ export interface LedgerTables {
     at_ms: number
     change: AccountChangeKind
     name: string
-    /** The token that is not valid from this change on. */
+    /** The token that this change has made invalid. */
     dead_token_id: string | null
   }
   audit_log: {
     id: number
-    /** The last change that the audit log has told. */
+    /** The last change that is in the audit log. */
     change_id: number
   }
   duties: {
     duty: Duty
-    /** The portal that has it. */
+    /** The portal that has the duty. */
     portal_id: string
     expires_at_ms: number
   }
@@ -61,33 +61,40 @@ export interface LedgerTables {
     id: number
     url: string
   }
+  clock: {
+    id: number
+    /** The last recorded check of the clock, by that clock; 0 before the first. */
+    at_ms: number
+    /** Time that the clock has skipped, and that does not count as passed. */
+    uncounted_ms: number
+  }
   totals: {
     id: number
     open_transfers: number
     open_bytes: number
-    /** Transfers that have ended, and are remembered. */
+    /** Ended transfers that are still remembered. */
     ended: ColumnType<number, number | undefined, number>
     refused: ColumnType<number, number | undefined, number>
     cancelled: ColumnType<number, number | undefined, number>
     expired: ColumnType<number, number | undefined, number>
-    /** Deliveries without an outcome, and those with one, of all transfers that are remembered. */
+    /** Deliveries without and with an outcome, of all remembered transfers. */
     open_deliveries: ColumnType<number, number | undefined, number>
     delivered: ColumnType<number, number | undefined, number>
     failed: ColumnType<number, number | undefined, number>
-    /** That are not revoked. */
+    /** Accounts that are not revoked. */
     accounts: ColumnType<number, number | undefined, number>
   }
-  /** What each running portal says of itself. */
+  /** The heartbeat of each running portal. */
   portals: {
     portal_id: string
     node: string
     since_ms: number
     seen_ms: number
     receiver_count: number
-    /** Names of receivers that are connected, with the time since when: JSON. */
+    /** Connected receivers and the start of each connection, as JSON. */
     receivers: string
   }
-  /** What each portal moved in each minute. */
+  /** The throughput of each portal in each minute. */
   minutes: {
     at_ms: number
     portal_id: string
@@ -102,14 +109,14 @@ export interface LedgerTables {
     sender: string
     state: TransferState
     attempt: number
-    /** The announcement as it came, to recognise its repetition. */
+    /** The announcement, to recognise its repetition. */
     announcement: string
     metadata: string
     size_bytes: number
     part_size_bytes: number
     digest_algorithm: string
     manifest_digest: string | null
-    /** As the sender signed it. */
+    /** The manifest as the sender signed it. */
     manifest: ColumnType<string | null, string | null | undefined, string | null>
     problem: string | null
     created_at_ms: number
@@ -117,16 +124,16 @@ export interface LedgerTables {
     upload_deadline_ms: number | null
     /** Deliveries without an outcome. */
     open_deliveries: number
-    /** Null where it is not, or was before this was recorded. */
+    /** Null before it is stored, and in old rows without this time. */
     stored_at_ms: ColumnType<number | null, number | null | undefined, number>
     ended_at_ms: number | null
     /** 1 while the store may hold parts of it. */
     parts_held: number
-    /** 1 where the content stands in `contents`, or stood there until the transfer ended. */
+    /** 1 when the content is in `contents`, or was until the transfer ended. */
     held_in_ledger: ColumnType<number, number | undefined, number>
-    /** 1 where all of it came, or was to come, as the body of one request. */
+    /** 1 when the content came, or was to come, as the body of one request. */
     one_request: ColumnType<number, number | undefined, number>
-    /** Of its parts in the store. */
+    /** The generation of its parts in the store. */
     generation: ColumnType<string, string | undefined, string>
   }
   /** The only part of a small file. */
@@ -149,7 +156,7 @@ export interface LedgerTables {
     instance_id: string | null
     lease_expires_at_ms: number | null
     problem: string | null
-    /** When it was offered first. */
+    /** When it was first offered. */
     offered_at_ms: ColumnType<number | null, number | null | undefined, number>
     ended_at_ms: ColumnType<number | null, number | null | undefined, number>
   }
@@ -163,7 +170,7 @@ export interface LedgerTables {
     receiver: string | null
     problem: string | null
     wanted: string | null
-    /** As the receiver signed it. */
+    /** The receipt as the receiver signed it. */
     receipt: string | null
   }
 }

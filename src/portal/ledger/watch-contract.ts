@@ -1,53 +1,53 @@
 /**
- * The part of the ledger's contract that is there to be looked at: what came for a receiver, and how the whole of it does.
- * Nothing is decided by any of this.
+ * The part of the ledger's contract for people who watch: the deliveries of a receiver, and the state of the whole portal. No
+ * decision depends on it.
  */
 import type { NotificationKind } from '../../protocol/index.ts'
-import type { Transfer } from './contract.ts'
+import type { Transfer } from './records-contract.ts'
 
-/** How many there are, of those that are remembered. */
+/** The numbers of remembered transfers and deliveries by state. */
 export interface Census {
   readonly transfers: Readonly<Record<Transfer['state'], number>>
   readonly deliveries: Readonly<Record<'waiting' | 'offered' | 'delivered' | 'failed', number>>
-  /** What the transfers that have not ended add up to. */
+  /** The sum of the sizes of open transfers. */
   readonly openBytes: number
-  /** Without those that are revoked. */
+  /** Accounts that are not revoked. */
   readonly accounts: number
 }
 
-/** A notification that had a problem, without what the file is called. */
+/** A notification with a problem, without the name of the file. */
 export interface ProblemRecord {
   readonly atMs: number
   readonly transferId: string
   readonly sender: string
-  /** Null where it is about the first hop. */
+  /** Null for the first hop. */
   readonly receiver: string | null
   readonly notification: NotificationKind
   readonly code: string
 }
 
-/** A receiver that is connected. */
+/** A connected receiver. */
 export interface ConnectedReceiver {
   readonly account: string
   readonly sinceMs: number
 }
 
-/** What a portal says of itself, from time to time. */
+/** The heartbeat of a portal. */
 export interface PortalRecord {
   readonly portalId: string
-  /** The machine it runs on. */
+  /** The machine that the portal runs on. */
   readonly node: string
   readonly sinceMs: number
   readonly receivers: {
-    /** All of them; named are not more than fit into a small row. */
+    /** The number of all of them. The list is cut, so that it fits into a small row. */
     readonly count: number
     readonly named: readonly ConnectedReceiver[]
   }
 }
 
-/** What one minute brought. */
+/** The throughput of one minute. */
 export interface Minute {
-  /** When it began. */
+  /** When the minute began. */
   readonly atMs: number
   readonly storedBytes: number
   readonly deliveredBytes: number
@@ -55,31 +55,40 @@ export interface Minute {
   readonly deliveredCount: number
 }
 
+/** The times of this heartbeat and the previous one, by the ledger's clock. */
+export interface Told {
+  readonly atMs: number
+  /** The previous heartbeat of this portal; null when the ledger knows none. */
+  readonly beforeMs: number | null
+}
+
 export interface WatchLedger {
   /**
-   * The newest transfers that wait for a receiver or were ever offered to it, those before the transfer `before` if given. Of the
-   * deliveries each has that one alone.
+   * The newest transfers that wait for a receiver or were ever offered to it, or those before the transfer `before`. Each has only
+   * the delivery to this receiver.
    */
   transfersTo(receiverId: number, page: { before: string | null; limit: number }): Promise<Transfer[]>
 
-  /** Reads the totals, and counts what is under way: uploads, and offers that have no answer yet. */
+  /** Reads the totals, and counts running uploads and open offers. */
   census(): Promise<Census>
 
-  /** The newest notifications that had a problem, newest first. */
+  /** The newest notifications with a problem, newest first. */
   problems(limit: number): Promise<ProblemRecord[]>
 
   /**
-   * A portal says that it is there, and what it has moved in the last minutes, in place of what it said of them before. Of portals
-   * that have been silent for `forgetMs`, and of minutes as old as that, the ledger forgets everything.
+   * Records the heartbeat of a portal and its throughput in the last minutes, which replaces earlier figures of those minutes. Portals
+   * that have been silent for `forgetMs`, and older minutes, are deleted.
+   *
+   * @returns the time of this heartbeat, and of the portal's previous one that the ledger knows
    */
-  tellPortal(portal: PortalRecord, minutes: readonly Minute[], { forgetMs }: { forgetMs: number }): Promise<void>
+  recordHeartbeat(portal: PortalRecord, minutes: readonly Minute[], { forgetMs }: { forgetMs: number }): Promise<Told>
 
-  /** A portal stops. What it has moved stays. */
+  /** Records that a portal has stopped. Its throughput stays. */
   portalGone(portalId: string): Promise<void>
 
-  /** The portals that were not silent for so long, those that began first first. */
+  /** The portals that have been silent for less than `silentMs`, those that started first first. */
   portals(silentMs: number, limit: number): Promise<(PortalRecord & { readonly seenAtMs: number })[]>
 
-  /** What all portals have moved in the last so many milliseconds, by minute, oldest first; none where nothing was. */
+  /** The throughput of all portals in the last `pastMs`, by minute, oldest first. Minutes without throughput are missing. */
   minutes(pastMs: number): Promise<Minute[]>
 }

@@ -1,39 +1,39 @@
 /**
- * Wake-ups between parts of the portal, and between its nodes. A signal carries no truth: what it is about stands in the
- * ledger or the store. Losing one costs time, never a delivery.
+ * Wake-ups between parts of the portal, and between its nodes. A signal only says that something may have changed; the data are in
+ * the ledger or the store. A lost signal costs time, never a delivery.
  *
  * Obligations of every driver, which `test/suites/signals.ts` checks:
- * - `publish` never waits and never throws. Who subscribed in this process has heard it when it returns.
- * - Signals of one process are heard in the order in which it published them; repetitions may be left out.
- * - Where signals may have been lost, every `onGap` is called, soon: that of one who subscribed just now, too.
+ * - `publish` never waits and never throws. When it returns, all subscribers in this process have been called.
+ * - Subscribers get the signals of one process in the order in which it published them; repetitions may be left out.
+ * - When signals may have been lost, every `onGap` is called soon, also that of a subscriber that has just subscribed.
  */
 export interface Signals {
   readonly traits: {
-    /** Whether signals may get lost, so that whoever waits should look by itself now and then. */
+    /** Whether signals may get lost. Then waiters also look from time to time. */
     readonly lossy: boolean
   }
   publish(topic: string, payload?: string): void
   /**
-   * @param onGap called when signals of that topic may have been lost: whatever it is about may have changed
-   * @returns the way to end the subscription
+   * @param onGap called when signals of that topic may have been lost, so that anything may have changed
+   * @returns the function that unsubscribes
    */
   subscribe(topic: string, onSignal: (payload: string) => void, onGap: () => void): () => void
 }
 
-/** What signals are about. */
+/** The topics of signals. */
 export const topics = {
-  /** Something happened to an account. */
+  /** An account has changed. */
   accounts: 'accounts',
-  /** Something changed in what is offered to an account. The payload is the transferId; where it is empty, it may be any. */
+  /** The offers to an account have changed. The payload is the transferId; empty if it may be any. */
   inbox: (accountId: number) => `inbox:${accountId}`,
-  /** Which connection of a receiving process is its newest one: see `presence.ts`. */
+  /** Which connection of a receiving process is its newest one: see `connection-takeover.ts`. */
   takeover: (accountId: number, instanceId: string) => `takeover:${accountId}:${instanceId}`,
-  /** The event log of an account grew. */
+  /** The event log of an account has grown. */
   events: (accountId: number) => `events:${accountId}`,
-  /** A receiver fetched something of an account's transfer. The payload is the message itself: it may get lost. */
+  /** A receiver has fetched bytes of an account's transfer. The payload is the message itself, which may get lost. */
   progress: (accountId: number) => `progress:${accountId}`,
-  /** A part of an account's transfer is on its way in, slowly. The payload is the message itself: it may get lost. */
+  /** Bytes of a slow part of an account's transfer have arrived. The payload is the message itself, which may get lost. */
   arriving: (accountId: number) => `arriving:${accountId}`,
-  /** A part of a transfer came in: then its number is the payload. Or its state changed: then there is none. */
+  /** A part of a transfer has arrived: the payload is its number. Or the state of the transfer has changed: no payload. */
   transfer: (transferId: string) => `transfer:${transferId}`,
 } as const

@@ -1,6 +1,6 @@
 /**
- * Signals as the text of notifications. PostgreSQL bounds one to less than 8000 bytes, so that many short ones share it and a
- * batch may take several.
+ * Encodes signals as notifications of PostgreSQL, which are shorter than 8000 bytes. Many short signals share a notification, and a
+ * batch may need several.
  */
 
 export interface Signal {
@@ -8,19 +8,19 @@ export interface Signal {
   readonly payload: string
 }
 
-/** Stands for signals that were not told: whatever there is to wait for may have changed. */
+/** Stands for signals that were not sent: anything may have changed. */
 export const GAP = 'gap'
 
 /**
- * The bodies of as few notifications as hold all these signals, in their order.
+ * Packs signals, in their order, into as few notifications as possible.
  *
- * @param bodyBytesMax of each; a signal that is longer by itself is left out
+ * @param bodyBytesMax of each notification; a signal that is longer by itself is left out
  */
 export function packSignals(signals: Iterable<Signal>, bodyBytesMax: number): { bodies: string[]; tooLong: Signal[] } {
   const bodies: string[] = []
   const tooLong: Signal[] = []
   let texts: string[] = []
-  // The brackets around them.
+  // For the brackets.
   let bodyBytes = 2
   const close = (): void => {
     if (texts.length > 0) bodies.push(`[${texts.join(',')}]`)
@@ -29,7 +29,7 @@ export function packSignals(signals: Iterable<Signal>, bodyBytesMax: number): { 
   }
   for (const signal of signals) {
     const text = JSON.stringify([signal.topic, signal.payload]).slice(1, -1)
-    // With the comma before it.
+    // With the comma in front of it.
     const textBytes = Buffer.byteLength(text) + 1
     if (2 + textBytes > bodyBytesMax) {
       tooLong.push(signal)
@@ -43,7 +43,7 @@ export function packSignals(signals: Iterable<Signal>, bodyBytesMax: number): { 
   return { bodies, tooLong }
 }
 
-/** @throws Error when it is no body of this version's */
+/** @throws Error when the body is not in the format of this version */
 export function unpackSignals(body: string): Signal[] {
   const words: unknown = JSON.parse(body)
   if (!Array.isArray(words) || words.length % 2 !== 0 || words.some((word) => typeof word !== 'string')) {

@@ -1,54 +1,52 @@
 /**
- * One connection to PostgreSQL that listens and notifies, and comes back by itself.
+ * One connection to PostgreSQL that listens and notifies, and reconnects by itself.
  *
- * It is up only while it hears itself: what it notifies comes back to it as to any other. So nothing else has to be known
- * about why notifications may not arrive: a connection that is dead without having noticed, a pooler that hands each
- * statement to another session, a server that is only a copy.
+ * It counts as up only while it receives its own notifications. So it need not know why notifications may not arrive: the
+ * connection may be dead without notice, a pooler may give each statement another session, or the server may be a replica.
  */
 import { Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, Notification } from 'pg'
 import type { Logger } from 'pino'
+import { backoffMs, sleep, withDeadline } from '../../async/index.ts'
 import { randomText } from '../../protocol/index.ts'
-import { plainReason } from '../log.ts'
+import { plainReason } from '../monitoring/log.ts'
 
 const CHANNEL = 'golooader_signals'
 /** https://www.postgresql.org/docs/current/sql-notify.html: shorter than 8000 bytes. */
 const NOTIFICATION_BYTES_MAX = 7_999
 const NODE_ID_BYTES = 9
 const CONNECT_MS_MAX = 5_000
-/** How often it makes sure that it hears itself, unless it just did. */
+/** How often it checks that it receives its own notifications, unless it has just received one. */
 const CHECK_MS = 2_500
-/** So many times in a row without hearing itself, and at the next one it is dead. */
+/** How many checks in a row may remain without an answer. After one more the connection counts as dead. */
 const SILENT_CHECKS_MAX = 3
-/** A node that does not read for so long is cut off: what all notify is kept by the database until each has taken it. */
+/** The database disconnects a node that does not read for this time, because it keeps all notifications until each node has read them. */
 const UNREAD_MS_MAX = 30_000
-const RETRY_MS_MIN = 100
-const RETRY_MS_MAX = 5_000
+const BACKOFF = { minMs: 100, maxMs: 5_000 }
 const GOODBYE_MS_MAX = 1_000
 
 export interface LinkOptions {
   readonly url: string
   readonly log: Logger
   readonly unreadMsMax?: number
-  /** What another node said. */
+  /** Called with the notification of another node. */
   readonly onBody: (body: string) => void
 }
 
-/** A connection that hears itself. */
+/** A connection that receives its own notifications. */
 interface Session {
   readonly client: Client
-  /** Ends it, for that reason. */
+  /** Ends the session with a reason. */
   readonly fail: (reason: unknown) => void
 }
 
 export class PostgresLink {
   readonly bodyBytesMax: number
-  /** Called whenever it has come up: from then on nothing is missed, and what is sent is heard. */
+  /** Called when the link has come up: from then on it misses no notification, and others receive its own. */
   onUp: () => void = () => {}
   readonly #options: LinkOptions
   readonly #newClient: (socket: Socket) => Client
-  /** Begins every notification of this one, and of no other. */
+  /** The prefix of this node's notifications, by which it recognises them. */
   readonly #prefix = `${randomText(NODE_ID_BYTES)} `
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
@@ -63,7 +61,7 @@ export class PostgresLink {
     this.#running = this.#run()
   }
 
-  /** Begins to connect, and does not wait for it: a database that is not there just now is no reason not to start. */
+  /** Starts connecting without waiting for it, because a missing database must not keep the portal from starting. */
   static async open(options: LinkOptions): Promise<PostgresLink> {
     const { default: pg } = await import('pg')
     return new PostgresLink(
@@ -87,7 +85,7 @@ export class PostgresLink {
   /**
    * Notifies the other nodes, in one statement.
    *
-   * @throws Error when it is not up, or fails; the connection is given up then
+   * @throws Error when the link is not up or the statement fails; then the connection is closed
    */
   async send(bodies: readonly string[]): Promise<void> {
     const session = this.#session
@@ -119,20 +117,19 @@ export class PostgresLink {
         failures += 1
         if (failures === 1) {
           const reason = plainReason(error)
-          log.warn({ reason }, 'signals do not reach other nodes: what they are about comes later')
+          log.warn({ reason }, 'signals do not reach other nodes; their receivers notice changes later')
         }
-        const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (failures - 1))
-        await pause(retryMs * (0.5 + Math.random() / 2), null, { signal: this.#stop.signal }).catch(() => {})
+        await sleep(backoffMs(failures, BACKOFF), this.#stop.signal).catch(() => {})
       }
     }
   }
 
-  /** One connection, from its beginning to its end. @throws Error that ended it */
+  /** Runs one connection until it ends. @throws the error that ended it */
   async #live(isUp: () => void): Promise<void> {
     const socket = new Socket()
     const client = this.#newClient(socket)
     const { promise: end, reject: fail } = Promise.withResolvers<never>()
-    // It may fail at a moment when nobody waits for it.
+    // It may reject while it is not awaited, which must not count as unhandled.
     end.catch(() => {})
     client.on('error', fail)
     client.on('end', () => fail(new Error('the database has closed the connection')))
@@ -153,16 +150,16 @@ export class PostgresLink {
       this.#session = null
       if (timer !== null) clearInterval(timer)
       this.#stop.signal.removeEventListener('abort', stopped)
-      if (this.#stop.signal.aborted) await Promise.race([client.end().catch(() => {}), pause(GOODBYE_MS_MAX)])
+      if (this.#stop.signal.aborted) await withDeadline(client.end(), GOODBYE_MS_MAX, () => {}).catch(() => {})
       socket.destroy()
     }
   }
 
-  /** Resolves when it has heard itself. */
+  /** Starts listening. Resolves when the first own notification has arrived. */
   async #listen(client: Client): Promise<void> {
-    // A notification waits for no disk: all others would wait with it, for notifications are committed one after another.
+    // Notifications do not wait for the disk. They are committed one after another, so all others would wait, too.
     await client.query('set synchronous_commit = off')
-    // Where the system of the database knows no such limit, this changes nothing.
+    // Has no effect where the operating system of the database does not support the limit.
     await client.query(`set tcp_user_timeout = ${this.#options.unreadMsMax ?? UNREAD_MS_MAX}`)
     await client.query(`listen ${CHANNEL}`)
     const heard = new Promise<void>((resolve) => {
@@ -173,22 +170,20 @@ export class PostgresLink {
   }
 
   async #notify(client: Client, bodies: readonly string[]): Promise<void> {
+    // An unnamed statement, because some poolers do not support names, and parsing one statement for a batch costs little.
     await client.query({
-      name: 'notify',
       text: 'select pg_notify($1, body) from unnest($2::text[]) as bodies (body)',
       values: [CHANNEL, bodies.map((body) => this.#prefix + body)],
     })
   }
 
-  /** Counts checks and not time: a process that was held up has not read yet what had come. */
+  /** Counts checks instead of time, because a process that was blocked has not read yet what has arrived. */
   #check({ client, fail }: Session): void {
     if (this.#silentChecks === SILENT_CHECKS_MAX) {
-      fail(
-        new Error('notifications do not come back: the connection is dead, or leads through a pooler of transactions'),
-      )
+      fail(new Error('notifications do not come back: the connection is dead, or passes a pooler in transaction mode'))
       return
     }
-    // Once: the answer to that one has the time of the other checks to come.
+    // Sent once: its answer may come until the last of the following checks.
     if (this.#silentChecks === 1) this.#notify(client, ['']).catch(fail)
     this.#silentChecks += 1
   }

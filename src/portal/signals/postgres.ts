@@ -1,32 +1,32 @@
 /**
- * Signals between portal nodes, by LISTEN and NOTIFY. In this process they are heard at once; to the others they go in batches,
- * a few milliseconds later, over a connection of their own: never in a transaction of the ledger, which would hold up all
- * others at its commit. What cannot be told is not kept: the other nodes are told that something was lost, once that is possible.
+ * Signals between portal nodes, by LISTEN and NOTIFY. Subscribers in this process are called at once. Other nodes get the signals in
+ * batches a few milliseconds later, over a separate connection: in a transaction of the ledger, a notification would delay the commits
+ * of all others. Signals that cannot be sent are dropped, and the other nodes are told of the gap once that is possible.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { sleep, withDeadline } from '../../async/index.ts'
 import type { Signals } from './contract.ts'
 import { GAP, packSignals, type Signal, unpackSignals } from './notifications.ts'
 import { PostgresLink } from './postgres-link.ts'
 import { Subscriptions } from './subscriptions.ts'
 
-/** For so long signals are gathered before they go, together. */
+/** Signals are collected for this time and sent together. */
 const BATCH_MS = 4
-/** More than that while one batch is under way, and a gap says it all. */
+/** With more signals during one batch, a gap is sent instead. */
 const BATCH_SIGNALS_MAX = 10_000
 /** How long the last batch may take when this node stops. */
 const CLOSE_MS_MAX = 1_000
 
 export interface PostgresSignalsOptions {
-  /** `postgres://user:password@host:port/database`: directly, not through a pooler of transactions. */
+  /** `postgres://user:password@host:port/database`, not through a pooler in transaction mode. */
   readonly url: string
   readonly log: Logger
-  /** A node that does not read for so long is cut off by the database. */
+  /** The database disconnects a node that does not read for this time. */
   readonly unreadMsMax?: number
 }
 
 /**
- * Begins to connect, and does not wait for it: until then, and whenever the database is not there, signals stay in this
+ * Opens the signals without waiting for the connection. Until it is up, and whenever the database is away, signals reach only this
  * process.
  */
 export async function postgresSignals(options: PostgresSignalsOptions): Promise<Signals & AsyncDisposable> {
@@ -46,29 +46,29 @@ export async function postgresSignals(options: PostgresSignalsOptions): Promise<
     },
     subscribe: (topic, onSignal, onGap) => subscriptions.add(topic, { onSignal, onGap }),
     [Symbol.asyncDispose]: async () => {
-      await Promise.race([outgoing.sent(), pause(CLOSE_MS_MAX, null, { ref: false })])
+      await withDeadline(outgoing.sent(), CLOSE_MS_MAX, () => {})
       await link.close()
     },
   }
 }
 
-/** What another node said. It may be of another version. */
+/** Handles a notification of another node, which may have another version. */
 function hear(subscriptions: Subscriptions, body: string, log: Logger): void {
   try {
     if (body === GAP) subscriptions.tellGap()
     else for (const signal of unpackSignals(body)) subscriptions.tell(signal)
   } catch (error) {
-    log.error({ err: error }, 'a signal of another node was of no use')
+    log.error({ err: error }, 'a signal of another node could not be read')
   }
 }
 
-/** What the other nodes are still to be told. */
+/** The signals that are still to be sent to other nodes. */
 class Outgoing {
   readonly #link: PostgresLink
   readonly #log: Logger
-  /** By topic and payload: what is repeated goes once. */
+  /** By topic and payload, so that a repeated signal is sent once. */
   readonly #signals = new Map<string, Signal>()
-  /** Something was not told. */
+  /** Whether signals were dropped, so that a gap has to be sent. */
   #owesGap = false
   #isSending = false
   #sent: Promise<void> = Promise.resolve()
@@ -84,30 +84,30 @@ class Outgoing {
     this.send()
   }
 
-  /** Tells what there is to tell, unless that is under way. */
+  /** Starts sending, unless that is running. */
   send(): void {
     if (this.#isSending) return
     this.#isSending = true
     this.#sent = this.#sendAll()
   }
 
-  /** Resolves when everything was told, or cannot be. */
+  /** Resolves when all signals have been sent or dropped. */
   sent(): Promise<void> {
     return this.#sent
   }
 
   async #sendAll(): Promise<void> {
     while (this.#link.isUp && (this.#signals.size > 0 || this.#owesGap)) {
-      await pause(BATCH_MS)
+      await sleep(BATCH_MS)
       const { bodies, tooLong } = packSignals(this.#signals.values(), this.#link.bodyBytesMax)
-      for (const { topic } of tooLong) this.#log.error({ topic }, 'a signal is too long to be told to other nodes')
+      for (const { topic } of tooLong) this.#log.error({ topic }, 'a signal is too long to be sent to other nodes')
       this.#signals.clear()
       if (this.#owesGap) bodies.push(GAP)
       this.#owesGap = false
       try {
         await this.#link.send(bodies)
       } catch {
-        // The link has told why, and comes back by itself.
+        // The link has logged the reason and reconnects by itself.
         this.#forget()
       }
     }

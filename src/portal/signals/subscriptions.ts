@@ -1,9 +1,10 @@
-/** Who listens to which signals in this process, where signals come from other processes, too. */
+/** The subscribers of this process, for signals that also come from other processes. */
+import { timerMs } from '../../protocol/index.ts'
 import type { Signal } from './notifications.ts'
 
 /**
- * After a gap everybody looks. Not all in the same moment, where they are many: so much time is given to each topic, up to
- * a bound on the whole.
+ * After a gap all subscribers look at the ledger. Many topics are spread over time, with this much for each, up to a bound for all of
+ * them.
  */
 const GAP_MS_PER_TOPIC = 0.2
 const GAP_MS_MAX = 2_000
@@ -13,17 +14,17 @@ interface Subscription {
   readonly onGap: () => void
 }
 
-/** The subscriptions of one topic. All of them are told of a gap together: they may belong to one who waits. */
+/** The subscriptions of one topic. All of them are told of a gap together, because they may belong to the same waiter. */
 interface Topic {
   readonly subscriptions: Set<Subscription>
-  /** Runs where they are to be told of a gap. */
+  /** Runs until they are told of a gap; null when none is due. */
   gapTimer: NodeJS.Timeout | null
 }
 
 export class Subscriptions {
   readonly #topics = new Map<string, Topic>()
 
-  /** @returns the way to end it */
+  /** @returns the function that unsubscribes */
   add(name: string, subscription: Subscription): () => void {
     const topic = this.#topics.get(name) ?? { subscriptions: new Set(), gapTimer: null }
     this.#topics.set(name, topic)
@@ -37,18 +38,21 @@ export class Subscriptions {
   }
 
   tell({ topic, payload }: Signal): void {
-    // Those that are there now: one may subscribe anew while it is told.
+    // A copy, because a subscriber may subscribe again while it is called.
     for (const { onSignal } of [...(this.#topics.get(topic)?.subscriptions ?? [])]) onSignal(payload)
   }
 
-  /** Tells everybody, in a while, that signals may have been lost. Whoever is about to be told is told once. */
+  /** Tells all subscribers after a delay that signals may have been lost. Gaps during the delay are told once. */
   tellGap(): void {
     const spreadMs = Math.min(GAP_MS_MAX, this.#topics.size * GAP_MS_PER_TOPIC)
     for (const topic of this.#topics.values()) {
-      topic.gapTimer ??= setTimeout(() => {
-        topic.gapTimer = null
-        for (const { onGap } of [...topic.subscriptions]) onGap()
-      }, Math.random() * spreadMs)
+      topic.gapTimer ??= setTimeout(
+        () => {
+          topic.gapTimer = null
+          for (const { onGap } of [...topic.subscriptions]) onGap()
+        },
+        timerMs(Math.random() * spreadMs),
+      )
     }
   }
 }

@@ -1,23 +1,21 @@
 /** How the portal waits for signals. */
+import { timerMs, timerMsMax } from '../../protocol/index.ts'
 import type { Signals } from './contract.ts'
 
 /**
- * How often one who waits on lossy signals looks by itself, at random up to a quarter more or less: all who were woken
- * together by a gap would look together ever after.
+ * How often a waiter on lossy signals looks by itself, randomly up to a quarter more or less. Otherwise waiters that were woken
+ * together by a gap would look together from then on.
  */
 const LOSSY_LOOK_MS = 10_000
-/** The longest time for which a timer of JavaScript can be set. */
-const TIMER_MS_MAX = 2 ** 31 - 1
 
 /**
- * What ended a wait: a signal, or `stop`; the time that was asked for; or neither, and one should look all the same, at
- * little cost.
+ * What ended a wait: `signal` for a signal or `stop`; `time` when the requested time has passed; `look` when the caller should look
+ * without a signal, at little cost.
  */
 export type WokenBy = 'signal' | 'time' | 'look'
 
 /**
- * Remembers that a signal came, so that none is missed between looking and waiting:
- * make one, look, and only then `wait`.
+ * Remembers that a signal came, so that none is missed between looking and waiting: make a waiter, look, and then call `wait`.
  */
 export class Waiter implements Disposable {
   readonly #unsubscribe: () => void
@@ -25,7 +23,7 @@ export class Waiter implements Disposable {
   #isSignalled = false
   #wake: (() => void) | null = null
 
-  /** @param concerns which signals of the topic to wake for, by their payload: all, if it is not given */
+  /** @param concerns whether a signal wakes this waiter, by its payload; by default all signals do */
   constructor(signals: Signals, topic: string, concerns: (payload: string) => boolean = () => true) {
     this.#lossy = signals.traits.lossy
     const onSignal = (payload: string): void => {
@@ -34,7 +32,7 @@ export class Waiter implements Disposable {
     this.#unsubscribe = signals.subscribe(topic, onSignal, () => this.wake())
   }
 
-  /** Ends the present or next `wait`, as a signal does. */
+  /** Ends the current or next `wait`, as a signal does. */
   wake(): void {
     this.#isSignalled = true
     this.#wake?.()
@@ -44,7 +42,7 @@ export class Waiter implements Disposable {
   async wait(ms: number, stop: AbortSignal): Promise<WokenBy> {
     let wokenBy: WokenBy = 'signal'
     if (!this.#isSignalled && !stop.aborted) {
-      const boundMs = Math.min(ms, this.#lossy ? lossyLookMs() : TIMER_MS_MAX, TIMER_MS_MAX)
+      const boundMs = Math.min(ms, this.#lossy ? lossyLookMs() : timerMsMax)
       wokenBy = await new Promise<WokenBy>((resolve) => {
         const done = (by: WokenBy): void => {
           clearTimeout(timer)
@@ -52,7 +50,7 @@ export class Waiter implements Disposable {
           resolve(by)
         }
         const signalled = (): void => done('signal')
-        const timer = setTimeout(() => done(boundMs < ms ? 'look' : 'time'), boundMs)
+        const timer = setTimeout(() => done(boundMs < ms ? 'look' : 'time'), timerMs(boundMs))
         stop.addEventListener('abort', signalled, { once: true })
         this.#wake = signalled
       })

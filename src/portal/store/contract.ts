@@ -1,25 +1,27 @@
 /**
- * Temporary storage: where the portal keeps the parts of transfers. What a part holds is opaque to it.
+ * Temporary storage for the parts of transfers. Their content is opaque to it.
  *
- * The store is the truth about which parts are held: a part's key carries its number and its digest, so that after
- * any crash what is there can be listed without a database. Every driver passes `test/suites/store.ts`.
+ * The store alone decides which parts are held: a part's key has its number and its digest, so that after any crash the held
+ * parts can be listed without a database. Every driver passes `test/suites/store.ts`.
+ *
+ * A storage that is away (the server does not answer, the folder was moved) never counts as empty: the call throws Problem
+ * `unavailable`.
  */
 import type { Readable } from 'node:stream'
-import type { PartSink } from '../../hop/index.ts'
+import type { PartSink } from '../../parts/index.ts'
 import type { DigestAlgorithm } from '../../protocol/index.ts'
 
 /**
- * The parts of a transfer that are judged together. A transfer whose parts were all given up goes on with another generation,
- * and one that was given up never comes back: so whoever removes it late, a portal that was paused in the middle above all,
- * cannot hit what came after it.
+ * One generation of a transfer's parts. When all parts of a transfer are given up, it continues with a new generation, and the old one
+ * is never used again. So a portal that removes the old one late, for instance because it was paused, cannot remove newer parts.
  */
 export interface PartsKey {
   readonly transferId: string
-  /** `''` for the first; otherwise 1 to 32 letters (a-z) and digits. */
+  /** `''` for the first one; otherwise 1 to 32 letters (a-z) and digits. */
   readonly generation: string
 }
 
-/** The place of a part that is still to come. */
+/** The place of a part whose digest is not known. */
 export interface PartPlace extends PartsKey {
   readonly partNumber: number
 }
@@ -29,97 +31,95 @@ export interface PartKey extends PartPlace {
   readonly digest: string
 }
 
-/** Parts that are held, as the search for orphans finds them. */
-export interface HeldParts extends PartsKey {
-  /** When the newest of them came, by the store's clock. */
+/** A generation of held parts, as the search for orphans finds it. */
+export interface HeldGeneration extends PartsKey {
+  /** When the newest part came, by the store's clock. */
   readonly newestAtMs: number
 }
 
-/** A part's bytes on their way out. The reader consumes or destroys the stream, and owns the memory of what it brings. */
+/** The content of a part as a stream. The caller reads it to the end or destroys it, and owns the memory of its buffers. */
 export interface PartContent {
-  /** Of what the stream brings. */
+  /** The length of the stream. */
   readonly lengthBytes: number
-  /** Of the whole part as it is stored: a damaged one may be shorter than it was. */
+  /** The length of the whole stored part. A damaged part may be shorter than it was. */
   readonly partBytes: number
   readonly stream: Readable
 }
 
 export interface Store {
   readonly traits: {
-    /** Whether other processes use it at the same time: then what is there may be theirs, and just coming in. */
+    /** Whether other processes use the store at the same time. Then parts may be theirs, and just arriving. */
     readonly isShared: boolean
   }
 
-  /** To whom the storage belongs, as they have said; null where nobody has claimed it. */
+  /** The recorded owner of the storage; null before the first `claim`. */
   owner(): Promise<string | null>
 
   /**
-   * Says to whom it belongs, to everybody who uses it, durably.
+   * Records the owner of the storage durably.
    *
-   * @param isOnlyFirst leaves it to whoever has claimed it before; where that cannot be had at once, the later one may win
+   * @param isOnlyFirst keeps an owner that is already recorded. Where the storage cannot do that atomically, a later claim may win
    */
   claim(owner: string, { isOnlyFirst }: { isOnlyFirst: boolean }): Promise<void>
 
   /**
-   * Opens a place for one part. Its `commit` makes the content durable and visible. Several sinks for one place may be
-   * open; each commit is atomic. What is held is never replaced: otherwise a late part could take the place of one
-   * that was already answered for.
+   * Opens a sink for one part. Its `commit` makes the content durable and visible. Several sinks for one place may be open; each
+   * commit is atomic. A held part is never replaced: otherwise a late part could replace one that was already acknowledged.
    *
-   * @throws Problem `storage-full` (from `write` and `commit` too) when there is no room, `unavailable` when the system
-   *   is overloaded, `part-incomplete` when the transfer was removed meanwhile, `store-failed` otherwise;
-   *   `part-conflict` from `commit` when the number is held under another digest
-   * @param digestAlgorithm that of the digest which `commit` will be given, where it is known: a store that has to hash,
-   *   too, may be spared that
+   * @throws Problem `storage-full` (from `write` and `commit`, too) when there is no room, `unavailable` when the system is
+   *   overloaded, `part-incomplete` when the transfer was removed meanwhile, `store-failed` otherwise; `part-conflict` from
+   *   `commit` when the number is held with another digest
+   * @param digestAlgorithm the algorithm of the digest for `commit`, if known. It may save a store from hashing the content again
    */
   openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink>
 
-  /** The digest under which a part is held, or null. */
+  /** The digest with which a part is held, or null. */
   find(place: PartPlace): Promise<string | null>
 
   /**
-   * The same, for whoever is about to put a part there. What another process has put since this one looked may be missed, so that
-   * not every part costs a request: what came first counts all the same, and `list` tells it.
+   * The same, for a caller that is about to put a part. To save a request per part, it may miss a part that another process has put
+   * recently. The first part counts all the same, and `list` shows it.
    */
   findBeforePut(place: PartPlace): Promise<string | null>
 
   /**
-   * All parts held of one generation, as they are on record now, not as they are remembered: part number -> digest.
-   * Empty for an unknown one.
+   * All held parts of one generation, read from the storage and not from a cache: part number -> digest. Empty for an unknown
+   * generation.
    */
   list(parts: PartsKey): Promise<ReadonlyMap<number, string>>
 
   /**
-   * The content of a part, or of the bytes `startByte` to `endByte` inclusive of it; null when it is not held, and then it is
-   * not remembered as held either.
+   * The content of a part, or its bytes from `startByte` to `endByte` inclusive. Null when it is not held; then caches do not list it
+   * any more either.
    */
   read(key: PartKey, range?: { startByte: number; endByte: number }): Promise<PartContent | null>
 
   /**
-   * An address from which anybody can fetch a part for a while, without the portal; null where the store has no such thing.
-   * Nothing is asked of the storage.
+   * Makes an address from which anyone can fetch a part for a while without the portal; null where the store cannot do that. Makes no
+   * request to the storage.
    */
   readonly linkTo: ((key: PartKey, link: { readonly lifetimeMs: number }) => Promise<string>) | null
 
-  /** Removes one part. Removing what is not there succeeds. */
+  /** Removes one part. Succeeds when it does not exist. */
   removePart(key: PartKey): Promise<void>
 
   /**
-   * After this resolves, what `list` said before the call survives the loss of power.
+   * When this resolves, the parts that `list` gave before the call survive the loss of power.
    *
-   * @throws Problem `store-failed` when it is not there any more
+   * @throws Problem `store-failed` when they do not exist any more
    */
   seal(parts: PartsKey): Promise<void>
 
-  /** Removes everything of one generation, partial content too. Removing what is not there succeeds. */
+  /** Removes everything of one generation, including partial content. Succeeds when nothing exists. */
   removeParts(parts: PartsKey): Promise<void>
 
-  /** Removes everything of a transfer, of all its generations. Removing what is not there succeeds. */
+  /** Removes all generations of a transfer. Succeeds when nothing exists. */
   remove(transferId: string): Promise<void>
 
-  /** Everything that is stored, in no particular order. For the sweeper's search for orphans. */
-  held(): AsyncIterable<HeldParts>
+  /** All held generations, in no particular order, for the sweeper's search for orphans. */
+  held(): AsyncIterable<HeldGeneration>
 
-  /** How much more can be stored, or null where the driver cannot know. */
+  /** How many bytes can still be stored; null where the driver cannot know. */
   freeBytes(): Promise<number | null>
 
   close(): Promise<void>

@@ -4,30 +4,35 @@
  *     FOLDER/<last two of the id>/<transferId>/[<generation>/]<partNumber>.<digest>
  *     FOLDER/owner
  *
- * A part is written beside its final name with the ending `.partial`, synced, then renamed, so that a name without
- * that ending always stands for a whole, verified, durable content. The entries of the folders are synced by `seal`.
+ * A part is written beside its final name with the ending `.partial`, synced, then renamed. So a name without that ending
+ * always has whole, verified and durable content. `seal` syncs the entries of the folders.
+ *
+ * The folder has to stay in its place. While it is moved away or not mounted, no part counts as lost and nothing is created in its
+ * place: every call fails with `unavailable`.
  */
 import { randomBytes } from 'node:crypto'
 import { createReadStream, type Dirent } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { localTurns, type PartSink } from '../../hop/index.ts'
+import { KeyedMutex } from '../../async/index.ts'
 import {
+  FixedPath,
+  FreeSpace,
   hasCode,
   isNoRoom,
-  makeFolder,
-  Room,
+  makeOwnFolder,
   readTextOrNull,
   replaceFile,
   syncFolder,
   writeAll,
-} from '../../hop/node.ts'
+} from '../../fs/index.ts'
+import type { PartSink } from '../../parts/index.ts'
 import { Problem } from '../../protocol/index.ts'
-import type { HeldParts, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
+import type { HeldGeneration, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
 
-/** Large reads: fewer system calls for the same bytes. */
+/** Large reads need fewer system calls. */
 const READ_BYTES = 1024 * 1024
-/** Listings are kept for as many transfers; an older one is read from the folder again. */
+/** How many listings are cached. Others are read from the folder again. */
 const LISTINGS_MAX = 4096
 const PART_NAME = /^([1-9][0-9]{0,5})\.([0-9a-f]{32,128})$/
 const TRANSFER_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -35,28 +40,30 @@ const GENERATION_NAME = /^[a-z0-9]{1,32}$/
 
 type Listing = Map<number, string>
 
-/** @param folder is created if it does not exist. No other process may use it at the same time. */
+/** @param folder created if it does not exist. No other process may use it at the same time. */
 export async function fsStore(folder: string): Promise<Store> {
-  await makeFolder(folder)
-  return new FsStore(folder)
+  await makeOwnFolder(folder, { withParents: true })
+  return new FsStore(folder, new FixedPath(folder, 'the folder of the parts'))
 }
 
 class FsStore implements Store {
   readonly traits = { isShared: false }
   readonly linkTo = null
   readonly #folder: string
-  /** What each folder of parts holds, so that finding one part does not mean reading the whole folder. */
+  /** Cached listings of the folders of parts, so that finding one part does not mean reading the whole folder. */
   readonly #listings = new Map<string, Promise<Listing>>()
-  /** Commits of one part number go one after another, so that two of them cannot both find it free. */
-  readonly #placings = localTurns()
+  /** Commits of one part number run one after another, so that two of them cannot both find it free. */
+  readonly #placings = new KeyedMutex()
   /** Shard folders whose own entry is known to be durable. */
   readonly #durableShards = new Set<string>()
 
-  readonly #room: Room
+  readonly #freeSpace: FreeSpace
+  readonly #root: FixedPath
 
-  constructor(folder: string) {
+  constructor(folder: string, root: FixedPath) {
     this.#folder = folder
-    this.#room = new Room(folder)
+    this.#root = root
+    this.#freeSpace = new FreeSpace(folder)
   }
 
   async owner(): Promise<string | null> {
@@ -73,8 +80,12 @@ class FsStore implements Store {
     const folder = this.#folderOf(place)
     const partial = join(folder, `${partNumber}.${randomBytes(4).toString('hex')}.partial`)
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      const handle = await open(partial, 'wx', 0o600)
+      await this.#root.assertThere()
+      const handle = await open(partial, 'wx', 0o600).catch(async (error: unknown) => {
+        if (!hasCode(error, 'ENOENT')) throw error
+        await this.#makeFolders(place)
+        return open(partial, 'wx', 0o600)
+      })
       return {
         write: async (buffers) => {
           try {
@@ -87,9 +98,9 @@ class FsStore implements Store {
           try {
             await handle.datasync()
             await handle.close()
-            await this.#placings.take(`${folder}/${partNumber}`, () => this.#place({ ...place, digest }, partial))
+            await this.#placings.run(`${folder}/${partNumber}`, () => this.#place({ ...place, digest }, partial))
           } catch (cause) {
-            throw storeProblem(cause)
+            throw await this.#problemOf(cause)
           }
         },
         discard: async () => {
@@ -98,7 +109,7 @@ class FsStore implements Store {
         },
       }
     } catch (cause) {
-      throw storeProblem(cause)
+      throw await this.#problemOf(cause)
     }
   }
 
@@ -112,17 +123,16 @@ class FsStore implements Store {
 
   async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
     const folder = this.#folderOf(parts)
-    // Whoever asks for all of them is about to promise something: the folder itself is read, not what is remembered.
+    // The caller will acknowledge these parts, so the folder itself is read instead of the cache.
     this.#listings.delete(folder)
-    return new Map(await this.#listing(folder))
+    const listing = new Map(await this.#listing(folder))
+    await this.#root.assertThere()
+    return listing
   }
 
   async read(key: PartKey, range?: { startByte: number; endByte: number }) {
-    let handle: Awaited<ReturnType<typeof open>>
-    try {
-      handle = await open(this.#pathOf(key), 'r')
-    } catch (cause) {
-      if (!hasCode(cause, 'ENOENT')) throw storeProblem(cause)
+    const handle = await this.#openHeld(key)
+    if (handle === null) {
       this.#listings.delete(this.#folderOf(key))
       return null
     }
@@ -138,6 +148,7 @@ class FsStore implements Store {
   }
 
   async removePart(key: PartKey): Promise<void> {
+    await this.#root.assertThere()
     await rm(this.#pathOf(key), { force: true })
     const listing = await this.#listing(this.#folderOf(key))
     if (listing.get(key.partNumber) === key.digest) listing.delete(key.partNumber)
@@ -146,10 +157,11 @@ class FsStore implements Store {
   async seal(parts: PartsKey): Promise<void> {
     const folder = this.#folderOf(parts)
     const shard = this.#shardOf(parts.transferId)
+    await this.#root.assertThere()
     try {
       await syncFolder(folder)
     } catch (cause) {
-      // A transfer of an empty file has no part and so no folder: there is nothing to keep.
+      // The transfer of an empty file has no part and no folder, so there is nothing to sync.
       const isEmpty = hasCode(cause, 'ENOENT') && (await this.#listing(folder)).size === 0
       if (isEmpty) return
       throw new Problem('store-failed', {}, { cause })
@@ -163,6 +175,7 @@ class FsStore implements Store {
   }
 
   async removeParts(parts: PartsKey): Promise<void> {
+    await this.#root.assertThere()
     const folder = this.#folderOf(parts)
     this.#listings.delete(folder)
     if (parts.generation === '') {
@@ -176,6 +189,7 @@ class FsStore implements Store {
   }
 
   async remove(transferId: string): Promise<void> {
+    await this.#root.assertThere()
     const folder = this.#transferFolderOf(transferId)
     const generations = ['', ...(await generationsIn(folder))]
     const forget = (): void => {
@@ -186,7 +200,7 @@ class FsStore implements Store {
     forget()
   }
 
-  async *held(): AsyncGenerator<HeldParts> {
+  async *held(): AsyncGenerator<HeldGeneration> {
     for (const shard of await readdir(this.#folder)) {
       for (const transferId of await readdir(join(this.#folder, shard)).catch(emptyIfNoFolder)) {
         if (!TRANSFER_NAME.test(transferId)) continue
@@ -201,8 +215,47 @@ class FsStore implements Store {
 
   async close(): Promise<void> {}
 
-  freeBytes(): Promise<number> {
-    return this.#room.freeBytes()
+  async freeBytes(): Promise<number> {
+    await this.#root.assertThere()
+    return this.#freeSpace.freeBytes()
+  }
+
+  /** Opens a part; null when it is not held. */
+  async #openHeld(key: PartKey): Promise<FileHandle | null> {
+    const tryToOpen = (): Promise<FileHandle | null> =>
+      open(this.#pathOf(key), 'r').catch((cause: unknown) => {
+        if (hasCode(cause, 'ENOENT')) return null
+        throw storeProblem(cause)
+      })
+    const handle = await tryToOpen()
+    if (handle !== null) return handle
+    // If the whole store was moved away, the part is not lost. Fails in that case; the store may also have just come back.
+    await this.#root.assertThere()
+    return tryToOpen()
+  }
+
+  /** Makes the folders of a part, but never the store's own folder, which may only have been moved away. */
+  async #makeFolders(place: PartPlace): Promise<void> {
+    const { transferId } = place
+    for (const folder of new Set([
+      this.#shardOf(transferId),
+      this.#transferFolderOf(transferId),
+      this.#folderOf(place),
+    ])) {
+      await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+        if (!hasCode(error, 'EEXIST')) throw error
+      })
+    }
+  }
+
+  /** The problem for an error of the file system, after checking that the store is in its place. */
+  async #problemOf(cause: unknown): Promise<Problem> {
+    try {
+      await this.#root.assertThere()
+    } catch (gone) {
+      return storeProblem(gone)
+    }
+    return storeProblem(cause)
   }
 
   #ownerFile(): string {
@@ -210,7 +263,7 @@ class FsStore implements Store {
   }
 
   #shardOf(transferId: string): string {
-    // The end of a UUIDv7 is random; its beginning is the time.
+    // The last digits, because the end of a UUIDv7 is random and its beginning is the time.
     return join(this.#folder, transferId.slice(-2))
   }
 
@@ -226,7 +279,7 @@ class FsStore implements Store {
     return join(this.#folderOf(key), `${key.partNumber}.${key.digest}`)
   }
 
-  /** When the folder of a generation last changed; null where there is none, or nothing but later generations in it. */
+  /** When the folder of a generation last changed; null when it does not exist, or contains only later generations. */
   async #changedAtMs(parts: PartsKey): Promise<number | null> {
     const folder = this.#folderOf(parts)
     const entries = await entriesOf(folder)
@@ -244,17 +297,33 @@ class FsStore implements Store {
     listing.set(partNumber, digest)
   }
 
+  /** The listing of a folder of parts. A folder that is missing because the whole store was moved away does not count as empty. */
+  async #readListing(folder: string): Promise<Listing> {
+    const names = await readdir(folder).catch(async (cause: unknown) => {
+      emptyIfNoFolder(cause)
+      await this.#root.assertThere()
+      // Reads again, because the store may have just come back.
+      return readdir(folder).catch(emptyIfNoFolder)
+    })
+    const listing: Listing = new Map()
+    for (const name of names) {
+      const match = PART_NAME.exec(name)
+      if (match?.[1] !== undefined && match[2] !== undefined) listing.set(Number(match[1]), match[2])
+    }
+    return listing
+  }
+
   #listing(folder: string): Promise<Listing> {
     let listing = this.#listings.get(folder)
     if (listing === undefined) {
-      listing = readListing(folder)
+      listing = this.#readListing(folder)
       listing.catch(() => this.#listings.delete(folder))
       if (this.#listings.size >= LISTINGS_MAX) {
         const [oldest] = this.#listings.keys()
         if (oldest !== undefined) this.#listings.delete(oldest)
       }
     } else {
-      // Moved to the end: the map's order is that of last use.
+      // Moved to the end, because the map's order is that of last use.
       this.#listings.delete(folder)
     }
     this.#listings.set(folder, listing)
@@ -262,16 +331,7 @@ class FsStore implements Store {
   }
 }
 
-async function readListing(folder: string): Promise<Listing> {
-  const listing: Listing = new Map()
-  for (const name of await readdir(folder).catch(emptyIfNoFolder)) {
-    const match = PART_NAME.exec(name)
-    if (match?.[1] !== undefined && match[2] !== undefined) listing.set(Number(match[1]), match[2])
-  }
-  return listing
-}
-
-/** What a folder holds; nothing where there is none. */
+/** The entries of a folder; none when it does not exist. */
 function entriesOf(folder: string): Promise<Dirent[]> {
   return readdir(folder, { withFileTypes: true }).catch(emptyIfNoFolder)
 }
@@ -305,14 +365,14 @@ function emptyIfNoFolder(cause: unknown): never[] {
   throw storeProblem(cause)
 }
 
-/** What the system says when it has too much to do: nothing is wrong with what is stored. */
+/** Errors of an overloaded system. Nothing is wrong with the stored parts. */
 const OVERLOAD = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']
 
 function storeProblem(cause: unknown): Problem {
   if (cause instanceof Problem) return cause
   if (isNoRoom(cause)) return new Problem('storage-full', {}, { cause })
   if (hasCode(cause, ...OVERLOAD)) return new Problem('unavailable', {}, { cause })
-  // The folder of the transfer went while the part came in: it was given up, and may have begun anew.
+  // The folder of the transfer was removed while the part arrived: the transfer was given up, and may have started again.
   if (hasCode(cause, 'ENOENT'))
     return new Problem('part-incomplete', { detail: 'the upload was given up meanwhile' }, { cause })
   return new Problem('store-failed', {}, { cause })

@@ -1,22 +1,25 @@
 /**
- * A store in front of another one, that still has in memory what has just been stored. A receiver that waits for a part
- * is given it from there, once, instead of from the disk that it was written to a moment ago. What is held, and whether
- * it is durable, the store behind decides; memory is bounded, and given back after a moment.
+ * Wraps a store and keeps parts in memory for a moment after they were stored. A receiver that waits for a part gets it from
+ * there, once, instead of from the disk. The wrapped store alone decides which parts are held and durable. The memory is bounded
+ * and freed after a moment.
  */
+
 import { Readable } from 'node:stream'
-import { type PartSink, release } from '../../hop/index.ts'
+import { releaseBuffer } from '../../buffers/index.ts'
+import type { PartSink } from '../../parts/index.ts'
+import { timerMs } from '../../protocol/index.ts'
 import type { PartContent, PartKey, PartPlace, Store } from './contract.ts'
 
 export interface RecentOptions {
-  /** What all parts in memory, those that are just coming in among them, may take. */
+  /** Memory for all these parts together, including parts that are just arriving. */
   readonly bytesMax: number
-  /** After this time nobody is waiting for it any more. */
+  /** How long a part is kept. After that no receiver waits for it. */
   readonly keepMs: number
 }
 
-/** @param store what is durable */
+/** @param store the wrapped, durable store */
 export function recentParts(store: Store, options: RecentOptions): Store {
-  const recent = new Recent(options)
+  const recent = new RecentParts(options)
   return {
     ...forwarded(store),
     async openPart(place, digestAlgorithm) {
@@ -40,13 +43,13 @@ export function recentParts(store: Store, options: RecentOptions): Store {
     async remove(transferId) {
       recent.forget(transferId)
       await store.remove(transferId)
-      // What came in while that was going on.
+      // Again, for parts that arrived during the removal.
       recent.forget(transferId)
     },
   }
 }
 
-/** What goes to the store behind as it is. */
+/** The methods that the wrapped store handles unchanged. */
 function forwarded(
   store: Store,
 ): Pick<
@@ -80,7 +83,7 @@ interface RecentPart {
   readonly timer: ReturnType<typeof setTimeout>
 }
 
-class Recent {
+class RecentParts {
   readonly #options: RecentOptions
   /** transferId -> part number -> part */
   readonly #transfers = new Map<string, Map<number, RecentPart>>()
@@ -90,7 +93,7 @@ class Recent {
     this.#options = options
   }
 
-  /** A sink that keeps what is written to it, as long as there is room for it. */
+  /** Wraps a sink and keeps the written buffers in memory, as long as there is room. */
   watch(sink: PartSink, { transferId, generation, partNumber }: PartPlace): PartSink {
     let kept: Uint8Array[] = []
     let isKeeping = true
@@ -100,14 +103,14 @@ class Recent {
       kept = []
     }
     return {
-      isKeeping: true,
+      retainsBuffers: true,
       write: async (buffers) => {
         await sink.write(buffers)
         if (isKeeping && this.#usedBytes + bytesOf(buffers) > this.#options.bytesMax) drop()
         if (isKeeping) {
           this.#usedBytes += bytesOf(buffers)
           kept.push(...buffers)
-        } else buffers.forEach(release)
+        } else buffers.forEach(releaseBuffer)
       },
       commit: async (digest) => {
         await sink.commit(digest)
@@ -122,7 +125,7 @@ class Recent {
     }
   }
 
-  /** What there is of a part, which is the caller's from now on; null where there is nothing. */
+  /** Takes a part out of memory. Its buffers then belong to the caller. Null when it is not in memory. */
   take({ transferId, generation, partNumber, digest }: PartKey): readonly Uint8Array[] | null {
     const part = this.#transfers.get(transferId)?.get(partNumber)
     if (part?.digest !== digest || part.generation !== generation) return null
@@ -152,7 +155,7 @@ class Recent {
       timer: setTimeout(() => {
         this.#remove(transferId, partNumber, part)
         this.#giveBack(buffers)
-      }, this.#options.keepMs).unref(),
+      }, timerMs(this.#options.keepMs)).unref(),
     }
     this.#transfers.set(transferId, parts.set(partNumber, part))
   }
@@ -166,7 +169,7 @@ class Recent {
 
   #giveBack(buffers: readonly Uint8Array[]): void {
     this.#usedBytes -= bytesOf(buffers)
-    buffers.forEach(release)
+    buffers.forEach(releaseBuffer)
   }
 }
 

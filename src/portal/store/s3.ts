@@ -1,18 +1,19 @@
 /**
  * Parts as objects of an S3 bucket, which any number of portals use at the same time (`s3/keys.ts` has their names).
  *
- * A part is spooled until its digest is known, then put as one object in one request, whose content the server verifies against
- * the signed SHA-256: an object is there as a whole or not at all, and durable when S3 says so. Its name carries its digest, so
- * what is put again is the same. Two portals that put different contents under one number at the same instant both
- * succeed; the older object counts from then on, so that a late one never takes the place of one that was answered for.
+ * A part is spooled until its digest is known, and then put as one object in one request, whose content the server verifies against
+ * the signed SHA-256. So an object exists as a whole or not at all, and is durable when S3 confirms it. Its name contains its
+ * digest, so a repeated put writes the same content. When two portals put different contents under one number at the same moment,
+ * both succeed. The older object counts, so that a late one never replaces one that was already acknowledged.
  */
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { localTurns, type PartSink } from '../../hop/index.ts'
+import { KeyedMutex } from '../../async/index.ts'
+import type { PartSink } from '../../parts/index.ts'
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
-import type { HeldParts, PartContent, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
+import type { HeldGeneration, PartContent, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
 import type { S3Address } from './s3/address.ts'
 import { keyOf, OWNER_KEY, partOf, partsPrefix, placePrefix, transferPrefix } from './s3/keys.ts'
 import { Listings } from './s3/listings.ts'
@@ -22,11 +23,11 @@ import { type ListedObject, type RequestOptions, S3Requests } from './s3/request
 import { Spool, type SpooledPart, type SpoolOptions } from './s3/spool.ts'
 
 export interface S3StoreOptions extends RequestOptions {
-  /** Where parts lie until S3 has them. */
+  /** Where parts are kept until S3 has them. */
   readonly spool: SpoolOptions
-  /** At the start there is no transfer to save by patience, only an operator who waits. */
+  /** How long requests are retried at the start. Short, because an operator waits and no transfer is at stake. */
   readonly probeRetryMs: number
-  /** What is to be removed is on record: there is another time. */
+  /** How long removals are retried. Short, because the ledger remembers what is to be removed. */
   readonly removeRetryMs: number
 }
 
@@ -35,7 +36,7 @@ export const s3StoreDefaults: S3StoreOptions = {
   connectMs: 5_000,
   idleMs: 20_000,
   connectionsMax: 256,
-  // Several times what one account may have under way: slow receivers of one must not keep out those of others.
+  // Several times the requests of one account, so that its slow receivers do not block those of others.
   readsMax: 1_024,
   onRequest: () => {},
   spool: { bytesMax: 256 * 1024 * 1024, folder: tmpdir() },
@@ -44,9 +45,9 @@ export const s3StoreDefaults: S3StoreOptions = {
 }
 
 /**
- * Opens the store in a bucket, which has to exist. Credentials are those of the environment, a profile or a role.
+ * Opens the store in an existing bucket. Credentials come from the environment, a profile or a role.
  *
- * @throws Problem `storage-unusable` when the bucket does not do what is needed; it says what to do about it
+ * @throws Problem `storage-unusable` with advice when the bucket lacks a needed ability
  */
 export async function s3Store(address: S3Address, settings: Partial<S3StoreOptions> = {}): Promise<Store> {
   const options = { ...s3StoreDefaults, ...settings }
@@ -66,9 +67,9 @@ class S3Store implements Store {
   readonly #options: S3StoreOptions
   readonly #spool: Spool
   readonly #listings = new Listings()
-  /** Commits of one part number go one after another, so that two of this process cannot both find it free. */
-  readonly #placings = localTurns()
-  /** Listings that are under way for parts that are to be put: the first ones of a transfer come several at a time. */
+  /** Commits of one part number run one after another, so that two of this process cannot both find it free. */
+  readonly #placings = new KeyedMutex()
+  /** Running listings for parts that are to be put. They are shared, because the first parts of a transfer come several at a time. */
   readonly #firstLooks = new Map<string, Promise<unknown>>()
 
   constructor(requests: S3Requests, traits: S3Traits, options: S3StoreOptions) {
@@ -94,7 +95,7 @@ class S3Store implements Store {
 
   async openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink> {
     const spooled = this.#spool.open()
-    // The digest of the part is the hash that S3 wants, where it is of that kind.
+    // S3 needs the SHA-256. If the part's digest is one, the content is not hashed again.
     const hash = digestAlgorithm === 'sha-256' ? null : createHash('sha256')
     return {
       write: async (buffers) => {
@@ -104,7 +105,7 @@ class S3Store implements Store {
       commit: async (digest) => {
         const sha256 = hash?.digest('hex') ?? digest
         try {
-          await this.#placings.take(placePrefix(place), () => this.#place({ ...place, digest }, spooled, sha256))
+          await this.#placings.run(placePrefix(place), () => this.#place({ ...place, digest }, spooled, sha256))
         } finally {
           await spooled.discard()
         }
@@ -118,8 +119,8 @@ class S3Store implements Store {
   }
 
   /**
-   * One listing for each transfer, instead of one for each part: what it did not show, and this process has not put since, is
-   * not there as far as is known.
+   * Makes one listing for each transfer instead of one for each part. A part that was not in the listing, and that this process has
+   * not put since, counts as missing.
    */
   async findBeforePut(place: PartPlace): Promise<string | null> {
     if (!this.#listings.isListed(place)) await this.#lookFirst(place)
@@ -161,7 +162,7 @@ class S3Store implements Store {
     this.#listings.remove(key)
   }
 
-  /** S3 has said of each part that it is durable. */
+  /** Does nothing, because S3 has confirmed each part as durable. */
   async seal(): Promise<void> {}
 
   async removeParts(parts: PartsKey): Promise<void> {
@@ -174,14 +175,14 @@ class S3Store implements Store {
     this.#listings.removeTransfer(transferId)
   }
 
-  async *held(): AsyncGenerator<HeldParts> {
+  async *held(): AsyncGenerator<HeldGeneration> {
     let transferId = ''
     let newest = new Map<string, number>()
     for await (const page of this.#requests.listAll({ prefix: '' })) {
       for (const { key, modifiedAtMs } of page) {
         const part = partOf(key)
         if (part === null) continue
-        // The keys of a transfer follow each other, those of its generations do not.
+        // The keys of a transfer are consecutive, but those of one generation are not.
         if (part.transferId !== transferId) {
           yield* generationsOf(transferId, newest)
           transferId = part.transferId
@@ -206,7 +207,7 @@ class S3Store implements Store {
     const { partNumber, digest } = key
     const isConditional = this.#s3.canPutConditionally
     const known = this.#listings.recall(key)
-    // What is known may have been removed by another portal. Put again, an object would look younger than it is.
+    // The cache may be outdated, because another portal may have removed the part. A repeated put would make an object look younger.
     if ((known !== null && known !== digest) || !isConditional) {
       const held = await this.#lookUp(key)
       if (held === digest) return
@@ -227,7 +228,7 @@ class S3Store implements Store {
     return look
   }
 
-  /** Asks for one part, and sometimes for what stands behind it, too. */
+  /** Looks up one part, and sometimes the following parts in the same request. */
   async #lookUp(place: PartPlace): Promise<string | null> {
     const prefix = placePrefix(place)
     const { objects, nextToken } = this.#listings.startLookUp(place)
@@ -253,7 +254,7 @@ function generationQuery(parts: PartsKey): { prefix: string; isFlat: boolean } {
   return { prefix: partsPrefix(parts), isFlat: true }
 }
 
-/** Part number -> digest. Of several objects for one number the oldest counts, everywhere and always. */
+/** Part number -> digest. Of several objects with one number the oldest counts, for all portals. */
 function oldestOfEach(objects: readonly ListedObject[]): Map<number, string> {
   const oldest = new Map<number, { digest: string; modifiedAtMs: number }>()
   for (const { key, modifiedAtMs } of objects) {
@@ -261,19 +262,19 @@ function oldestOfEach(objects: readonly ListedObject[]): Map<number, string> {
     if (part === null) continue
     const { partNumber, digest } = part
     const other = oldest.get(partNumber)
-    // Listings are in order: of the same age, the smaller digest comes first.
+    // Listings are sorted, so of two objects of the same age the one with the smaller digest counts.
     if (other === undefined || modifiedAtMs < other.modifiedAtMs) oldest.set(partNumber, { digest, modifiedAtMs })
   }
   return new Map([...oldest].map(([partNumber, { digest }]) => [partNumber, digest]))
 }
 
-/** Without those of the last number: an older object of it may stand on the next page. */
+/** The objects without those of the last number, because an older object of that number may be on the next page. */
 function completeNumbers(objects: readonly ListedObject[]): ListedObject[] {
   const numberOf = ({ key }: ListedObject): number | undefined => partOf(key)?.partNumber
   const last = objects.at(-1)
   return last === undefined ? [] : objects.filter((one) => numberOf(one) !== numberOf(last))
 }
 
-function* generationsOf(transferId: string, newest: ReadonlyMap<string, number>): Generator<HeldParts> {
+function* generationsOf(transferId: string, newest: ReadonlyMap<string, number>): Generator<HeldGeneration> {
   for (const [generation, newestAtMs] of newest) yield { transferId, generation, newestAtMs }
 }

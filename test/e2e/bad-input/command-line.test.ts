@@ -17,13 +17,30 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
   const cases: readonly (readonly [args: string, message: RegExp])[] = [
     ['', /Usage: golooader/],
     ['sned a.txt --to bob', /unknown command 'sned'[\s\S]*Did you mean send/],
-    ['send a.txt --to bob --too carol', /unknown option '--too'[\s\S]*--help/],
+    ['send a.txt --to bob --too carol', /unknown option '--too'[\s\S]*\(golooader send --help shows how\)/],
+    ['accounts revoke bob --now', /unknown option '--now'[\s\S]*\(golooader accounts revoke --help shows how\)/],
+    ['portal --data /proc/golooader/data', /folder cannot be used: there is no \/proc\/golooader/],
+    ['accounts sned', /unknown command 'sned'[\s\S]*\(golooader accounts --help shows how\)/],
+    ['accounts sned --json', /unknown command 'sned'/],
+    ['help sned', /unknown command 'sned'[\s\S]*Did you mean send/],
+    ['accounts help lits', /unknown command 'lits'/],
+    ['accounts list all', /too many arguments for 'list'/],
+    ['contacts trsut bob abcd', /unknown command 'trsut'[\s\S]*\(golooader contacts --help shows how\)/],
+    ['--too', /unknown option '--too'[\s\S]*\(golooader --help shows how\)/],
+    ['send a.txt --to Bob', /'Bob' cannot be the name of an account: use lower-case letters, digits/],
+    ['receive --into in --from bob,-carol', /'-carol' cannot be the name of an account: use lower-case letters/],
+    ['contacts trust Bob! abcd', /'Bob!' cannot be the name of an account: use lower-case letters/],
+    ['receive --into=', /Give the way to a folder or a file/],
+    ['portal --data=', /Give the way to a folder or a file/],
+    ['send - --to bob', /standard input cannot be sent yet: write it to a file/],
+    ['verify nowhere.bin --receipt nowhere.receipt', /the receipt cannot be read: there is no nowhere\.receipt/],
     ['send a.txt', /--to <names>' not specified/],
     ['send --to bob', /missing required argument 'file'/],
     ['send a.txt --to bob --answer-timeout soon', /Give a number and a unit: 500ms, 90s, 5m/],
     ['send a.txt --to bob --answer-timeout -5s', /--answer-timeout/],
     ['send a.txt --to bob --wait 5', /Give a number and a unit/],
     ['send a.txt --to bob --part-size huge', /Give a number, with a unit if you like/],
+    ['send a.txt --to bob --part-size 0', /Give a size above 0/],
     ['send a.txt --to bob --parts-in-flight 0', /Give a whole number from 1 on/],
     ['send a.txt --to bob', /has not joined a portal yet[\s\S]*golooader join LINK/],
     ['send a.txt --to bob --profile nobody', /no profile 'nobody'[\s\S]*golooader join LINK/],
@@ -36,6 +53,8 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
     ['portal --listen 127.0.0.1:99999', /Give HOST:PORT/],
     ['portal --listen 7878', /Give HOST:PORT/],
     ['portal --quota lots', /Give a number, with a unit/],
+    ['portal --max-transfer 2TiB', /room for 671088480000 bytes at most/],
+    ['portal --inline-max 257KiB', /room for 262144 bytes at most/],
     ['portal --expiry 0x10', /Give a number and a unit/],
     ['portal --public-url ftp://a', /begins with http/],
     ['portal --log-level loud', /Allowed choices are/],
@@ -69,7 +88,7 @@ test('a machine with several profiles has to be told which, and says so', async 
   await world.portal()
   await world.join(['alice', 'bob'])
   const path = await world.file('a.bin', 10)
-  for (const args of [['send', path, '--to', 'bob'], ['receive', '--into', 'in'], ['status']]) {
+  for (const args of [['send', path, '--to', 'bob'], ['receive', '--into', 'in', '--create'], ['status']]) {
     expectUsage(await world.run(...args), /several profiles; say which: --profile alice\|bob/, args.join(' '))
   }
   await writeFile(world.path('config', 'golooader', 'profiles', 'bob.json'), '{"portalUrl": 5')
@@ -156,7 +175,7 @@ test('every option is an environment variable too, and the flag wins', async () 
   expectUsage(await wrong.ended, /GOLOOADER_LIMIT/, 'a variable that makes no sense')
   await byFlag.stop()
 
-  // Nobody answers any more: the time for which that is borne comes from the environment, or from the flag.
+  // The portal is gone. The time that send waits for an answer comes from the environment, or from the flag.
   const path = await world.file('a.bin', 10)
   for (const [args, env] of [
     [[], { GOLOOADER_ANSWER_TIMEOUT: '300ms' }],
@@ -174,6 +193,12 @@ test('a machine without a profile can act by a token in its environment', async 
   const env = { XDG_CONFIG_HOME: world.path('elsewhere'), GOLOOADER_PORTAL: world.portalUrl }
   const right = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: await world.token('alice') } }).ended
   expect(right, right.stderr).toMatchObject({ code: 0 })
+  // A secret from a file often ends with a line break; within it there can be none.
+  const lines = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: `${await world.token('alice')}\n` } })
+    .ended
+  expect(lines, lines.stderr).toMatchObject({ code: 0 })
+  const broken = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: 'glt_a\nb' } }).ended
+  expectUsage(broken, /GOLOOADER_TOKEN has a space, a line break/, 'a token with a line break in it')
   const wrong = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: 'nonsense' } }).ended
   expect(wrong.code).toBe(4)
   expect(wrong.stderr).toMatch(/credentials-invalid[\s\S]*golooader join LINK/)

@@ -14,3 +14,21 @@ export async function deliveredOnce(world: World, sending: Running, path: string
   expect(await world.received('bob')).toEqual(['report.bin'])
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 }
+
+/** Of all transfers that were begun one is stored and delivered, and the others are cancelled. */
+export async function deliveredAmongCancelled(world: World, sending: Running, path: string): Promise<void> {
+  const { code, stderr } = await sending.ended
+  expect(code, stderr).toBe(0)
+  expect(kindsOf(sending)).toEqual(['stored', 'delivered'])
+  const [sent, ...others] = (await (await world.client('alice')).transfers()).transfers
+  expect(sent?.state).toBe('ended')
+  expect(others.length).toBeGreaterThan(0)
+  for (const other of others) expect(other.state).toBe('cancelled')
+  expect(await world.received('bob')).toEqual(['report.bin'])
+  expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
+}
+
+/** The part sizes that the sender went over to, in order. */
+export function smallerParts(sending: Running): unknown[] {
+  return sending.json.filter(({ phase }) => phase === 'smaller-parts').map(({ partSizeBytes }) => partSizeBytes)
+}

@@ -1,4 +1,4 @@
-/** Senders that end in mid-upload: what stays at the portal, for how long, and how the same command goes on. */
+/** Senders that end in mid-upload: what stays at the portal, for how long, and how the same command continues. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'

@@ -1,5 +1,6 @@
 /** Silence from the portal: the sender assumes that it has nothing, tries again in bounds, and says so in the end. */
 import { expect, test } from 'vitest'
+import { allowedMs } from '../../suites/bounds.ts'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
 import { deliveredOnce } from './delivered-once.ts'
@@ -18,7 +19,7 @@ test('a portal that is not there ends in exit code 5, and the advice to assume t
   const startedAtMs = performance.now()
   const args = ['--to', 'bob', '--profile', 'alice', '--answer-timeout', '2s']
   const { code, stdout } = await world.run('send', path, ...args)
-  expect(performance.now() - startedAtMs).toBeLessThan(AT_LAST_MS)
+  expect(performance.now() - startedAtMs).toBeLessThan(allowedMs(AT_LAST_MS))
   expect(code).toBe(5)
   expect(stdout).toContain('no answer from the portal')
   expect(stdout).toContain('assume that it was not received')
@@ -35,7 +36,7 @@ test('a portal that hangs from the start ends in exit code 5', async () => {
   const startedAtMs = performance.now()
   const sending = world.send(path, 'bob', '--answer-timeout', '2s')
   expect((await sending.ended).code).toBe(5)
-  expect(performance.now() - startedAtMs).toBeLessThan(AT_LAST_MS)
+  expect(performance.now() - startedAtMs).toBeLessThan(allowedMs(AT_LAST_MS))
   expect(kindsOf(sending)).toEqual([])
   expect(sending.json.at(-1)).toMatchObject({
     type: 'summary',
@@ -58,12 +59,12 @@ test('a portal that begins to hang in mid-upload ends in exit code 5', async () 
   const sending = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '3s')
   const startedAtMs = performance.now()
   expect((await sending.ended).code).toBe(5)
-  expect(performance.now() - startedAtMs).toBeLessThan(AT_LAST_MS)
+  expect(performance.now() - startedAtMs).toBeLessThan(allowedMs(AT_LAST_MS))
   const { transferId } = await startOf(sending)
   expect(kindsOf(sending)).toEqual([])
   expect(sending.json.at(-1)).toMatchObject({ exitCode: 5, transfers: [{ transferId, outcome: 'no-answer' }] })
 
-  // "Run the same command again": it goes on where this one stopped.
+  // "Run the same command again": it continues where this one stopped.
   portal.signal('SIGCONT')
   network.rule = () => null
   await world.receiver('bob')
@@ -82,7 +83,7 @@ test('a network that swallows every request ends in exit code 5', async () => {
   const startedAtMs = performance.now()
   const sending = world.send(path, 'bob', '--answer-timeout', '2s')
   expect((await sending.ended).code).toBe(5)
-  expect(performance.now() - startedAtMs).toBeLessThan(AT_LAST_MS)
+  expect(performance.now() - startedAtMs).toBeLessThan(allowedMs(AT_LAST_MS))
   expect(network.seen.filter(isAnnounce)).toEqual([])
 })
 

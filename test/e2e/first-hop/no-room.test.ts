@@ -44,7 +44,7 @@ test.each([
   expect(status.stdout).toContain('(storage-full)')
 })
 
-test('a refusal for want of room tells people how much was needed and how much there is', async () => {
+test('a refusal for want of room tells people how much was needed and how much is allowed', async () => {
   await using world = await World.create()
   await world.portal(['--storage', '2MiB'])
   await world.join(['alice', 'bob'])
@@ -52,7 +52,7 @@ test('a refusal for want of room tells people how much was needed and how much t
   const { code, stdout } = await world.run('send', path, '--to', 'bob', '--profile', 'alice')
   expect(code).toBe(4)
   expect(stdout).toMatch(
-    /large\.bin: refused by the portal: .*needs 3(\.0)? MiB, free are 2(\.0)? MiB \(storage-full\)/,
+    /large\.bin: refused by the portal: .*needs 3(\.0)? MiB, the limit is 2(\.0)? MiB \(storage-full\)/,
   )
 })
 
@@ -69,7 +69,7 @@ test('room that a refused file would have taken is there for a smaller one, and 
   expect(await world.received('bob')).toEqual(['next.bin', 'small.bin'])
 })
 
-test('a disk that fills up in mid-upload ends in refused; all parts go, and the portal goes on serving', async () => {
+test('a disk that fills up in mid-upload ends in refused; all parts are removed, and the portal continues to serve', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const disk = join(world.dataFolder, 'store')

@@ -1,3 +1,4 @@
+// @tier fast
 /** How `send` ends where the first hop goes well or is refused at once: exit codes, and several files or receivers. */
 import { basename } from 'node:path'
 import { expect, test } from 'vitest'

@@ -1,3 +1,4 @@
+// @tier fast
 /** The first notification when what arrived is partial or is not what the sender meant: `resend`, and what follows. */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /** Files that cannot be sent, or do not stay as they were while they are: said clearly, and nothing false arrives. */
 import { execFile } from 'node:child_process'
-import { appendFile, chmod, chown, mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -32,7 +32,11 @@ test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>
     },
     /photos is a directory: not yet\. Pack it first: tar -czf photos\.tar\.gz photos.*\(source-not-a-file\)/,
   ],
-  ['a file that does not exist', async (world) => world.path('nowhere.bin'), /nowhere\.bin.*\(source-unreadable\)/],
+  [
+    'a file that does not exist',
+    async (world) => world.path('nowhere.bin'),
+    /The file cannot be read: there is no \S+\/nowhere\.bin \(source-unreadable\)/,
+  ],
   [
     'a named pipe',
     async (world) => {
@@ -65,12 +69,12 @@ test('a file that may not be read is wrong usage: exit code 2', async () => {
   const { world } = about
   const path = await world.file('secret.bin', 10)
   await chmod(path, 0)
-  // Root reads everything, except what belongs to somebody else while it is root of its own name space only.
+  // Root reads every file. Only root of a user namespace cannot read a file of a user outside of it.
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chown(path, 65_534, 65_534)
   const wrapper = isRoot ? ['unshare', '-r'] : []
   const { code, stderr } = await world.start(['send', path, '--to', 'bob', '--profile', 'alice'], { wrapper }).ended
-  expect(stderr).toMatch(/secret\.bin.*permission denied.*\(source-unreadable\)/i)
+  expect(stderr).toMatch(/this user may not use \S+secret\.bin \(source-unreadable\)/)
   expect(code).toBe(2)
 })
 
@@ -181,4 +185,17 @@ test('a name with spaces and letters of any script arrives as it is', async () =
   const path = await world.file(name, 5)
   expect((await world.send(path, 'bob').ended).code).toBe(0)
   expect(await world.received('bob')).toEqual([name])
+})
+
+test('a file of /proc that says it is empty arrives with what it holds', async () => {
+  await using about = await watched()
+  const { world } = about
+  await world.receiver('bob')
+  expect((await world.send('/proc/cmdline', 'bob').ended).code).toBe(0)
+  const content = await readFile('/proc/cmdline', 'utf8')
+  expect(content).not.toBe('')
+  expect(await readFile(`${world.inbox('bob')}/cmdline`, 'utf8')).toBe(content)
+  const plain = world.send('/sys/kernel/mm/transparent_hugepage/enabled', 'bob', '--plain')
+  expect((await plain.ended).code).toBe(0)
+  expect(await readFile(`${world.inbox('bob')}/enabled`, 'utf8')).toMatch(/^always|^\[always/)
 })

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { Transform } from 'node:stream'
 
-/** What becomes of one request. Every field is for this request alone. */
+/** What the proxy does to one request. Every field is for this request alone. */
 export interface Fault {
   /** One bit of the request's body is flipped on its way to the portal. */
   readonly corruptRequest?: boolean
@@ -16,8 +16,14 @@ export interface Fault {
   readonly loseAnswer?: boolean
   /** The connection is cut after so many bytes of the request's body. */
   readonly cutRequestAfterBytes?: number
+  /** The connection is cut when the request's body has not passed within so long. */
+  readonly cutRequestAfterMs?: number
   /** The connection is cut after so many bytes of the answer's body. */
   readonly cutAnswerAfterBytes?: number
+  /** The answer is passed on as a whole, once it has ended: a stream never is. */
+  readonly holdAnswer?: boolean
+  /** This header of the request is not passed on. */
+  readonly withoutHeader?: string
   /** Nothing is passed on: this is the answer. */
   readonly answer?: { readonly status: number; readonly body: string }
   /** Nothing is passed on, nothing is answered. */
@@ -78,8 +84,8 @@ export class FaultyNetwork implements AsyncDisposable {
   }
 
   #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
-    const { method = 'GET', url = '/' } = incoming
-    const path = url.replace(/\?.*/, '')
+    const { method = 'GET' } = incoming
+    const path = targetOf(incoming).replace(/\?.*/, '')
     const key = `${method} ${path}`
     const count = (this.#counts.get(key) ?? 0) + 1
     this.#counts.set(key, count)
@@ -116,13 +122,25 @@ export class FaultyNetwork implements AsyncDisposable {
   }
 }
 
+/** The path and the query. A client that has the network as its proxy sends them with the host. */
+function targetOf({ url = '/' }: IncomingMessage): string {
+  return url.replace(/^http:\/\/[^/]+/, '')
+}
+
 /** Passes a request on, and its answer back, as the fault would have it. */
 function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string, fault: Fault): void {
-  const { method, url = '/' } = incoming
-  const outgoing = request(portalUrl + url, { method, headers: incoming.headers, agent: false })
+  const { method } = incoming
+  const headers = { ...incoming.headers }
+  if (fault.withoutHeader !== undefined) delete headers[fault.withoutHeader]
+  const outgoing = request(portalUrl + targetOf(incoming), { method, headers, agent: false })
   const cut = (): void => {
     outgoing.destroy()
     incoming.socket.destroy()
+  }
+  if (fault.cutRequestAfterMs !== undefined) {
+    const late = setTimeout(cut, fault.cutRequestAfterMs)
+    // All of the body has passed when the portal answers; a client that goes takes its request along.
+    for (const end of ['response', 'close']) outgoing.once(end, () => clearTimeout(late))
   }
   outgoing.on('error', () => incoming.socket.destroy())
   incoming.on('error', () => outgoing.destroy())
@@ -131,6 +149,13 @@ function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: s
     if (fault.loseAnswer === true) {
       back.resume()
       back.on('end', cut)
+      return
+    }
+    if (fault.holdAnswer === true) {
+      back.on('error', cut)
+      back
+        .toArray()
+        .then((chunks) => answer.writeHead(back.statusCode ?? 502, back.headers).end(Buffer.concat(chunks)), cut)
       return
     }
     answer.writeHead(back.statusCode ?? 502, back.headers)

@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { PortalClient } from '../../../src/client/index.ts'
 import { nodeTransport } from '../../../src/client/node-transport.ts'
-import { hasCode } from '../../../src/hop/node.ts'
+import { hasCode } from '../../../src/fs/index.ts'
 import { invite, openLedger } from '../../../src/portal/index.ts'
 import { newToken } from '../../../src/protocol/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
@@ -102,7 +102,7 @@ export class Running {
   /** Ends it with a signal and waits until it is gone. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
-      // A stopped process takes no other signal than this one until it goes on.
+      // A stopped process reacts to no signal but SIGKILL until it is continued.
       if (signal !== 'SIGKILL') this.child.kill('SIGCONT')
       this.child.kill(signal)
     }
@@ -138,10 +138,11 @@ export class World implements AsyncDisposable {
     this.dataFolder = join(folder, 'portal')
   }
 
-  static async create(): Promise<World> {
+  /** @param isShared by the tests of a file, one of whose hooks makes it, and another one disposes of it */
+  static async create({ isShared = false } = {}): Promise<World> {
     const world = new World(await mkdtemp(join(tmpdir(), 'golooader-test-')))
     // A test that runs out of its time never leaves its block, and its processes would stay.
-    onTestFinished(() => world[Symbol.asyncDispose]())
+    if (!isShared) onTestFinished(() => world[Symbol.asyncDispose]())
     return world
   }
 
@@ -218,7 +219,10 @@ export class World implements AsyncDisposable {
 
   /** Starts a receiver, its files in a folder of its name. Resolves when it is connected. */
   async receiver(name: string, args: readonly string[] = [], options: StartOptions = {}) {
-    const running = this.start(['receive', '--into', this.inbox(name), '--profile', name, '--json', ...args], options)
+    const running = this.start(
+      ['receive', '--into', this.inbox(name), '--create', '--profile', name, '--json', ...args],
+      options,
+    )
     await running.object((value) => value.type === 'connected')
     return running
   }

@@ -1,6 +1,7 @@
 /**
- * A crowd of clients that hold their connections for as long as they are let: a process of its own, so that what they cost
- * is not paid by whoever measures. Says how many it holds, once all of them are open; ends with its standard input.
+ * A crowd of clients that hold their connections for as long as the portal lets them. It is a process of its own, so that its
+ * memory is not counted as that of the test. It prints how many connections are open once all are, and ends with its
+ * standard input.
  *
  *     node slow-crowd.ts PORT COUNT TOKEN_OF_SENDER TOKEN_OF_RECEIVER TRANSFER_TO_SEND OFFERED_TRANSFER LEASE
  */
@@ -21,7 +22,7 @@ const kinds: readonly { readonly first: string; readonly drip: string }[] = [
   { first: head('GET', '/v1/account', sender), drip: 'X' },
   // JSON that never ends.
   {
-    first: `${head('POST', '/v1/join', sender, ['Content-Type: application/json', 'Content-Length: 60000'])}\r\n`,
+    first: `${head('POST', '/v1/join', sender, ['Content-Type: application/json', 'Content-Length: 4000'])}\r\n`,
     drip: ' ',
   },
   // A part, byte by byte.

@@ -22,7 +22,7 @@ async function twoWays(world: World, kind: LoadBalancerKind) {
 }
 
 describe.each(loadBalancerKinds)('behind %s', (kind) => {
-  test('what was under way at a node that dies goes on by the other', async () => {
+  test('requests that were in flight at a node that dies continue at the other node', async () => {
     await using world = await World.create()
     const { rule } = await twoWays(world, kind)
     const dead = new Set<FaultyNetwork>()

@@ -16,7 +16,7 @@ test('a refusal costs no upload: not one byte of the file leaves curl', async ()
     [path, 'nobody/x', authorization, 404, /^refused: receiver-unknown: /],
     [path, 'bob/x', 'Authorization: Bearer none', 401, /^refused: credentials-invalid: /],
     [tooLarge, 'bob/x', authorization, 413, /^refused: transfer-too-large: /],
-    [path, 'bob/x', authorization, 507, /^refused: storage-full: .*needs 28\.0 MiB, free are 25\.0 MiB$/],
+    [path, 'bob/x', authorization, 507, /^refused: storage-full: .*needs 28\.0 MiB, the limit is 25\.0 MiB$/],
   ]
   for (const [file, to, header, expected, line] of refusals) {
     const before = relay.bytes()
@@ -92,10 +92,10 @@ test('a portal for sealed files takes none from curl, and says so before the upl
   const { status, sentBytes, lines } = await outcome(send(path, 'bob/report.pdf'))
   expect(status).toBe(403)
   expect(sentBytes).toBe(0)
-  expect(lines).toEqual(['refused: sealing-required: This portal takes sealed transfers only'])
+  expect(lines).toEqual(['refused: sealing-required: This portal accepts only sealed (end-to-end encrypted) transfers'])
 })
 
-test('the key of somebody else is a conflict', async () => {
+test('an idempotency key that another account used is a conflict', async () => {
   const { world, send } = await handWorld()
   await world.join(['mallory'], {}, { hasKeys: false })
   const path = await world.file('report.pdf', 3 * MIB)

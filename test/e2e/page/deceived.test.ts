@@ -1,18 +1,18 @@
-/** A portal that lies to the page is not believed: what it shows as delivered, the receiver has signed. */
+/** The portal lies to the page. The page shows a delivery only with the receiver's signature. */
 import { expect, test } from 'vitest'
 import { AccountKeys } from '../../../src/trust/index.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import { EvilPortal, type Json } from '../trust/evil-portal.ts'
 import { type Scene, sceneWith } from './visit.ts'
 
-/** Somebody whose page, and all that it is told, comes from the portal that lies. */
+/** A visitor whose page and responses all come from the lying portal. */
 async function visitThrough(evil: EvilPortal, scene: Scene, name: string): Promise<Visitor> {
   const visitor = await openVisit()
   await visitor.join((await scene.link(name)).replace(scene.network.url, evil.url))
   return visitor
 }
 
-/** Notifications that something was delivered have no receipt, by whatever way they go to the sender. */
+/** Removes the receipt from delivery notifications, on every path to the sender. */
 function withoutReceipt(said: Json): Json {
   const { receipt: _, ...rest } = said
   if (said.notification === 'delivered') return rest
@@ -39,13 +39,13 @@ test('a delivery that the receiver did not sign for is shown as failed, with wha
   expect(picture).toMatch(/from the portal to bob: failed/)
   expect(await visitor.page.getByRole('button', { name: /^Download the receipt/ }).count()).toBe(0)
 
-  // Nor does it help to say that nothing was ever signed.
+  // The portal claims that the receiver has never signed. The page does not believe it.
   evil.lies = { says: (said) => withoutReceipt('manifest' in said ? { ...said, manifest: null } : said) }
   await visitor.page.reload()
   await visitor.page.getByText('The portal says that it was delivered to bob, but the receipt proves nothing').waitFor()
 })
 
-test('other keys for somebody who is known are not taken, and nothing is sealed for them', async () => {
+test('the page refuses other keys for a known contact, and seals nothing for them', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await using evil = await EvilPortal.open(() => world.portalUrl)

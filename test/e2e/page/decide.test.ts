@@ -1,4 +1,4 @@
-/** A person decides in the page; nothing of a file travels before that. */
+/** The user decides in the page. No content of a file is transferred before that. */
 import { expect, test } from 'vitest'
 import { until } from '../harness/world.ts'
 import { holdBackAfter, MIB, startSending } from '../second-hop/scene.ts'
@@ -58,7 +58,7 @@ test('the offer stays open for as long as the person takes, longer than a lease'
   await page.decide(transferId, 'accept')
   expect((await sending.ended).code).toBe(0)
   const events = await page.run<{ type: string; isStored: boolean }[]>('happened')
-  // Told again when the portal has got all of it, and not for each renewal.
+  // The page notifies again once the portal has the whole file, and stays silent at lease renewals.
   const told = events.filter(({ type }) => type === 'asking').map(({ isStored }) => isStored)
   expect(told).toEqual([...new Set(told)])
 })

@@ -1,4 +1,4 @@
-/** A folder that a person has chosen: the origin's own files lend one that has the same interface. */
+/** Files go into a folder that the user has chosen. The tests use an OPFS folder, which has the same interface. */
 import { expect, test } from 'vitest'
 import { sha256Of, until } from '../harness/world.ts'
 import { MIB, notifiedOf, recordOf, startSending } from '../second-hop/scene.ts'
@@ -31,7 +31,7 @@ test('a folder that may not be written any more is waited for: the file is not s
   await page.run('takePermissionBack')
   const { path, sending } = await startSending(world, NAME, 3)
   await sending.notification('stored')
-  await expect.poll(() => page.run('folderLapses'), { timeout: 20_000 }).toEqual(['permission'])
+  await expect.poll(() => page.run('folderLapses'), { timeout: 90_000 }).toEqual(['permission'])
   expect(notifiedOf(sending)).not.toContain('delivered')
   expect(await page.run('folderFiles')).toEqual([])
   expect(await page.kept()).toEqual([])
@@ -79,7 +79,7 @@ test('another tab takes over in the middle of a copy into the folder: one file',
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('what somebody else has put under the name meanwhile is not taken for the file, and not written over', async () => {
+test('the page neither overwrites a file that another program put under the name, nor takes it for the received one', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')
@@ -103,7 +103,7 @@ test('a folder that is forgotten while it is waited for: the file stays in the b
   await page.run('chooseFolder')
   await page.run('takePermissionBack')
   const { path, sending } = await startSending(world, NAME, 2)
-  await expect.poll(() => page.run('folderLapses'), { timeout: 20_000 }).toEqual(['permission'])
+  await expect.poll(() => page.run('folderLapses'), { timeout: 90_000 }).toEqual(['permission'])
   await page.run('forgetFolder')
   expect((await sending.ended).code).toBe(0)
   expect(await page.kept()).toMatchObject([{ name: NAME, digest: await sha256Of(path) }])

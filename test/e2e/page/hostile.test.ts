@@ -1,4 +1,6 @@
-/** Whatever others write, into names and reasons or on pages of their own: it runs nothing, sends nothing away, and finds out nothing. */
+/**
+ * Hostile names, reasons and foreign web pages. None of them runs a script in the page, sends data away, or reads any.
+ */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,17 +11,17 @@ import type { World } from '../harness/world.ts'
 import { eventually, sceneWith, transfersOf } from './visit.ts'
 
 const MARKUP = '<img src=x onerror="ran=1">'
-/** Would be read as `annexe.txt`, backwards from the third letter on. */
+/** A browser shows it as `annexe.txt`, because the third character reverses the direction. */
 const TURNED = 'ann\u202etxt.exe'
 
-/** Nothing that looks like markup has become any, and nothing ran. */
+/** No text has become markup, and no script ran. */
 async function expectInert(visitor: Visitor): Promise<void> {
   const made = visitor.page.locator('main img[src], main script, main iframe, main [onerror], a[href^="javascript:"]')
   expect(await made.count()).toBe(0)
   expect(await visitor.inside('ranMarkup')).toBe(false)
 }
 
-/** A page of somebody else, at an origin of its own, in the browser of a person who has joined. */
+/** A page of another origin, in the browser of a member. */
 async function otherPage({ context }: Visitor, html: string, host = '127.0.0.1'): Promise<Page> {
   const server = createServer((_, answer) => answer.writeHead(200, { 'content-type': 'text/html' }).end(html))
   server.listen(0, '127.0.0.1')
@@ -45,7 +47,7 @@ test('markup and turned text in the name of a file are shown as they are, and a 
   await expectInert(visitor)
   const texts = (await cards.allInnerTexts()).join('\n')
   expect(texts).toContain('<img src=x onerror="ran=1">')
-  // What turns the direction of the text is not there, or made visible.
+  // Characters that change the text direction are removed or made visible.
   expect(texts).not.toContain('\u202e')
 
   for (const part of ['img src', 'ann']) {
@@ -60,7 +62,7 @@ test('markup and turned text in the name of a file are shown as they are, and a 
   await expectInert(visitor)
 })
 
-/** Refuses whatever is offered to an account, with a problem that a program of its own made up. */
+/** Declines everything that is offered to an account, with a problem of its own making. */
 async function refuseWith(world: World, name: string, problem: object): Promise<void> {
   const client = await world.client(name)
   for await (const event of client.watchInbox({ instanceId: 'hostile-instance', window: 1 })) {
@@ -137,7 +139,7 @@ test('the page cannot be framed', async () => {
   const visitor = await scene.visit('carol')
   const page = await otherPage(visitor, `<iframe src="${scene.network.url}/"></iframe>`)
   const frame = page.frames().find((one) => one !== page.mainFrame())
-  await eventually(() => frame?.url()).toMatch(/^chrome-error:/)
+  await eventually(() => frame?.url()).toMatch(/^chrome-error:|^about:neterror\?e=cspBlocked&/)
 })
 
 test.each(['127.0.0.1', 'localhost'])(
@@ -160,7 +162,7 @@ test.each(['127.0.0.1', 'localhost'])(
     const asked = network.seen.length
     expect(await ask({})).toBe('TypeError')
     expect(await ask({ credentials: 'include' })).toBe('TypeError')
-    // Even with a token, which it cannot know: the browser asks first whether it may say it.
+    // The foreign page cannot know the token. Even with it, the browser's preflight request fails.
     expect(await ask({ headers: { authorization: `Bearer ${token}` } })).toBe('TypeError')
     expect(await ask({ method: 'DELETE' })).toBe('TypeError')
     expect(await ask({ mode: 'no-cors' })).toMatch(/^opaque 0 $|^TypeError$/)
@@ -168,7 +170,7 @@ test.each(['127.0.0.1', 'localhost'])(
     const posted = page.waitForEvent('response', (answer) => answer.request().method() === 'POST')
     await inside('submitForm', null)
     expect((await posted).status()).toBe(403)
-    // All of it got to the portal, and was refused there.
+    // Every request reached the portal, which refused it.
     expect(new Set(network.seen.slice(asked).map(({ method }) => method))).toEqual(new Set(['GET', 'OPTIONS', 'POST']))
     expect(answers.filter((one) => !/ 40[0-9]$/.test(one))).toEqual([])
   },

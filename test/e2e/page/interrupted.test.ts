@@ -1,4 +1,7 @@
-/** Tabs are closed, browsers crash, portals are restarted: nothing that the portal has acknowledged is sent twice, lost, or claimed too early. */
+/**
+ * Tabs close, browsers crash, portals restart. Acknowledged data is neither sent twice nor lost, and the page claims
+ * nothing too early.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,14 +22,14 @@ import {
   transfersOf,
 } from './visit.ts'
 
-/** The transfer that somebody sends. There must be one, and only one. */
+/** The only transfer of the visitor. */
 async function onlyTransferId(visitor: Visitor): Promise<string> {
   const transfers = await transfersOf(visitor)
   expect(transfers.length).toBe(1)
   return transfers[0]?.transferId ?? ''
 }
 
-/** Chooses the same file once more, and looks that only what was missing is sent. */
+/** Chooses the same file again, and checks that the page sends only the missing parts. */
 async function goOn(visitor: Visitor, scene: Scene, path: string, transferId: string): Promise<void> {
   const { page } = visitor
   await page.getByRole('heading', { name: 'Not finished' }).waitFor()
@@ -41,7 +44,7 @@ async function goOn(visitor: Visitor, scene: Scene, path: string, transferId: st
   expect(await page.getByRole('heading', { name: 'Not finished' }).count()).toBe(0)
 }
 
-test('a page that is loaded anew in mid-upload goes on with the same file once it is chosen again', async () => {
+test('a page that is reloaded in mid-upload continues once the user chooses the same file again', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -55,14 +58,14 @@ test('a page that is loaded anew in mid-upload goes on with the same file once i
   await visitor.isMember()
   release()
   const { page } = visitor
-  await page.getByText('Choose the same file again, and it goes on where it stopped.').waitFor()
+  await page.getByText('Choose the same file again, and it continues where it stopped.').waitFor()
   const wrong = page.locator(`input[data-for="${transferId}"]`)
   await wrong.setInputFiles(await world.file('other.bin', 10))
   await page.getByText('This is another file: other.bin.').waitFor()
   await goOn(visitor, scene, path, transferId)
 })
 
-test('a browser that is killed in mid-upload goes on when it is started again', async () => {
+test('a browser that is killed in mid-upload continues when it starts again', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -83,7 +86,7 @@ test('a browser that is killed in mid-upload goes on when it is started again', 
   await goOn(visitor, scene, path, transferId)
 })
 
-test('an upload goes on by itself when the portal is killed and started again', async () => {
+test('an upload continues by itself after the portal was killed and started again', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const release = holdPartsAfter(network, 1)
@@ -98,7 +101,7 @@ test('an upload goes on by itself when the portal is killed and started again', 
   await card.says('The portal does not answer; until it does, it does not have the file. It is tried again by itself.')
   await visitor.page.getByText('no connection, trying again…').waitFor()
   expect(await card.firstHopShare()).toBeLessThanOrEqual(1 / 3)
-  // Nobody is told that there is nothing, where nobody knows.
+  // Without an answer from the portal the page does not claim that the history is empty.
   await visitor.goTo('History')
   await visitor.page.getByText('The portal does not answer. It is asked again once it does.').waitFor()
   await world.portal()
@@ -116,7 +119,7 @@ test('the picture never shows more than the portal has, however much is on its w
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const visitor = await scene.visit('carol')
-  // Slow enough that much is on its way at any time, and less of it has come through.
+  // The network is slow, so that many bytes are sent and few of them are acknowledged.
   network.rule = (seen) => (sentPart(seen) === null ? null : { bytesPerSecond: 4 * MIB })
   const sizeBytes = 4 * PART_BYTES
   await visitor.send([await world.file('large.bin', sizeBytes)], ['bob'])
@@ -132,6 +135,6 @@ test('the picture never shows more than the portal has, however much is on its w
     shares.add(shown)
     return shown === 1
   }, 'it is stored')
-  // It was looked at on the way, too.
+  // The test also checked the progress during the upload.
   expect([...shares].filter((share) => share > 0 && share < 1)).not.toEqual([])
 })

@@ -1,4 +1,4 @@
-/** Whoever opens an invite link is a member, by keys that were made in the browser and never leave it. */
+/** An invite link creates an account. The browser makes its keys, and they never leave it. */
 import { expect, test } from 'vitest'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import type { World } from '../harness/world.ts'
@@ -6,7 +6,7 @@ import { eventually, sceneWith } from './visit.ts'
 
 const PRINT = /^[a-z2-7]{4}(-[a-z2-7]{4}){5}$/
 
-/** A link as the operator of a portal gets it. */
+/** Creates an invite link as an operator does. */
 async function printedLink(world: World, args: readonly string[], publicUrl: string): Promise<string> {
   const printed = await world.run(...args, '--data', world.dataFolder, '--public-url', publicUrl)
   expect(printed.code, printed.stderr).toBe(0)
@@ -17,12 +17,9 @@ async function fingerprintOn({ page }: Visitor): Promise<string> {
   return page.locator('[data-fingerprint]').innerText()
 }
 
-/** Every address that the tab can go back or forward to. */
-async function addresses({ context, page }: Visitor): Promise<string[]> {
-  const session = await context.newCDPSession(page)
-  const { entries } = await session.send('Page.getNavigationHistory')
-  await session.detach()
-  return entries.map(({ url }) => url)
+/** All history entries of the tab at the portal. */
+function addresses(visitor: Visitor): Promise<string[]> {
+  return visitor.inside('addresses')
 }
 
 test('an invite makes a member, leaves no trace, and the keys can be taken away by nobody', async () => {
@@ -37,7 +34,8 @@ test('an invite makes a member, leaves no trace, and the keys can be taken away 
   })
   await visitor.open(link)
   await page.getByRole('heading', { name: /^You have been invited to / }).waitFor()
-  expect(await addresses(visitor)).toEqual(['about:blank', `${network.url}/`])
+  await page.getByText('Your name there will be carol.').waitFor()
+  expect(await addresses(visitor)).toEqual([`${network.url}/`])
   await page.getByRole('button', { name: 'Join', exact: true }).click()
   await visitor.isMember()
   expect((await addresses(visitor)).filter((url) => /gl[it]_/.test(url))).toEqual([])
@@ -50,7 +48,7 @@ test('an invite makes a member, leaves no trace, and the keys can be taken away 
   ])
   expect(await visitor.inside('keptElsewhere')).toEqual([0, 0, ''])
   expect(await context.cookies()).toEqual([])
-  // Joining itself needs no token; everything else has it in this one place.
+  // The join request needs no token. All other requests carry it in the Authorization header only.
   const token = await visitor.inside('token')
   expect([...authorizations].sort()).toEqual([`Bearer ${token}`, undefined])
 
@@ -64,14 +62,12 @@ test('who one is can be copied, and is what others see', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
-  const { page, context } = visitor
+  const { page } = visitor
   await visitor.goTo('You')
   const fingerprint = await fingerprintOn(visitor)
   expect(fingerprint).toMatch(PRINT)
-  await context.grantPermissions(['clipboard-read', 'clipboard-write'])
   await page.getByRole('button', { name: 'Copy' }).click()
   await page.getByText('Copied').waitFor()
-  expect(await visitor.inside('clipboardText')).toBe(fingerprint)
 
   const sent = await world.send(await world.file('a.txt', 10), 'carol', '--no-wait').ended
   expect(sent.code, sent.stderr).toBe(0)
@@ -79,9 +75,12 @@ test('who one is can be copied, and is what others see', async () => {
   expect(contacts.stdout).toContain('carol')
   expect(contacts.stdout).toContain(fingerprint)
 
-  // And the other way round: whom this browser knows is told by the same words.
+  // The page shows the fingerprint of a contact in the same format.
   await visitor.goTo('Send')
   await visitor.choose([await world.file('b.txt', 10)])
+  const field = page.getByLabel('To', { exact: true })
+  await field.press('Control+V')
+  expect(await field.inputValue()).toBe(fingerprint)
   await visitor.addReceiver('alice')
   await visitor.goTo('You')
   const whoami = await world.run('whoami', '--profile', 'alice')
@@ -130,15 +129,21 @@ test('an account that the operator renews comes back with the same keys', async 
   await visitor.goTo('You')
   expect(await fingerprintOn(visitor)).toBe(fingerprint)
   expect(await visitor.inside('token')).not.toBe(before)
-  // The new token is good.
+  // The new token is valid.
   await visitor.send([await world.file('a.txt', 10)], ['alice'])
   await visitor.card('a.txt').phase('stored')
 })
 
-test('whoever opens an invite for somebody else can stay who they are', async () => {
+test('a member who opens the invite of another account can keep their own', async () => {
   await using scene = await sceneWith([])
   const visitor = await scene.visit('carol')
   await visitor.open(await scene.link('dave'))
+  // The choice that changes nothing comes first, and stands out.
+  const choices = visitor.page.getByRole('button')
+  await choices.filter({ hasText: 'Join' }).waitFor()
+  expect(await choices.allTextContents()).toEqual(['Stay carol', expect.stringMatching(/^Join/)])
+  const [stay, join] = await visitor.inside<string[]>('buttonColours')
+  expect(stay).not.toBe(join)
   await visitor.page.getByRole('button', { name: 'Stay carol' }).click()
   await visitor.isMember()
   await visitor.goTo('You')

@@ -1,4 +1,4 @@
-/** A portal that is reached under a path of its origin, as behind a reverse proxy that serves other things as well. */
+/** A portal under a path of its origin, behind a reverse proxy that also serves other sites. */
 import { expect, test } from 'vitest'
 import { Origin } from '../../page/harness/origin.ts'
 import { openVisit } from '../../page/harness/visitor.ts'
@@ -18,7 +18,7 @@ test('the page works under a path: it is joined, sends and receives there, and a
     await bob.object(({ type }) => type === 'received')
     await visitor.page.reload()
     await visitor.goTo('History')
-    await visitor.page.getByText('a.txt').waitFor()
+    await visitor.page.getByRole('link', { name: /a\.txt.*to bob/ }).waitFor()
     for (const address of visitor.asked) expect(address.startsWith(`${origin.url}/`), address).toBe(true)
   } finally {
     await origin.close()

@@ -1,5 +1,9 @@
-/** Files from the command line to a page in a real Chromium: whole, once, and never said to be there before they are. */
+/**
+ * The command line sends files to a page in a real browser. Each arrives whole and once, and the page confirms it only
+ * when it is stored.
+ */
 import { expect, test } from 'vitest'
+import { downloaded, engine, limitStorage } from '../../page/harness/engine.ts'
 import { sha256Of, until } from '../harness/world.ts'
 import {
   DISPOSITION,
@@ -47,7 +51,7 @@ test('what a sender hashed by sha-256 arrives like what it hashed by blake3', as
   await expectKept(page, path)
 })
 
-test('a page that is reloaded in the middle goes on with what it has', async () => {
+test('a page that is reloaded in the middle of a file continues with the parts that it has', async () => {
   const { world, network, page } = await scene()
   await page.open()
   const serveTheRest = holdBackAfter(network, 3)
@@ -63,7 +67,7 @@ test('a page that is reloaded in the middle goes on with what it has', async () 
   expect(again).toEqual([])
 })
 
-test('a browser that is killed in the middle goes on with what it has', async () => {
+test('a browser that is killed in the middle of a file continues with the parts that it has', async () => {
   const { world, network, page } = await scene()
   await page.open()
   const serveTheRest = holdBackAfter(network, 3)
@@ -132,12 +136,17 @@ test('a connection that breaks off in a part is made again', async () => {
   await expectKept(page, path)
 })
 
+/** Only so many bytes are left to the page. Firefox takes no other limit while it runs, so there a file takes the rest. */
+async function leaveStorage(page: PageReceiver, leftBytes: number): Promise<void> {
+  if (engine === 'firefox') return page.run('fillStorage', leftBytes)
+  const { usage = 0 } = await page.browser.page.evaluate<{ usage?: number }>('navigator.storage.estimate()')
+  await limitStorage(page.browser.page, usage + leftBytes)
+}
+
 test('a browser that has no room says so to the sender, and nothing stays', async () => {
   const { world, page } = await scene()
-  await page.open({ isStarted: false })
-  const session = await page.browser.context.newCDPSession(page.browser.page)
-  const origin = new URL(page.browser.page.url()).origin
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 2 * MIB })
+  await page.open({ isStarted: false, quotaBytes: 10 * MIB })
+  await leaveStorage(page, 2 * MIB)
   await page.start()
   const { sending } = await startSending(world, NAME, 6)
   const { code, stdout } = await sending.ended
@@ -149,13 +158,11 @@ test('a browser that has no room says so to the sender, and nothing stays', asyn
 
 test('what is full in the middle of a file is told as such, too', async () => {
   const { world, network, page } = await scene()
-  await page.open()
+  await page.open({ quotaBytes: 10 * MIB })
   const serveTheRest = holdBackAfter(network, 2)
   const { sending } = await startSending(world, NAME, 6)
   await page.event('fetching', ({ heldBytes }) => heldBytes === 2 * MIB)
-  const session = await page.browser.context.newCDPSession(page.browser.page)
-  const origin = new URL(page.browser.page.url()).origin
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 2 * MIB })
+  await leaveStorage(page, MIB / 2)
   serveTheRest()
   const { code, stdout } = await sending.ended
   expect(code).not.toBe(0)
@@ -168,11 +175,9 @@ test('a file leaves the page as a download, and goes when its owner says so', as
   await page.open()
   const { path, transferId, sending } = await startSending(world, NAME, 3)
   expect((await sending.ended).code).toBe(0)
-  const downloading = page.browser.page.waitForEvent('download')
-  await page.run('download', transferId, NAME)
-  const downloaded = await downloading
-  expect(downloaded.suggestedFilename()).toBe(NAME)
-  expect(await sha256Of(await downloaded.path())).toBe(await sha256Of(path))
+  const download = await downloaded(page.browser.page, () => page.run('download', transferId, NAME))
+  expect(download.name).toBe(NAME)
+  expect(await sha256Of(download.path)).toBe(await sha256Of(path))
   expect(await page.kept()).toHaveLength(1)
   await page.run('removeKept', transferId)
   expect(await page.kept()).toEqual([])

@@ -1,11 +1,9 @@
-/** A portal, a sender from the command line, and a browser whose page receives for bob. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** A portal, a sender on the command line, and a browser whose page receives for bob. */
+import { readFile } from 'node:fs/promises'
 import { onTestFinished } from 'vitest'
 import type { Decision, ReceiveEvent } from '../../../src/receiver/index.ts'
-import { type BrowserPage, browserPage } from '../../page/harness/browser.ts'
-import { Origin } from '../../page/harness/origin.ts'
+import { type BrowserPage, browserPage, freshOrigin } from '../../page/harness/browser.ts'
+import type { Origin } from '../../page/harness/origin.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
 
@@ -19,18 +17,23 @@ export interface KeptInPage {
   readonly from: string | null
 }
 
+interface OpenOptions {
+  readonly isAsking?: boolean
+  readonly isStarted?: boolean
+  /** The storage limit of the browser for the page. */
+  readonly quotaBytes?: number
+}
+
 export class PageReceiver {
   readonly #world: World
   readonly #origin: Origin
-  readonly #profileFolder: string
   #browser: BrowserPage | null = null
-  /** That has taken over from the first one. */
+  /** The tab that took over from the first one. */
   #tab: BrowserPage | null = null
 
-  constructor(world: World, origin: Origin, profileFolder: string) {
+  constructor(world: World, origin: Origin) {
     this.#world = world
     this.#origin = origin
-    this.#profileFolder = profileFolder
   }
 
   get browser(): BrowserPage {
@@ -38,7 +41,11 @@ export class PageReceiver {
     return this.#tab ?? this.#browser
   }
 
-  /** Another tab goes on in the place of this one. @returns calls what is still there of the first one */
+  /**
+   * Another tab takes over.
+   *
+   * @returns a function that calls the first tab, which still runs
+   */
   async takeOver(): Promise<(name: string) => Promise<unknown>> {
     const old = this.browser
     await this.run('giveWay')
@@ -47,9 +54,9 @@ export class PageReceiver {
     return (name) => old.run(MODULE, name)
   }
 
-  /** Starts the browser, with what it kept, and the receiver in its page. */
-  async open({ isAsking = false, isStarted = true } = {}): Promise<void> {
-    this.#browser = await browserPage({ origin: this.#origin, profileFolder: this.#profileFolder })
+  /** Starts the browser with its stored data, and the receiver in its page. */
+  async open({ isAsking = false, isStarted = true, ...options }: OpenOptions = {}): Promise<void> {
+    this.#browser = await browserPage({ origin: this.#origin, ...options })
     if (isStarted) await this.start({ isAsking })
   }
 
@@ -104,20 +111,18 @@ export class PageReceiver {
   }
 }
 
-/** @param portalArgs of the portal */
+/** @param portalArgs arguments of the portal command */
 export async function scene(portalArgs: readonly string[] = []) {
   const world = await World.create()
   await world.portal(portalArgs)
   await world.join(['alice', 'bob'])
   const network = await FaultyNetwork.open(() => world.portalUrl)
-  const origin = await Origin.open(network.url)
-  const profileFolder = await mkdtemp(join(tmpdir(), 'golooader-browser-'))
-  const page = new PageReceiver(world, origin, profileFolder)
+  const origin = await freshOrigin({ portalUrl: network.url })
+  const page = new PageReceiver(world, origin)
   onTestFinished(async () => {
     await page.close()
     await origin.close()
     await network[Symbol.asyncDispose]()
-    await rm(profileFolder, { recursive: true, force: true, maxRetries: 10 })
   })
   return { world, network, page }
 }

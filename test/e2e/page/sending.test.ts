@@ -1,10 +1,12 @@
-/** What a person sends from the page arrives as it was, and each step of it is shown once it has happened. */
+/** A file sent from the page arrives unchanged. The page shows each step after it has happened. */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { inChromiumOnly } from '../../page/harness/engine.ts'
 import { expectArrived, MIB, sceneWith, transfersOf } from './visit.ts'
 
-test('several files, a folder, and what is dropped arrive as they were, each with a verified receipt', async () => {
+test('several files, a folder, and what is dropped arrive as they were, each with a verified receipt', async (context) => {
+  inChromiumOnly(context, 'WebDriver BiDi drops no files, and Playwright chooses no folders by it')
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await world.receiver('bob')
@@ -25,7 +27,7 @@ test('several files, a folder, and what is dropped arrive as they were, each wit
   await visitor.choose(paths)
   await visitor.chooseFolder(world.path('files', 'holiday'))
   await visitor.goTo('History')
-  // Anywhere means anywhere; the page shows then what is to be sent.
+  // The user may drop files anywhere on the page. The page then shows what it will send.
   await visitor.drop([world.path('files', 'dropped'), world.path('files', 'beside.txt')])
   await page.getByText('beside.txt', { exact: true }).waitFor()
   await visitor.addReceiver('bob')
@@ -75,7 +77,7 @@ test('the timeline tells of both hops, and its receipt proves the delivery to an
   expect(verified.code, verified.stdout + verified.stderr).toBe(0)
   expect(verified.stdout).toContain('proven: bob received exactly this file')
 
-  // What became of it can be found again by its name, which only this browser knows.
+  // The history finds the transfer by its name, which only this browser knows.
   await visitor.goTo('History')
   const line = page.getByRole('link', { name: /contract\.pdf/ })
   await line.waitFor()
@@ -107,6 +109,30 @@ test('a receiver that does not exist is told of in plain words, before anything 
   expect(scene.network.count('PUT', /\/v1\/transfers\//)).toBe(0)
 })
 
+test('of several written names the wrong ones stay and are named, and nothing is sent before they are gone', async () => {
+  await using scene = await sceneWith(['bob', 'rita'])
+  const visitor = await scene.visit('carol')
+  const { page } = visitor
+  await visitor.choose([await scene.world.file('a.txt', 10)])
+  const to = page.getByLabel('To', { exact: true })
+  await to.fill('nobody rita b@d')
+  await to.press('Enter')
+  const alert = page.getByRole('alert')
+  await alert.getByText('There is no account "nobody" at this portal.').waitFor()
+  await alert.getByText('"b@d" cannot be the name of an account.').waitFor()
+  expect(await to.inputValue()).toBe('nobody b@d')
+  expect(await to.getAttribute('aria-invalid')).toBe('true')
+  await page.getByRole('button', { name: 'Not to rita' }).waitFor()
+  const send = page.getByRole('button', { name: /^Send it/ })
+  expect(await send.isDisabled()).toBe(true)
+  await to.fill('bob')
+  await to.press('Enter')
+  await page.getByRole('button', { name: 'Send it to rita and bob' }).click()
+  await visitor.card('a.txt').phase('stored')
+  const [transfer] = await transfersOf(visitor)
+  expect(transfer?.to).toEqual(['bob', 'rita'])
+})
+
 test('for a receiver that is away it is stored, and the page may be closed', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
@@ -124,7 +150,7 @@ test('for a receiver that is away it is stored, and the page may be closed', asy
   await bob.object(({ type }) => type === 'received')
   await expectArrived(world, 'bob', 'a.bin', path)
 
-  // Whoever comes back finds what became of it, proven.
+  // After a reload the history shows the outcome and the receipt.
   const page = await visitor.tab()
   await page.goto(`${scene.network.url}/#history`)
   await page.getByRole('link', { name: /a\.bin.*delivered/ }).click()
@@ -178,7 +204,7 @@ test('a portal that takes sealed files only leaves no choice, and takes what the
   expect(JSON.stringify(transfer)).not.toContain('a.bin')
 })
 
-/** Everything that lies in a folder, however deep. */
+/** All files in a folder, at any depth. */
 async function allText(folder: string): Promise<string> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))

@@ -1,4 +1,4 @@
-/** One tab at a time works: two would send and receive the same files. */
+/** One tab at a time is active, because two would send and receive the same files. */
 import { expect, test } from 'vitest'
 import { eventually, sceneWith } from './visit.ts'
 
@@ -11,13 +11,13 @@ test('a second tab offers to take over, and the first one then stops', async () 
   const second = await visitor.tab()
   await second.goto(network.url)
   await second.getByRole('heading', { name: 'GoLooader is open in another tab' }).waitFor()
-  // It does nothing by itself.
+  // The second tab does nothing by itself.
   expect(inboxes()).toBe(1)
   await second.getByRole('button', { name: 'Use this tab instead' }).click()
   await second.getByRole('navigation', { name: 'Views' }).waitFor()
   await visitor.page.getByRole('heading', { name: 'GoLooader is open in another tab' }).waitFor()
 
-  // Only the second one is offered what comes, and only the second one works when it goes on.
+  // Only the second tab gets offers, and only the second tab publishes files.
   await second.getByRole('link', { name: /^Receive/ }).click()
   const sending = world.send(await world.file('a.txt', 10), 'carol')
   const card = second.getByRole('article', { name: 'a.txt' })
@@ -25,7 +25,7 @@ test('a second tab offers to take over, and the first one then stops', async () 
   expect((await sending.ended).code).toBe(0)
   expect(inboxes()).toBe(2)
 
-  // And back again.
+  // The first tab takes over again.
   await visitor.page.getByRole('button', { name: 'Use this tab instead' }).click()
   await visitor.isMember()
   await second.getByRole('heading', { name: 'GoLooader is open in another tab' }).waitFor()

@@ -1,4 +1,4 @@
-/** What goes wrong is told in the words of whoever had the trouble, with what can be done about it; and a person may stop what they began. */
+/** The page shows each problem with its cause and with advice. The user can cancel a transfer. */
 import { mkdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type Running, until, type World } from '../harness/world.ts'
@@ -14,7 +14,7 @@ import {
   transfersOf,
 } from './visit.ts'
 
-/** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
+/** A receiver whose folder is a small disk, mounted in the namespace of its process. It needs no unmounting. */
 async function receiverOnSmallDisk(world: World, name: string, sizeMib: number): Promise<Running> {
   await mkdir(world.inbox(name), { recursive: true })
   const mount = `mount -t tmpfs -o size=${sizeMib}m,mode=700 tmpfs "$0" && exec "$@"`
@@ -46,7 +46,7 @@ test('each receiver fails or succeeds by itself, with its own problem and what t
   for (const name of ['dave', 'erin']) expect(picture).toMatch(new RegExp(`from the portal to ${name}: failed `))
   await expectArrived(world, 'bob', 'plan.bin', path)
 
-  // The timeline says the same, with its times, and the history where to look for it.
+  // The timeline shows the same with times, and the history lists it as failed.
   await card.locator.getByRole('link', { name: /^Timeline/ }).click()
   await visitor.page.getByText('Not delivered to dave').waitFor()
   await visitor.page.getByText('Ask dave to make room, then send it again.').waitFor()
@@ -66,7 +66,7 @@ test('a portal without room refuses before anything is sent, and says what to do
   expect(scene.network.seen.filter((seen) => sentPart(seen) !== null)).toEqual([])
 })
 
-test('what is paused stays as it is at the portal, and goes on from there', async () => {
+test('a paused upload stays at the portal as it is, and continues from there', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -83,10 +83,10 @@ test('what is paused stays as it is at the portal, and goes on from there', asyn
   if (transfer === undefined) throw new Error('there is no transfer')
   const { parts } = await statusOf(visitor, transfer.transferId)
   expect(parts.map(({ partNumber }) => partNumber)).toEqual([1, 2])
-  // What was on its way is let go of: a pause is a pause.
+  // The network releases the parts that were held. The paused page sends no more.
   release()
   const asked = network.seen.length
-  // This is no waiting for something to happen, but the time in which nothing may.
+  // This is no wait for an event: it is the time in which the page must send nothing.
   await new Promise((resolve) => setTimeout(resolve, 1_500))
   expect(network.seen.slice(asked).filter((seen) => sentPart(seen) !== null)).toEqual([])
   await card.press('Go on')
@@ -97,7 +97,7 @@ test('what is paused stays as it is at the portal, and goes on from there', asyn
   expect(await world.received('bob')).toEqual(['large.bin'])
 })
 
-test('what is cancelled on its way is gone everywhere; what is stored fails for whoever does not have it yet', async () => {
+test('a cancelled upload is gone everywhere; a cancelled stored file fails for the receivers who do not have it yet', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const release = holdPartsAfter(network, 1)
@@ -119,7 +119,7 @@ test('what is cancelled on its way is gone everywhere; what is stored fails for 
   expect(await late.picture()).toMatch(/^from you to the portal: stored .*; from the portal to bob: failed/)
   await until(async () => (await world.stored()).length === 0, 'the parts have left the portal')
 
-  // Nothing of it is offered to anybody, nor asked for when the page is opened again.
+  // The portal offers it to no receiver, and the page does not request it after a reload.
   await visitor.page.reload()
   await visitor.isMember()
   await visitor.send([await world.file('last.bin', 10)], ['bob'])

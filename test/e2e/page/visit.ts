@@ -1,4 +1,6 @@
-/** What the tests of people at the page have in common: a world with a portal, people who join it in a browser, and others who do not. */
+/**
+ * Shared set-up for the tests of the page: a portal, visitors who join in a browser, and members on the command line.
+ */
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { invite, openLedger } from '../../../src/portal/index.ts'
@@ -9,26 +11,26 @@ import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { type Running, sha256Of, World } from '../harness/world.ts'
 
 export const MIB = 1024 * 1024
-/** A sender that is left to itself takes parts of this size. */
+/** The default part size of a sender. */
 export const PART_BYTES = 8 * MIB
 const INVITE_MS = 60_000
-const EVENTUALLY_MS = 30_000
+const EVENTUALLY_MS = 90_000
 
 export interface Scene extends AsyncDisposable {
   readonly world: World
-  /** The way from browsers to the portal: it can be made bad. */
+  /** The network between the browsers and the portal. Tests can disturb it. */
   readonly network: FaultyNetwork
-  /** The portal's first process. */
+  /** The first process of the portal. */
   readonly portal: Running
-  /** Somebody of that name joins in a browser. */
+  /** A visitor of that name joins in a browser. */
   visit(name: string, options?: VisitOptions): Promise<Visitor>
-  /** A link by which somebody joins. */
+  /** Creates an invite link. */
   link(name: string): Promise<string>
 }
 
-/** @param names who joins by the command line */
+/** @param names members who join on the command line */
 export async function sceneWith(names: readonly string[], portalFlags: readonly string[] = []): Promise<Scene> {
-  // A portal reads the page when it starts.
+  // A portal reads the files of the page when it starts.
   await builtPage()
   const world = await World.create()
   const portal = await world.portal(portalFlags)
@@ -54,12 +56,12 @@ export async function sceneWith(names: readonly string[], portalFlags: readonly 
   }
 }
 
-/** What the portal has on record of a transfer, as its sender sees it by another way than the page. */
+/** The portal's record of a transfer, which the test reads without the page. */
 export function statusOf(visitor: Visitor, transferId: string): Promise<TransferStatus> {
   return asked<TransferStatus>(visitor, `transfers/${transferId}`)
 }
 
-/** The transfers that somebody has sent, as the portal has them on record; the newest first. */
+/** All transfers that a visitor has sent, from the portal's record, newest first. */
 export async function transfersOf(visitor: Visitor): Promise<TransferSummary[]> {
   return (await asked<TransferPage>(visitor, 'transfers?limit=50')).transfers
 }
@@ -71,12 +73,12 @@ async function asked<Answer>(visitor: Visitor, path: string): Promise<Answer> {
   return (await answer.json()) as Answer
 }
 
-/** Bytes of a file that the portal holds and has answered for. The last part may count for more than it has. */
+/** The bytes of a file that the portal has acknowledged. The last part counts with the full part size. */
 export function heldBytes({ parts = [] }: TransferStatus): number {
   return parts.length * PART_BYTES
 }
 
-/** The number of the part that a request brings; null for another request. */
+/** The part number of a request; null for another request. */
 export function sentPart({ method, path }: Seen): number | null {
   const [, partNumber] = /\/v1\/transfers\/[^/]+\/parts\/(\d+)$/.exec(path) ?? []
   return method === 'PUT' && partNumber !== undefined ? Number(partNumber) : null
@@ -87,7 +89,7 @@ export function timesSent(network: FaultyNetwork, partNumber: number): number {
   return network.seen.filter((seen) => sentPart(seen) === partNumber).length
 }
 
-/** Lets the first parts of what is sent pass; the others are held back until the returned function is called. */
+/** Passes the first parts and holds the others until the returned function is called. */
 export function holdPartsAfter(network: FaultyNetwork, partNumberLast: number): () => void {
   const gate = Promise.withResolvers<void>()
   network.rule = (seen) => ((sentPart(seen) ?? 0) > partNumberLast ? { heldUntil: gate.promise } : null)
@@ -97,12 +99,12 @@ export function holdPartsAfter(network: FaultyNetwork, partNumberLast: number): 
   }
 }
 
-/** As `expect.poll`, with as much time as a busy machine takes. */
+/** `expect.poll` with a timeout for a busy machine. */
 export function eventually<Value>(look: () => Value | Promise<Value>) {
   return expect.poll(look, { timeout: EVENTUALLY_MS })
 }
 
-/** The one file of that name in the inbox of a receiver is this one. */
+/** Checks that the only file of that name in a receiver's inbox equals this one. */
 export async function expectArrived(world: World, receiver: string, name: string, path: string): Promise<void> {
   expect(await sha256Of(join(world.inbox(receiver), name))).toBe(await sha256Of(path))
 }

@@ -104,7 +104,7 @@ test('cancelling again changes nothing, and neither does cancelling what has bee
   expect(await world.received('bob')).toEqual(['kept.bin'])
 })
 
-test('a receiver that stood still when its file was cancelled deletes what it had when it goes on', async () => {
+test('a receiver that was stopped while its file was cancelled deletes its parts when it continues', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)

@@ -1,91 +1,14 @@
-/** A receiver that cannot write says why, and the sender is told the same, word for word. */
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+// @tier fast
+/** A receiver that cannot write says why. `full-disk.test.ts` has the disks that are full. */
+import { cp, mkdir, readdir, rename, rmdir, stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
-import { isTransferId, newTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
+import { newToken, newTransferId } from '../../../src/protocol/index.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
-import { filesIn, type Running, until, World } from '../harness/world.ts'
-import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
+import { until, World } from '../harness/world.ts'
+import { holdBackAfter, holds, MIB, startSending, toldProblem } from './scene.ts'
 
-/** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
-async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) {
-  await mkdir(world.inbox(name), { recursive: true })
-  const mount = `mount -t tmpfs -o size=${sizeMib}m,mode=700 tmpfs "$0" && exec "$@"`
-  const wrapper = ['unshare', '-r', '-m', 'sh', '-c', mount, world.inbox(name)]
-  const receiver = await world.receiver(name, [], { wrapper })
-  return { receiver, disk: `/proc/${receiver.child.pid}/root${world.inbox(name)}` }
-}
-
-/** Everything in an inbox, at any depth, except what a receiver always keeps there. */
-async function contentOf(inbox: string): Promise<string[]> {
-  return (await filesIn(inbox)).filter((name) => name !== 'instance' && name !== 'lock' && !isTransferId(name)).sort()
-}
-
-/** Writes until the disk is full. */
-async function fill(path: string): Promise<void> {
-  const handle = await open(path, 'w')
-  const block = Buffer.alloc(4096)
-  const isWritten = () =>
-    handle.write(block).then(
-      ({ bytesWritten }) => bytesWritten > 0,
-      () => false,
-    )
-  while (await isWritten());
-  await handle.close()
-}
-
-/** The sender is told what the receiver said: in its process, with exit code 3, and on record. */
-async function expectSameProblem(world: World, sending: Running, problem: ProblemJson): Promise<void> {
-  const failed = await sending.notification('failed')
-  expect(failed).toMatchObject({ receiver: 'bob' })
-  expect(failed.problem).toEqual(problem)
-  expect((await sending.ended).code).toBe(3)
-  const record = await recordOf(world, String(failed.transferId))
-  expect(record.deliveries[0]).toMatchObject({ state: 'failed', problem })
-  expect(kindsOf(record.notifications)).toEqual(['stored', 'failed'])
-  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
-}
-
-test('a receiver without room for a file says so before a byte of it has travelled', async () => {
-  await using world = await World.create()
-  await world.portal()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { bob: network })
-  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 3)
-  const { sending } = await startSending(world, 'large.bin', 4)
-
-  const problem = await toldProblem(receiver, 'refused')
-  expect(problem).toMatchObject({ code: 'disk-full', status: 507, neededBytes: 4 * MIB })
-  await expectSameProblem(world, sending, problem)
-  expect(fetches(network)).toEqual([])
-  expect(await contentOf(disk)).toEqual([])
-
-  // It goes on with what fits.
-  await store(world, 'small.bin', 2)
-  await receiver.object((value) => value.type === 'received')
-  expect(await contentOf(disk)).toEqual(['small.bin'])
-})
-
-test('a receiver whose disk fills up in the middle of a file deletes what it has and says so', async () => {
-  await using world = await World.create()
-  await world.portal()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { bob: network })
-  const release = holdBackAfter(network, 2)
-  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 10)
-  const { sending } = await startSending(world, 'large.bin', 6)
-  await holds(receiver, 2)
-  await fill(join(disk, 'filler'))
-  release()
-
-  const problem = await toldProblem(receiver, 'refused')
-  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
-  await expectSameProblem(world, sending, problem)
-  expect(await contentOf(disk)).toEqual(['filler'])
-})
-
-test('a receiver whose folder is deleted in the middle of a file says so, and does not make it anew', async () => {
+test('a receiver whose folder vanishes in the middle of a file says so once, and continues when it is back', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -94,20 +17,66 @@ test('a receiver whose folder is deleted in the middle of a file says so, and do
   const bob = await world.receiver('bob')
   const { sending } = await startSending(world, 'homeless.bin', 5)
   await holds(bob, 2)
-  await rm(world.inbox('bob'), { recursive: true })
+  await rename(world.inbox('bob'), world.path('elsewhere'))
   release()
+  const waiting = await bob.object((value) => value.type === 'waiting')
+  expect(waiting.reason).toBe('the folder is not there')
 
-  const problem = await toldProblem(bob, 'refused')
-  expect(problem).toMatchObject({ code: 'folder-unavailable', errno: 'ENOENT' })
-  // What the sender is told says nothing about where things lie on the receiver's machine.
-  expect(JSON.stringify(problem)).not.toContain(world.folder)
-  await expectSameProblem(world, sending, problem)
-  await expect(stat(world.inbox('bob'))).rejects.toThrow('ENOENT')
-
-  // What is sent next is refused as well, and the receiver lives.
+  // An empty mount point is not the folder, and nothing is written to it.
+  await mkdir(world.inbox('bob'))
   const { sending: another } = await startSending(world, 'another.bin', 1)
-  expect(await another.notification('failed')).toMatchObject({ problem: { code: 'folder-unavailable' } })
-  expect(bob.child.exitCode).toBe(null)
+  await another.notification('stored')
+  expect(await readdir(world.inbox('bob'))).toEqual([])
+
+  await rmdir(world.inbox('bob'))
+  await rename(world.path('elsewhere'), world.inbox('bob'))
+  for (const one of [sending, another]) expect((await one.ended).code).toBe(0)
+  expect(await world.received('bob')).toEqual(['another.bin', 'homeless.bin'])
+  expect(bob.json.filter(({ type }) => type === 'waiting')).toHaveLength(1)
+  expect(bob.json.filter(({ type }) => type === 'refused')).toEqual([])
+})
+
+test('a folder that has come back as another device is taken possession of again', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  const bob = await world.receiver('bob')
+  await rename(world.inbox('bob'), world.path('away'))
+  const { sending } = await startSending(world, 'a.bin', 1)
+  await bob.object((value) => value.type === 'waiting')
+  // Like another mount of the same disk: the same content under other inodes.
+  await cp(world.path('away'), world.inbox('bob'), { recursive: true })
+  expect((await sending.ended).code).toBe(0)
+  expect(await world.received('bob')).toEqual(['a.bin'])
+  const second = await world.run('receive', '--into', world.inbox('bob'), '--profile', 'bob')
+  expect(second.stderr).toContain('another process is using')
+})
+
+test('a folder that is not there, or that no receiver has used, is refused without --create', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['bob'])
+  const into = ['receive', '--into', world.inbox('bob'), '--profile', 'bob', '--json']
+  const missing = await world.run(...into)
+  expect(missing.code).toBe(2)
+  expect(missing.stderr).toMatch(/it is not there; --create makes it \(folder-unavailable\)/)
+  await mkdir(world.inbox('bob'), { recursive: true })
+  const strange = await world.run(...into)
+  expect(strange.code).toBe(2)
+  expect(strange.stderr).toMatch(/no receiver has used it before\. Is its disk mounted\?.*--create/)
+  expect(await readdir(world.inbox('bob'))).toEqual([])
+  await (await world.receiver('bob')).stop()
+  const again = world.start(into)
+  await again.object((value) => value.type === 'connected')
+})
+
+test('a folder that is not the right one is told at once, also while the portal is away', async () => {
+  await using world = await World.create()
+  // A receiver that knows itself by its token alone asks the portal who it is, and waits for the answer.
+  const env = { GOLOOADER_PORTAL: 'http://127.0.0.1:1', GOLOOADER_TOKEN: newToken() }
+  const { code, stderr } = await world.start(['receive', '--into', world.inbox('bob')], { env }).ended
+  expect(stderr).toMatch(/it is not there; --create makes it \(folder-unavailable\)/)
+  expect(code).toBe(2)
 })
 
 test.each(['../evil', '/tmp/golooader-evil', 'sub/evil', '..', 'C:evil', '.golooader', ' '])(

@@ -87,7 +87,7 @@ test.each([
   await expectOneCopy(world, sent)
 })
 
-test('a receiver killed again and again goes on where it was, and fetches only what it lacks', async () => {
+test('a receiver killed again and again continues where it was, and fetches only what it lacks', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)

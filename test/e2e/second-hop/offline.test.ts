@@ -28,7 +28,7 @@ test.each([
   expect(await world.received('bob')).toEqual(['report.bin'])
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 
-  // The sender's process has long ended; whoever asks later finds both notifications, in both places.
+  // The sender's process has long ended. A later command finds both notifications, in the record and in the log.
   const record = await recordOf(world, transferId)
   expect(record.state).toBe('ended')
   expect(kindsOf(record.notifications)).toEqual(['stored', 'delivered'])

@@ -22,7 +22,7 @@ export async function store(world: World, name: string, partCount: number, to = 
   return { path, transferId: transferIdOf(sending) }
 }
 
-/** Sends a file of so many parts of 1 MiB; resolves once the portal knows the transfer, and goes on waiting for it. */
+/** Sends a file of that many parts of 1 MiB. Resolves once the portal knows the transfer; the send continues. */
 export async function startSending(
   world: World,
   name: string,

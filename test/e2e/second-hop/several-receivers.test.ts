@@ -1,5 +1,5 @@
 /** One upload for any number of receivers, and one second notification for each; and one account in two folders. */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
@@ -32,16 +32,12 @@ test('when one receiver takes a file and another refuses it, the sender is told 
   await world.portal()
   await world.join(['alice', 'bob', 'carol'])
   await world.receiver('bob')
-  const carol = await world.receiver('carol')
-  // Where carol writes what is unfinished there is now a file.
-  const own = `${world.inbox('carol')}/.golooader`
-  await rm(own, { recursive: true })
-  await writeFile(own, '')
+  const carol = await world.receiver('carol', ['--from', 'bob'])
   const { transferId, sending } = await startSending(world, 'divided.bin', 2, 'bob,carol')
 
   expect((await sending.ended).code).toBe(3)
   const problem = await toldProblem(carol, 'refused')
-  expect(problem).toMatchObject({ code: 'folder-unavailable' })
+  expect(problem).toMatchObject({ code: 'sender-not-accepted' })
   expect(sending.json.filter((line) => line.type === 'notification')).toEqual(
     expect.arrayContaining([
       expect.objectContaining({ notification: 'stored' }),
@@ -78,7 +74,7 @@ test('the parts stay in temporary storage until the last receiver has its file',
 /** Starts a receiver of bob's account in a folder of its own; what is in it is found under the folder's name. */
 async function receiverInto(world: World, folder: string): Promise<Running> {
   await mkdir(world.inbox(folder), { recursive: true })
-  const running = world.start(['receive', '--into', world.inbox(folder), '--profile', 'bob', '--json'])
+  const running = world.start(['receive', '--into', world.inbox(folder), '--create', '--profile', 'bob', '--json'])
   await running.object((value) => value.type === 'connected')
   return running
 }

@@ -1,3 +1,4 @@
+// @tier fast
 /** Who says nothing has nothing: the lease ends, the file is offered again, and at the end of its time it has failed. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -16,7 +17,7 @@ import {
 
 const SHORT_LEASE = ['--lease', '1s']
 
-test('a receiver that stands still is offered the file again, and delivers it once when it goes on', async () => {
+test('a stopped receiver is offered the file again, and delivers it exactly once when it continues', async () => {
   await using world = await World.create()
   await world.portal(SHORT_LEASE)
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -122,7 +123,7 @@ test('a file for a receiver that never came has failed as expired', async () => 
   expect((await sending.ended).code).toBe(3)
   expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'failed'])
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
-  // Whoever comes now is offered nothing.
+  // A receiver that connects now is offered nothing.
   const bob = await world.client('bob')
   for await (const event of bob.watchInbox({ instanceId: 'much-too-late', window: 1 })) {
     expect(event.type).toBe('current')

@@ -56,7 +56,7 @@ test('the operator invites, lists and revokes over the database alone, wherever 
   expect((await world.run('join', invited.stdout.trim())).code).toBe(0)
   const listed = await world.run('accounts', '--json')
   expect(JSON.parse(listed.stdout)).toMatchObject({ account: 'alice', state: 'active' })
-  const receiver = world.start(['receive', '--into', world.inbox('alice'), '--json'])
+  const receiver = world.start(['receive', '--into', world.inbox('alice'), '--create', '--json'])
   await receiver.object(({ type }) => type === 'connected')
   expect((await world.run('accounts', 'revoke', 'alice')).code).toBe(0)
   expect((await receiver.ended).code, 'cut off by whichever node it hung on').not.toBe(0)

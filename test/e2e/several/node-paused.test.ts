@@ -1,4 +1,4 @@
-/** A node stands still, for longer than its leases, and goes on as if nothing had happened: it overrules nobody. */
+/** A node is stopped for longer than its leases and then continues. It must not overrule what other nodes did meanwhile. */
 import { expect, test } from 'vitest'
 import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'

@@ -9,7 +9,10 @@ import { expectEmptied, MIB } from './scene.ts'
 const SENDERS = 5
 const FILES_EACH = 10
 
-test.each(loadBalancerKinds)('behind %s', async (kind) => {
+/** Three nodes start anew one after the other, each while fifty transfers run. */
+const ROLLING_MS_MAX = 1_200_000
+
+test.each(loadBalancerKinds)('behind %s', { timeout: ROLLING_MS_MAX }, async (kind) => {
   const cluster = await Cluster.create({ kind })
   const { world, balancer } = cluster
   await using slow = await FaultyNetwork.open(() => balancer.url)

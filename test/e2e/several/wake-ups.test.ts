@@ -1,3 +1,4 @@
+// @tier stress
 /** Sender and receiver at different nodes: what one waits for happens at the other, and is told. */
 import { expect, test } from 'vitest'
 import { Cluster } from '../harness/cluster.ts'

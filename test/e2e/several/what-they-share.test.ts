@@ -1,4 +1,4 @@
-/** Database or storage is away for a while: nobody is told anything that is not so, and all goes on by itself. */
+/** Database or storage is away for a while: the portal says nothing that is not true, and continues by itself. */
 import { setTimeout } from 'node:timers/promises'
 import { test } from 'vitest'
 import { ownPostgres } from '../../servers/postgres.ts'

@@ -63,7 +63,7 @@ export async function replaceCertificate(place: CertificateFiles, by: Certificat
   await writeFile(place.keyPath, await readFile(by.keyPath))
 }
 
-/** The serial number that a server shows to a new connection, whoever signed it. */
+/** The serial number of the certificate that a server shows to a new connection. The issuer is not checked. */
 export async function servedSerial(url: string): Promise<number> {
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false })

@@ -3,6 +3,7 @@ import { chmod, copyFile, writeFile } from 'node:fs/promises'
 import { connect as connectPlain } from 'node:net'
 import { connect } from 'node:tls'
 import { expect, test } from 'vitest'
+import { allowedMs } from '../../suites/bounds.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
 import { Authority, type CertificateFiles, replaceCertificate, servedSerial } from './authority.ts'
 import { joinByLink } from './joining.ts'
@@ -139,7 +140,7 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   dribbling.socket.write(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]))
   const begunAtMs = performance.now()
   await plain.closed
-  expect(performance.now() - begunAtMs).toBeLessThan(2_000)
+  expect(performance.now() - begunAtMs).toBeLessThan(allowedMs(2_000))
   // Nor are headers that dribble in over TLS waited for longer than those of plain HTTP.
   const secure = connect({ host: hostname, port: Number(port), rejectUnauthorized: false })
   let text = ''
@@ -153,13 +154,13 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   expect(text).toContain('HTTP/1.1 408')
   await Promise.all([silent.closed, dribbling.closed])
   clearInterval(timer)
-  expect(performance.now() - begunAtMs).toBeLessThan(20_000)
+  expect(performance.now() - begunAtMs).toBeLessThan(allowedMs(20_000))
 
   const late = open()
   await new Promise<void>((resolve) => late.socket.once('connect', () => resolve()))
   const stoppedAtMs = performance.now()
   expect(await portal.stop()).toMatchObject({ code: 0 })
-  expect(performance.now() - stoppedAtMs).toBeLessThan(8_000)
+  expect(performance.now() - stoppedAtMs).toBeLessThan(allowedMs(8_000))
 })
 
 test('a portal that others can reach without TLS says so, and one that they cannot does not', async () => {

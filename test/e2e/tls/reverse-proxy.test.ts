@@ -13,8 +13,8 @@ import { Nginx } from './nginx.ts'
 
 const MIB = 1024 * 1024
 const WHO = 'proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
-/** What README.md shows. */
-const README = [
+/** What docs/operating.md shows. */
+const DOCUMENTED = [
   'client_max_body_size 64m;',
   'proxy_http_version 1.1;',
   'proxy_request_buffering off;',
@@ -57,7 +57,7 @@ async function expectAddresses(portal: Running, expected: readonly string[]): Pr
 }
 
 test.each([
-  ['as README.md shows it', README],
+  ['as docs/operating.md shows it', DOCUMENTED],
   ['with buffers for requests and answers', BUFFERED],
   ['that was told next to nothing', SPARSE],
 ])('a file is delivered through a proxy %s', async (_what, lines) => {
@@ -80,7 +80,7 @@ test.each([
 })
 
 test.each([
-  ['as README.md shows it', README],
+  ['as docs/operating.md shows it', DOCUMENTED],
   ['that speaks HTTP/1.0 to the portal', ['client_max_body_size 64m;', 'proxy_request_buffering off;']],
 ])('a part that arrives slowly through a proxy %s is answered by nothing but its answer', async (_what, lines) => {
   await using world = await World.create()
@@ -119,7 +119,7 @@ test.each([
 
 test('who joins is known by the address that a trusted proxy says, and by no other', async () => {
   await using world = await World.create()
-  const { proxy, portal } = await behindProxy(world, README, '--trusted-proxies', '127.0.0.2,127.0.0.1,10.0.0.0/8')
+  const { proxy, portal } = await behindProxy(world, DOCUMENTED, '--trusted-proxies', '127.0.0.2,127.0.0.1,10.0.0.0/8')
   await using _ = proxy
   // The proxy adds whom it serves to what that one claims.
   await joinFrom(world, proxy.url, '203.0.113.7', '127.0.0.3')
@@ -134,7 +134,7 @@ test('who joins is known by the address that a trusted proxy says, and by no oth
 
 test('without --trusted-proxies nobody is believed, the proxy neither', async () => {
   await using world = await World.create()
-  const { proxy, portal } = await behindProxy(world, README)
+  const { proxy, portal } = await behindProxy(world, DOCUMENTED)
   await using _ = proxy
   await joinFrom(world, proxy.url, '203.0.113.7', '127.0.0.3')
   await expectAddresses(portal, ['127.0.0.1'])

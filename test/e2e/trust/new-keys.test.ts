@@ -1,4 +1,4 @@
-/** Somebody who has joined anew has other keys: nobody takes them for granted, on neither side. */
+/** An account that joins again has new keys. Neither sender nor receiver accepts them unasked. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { AccountKeys } from '../../../src/trust/index.ts'
@@ -15,7 +15,7 @@ async function renewKeys(world: World, name: string): Promise<string> {
   return JSON.parse((await world.run('whoami', '--profile', name, '--json')).stdout).fingerprint
 }
 
-test('a sender with other keys than the known ones is refused, until somebody says that they are right', async () => {
+test('a sender with other keys than the known ones is refused until the receiving person confirms them', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -33,7 +33,7 @@ test('a sender with other keys than the known ones is refused, until somebody sa
   expect((await send('third.bin')).code).toBe(0)
 })
 
-test('a receiver with other keys than the known ones is sent nothing, until somebody says that they are right', async () => {
+test('a receiver with other keys than the known ones is sent nothing until the sending person confirms them', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

@@ -110,7 +110,7 @@ test.each<
       ['when the part was at the portal', isComplete, 1],
     ],
     1,
-    ['--one-request', '0'],
+    ['--inline-max', '0'],
   ],
 ])(
   'a file %s is written over secretly after its sender was killed: a new key seals it',
@@ -146,7 +146,7 @@ async function killedAt(
   return sending
 }
 
-test('killed in the middle, and the file unchanged: the same transfer goes on, with what was missing', async () => {
+test('killed in the middle, and the file unchanged: the same transfer continues with the missing parts', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')

@@ -1,4 +1,4 @@
-/** Receipts prove a delivery without any portal, to whoever has the file. */
+/** Receipts prove a delivery to anyone who has the file, without a portal. */
 import { cp, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { AccountKeys, fingerprintOf } from '../../../src/trust/index.ts'
@@ -146,6 +146,15 @@ test('a portal that takes sealed files only refuses others; what is not sealed i
   expect(evil.uploads).toHaveLength(1)
 })
 
+test('an account without keys is told that it has none, where it looks at what was sealed', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world } = scene
+  expect((await world.send(await world.file('sealed.bin', 1), 'bob', '--no-wait').ended).code).toBe(0)
+  const env = { GOLOOADER_PORTAL: world.portalUrl, GOLOOADER_TOKEN: await world.token('alice') }
+  const { stdout, code } = await world.start(['status'], { env }).ended
+  expect([code, stdout]).toEqual([0, expect.stringContaining('(sealed, and this account has no keys) to bob')])
+})
+
 test('a receipt that cannot be kept here is said so, and fetched again later; the delivery is proven all the same', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
@@ -172,7 +181,7 @@ test('two accounts receive into one folder: the file is there once, and each has
   const receiver = await world.receiver('bob')
   await sending.object(({ notification, receiver }) => notification === 'delivered' && receiver === 'bob')
   await receiver.stop()
-  world.start(['receive', '--into', world.inbox('bob'), '--profile', 'carol', '--json'])
+  world.start(['receive', '--into', world.inbox('bob'), '--create', '--profile', 'carol', '--json'])
   const { code, stdout, stderr } = await sending.ended
   expect(code, stdout + stderr).toBe(0)
   expect(await world.received('bob')).toEqual(['report.bin'])

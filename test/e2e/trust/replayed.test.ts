@@ -9,7 +9,7 @@ import { deliver, fingerprintOfAccount, offerFor, type Scene, sceneWith } from '
 
 const CONTENT = Buffer.from('run me')
 
-/** An offer of the portal's own making, from somebody who knows nothing of it, without seal and signature. */
+/** An offer that the portal forges in the name of alice, without seal and signature. */
 function forgedOffer(change: Partial<Offer> = {}): Offer {
   const offer: Offer = {
     transferId: newTransferId(),
@@ -28,7 +28,7 @@ function forgedOffer(change: Partial<Offer> = {}): Offer {
   return { ...offer, ...offerFor(offer, [CONTENT]), ...change }
 }
 
-/** What somebody answers to an offer of the portal's own making. */
+/** What a receiver answers to a forged offer. */
 async function answerTo({ world, evil }: Scene, change: Partial<Offer> = {}, to = 'bob'): Promise<Disposition> {
   return evil.offer(await world.token(to), { offer: forgedOffer(change), parts: [CONTENT] })
 }
@@ -59,7 +59,7 @@ test('a transfer that was received is offered again: the same answer, the same r
   expect(readReceipt(String(first?.receipt))).toMatchObject({ from: 'alice', receiver: 'bob', transferId })
   expect(await world.received('bob')).toEqual(['report.bin'])
 
-  // Nor is it of any use to somebody else, whom it was not sent to.
+  // Another account, to which it was not sent, cannot open it.
   await world.receiver('carol')
   expect(await evil.offer(await world.token('carol'), { offer, parts })).toMatchObject(refused('seal-unopenable'))
   expect(await world.received('carol')).toEqual([])
@@ -76,7 +76,7 @@ function answersOf({ requests }: EvilPortal, transferId: string): (Disposition &
     .map(({ body }) => JSON.parse(body.toString()))
 }
 
-test('a transfer without a seal is not for somebody else either', async () => {
+test('a transfer without a seal is refused by a receiver to whom it was not sent', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'carol'])
   const { world, evil } = scene
   await Promise.all(['bob', 'carol'].map((name) => world.receiver(name)))
@@ -91,7 +91,7 @@ test('a transfer without a seal is not for somebody else either', async () => {
   expect(await world.received('carol')).toEqual([])
 })
 
-test('what the portal makes up in the name of somebody whose keys are known is refused', async () => {
+test('a file that the portal forges in the name of a sender with known keys is refused', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -147,7 +147,7 @@ test('a fingerprint that was compared before the first use: what the portal make
   await deliver(scene, 'honest.bin', 1)
 })
 
-test('at the first use the portal is believed: what it signs as somebody is taken, and the fingerprint is shown', async () => {
+test('at the first use the portal is trusted: a file that it signs as an unknown sender is accepted, and the fingerprint is shown', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const bob = await world.receiver('bob')

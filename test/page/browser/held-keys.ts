@@ -1,4 +1,4 @@
-/** Keys that nobody can take away: made, kept over a reload, and used. */
+/** Keys that cannot be exported: made, stored, read after a reload, and used. */
 import { change, openDatabase } from '../../../src/page/platform/database.ts'
 import type { PublicKeys } from '../../../src/protocol/index.ts'
 import {
@@ -7,7 +7,7 @@ import {
   type HeldKeys,
   readReceipt,
   signReceipt,
-  verifyReceipt,
+  verifyReceiptToken,
 } from '../../../src/trust/index.ts'
 
 const transferId = '01975c2f-7c3a-7000-8000-000000000001'
@@ -29,7 +29,11 @@ async function kept(): Promise<AccountKeys> {
   return AccountKeys.fromHeld(held)
 }
 
-/** Wraps a content key for the kept keys, and opens it with them. @returns whether it is the same */
+/**
+ * Wraps a content key for the stored keys, and unwraps it with them.
+ *
+ * @returns whether both are equal
+ */
 export async function openWhatIsSealedForThem(): Promise<boolean> {
   const keys = await kept()
   const key = await ContentKey.generate(transferId)
@@ -37,16 +41,16 @@ export async function openWhatIsSealedForThem(): Promise<boolean> {
   return opened.partKey.join() === key.partKey.join()
 }
 
-/** @returns what verifies a receipt that they signed; the receipt itself */
+/** @returns what is needed to verify a receipt, and the receipt that the keys signed */
 export async function signWithThem(claims: Parameters<typeof signReceipt>[0]): Promise<string> {
   const keys = await kept()
   const receipt = await signReceipt(claims, keys)
-  await verifyReceipt(receipt, keys.publicKeys)
+  await verifyReceiptToken(receipt, keys.publicKeys)
   readReceipt(receipt)
   return receipt
 }
 
-/** @returns the errors of trying to take them away */
+/** @returns the errors of the attempts to export them */
 export async function takeThem(): Promise<string[]> {
   const { signingKey, decryptionKey } = await kept()
   const taken = [signingKey, decryptionKey].flatMap((key) =>

@@ -1,8 +1,9 @@
-/** The page's inbox and its files, one call at a time, with data alone. */
+/** The page's inbox and its files, one call at a time, with plain data. */
 import { openDatabase } from '../../../src/page/platform/database.ts'
+import type { FileKeeping } from '../../../src/page/platform/inbox/open-staging.ts'
 import { openPageInbox, type PageInbox } from '../../../src/page/platform/inbox/page-inbox.ts'
 import { Problem, toHex } from '../../../src/protocol/index.ts'
-import type { IncomingFile, PartBody, PartialLayout, Published } from '../../../src/receiver/index.ts'
+import type { Clocks, IncomingFile, PartBody, PartialLayout, Published } from '../../../src/receiver/index.ts'
 import type { HeldInFile, PlainPart } from '../../suites/inbox-calls.ts'
 
 const SLICE_BYTES = 70_000
@@ -11,18 +12,28 @@ const IDLE_MS = 300
 const { signal } = new AbortController()
 const files = new Map<string, IncomingFile<PartBody>>()
 let opening: Promise<PageInbox> | null = null
+let fileKeeping: FileKeeping = 'files'
 
 function inbox(): Promise<PageInbox> {
   opening ??= openDatabase(location.href).then((database) =>
-    openPageInbox({ database, portalUrl: location.href, onFolderLapse: () => {} }),
+    openPageInbox({ database, portalUrl: location.href, fileKeeping, onFolderLapse: () => {} }),
   )
   return opening
+}
+
+/** Selects the staging store. Call it first. */
+export function keepIn(keeping: FileKeeping): void {
+  fileKeeping = keeping
 }
 
 function fileOf(transferId: string): IncomingFile<PartBody> {
   const file = files.get(transferId)
   if (file === undefined) throw new Error('it is not open')
   return file
+}
+
+export async function tidy(clocks: Clocks): Promise<number> {
+  return (await inbox()).tidy(clocks)
 }
 
 export async function hasBegun(transferId: string): Promise<boolean> {
@@ -43,7 +54,7 @@ export async function look(transferId: string): Promise<HeldInFile> {
 export async function take(transferId: string, { bytes, isStalling, ...part }: PlainPart): Promise<string | null> {
   try {
     const body = slices(bytes, isStalling === true)
-    await fileOf(transferId).takePart({ ...part, body }, { idleMs: IDLE_MS, signal })
+    await fileOf(transferId).receivePart({ ...part, body }, { idleMs: IDLE_MS, signal })
     return null
   } catch (error) {
     if (error instanceof Problem) return error.code
@@ -94,7 +105,7 @@ export async function close(transferId: string): Promise<void> {
   await fileOf(transferId).close()
 }
 
-/** Removes the file and nothing that is said of it. */
+/** Removes the file and keeps its records. */
 export async function lose(transferId: string): Promise<void> {
   const root = await navigator.storage.getDirectory()
   for await (const folder of root.values()) {
@@ -103,6 +114,7 @@ export async function lose(transferId: string): Promise<void> {
 }
 
 export async function spoil(transferId: string, atByte: number): Promise<void> {
+  if (fileKeeping === 'database') return spoilRow(transferId, atByte)
   const root = await navigator.storage.getDirectory()
   for await (const folder of root.values()) {
     if (folder.kind !== 'directory') continue
@@ -114,7 +126,19 @@ export async function spoil(transferId: string, atByte: number): Promise<void> {
   }
 }
 
-/** As if nobody had touched it for so long. */
+async function spoilRow(transferId: string, atByte: number): Promise<void> {
+  const database = await openDatabase(location.href)
+  const upTo = IDBKeyRange.bound(['inbox', transferId, 0], ['inbox', transferId, atByte])
+  const cursor = await database.transaction('staged', 'readwrite').store.openCursor(upTo, 'prev')
+  if (cursor === null || typeof cursor.value === 'number') throw new Error('there is no such byte')
+  const row = cursor.value.slice()
+  const at = atByte - cursor.key[2]
+  row[at] = (row[at] ?? 0) ^ 1
+  await cursor.update(row)
+  database.close()
+}
+
+/** Sets the time of the last change into the past. */
 export async function makeOlder(transferId: string, ageMs: number): Promise<void> {
   const database = await openDatabase(location.href)
   const key = `file/${transferId}`
@@ -123,7 +147,7 @@ export async function makeOlder(transferId: string, ageMs: number): Promise<void
   database.close()
 }
 
-/** Everything that there is of arrivals: names of files, and keys of records. */
+/** All traces of arrivals: file names and record keys. */
 export async function everything(): Promise<string[]> {
   const database = await openDatabase(location.href)
   const found: string[] = await database.getAllKeys('arrivals')

@@ -1,9 +1,9 @@
 /**
- * What tests do inside the real page, beside it: look at what it keeps, or stand in for the person's file system. Each function is
- * sent there as text, so that it can use nothing but its argument and the browser.
+ * Functions that tests run inside the real page. They read what the page stores, or replace the folder dialogue.
+ * Playwright sends each function as text, so it can use only its argument and browser APIs.
  */
 
-/** Tries to get each private key that the page keeps out of the browser: of which kind it is, and what came of it. */
+/** Tries to export each private key that the page stores. Returns the kind of each key and the result. */
 export async function exportKeys(): Promise<string[]> {
   const outcomes: string[] = []
   const tryOut = async (key: CryptoKey, format: 'pkcs8' | 'jwk'): Promise<void> => {
@@ -38,7 +38,7 @@ export async function exportKeys(): Promise<string[]> {
   return outcomes.sort()
 }
 
-/** The token of whoever has joined. */
+/** The token of the account. */
 export async function token(): Promise<string> {
   const [{ name = '' } = {}] = await indexedDB.databases()
   const done = <Result>(request: IDBRequest<Result>): Promise<Result> =>
@@ -52,18 +52,19 @@ export async function token(): Promise<string> {
   return own.token
 }
 
-/** What other places of a browser have of the page: nothing is expected there. */
+/** Data of the page in other storage of the browser. Tests expect none. */
 export function keptElsewhere(): (number | string)[] {
   return [localStorage.length, sessionStorage.length, document.cookie]
 }
 
-export function clipboardText(): Promise<string> {
-  return navigator.clipboard.readText()
+/** All history entries of the tab at the portal. */
+export function addresses(): (string | null)[] {
+  return navigation.entries().map(({ url }) => url)
 }
 
 /**
- * The files in the browser's own folder for the page, by their names, with their content as hex of its SHA-256. A folder that a
- * person chose is such a one in tests.
+ * The OPFS files of the page by name, with the hex SHA-256 of their content. A folder that the user chose is an OPFS
+ * folder in tests.
  */
 export async function ownFiles(): Promise<Record<string, string>> {
   const files: Record<string, string> = {}
@@ -82,7 +83,7 @@ export async function ownFiles(): Promise<Record<string, string>> {
   return files
 }
 
-/** The dialogue for folders cannot be answered by a test. What it gives is such a handle as this one. */
+/** A test cannot answer the folder dialogue, so this replaces its result with an OPFS handle. */
 export function answerFolderDialogue(name: string): void {
   Object.assign(globalThis, {
     showDirectoryPicker: async () =>
@@ -90,12 +91,12 @@ export function answerFolderDialogue(name: string): void {
   })
 }
 
-/** How wide what is shown is, beside how wide there is room. */
+/** The width of the content and of the window. */
 export function widths(): { readonly shown: number; readonly room: number } {
   return { shown: document.documentElement.scrollWidth, room: document.documentElement.clientWidth }
 }
 
-/** What has the focus, and whether one can see that. */
+/** The focused element, and whether the focus is visible. */
 export function focused(): { readonly text: string; readonly isSeen: boolean } {
   const element = document.activeElement
   if (!(element instanceof HTMLElement) || element === document.body) return { text: '', isSeen: false }
@@ -108,17 +109,34 @@ export function focused(): { readonly text: string; readonly isSeen: boolean } {
   }
 }
 
-/** When something was first to be seen, in ms from the beginning; null before that. */
+/** The background of each button, in their order. */
+export function buttonColours(): string[] {
+  return [...document.querySelectorAll('button')].map((button) => getComputedStyle(button).backgroundColor)
+}
+
+/** The time when something was first visible, in ms since the start; null before that. */
 export function firstPaintMs(): number | null {
   return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null
 }
 
-/** Whether something ran that a name or a text of somebody else brought along. */
+/** The loaded resources: their addresses, and the bytes that came over the network. */
+export function loaded(): { readonly urls: string[]; readonly bytes: number } {
+  const entries = [
+    ...performance.getEntriesByType('navigation'),
+    ...performance.getEntriesByType('resource'),
+  ] as PerformanceResourceTiming[]
+  return {
+    urls: entries.map(({ name }) => name),
+    bytes: entries.reduce((sum, { transferSize }) => sum + transferSize, 0),
+  }
+}
+
+/** Whether a script from a hostile name or text ran. */
 export function ranMarkup(): boolean {
   return 'ran' in globalThis
 }
 
-/** What a page gets that asks for something. */
+/** The result of a request that a page makes. */
 export function ask({ url, init }: { url: string; init: RequestInit }): Promise<string> {
   return fetch(url, init).then(
     async (answer) => `${answer.type} ${answer.status} ${await answer.text()}`,
@@ -126,7 +144,7 @@ export function ask({ url, init }: { url: string; init: RequestInit }): Promise<
   )
 }
 
-/** Whether something can be shown as an image. */
+/** Whether an address can be shown as an image. */
 export function isImage(url: string): Promise<boolean> {
   return new Promise((resolve) => {
     const image = new Image()
@@ -138,4 +156,64 @@ export function isImage(url: string): Promise<boolean> {
 
 export function submitForm(): void {
   document.forms[0]?.submit()
+}
+
+/** Simulates a private window of Firefox 153: OPFS exists and rejects. */
+export function refuseFiles(): void {
+  if (!isSecureContext) return
+  StorageManager.prototype.getDirectory = () =>
+    Promise.reject(new DOMException('Security error when calling GetDirectory', 'SecurityError'))
+}
+
+/** Simulates an old browser: removes built-in functions by their names, such as `Promise.withResolvers`. */
+export function lackFunctions(names: readonly string[]): void {
+  for (const name of names) {
+    const [holder = '', key = ''] = name.split('.')
+    Reflect.deleteProperty(Reflect.get(globalThis, holder), key)
+  }
+}
+
+/** Simulates WebKitGTK 2.50: `navigator.storage` is undefined, and the database returns null for an X25519 key. */
+export function beLikeWebKitGtk(): void {
+  if (!isSecureContext) return
+  Object.defineProperty(Navigator.prototype, 'storage', { value: undefined })
+  const holdsOne = (value: unknown): boolean =>
+    value instanceof CryptoKey
+      ? value.algorithm.name === 'X25519'
+      : typeof value === 'object' && value !== null && Object.values(value).some(holdsOne)
+  const { put } = IDBObjectStore.prototype
+  IDBObjectStore.prototype.put = function (value: unknown, key?: IDBValidKey) {
+    return put.call(this, holdsOne(value) ? null : value, key)
+  }
+}
+
+/** Refuses to make each kind of key a given number of times. */
+export function failToMakeKeys(refusalsMax: number): void {
+  if (!isSecureContext) return
+  const refusals = new Map<string, number>()
+  const { generateKey } = SubtleCrypto.prototype
+  SubtleCrypto.prototype.generateKey = async function (this: SubtleCrypto, ...args: unknown[]) {
+    const { name } = args[0] as { name: string }
+    const count = refusals.get(name) ?? 0
+    refusals.set(name, count + 1)
+    if (count % (refusalsMax + 1) < refusalsMax) throw new DOMException('The operation failed', 'OperationError')
+    return Reflect.apply(generateKey, this, args)
+  } as typeof generateKey
+}
+
+/** All stored data of the page as text. A CryptoKey is shown by its algorithm and whether it can be exported. */
+export async function keptDecryptionKey(): Promise<string> {
+  const [{ name = '' } = {}] = await indexedDB.databases()
+  const done = <Result>(request: IDBRequest<Result>): Promise<Result> =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result)
+      request.onerror = () => reject(request.error)
+    })
+  const database = await done(indexedDB.open(name))
+  const { keys } = await done(database.transaction('identity').objectStore('identity').get('own'))
+  database.close()
+  const key: unknown = keys.decryptionKey
+  if (key instanceof CryptoKey) return `${key.algorithm.name}, ${key.extractable}`
+  const { wrappingKey } = key as { wrappingKey: CryptoKey }
+  return `wrapped by ${wrappingKey.algorithm.name}, ${wrappingKey.extractable}`
 }

@@ -1,4 +1,4 @@
-/** Something that is kept in the browser, durably. */
+/** A value that the browser stores durably. */
 import { change, openDatabase } from '../../../src/page/platform/database.ts'
 
 export async function keep(name: string, value: unknown): Promise<void> {

@@ -1,6 +1,7 @@
-/** The page's receiver without its views, as tests tell it what a person would. */
-import { browserTransport } from '../../../src/client/browser-transport.ts'
+/** The page's receiver without its views. Tests make the decisions of the user. */
+
 import { PortalClient } from '../../../src/client/index.ts'
+import { pageTransport } from '../../../src/page/platform/bulk-fetcher.ts'
 import { PageContacts } from '../../../src/page/platform/contacts.ts'
 import { openDatabase } from '../../../src/page/platform/database.ts'
 import { download as downloadFile } from '../../../src/page/platform/inbox/download.ts'
@@ -14,10 +15,12 @@ export interface Start {
   readonly portalUrl: string
   readonly account: string
   readonly token: string
-  /** The secret of its keys. */
+  /** The secret of the keys. */
   readonly secret: string
   readonly isAsking: boolean
 }
+
+const FILLER_BYTES = 1024 * 1024
 
 let inbox: PageInbox | null = null
 const events: ReceiveEvent[] = []
@@ -33,10 +36,15 @@ function opened(): PageInbox {
 
 export async function start({ portalUrl, account, token, secret, isAsking }: Start): Promise<void> {
   const database = await openDatabase(portalUrl)
-  inbox = await openPageInbox({ database, portalUrl, onFolderLapse: (lapse) => lapses.push(lapse) })
+  inbox = await openPageInbox({
+    database,
+    portalUrl,
+    fileKeeping: 'files',
+    onFolderLapse: (lapse) => lapses.push(lapse),
+  })
   const trust = { account, keys: await AccountKeys.parse(secret), contacts: new PageContacts(database) }
   running = receiveHere(inbox, {
-    client: new PortalClient(browserTransport(portalUrl), token),
+    client: new PortalClient(pageTransport(portalUrl), token),
     trust,
     from: null,
     decide: isAsking ? ({ transferId }) => new Promise((resolve) => questions.set(transferId, resolve)) : null,
@@ -51,7 +59,7 @@ export async function stop(): Promise<void> {
   await running
 }
 
-/** As when another tab takes over: this one is told to end, and goes on running. */
+/** Simulates a takeover by another tab: this one is told to end, and still runs. */
 export async function giveWay(): Promise<void> {
   stopping.abort()
   opened()[Symbol.dispose]()
@@ -81,7 +89,7 @@ async function named(name: string, file: File): Promise<Named> {
   return { name, sizeBytes: file.size, digest: toHex(new Uint8Array(digest)) }
 }
 
-/** What is in the page's own inbox. */
+/** The files in the page's own inbox. */
 export async function kept(): Promise<(Named & { transferId: string; from: string | null })[]> {
   const files = await opened().kept()
   return Promise.all(
@@ -97,12 +105,12 @@ export async function removeKept(transferId: string): Promise<void> {
   await opened().removeKept(transferId)
 }
 
-/** As a person clicks on it. */
+/** Clicks as a user does. */
 export async function download(transferId: string, name: string): Promise<void> {
   downloadFile(await opened().keptFile(transferId), name)
 }
 
-/** A folder as a person would choose one: the handles of the origin's own files have the same interface. */
+/** Chooses a folder as a user does. OPFS handles have the same interface. */
 async function folderOfTest(): Promise<FileSystemDirectoryHandle> {
   return (await navigator.storage.getDirectory()).getDirectoryHandle('chosen by a person', { create: true })
 }
@@ -133,16 +141,16 @@ export async function folderFiles(): Promise<Named[]> {
 
 const { getFile } = FileSystemFileHandle.prototype
 
-/** Whether a file of that size stands in the folder. */
+/** Whether a file of that size is in the folder. */
 export async function isInFolder(name: string, sizeBytes: number): Promise<boolean> {
   for await (const handle of (await folderOfTest()).values()) {
-    // Not by the `getFile` that a test may have stalled.
+    // It avoids `getFile`, which a test may have stalled.
     if (handle.name === name) return (await getFile.apply(handle as FileSystemFileHandle)).size === sizeBytes
   }
   return false
 }
 
-/** From now on a copy into the folder gets so far, and no further: to the empty file under its name, or to all of its content. */
+/** Stops each copy into the folder at a point: after the empty file, or after all of its content. */
 export async function stallCopies(when: 'begun' | 'complete'): Promise<void> {
   const { prototype } = FileSystemFileHandle
   const { createWritable } = prototype
@@ -162,7 +170,7 @@ export async function stallCopies(when: 'begun' | 'complete'): Promise<void> {
 
 let release = (): void => {}
 
-/** Copies get to their last byte, and end only once they are let. */
+/** Holds each copy at its end until the test releases it. */
 export async function holdCopies(): Promise<void> {
   const { stream } = File.prototype
   const held = new Promise<void>((resolve) => {
@@ -177,7 +185,7 @@ export async function releaseCopies(): Promise<void> {
   release()
 }
 
-/** The browser takes the permission back, as after a reload. */
+/** Revokes the permission, as a browser does after a reload. */
 export async function takePermissionBack(): Promise<void> {
   const { prototype } = FileSystemDirectoryHandle as unknown as { prototype: Record<string, unknown> }
   prototype.queryPermission = async () => 'prompt'
@@ -191,7 +199,20 @@ export async function askAgainForFolder(): Promise<boolean> {
   return opened().folder.askAgain()
 }
 
-/** Names of all files of the origin, whatever for. */
+/** Fills the storage of the browser up to a given number of free bytes. */
+export async function fillStorage(leftBytes: number): Promise<void> {
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('filler', { create: true })
+  for (let number = 1; ; number++) {
+    const { quota = 0, usage = 0 } = await navigator.storage.estimate()
+    const tooManyBytes = quota - usage - leftBytes
+    if (tooManyBytes <= 0) return
+    const writable = await (await folder.getFileHandle(`${number}`, { create: true })).createWritable()
+    await writable.write(new Uint8Array(Math.min(tooManyBytes, FILLER_BYTES)))
+    await writable.close()
+  }
+}
+
+/** The names of all OPFS files. */
 export async function stagedFiles(): Promise<string[]> {
   const names: string[] = []
   for await (const handle of (await navigator.storage.getDirectory()).values()) {

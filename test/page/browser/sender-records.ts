@@ -1,4 +1,4 @@
-/** Journals and seal records inside a browser, for the suites of their contracts, which run outside of it. */
+/** Journals and seal records in a browser, for the contract suites, which run in Node. */
 import { openDatabase, type PageDatabase } from '../../../src/page/platform/database.ts'
 import { PageJournal } from '../../../src/page/platform/journal.ts'
 import { PageSealRecords } from '../../../src/page/platform/seal-records.ts'
@@ -6,14 +6,14 @@ import {
   type JournalEntry,
   type JournalKey,
   type RecordLayout,
-  SealedOtherwise,
+  SealConflictError,
   type SealRecord,
 } from '../../../src/sender/index.ts'
 
 const databases = new Map<string, Promise<PageDatabase>>()
 const records: SealRecord[] = []
 
-/** @param run each has a connection of its own */
+/** @param run each run has its own database connection */
 function databaseOf(place: string, run: number): Promise<PageDatabase> {
   const name = `${place} ${run}`
   const database = databases.get(name) ?? openDatabase(new URL(place, location.href).href)
@@ -35,7 +35,7 @@ export const begin = async (place: string, run: number, transferId: string, layo
 export const removeRecord = async (place: string, run: number, transferId: string) =>
   (await recordsOf(place, run)).remove(transferId)
 
-/** @returns by which number the record is known from now on; null where it is lost */
+/** @returns the number of the open record; null where it is lost */
 export async function open(
   place: string,
   run: number,
@@ -47,18 +47,18 @@ export async function open(
   return record === null ? null : records.push(record) - 1
 }
 
-/** @returns why it was not noted, by the name of the error */
+/** @returns the name of the error; null on success */
 export async function note(index: number, partNumber: number, digest: string): Promise<string | null> {
   try {
     await records[index]?.note(partNumber, digest)
     return null
   } catch (error) {
-    if (error instanceof SealedOtherwise) return error.message
+    if (error instanceof SealConflictError) return error.message
     throw error
   }
 }
 
-/** Removes some of what is on record, as no program of ours does. */
+/** Deletes recorded rows, which GoLooader itself never does. */
 export async function damage(place: string, transferId: string, partNumbers: readonly number[]): Promise<void> {
   const database = await databaseOf(place, 0)
   for (const partNumber of partNumbers) await database.delete('sealed', [transferId, partNumber])

@@ -1,9 +1,10 @@
-/** A sender inside a browser: the core over the drivers of the page, without anything to look at. */
-import { browserTransport } from '../../../src/client/browser-transport.ts'
+/** A sender in a browser: the core with the drivers of the page, without views. */
+
 import { PortalClient } from '../../../src/client/index.ts'
+import { pageTransport } from '../../../src/page/platform/bulk-fetcher.ts'
 import { PageContacts } from '../../../src/page/platform/contacts.ts'
 import { openDatabase } from '../../../src/page/platform/database.ts'
-import { PageFile } from '../../../src/page/platform/file-source.ts'
+import { BrowserFileSource } from '../../../src/page/platform/file-source.ts'
 import { PageJournal } from '../../../src/page/platform/journal.ts'
 import { PageReceipts } from '../../../src/page/platform/receipts.ts'
 import { PageSealRecords } from '../../../src/page/platform/seal-records.ts'
@@ -19,7 +20,7 @@ import {
   type SendEvent,
   type SendOutcome,
   sendOne,
-  sharedLine,
+  sendSlots,
 } from '../../../src/sender/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
 import { type Account, type Chosen, fileContent } from '../chosen.ts'
@@ -35,18 +36,23 @@ const sendings: Sending[] = []
 const silences: string[] = []
 let database: Awaited<ReturnType<typeof openDatabase>>
 let context: SendContext
-let lineOf = sharedLine({ transfersAtOnce: 4, largeAtOnce: 1 })
+let lineOf = sendSlots({ transfersAtOnce: 4, largeAtOnce: 1 })
 
-/** Begins to send to bob in parts of 64 KiB, one at a time. @returns what went wrong */
+/**
+ * Starts to send to bob in parts of 64 KiB, one at a time.
+ *
+ * @returns the problem
+ */
 export async function begin({ name, token, keys, isSealing }: Account): Promise<string | null> {
   const portalUrl = new URL('/', location.href).href
   database = await openDatabase(portalUrl)
-  const client = new PortalClient(browserTransport(portalUrl), token)
+  const client = new PortalClient(pageTransport(portalUrl), token)
   const signal = new AbortController().signal
   const events = new EventWatch({
     client,
     answerTimeoutMs: Number.POSITIVE_INFINITY,
     signal,
+    onHeldBack: () => {},
     onSilence: (reason) => silences.push(reason),
   })
   events.follow().catch((error) => silences.push(String(error)))
@@ -81,12 +87,12 @@ export async function begin({ name, token, keys, isSealing }: Account): Promise<
   }
 }
 
-/** @returns by which number it is known until the page is loaded anew */
+/** @returns the number of the call, valid until a reload */
 export function send({ name, sizeBytes, seed, lastModified, toldAs }: Chosen): number {
   return sendFile(new File([fileContent(seed, sizeBytes)], name, { lastModified }), toldAs)
 }
 
-/** Sends what was chosen in the first field for files. */
+/** Sends the file of the first file input. */
 export function sendChosen(): number {
   const [file] = document.querySelector('input')?.files ?? []
   if (file === undefined) throw new Error('nothing was chosen')
@@ -97,18 +103,18 @@ function sendFile(file: File, toldAs?: string): number {
   const pause = new Pause()
   const stop = new AbortController()
   const events: SendEvent[] = []
-  const outcome = sendOne(context, new PageFile(file, toldAs), {
+  const outcome = sendOne(context, new BrowserFileSource(file, toldAs), {
     signal: stop.signal,
     isWaiting: true,
     pause,
-    takePlace: lineOf(file.size),
+    acquireSlot: lineOf(file.size),
     onEvent: (event) => events.push(event),
   })
   outcome.catch(() => {})
   return sendings.push({ pause, events, outcome, stop }) - 1
 }
 
-/** Shows a field for files. */
+/** Shows a file input. */
 export function showField(): void {
   const field = document.createElement('input')
   field.type = 'file'
@@ -122,7 +128,7 @@ export const resume = (index: number): void => sendings[index]?.pause.resume()
 export const stop = (index: number): void => sendings[index]?.stop.abort(new Error('enough'))
 export const heardOfSilence = (): readonly string[] => silences
 export function sendOneAtATime(): void {
-  lineOf = sharedLine({ transfersAtOnce: 1, largeAtOnce: 1 })
+  lineOf = sendSlots({ transfersAtOnce: 1, largeAtOnce: 1 })
 }
 
 export const unfinished = (): Promise<JournalEntry[]> => new PageJournal(database).list()
@@ -143,7 +149,7 @@ export async function forgetOne(transferId: string): Promise<void> {
   await forget(context, await entryOf(transferId))
 }
 
-/** Pins keys that bob does not have. */
+/** Pins keys for bob that he does not have. */
 export async function mistrustBob(): Promise<void> {
   const { publicKeys } = await AccountKeys.generate()
   await new PageContacts(await openDatabase(new URL('/', location.href).href)).check('bob', publicKeys)

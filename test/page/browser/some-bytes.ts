@@ -1,4 +1,4 @@
-/** The same bytes in a browser and outside of it. */
+/** The same bytes in a browser and in Node. */
 export function someBytes(count: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: count }, (_, index) => someByte(index))
 }

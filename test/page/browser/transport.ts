@@ -1,20 +1,20 @@
-/** Requests by the browser's transport, and what became of each, as data that a test can look at. */
-import { browserTransport } from '../../../src/client/browser-transport.ts'
-import { type HttpRequest, NoAnswer, PortalClient } from '../../../src/client/index.ts'
+/** Requests by the browser's transport, and their results, as data for a test. */
+import { type HttpRequest, NoResponseError, PortalClient } from '../../../src/client/index.ts'
 import { digestOf } from '../../../src/digests/index.ts'
+import { pageTransport } from '../../../src/page/platform/bulk-fetcher.ts'
+import { gather } from '../../../src/page/platform/inbox/gather.ts'
+import { Problem } from '../../../src/protocol/index.ts'
 import type { Asked } from '../asked.ts'
 
 /** The portal of the origin is at this path. */
-const transport = browserTransport(
-  new URL(new URLSearchParams(location.search).get('portal') ?? '/', location.href).href,
-)
+const transport = pageTransport(new URL(new URLSearchParams(location.search).get('portal') ?? '/', location.href).href)
 
-type Plain = Partial<Pick<HttpRequest, 'method' | 'path' | 'headers' | 'stallMs'>> & {
+type Plain = Partial<Pick<HttpRequest, 'method' | 'path' | 'headers' | 'stallTimeoutMs' | 'isBulk'>> & {
   readonly bodyBytes?: number
-  /** Reads only so much of the answer, then discards it. */
+  /** Reads this many bytes of the response, then cancels it. */
   readonly readBytesMax?: number
   readonly abortAfterMs?: number
-  /** A sign of life by another way, so often. */
+  /** The interval of signs of life from another source. */
   readonly aliveEveryMs?: number
 }
 
@@ -32,7 +32,7 @@ export async function ask(plain: Plain): Promise<Asked> {
       method: 'GET',
       path: '/',
       headers: {},
-      stallMs: 5_000,
+      stallTimeoutMs: 5_000,
       ...rest,
       signal: controller.signal,
       ...(bodyBytes === undefined ? {} : { body: new Uint8Array(bodyBytes) }),
@@ -60,16 +60,37 @@ export async function ask(plain: Plain): Promise<Asked> {
     return { status, contentType: response.header('content-type'), etag: response.header('etag'), text, ...told() }
   } catch (error) {
     const { name, message } = error as Error
-    return { error: error instanceof NoAnswer ? 'NoAnswer' : name, message, ...told() }
+    return { error: error instanceof NoResponseError ? 'NoResponseError' : name, message, ...told() }
   }
 }
 
-/** Several at once. */
+/** Collects a part as the inbox does. @returns a description of the bytes, or the code of the problem */
+export async function collected(lengthBytes: number, idleMs: number, abortAfterMs?: number): Promise<string> {
+  const controller = new AbortController()
+  const { signal } = controller
+  if (abortAfterMs !== undefined) setTimeout(() => controller.abort(), abortAfterMs)
+  const request = { method: 'GET', path: '/', headers: {}, isBulk: true, stallTimeoutMs: 5_000 } as const
+  const { body, discard } = await transport.request(request)
+  try {
+    const bytes = await gather({ partNumber: 1, lengthBytes, body }, { idleMs, signal })
+    return `${bytes.length} bytes, of ${[...new Set(bytes)].join()}`
+  } catch (error) {
+    return error instanceof Problem ? error.code : String(error)
+  } finally {
+    discard()
+  }
+}
+
+/** Several requests at once. */
 export function askAll(all: readonly Plain[]): Promise<Asked[]> {
   return Promise.all(all.map(ask))
 }
 
-/** Sends a file of one part to bob as the typed client does. @returns which parts the portal holds */
+/**
+ * Sends a file of one part to bob by the typed client.
+ *
+ * @returns the parts that the portal holds
+ */
 export async function sendOnePart(token: string, transferId: string, sizeBytes: number): Promise<string> {
   const client = new PortalClient(transport, token)
   const bytes = new Uint8Array(sizeBytes).fill(7)
@@ -80,7 +101,11 @@ export async function sendOnePart(token: string, transferId: string, sizeBytes: 
   return JSON.stringify((await client.transfer(transferId)).parts)
 }
 
-/** Waits for the events of a transfer, until the one of that type. @returns the types */
+/**
+ * Waits for the events of a transfer, up to the first one of that type.
+ *
+ * @returns the types
+ */
 export async function eventsUntil(token: string, type: string): Promise<string[]> {
   const gone = new AbortController()
   const types: string[] = []

@@ -1,4 +1,4 @@
-/** What `vectors/` says, tried in a browser. */
+/** Runs the test vectors of `vectors/` in a browser. */
 import {
   AccountKeys,
   ContentKey,
@@ -12,7 +12,7 @@ import {
   signManifest,
   signReceipt,
   verifyManifest,
-  verifyReceipt,
+  verifyReceiptToken,
 } from '../../../src/trust/index.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: it is data, and each file has a form of its own
@@ -25,7 +25,7 @@ const hex = (of: Uint8Array): string => Array.from(of, (byte) => byte.toString(1
 const keyOf = async (one: Case): Promise<ContentKey> =>
   ContentKey.unwrap(one.wrapped, one as never, await AccountKeys.parse(one.receiverSecret))
 
-/** What a case comes to, and what it should come to. Signatures of Ed25519 and seals are the same each time. */
+/** The actual and the expected result of a case. Ed25519 signatures and seals are deterministic. */
 const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readonly [unknown, unknown][]>>> = {
   keys: async ({ secret, signing, encryption, fingerprint }) => {
     const { publicKeys } = await AccountKeys.parse(secret)
@@ -65,12 +65,12 @@ const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readon
     [await signManifest(claims, await AccountKeys.parse(all.keys?.valid[0]?.secret)), token],
   ],
   receipts: async ({ token, keys, claims }, all) => [
-    [await verifyReceipt(token, keys), claims],
+    [await verifyReceiptToken(token, keys), claims],
     [await signReceipt(claims, await AccountKeys.parse(all.keys?.valid[1]?.secret)), token],
   ],
 }
 
-/** @returns what is not as it should be */
+/** @returns the differences */
 export async function tryVectors(all: Vectors): Promise<{ tried: number; wrong: string[] }> {
   const wrong: string[] = []
   let tried = 0
@@ -100,7 +100,7 @@ async function outcome(act: () => unknown): Promise<string> {
   }
 }
 
-/** The order of members means nothing. */
+/** The order of members is irrelevant. */
 function sorted(value: unknown): string {
   return JSON.stringify(value, (_name, one) =>
     typeof one === 'object' && one !== null && !Array.isArray(one)

@@ -1,31 +1,30 @@
 /**
- * A real Chromium at a real portal. Tests call functions of any module of the sources, or of `test/page/browser`, inside a page
+ * A real browser at a real portal. Tests call functions of any module of the sources, or of `test/page/browser`, inside a page
  * that has the security headers of the portal's own page:
  *
  *     await using page = await browserPage({ portalUrl })
- *     const digest = await page.run<string>('src/page/platform/part-digests.ts', 'digestPart', 'sha-256', bytes)
+ *     const digest = await page.run<string>('src/page/platform/part-workers.ts', 'digestLent', 'sha-256', bytes)
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
-import { programPath, requireServer } from '../../servers/install.ts'
-import { record } from '../../servers/run.ts'
+import type { BrowserContext, LaunchOptions, Page } from 'playwright-core'
+import { serverFolder } from '../../servers/run.ts'
+import { engine, launchWithProfile, limitStorage, pidOf, quotaPreference, reportViolations } from './engine.ts'
 import { Origin } from './origin.ts'
 
 export interface BrowserOptions {
-  /** The portal that the page's origin is; null for none. */
+  /** The portal behind the page's origin; null for none. */
   readonly portalUrl?: string | null
-  /** Path under which the portal stands in its origin: `/gl`. */
+  /** The path of the portal in its origin, such as `/gl`. */
   readonly prefix?: string
-  /** What the browser keeps: one that was used before finds its databases and files again at the same origin. */
+  /** What the browser keeps: one that was used before finds its databases and files again at the same origin. It is a process of its own. */
   readonly profileFolder?: string
-  /** An origin that outlives the browser; otherwise one is opened, and closed with it. */
+  /** An origin that outlives the browser. By default the browser opens one and closes it. */
   readonly origin?: Origin
-  readonly locale?: string
-  readonly viewport?: { width: number; height: number }
-  readonly colorScheme?: 'light' | 'dark'
+  /** What an origin may keep in the browser, at most; 10 MiB or more. Firefox is then a process of its own. */
+  readonly quotaBytes?: number
 }
+
+/** The processor draws instead of a GPU. The options keep rendering cheap and switch animation off. */
+const PLAIN_DRAWING = ['--disable-dev-shm-usage', '--disable-gpu', '--disable-software-rasterizer']
 
 interface Call {
   readonly url: string
@@ -33,14 +32,16 @@ interface Call {
   readonly args: readonly unknown[]
 }
 
-/** Defines what calls a module inside a page. As text, because Vitest puts its own `import` in the place of a function's. */
+/**
+ * Defines the function that calls a module inside a page. It is text, because Vitest rewrites `import` in functions.
+ */
 const DEFINE_CALL = 'globalThis.callModule = async ({ url, name, args }) => (await import(url))[name](...args)'
 
 export class BrowserPage {
   readonly context: BrowserContext
   readonly page: Page
   readonly origin: Origin
-  /** Errors that the browser wrote to its console, exceptions that nobody caught, and violations of the security policy. */
+  /** Console errors, uncaught exceptions, and violations of the security policy. */
   readonly complaints: string[] = []
   readonly #pid: number
   readonly #ending: AsyncDisposableStack
@@ -60,6 +61,7 @@ export class BrowserPage {
   /** Another tab of the same browser, at the empty page. */
   async tab(): Promise<BrowserPage> {
     const page = await this.context.newPage()
+    this.#ending.defer(() => closed(page))
     await page.goto(this.origin.emptyPageUrl)
     return new BrowserPage(this.context, page, this.origin, this.#pid, new AsyncDisposableStack())
   }
@@ -79,14 +81,15 @@ export class BrowserPage {
     )
   }
 
-  /** As a user reloads: nothing of the page gets time to end. */
+  /** Reloads as a user does. The page gets no time to end its work. */
   async reload(): Promise<void> {
     await this.page.reload()
   }
 
-  /** Kills the browser, all of it, at once. */
+  /** Kills all processes of the browser at once. The shared one is started again, with what it has kept, by the next page of it. */
   async kill(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.context.once('close', () => resolve()))
+    if (shared !== null && (await shared) === this.context) shared = null
     process.kill(this.#pid, 'SIGKILL')
     await closed
     await this.close()
@@ -101,48 +104,71 @@ export class BrowserPage {
   }
 }
 
-/** Starts a browser with one page. It ends with `close`, and at the latest with the test run. */
+/**
+ * Opens a page. Without a folder of its own it is a page of the one browser that all tests of this process share: whatever a browser keeps
+ * belongs to an origin, and each page has its own. It ends with `close`, and at the latest with the test run.
+ */
 export async function browserPage(options: BrowserOptions = {}): Promise<BrowserPage> {
-  await requireServer('chromium')
   await using starting = new AsyncDisposableStack()
-  const profileFolder = options.profileFolder ?? (await mkdtemp(join(tmpdir(), 'golooader-browser-')))
-  if (options.profileFolder === undefined)
-    starting.defer(() => rm(profileFolder, { recursive: true, force: true, maxRetries: 10 }))
-  const origin = options.origin ?? (await Origin.open(options.portalUrl ?? null, options.prefix))
+  const origin = options.origin ?? (await freshOrigin(options))
   if (options.origin === undefined) starting.defer(() => origin.close())
-  const { locale = 'en-GB', viewport = { width: 1280, height: 800 }, colorScheme = 'light' } = options
-  const context = await chromium.launchPersistentContext(profileFolder, {
-    executablePath: programPath('chromium'),
-    // What a GPU would draw is drawn by the processor here, and nobody looks: so as plainly as can be, and without moving.
-    args: ['--disable-dev-shm-usage', '--disable-gpu', '--disable-software-rasterizer'],
-    reducedMotion: 'reduce',
-    chromiumSandbox: false,
-    locale,
-    viewport,
-    colorScheme,
-  })
-  let isClosed = false
-  context.once('close', () => {
-    isClosed = true
-  })
-  starting.defer(async () => {
-    if (!isClosed) await context.close()
-  })
-  await context.addInitScript({ content: DEFINE_CALL })
-  const page = context.pages()[0] ?? (await context.newPage())
+  const { profileFolder, quotaBytes } = options
+  // Firefox reads the limit of an origin when it starts.
+  const isShared = profileFolder === undefined && (quotaBytes === undefined || engine === 'chromium')
+  const context = await (isShared ? sharedContext() : launched(profileFolder ?? serverFolder('browser'), quotaBytes))
+  if (!isShared) starting.defer(() => closed(context))
+  const page = isShared ? await context.newPage() : (context.pages()[0] ?? (await context.newPage()))
+  if (isShared) starting.defer(() => closed(page))
   const pid = await pidOf(context)
-  record(pid, 'SIGKILL')
   await page.goto(origin.emptyPageUrl)
+  if (quotaBytes !== undefined) await limitStorage(page, quotaBytes)
   return new BrowserPage(context, page, origin, pid, starting.move())
 }
 
-async function pidOf(context: BrowserContext): Promise<number> {
-  const browser = context.browser()
-  if (browser === null) throw new Error('a context without a browser')
-  const session = await browser.newBrowserCDPSession()
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-  await session.detach()
-  const main = processInfo.find(({ type }) => type === 'browser')
-  if (main === undefined) throw new Error('the browser does not say which process it is')
-  return main.id
+/** Ports of origins that the shared browser knows. */
+const known = new Set<string>()
+
+/** An origin of which the shared browser keeps nothing: a port that was closed may be given out again. */
+export async function freshOrigin({
+  portalUrl = null,
+  prefix,
+}: Pick<BrowserOptions, 'portalUrl' | 'prefix'>): Promise<Origin> {
+  const origin = await Origin.open(portalUrl, prefix)
+  const { port } = new URL(origin.url)
+  if (!known.has(port)) {
+    known.add(port)
+    return origin
+  }
+  try {
+    return await freshOrigin({ portalUrl, ...(prefix === undefined ? {} : { prefix }) })
+  } finally {
+    await origin.close()
+  }
+}
+
+let shared: Promise<BrowserContext> | null = null
+let sharedFolder: string | null = null
+
+function sharedContext(): Promise<BrowserContext> {
+  sharedFolder ??= serverFolder('browser')
+  shared ??= launched(sharedFolder)
+  return shared
+}
+
+async function launched(profileFolder: string, quotaBytes?: number): Promise<BrowserContext> {
+  const contextOptions = { reducedMotion: 'reduce', locale: 'en-GB', viewport: { width: 1280, height: 800 } } as const
+  const context = await launchWithProfile(profileFolder, contextOptions, launchOptions(quotaBytes))
+  await context.addInitScript({ content: DEFINE_CALL })
+  await reportViolations(context)
+  return context
+}
+
+/** Closes what may have been closed already, or killed. */
+async function closed(one: BrowserContext | Page): Promise<void> {
+  await one.close().catch(() => {})
+}
+
+function launchOptions(quotaBytes: number | undefined): LaunchOptions {
+  if (engine === 'chromium') return { args: PLAIN_DRAWING }
+  return quotaBytes === undefined ? {} : { firefoxUserPrefs: quotaPreference(quotaBytes) }
 }

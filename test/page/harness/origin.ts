@@ -1,6 +1,6 @@
 /**
- * One origin, as a browser sees it: a portal, and beside it an empty page under the page's own security headers, and modules of
- * tests. What is not the test's goes to the portal and comes from there as it is, as by a plain proxy.
+ * One origin for a browser: a portal, an empty page with the page's own security headers, and modules of tests. All
+ * other requests pass through to the portal unchanged, as by a plain proxy.
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,7 +9,7 @@ import { assetHeaders, pageHeaders } from '../../../src/portal/http/security-hea
 import { bundleOf, ENTRY } from './modules.ts'
 
 const EMPTY_PAGE_PATH = '/test-page'
-/** Browsers ask for it by themselves where a page names none. */
+/** Browsers request it by themselves where a page names no icon. */
 const ICON_PATH = '/favicon.ico'
 const MODULES_PATH = '/test-modules/'
 const mediaTypes: Readonly<Record<string, string>> = {
@@ -18,7 +18,7 @@ const mediaTypes: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 }
 
-/** Each module brings its own copy of what it shares with others: more than one may make the policy that starts workers. */
+/** Each module bundles its own copy of shared code, so several copies may create the policy that starts workers. */
 const emptyPageHeaders = {
   ...pageHeaders,
   'content-security-policy': `${pageHeaders['content-security-policy']} 'allow-duplicates'`,
@@ -26,16 +26,16 @@ const emptyPageHeaders = {
 
 export class Origin {
   readonly #server: Server
-  /** Path of the portal below this origin: empty, or with a slash before it. */
+  /** The path of the portal in this origin: empty, or with a leading slash. */
   readonly #prefix: string
-  /** Where the portal is; null while there is none. Requests then find nobody. */
+  /** The address of the portal; null while there is none. Requests then fail to connect. */
   portalUrl: string | null
 
   private constructor(portalUrl: string | null, prefix: string) {
     this.portalUrl = portalUrl
     this.#prefix = prefix
     this.#server = createServer((asked, answer) => this.#answer(asked, answer))
-    // Whatever limits there are, are the portal's.
+    // Only the portal sets limits.
     this.#server.requestTimeout = 0
     this.#server.headersTimeout = 0
   }
@@ -111,8 +111,10 @@ export class Origin {
     }
     passed.on('error', cut)
     answer.on('close', () => {
+      // The response may arrive before the whole request body. The proxy discards the rest of the body: Firefox reads no response before
+      // its body has left. A pipe into a destroyed request would pause it.
+      asked.unpipe(passed)
       passed.destroy()
-      // The answer may have come before the whole of the body: what is left of that is of no use to anybody.
       asked.resume()
     })
     passed.on('response', (response) => {

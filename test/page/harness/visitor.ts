@@ -1,36 +1,51 @@
 /**
- * A person at the page: a real Chromium at the address of a real portal. What the person looks for is found by what stands on the
- * page, and by what a screen reader says of it, never by how the page is built.
+ * A user at the page: a real browser at the address of a real portal. The harness finds elements by their visible text
+ * and by their accessible names, and never by the structure of the page.
  *
- * What holds for every visit is looked at when its test ends: no error in the console, no violation of the security policy, no
- * request to anybody but the portal, and no secret in any address.
+ * When a test ends, the harness checks every visit: no console error, no violation of the security policy, no request
+ * to another host than the portal, and no secret in any address.
  */
-import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import { afterAll, expect, onTestFinished } from 'vitest'
-import { programPath, requireServer } from '../../servers/install.ts'
-import { record } from '../../servers/run.ts'
+import {
+  downloaded,
+  engine,
+  launchBrowser,
+  launchFirefox,
+  launchWithProfile,
+  pidOf,
+  pidsOf,
+  possible,
+  reportViolations,
+} from './engine.ts'
 
-/** For what takes part of a file, a process or a portal: the machine may be busy. */
-const WAIT_MS = 30_000
+/** The timeout for steps that involve a file, a process or a portal on a busy machine. */
+const WAIT_MS = 90_000
 
 export interface VisitOptions {
-  /** What the browser keeps. With it the browser is one of its own, which can be killed. */
+  /** The profile folder. With it the visit has a browser of its own, which a test can kill. */
   readonly profileFolder?: string
+  /** A private window. Chromium's test windows are private unless they have a profile folder. */
+  readonly isPrivate?: boolean
   readonly viewport?: { readonly width: number; readonly height: number }
   readonly colorScheme?: 'light' | 'dark'
-  /** Sharper pictures than those of a plain screen. */
+  /** The device pixel ratio. */
   readonly deviceScaleFactor?: number
-  /** Lets a test bring scripts of its own into the page, which its security policy forbids. */
+  /** A phone: a touch screen without a mouse. */
+  readonly isMobile?: boolean
+  readonly hasTouch?: boolean
+  /** Lets a test add scripts to the page, which its security policy forbids. */
   readonly bypassCSP?: boolean
 }
 
 export type View = 'Send' | 'Receive' | 'History' | 'You' | 'Portal'
 
-const settings = { args: ['--disable-dev-shm-usage'], chromiumSandbox: false }
-/** What is done inside the page. Its types are those of a browser, so that it is not imported here as others are. */
+/**
+ * Functions that run inside the page. They need the DOM types, so this module does not import them in the usual way.
+ */
 const INSIDE_URL = new URL('../browser/inside.ts', import.meta.url).href
 
-/** One browser for all visits of a test file that need none of their own: each visit has its own data in it. */
+/** The shared browser for visits without one of their own. Each visit has separate data. */
 let shared: Promise<Browser> | null = null
 
 afterAll(async () => {
@@ -38,46 +53,38 @@ afterAll(async () => {
   shared = null
 })
 
-async function launch(): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: programPath('chromium'), ...settings })
-  record((await processesOf(browser, 'browser'))[0] ?? 0, 'SIGKILL')
-  return browser
-}
-
-/** The processes of a browser: all, or those of one type, `browser` for the one that has all others. */
-async function processesOf(browser: Browser, type: string | null): Promise<number[]> {
-  const session = await browser.newBrowserCDPSession()
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-  await session.detach()
-  return processInfo.filter((one) => type === null || one.type === type).map(({ id }) => id)
-}
-
-/** One visit at a portal: a browser of one's own, or as good as that. It ends with the test. */
+/** One visit at a portal, in a browser or a context of its own. It ends with the test. */
 export async function openVisit(options: VisitOptions = {}): Promise<Visitor> {
-  await requireServer('chromium')
-  const { profileFolder, viewport = { width: 1280, height: 800 }, colorScheme = 'light', ...others } = options
+  const {
+    profileFolder,
+    isPrivate = false,
+    viewport = { width: 1280, height: 800 },
+    colorScheme = 'light',
+    ...others
+  } = options
   const contextOptions = { locale: 'en-GB', viewport, colorScheme, acceptDownloads: true, ...others }
   let context: BrowserContext
-  if (profileFolder === undefined) {
-    shared ??= launch()
-    context = await (await shared).newContext(contextOptions)
+  const isPhone = others.isMobile === true
+  if (engine === 'firefox' && (isPrivate || isPhone || colorScheme !== 'light')) {
+    context = await launchFirefox({ isPrivate, colorScheme, isPhone }, contextOptions)
+  } else if (profileFolder === undefined) {
+    shared ??= launchBrowser()
+    context = await (await shared).newContext(possible(contextOptions))
   } else {
-    const own = { executablePath: programPath('chromium'), ...settings, ...contextOptions }
-    context = await chromium.launchPersistentContext(profileFolder, own)
+    context = await launchWithProfile(profileFolder, contextOptions)
   }
-  const visitor = new Visitor(context, context.pages()[0] ?? (await context.newPage()))
-  if (profileFolder !== undefined) record(await visitor.pid(), 'SIGKILL')
-  return visitor
+  await reportViolations(context)
+  return new Visitor(context, context.pages()[0] ?? (await context.newPage()))
 }
 
 export class Visitor {
   readonly context: BrowserContext
   readonly page: Page
-  /** Errors in the console, what nobody caught, and violations of the security policy. */
+  /** Console errors, uncaught exceptions, and violations of the security policy. */
   readonly complaints: string[] = []
   /** The addresses of all requests. */
   readonly asked: string[] = []
-  /** Where requests may go; the first address that was visited. */
+  /** The allowed origin: that of the first visited address. */
   #origin: string | null = null
   #isClosed = false
 
@@ -94,7 +101,7 @@ export class Visitor {
     })
   }
 
-  /** What must hold for everybody who looks at the page. */
+  /** The checks that every visit must pass. */
   expectQuiet(): void {
     expect(this.complaints).toEqual([])
     expect(this.asked.filter((url) => /gl[ti]_/.test(url))).toEqual([])
@@ -112,7 +119,7 @@ export class Visitor {
   #watch(page: Page): void {
     page.setDefaultTimeout(WAIT_MS)
     page.on('console', (message) => {
-      // A portal that is away, or refuses something, is what many tests are about. The browser reports each time.
+      // Many tests stop the portal or provoke a refusal. The browser logs each failed request.
       const isAnswer = message.text().startsWith('Failed to load resource')
       if (message.type() === 'error' && !isAnswer) this.complaints.push(message.text())
     })
@@ -120,19 +127,13 @@ export class Visitor {
     page.on('request', (request) => this.asked.push(request.url()))
   }
 
-  async pid(): Promise<number> {
-    return (await processesOf(this.#browser, 'browser'))[0] ?? 0
+  pid(): Promise<number> {
+    return pidOf(this.context)
   }
 
-  /** All processes of this browser: what it keeps for a page is not all in that page's own. */
+  /** All processes of this browser. A page's memory is spread over several of them. */
   pids(): Promise<number[]> {
-    return processesOf(this.#browser, null)
-  }
-
-  get #browser(): Browser {
-    const browser = this.context.browser()
-    if (browser === null) throw new Error('a context without a browser')
-    return browser
+    return pidsOf(this.context)
   }
 
   /** Opens an address of the portal. */
@@ -141,7 +142,7 @@ export class Visitor {
     await this.page.goto(url)
   }
 
-  /** Joins as a person does who was given a link. */
+  /** Joins by an invite link, as a user does. */
   async join(link: string): Promise<void> {
     await this.open(link)
     await this.page.getByRole('button', { name: 'Join', exact: true }).click()
@@ -153,12 +154,12 @@ export class Visitor {
     return this.page.evaluate(await insideFunction(name), arg)
   }
 
-  /** Calls it in each page before anything of its own runs. */
+  /** Calls the function in each page before its own scripts run. */
   async insideFirst(name: string, arg: unknown = null): Promise<void> {
     await this.context.addInitScript(await insideFunction(name), arg)
   }
 
-  /** Resolves when the page is that of somebody who has joined. */
+  /** Resolves when the page shows the account. */
   async isMember(): Promise<void> {
     await this.page.getByRole('navigation', { name: 'Views' }).waitFor()
   }
@@ -179,7 +180,7 @@ export class Visitor {
     await this.page.locator('input[data-for="folder"]').setInputFiles(path)
   }
 
-  /** Drags files and folders from elsewhere over the page, and lets go. */
+  /** Drags files and folders over the page, and drops them. */
   async drop(paths: readonly string[]): Promise<void> {
     const session = await this.context.newCDPSession(this.page)
     const at = { x: 200, y: 300, data: { items: [], files: [...paths], dragOperationsMask: 1 } }
@@ -189,7 +190,7 @@ export class Visitor {
     await session.detach()
   }
 
-  /** Says who is to receive what was chosen. */
+  /** Adds the receivers of the chosen files. */
   async addReceiver(name: string): Promise<void> {
     await this.page.getByLabel('To', { exact: true }).fill(name)
     await this.page.getByRole('button', { name: 'Add', exact: true }).click()
@@ -200,7 +201,7 @@ export class Visitor {
     await this.page.getByRole('button', { name: /^Send (it|\d+ files) to / }).click()
   }
 
-  /** Sends files, by their paths; does not wait for anything to come of it. */
+  /** Sends files by their paths, without waiting for a result. */
   async send(paths: readonly string[], to: readonly string[], { isSealed = true } = {}): Promise<void> {
     await this.goTo('Send')
     await this.choose(paths)
@@ -209,18 +210,17 @@ export class Visitor {
     await this.pressSend()
   }
 
-  /** The card of a file that is sent, or comes in. */
+  /** The card of an outgoing or incoming file. */
   card(name: string): Card {
     return new Card(this.page, this.page.getByRole('article', { name, exact: true }))
   }
 
-  /** Begins to listen for a download; resolves with its name and where it lies once it is there. */
-  async download(act: () => Promise<unknown>): Promise<{ name: string; path: string }> {
-    const [download] = await Promise.all([this.page.waitForEvent('download'), act()])
-    return { name: download.suggestedFilename(), path: await download.path() }
+  /** Runs an action that starts a download. Resolves with the name and the path once the file is complete. */
+  download(act: () => Promise<unknown>): Promise<{ name: string; path: string }> {
+    return downloaded(this.page, act)
   }
 
-  /** Kills the browser, all of it, at once. It has to be one of its own. */
+  /** Kills all processes of the browser at once. It needs a browser of its own. */
   async kill(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.context.once('close', () => resolve()))
     process.kill(await this.pid(), 'SIGKILL')
@@ -239,7 +239,7 @@ export async function insideFunction<Result>(name: string): Promise<(arg: unknow
   return functions[name]
 }
 
-/** What is shown of one file. */
+/** The card of one file. */
 export class Card {
   readonly #page: Page
   readonly locator: Locator
@@ -249,7 +249,7 @@ export class Card {
     this.locator = locator
   }
 
-  /** Resolves when it has come to this. */
+  /** Resolves when the card shows this phase. */
   async phase(phase: string): Promise<void> {
     try {
       await this.locator.and(this.#page.locator(`[data-phase="${phase}"]`)).waitFor()
@@ -260,7 +260,7 @@ export class Card {
     }
   }
 
-  /** Resolves when that stands in it. */
+  /** Resolves when the card contains the text. */
   async says(text: string | RegExp): Promise<void> {
     try {
       await this.locator.getByText(text).first().waitFor()
@@ -273,17 +273,17 @@ export class Card {
     return this.locator.innerText()
   }
 
-  /** Presses one of its buttons; all of them name the file as well. */
+  /** Presses one of its buttons. Every button also names the file. */
   async press(action: string): Promise<void> {
     await this.locator.getByRole('button', { name: action }).click()
   }
 
-  /** The picture of the two hops, in words. */
+  /** The text alternative of the picture. */
   async picture(): Promise<string> {
     return (await this.locator.getByRole('img').getAttribute('aria-label')) ?? ''
   }
 
-  /** How much of it the picture shows as having got through the first hop, from 0 to 1. */
+  /** The drawn progress of the first hop, from 0 to 1. */
   async firstHopShare(): Promise<number> {
     const first = (await this.picture()).split('; ')[0] ?? ''
     const [, percent] = /(\d+) percent/.exec(first) ?? []

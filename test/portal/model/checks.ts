@@ -1,4 +1,4 @@
-/** What has to be true of the portal after every command, whatever the command was. */
+/** Checks that must hold after every command. */
 import { expect } from 'vitest'
 import {
   deliveryStates,
@@ -13,7 +13,7 @@ import { files, type System } from './system.ts'
 
 const firstKinds: readonly string[] = ['stored', 'resend', 'refused']
 
-/** Whether the table leads from one state to another, in any number of moves. */
+/** Whether the state table allows a way from one state to another, in any number of moves. */
 function leadsTo(from: TransferState, to: TransferState): boolean {
   const reached = new Set<TransferState>([from])
   for (const state of reached) for (const next of transferMoves[state]) reached.add(next)
@@ -25,10 +25,10 @@ function noneOf<State extends string>(states: readonly State[]): Record<State, n
 }
 
 export class Checks {
-  /** The states that were seen last. */
+  /** The state of each transfer at the last check. */
   readonly #seen = new Map<string, TransferState>()
 
-  /** @param isSwept whether a sweep has just gone over everything that is due */
+  /** @param isSwept whether the sweeper has just processed everything that is due */
   async check(model: Model, system: System, { isSwept = false } = {}): Promise<void> {
     const { ledger } = system.context
     const census = { transfers: noneOf(transferStates), deliveries: noneOf(deliveryStates) }
@@ -97,7 +97,7 @@ export async function notificationsOf(system: System, transferId: string): Promi
   return system.context.ledger.events(accountId, { after: '0', limit: 500, transferId })
 }
 
-/** The promises about notifications, read from the log alone. */
+/** Checks the promises about notifications against the notification log alone. */
 function checkNotifications(events: readonly Notification[], attempt: number): void {
   const firsts = events.filter((one) => firstKinds.includes(one.notification))
   const seconds = events.filter((one) => !firstKinds.includes(one.notification))

@@ -1,4 +1,4 @@
-/** The events of a hop, each as a command of fast-check: what the model says comes of it, the portal has to say too. */
+/** The events of a transfer as commands of fast-check. The portal must give the answer that the model gives. */
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { newTransferId, Problem } from '../../../src/protocol/index.ts'
@@ -18,7 +18,7 @@ const receiver = fc.constantFrom(...receivers)
 const pick = fc.nat(5)
 const partNumber = fc.integer({ min: 1, max: 4 })
 
-/** A command that runs whenever there is a transfer for it, and is followed by every check. */
+/** A command that runs when there is a transfer for it. Every check follows it. */
 function about(
   name: string,
   which: number,
@@ -90,7 +90,7 @@ const putPart = fc
     }),
   )
 
-/** All parts at once, so that a transfer gets anywhere. */
+/** Sends all parts in one command, because random single parts would seldom complete a transfer. */
 const putAll = pick.map((which) =>
   about('all parts', which, async (transfer, model, { system }) => {
     for (let number = 1; number <= (files[transfer.fileIndex]?.parts.length ?? 0); number++) {
@@ -125,8 +125,8 @@ const offer = fc
       async run(model, { system, checks }) {
         const { accountId } = system.account(name)
         if (isNew) {
-          await system.context.ledger.welcome(accountId, instanceId)
-          model.welcome(name, instanceId)
+          await system.context.ledger.receiverConnected(accountId, instanceId)
+          model.receiverConnected(name, instanceId)
         }
         const due = model.due(name)
         const bound = { leaseMs: options.leaseMs, limit }
@@ -239,7 +239,7 @@ type Rival =
   | 'refused'
   | 'resend'
 
-/** As a sender does that is told `resend`: all parts again, then the next attempt is completed. */
+/** Acts like a sender that got `resend`: sends all parts again and completes the next attempt. */
 async function sentAnew(system: System, transfer: ModelTransfer): Promise<string> {
   const { transferId, fileIndex, attempt } = transfer
   for (let looks = 0; looks < LOOKS_MAX; looks++) {
@@ -250,7 +250,7 @@ async function sentAnew(system: System, transfer: ModelTransfer): Promise<string
   return system.complete(transferId, rightDigest(transfer), attempt + 1)
 }
 
-/** What is now is what came of calls whose outcome nothing foresaw. */
+/** Copies the real state into the model after calls with an unpredictable outcome. */
 async function adoptAll(model: Model, system: System): Promise<void> {
   for (const one of model.transfers) {
     const real = await system.context.ledger.transfer(one.transferId)
@@ -260,7 +260,7 @@ async function adoptAll(model: Model, system: System): Promise<void> {
   }
 }
 
-/** Several calls at once: any order is right, as long as every promise holds afterwards. */
+/** Several calls at once. The portal may process them in any order, as long as every promise holds afterwards. */
 const race = fc
   .tuple(
     pick,
@@ -290,7 +290,7 @@ const race = fc
       which,
       async (transfer, model, { system }) => {
         const { transferId, fileIndex, attempt } = transfer
-        // Most races are about what is whole, which it hardly ever is by chance.
+        // Most races need a complete transfer, which random commands seldom produce.
         for (const at of isFilled ? (files[fileIndex]?.parts.keys() ?? []) : []) {
           await outcomeOf(system.putPart(transferId, fileIndex, at + 1, 'right'))
         }
@@ -341,7 +341,7 @@ export const commands = [
   race,
 ]
 
-/** Lets everything run out, and looks once more. */
+/** Lets every deadline pass, then checks again. */
 export async function expectAllEnded(model: Model, { system, checks }: Real): Promise<void> {
   system.clock.advance(options.expiryMs)
   model.nowMs += options.expiryMs

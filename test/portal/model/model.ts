@@ -1,10 +1,10 @@
-/** What the portal should do, in as few words as possible: the tables of PROTOCOL.md, over plain objects. */
+/** What the portal should do, as briefly as possible: the tables of PROTOCOL.md over plain objects. */
 import { manifestDigestOf } from '../../../src/digests/index.ts'
 import type { Delivery, Transfer } from '../../../src/portal/ledger/contract.ts'
 import type { DeliveryState, Notification, TransferState } from '../../../src/protocol/index.ts'
 import { files, options, type PartKind, type Receiver } from './system.ts'
 
-/** A deadline is put off when less than this share of its time is left. */
+/** The portal postpones a deadline when less than this share of its time is left. */
 const RENEW_BELOW = 0.75
 
 export interface ModelDelivery {
@@ -28,7 +28,7 @@ export interface ModelTransfer {
   /** part number -> digest */
   held: Map<number, string>
   readonly deliveries: Map<Receiver, ModelDelivery>
-  /** In short: `resend`, `stored`, `failed bob`. */
+  /** The notifications so far, in short form: `resend`, `stored`, `failed bob`. */
   told: string[]
 }
 
@@ -64,7 +64,7 @@ export class Model {
     })
   }
 
-  /** @returns what the call should say */
+  /** @returns what the portal should answer */
   putPart(transfer: ModelTransfer, partNumber: number, kind: PartKind): string {
     if (transfer.state !== 'receiving') return 'transfer-closed'
     const part = files[transfer.fileIndex]?.parts[partNumber - 1]
@@ -113,7 +113,7 @@ export class Model {
     return 'stored'
   }
 
-  /** The digest over what is held, in order. */
+  /** The digest over the held parts, in order. */
   manifestDigest({ held }: ModelTransfer): string {
     return manifestDigestOf(
       'sha-256',
@@ -121,7 +121,7 @@ export class Model {
     )
   }
 
-  /** Who may be offered something now. */
+  /** The transfers that the portal may offer this receiver now. */
   due(name: Receiver): ModelTransfer[] {
     return this.transfers
       .filter((transfer) => {
@@ -136,7 +136,7 @@ export class Model {
     Object.assign(delivery, { state: 'offered', offers: delivery.offers + 1, leaseId, leaseEndsMs, instanceId })
   }
 
-  welcome(name: Receiver, instanceId: string): void {
+  receiverConnected(name: Receiver, instanceId: string): void {
     for (const { deliveries } of this.transfers) {
       const delivery = deliveries.get(name)
       if (delivery?.state === 'offered' && delivery.instanceId === instanceId) this.#wait(delivery, 0)
@@ -144,7 +144,7 @@ export class Model {
     }
   }
 
-  /** What a receiver's question or answer under that lease meets: a problem, or null when the lease is the present one. */
+  /** The problem that a receiver gets for this lease, or null when the lease is the current one. */
   leaseProblem(delivery: ModelDelivery | undefined, leaseId: string): string | null {
     if (delivery === undefined) return 'not-found'
     if (delivery.state === 'delivered' || delivery.state === 'failed') return 'delivery-ended'
@@ -220,7 +220,7 @@ export class Model {
     }
   }
 
-  /** After calls that ran at once: what came of them is what is now. */
+  /** Takes over the real state after concurrent calls. */
   adopt(transfer: ModelTransfer, real: Transfer, held: ReadonlyMap<number, string>, told: readonly string[]): void {
     transfer.state = real.state
     transfer.attempt = real.attempt
@@ -303,7 +303,7 @@ function adoptDelivery(modelled: ModelDelivery, delivery: Delivery): void {
   }
 }
 
-/** A notification in short. */
+/** The short form of a notification. */
 export function shortOf(notification: Notification): string {
   return 'receiver' in notification
     ? `${notification.notification} ${notification.receiver}`

@@ -1,15 +1,15 @@
 /**
- * The portal's core as the model drives it: transfers, deliveries and sweeper over a ledger and a store, without HTTP,
- * with time, room on the disk and the order of concurrent steps in the hands of the test.
+ * The portal's core as the model drives it: transfers, deliveries and sweeper over a ledger and a store, without HTTP. The test
+ * controls time, room on the disk and the order of concurrent steps.
  */
 import { Readable } from 'node:stream'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
 import type { PortalContext } from '../../../src/portal/context.ts'
-import { Deliveries } from '../../../src/portal/deliveries.ts'
+import { Deliveries } from '../../../src/portal/deliveries/deliveries.ts'
 import type { Account, Ledger } from '../../../src/portal/ledger/contract.ts'
 import type { Store } from '../../../src/portal/store/contract.ts'
 import { Sweeper } from '../../../src/portal/sweeper.ts'
-import { Transfers } from '../../../src/portal/transfers.ts'
+import { Transfers } from '../../../src/portal/uploads/transfers.ts'
 import { type Announcement, formatContentDigest, Problem, partCount } from '../../../src/protocol/index.ts'
 import { FakeClock, join } from '../../suites/ledger.ts'
 import { randomFrom } from '../../suites/random.ts'
@@ -32,7 +32,7 @@ export const options = {
 export const receivers = ['bob', 'carol'] as const
 export type Receiver = (typeof receivers)[number]
 
-/** The files that are sent: an empty one, one of a part, and of several, with their parts and what else may come. */
+/** The files that senders send: an empty one, one of a single part and some of several parts, each with wrong parts as well. */
 export const files = [0, 100, PART_BYTES, 2 * PART_BYTES + 7].map((sizeBytes, index) => {
   const layout = { sizeBytes, partSizeBytes: PART_BYTES }
   const parts = Array.from({ length: partCount(layout) }, (_, at) => {
@@ -50,7 +50,7 @@ export const files = [0, 100, PART_BYTES, 2 * PART_BYTES + 7].map((sizeBytes, in
 
 export type PartKind = 'right' | 'other' | 'corrupt' | 'short' | 'long' | 'full'
 
-/** What happened to a call: what it said, or the code of its problem. Any other error is a bug. */
+/** The outcome of a call: its answer, or the code of its problem. Any other error is a bug. */
 export async function outcomeOf(call: Promise<string>): Promise<string> {
   try {
     return await call
@@ -62,9 +62,9 @@ export async function outcomeOf(call: Promise<string>): Promise<string> {
 
 export interface Backing {
   readonly open: (clock: FakeClock) => Promise<{ ledger: Ledger; store: Store }>
-  /** Whether what `open` gives has to be kept, because nothing else has the data. */
+  /** Whether a restart must keep what `open` gave, because the data exists nowhere else. */
   readonly isVolatile: boolean
-  /** So many portals work side by side on what `open` gives, and each call goes to another one. */
+  /** How many portals share what `open` gives. Each call goes to the next portal. */
   readonly portalCount?: number
 }
 
@@ -84,7 +84,7 @@ export class System {
   #opened: { ledger: Ledger; store: Store } | null = null
   #portals: Portal[] = []
   #calls = 0
-  /** While several calls run at once: how many turns each step of theirs waits. */
+  /** While several calls run at once, this says how many turns of the event loop the next step waits. */
   #turns: (() => number) | null = null
 
   private constructor(backing: Backing) {
@@ -98,7 +98,7 @@ export class System {
     return system
   }
 
-  /** What was in memory is gone; what is in ledger and store is not. */
+  /** Restarts all portals. They lose their memory, but not ledger and store. */
   async restart(): Promise<void> {
     if (this.#opened === null || !this.#backing.isVolatile) {
       await this.#opened?.ledger.close()
@@ -129,7 +129,7 @@ export class System {
     return this.#next().sweeper
   }
 
-  /** The portals in turn. */
+  /** The portal for the next call, in turn. */
   #next(): Portal {
     const portal = this.#portals[this.#calls++ % this.#portals.length]
     if (portal === undefined) throw new Error('the system has not been started')
@@ -146,10 +146,10 @@ export class System {
     return account
   }
 
-  /** Runs calls at once; in which order their steps come is decided by the seed. */
+  /** Runs calls at once. The seed decides the order of their steps. */
   async atOnce(seed: number, calls: readonly (() => Promise<string>)[]): Promise<string[]> {
     const random = randomFrom(seed)
-    // Now and then a step waits for longer than all others take: as if its portal had been paused.
+    // Now and then a step waits until all others are over, as if the system had paused its portal.
     this.#turns = () => (random() < PAUSED_SHARE ? PAUSED_TURNS : Math.floor(random() * 4))
     try {
       return await Promise.all(calls.map((call) => outcomeOf(call())))
@@ -172,7 +172,7 @@ export class System {
     const digest = kind === 'other' ? part?.otherDigest : part?.rightDigest
     if (kind === 'full') this.isFull = true
     try {
-      await this.transfers.takePart(this.account('alice'), transferId, {
+      await this.transfers.receivePart(this.account('alice'), transferId, {
         partNumber,
         contentLength: String(bytes.length),
         contentDigest: formatContentDigest('sha-256', digest ?? '00'.repeat(32)),
@@ -199,7 +199,7 @@ export class System {
     return 'swept'
   }
 
-  /** A ledger or store whose every call takes a few turns of the event loop while several run at once. */
+  /** Wraps a ledger or store. While several calls run at once, each step takes a few turns of the event loop. */
   #steps<Target extends Ledger | Store>(target: Target): Target {
     return new Proxy(target, {
       get: (_target, name) => {

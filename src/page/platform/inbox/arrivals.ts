@@ -1,10 +1,11 @@
 /**
- * What is being received in this browser, and what has been: one record per transfer, and one per part that counts. Each move
- * from one state to the next is one transaction, on disk when it has resolved. It is made only while the record is what whoever
- * makes it has seen: when a tab takes over, the other one still runs for a moment, and what that has published and answered for
- * must not be begun anew.
+ * The incoming and received transfers of this browser: one record per transfer, and one per verified part. Each change
+ * of state is one transaction, which is on disk when it has resolved. A transaction succeeds only while the record
+ * still is what the caller has read. Reason: during a takeover the other tab still runs for a moment, and a transfer
+ * that it has published must not start again.
  */
 import type { CommitRecord, PartialLayout } from '../../../receiver/index.ts'
+import type { PartDigests } from '../../../trust/index.ts'
 import { change, type PageDatabase, writing } from '../database.ts'
 
 interface About {
@@ -12,21 +13,21 @@ interface About {
   readonly layout: PartialLayout
 }
 
-/** Parts of it are held, or will be. */
-export interface Arriving extends About {
+/** The transfer is being received. */
+export interface ArrivingRecord extends About {
   readonly state: 'arriving'
   readonly touchedAtMs: number
 }
 
-/** It is being copied into a folder. Whether it stands there already, only a look into the folder tells. */
-export interface Publishing extends About {
+/** The file is being copied into a folder. Only the folder shows whether the copy is complete. */
+export interface PublishingRecord extends About {
   readonly state: 'publishing'
   readonly record: CommitRecord
   readonly folder: FileSystemDirectoryHandle
 }
 
-/** It is there under its name; `gone` is what was in the browser and has been removed by its owner. */
-export interface Arrived extends About {
+/** The file is published under its name. `gone` means that its owner has removed it from the browser. */
+export interface ArrivedRecord extends About {
   readonly state: 'published'
   readonly record: CommitRecord
   readonly place: 'browser' | 'folder' | 'gone'
@@ -34,19 +35,11 @@ export interface Arrived extends About {
   readonly atMs: number
 }
 
-export type Arrival = Arriving | Publishing | Arrived
+export type ArrivalRecord = ArrivingRecord | PublishingRecord | ArrivedRecord
 
-/** One part that counts; the digests in hex. */
-export interface HeldPart {
-  /** Of what travelled. */
-  readonly digest: string
-  /** Of what the file holds. */
-  readonly contentDigest: string
-}
-
-/** Another tab has gone on with it: there is another record to look at. */
-export class Overtaken extends Error {
-  override readonly name = 'Overtaken'
+/** Another tab has changed the record. The caller has to read it again. */
+export class OvertakenError extends Error {
+  override readonly name = 'OvertakenError'
 }
 
 const FILES = IDBKeyRange.bound('file/', 'file0', true, true)
@@ -66,53 +59,53 @@ export class Arrivals {
     this.#database = database
   }
 
-  async get(transferId: string): Promise<Arrival | null> {
-    return ((await this.#database.get('arrivals', fileKey(transferId))) as Arrival | undefined) ?? null
+  async get(transferId: string): Promise<ArrivalRecord | null> {
+    return ((await this.#database.get('arrivals', fileKey(transferId))) as ArrivalRecord | undefined) ?? null
   }
 
-  async all(): Promise<Arrival[]> {
-    return (await this.#database.getAll('arrivals', FILES)) as Arrival[]
+  async all(): Promise<ArrivalRecord[]> {
+    return (await this.#database.getAll('arrivals', FILES)) as ArrivalRecord[]
   }
 
-  /** Moves on, with the parts that are there. @param seen what `get` gave @throws Overtaken */
-  put(seen: Arrival, arrival: Arrival): Promise<void> {
+  /** Replaces the record and keeps the parts. @param seen the record that `get` gave @throws OvertakenError */
+  put(seen: ArrivalRecord, arrival: ArrivalRecord): Promise<void> {
     return this.#move(seen.transferId, seen, arrival, { keepsParts: true })
   }
 
-  /** Begins anew, without any part. @throws Overtaken */
-  begin(seen: Arrival | null, arrival: Arriving): Promise<void> {
+  /** Starts the transfer again, without any part. @throws OvertakenError */
+  begin(seen: ArrivalRecord | null, arrival: ArrivingRecord): Promise<void> {
     return this.#move(arrival.transferId, seen, arrival, { keepsParts: false })
   }
 
-  /** It is published; which parts it had is of no use any more. @throws Overtaken */
-  publish(seen: Arrival, arrival: Arrived): Promise<void> {
+  /** Records that the file is published, and removes the records of its parts. @throws OvertakenError */
+  publish(seen: ArrivalRecord, arrival: ArrivedRecord): Promise<void> {
     return this.#move(seen.transferId, seen, arrival, { keepsParts: false })
   }
 
-  /** @throws Overtaken */
-  remove(transferId: string, seen: Arrival | null): Promise<void> {
+  /** @throws OvertakenError */
+  remove(transferId: string, seen: ArrivalRecord | null): Promise<void> {
     return this.#move(transferId, seen, null, { keepsParts: false })
   }
 
-  async parts(transferId: string): Promise<Map<number, HeldPart>> {
+  async parts(transferId: string): Promise<Map<number, PartDigests>> {
     const range = partsOf(transferId)
     const [keys, parts] = await Promise.all([
       this.#database.getAllKeys('arrivals', range),
       this.#database.getAll('arrivals', range),
     ])
     const numbers = keys.map((key) => Number(key.slice(key.lastIndexOf('/') + 1)))
-    return new Map(numbers.map((number, index) => [number, parts[index] as HeldPart]))
+    return new Map(numbers.map((number, index) => [number, parts[index] as PartDigests]))
   }
 
-  /** @throws Overtaken where nothing of the transfer is arriving any more */
-  async putPart(transferId: string, partNumber: number, part: HeldPart): Promise<void> {
+  /** @throws OvertakenError when the transfer is not arriving any more */
+  async putPart(transferId: string, partNumber: number, part: PartDigests): Promise<void> {
     const transaction = writing(this.#database, ['arrivals'])
     const arrivals = transaction.objectStore('arrivals')
-    const current = (await arrivals.get(fileKey(transferId))) as Arrival | undefined
+    const current = (await arrivals.get(fileKey(transferId))) as ArrivalRecord | undefined
     const isArriving = current?.state === 'arriving'
     if (isArriving) await arrivals.put(part, `part/${transferId}/${partNumber}`)
     await transaction.done
-    if (!isArriving) throw new Overtaken('another tab has gone on with the file')
+    if (!isArriving) throw new OvertakenError('another tab has gone on with the file')
   }
 
   removePart(transferId: string, partNumber: number): Promise<void> {
@@ -125,13 +118,13 @@ export class Arrivals {
 
   async #move(
     transferId: string,
-    seen: Arrival | null,
-    next: Arrival | null,
+    seen: ArrivalRecord | null,
+    next: ArrivalRecord | null,
     { keepsParts }: { readonly keepsParts: boolean },
   ): Promise<void> {
     const transaction = writing(this.#database, ['arrivals'])
     const arrivals = transaction.objectStore('arrivals')
-    const current = ((await arrivals.get(fileKey(transferId))) as Arrival | undefined) ?? null
+    const current = ((await arrivals.get(fileKey(transferId))) as ArrivalRecord | undefined) ?? null
     const isAsSeen = textOf(current) === textOf(seen)
     if (isAsSeen) {
       if (!keepsParts) await arrivals.delete(partsOf(transferId))
@@ -139,12 +132,12 @@ export class Arrivals {
       else await arrivals.put(next, fileKey(transferId))
     }
     await transaction.done
-    if (!isAsSeen) throw new Overtaken('another tab has gone on with the file')
+    if (!isAsSeen) throw new OvertakenError('another tab has gone on with the file')
   }
 }
 
-/** The same for records that stand for the same. */
-function textOf(arrival: Arrival | null): string {
+/** A canonical text: equal for equal records. */
+function textOf(arrival: ArrivalRecord | null): string {
   if (arrival === null) return ''
   const { state, layout } = arrival
   const record = state === 'arriving' ? null : arrival.record

@@ -1,14 +1,14 @@
 /**
- * The folder that files are copied to where a person has chosen one (File System Access). The browser may take the permission
- * back at any time, after a reload above all, and gives it again only to a person: until then what is for the folder waits. It
- * never goes somewhere else unasked.
+ * The folder that the user has chosen for received files (File System Access). The browser may revoke the permission at
+ * any time, and often does so after a reload. Only a user action can restore it. Files for the folder wait until then,
+ * and the page never writes them to another place.
  */
 import { change, type PageDatabase } from '../database.ts'
 
 const KEY = 'folder'
 const MODE = { mode: 'readwrite' } as const
 
-/** Not among the types of a page: not all browsers have them. */
+/** The DOM types lack these, because some browsers do not have them. */
 type WithPermissions = FileSystemDirectoryHandle & {
   queryPermission?(mode: { mode: 'readwrite' }): Promise<PermissionState>
   requestPermission?(mode: { mode: 'readwrite' }): Promise<PermissionState>
@@ -16,7 +16,7 @@ type WithPermissions = FileSystemDirectoryHandle & {
 
 type Picker = (options: { mode: 'readwrite'; id: string }) => Promise<FileSystemDirectoryHandle>
 
-/** Why what is for the folder waits: the browser wants to be told again that it may write there, or the folder is not there. */
+/** Why files for the folder wait: the permission has expired, or the folder is missing. */
 export type FolderLapse = 'permission' | 'missing'
 
 export class ChosenFolder {
@@ -36,7 +36,7 @@ export class ChosenFolder {
     this.#onLapse = onLapse
   }
 
-  /** @param onLapse is told when a person is needed, and when no longer */
+  /** @param onLapse called when the folder needs the user, and when it no longer does */
   static async open(database: PageDatabase, onLapse: (lapse: FolderLapse | null) => void): Promise<ChosenFolder> {
     const kept = (await database.get('settings', KEY)) as WithPermissions | undefined
     const folder = new ChosenFolder(database, kept ?? null, onLapse)
@@ -48,12 +48,16 @@ export class ChosenFolder {
     return pickerOf() !== null
   }
 
-  /** Null where none has been chosen. */
+  /** Null where the user has chosen none. */
   get name(): string | null {
     return this.#handle?.name ?? null
   }
 
-  /** Lets a person choose. Has to be called by what a person does. @throws DOMException `AbortError` when none is chosen */
+  /**
+   * Lets the user choose a folder. Call it in an event handler of a user action.
+   *
+   * @throws DOMException `AbortError` when the user chooses none
+   */
   async choose(): Promise<void> {
     const handle = await pickerOf()?.({ ...MODE, id: 'golooader' })
     if (handle === undefined) throw new Error('this browser lets nobody choose a folder')
@@ -61,13 +65,13 @@ export class ChosenFolder {
     this.#set(handle)
   }
 
-  /** From now on files stay in the browser. */
+  /** Stops using the folder. New files stay in the browser. */
   async forget(): Promise<void> {
     await change(this.#database, 'settings', (settings) => settings.delete(KEY))
     this.#set(null)
   }
 
-  /** Asks for the permission once more. Has to be called by what a person does. */
+  /** Asks for the permission again. Call it in an event handler of a user action. */
   async askAgain(): Promise<boolean> {
     const handle = this.#handle
     const answer = (await handle?.requestPermission?.(MODE)) ?? 'granted'
@@ -75,7 +79,7 @@ export class ChosenFolder {
     return answer === 'granted'
   }
 
-  /** It was found that nothing can be written there. */
+  /** Reports that a write to the folder was refused. */
   lapsed(lapse: FolderLapse): void {
     if (this.#lapse === lapse) return
     this.#lapse = lapse
@@ -83,9 +87,9 @@ export class ChosenFolder {
   }
 
   /**
-   * The folder, as soon as it may be written.
+   * Waits until the folder is writable.
    *
-   * @returns null where none is chosen, or no longer
+   * @returns null where no folder is chosen, or no longer
    * @throws the signal's reason when that aborts first
    */
   async ready(signal: AbortSignal): Promise<FileSystemDirectoryHandle | null> {

@@ -1,12 +1,13 @@
-/** Handing a file to the browser, as a download: streamed from its disk, and never in memory. */
+/** Starts a download of a file. The browser streams it from disk. */
 
-/** The browser has begun to read long before. */
+/** The browser has started to read well before this time. */
 const REVOKE_MS = 60_000
 
 /**
- * Has to be called by what a person does, where a browser asks before several downloads. Whether it arrived, no browser says.
+ * Call it in an event handler of a user action: some browsers ask before several downloads. Browsers do not report
+ * whether the download succeeded.
  *
- * @param name what `safeName` gave
+ * @param name a result of `safeName`
  */
 export function download(file: Blob, name: string): void {
   const link = document.createElement('a')

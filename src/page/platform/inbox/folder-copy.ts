@@ -1,18 +1,18 @@
-/** Copies of finished files in a folder that a person has chosen. */
+/** Copies finished files into the folder that the user has chosen. */
 import { Problem, partCount, partSpan } from '../../../protocol/index.ts'
 import type { PartialLayout } from '../../../receiver/index.ts'
-import { digestLent } from '../part-digests.ts'
-import type { HeldPart } from './arrivals.ts'
-import { reasonOf } from './storage-problem.ts'
+import type { PartDigests } from '../../../trust/index.ts'
+import { digestLent } from '../part-workers.ts'
+import { storageReasonOf } from './storage-problem.ts'
 
-/** What stands under a name: a file, something else, or nothing. */
+/** What exists under a name: a file, something else, or nothing. */
 export async function entryIn(folder: FileSystemDirectoryHandle, name: string): Promise<File | 'other' | null> {
   try {
     return await (await folder.getFileHandle(name)).getFile()
   } catch (error) {
-    const reason = reasonOf(error)
+    const reason = storageReasonOf(error)
     if (reason === 'TypeMismatchError') return 'other'
-    // A name that the browser does not write.
+    // The browser refuses this name.
     if (error instanceof TypeError) return 'other'
     if (reason === 'NotFoundError') return null
     throw error
@@ -20,7 +20,7 @@ export async function entryIn(folder: FileSystemDirectoryHandle, name: string): 
 }
 
 /**
- * The browser writes into a file of its own and puts it in the place of the empty one when all of it is there.
+ * Copies a file. The browser writes to a temporary file and replaces the empty one when the copy is complete.
  *
  * @throws the signal's reason when that aborts before
  */
@@ -33,13 +33,13 @@ export async function copyInto(
   signal.throwIfAborted()
   const handle = await folder.getFileHandle(name, { create: true })
   const { size } = await handle.getFile()
-  if (size > 0) throw new DOMException('somebody else has just put a file there', 'InvalidStateError')
+  if (size > 0) throw new DOMException('another program has just put a file there', 'InvalidStateError')
   try {
     await content.stream().pipeTo(await handle.createWritable(), { signal })
   } catch (cause) {
     signal.throwIfAborted()
-    if (reasonOf(cause) !== 'AbortError') throw cause
-    // Browsers do not let just any type of file be written.
+    if (storageReasonOf(cause) !== 'AbortError') throw cause
+    // Browsers refuse to write some types of files.
     throw new Problem(
       'write-failed',
       { detail: 'the browser of the receiver does not let such a file be written' },
@@ -50,22 +50,22 @@ export async function copyInto(
   if (copied.size !== content.size) throw new DOMException('the copy is not as long as the file', 'NotReadableError')
 }
 
-/** Removes what a copy that was broken off has left: an empty file in the place of one that is not empty. */
+/** Removes the empty file that an interrupted copy has left. A file that is empty itself stays. */
 export async function removeEmpty(folder: FileSystemDirectoryHandle, name: string, sizeBytes: number): Promise<void> {
   try {
     const entry = await entryIn(folder, name)
     if (entry instanceof File && entry.size === 0 && sizeBytes > 0) await folder.removeEntry(name)
   } catch (error) {
-    // Without the permission it stays: an empty file beside the delivered one.
-    if (reasonOf(error) === null) throw error
+    // Without the permission the empty file stays, beside the delivered one.
+    if (storageReasonOf(error) === null) throw error
   }
 }
 
-/** Whether a file is the one that these parts make up. Reads all of it, one part at a time. */
+/** Whether a file consists of these parts. Reads all of it, one part at a time. */
 export async function holdsContent(
   file: File,
   layout: PartialLayout,
-  parts: ReadonlyMap<number, HeldPart>,
+  parts: ReadonlyMap<number, PartDigests>,
 ): Promise<boolean> {
   for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
     const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)

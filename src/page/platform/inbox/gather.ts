@@ -1,20 +1,35 @@
-/** One part, gathered in memory: WebCrypto takes a part as a whole. How long a part is, its transfer says and the portal bounds. */
-import { FloorWatch } from '../../../hop/index.ts'
+/**
+ * Collects one part in memory, because WebCrypto needs a part as a whole. The transfer defines the size of a part, and
+ * the portal limits it.
+ */
+import { IdleTimeout } from '../../../async/index.ts'
+import { ThroughputWatch } from '../../../parts/index.ts'
 import { Problem } from '../../../protocol/index.ts'
-import type { ArrivingPart, PartBody, TakeLimits } from '../../../receiver/index.ts'
+import type { ArrivingPart, PartBody, ReceiveLimits } from '../../../receiver/index.ts'
 
-const NO_FLOOR = { bytesPerSecond: 0, windowMs: 0 }
+const NO_MIN_THROUGHPUT = { bytesPerSecond: 0, windowMs: 0 }
+
+/** What of a part `gather` looks at. */
+export type GatheredPart = Pick<ArrivingPart<PartBody>, 'partNumber' | 'lengthBytes'>
+
+/** A body that is in another thread, and collected there. */
+export interface GatheredBody {
+  /** Like `gather` below. */
+  gather(part: GatheredPart, limits: ReceiveLimits): Promise<Uint8Array<ArrayBuffer>>
+}
 
 /**
  * Reads the body to its end.
  *
- * @returns as many bytes as the part has, in memory of their own
- * @throws Problem `part-incomplete` when it ends early, brings too much, breaks or stalls, and when the signal aborts
+ * @returns exactly the bytes of the part, in a buffer of their own
+ * @throws Problem `part-incomplete` when the body ends early, is too long, breaks or stalls, and when the signal aborts
  */
 export async function gather(
-  { partNumber, lengthBytes, body }: Pick<ArrivingPart<PartBody>, 'partNumber' | 'lengthBytes' | 'body'>,
-  { idleMs, floor = NO_FLOOR, signal }: TakeLimits,
+  { partNumber, lengthBytes, body }: GatheredPart & { readonly body: PartBody | GatheredBody | Uint8Array },
+  limits: ReceiveLimits,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if ('gather' in body) return body.gather({ partNumber, lengthBytes }, limits)
+  const { idleMs, minThroughput = NO_MIN_THROUGHPUT, signal } = limits
   const bytes = new Uint8Array(lengthBytes)
   let arrivedBytes = 0
   const incomplete = (detail: string, cause?: unknown): Problem =>
@@ -27,13 +42,12 @@ export async function gather(
   const stopping = Promise.withResolvers<never>()
   stopping.promise.catch(() => {})
   const stop = (detail: string, cause?: unknown): void => stopping.reject(incomplete(detail, cause))
-  const stalled = (): void => stop(`no byte came for ${idleMs} ms`)
   const abort = (): void => stop('the transfer was given up', signal.reason)
-  let watchdog = setTimeout(stalled, idleMs)
-  using _ = new FloorWatch(
-    floor,
+  using idle = new IdleTimeout(idleMs, () => stop(`no byte came for ${idleMs} ms`))
+  using _ = new ThroughputWatch(
+    minThroughput,
     () => arrivedBytes,
-    () => stop(`less than ${floor.bytesPerSecond} bytes a second came`),
+    () => stop(`less than ${minThroughput.bytesPerSecond} bytes a second came`),
   )
   signal.addEventListener('abort', abort, { once: true })
   if (signal.aborted) abort()
@@ -43,16 +57,14 @@ export async function gather(
     while (iterator !== null) {
       const next = await Promise.race([nextOf(iterator, incomplete), stopping.promise])
       if (next.done === true) break
-      clearTimeout(watchdog)
-      watchdog = setTimeout(stalled, idleMs)
+      idle.refresh()
       take(next.value)
     }
     if (arrivedBytes < lengthBytes) throw incomplete('the content ended early')
     return bytes
   } finally {
-    clearTimeout(watchdog)
     signal.removeEventListener('abort', abort)
-    // A read that is under way ends with its connection, which whoever has it gives up.
+    // The caller closes the connection, which also ends a pending read.
     iterator?.return?.().catch(() => {})
   }
 }

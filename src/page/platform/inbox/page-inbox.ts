@@ -1,93 +1,105 @@
 /**
- * The inbox in a browser, and how it keeps its promise.
+ * The inbox in a browser, and how it publishes exactly once.
  *
- * Content is written into files of the origin, and what counts of it stands in the database. Where nobody has chosen a folder, a
- * file is published by one transaction that gives it its name; it stays in the browser until its owner says that it may go, as
- * no browser tells whether a download arrived. Where somebody has chosen a folder, the file is copied there. Before that a
- * record says durably which transfer is about to appear under which name, and in which folder; after it, that it did. A
- * later run that finds the first record looks into the folder: the whole content under that name, compared by its digests, was
- * published; anything else was not, and all of it is done again from the copy in the browser, which goes last.
+ * Content goes to files of the origin; the database records the verified parts. Without a chosen folder, one transaction publishes
+ * a file by naming it, and the browser keeps it until its owner removes it. With a chosen folder, the page copies the file there:
+ * it records transfer, name and folder before the copy, and the success after it. A later run that finds only the first record
+ * compares the file of that name by its digests, and copies again unless it is whole. The browser's copy is deleted last.
  *
- * A browser gives a folder less than a file system does. Whether a name is free, is looked up, not taken: a program that
- * puts a file under it in that moment loses it. And if a person renames the copy in the moment between the two records, and the
- * browser ends in it, a second copy comes.
+ * Two limits remain. A name that is free cannot be reserved: another program that creates it in the same moment loses its file. If
+ * the user renames the copy between the two records and the browser crashes then, a second copy is created.
  */
-import { localTurns } from '../../../hop/index.ts'
+import { KeyedMutex } from '../../../async/index.ts'
 import { Problem, randomText } from '../../../protocol/index.ts'
 import {
+  agreedMs,
+  type Clocks,
   type CommitRecord,
   type Inbox,
   type IncomingFile,
-  isForgotten,
   numberedName,
   type PartBody,
   type PartialLayout,
   type Published,
+  publishedBy,
   sameNamesMax,
 } from '../../../receiver/index.ts'
+import { leftBytes } from '../browser.ts'
 import { change, type PageDatabase } from '../database.ts'
-import { type Arrival, Arrivals, type Arrived, type Arriving, Overtaken, type Publishing } from './arrivals.ts'
+import {
+  type ArrivalRecord,
+  Arrivals,
+  type ArrivedRecord,
+  type ArrivingRecord,
+  OvertakenError,
+  type PublishingRecord,
+} from './arrivals.ts'
+import { BrowserIncomingFile, verifiedParts } from './browser-incoming-file.ts'
 import { ChosenFolder, type FolderLapse } from './chosen-folder.ts'
 import { copyInto, entryIn, holdsContent, removeEmpty } from './folder-copy.ts'
-import { PageFile, verifiedParts } from './page-file.ts'
-import { Staging, StagingError } from './staging.ts'
-import { meaningOf, reasonOf } from './storage-problem.ts'
+import { isLeftover, keepSince } from './memory.ts'
+import { type FileKeeping, openStaging } from './open-staging.ts'
+import { type Staging, StagingError } from './staging.ts'
+import { meaningOf, storageReasonOf } from './storage-problem.ts'
+
+/** What is recorded of a file beside its name. */
+type CommitAbout = Pick<CommitRecord, 'manifestDigest' | 'receipt' | 'signedBy'>
 
 const INSTANCE_BYTES = 18
 const INSTANCE_KEY = 'instance'
-const DAY_MS = 86_400_000
-/** A transfer lives for 7 days unless a portal says otherwise; its leftovers are of no use for much longer. */
-const LEFTOVER_MS_MAX = 8 * DAY_MS
-/** Under which names are given one after another. */
+/** The mutex key for choosing a free name. */
 const NAMES = 'names'
 
-/** A file that has come and is still in this browser. */
+/** A received file that is still in this browser. */
 export interface KeptFile {
   readonly transferId: string
   readonly name: string
   readonly sizeBytes: number
-  /** Null where nobody signed. */
+  /** Null for an unsigned file. */
   readonly from: string | null
   readonly atMs: number
 }
 
 export interface PageInboxOptions {
   readonly database: PageDatabase
-  /** Several portals may share an origin, under a path each. */
+  /** Several portals may share an origin, each under its own path. */
   readonly portalUrl: string
-  /** A person is needed for the chosen folder; null: not any more. */
+  readonly fileKeeping: FileKeeping
+  /** Called when the chosen folder needs the user; null: no longer. */
   readonly onFolderLapse: (lapse: FolderLapse | null) => void
 }
 
-/** Only one at a time may be open in a browser: whoever opens it sees to that. */
-export async function openPageInbox({ database, portalUrl, onFolderLapse }: PageInboxOptions): Promise<PageInbox> {
+/** Only one instance may be open in a browser. The caller ensures that. */
+export async function openPageInbox(options: PageInboxOptions): Promise<PageInbox> {
+  const { database, portalUrl, fileKeeping, onFolderLapse } = options
   const folder = await ChosenFolder.open(database, onFolderLapse)
-  const staging = new Staging(`inbox ${encodeURIComponent(new URL(portalUrl).pathname)}`)
-  const inbox = new PageInbox(await instanceOf(database), new Arrivals(database), staging, folder)
-  await inbox.removeLeftovers()
+  const staging = openStaging(fileKeeping, database, portalUrl, 'inbox')
+  const inbox = new PageInbox(await instanceOf(database), database, staging, folder)
+  await inbox.removeOrphans()
   return inbox
 }
 
 export class PageInbox implements Inbox<PartBody>, Disposable {
   readonly instanceId: string
-  /** Where files are copied to, if there is such a folder. */
+  /** The folder for copies, if the user has chosen one. */
   readonly folder: ChosenFolder
+  readonly #database: PageDatabase
   readonly #arrivals: Arrivals
   readonly #staging: Staging
-  readonly #turns = localTurns()
-  /** Another tab may be about to do what this one has begun. */
+  readonly #turns = new KeyedMutex()
+  /** Aborts copies into the folder when this inbox closes, because another tab may then make them. */
   readonly #ending = new AbortController()
 
-  constructor(instanceId: string, arrivals: Arrivals, staging: Staging, folder: ChosenFolder) {
+  constructor(instanceId: string, database: PageDatabase, staging: Staging, folder: ChosenFolder) {
     this.instanceId = instanceId
     this.folder = folder
-    this.#arrivals = arrivals
+    this.#database = database
+    this.#arrivals = new Arrivals(database)
     this.#staging = staging
   }
 
   async freeBytes(): Promise<number> {
-    const { quota, usage } = await navigator.storage.estimate()
-    return quota === undefined ? Number.POSITIVE_INFINITY : Math.max(0, quota - (usage ?? 0))
+    return Math.min(await leftBytes(), this.#staging.fileBytesMax)
   }
 
   async hasBegun(transferId: string): Promise<boolean> {
@@ -97,15 +109,16 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<PartBody>> {
     const context = { staging: this.#staging, arrivals: this.#arrivals }
     const known = await this.#arrivals.get(transferId)
-    if (known !== null && known.state !== 'arriving') throw new Overtaken('another tab is publishing it')
+    if (known !== null && known.state !== 'arriving') throw new OvertakenError('another tab is publishing it')
     const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
     if (known === null || !isSame(known.layout, layout)) {
       await this.#arrivals.begin(known, arriving)
       await this.#staging.truncate(transferId, 0)
-      return new PageFile(context, transferId, layout, new Map())
+      return new BrowserIncomingFile(context, transferId, layout, new Map())
     }
     await this.#arrivals.put(known, arriving)
-    return new PageFile(context, transferId, layout, await verifiedParts(context, transferId, layout, signal))
+    const held = await verifiedParts(context, transferId, layout, signal)
+    return new BrowserIncomingFile(context, transferId, layout, held)
   }
 
   async published(transferId: string, signal: AbortSignal): Promise<Published | null> {
@@ -117,10 +130,10 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     }
     if (known?.state !== 'publishing') return null
     const found = await this.#whileUsable(signal, async (folder) =>
-      // Into another one nobody may be let look any more.
+      // The user has chosen another folder since, and the old one may be unreadable now.
       (await folder.isSameEntry(known.folder)) ? this.#isPublished(known) : this.#isPublished(known).catch(() => false),
     )
-    // Where no folder is chosen any more, it may have got into the one that was.
+    // No folder is chosen any more. The file may be complete in the previous one.
     if (found ?? (await this.#isPublished(known).catch(() => false))) {
       await this.#hasPublished(known)
       return publishedBy(known.record)
@@ -132,15 +145,15 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async commit(
     transferId: string,
     name: string,
-    about: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+    about: CommitAbout,
     finished: Promise<void>,
     signal: AbortSignal,
   ): Promise<Published> {
     await finished
     const published = await this.#whileUsable(signal, (folder) =>
-      this.#turns.take(NAMES, () => this.#copyTo(folder, transferId, name, about)),
+      this.#turns.run(NAMES, () => this.#copyTo(folder, transferId, name, about)),
     )
-    return published ?? (await this.#turns.take(NAMES, () => this.#keep(transferId, name, about)))
+    return published ?? (await this.#turns.run(NAMES, () => this.#keep(transferId, name, about)))
   }
 
   async answered(transferId: string): Promise<void> {
@@ -161,8 +174,8 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     try {
       await this.#discard(transferId)
     } catch (error) {
-      // Then it is that tab's.
-      if (!(error instanceof Overtaken)) throw error
+      // Another tab now owns the transfer.
+      if (!(error instanceof OvertakenError)) throw error
     }
   }
 
@@ -170,7 +183,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     let known = await this.#arrivals.get(transferId)
     if (known?.state === 'published') return this.answered(transferId)
     if (known?.state === 'publishing') {
-      // Without the permission nobody can tell; then the record stays, and so does the copy in the browser.
+      // Without the permission the folder cannot be checked. The record and the copy in the browser stay.
       const isThere = await this.#isPublished(known).catch(() => null)
       if (isThere === null) return
       if (isThere) return this.#hasPublished(known)
@@ -181,13 +194,18 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   }
 
   meaningOf(error: unknown): Problem | 'later' | null {
-    return error instanceof Overtaken ? 'later' : meaningOf(error)
+    return error instanceof OvertakenError ? 'later' : meaningOf(error)
   }
 
-  /** What has come and is still in this browser, the newest first. */
+  /** In a browser every error concerns a single file. */
+  async obstacle(): Promise<null> {
+    return null
+  }
+
+  /** The received files that are still in this browser, newest first. */
   async kept(): Promise<KeptFile[]> {
     return (await this.#arrivals.all())
-      .filter((one): one is Arrived => one.state === 'published' && one.place === 'browser')
+      .filter((one): one is ArrivedRecord => one.state === 'published' && one.place === 'browser')
       .map(({ transferId, record, layout, atMs }) => {
         const from = record.receipt?.from ?? null
         return { transferId, name: record.finalName, sizeBytes: layout.sizeBytes, from, atMs }
@@ -195,12 +213,18 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
       .sort((one, other) => other.atMs - one.atMs)
   }
 
-  /** The content of one of those, to be read as a stream, or handed to the browser by an object URL. */
+  /** The record of a transfer that this browser published; null where there is none any more. */
+  async recordOf(transferId: string): Promise<CommitRecord | null> {
+    const known = await this.#arrivals.get(transferId)
+    return known?.state === 'published' ? known.record : null
+  }
+
+  /** The content of a kept file, as a stream source or for an object URL. */
   keptFile(transferId: string): Promise<File> {
     return this.#staging.file(transferId)
   }
 
-  /** Its owner has it elsewhere, or does not want it: it goes. That it came is remembered. */
+  /** Removes a kept file at its owner's request. The record that it arrived stays. */
   async removeKept(transferId: string): Promise<void> {
     const known = await this.#arrivals.get(transferId)
     if (known?.state !== 'published' || known.place !== 'browser') return
@@ -208,14 +232,30 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     await this.#staging.remove(transferId)
   }
 
-  /** What earlier runs left of transfers that are over, and what a crash left without a record. */
-  async removeLeftovers(): Promise<void> {
-    const known = new Map((await this.#arrivals.all()).map((one) => [one.transferId, one]))
-    for (const arrival of known.values()) {
-      if (!isLeftover(arrival)) continue
-      await this.#arrivals.remove(arrival.transferId, arrival)
-      known.delete(arrival.transferId)
+  async tidy(clocks: Clocks): Promise<number> {
+    const all = await this.#arrivals.all()
+    const sinceMs = await keepSince(this.#database, all, clocks)
+    const agreed = agreedMs(clocks)
+    if (agreed === null) return sinceMs
+    for (const arrival of all) {
+      if (isLeftover(arrival, agreed, sinceMs)) await this.#removeArrival(arrival)
     }
+    await this.removeOrphans()
+    return sinceMs
+  }
+
+  async #removeArrival(arrival: ArrivalRecord): Promise<void> {
+    try {
+      await this.#arrivals.remove(arrival.transferId, arrival)
+    } catch (error) {
+      // Another tab now owns the transfer.
+      if (!(error instanceof OvertakenError)) throw error
+    }
+  }
+
+  /** Removes content without a record, which a crash has left. */
+  async removeOrphans(): Promise<void> {
+    const known = new Map((await this.#arrivals.all()).map((one) => [one.transferId, one]))
     for (const transferId of await this.#staging.transferIds()) {
       const arrival = known.get(transferId)
       const isPublishedElsewhere = arrival?.state === 'published' && arrival.place !== 'browser'
@@ -228,29 +268,20 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     this.#staging[Symbol.dispose]()
   }
 
-  /** A record may have survived what its file has not: then nothing may be answered for. */
-  async #isWhereItWas({ transferId, place, layout }: Arrived): Promise<boolean> {
+  /** A browser may lose a file and keep its record. The page must not confirm that delivery. */
+  async #isWhereItWas({ transferId, place, layout }: ArrivedRecord): Promise<boolean> {
     if (place !== 'browser') return true
-    try {
-      return (await this.#staging.file(transferId)).size === layout.sizeBytes
-    } catch (error) {
-      if (reasonOf(error) === 'NotFoundError') return false
-      throw error
-    }
+    return (await this.#staging.sizeBytes(transferId)) === layout.sizeBytes
   }
 
-  async #arriving(transferId: string): Promise<Arriving> {
+  async #arriving(transferId: string): Promise<ArrivingRecord> {
     const known = await this.#arrivals.get(transferId)
-    if (known?.state !== 'arriving') throw new Overtaken('what is to be published is not arriving here any more')
+    if (known?.state !== 'arriving') throw new OvertakenError('what is to be published is not arriving here any more')
     return known
   }
 
-  /** Publishes what stays in the browser: one transaction, as name and content are one's own. */
-  async #keep(
-    transferId: string,
-    name: string,
-    about: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
-  ): Promise<Published> {
+  /** Publishes a file that stays in the browser, in one transaction: the page owns both the name and the content. */
+  async #keep(transferId: string, name: string, about: CommitAbout): Promise<Published> {
     const known = await this.#arriving(transferId)
     const taken = new Set((await this.kept()).map((file) => file.name))
     const finalName = namesFrom(name).find((one) => !taken.has(one))
@@ -266,14 +297,14 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     folder: FileSystemDirectoryHandle,
     transferId: string,
     name: string,
-    about: Pick<CommitRecord, 'manifestDigest' | 'receipt'>,
+    about: CommitAbout,
   ): Promise<Published> {
     const known = await this.#arriving(transferId)
     const { layout } = known
     for (const finalName of namesFrom(name)) {
       if ((await entryIn(folder, finalName)) !== null) continue
       const record: CommitRecord = { transferId, finalName, ...about }
-      const publishing: Publishing = { state: 'publishing', transferId, layout, record, folder }
+      const publishing: PublishingRecord = { state: 'publishing', transferId, layout, record, folder }
       await this.#arrivals.put(known, publishing)
       try {
         await copyInto(folder, finalName, await this.#staging.file(transferId), this.#ending.signal)
@@ -287,7 +318,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     throw tooMany()
   }
 
-  /** Does something with the chosen folder, as soon as and as long as it can be used. @returns null where there is none */
+  /** Uses the chosen folder, and waits while it is unavailable. @returns null where no folder is chosen */
   async #whileUsable<Result>(
     signal: AbortSignal,
     act: (folder: FileSystemDirectoryHandle) => Promise<Result>,
@@ -298,7 +329,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
       try {
         return await act(folder)
       } catch (error) {
-        const reason = reasonOf(error)
+        const reason = storageReasonOf(error)
         if (reason === 'NotAllowedError') this.folder.lapsed('permission')
         else if (reason === 'NotFoundError' && !(await isReachable(folder))) this.folder.lapsed('missing')
         else throw error
@@ -306,31 +337,27 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     }
   }
 
-  async #isPublished({ transferId, folder, record, layout }: Publishing): Promise<boolean> {
+  async #isPublished({ transferId, folder, record, layout }: PublishingRecord): Promise<boolean> {
     const entry = await entryIn(folder, record.finalName)
     if (!(entry instanceof File) || entry.size !== layout.sizeBytes) return false
     return holdsContent(entry, layout, await this.#arrivals.parts(transferId))
   }
 
-  async #hasPublished(publishing: Publishing): Promise<void> {
+  async #hasPublished(publishing: PublishingRecord): Promise<void> {
     const { transferId, layout, record } = publishing
     const state = { state: 'published', place: 'folder', isAnswered: false, atMs: Date.now() } as const
     await this.#arrivals.publish(publishing, { transferId, layout, record, ...state })
     await this.#staging.remove(transferId)
   }
 
-  /** What was not published goes on as what it was: all parts are still there. */
-  async #unpublish(publishing: Publishing): Promise<Arriving> {
+  /** Returns an unpublished transfer to the state of receiving. All of its parts are still there. */
+  async #unpublish(publishing: PublishingRecord): Promise<ArrivingRecord> {
     const { transferId, layout, folder, record } = publishing
     await removeEmpty(folder, record.finalName, layout.sizeBytes)
     const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
     await this.#arrivals.put(publishing, arriving)
     return arriving
   }
-}
-
-function publishedBy({ finalName, manifestDigest, receipt }: CommitRecord): Published {
-  return { name: finalName, manifestDigest, receipt }
 }
 
 function namesFrom(name: string): string[] {
@@ -347,12 +374,6 @@ function isSame(one: PartialLayout, other: PartialLayout): boolean {
     one.partSizeBytes === other.partSizeBytes &&
     one.digestAlgorithm === other.digestAlgorithm
   )
-}
-
-function isLeftover(arrival: Arrival): boolean {
-  if (arrival.state === 'arriving') return Date.now() - arrival.touchedAtMs > LEFTOVER_MS_MAX
-  // A file that is still here keeps its record, however old.
-  return arrival.state === 'published' && arrival.place !== 'browser' && isForgotten(arrival.transferId)
 }
 
 async function isReachable(folder: FileSystemDirectoryHandle): Promise<boolean> {

@@ -1,14 +1,14 @@
-/** Receiving in a page: what a browser bears of it. */
-import type { InFlightBounds } from '../../../client/index.ts'
+/** Receiving in a page, within the limits of a browser. */
+import type { ConcurrencyBounds } from '../../../client/index.ts'
 import { offersOpenMax } from '../../../protocol/index.ts'
 import { type PartBody, type ReceiveIntoOptions, type ReceiveResult, receiveInto } from '../../../receiver/index.ts'
 import type { PageInbox } from './page-inbox.ts'
 
-/** Parts are held in memory as a whole, once as they travelled and once opened; and a browser has few connections. */
+/** Each part is in memory twice, as it was sent and opened; and a browser has few connections. */
 const CONTENTS_AT_ONCE = 2
-const PARTS_IN_FLIGHT: InFlightBounds = { min: 1, max: 2 }
+const PARTS_IN_FLIGHT: ConcurrencyBounds = { min: 1, max: 2 }
 
-/** The options are those of `receiveInto` that a page decides about. */
+/** The options of `receiveInto` that the page sets. */
 export function receiveHere(
   inbox: PageInbox,
   options: Pick<ReceiveIntoOptions<PartBody>, 'client' | 'trust' | 'from' | 'decide' | 'signal' | 'onEvent' | 'idleMs'>,
@@ -16,7 +16,7 @@ export function receiveHere(
   return receiveInto(inbox, {
     ...options,
     isOnce: false,
-    // While a person decides, all that waits is to be seen.
+    // While the user decides, all waiting offers are visible.
     transfersAtOnce: offersOpenMax,
     contentsAtOnce: CONTENTS_AT_ONCE,
     partsInFlight: PARTS_IN_FLIGHT,

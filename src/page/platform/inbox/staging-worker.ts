@@ -1,10 +1,30 @@
 /**
- * Writes to the files of the origin (OPFS), in a worker of its own: only there can one write at an offset, and wait until it is
- * on disk. A file is open from the first request about it until it is closed; nobody else can write it meanwhile.
+ * Writes to the files of the origin (OPFS), in a worker: only workers can write at an offset and wait for the disk. A
+ * file is open from the first request about it until it is closed, and the worker has exclusive access to it.
  */
-import type { StagingAnswer, StagingRequest } from './staging.ts'
+import '../disposables.ts'
+import { retry } from '../../../async/retry.ts'
+import { originFolder } from '../browser.ts'
 
-/** https://fs.spec.whatwg.org/#api-filesystemsyncaccesshandle; not among the types of a page. */
+export type StagingOperation =
+  | { readonly operation: 'read'; readonly atByte: number; readonly lengthBytes: number }
+  | { readonly operation: 'write'; readonly atByte: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly operation: 'truncate'; readonly sizeBytes: number }
+  | { readonly operation: 'close' }
+  | { readonly operation: 'remove' }
+
+/** What the worker is asked. The number comes back with its answer. */
+export type StagingRequest = StagingOperation & {
+  readonly number: number
+  readonly folder: string
+  readonly name: string
+}
+
+export type StagingAnswer =
+  | { readonly number: number; readonly bytes: Uint8Array<ArrayBuffer> | null }
+  | { readonly number: number; readonly error: { readonly name: string; readonly message: string } }
+
+/** https://fs.spec.whatwg.org/#api-filesystemsyncaccesshandle; the DOM types of a page lack it. */
 interface SyncAccessHandle {
   read(bytes: Uint8Array, options: { at: number }): number
   write(bytes: Uint8Array, options: { at: number }): number
@@ -13,7 +33,7 @@ interface SyncAccessHandle {
   close(): void
 }
 
-/** The worker of a page that was just reloaded may still have the file. */
+/** After a reload the worker of the previous page may still hold the file. */
 const OPEN_TRIES_MAX = 50
 const OPEN_PAUSE_MS = 100
 
@@ -73,7 +93,7 @@ function write(handle: SyncAccessHandle, bytes: Uint8Array, atByte: number): voi
   let writtenBytes = 0
   while (writtenBytes < bytes.length) {
     const moreBytes = handle.write(bytes.subarray(writtenBytes), { at: atByte + writtenBytes })
-    // Some browsers say so little where there is no room, instead of an error.
+    // Some browsers write fewer bytes when the disk is full, instead of throwing an error.
     if (moreBytes === 0) throw new DOMException('nothing more could be written', 'QuotaExceededError')
     writtenBytes += moreBytes
   }
@@ -93,15 +113,13 @@ async function open(folder: string, name: string): Promise<SyncAccessHandle> {
   const file = (await (await folderOf(folder)).getFileHandle(name, { create: true })) as FileSystemFileHandle & {
     createSyncAccessHandle(): Promise<SyncAccessHandle>
   }
-  for (let tries = 1; ; tries++) {
-    try {
-      return await file.createSyncAccessHandle()
-    } catch (error) {
+  return retry(() => file.createSyncAccessHandle(), {
+    delayMs: (error, tries) => {
       const isTaken = error instanceof DOMException && error.name === 'NoModificationAllowedError'
       if (!isTaken || tries === OPEN_TRIES_MAX) throw error
-      await new Promise((resolve) => setTimeout(resolve, OPEN_PAUSE_MS))
-    }
-  }
+      return OPEN_PAUSE_MS
+    },
+  })
 }
 
 async function close(name: string): Promise<void> {
@@ -121,5 +139,5 @@ async function remove(folder: string, name: string): Promise<void> {
 }
 
 async function folderOf(folder: string): Promise<FileSystemDirectoryHandle> {
-  return (await navigator.storage.getDirectory()).getDirectoryHandle(folder, { create: true })
+  return (await originFolder()).getDirectoryHandle(folder, { create: true })
 }

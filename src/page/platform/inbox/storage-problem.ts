@@ -1,8 +1,8 @@
-/** What the sender is told when this browser cannot write. */
+/** Maps storage errors of the browser to problems for the sender. */
 import { Problem } from '../../../protocol/index.ts'
 import { StagingError } from './staging.ts'
 
-/** The page is being left, or too much is open at the moment: nothing is wrong with the storage. */
+/** Errors that pass: the page is closing, or too many files are open. */
 const LATER: ReadonlySet<string> = new Set([
   'AbortError',
   'InvalidStateError',
@@ -10,18 +10,18 @@ const LATER: ReadonlySet<string> = new Set([
   'RangeError',
 ])
 
-/** The name of what a browser's storage says; null for an error that does not come from there. */
-export function reasonOf(error: unknown): string | null {
+/** The name of a storage error; null for any other error. */
+export function storageReasonOf(error: unknown): string | null {
   if (error instanceof StagingError) return error.reason
   if (error instanceof DOMException) return error.name
-  // No memory for a part.
+  // The browser has no memory for a part.
   return error instanceof RangeError ? error.name : null
 }
 
 /** Like `Inbox.meaningOf`. */
 export function meaningOf(error: unknown): Problem | 'later' | null {
   if (error instanceof Problem) return error
-  const reason = reasonOf(error)
+  const reason = storageReasonOf(error)
   if (reason === null) return null
   if (LATER.has(reason)) return 'later'
   const cause = { cause: error }

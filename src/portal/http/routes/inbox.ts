@@ -1,11 +1,13 @@
-/** `/v1/inbox`: what a receiver is offered, fetches and answers. The receiver dials out; nothing dials in. */
+/** `/v1/inbox`: offers, parts and answers of a receiver. The receiver makes all connections itself. */
 import type { ServerResponse } from 'node:http'
 import { Type } from 'typebox'
-import { type Floor, FloorWatch } from '../../../hop/index.ts'
+import { type MinThroughput, ThroughputWatch } from '../../../parts/index.ts'
 import {
   Disposition,
   DispositionResult,
   formatContentDigest,
+  InboxMessages,
+  InboxNotice,
   InstanceId,
   isDigestAlgorithm,
   LeaseId,
@@ -14,25 +16,61 @@ import {
   Problem,
   problemBytesMax,
   TransferId,
+  timerMs,
+  Withdrawal,
 } from '../../../protocol/index.ts'
-import type { LeaseClaim } from '../../deliveries.ts'
-import { inboxMessages } from '../../inbox.ts'
-import { floorOf } from '../../options.ts'
-import { type App, accountOf, goneSignal, prefersRedirect, type Services, waitMsOf } from '../app.ts'
+import { inboxMessages } from '../../deliveries/inbox.ts'
+import type { LeaseClaim } from '../../deliveries/leases.ts'
+import { minThroughputOf } from '../../options.ts'
+import { type App, accountOf, goneSignal, prefersRedirect, type Services, waitMsOf, wantsHeldAnswer } from '../app.ts'
 import { answerWithContent } from '../content.ts'
+import * as fields from '../openapi/headers.ts'
+import { eventStreamContent } from '../openapi/operation.ts'
+import { byteCountText, countOf, countText, PartNumberText } from '../openapi/parameters.ts'
 import { byteRange } from '../range.ts'
 import { answerWithEvents, type SseMessage } from '../sse.ts'
 
+const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 const Params = Type.Object({ transferId: TransferId })
-const PartParams = Type.Object({ transferId: TransferId, partNumber: Type.String({ pattern: '^[1-9][0-9]{0,5}$' }) })
+const PartParams = Type.Object({ transferId: TransferId, partNumber: PartNumberText })
 const LeaseQuery = Type.Object(
-  { lease: LeaseId, held: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$' })) },
+  { lease: LeaseId, held: Type.Optional(byteCountText('How many bytes of the file the receiver has verified so far')) },
   { additionalProperties: false },
 )
+/** The transfers whose offers the receiver has open, perhaps none. */
+const OpenOffers = Type.String({
+  pattern: `^(${UUID}(,${UUID}){0,${offersOpenMax - 1}})?$`,
+  description:
+    'In a held answer: the transferIds of open offers, separated by commas. Without it the inbox begins, as a stream does',
+})
 const tags = ['receiver']
-/** Is the lease of nobody. */
+/** A lease id that no lease has. */
 const NO_LEASE = ''
 const WINDOW_DEFAULT = 4
+const leaseProblems = ['not-found', 'lease-lost', 'delivery-ended'] as const
+
+/** Headers of every answer with content of a part. */
+const partHeaders = { ETag: fields.etag, 'Accept-Ranges': fields.acceptRanges }
+const partAnswers = {
+  200: {
+    description: 'The whole part',
+    headers: { ...partHeaders, 'Content-Digest': fields.contentDigest },
+    content: { 'application/octet-stream': {} },
+  },
+  206: {
+    description: 'The bytes that `Range` asks for',
+    headers: { ...partHeaders, 'Content-Range': fields.contentRange, 'Repr-Digest': fields.reprDigest },
+    content: { 'application/octet-stream': {} },
+  },
+  307: {
+    description: 'To `Prefer: redirect`, where the store gives addresses: fetch the part from there',
+    headers: {
+      Location: fields.location,
+      'Repr-Digest': fields.reprDigest,
+      'Preference-Applied': fields.preferenceApplied,
+    },
+  },
+}
 
 export function inboxRoutes(app: App, services: Services): void {
   const { context, deliveries, stop } = services
@@ -40,33 +78,57 @@ export function inboxRoutes(app: App, services: Services): void {
   app.get(
     '/v1/inbox',
     {
-      // HEAD would take offers away and show them to nobody.
+      // A HEAD request would lease offers without showing them.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Offers as text/event-stream: what waits, then what comes; at most `window` open at a time',
+        operationId: 'watchInbox',
+        summary:
+          'Offers as text/event-stream: what waits, then what comes; at most `window` open at a time. With `Accept: application/json` one held answer of what the stream would tell',
         tags,
         querystring: Type.Object(
           {
             instance: InstanceId,
-            window: Type.Optional(Type.String({ pattern: '^[1-9][0-9]?$' })),
+            process: Type.Optional(InstanceId),
+            window: Type.Optional(countText(offersOpenMax, WINDOW_DEFAULT)),
             content: Type.Optional(Type.Literal('inline')),
+            open: Type.Optional(OpenOffers),
           },
           { additionalProperties: false },
         ),
-        produces: ['text/event-stream'],
+        answers: {
+          200: {
+            description:
+              'A stream, which does not end by itself; with `Accept: application/json` what it would tell, held for `Prefer: wait=N`',
+            content: {
+              'application/json': InboxMessages,
+              ...eventStreamContent({
+                offer: { data: Offer },
+                withdrawn: { data: Withdrawal },
+                current: { data: Type.Object({}) },
+                contested: { data: InboxNotice },
+                refused: { data: InboxNotice },
+              }),
+            },
+          },
+        },
+        response: { 200: InboxMessages },
+        requestHeaders: { Prefer: fields.preferWait },
       },
     },
     async (request, reply) => {
-      const window = Math.min(Number(request.query.window ?? WINDOW_DEFAULT), offersOpenMax)
-      const { instance: instanceId, content } = request.query
-      const inbox = { account: accountOf(request), instanceId, window, isInline: content === 'inline' }
-      context.metrics.inboxes.inc()
-      using _ = context.attendance.enter(inbox.account.name)
-      try {
+      const window = countOf(request.query.window, offersOpenMax, WINDOW_DEFAULT)
+      const { instance: instanceId, process: processId = null, content, open } = request.query
+      const held = wantsHeldAnswer(request) ? { open: openIn(open), waitMs: waitMsOf(request) } : null
+      const inbox = { account: accountOf(request), instanceId, processId, window, isInline: content === 'inline', held }
+      using _ = context.heartbeat.connected(inbox.account.name)
+      if (held === null) {
         await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))
-      } finally {
-        context.metrics.inboxes.dec()
+        return
       }
+      // If the answer is lost, its offers come again when the receiver starts again.
+      const collected: SseMessage[] = []
+      for await (const message of messages(services, inbox, goneSignal(reply, stop))) collected.push(message)
+      return { messages: collected }
     },
   )
 
@@ -74,12 +136,15 @@ export function inboxRoutes(app: App, services: Services): void {
     '/v1/inbox/:transferId',
     {
       schema: {
+        operationId: 'getOffer',
         summary:
           'How an offer stands; Prefer: wait=N holds the answer until the transfer is stored. Without a lease: 409 while the delivery is open, 404 or 410 when it is not',
         tags,
         params: Params,
         querystring: Type.Partial(LeaseQuery, { additionalProperties: false }),
+        requestHeaders: { Prefer: fields.preferWait },
         response: { 200: Offer },
+        problems: leaseProblems,
       },
     },
     (request, reply) => {
@@ -92,12 +157,26 @@ export function inboxRoutes(app: App, services: Services): void {
     '/v1/inbox/:transferId/parts/:partNumber',
     {
       schema: {
+        operationId: 'fetchPart',
         summary:
           'One part; Prefer: wait=N holds the request while the part is on its way to the portal; Prefer: redirect takes a 307 to the store, where there is one',
         tags,
         params: PartParams,
         querystring: LeaseQuery,
-        produces: ['application/octet-stream'],
+        requestHeaders: {
+          Prefer: fields.preferWaitOrRedirect,
+          Range: fields.range,
+          'If-Range': fields.ifRange,
+        },
+        answers: partAnswers,
+        problems: [
+          ...leaseProblems,
+          'part-unknown',
+          'part-pending',
+          'range-unsatisfiable',
+          'store-failed',
+          'digest-unsupported-algorithm',
+        ],
       },
     },
     async (request, reply) => {
@@ -107,7 +186,7 @@ export function inboxRoutes(app: App, services: Services): void {
       const part = await deliveries.part(claim, Number(request.params.partNumber), {
         waitMs: waitMsOf(request),
         signal: goneSignal(reply, stop),
-        // The store knows nothing of the entity tag that `If-Range` has.
+        // For a range the portal answers itself, because the store does not know the entity tag in `If-Range`.
         wantsLink: prefersRedirect(request) && headers.range === undefined,
         rangeOf: (digest, partBytes) => {
           range = byteRange(headers.range, headers['if-range'], `"${digest}"`, partBytes)
@@ -119,7 +198,7 @@ export function inboxRoutes(app: App, services: Services): void {
       const digestField = formatContentDigest(digestAlgorithm, digest)
       if (part.link !== null) {
         context.metrics.partBytes.inc({ direction: 'redirected' }, partBytes)
-        // RFC 9530 section 3: what a GET would have got, not the content of this message, which has none.
+        // RFC 9530 section 3: Repr-Digest is about the part itself, not about this message, which has no content.
         const sent = { location: part.link, 'repr-digest': digestField, 'preference-applied': 'redirect' }
         return reply
           .code(307)
@@ -135,10 +214,10 @@ export function inboxRoutes(app: App, services: Services): void {
         'cache-control': 'no-store',
       }
       context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
-      // A receiver that stops reading is cut, as a sender is that stops writing. Node ends this with the answer.
-      reply.raw.setTimeout(context.options.idleMs)
-      cutIfTooSlow(reply.raw, floorOf(context.options))
-      // RFC 9530: Content-Digest is that of the bytes in this message, so a partial answer carries Repr-Digest instead.
+      // Disconnects a receiver that stops reading. Node clears this timeout at the end of the answer.
+      reply.raw.setTimeout(timerMs(context.options.idleMs))
+      cutIfTooSlow(reply.raw, minThroughputOf(context.options))
+      // RFC 9530: Content-Digest is about the bytes in this message, so a partial answer carries Repr-Digest instead.
       if (range === undefined) {
         await answerWithContent(reply, 200, { ...head, 'content-digest': digestField }, content.stream)
       } else {
@@ -153,42 +232,54 @@ export function inboxRoutes(app: App, services: Services): void {
     '/v1/inbox/:transferId/disposition',
     {
       schema: {
+        operationId: 'disposeOffer',
         summary: "The receiver's notification: received, resend or refused. The same again succeeds",
         tags,
         params: Params,
         body: Disposition,
         response: { 200: DispositionResult },
+        problems: [...leaseProblems, 'manifest-mismatching', 'store-failed'],
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { body } = request
-      if ('problem' in body && !isPassable(body.problem)) {
-        throw new Problem('body-too-large', { problemBytesMax })
-      }
-      return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body) }
+      requirePassable(body)
+      const gone = goneSignal(reply, stop)
+      return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body, gone) }
     },
   )
 }
 
-/** Cuts a receiver that takes its part more slowly than is allowed. */
-function cutIfTooSlow(response: ServerResponse, floor: Floor): void {
-  const watch = new FloorWatch(
-    floor,
+/** Disconnects a receiver that reads its part more slowly than the minimum rate. */
+function cutIfTooSlow(response: ServerResponse, minThroughput: MinThroughput): void {
+  const watch = new ThroughputWatch(
+    minThroughput,
     () => response.socket?.bytesWritten ?? 0,
     () => response.destroy(),
   )
   response.once('close', () => watch[Symbol.dispose]())
 }
 
-/** Whether a receiver's problem is small enough to be passed on. */
+/** @throws Problem `body-too-large` for a receiver's problem that is too large to be passed on */
+export function requirePassable(answer: Disposition): void {
+  if ('problem' in answer && !isPassable(answer.problem)) throw new Problem('body-too-large', { problemBytesMax })
+}
+
+/** Whether a receiver's problem is small enough to be passed on to the sender. */
 function isPassable(problem: unknown): boolean {
   try {
     return Buffer.byteLength(JSON.stringify(problem)) <= problemBytesMax
   } catch (error) {
-    // What was read as JSON can be written as such again, unless it is nested more deeply than the stack reaches.
+    // A parsed value can be written as JSON again unless it is nested too deeply for the stack.
     if (error instanceof RangeError) return false
     throw error
   }
+}
+
+/** @returns null when the parameter is missing, because the receiver starts */
+function openIn(text: string | undefined): readonly string[] | null {
+  if (text === undefined) return null
+  return text === '' ? [] : text.split(',')
 }
 
 function claimOf(
@@ -214,6 +305,10 @@ async function* messages(
         break
       case 'current':
         yield { event: 'current', data: {} }
+        break
+      case 'contested':
+      case 'refused':
+        yield { event: message.type, data: { problem: message.problem } }
         break
     }
   }

@@ -1,36 +1,31 @@
-/** `/`, `/join` and `/assets/*`: the web page. `/join` is where invite links lead; the invite itself is not sent to the portal. */
+/** `/`, `/join` and `/assets/*`: the web page. Invite links lead to `/join`; browsers do not send the invite itself, which is in the fragment. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { Problem } from '../../../protocol/index.ts'
 import type { App } from '../app.ts'
 import { textMediaType } from '../lines.ts'
-import type { Page, PageFile } from '../page-files.ts'
+import type { PageFile, WebPage } from '../page-files.ts'
 import { assetHeaders, pageHeaders } from '../security-headers.ts'
 
 const NOT_BUILT = 'The web page is not built here. In the checkout: npm run build:page; then start the portal again.\n'
-/** Asked for anew each time, and answered with 304 unless it has changed: a new portal has a new page at once. */
+/** Browsers revalidate each time and get 304 if the page is unchanged, so that a new portal shows its new page at once. */
 const REVALIDATED = 'no-cache'
 const FOREVER = 'public, max-age=31536000, immutable'
 
-/** @param page null where it has not been built */
-export function pageRoutes(app: App, page: Page | null): void {
-  const schema = { hide: true }
+/** @param page null when it has not been built */
+export function pageRoutes(app: App, page: WebPage | null): void {
   for (const path of ['/', '/join']) {
-    app.get(path, { schema }, async (request, reply) => {
+    app.get(path, async (request, reply) => {
       if (page !== null) return sendFile(request, reply, page.html, { ...pageHeaders, 'cache-control': REVALIDATED })
       return reply.code(404).type(textMediaType).send(NOT_BUILT)
     })
   }
-  app.get(
-    '/assets/:name',
-    { schema: { ...schema, params: Type.Object({ name: Type.String() }) } },
-    async (request, reply) => {
-      const { name } = request.params
-      const file = page?.assets.get(name)
-      if (file === undefined) throw new Problem('not-found')
-      return sendFile(request, reply, file, { ...assetHeaders(name), 'cache-control': FOREVER })
-    },
-  )
+  app.get('/assets/:name', { schema: { params: Type.Object({ name: Type.String() }) } }, async (request, reply) => {
+    const { name } = request.params
+    const file = page?.assets.get(name)
+    if (file === undefined) throw new Problem('not-found')
+    return sendFile(request, reply, file, { ...assetHeaders(name), 'cache-control': FOREVER })
+  })
 }
 
 function sendFile(
@@ -40,7 +35,7 @@ function sendFile(
   headers: Readonly<Record<string, string>>,
 ): FastifyReply {
   const brotli = takesBrotli(request) ? file.brotli : null
-  // RFC 9110 section 8.8.3.3: two encodings are two representations, each with a tag of its own.
+  // RFC 9110 section 8.8.3.3: two encodings are two representations, each with an entity tag of its own.
   const tag = `"${file.digest}${brotli === null ? '' : '-br'}"`
   reply.headers({ ...headers, vary: 'accept-encoding', etag: tag })
   if (isKnown(request, tag)) return reply.code(304).send()
@@ -48,7 +43,7 @@ function sendFile(
   return reply.type(file.mediaType).send(brotli ?? file.plain)
 }
 
-/** Whether brotli may be sent (RFC 9110 section 12.5.3). */
+/** Whether the client accepts brotli (RFC 9110 section 12.5.3). */
 function takesBrotli({ headers }: FastifyRequest): boolean {
   return /(?:^|,)\s*br\s*(?:,|$|;\s*q=(?:0?\.0*[1-9]|1))/i.test(String(headers['accept-encoding'] ?? ''))
 }

@@ -1,4 +1,4 @@
-/** `/v1/transfers`: announce, look, complete, cancel. */
+/** `/v1/transfers`: announce, ask for the state, complete, cancel. */
 import { Type } from 'typebox'
 import {
   Announcement,
@@ -11,20 +11,36 @@ import {
 } from '../../../protocol/index.ts'
 import { transferSummary } from '../../views.ts'
 import { type App, accountOf, type Services } from '../app.ts'
+import { listPage, listQuery } from '../transfer-list.ts'
 
 const Params = Type.Object({ transferId: TransferId })
 const tags = ['sender']
+
+/** The refusals of an announcement, with or without content. */
+export const announcementProblems = [
+  'receiver-unknown',
+  'transfer-too-large',
+  'part-size-unsuitable',
+  'transfer-conflict',
+  'too-many-transfers',
+  'storage-full',
+  'store-failed',
+  'digest-unsupported-algorithm',
+  'sealing-required',
+] as const
 
 export function transferRoutes(app: App, { context, transfers }: Services): void {
   app.put(
     '/v1/transfers/:transferId',
     {
       schema: {
+        operationId: 'announceTransfer',
         summary: 'Announce a transfer; 201 when it is new, 200 when this very announcement was made before',
         tags,
         params: Params,
         body: Announcement,
         response: { 200: TransferStatus, 201: TransferStatus },
+        problems: announcementProblems,
       },
     },
     async (request, reply) => {
@@ -38,26 +54,18 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
     '/v1/transfers',
     {
       schema: {
+        operationId: 'listTransfers',
         summary: 'The newest transfers of the account, page by page',
         tags,
-        querystring: Type.Object(
-          {
-            limit: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,2}$' })),
-            before: Type.Optional(TransferId),
-          },
-          { additionalProperties: false },
-        ),
+        querystring: listQuery(transfersPerPageMax),
         response: { 200: TransferPage },
       },
     },
     async (request) => {
-      const limit = Math.min(Number(request.query.limit ?? transfersPerPageMax), transfersPerPageMax)
-      const page = { before: request.query.before ?? null, limit }
-      const found = await context.ledger.transfersOf(accountOf(request).accountId, page)
-      return {
-        transfers: found.map(transferSummary),
-        before: found.length < limit ? null : (found.at(-1)?.transferId ?? null),
-      }
+      const { accountId } = accountOf(request)
+      const read = (page: { before: string | null; limit: number }) => context.ledger.transfersOf(accountId, page)
+      const { items, before } = await listPage(request.query, transfersPerPageMax, read, transferSummary)
+      return { transfers: items, before }
     },
   )
 
@@ -65,10 +73,12 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
     '/v1/transfers/:transferId',
     {
       schema: {
+        operationId: 'getTransfer',
         summary: 'How a transfer stands, and which parts the portal holds',
         tags,
         params: Params,
         response: { 200: TransferStatus },
+        problems: ['store-failed'],
       },
     },
     (request) => transfers.status(accountOf(request), request.params.transferId),
@@ -78,11 +88,13 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
     '/v1/transfers/:transferId/complete',
     {
       schema: {
+        operationId: 'completeTransfer',
         summary: 'End an attempt; the answer is the first notification',
         tags,
         params: Params,
         body: Completion,
         response: { 200: Notification },
+        problems: ['transfer-conflict', 'transfer-closed'],
       },
     },
     (request) => transfers.complete(accountOf(request), request.params.transferId, request.body),
@@ -92,6 +104,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
     '/v1/transfers/:transferId',
     {
       schema: {
+        operationId: 'cancelTransfer',
         summary: 'Cancel what has not ended of a transfer; with ?state=receiving only while it is being received',
         tags,
         params: Params,

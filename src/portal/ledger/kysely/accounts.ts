@@ -1,11 +1,11 @@
 import { Problem } from '../../../protocol/index.ts'
 import type { AccountChangeKind, AccountLedger } from '../accounts-contract.ts'
+import type { LedgerContext, Tx } from './context.ts'
 import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
-import type { LedgerContext, Tx } from './rows.ts'
 import { countTotals } from './totals.ts'
 
-/** One row, whether there is such a token or not: how long it takes must not tell. */
+/** Gives one row whether the token exists or not, because the time of the answer must not tell that. */
 const selectByTokenId = prepared((db, tokenId: string) =>
   db
     .selectFrom('totals')
@@ -14,7 +14,7 @@ const selectByTokenId = prepared((db, tokenId: string) =>
     .where('totals.id', '=', 1),
 )
 
-/** Accounts, and the invites that open and renew them. Secrets are here as hashes only. */
+/** Accounts, and the invites that open and renew them. Secrets are stored only as hashes. */
 export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
   return {
     async createInvite({ name, secretHash, lifetimeMs, openMax, isOperator = false }) {
@@ -55,10 +55,24 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
       })
     },
 
+    async inviteByHash(secretHash) {
+      const invite = await db
+        .selectFrom('invites')
+        .leftJoin('accounts', 'accounts.name', 'invites.name')
+        .select(['invites.name', 'invites.account_id', 'accounts.account_id as taken_by'])
+        .where('secret_hash', '=', secretHash)
+        .where('invites.token_id', 'is', null)
+        .where('expires_at_ms', '>', now())
+        .executeTakeFirst()
+      // An invite that opens an account needs the name to be free; one that renews it needs its own account.
+      if (invite === undefined || invite.account_id !== invite.taken_by) return null
+      return { name: invite.name, isRenewal: invite.account_id !== null }
+    },
+
     async redeemInvite(secretHash, { tokenId, tokenHash }) {
       return transact(async (tx) => {
         await lockAccountChanges(tx)
-        // Whatever is wrong with an invite, finding out takes the same three look-ups.
+        // Every kind of failure takes the same three look-ups, so that the time of the answer does not tell the reason.
         const invite = await tx
           .selectFrom('invites')
           .selectAll()
@@ -134,9 +148,9 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
     async revokeAccount(name) {
       await transact(async (tx) => {
         await lockAccountChanges(tx)
-        // It waits for announcements that found the account valid; those that come later wait for it, and find it revoked.
+        // This waits for running announcements that found the account valid. Later ones wait for this and find it revoked.
         const account = await mustBeAccount(tx, name, 'remove')
-        // Before the state is looked at: a link that was made for a revoked account goes with it, too.
+        // Before the state is checked, so that a link for an account that is already revoked is voided, too.
         await voidInvites(tx, name)
         if (account.revoked_at_ms !== null) return
         await tx
@@ -261,7 +275,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
   }
 }
 
-/** Whether so many invites, or more, are open. */
+/** Whether at least `count` invites are open. */
 async function areOpen(tx: Tx, nowMs: number, count: number): Promise<boolean> {
   const last = await tx
     .selectFrom('invites')
@@ -289,7 +303,7 @@ async function mustBeAccount(tx: Tx, name: string, mode: LockMode | null = null)
   return account
 }
 
-/** Those that were used stay on record, so that the answer to their use can be repeated. */
+/** Deletes the unused invites of a name. Used ones stay, so that the answer to their use can be repeated. */
 async function voidInvites(tx: Tx, name: string): Promise<void> {
   await tx.deleteFrom('invites').where('name', '=', name).where('token_id', 'is', null).execute()
 }

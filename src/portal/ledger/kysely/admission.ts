@@ -1,53 +1,55 @@
 import type { CompiledQuery, Insertable } from 'kysely'
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
-import type { Admission, NewTransfer, Transfer, WholeContent } from '../contract.ts'
+import type { Admission, InlineContent, NewTransfer, Transfer } from '../contract.ts'
+import { storageFull } from '../room.ts'
 import type { LedgerTables } from '../schema.ts'
+import type { Db, DeliveryRow, EventRow, Tx } from './context.ts'
 import { appended, eventOf } from './events.ts'
 import { type LockMode, locking } from './locks.ts'
-import { prepared, preparedInsert, together } from './prepared.ts'
-import { type Db, type DeliveryRow, type EventRow, loadTransfer, type Tx, toTransfer } from './rows.ts'
+import { prepared, together } from './prepared.ts'
+import { loadTransfer, toTransfer } from './rows.ts'
 import { countOpen, countTotals, selectTotals } from './totals.ts'
 
-/** What makes a transfer one that is stored from the beginning: all of its content is there. */
-export type Whole = Pick<WholeContent, 'manifestDigest' | 'manifest'> & {
+/** The content of a transfer that is stored from the beginning. */
+export type InlineUpload = Pick<InlineContent, 'manifestDigest' | 'manifest'> & {
   readonly heldIn: 'store' | 'ledger'
   readonly generation: string
-  /** What the ledger keeps of it. */
+  /** The content that the ledger itself keeps; null when the store has it. */
   readonly kept: { readonly digest: string; readonly content: Uint8Array } | null
 }
 
-/** A transfer as it stands after it was announced. */
+/** A transfer after its announcement. */
 export interface Admitted {
   readonly transfer: Transfer
-  /** Whether this announcement made it. */
+  /** Whether this announcement made the transfer. */
   readonly isNew: boolean
-  /** That it was refused, where this announcement found no room; that it is stored, where that came with it. */
+  /** `refused` if there was no room, `stored` if the content came with the announcement; otherwise null. */
   readonly notification: Notification | null
 }
 
 /**
- * Records a new transfer, or finds the one that the same announcement made, inside a transaction.
+ * Records a new transfer, or finds the one that the same announcement made. Runs inside a transaction.
  *
- * @param whole makes a new one `stored` at once; one that was there is held, as it is returned, until the transaction ends
+ * @param inline makes a new transfer `stored` at once. With it, the row of a known transfer stays locked until the transaction ends
  */
 export async function admit(
   tx: Tx,
   transfer: NewTransfer,
   admission: Admission,
   atMs: number,
-  whole: Whole | null = null,
+  inline: InlineUpload | null = null,
 ): Promise<Admitted> {
   const { transferId } = transfer
   const [[known], ...found] = await together(
     tx,
-    (whole === null ? selectKnown : lockKnown).with(tx, transferId),
-    // Whoever is to be told of it, and counted, is held from here on: two announcements never both find the last room.
+    (inline === null ? selectKnown : lockKnown).with(tx, transferId),
+    // Locks the sender's row, so that two announcements cannot both take the last room.
     lockSender.with(tx, transfer.senderId),
-    // A receiver must not be revoked before this is committed: what waits for it then would wait for ever.
+    // A receiver must not be revoked before this commits, because its new delivery would then never be ended.
     lockReceivers(tx, transfer.to),
     selectTotals.with(tx),
   )
-  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, whole, toParties(found))
+  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, inline, toParties(found))
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
   const before = isSame ? await loadTransfer(tx, transferId) : null
   if (before === null) throw new Problem('transfer-conflict')
@@ -59,17 +61,17 @@ async function insertTransfer(
   transfer: NewTransfer,
   admission: Admission,
   atMs: number,
-  whole: Whole | null,
+  inline: InlineUpload | null,
   parties: Parties,
 ): Promise<Admitted> {
   const { transferId, senderId, sizeBytes } = transfer
   const { sender, receivers } = mustBeAllowed(parties, transfer, admission)
   const freeBytes = freeFor(parties, sender, admission)
-  const problem = sizeBytes > freeBytes ? new Problem('storage-full', { neededBytes: sizeBytes, freeBytes }) : null
+  const problem = sizeBytes > freeBytes ? storageFull(sizeBytes, freeBytes, admission) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
-  const stored = problem === null ? whole : null
+  const stored = problem === null ? inline : null
   const isReceiving = problem === null && stored === null
-  const made = insertTransferRow(tx, {
+  const made = insertTransferRow.with(tx, {
     transfer_id: transferId,
     sender_id: senderId,
     sender: sender.name,
@@ -122,7 +124,7 @@ async function insertTransfer(
     deliveriesOf(tx, waiting),
     ...(event === null ? [] : [event]),
     ...(problem === null
-      ? countOpen(tx, senderId, { transfers: 1, bytes: sizeBytes, openDeliveries: receivers.length })
+      ? countOpen(tx, senderId, { open_transfers: 1, open_bytes: sizeBytes, open_deliveries: receivers.length })
       : [countTotals(tx, senderId, { refused: 1, failed: receivers.length })]),
     ...(stored?.kept == null ? [] : [contentOf(tx, transferId, stored.kept)]),
   )
@@ -132,18 +134,29 @@ async function insertTransfer(
   return { transfer: toTransfer(row, deliveries), isNew: true, notification }
 }
 
-const insertTransferRow = preparedInsert('transfers')
-const insertDelivery = preparedInsert('deliveries')
+const insertTransferRow = prepared((db, row: Insertable<LedgerTables['transfers']>) =>
+  db.insertInto('transfers').values(row).returningAll(),
+)
 
-/** Most transfers go to one receiver. */
-function deliveriesOf(tx: Tx, rows: readonly Insertable<LedgerTables['deliveries']>[]): CompiledQuery<DeliveryRow> {
-  const [only, ...others] = rows
-  if (only !== undefined && others.length === 0) return insertDelivery(tx, only)
-  return tx.insertInto('deliveries').values(rows).returningAll().compile()
+const insertDelivery = prepared((db, row: Insertable<LedgerTables['deliveries']>) => insertDeliveries(db, [row]))
+
+function insertDeliveries(db: Db, rows: readonly Insertable<LedgerTables['deliveries']>[]) {
+  return db.insertInto('deliveries').values(rows).returningAll()
 }
 
-/** The statement that keeps the content of a small file. */
-export function contentOf(tx: Tx, transferId: string, { digest, content }: NonNullable<Whole['kept']>): CompiledQuery {
+/** The statement that inserts the deliveries. It is prepared for one receiver, as most transfers have. */
+function deliveriesOf(tx: Tx, rows: readonly Insertable<LedgerTables['deliveries']>[]): CompiledQuery<DeliveryRow> {
+  const [only, ...others] = rows
+  if (only !== undefined && others.length === 0) return insertDelivery.with(tx, only)
+  return insertDeliveries(tx, rows).compile()
+}
+
+/** The statement that stores the content of a small file. */
+export function contentOf(
+  tx: Tx,
+  transferId: string,
+  { digest, content }: NonNullable<InlineUpload['kept']>,
+): CompiledQuery {
   return insertContent.with(tx, transferId, digest, content)
 }
 
@@ -151,7 +164,7 @@ const insertContent = prepared((db, transferId: string, digest: string, content:
   db.insertInto('contents').values({ transfer_id: transferId, digest, content }),
 )
 
-/** How large a transfer could be that was announced now. @throws Problem like an announcement */
+/** How large a transfer may become if it is announced now. @throws Problem like an announcement */
 export async function roomBytes(
   db: Db,
   transfer: Pick<NewTransfer, 'senderId' | 'to'>,
@@ -168,7 +181,7 @@ export async function roomBytes(
   return freeFor(parties, mustBeAllowed(parties, transfer, admission).sender, admission)
 }
 
-/** What the ledger knows that an announcement depends on. */
+/** The rows that an announcement depends on. */
 interface Parties {
   readonly sender: { name: string; open_transfers: number; open_bytes: number; revoked_at_ms: number | null } | null
   readonly receivers: readonly { account_id: number; name: string }[]
@@ -218,7 +231,7 @@ function senderWith(db: Db, accountId: number) {
     .where('account_id', '=', accountId)
 }
 
-/** Those that can receive. */
+/** The named accounts that can receive. */
 function receiversNamed(db: Db, names: readonly string[], mode: LockMode | null) {
   const query = db
     .selectFrom('accounts')
@@ -242,7 +255,8 @@ function mustBeAllowed(
   { to }: Pick<NewTransfer, 'to'>,
   { accountTransfersMax }: Admission,
 ) {
-  // Its token was valid when this request came. After a revocation nothing new is opened: what was open is ended once.
+  // The account may have been revoked since the request was authenticated. Then nothing new may be opened, because its open transfers
+  // are ended only once.
   if (sender === null || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
   const unknown = to.filter((name) => !receivers.some((receiver) => receiver.name === name))
   if (unknown.length > 0) throw new Problem('receiver-unknown', { receivers: unknown })
@@ -252,7 +266,7 @@ function mustBeAllowed(
   return { sender, receivers }
 }
 
-/** One text for one announcement, whatever the order of its members on the wire. */
+/** A text that is the same for equal announcements, whatever the order of their members. */
 function canonicalAnnouncement({ to, metadata, sizeBytes, partSizeBytes, digestAlgorithm }: Announcement): string {
   return JSON.stringify([[...to].sort(), canonicalMetadata(metadata), sizeBytes, partSizeBytes, digestAlgorithm])
 }

@@ -1,39 +1,33 @@
 import { type CompiledQuery, sql } from 'kysely'
 import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger } from '../contract.ts'
+import type { Db, DeliveryRow, LedgerContext, TransferRow, Tx } from './context.ts'
 import { type About, type EventContent, eventOf } from './events.ts'
 import { lockingFree } from './locks.ts'
 import { prepared, together } from './prepared.ts'
-import {
-  type Db,
-  type DeliveryRow,
-  type LedgerContext,
-  loadRows,
-  loadTransfer,
-  lockRows,
-  RENEW_BELOW,
-  selectDeliveries,
-  selectTransfer,
-  type TransferRow,
-  type Tx,
-  toDelivery,
-  toTransfer,
-} from './rows.ts'
+import { loadRows, loadTransfer, lockRows, RENEW_BELOW, selectTransfer, toDelivery, toTransfer } from './rows.ts'
 import { countTotals } from './totals.ts'
 import { endOf, mustBe } from './transfers.ts'
 
-// The states stand in these queries as literals, not as parameters: only then can a partial index serve them.
+// Literals instead of parameters, because only then a partial index can be used.
 const waiting = sql.lit<'waiting'>('waiting')
 const offered = sql.lit<'offered'>('offered')
 
-/** Deliveries: offers under a lease, and the one door for their state. */
+/** Deliveries: offers with leases, and the method that changes their state. */
 export function deliveries({
   db,
   now,
   transact,
 }: LedgerContext): Pick<
   Ledger,
-  'delivery' | 'deliveryAlone' | 'moveDelivery' | 'offerNext' | 'welcome' | 'nextOfferInMs' | 'renewLease'
+  | 'delivery'
+  | 'deliveryAlone'
+  | 'moveDelivery'
+  | 'offerNext'
+  | 'receiverConnected'
+  | 'nextOfferInMs'
+  | 'renewLease'
+  | 'recordFetched'
 > {
   return {
     async delivery(transferId, receiverId) {
@@ -61,28 +55,28 @@ export function deliveries({
           const [moved] = (await tx.executeQuery(moveOf(tx, transfer, receiverId, from, change, atMs))).rows
           return moved === undefined ? null : toTransfer(transfer, withMoved(deliveries, moved))
         }
-        // An outcome needs the transfer to stay as it is: who hears of it, and whether it is the last, depends on that.
+        // The transfer is locked, because its state decides whether the outcome is notified and whether the transfer ends.
         const rows = await lockRows(tx, transferId, receiverId)
         if (rows === null) return null
         const { transfer: before, deliveries } = rows
         const delivery = deliveries.find((row) => row.receiver_id === receiverId)
         if (delivery?.state !== from.state) return null
         if (from.state === 'offered' && delivery.lease_id !== from.leaseId) return null
-        // Only now: where another move won, that one may have ended the transfer.
+        // Checked after the compare: when another move was first, it may have ended the transfer.
         if (change.state === 'delivered' && before.state !== 'stored') {
           throw new Error(`a transfer that is ${before.state} cannot be delivered`)
         }
         const isLast = before.state === 'stored' && before.open_deliveries === 1
-        const counted = { openDeliveries: -1, [change.state]: 1 }
+        const counted = { open_deliveries: -1, [change.state]: 1 }
         const closing = isLast ? endOf(tx, before, atMs, counted) : ([closeDelivery.with(tx, transferId)] as const)
-        // Before the transfer is stored there is no second notification; `moveTransfer` makes up for it then.
-        const told =
+        // Before the transfer is stored there is no second notification. `moveTransfer` writes it when the transfer is stored.
+        const notified =
           before.state === 'stored' ? [eventOf(tx, aboutOf(before, atMs), outcomeOf(change, delivery.receiver))] : []
         const [[moved], [after]] = await together(
           tx,
           moveOf(tx, before, receiverId, from, change, atMs),
           ...closing,
-          ...told,
+          ...notified,
           ...(isLast ? [] : [countTotals(tx, before.sender_id, counted)]),
         )
         return toTransfer(mustBe(after, before.state), withMoved(deliveries, mustBe(moved, from.state)))
@@ -98,16 +92,15 @@ export function deliveries({
           giveLease.with(tx, newLeaseId(), instanceId, atMs, atMs + leaseMs, transfer_id, receiverId),
         )
         const transfers = due.map(({ transfer_id }) => selectTransfer.with(tx, transfer_id))
-        const deliveries = due.map(({ transfer_id }) => selectDeliveries.with(tx, transfer_id))
-        const rows = await together(tx, ...offers, ...transfers, ...deliveries)
+        const rows = await together(tx, ...offers, ...transfers)
         return due.flatMap((_, index) => {
           const [transfer] = rows[due.length + index] as TransferRow[]
-          return transfer === undefined ? [] : [toTransfer(transfer, rows[2 * due.length + index] as DeliveryRow[])]
+          return transfer === undefined ? [] : [toTransfer(transfer, rows[index] as DeliveryRow[])]
         })
       })
     },
 
-    async welcome(receiverId, instanceId) {
+    async receiverConnected(receiverId, instanceId) {
       assertDeliveryMove('offered', 'waiting')
       await transact(async (tx) => {
         const atMs = now()
@@ -134,7 +127,7 @@ export function deliveries({
 
     async renewLease(transferId, receiverId, leaseId, { leaseMs, fetchedBytes }) {
       const atMs = now()
-      // Looked at first: most of the time there is nothing to write.
+      // Read first, because most renewals need no write.
       const lease = await db
         .selectFrom('deliveries')
         .select(['lease_id', 'lease_expires_at_ms'])
@@ -156,6 +149,18 @@ export function deliveries({
         .where('lease_id', '=', leaseId)
         .executeTakeFirst()
       return renewed.numUpdatedRows > 0n
+    },
+
+    async recordFetched({ transferId, receiverId, leaseId, fetchedBytes }) {
+      await db
+        .updateTable('deliveries')
+        .set({ fetched_bytes: fetchedBytes })
+        .where('transfer_id', '=', transferId)
+        .where('receiver_id', '=', receiverId)
+        .where('state', '=', offered)
+        .where('lease_id', '=', leaseId)
+        .where('fetched_bytes', '!=', fetchedBytes)
+        .execute()
     },
   }
 }
@@ -210,12 +215,12 @@ const giveLease = prepared(
       .where('transfer_id', '=', transferId)
       .where('receiver_id', '=', receiverId)
       .where('state', '=', waiting)
-      .returning('transfer_id'),
+      .returningAll(),
 )
 
 type DeliveryFrom = Parameters<Ledger['moveDelivery']>[2]
 
-/** The statement of a move, which compares and sets. It gives the row of the delivery, or none. */
+/** The compare-and-set statement of a move. It gives the row of the delivery, or none. */
 function moveOf(
   tx: Tx,
   { transfer_id, size_bytes }: TransferRow,
@@ -232,7 +237,7 @@ function moveOf(
     .compile()
 }
 
-/** The move that most deliveries end with. */
+/** The move to `delivered`, with which most deliveries end. */
 const markDelivered = prepared(
   (db, sizeBytes: number, atMs: number, transferId: string, receiverId: number, leaseId: string) => {
     const columns = columnsOf({ state: 'delivered' }, sizeBytes, atMs)
@@ -263,7 +268,7 @@ function withMoved(deliveries: readonly DeliveryRow[], moved: DeliveryRow): Deli
   return deliveries.map((row) => (row.receiver_id === moved.receiver_id ? moved : row))
 }
 
-/** One delivery fewer is open. */
+/** Counts one open delivery less. */
 const closeDelivery = prepared((db, transferId: string) =>
   db
     .updateTable('transfers')
@@ -286,7 +291,7 @@ function aboutOf({ sender_id, transfer_id, attempt }: TransferRow, atMs: number)
   return { accountId: sender_id, transferId: transfer_id, atMs, attempt }
 }
 
-/** What the sender is told of an outcome. */
+/** The event for the sender about an outcome. */
 function outcomeOf(change: Extract<DeliveryChange, { state: 'delivered' | 'failed' }>, receiver: string): EventContent {
   return change.state === 'delivered'
     ? { notification: 'delivered', receiver, receipt: change.receipt }
@@ -300,7 +305,7 @@ function columnsOf(change: DeliveryChange | { state: 'delivered' }, sizeBytes: n
     case 'offered':
       return { lease_expires_at_ms: atMs + change.leaseMs }
     case 'delivered':
-      // The lease stays on record, so that the same answer again is recognised.
+      // The lease id stays in the row, so that a repeated answer is recognised.
       return { state: change.state, lease_expires_at_ms: null, fetched_bytes: sizeBytes, ended_at_ms: atMs }
     case 'failed':
       return {

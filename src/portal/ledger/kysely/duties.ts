@@ -1,11 +1,11 @@
 import type { Ledger } from '../contract.ts'
-import type { Db, LedgerContext } from './rows.ts'
+import type { Db, LedgerContext } from './context.ts'
 
-/** What portals have in common: who does what only one has to do, which store is theirs, and where all of them are reached. */
+/** State that portals share: duties, the id of the store, and the address of the portal. */
 export function duties({
   db,
   now,
-}: LedgerContext): Pick<Ledger, 'takeDuty' | 'pairing' | 'pairWith' | 'setAddress' | 'address'> {
+}: LedgerContext): Pick<Ledger, 'takeDuty' | 'storeBinding' | 'bindStore' | 'setAddress' | 'address'> {
   return {
     async takeDuty(duty, portalId, { leaseMs }) {
       const atMs = now()
@@ -16,22 +16,29 @@ export function duties({
           conflict
             .column('duty')
             .doUpdateSet({ portal_id: portalId, expires_at_ms: atMs + leaseMs })
-            .where((eb) => eb.or([eb('duties.portal_id', '=', portalId), eb('duties.expires_at_ms', '<=', atMs)])),
+            .where((eb) =>
+              eb.or([
+                eb('duties.portal_id', '=', portalId),
+                eb('duties.expires_at_ms', '<=', atMs),
+                // No lease is that long, so the clock was set back since it was taken.
+                eb('duties.expires_at_ms', '>', atMs + 2 * leaseMs),
+              ]),
+            ),
         )
         .executeTakeFirst()
       return (taken.numInsertedOrUpdatedRows ?? 0n) > 0n
     },
 
-    pairing: () => selectPairing(db),
+    storeBinding: () => selectStoreBinding(db),
 
-    async pairWith(storeId, { isInstead }) {
+    async bindStore(storeId, { isInstead }) {
       await db
         .updateTable('pairing')
         .set({ store_id: storeId })
         .where('id', '=', 1)
         .$if(!isInstead, (query) => query.where('store_id', 'is', null))
         .execute()
-      return (await selectPairing(db)).storeId ?? ''
+      return (await selectStoreBinding(db)).storeId ?? ''
     },
 
     async setAddress(url) {
@@ -49,7 +56,7 @@ export function duties({
   }
 }
 
-async function selectPairing(db: Db): Promise<{ ledgerId: string; storeId: string | null }> {
+async function selectStoreBinding(db: Db): Promise<{ ledgerId: string; storeId: string | null }> {
   const row = await db
     .selectFrom('pairing')
     .select(['ledger_id', 'store_id'])

@@ -1,11 +1,13 @@
 import type { CompiledQuery } from 'kysely'
-import type { Notification, PartRange, ProblemJson } from '../../../protocol/index.ts'
+import { type Notification, type PartRange, Problem, type ProblemJson } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
+import type { Db, EventRow, LedgerContext, Tx } from './context.ts'
+import { type EventPosition, eventIdOf, isBeginning, positionOf } from './event-ids.ts'
 import { hasRowLocks, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
-import { type EventRow, type LedgerContext, type Tx, toNotification } from './rows.ts'
+import { toNotification } from './rows.ts'
 
-/** What a notification says, before the ledger gives it an id. */
+/** The content of a notification, before the ledger gives it an id. */
 export type EventContent =
   | { notification: 'stored' }
   | { notification: 'resend'; problem: ProblemJson; wanted: readonly PartRange[] }
@@ -13,7 +15,7 @@ export type EventContent =
   | { notification: 'delivered'; receiver: string; receipt: string | null }
   | { notification: 'failed'; receiver: string; problem: ProblemJson }
 
-/** What a notification is about. */
+/** The transfer and attempt that a notification is about. */
 export interface About {
   readonly accountId: number
   readonly transferId: string
@@ -21,116 +23,104 @@ export interface About {
   readonly attempt: number
 }
 
-/** Writes a notification into the log, in the transaction of the move that causes it. */
+/** Logs a notification in the transaction of the move that causes it. */
 export async function appendEvent(tx: Tx, about: About, content: EventContent): Promise<Notification> {
   return appended((await tx.executeQuery(eventOf(tx, about, content))).rows)
 }
 
-/** The notification that the statement of `eventOf` wrote. */
+/** The notification that the statement of `eventOf` logged. */
 export function appended([row]: readonly EventRow[]): Notification {
   if (row === undefined) throw new Error('an event was not written')
   return toNotification(row)
 }
 
-/** The statement that writes a notification into the log. */
+/** The statement that logs a notification. */
 export function eventOf(tx: Tx, about: About, content: EventContent): CompiledQuery<EventRow> {
-  return insertEvent.with(
-    tx,
-    about.accountId,
-    about.transferId,
-    about.atMs,
-    about.attempt,
-    content.notification,
-    'receiver' in content ? content.receiver : null,
-    'problem' in content ? JSON.stringify(content.problem) : null,
-    'wanted' in content ? JSON.stringify(content.wanted) : null,
-    'receipt' in content ? content.receipt : null,
-  )
+  return insertEvent.with(tx, about.accountId, {
+    transfer_id: about.transferId,
+    at_ms: about.atMs,
+    attempt: about.attempt,
+    notification: content.notification,
+    receiver: 'receiver' in content ? content.receiver : null,
+    problem: 'problem' in content ? JSON.stringify(content.problem) : null,
+    wanted: 'wanted' in content ? JSON.stringify(content.wanted) : null,
+    receipt: 'receipt' in content ? content.receipt : null,
+  })
 }
 
 /**
- * Events of one account become visible in the order of their ids: an event gets its id by whoever holds the row of its account,
- * and keeps it until the commit.
+ * Events of one account become visible in the order of their ids, because the transaction that inserts an event locks the row of its
+ * account until the commit.
  */
-const insertEvent = prepared(
-  (
-    db,
-    account_id: number,
-    transfer_id: string,
-    at_ms: number,
-    attempt: number,
-    notification: EventContent['notification'],
-    receiver: string | null,
-    problem: string | null,
-    wanted: string | null,
-    receipt: string | null,
-  ) => {
-    const insert = db.insertInto('events')
-    if (!hasRowLocks(db)) {
-      return insert
-        .values({ account_id, transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt })
-        .returningAll()
-    }
-    const values = { transfer_id, at_ms, attempt, notification, receiver, problem, wanted, receipt }
-    const columns = Object.keys(values) as (keyof typeof values)[]
-    return insert
-      .columns(['account_id', ...columns])
-      .expression((eb) =>
-        eb
-          .selectFrom(
-            eb
-              .selectFrom('accounts')
-              .select('account_id')
-              .where('account_id', '=', account_id)
-              .$call(locking(db, 'change'))
-              .as('held'),
-          )
-          .select((own) => ['held.account_id', ...columns.map((column) => own.val(values[column]).as(column))]),
-      )
-      .returningAll()
-  },
+const insertEvent = prepared((db, account_id: number, row: Omit<EventRow, 'event_id' | 'account_id'>) => {
+  const insert = db.insertInto('events')
+  if (!hasRowLocks(db)) return insert.values({ account_id, ...row }).returningAll()
+  const columns = Object.keys(row) as (keyof typeof row)[]
+  return insert
+    .columns(['account_id', ...columns])
+    .expression((eb) =>
+      eb
+        .selectFrom(
+          eb
+            .selectFrom('accounts')
+            .select('account_id')
+            .where('account_id', '=', account_id)
+            .$call(locking(db, 'change'))
+            .as('held'),
+        )
+        .select((own) => ['held.account_id', ...columns.map((column) => own.val(row[column]).as(column))]),
+    )
+    .returningAll()
+})
+
+const selectOfAccount = prepared((db, from: number, accountId: number, limit: number) =>
+  selectFrom(db, from, limit).where('account_id', '=', accountId),
 )
 
-const selectOfAccount = prepared((db, after: number, accountId: number, limit: number) =>
-  db
-    .selectFrom('events')
-    .selectAll()
-    .where('event_id', '>', after)
-    .where('account_id', '=', accountId)
-    .orderBy('event_id')
-    .limit(limit),
+const selectOfTransfer = prepared((db, from: number, transferId: string, limit: number) =>
+  selectFrom(db, from, limit).where('transfer_id', '=', transferId),
 )
 
-const selectOfTransfer = prepared((db, after: number, transferId: string, limit: number) =>
-  db
-    .selectFrom('events')
-    .selectAll()
-    .where('event_id', '>', after)
-    .where('transfer_id', '=', transferId)
-    .orderBy('event_id')
-    .limit(limit),
+function selectFrom(db: Db, from: number, limit: number) {
+  return db.selectFrom('events').selectAll().where('event_id', '>=', from).orderBy('event_id').limit(limit)
+}
+
+const selectOne = prepared((db, eventNumber: number) =>
+  db.selectFrom('events').selectAll().where('event_id', '=', eventNumber),
+)
+
+const selectLast = prepared((db, accountId: number) =>
+  db.selectFrom('events').selectAll().where('account_id', '=', accountId).orderBy('event_id', 'desc').limit(1),
 )
 
 /** The event log, as its account reads it. */
 export function events({ db }: LedgerContext): Pick<Ledger, 'events' | 'lastEventId'> {
+  /** @throws Problem `event-unknown` when no event of this account has that id */
+  async function requireKnown(position: EventPosition, accountId: number, [first]: readonly EventRow[]): Promise<void> {
+    if (isBeginning(position)) return
+    const { number, eventId } = position
+    const [row] = first?.event_id === number ? [first] : await selectOne(db, number)
+    if (row?.account_id !== accountId || eventIdOf(row) !== eventId) throw new Problem('event-unknown', { eventId })
+  }
+
   return {
     async events(accountId, { after, limit, transferId }) {
+      const position = positionOf(after)
+      // Includes that event itself, because it proves that the reader's id belongs to this history.
       const rows = await (transferId === null
-        ? selectOfAccount(db, Number(after), accountId, limit)
-        : selectOfTransfer(db, Number(after), transferId, limit))
-      // All events of a transfer are its sender's: to anybody else there are none, and nothing was read in vain.
-      return rows.filter((row) => row.account_id === accountId).map(toNotification)
+        ? selectOfAccount(db, position.number, accountId, limit + 1)
+        : selectOfTransfer(db, position.number, transferId, limit + 1))
+      await requireKnown(position, accountId, rows)
+      // All events of a transfer belong to its sender. For any other account the result is empty.
+      return rows
+        .filter((row) => row.account_id === accountId && row.event_id > position.number)
+        .slice(0, limit)
+        .map(toNotification)
     },
 
     async lastEventId(accountId) {
-      const row = await db
-        .selectFrom('events')
-        .select('event_id')
-        .where('account_id', '=', accountId)
-        .orderBy('event_id', 'desc')
-        .limit(1)
-        .executeTakeFirst()
-      return String(row?.event_id ?? 0)
+      const [row] = await selectLast(db, accountId)
+      return row === undefined ? '0' : eventIdOf(row)
     },
   }
 }

@@ -1,23 +1,24 @@
-/** The ledger over any SQL database that Kysely speaks to. The drivers beside this folder bring the connection. */
+/** The ledger over any SQL database of Kysely. The drivers beside this folder provide the connection. */
 import type { Ledger } from '../contract.ts'
 import { accounts } from './accounts.ts'
+import type { LedgerContext } from './context.ts'
 import { deliveries } from './deliveries.ts'
 import { duties } from './duties.ts'
 import { events } from './events.ts'
-import type { LedgerContext } from './rows.ts'
+import { inlineUploads } from './inline-uploads.ts'
 import { sweeps } from './sweeps.ts'
+import { time } from './time.ts'
 import { transfers } from './transfers.ts'
 import { watch } from './watch.ts'
-import { wholes } from './wholes.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
   return {
     traits: { isShared: context.isShared },
-    nowMs: () => Math.floor(context.now()),
+    ...time(context),
     ...duties(context),
     ...accounts(context),
     ...transfers(context),
-    ...wholes(context),
+    ...inlineUploads(context),
     ...deliveries(context),
     ...events(context),
     ...sweeps(context),

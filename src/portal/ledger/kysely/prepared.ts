@@ -1,18 +1,26 @@
 /**
- * Statements that are built and compiled once, and run with other values each time. To put one together and to turn it into
- * text costs more than SQLite takes to run it; for those that every small file runs several times, that counts.
+ * Prepared statements, for statements that every small file runs several times: Kysely builds and compiles them once, and they are
+ * bound to other values each time, because building a statement costs more than SQLite takes to run it. All other statements are built
+ * where they run. The decision is docs/decisions/0060-one-sql-builder.md.
  */
-import type { Compilable, CompiledQuery, Insertable, Selectable } from 'kysely'
-import type { LedgerTables } from '../schema.ts'
+import type { Compilable, CompiledQuery } from 'kysely'
+import type { Db } from './context.ts'
 import { hasRowLocks } from './locks.ts'
-import type { Db } from './rows.ts'
 
-/** Stands for a value while a statement is compiled. */
+/** Stands for a value, or for one column of a row, while a statement is compiled. */
 class Placeholder {
-  readonly index: number
+  readonly #index: number
+  readonly #column: string | null
 
-  constructor(index: number) {
-    this.index = index
+  constructor(index: number, column: string | null = null) {
+    this.#index = index
+    this.#column = column
+  }
+
+  /** The value of this placeholder in a call. */
+  of(values: readonly unknown[]): unknown {
+    const value = values[this.#index]
+    return this.#column === null ? value : (value as Readonly<Record<string, unknown>>)[this.#column]
   }
 }
 
@@ -24,36 +32,22 @@ export interface Prepared<Values extends readonly unknown[], Row> {
 }
 
 /**
- * @param build puts the statement together from values that it may only pass on as parameters, each at least once
+ * @param build makes the statement. It may use the values only as parameters, each at least once. A plain object is a row: each of its
+ *   columns is such a value, and each call has the same columns
  */
 export function prepared<Values extends readonly unknown[], Row>(
   build: (db: Db, ...values: Values) => Compilable<Row>,
 ): Prepared<Values, Row> {
-  // The first value is the database itself.
-  return preparedOf(build.length - 1, (db, values: Values) => build(db, ...values))
-}
-
-function preparedOf<Values extends readonly unknown[], Row>(
-  valueCount: number,
-  build: (db: Db, values: Values) => Compilable<Row>,
-): Prepared<Values, Row> {
-  /** One for each kind of database: their texts differ. */
+  /** One compiled statement for each kind of database, because the SQL differs. */
   const texts = new WeakMap<object, CompiledQuery<Row>>()
-  const compile = (db: Db): CompiledQuery<Row> => {
-    const placeholders = Array.from({ length: valueCount }, (_, index) => new Placeholder(index))
-    const text = build(db, placeholders as unknown as Values).compile()
-    const used = new Set(text.parameters.map((one) => (one instanceof Placeholder ? one.index : null)))
-    if (placeholders.some(({ index }) => !used.has(index))) throw new Error('a value is not a parameter')
-    return text
-  }
   const bind = (db: Db, ...values: Values): CompiledQuery<Row> => {
     const { adapter } = db.getExecutor()
     let compiled = texts.get(adapter)
     if (compiled === undefined) {
-      compiled = compile(db)
+      compiled = compile(db, build, values)
       texts.set(adapter, compiled)
     }
-    const parameters = compiled.parameters.map((one) => (one instanceof Placeholder ? values[one.index] : one))
+    const parameters = compiled.parameters.map((one) => (one instanceof Placeholder ? one.of(values) : one))
     return { ...compiled, parameters }
   }
   const run = async (db: Db, ...values: Values): Promise<Row[]> =>
@@ -61,31 +55,35 @@ function preparedOf<Values extends readonly unknown[], Row>(
   return Object.assign(run, { with: bind })
 }
 
-/** An insertion of one row, compiled once for each set of columns. It gives the row back. */
-export function preparedInsert<Table extends keyof LedgerTables>(table: Table) {
-  type Row = Selectable<LedgerTables[Table]>
-  const texts = new Map<string, Prepared<readonly unknown[], Row>>()
-  return (db: Db, row: Insertable<LedgerTables[Table]>): CompiledQuery<Row> => {
-    const columns = Object.keys(row)
-    const key = columns.join()
-    let text = texts.get(key)
-    if (text === undefined) {
-      text = preparedOf(columns.length, (built, values) => {
-        const value = Object.fromEntries(columns.map((column, index) => [column, values[index]]))
-        return built
-          .insertInto(table)
-          .values(value as never)
-          .returningAll() as unknown as Compilable<Row>
-      })
-      texts.set(key, text)
-    }
-    return text.with(db, ...Object.values(row))
+/** @param values the values of the first call, which show the rows and their columns */
+function compile<Values extends readonly unknown[], Row>(
+  db: Db,
+  build: (db: Db, ...values: Values) => Compilable<Row>,
+  values: Values,
+): CompiledQuery<Row> {
+  const placeholders: Placeholder[] = []
+  const placeholder = (index: number, column?: string): Placeholder => {
+    const made = new Placeholder(index, column)
+    placeholders.push(made)
+    return made
   }
+  const shape = values.map((value, index) =>
+    isRow(value)
+      ? Object.fromEntries(Object.keys(value).map((column) => [column, placeholder(index, column)]))
+      : placeholder(index),
+  )
+  const text = build(db, ...(shape as unknown as Values)).compile()
+  if (placeholders.some((one) => !text.parameters.includes(one))) throw new Error('a value is not a parameter')
+  return text
+}
+
+function isRow(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)
 }
 
 /**
- * Runs statements in their order, over one connection. A database that is reached over a network gets all of them at once, so
- * that they cost one round trip. In a transaction, none has an effect when one of them fails.
+ * Runs statements in their order over one connection. PostgreSQL gets all of them at once, so that they cost one round trip. In a
+ * transaction, none has an effect when one of them fails.
  *
  * @returns the rows of each
  */
@@ -95,7 +93,7 @@ export function together<Rows extends readonly unknown[]>(
 ): Promise<{ -readonly [Index in keyof Rows]: Rows[Index][] }> {
   return db.getExecutor().provideConnection(async (connection) => {
     const run = async (statement: CompiledQuery) => (await connection.executeQuery(statement)).rows
-    // SQLite may have ended a transaction by an error: nothing may follow then.
+    // One after another in SQLite: an error may end the transaction, and then no further statement may run.
     const rows = hasRowLocks(db) ? await allInOrder(statements.map(run)) : []
     if (!hasRowLocks(db)) for (const statement of statements) rows.push(await run(statement))
     return rows as { -readonly [Index in keyof Rows]: Rows[Index][] }
@@ -103,8 +101,8 @@ export function together<Rows extends readonly unknown[]>(
 }
 
 /**
- * What promises come to, when all have ended. Of several that fail, the error of the first in their order is thrown: where one
- * statement fails in a transaction, those behind it only say that it did.
+ * The results of promises when all have settled. If several fail, the error of the first in their order is thrown, because after a
+ * failed statement the later ones of a transaction report only that failure.
  */
 export async function allInOrder<Value>(promises: readonly Promise<Value>[]): Promise<Value[]> {
   const ends = await Promise.allSettled(promises)

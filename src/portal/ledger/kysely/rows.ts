@@ -1,44 +1,15 @@
-/** From rows to records. */
-import type { Kysely, Selectable, Transaction } from 'kysely'
+/** Converts rows of the database to records of the contract. */
 import type { Notification, ProblemJson } from '../../../protocol/index.ts'
 import type { Delivery, Transfer } from '../contract.ts'
-import type { LedgerTables } from '../schema.ts'
+import type { Db, DeliveryRow, EventRow, TransferRow, Tx } from './context.ts'
+import { eventIdOf } from './event-ids.ts'
 import { locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 
-export type Db = Kysely<LedgerTables>
-export type Tx = Transaction<LedgerTables>
-export type TransferRow = Selectable<LedgerTables['transfers']>
-export type DeliveryRow = Selectable<LedgerTables['deliveries']>
-export type EventRow = Selectable<LedgerTables['events']>
-
-/**
- * Runs a transaction: all of it counts, or nothing. It may be run several times before it counts, so nothing outside of the
- * database may change in it.
- *
- * @param accountId whose row it will hold, if that is known: many of one account must not keep those of others waiting
- */
-export type Transact = <Result>(act: (tx: Tx) => Promise<Result>, accountId?: number) => Promise<Result>
-
-/** What every part of the Kysely ledger stands on. */
-export interface LedgerContext {
-  readonly db: Db
-  readonly transact: Transact
-  /** The ledger's clock. */
-  readonly now: () => number
-  /**
-   * The same, asked of whoever keeps it, in a transaction that has to be committed soon after. The other one stands still in a
-   * machine that is suspended, and this process would not notice.
-   */
-  readonly nowIn: (tx: Tx) => Promise<number>
-  /** Whether several portals may work on it at the same time. */
-  readonly isShared: boolean
-}
-
-/** A deadline is put off only when less than this share of its time is left: most renewals then cost no write. */
+/** A deadline is extended only when less than this share of its time is left, so that most renewals cost no write. */
 export const RENEW_BELOW = 0.75
 
-/** A column that its state says is set. */
+/** The value of a column that must be set in this state. */
 function must<T>(value: T | null, column: string): T {
   if (value === null) throw new Error(`the ledger has no ${column} where the state needs one`)
   return value
@@ -142,7 +113,7 @@ export const selectDeliveries = prepared((db, transferId: string) =>
   db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).orderBy('receiver_id'),
 )
 
-/** The rows of a transfer and its deliveries, in the order in which they were announced; null where there is none. */
+/** The rows of a transfer and its deliveries, in the announced order; null when there is no such transfer. */
 export async function loadRows(
   db: Db,
   transferId: string,
@@ -155,7 +126,7 @@ export async function loadRows(
   return transfer === undefined ? null : { transfer, deliveries }
 }
 
-/** Like `loadRows`, of a transfer that nobody else moves before this transaction has ended, nor its delivery to one receiver. */
+/** Like `loadRows`, and locks the transfer and the delivery to one receiver until the transaction ends. */
 export async function lockRows(
   tx: Tx,
   transferId: string,
@@ -170,7 +141,7 @@ export async function lockRows(
   return transfer === undefined ? null : { transfer, deliveries }
 }
 
-/** A transfer with its deliveries; null where there is none. */
+/** A transfer with its deliveries; null when there is none. */
 export async function loadTransfer(db: Db, transferId: string): Promise<Transfer | null> {
   const rows = await loadRows(db, transferId)
   return rows === null ? null : toTransfer(rows.transfer, rows.deliveries)
@@ -181,10 +152,10 @@ export async function withDeliveries(db: Db, row: TransferRow): Promise<Transfer
   return toTransfer(row, await selectDeliveries(db, row.transfer_id))
 }
 
-/** An event as it goes over the wire. */
+/** An event as clients get it. */
 export function toNotification(row: EventRow): Notification {
   const base = {
-    eventId: String(row.event_id),
+    eventId: eventIdOf(row),
     at: new Date(row.at_ms).toISOString(),
     transferId: row.transfer_id,
     attempt: row.attempt,

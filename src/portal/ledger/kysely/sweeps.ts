@@ -1,19 +1,19 @@
 import { sql } from 'kysely'
 import type { DeliveryState, TransferState } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
+import type { LedgerContext } from './context.ts'
 import { lockingFree } from './locks.ts'
-import { type LedgerContext, withDeliveries } from './rows.ts'
+import { withDeliveries } from './rows.ts'
+import { countedMs } from './time.ts'
 import { countTotals, selectTotals, type TotalsChange } from './totals.ts'
 
-/** Is no account: what is forgotten was that of many. */
+/** No account has this id. It is used where a change of the totals belongs to no single account. */
 const NOBODY = 0
 
-/** What has to be done because time passed. Each query walks one partial index, oldest first. */
-export function sweeps({
-  db,
-  now,
-  transact,
-}: LedgerContext): Pick<
+/** The sweeper's queries. Each walks one partial index, oldest first. */
+export function sweeps(
+  context: LedgerContext,
+): Pick<
   Ledger,
   | 'dueUploads'
   | 'dueLeases'
@@ -26,6 +26,7 @@ export function sweeps({
   | 'prune'
   | 'totals'
 > {
+  const { db, now, transact } = context
   return {
     async dueUploads(limit) {
       const rows = await db
@@ -88,7 +89,7 @@ export function sweeps({
         .limit(limit)
         .execute()
       const deliveries: string[] = []
-      // In the order of an index that begins with the receiver: to find just a few, PostgreSQL might walk through those of all.
+      // Ordered like an index that begins with the receiver. Otherwise PostgreSQL might walk through the deliveries of all receivers.
       for (const [state, order] of [
         [sql.lit<'waiting'>('waiting'), 'offer_at_ms'],
         [sql.lit<'offered'>('offered'), 'instance_id'],
@@ -132,7 +133,7 @@ export function sweeps({
     },
 
     async prune(historyMs, limit) {
-      const beforeMs = now() - historyMs
+      const beforeMs = (await countedMs(context)) - historyMs
       return transact(async (tx) => {
         const rows = await tx
           .selectFrom('transfers')
@@ -168,7 +169,7 @@ export function sweeps({
   }
 }
 
-/** What the totals lose by rows in these states. Only what has ended is ever forgotten. */
+/** The change of the totals when rows in these states are deleted. Only ended ones are deleted. */
 function forgottenOf(states: readonly (TransferState | DeliveryState)[]): TotalsChange {
   const minus = (state: TransferState | DeliveryState): number => -states.filter((one) => one === state).length
   return {

@@ -1,61 +1,54 @@
 /**
- * How many there are, by state, and how much they hold: kept exact by every move, in its transaction, so that nobody ever has to
- * count what is remembered.
+ * Totals: the number of transfers and deliveries by state, and their bytes. Every move updates them in its transaction, so
+ * that the rows never have to be counted.
  */
 import { type CompiledQuery, sql } from 'kysely'
+import type { Db, Tx } from './context.ts'
 import { hasRowLocks } from './locks.ts'
 import { prepared } from './prepared.ts'
-import type { Db, Tx } from './rows.ts'
 
-/** By how much a move changes each total; what is not named stays. */
-export interface TotalsChange {
-  /** Transfers that have not ended, and the bytes that they hold. */
-  readonly transfers?: number
-  readonly bytes?: number
-  readonly ended?: number
-  readonly refused?: number
-  readonly cancelled?: number
-  readonly expired?: number
-  readonly openDeliveries?: number
-  readonly delivered?: number
-  readonly failed?: number
-  readonly accounts?: number
-}
+const totalsColumns = [
+  // Transfers that have not ended, and their bytes.
+  'open_transfers',
+  'open_bytes',
+  // Ended transfers that are still remembered.
+  'ended',
+  'refused',
+  'cancelled',
+  'expired',
+  'open_deliveries',
+  'delivered',
+  'failed',
+  'accounts',
+] as const
+type Totals = Readonly<Record<(typeof totalsColumns)[number], number>>
+
+/** The change of each total by a move. Missing ones do not change. */
+export type TotalsChange = Partial<Totals>
+
+const noChange = Object.fromEntries(totalsColumns.map((column) => [column, 0])) as Totals
 
 /**
- * How much open transfers hold, by account and in all: kept exact by every change that opens or ends one. The statements that
- * do it, to be run by whoever holds the account's row.
+ * The statements that count a transfer that is opened or ended, in the totals of its account and of the portal. The caller has locked
+ * the account's row.
  */
 export function countOpen(
   tx: Tx,
   senderId: number,
-  change: TotalsChange & { readonly transfers: number; readonly bytes: number },
+  change: TotalsChange & Pick<Totals, 'open_transfers' | 'open_bytes'>,
 ): readonly [CompiledQuery, CompiledQuery] {
-  return [addToAccount.with(tx, change.transfers, change.bytes, senderId), countTotals(tx, senderId, change)]
+  return [addToAccount.with(tx, change.open_transfers, change.open_bytes, senderId), countTotals(tx, senderId, change)]
 }
 
-/** The statement for what changes no account. It comes last in its transaction: see `locks.ts`. */
+/** The statement that changes only the totals of the portal. It comes last in its transaction: see `locks.ts`. */
 export function countTotals(tx: Tx, accountId: number, change: TotalsChange): CompiledQuery {
-  return addToTotals.with(
-    tx,
-    change.transfers ?? 0,
-    change.bytes ?? 0,
-    change.ended ?? 0,
-    change.refused ?? 0,
-    change.cancelled ?? 0,
-    change.expired ?? 0,
-    change.openDeliveries ?? 0,
-    change.delivered ?? 0,
-    change.failed ?? 0,
-    change.accounts ?? 0,
-    totalsRow(tx, accountId),
-  )
+  return addToTotals.with(tx, { ...noChange, ...change }, totalsRow(tx, accountId))
 }
 
 /**
- * Where many transactions run at a time, the total is spread over rows: with one, every announcement and every end would wait for
- * the commit of the one before. Admission reads their sum without a lock, so the bound of the storage may be passed by what is
- * admitted at the same instant; that of an account never is.
+ * In PostgreSQL the totals are spread over this many rows. With one row, every announcement would wait for the commit of the one
+ * before. Admission reads the sum without a lock, so transfers admitted at the same moment may exceed the bound of the storage.
+ * The bound of an account is exact.
  */
 export const TOTALS_ROWS = 16
 
@@ -73,78 +66,22 @@ const addToAccount = prepared((db, transfers: number, bytes: number, accountId: 
     .where('account_id', '=', accountId),
 )
 
-const addToTotals = prepared(
-  (
-    db,
-    transfers: number,
-    bytes: number,
-    ended: number,
-    refused: number,
-    cancelled: number,
-    expired: number,
-    openDeliveries: number,
-    delivered: number,
-    failed: number,
-    accounts: number,
-    id: number,
-  ) =>
+const addToTotals = prepared((db, change: Totals, id: number) =>
+  db
+    .updateTable('totals')
+    .set((eb) => Object.fromEntries(totalsColumns.map((column) => [column, eb(column, '+', change[column])])))
+    .where('id', '=', id),
+)
+
+export const selectTotals = sumOf(['open_transfers', 'open_bytes'])
+
+export const selectAllTotals = sumOf(totalsColumns)
+
+function sumOf<Column extends keyof Totals>(columns: readonly Column[]) {
+  return prepared((db) =>
     db
-      .updateTable('totals')
-      .set((eb) => ({
-        open_transfers: eb('open_transfers', '+', transfers),
-        open_bytes: eb('open_bytes', '+', bytes),
-        ended: eb('ended', '+', ended),
-        refused: eb('refused', '+', refused),
-        cancelled: eb('cancelled', '+', cancelled),
-        expired: eb('expired', '+', expired),
-        open_deliveries: eb('open_deliveries', '+', openDeliveries),
-        delivered: eb('delivered', '+', delivered),
-        failed: eb('failed', '+', failed),
-        accounts: eb('accounts', '+', accounts),
-      }))
-      .where('id', '=', id),
-)
-
-export const selectTotals = prepared((db) =>
-  db
-    .selectFrom('totals')
-    .select((eb) => [
-      eb.cast<number>(eb.fn.sum('open_transfers'), 'bigint').as('open_transfers'),
-      eb.cast<number>(eb.fn.sum('open_bytes'), 'bigint').as('open_bytes'),
-    ])
-    .where('id', '<=', sql.lit(TOTALS_ROWS)),
-)
-
-export const selectAllTotals = prepared((db) =>
-  db
-    .selectFrom('totals')
-    .select((eb) => {
-      const sumOf = <Column extends TotalsColumn>(column: Column) =>
-        eb.cast<number>(eb.fn.sum(column), 'bigint').as(column)
-      return [
-        sumOf('open_transfers'),
-        sumOf('open_bytes'),
-        sumOf('ended'),
-        sumOf('refused'),
-        sumOf('cancelled'),
-        sumOf('expired'),
-        sumOf('open_deliveries'),
-        sumOf('delivered'),
-        sumOf('failed'),
-        sumOf('accounts'),
-      ]
-    })
-    .where('id', '<=', sql.lit(TOTALS_ROWS)),
-)
-
-type TotalsColumn =
-  | 'open_transfers'
-  | 'open_bytes'
-  | 'ended'
-  | 'refused'
-  | 'cancelled'
-  | 'expired'
-  | 'open_deliveries'
-  | 'delivered'
-  | 'failed'
-  | 'accounts'
+      .selectFrom('totals')
+      .select((eb) => columns.map((column) => eb.cast<number>(eb.fn.sum(column), 'bigint').as(column)))
+      .where('id', '<=', sql.lit(TOTALS_ROWS)),
+  )
+}

@@ -9,29 +9,20 @@ import {
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { admit, roomBytes } from './admission.ts'
+import type { DeliveryRow, LedgerContext, TransferRow, Tx } from './context.ts'
 import { type About, appendEvent, appended, eventOf } from './events.ts'
 import { prepared, together } from './prepared.ts'
-import {
-  type DeliveryRow,
-  type LedgerContext,
-  loadTransfer,
-  RENEW_BELOW,
-  selectDeliveries,
-  type TransferRow,
-  type Tx,
-  toTransfer,
-  withDeliveries,
-} from './rows.ts'
+import { loadTransfer, RENEW_BELOW, selectDeliveries, toTransfer, withDeliveries } from './rows.ts'
 import { countOpen, type TotalsChange } from './totals.ts'
 
-/** Transfers: how they are admitted, and the one door for their state. */
+/** Transfers: their admission, and the method that changes their state. */
 export function transfers({
   db,
   now,
   transact,
 }: LedgerContext): Pick<
   Ledger,
-  'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'touchTransfer' | 'moveTransfer'
+  'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'extendUploadDeadline' | 'moveTransfer'
 > {
   return {
     async announce(transfer, admission) {
@@ -57,10 +48,10 @@ export function transfers({
       return Promise.all(rows.map((row) => withDeliveries(db, row)))
     },
 
-    async touchTransfer(transferId, uploadTimeoutMs) {
+    async extendUploadDeadline(transferId, uploadTimeoutMs) {
       const isDue = (deadlineMs: number | null): boolean =>
         deadlineMs === null || deadlineMs < now() + uploadTimeoutMs * RENEW_BELOW
-      // Looked at first: most of the time there is nothing to write.
+      // Read first, because most extensions need no write.
       const row = await db
         .selectFrom('transfers')
         .select('upload_deadline_ms')
@@ -85,7 +76,7 @@ export function transfers({
           const stored = await becomeStored(tx, { transferId, attempt }, { ...change, heldIn: 'store' }, atMs)
           return stored?.transfer ?? null
         }
-        // Of its deliveries as they were: those that end with it are counted.
+        // Reads the deliveries as they were, because those that end with the transfer have to be counted.
         const [[row], before] = await together(
           tx,
           changed(tx, { transferId, attempt }, columnsOf(change, attempt, atMs)),
@@ -105,10 +96,10 @@ export function transfers({
           selectDeliveries.with(tx, transferId),
           eventOf(tx, about, { notification: 'refused', problem }),
           ...countOpen(tx, row.sender_id, {
-            transfers: -1,
-            bytes: -row.size_bytes,
+            open_transfers: -1,
+            open_bytes: -row.size_bytes,
             [change.state]: 1,
-            openDeliveries: -dropped,
+            open_deliveries: -dropped,
             failed: dropped,
           }),
         )
@@ -118,13 +109,13 @@ export function transfers({
   }
 }
 
-/** Which transfer is to move, and from which attempt. */
+/** The transfer to move, and its attempt. */
 interface Receiving {
   readonly transferId: string
   readonly attempt: number
 }
 
-/** The statement of a move, which compares and sets. It gives no row where the transfer was no longer at that attempt. */
+/** The compare-and-set statement of a move. It gives no row when the transfer was no longer at that attempt. */
 function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObject<LedgerTables, 'transfers'>) {
   return tx
     .updateTable('transfers')
@@ -136,18 +127,18 @@ function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObje
     .compile()
 }
 
-/** Where the content of a transfer is that is stored, and what it is. */
+/** Where the content of a stored transfer is, and its manifest. */
 interface Storing {
   readonly manifestDigest: string
   readonly manifest: string | null
   readonly heldIn: 'store' | 'ledger'
-  /** Of its parts, where that is another one than they began with. */
+  /** The generation of its parts, if it differs from the one at the announcement. */
   readonly generation?: string
 }
 
 /**
- * The move to `stored`, with what follows from it: the first notification, those of receivers that refused early, and the end
- * where no delivery is open.
+ * Moves a transfer to `stored`, with all consequences: the first notification, the second ones of receivers that refused early, and
+ * the end of the transfer if no delivery is open.
  *
  * @returns null where the transfer was no longer at that attempt
  */
@@ -175,21 +166,21 @@ export async function becomeStored(
     eventOf(tx, about, { notification: 'stored' }),
     selectDeliveries.with(tx, transferId),
   )
-  const told = earlyFailures(tx, about, deliveries)
+  const failures = earlyFailures(tx, about, deliveries)
   const notification = appended(events)
   if (row.open_deliveries > 0) {
-    await together(tx, ...told)
+    await together(tx, ...failures)
     return { transfer: toTransfer(row, deliveries), notification }
   }
-  const [[ended]] = await together(tx, ...endOf(tx, row, atMs), ...told)
+  const [[ended]] = await together(tx, ...endOf(tx, row, atMs), ...failures)
   return { transfer: toTransfer(mustBe(ended, 'stored'), deliveries), notification }
 }
 
 /**
- * The last delivery of a stored transfer has ended, and with it the transfer. The statements that say so, the first of which
- * gives its row; to be run in the transaction of the move that ended it, which holds that row.
+ * The statements that end a stored transfer whose last delivery has ended. The first one gives the transfer's row. They run in the
+ * transaction of the move that ended the delivery, which has locked that row.
  *
- * @param also what else that move changes of the totals
+ * @param also further changes of the totals by that move
  */
 export function endOf(
   tx: Tx,
@@ -201,11 +192,11 @@ export function endOf(
   return [
     markEnded.with(tx, atMs, transfer_id),
     ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
-    ...countOpen(tx, sender_id, { ...also, transfers: -1, bytes: -size_bytes, ended: 1 }),
+    ...countOpen(tx, sender_id, { ...also, open_transfers: -1, open_bytes: -size_bytes, ended: 1 }),
   ]
 }
 
-/** A row that was changed while nobody else could change it. */
+/** A row that was changed under its lock. */
 export function mustBe<Row>(row: Row | undefined, state: string): Row {
   if (row === undefined) throw new Error(`what is moved is no longer ${state}`)
   return row
@@ -228,7 +219,7 @@ function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt
   if (change.state === 'receiving') {
     return {
       attempt: attempt + 1,
-      ...(change.isAnew ? { generation: String(attempt + 1) } : {}),
+      ...(change.discardsParts ? { generation: String(attempt + 1) } : {}),
       upload_deadline_ms: change.uploadTimeoutMs === null ? null : atMs + change.uploadTimeoutMs,
     }
   }
@@ -241,7 +232,7 @@ function columnsOf(change: Exclude<TransferChange, { state: 'stored' }>, attempt
   }
 }
 
-/** Receivers that refused before the file was stored: the sender hears of it only now, as it should. */
+/** The events of receivers that refused before the file was stored. The sender must not hear of them before `stored`. */
 function earlyFailures(tx: Tx, about: About, deliveries: readonly DeliveryRow[]): CompiledQuery[] {
   return deliveries.flatMap(({ state, receiver, problem }) =>
     state !== 'failed'

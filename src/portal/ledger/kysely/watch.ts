@@ -1,11 +1,12 @@
-/** What there is to look at. Each query walks one index, and none is part of what delivers files. */
+/** Queries for people who watch the portal. Each walks one index, and no delivery depends on them. */
 import { sql } from 'kysely'
 import type { ConnectedReceiver, Minute, WatchLedger } from '../watch-contract.ts'
+import type { LedgerContext } from './context.ts'
 import { prepared, together } from './prepared.ts'
-import { type LedgerContext, toTransfer } from './rows.ts'
+import { toTransfer } from './rows.ts'
 import { selectAllTotals } from './totals.ts'
 
-/** Rows of minutes that are added up at most: an hour of many portals. */
+/** The largest number of minute rows that are added up: an hour of many portals. */
 const MINUTE_ROWS_MAX = 10_000
 
 export function watch({ db, now, transact }: LedgerContext): WatchLedger {
@@ -15,7 +16,7 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
         .selectFrom('deliveries')
         .selectAll()
         .where('receiver_id', '=', receiverId)
-        // As the index says it.
+        // Written exactly like the condition of the index.
         .where(sql<boolean>`(state <> 'failed' or offers > 0)`)
         .$if(before !== null, (query) => query.where('transfer_id', '<', before ?? ''))
         .orderBy('transfer_id', 'desc')
@@ -49,7 +50,7 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
       const { ended, refused, cancelled, expired, delivered, failed } = totals
       const receivingCount = receiving?.count ?? 0
       const offeredCount = offered?.count ?? 0
-      // Three statements see three moments; what moves meanwhile must not make a count of less than none.
+      // The three statements run at different moments, so a difference could become negative.
       return {
         transfers: {
           receiving: receivingCount,
@@ -96,9 +97,14 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
       }))
     },
 
-    async tellPortal({ portalId, node, sinceMs, receivers }, minutes, { forgetMs }) {
-      await transact(async (tx) => {
+    async recordHeartbeat({ portalId, node, sinceMs, receivers }, minutes, { forgetMs }) {
+      return transact(async (tx) => {
         const atMs = now()
+        const before = await tx
+          .selectFrom('portals')
+          .select('seen_ms')
+          .where('portal_id', '=', portalId)
+          .executeTakeFirst()
         const seen = {
           node,
           since_ms: sinceMs,
@@ -132,6 +138,7 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
           .deleteFrom('minutes')
           .where('at_ms', '<', atMs - forgetMs)
           .execute()
+        return { atMs, beforeMs: before?.seen_ms ?? null }
       })
     },
 
@@ -181,7 +188,7 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
   }
 }
 
-// What is compared with 0 makes each of them a walk through its index alone.
+// The comparison with 0 makes each of them use only its index.
 const countReceiving = prepared((db) =>
   db
     .selectFrom('transfers')

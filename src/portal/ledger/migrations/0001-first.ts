@@ -1,4 +1,4 @@
-/** The first tables. A migration that was released is never edited; the next number changes what it made. */
+/** The first tables. A released migration is never edited; later migrations change its tables. */
 import { type Kysely, sql } from 'kysely'
 import { columnTypes } from './columns.ts'
 

@@ -1,4 +1,4 @@
-/** Accounts can be revoked and renewed, and what happens to them is on record. */
+/** Accounts can be revoked and renewed, and their changes are recorded. */
 import { type Kysely, sql } from 'kysely'
 import { columnTypes } from './columns.ts'
 

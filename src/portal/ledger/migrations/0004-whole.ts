@@ -1,4 +1,4 @@
-/** The content of small files, beside what is known of their transfers. */
+/** The content of small files. */
 import type { Kysely } from 'kysely'
 import { columnTypes } from './columns.ts'
 

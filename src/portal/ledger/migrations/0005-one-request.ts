@@ -1,4 +1,4 @@
-/** Which transfers were sent in one request, so that nobody goes on with them part by part. */
+/** Which transfers were sent in one request, so that no sender continues them part by part. */
 import type { Kysely } from 'kysely'
 
 export async function up(db: Kysely<unknown>): Promise<void> {

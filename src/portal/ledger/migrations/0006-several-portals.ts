@@ -1,4 +1,4 @@
-/** What several portals over one ledger need: generations of parts, duties of one of them, which store is theirs, and the address of all. */
+/** For several portals over one ledger: generations of parts, duties, the id of their store, and their address. */
 import { type Kysely, sql } from 'kysely'
 import { columnTypes } from './columns.ts'
 

@@ -1,4 +1,4 @@
-/** Where many transactions run at a time, the total of what is open is spread over rows: see `TOTALS_ROWS`. */
+/** With many transactions at a time, the totals are spread over rows: see `TOTALS_ROWS`. */
 import { type Kysely, sql } from 'kysely'
 import { isPostgres } from './columns.ts'
 

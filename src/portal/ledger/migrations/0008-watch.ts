@@ -1,4 +1,4 @@
-/** What there is to look at: the times of both hops, totals by state, portals and what they moved, and who may look. */
+/** Data for people who watch the portal: times of both hops, totals by state, portals, throughput, and operators' accounts. */
 import { type Kysely, sql } from 'kysely'
 import { columnTypes } from './columns.ts'
 
@@ -7,7 +7,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('transfers').addColumn('stored_at_ms', 'bigint').execute()
   await db.schema.alterTable('deliveries').addColumn('offered_at_ms', 'bigint').execute()
   await db.schema.alterTable('deliveries').addColumn('ended_at_ms', 'bigint').execute()
-  // What failed before it was ever offered is nothing to its receiver.
+  // A delivery that failed before it was offered is not shown to its receiver.
   await sql`create index deliveries_received on deliveries (receiver_id, transfer_id) where state <> 'failed' or offers > 0`.execute(
     db,
   )

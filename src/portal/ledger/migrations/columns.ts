@@ -1,4 +1,4 @@
-/** Where the same column has another type in another database. For SQLite these are what the first migrations always said. */
+/** Column types that differ between databases. The types for SQLite are those of the first migrations. */
 import {
   type ColumnBuilderCallback,
   type ColumnDataType,
@@ -13,12 +13,12 @@ export function isPostgres(db: Kysely<never> | Kysely<unknown>): boolean {
 }
 
 export interface ColumnTypes {
-  /** Compared and put in order by its bytes, whatever the language of the database. */
+  /** Compared and sorted by its bytes, whatever the locale of the database. */
   readonly text: ColumnDataType | Expression<unknown>
-  /** Holds what counts without an end: the ids of events, and of changes. */
+  /** For unbounded counters: the ids of events and changes. */
   readonly count: ColumnDataType
   readonly bytes: ColumnDataType
-  /** A primary key that the database gives, larger each time. */
+  /** A primary key that the database generates, larger each time. */
   readonly identity: ColumnBuilderCallback
 }
 

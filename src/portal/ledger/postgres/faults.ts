@@ -1,6 +1,6 @@
 /**
- * What an error of the database means for whoever asked. That it is not there just now is `unavailable`: every request of the
- * protocol can be repeated, so nobody has to know how far this one got.
+ * What an error of the database means for the caller. When the database does not serve at the moment, the problem is `unavailable`:
+ * every request of the protocol can be repeated, so it does not matter how far this one got.
  */
 import { Problem } from '../../../protocol/index.ts'
 
@@ -12,31 +12,31 @@ interface ServerError extends Error {
 }
 
 /** The connection ended before a commit was sent: nothing of a transaction happened. */
-export class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost'
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
 }
 
-/** The connection ended while the commit was under way: nobody knows whether it happened. */
-export class CommitUnknown extends Error {
-  override readonly name = 'CommitUnknown'
+/** The connection ended during the commit, which may have happened or not. */
+export class CommitUnknownError extends Error {
+  override readonly name = 'CommitUnknownError'
 }
 
 /**
- * Not there, or not able to serve just now. By class: 08 connection, 53 resources, 57P0x shut down or starting, 58 system
- * error. By code: 25006 only reads (it is no longer the primary), 25P03 and 57P05 the session was idle for too long, 55P03 a
+ * The database is not there, or cannot serve at the moment. By class: 08 connection, 53 resources, 57P0x shut down or starting, 58
+ * system error. By code: 25006 read-only (it is no longer the primary), 25P03 and 57P05 the session was idle for too long, 55P03 a
  * lock and 57014 a statement took too long.
  */
 const UNAVAILABLE = /^(?:08...|53...|57P0.|58...|25006|25P03|25P04|55P03|57014)$/
-/** It is no longer the primary. */
+/** Read-only: the server is no longer the primary. */
 const READ_ONLY = '25006'
-/** Somebody else was in the way: the same transaction again may succeed. */
+/** A conflict with another transaction. The same transaction may succeed the next time. */
 const CONFLICT = /^(?:40001|40P01)$/
 const UNIQUE = '23505'
-/** A statement was compiled before a newer version changed the tables. */
+/** A prepared statement does not match the tables any more, because a newer version changed them. */
 const STALE_PLAN = '0A000'
-/** Text that PostgreSQL does not hold: a NUL. */
+/** Text that PostgreSQL cannot store: it contains NUL. */
 const TEXT = /^(?:22021|22P05)$/
-/** Whoever connects is not let in, or there is no such database. Waiting does not help. */
+/** The database refuses the user, or does not exist. Waiting does not help. */
 const CONFIGURATION = /^(?:28...|3D000|42501)$/
 
 export function isServerError(error: unknown): error is ServerError {
@@ -45,66 +45,66 @@ export function isServerError(error: unknown): error is ServerError {
   return typeof code === 'string'
 }
 
-/** Whether the connection can be used no longer. */
+/** Whether the connection cannot be used any more. */
 export function endsConnection(error: unknown): boolean {
   if (!isServerError(error)) return !isOurs(error)
-  // What is not the primary any more is of no use to the next one either.
+  // A connection to a server that is no longer the primary is useless for the next caller, too.
   return error.severity === 'FATAL' || error.severity === 'PANIC' || error.code === READ_ONLY
 }
 
-/** Whether a newer version changed the tables since a statement was planned. */
+/** Whether a newer version has changed the tables since a statement was planned. */
 export function isStalePlan(error: unknown): boolean {
   return isServerError(error) && error.code === STALE_PLAN && error.message.includes('cached plan')
 }
 
-/** An error about a value on its way in or out, and not about the connection. */
+/** Whether an error is about a value and not about the connection. */
 function isOurs(error: unknown): boolean {
   return error instanceof RangeError || error instanceof TypeError
 }
 
-/** The error of a failed attempt to connect, as it is told. */
+/** The problem for a failed attempt to connect. */
 export function connectFault(error: unknown): Problem {
   return unavailable(error)
 }
 
 /**
- * The same to whoever starts: what somebody has to correct is told as it is. While a portal runs, a password that was changed
- * is no more than a database that is not there just now: a mistake of operators, who will mend it, and not of the program.
+ * The same while a portal starts: errors that the operator has to correct are thrown unchanged. While a portal runs, a wrong password
+ * counts as `unavailable`, because the operator has changed it and will correct it.
  */
 export function startFault(error: unknown): unknown {
   if (!(error instanceof Problem && isServerError(error.cause))) return error
   return CONFIGURATION.test(error.cause.code) ? error.cause : error
 }
 
-/** The error of a statement, as it is told. */
+/** The error to throw for a failed statement. */
 export function statementFault(error: unknown): unknown {
   if (isOurs(error)) return error
-  if (!isServerError(error)) return unavailable(new ConnectionLost('the database went away', { cause: error }))
+  if (!isServerError(error)) return unavailable(new ConnectionLostError('the database went away', { cause: error }))
   if (error.code.startsWith('57P') || error.code.startsWith('08')) {
-    return unavailable(new ConnectionLost('the database went away', { cause: error }))
+    return unavailable(new ConnectionLostError('the database went away', { cause: error }))
   }
   if (UNAVAILABLE.test(error.code)) return unavailable(error)
   if (TEXT.test(error.code)) return new Problem('request-invalid', { detail: 'a text holds a NUL' }, { cause: error })
   return error
 }
 
-/** The error of a commit, as it is told. Only where the database itself undid it, it is known to be undone. */
+/** The error to throw for a failed commit. Only an error of the database itself proves that the transaction was undone. */
 export function commitFault(error: unknown): unknown {
   if (isServerError(error) && error.severity === 'ERROR' && /^(?:40|23)/.test(error.code)) return error
-  return unavailable(new CommitUnknown('the database went away during a commit', { cause: error }))
+  return unavailable(new CommitUnknownError('the database went away during a commit', { cause: error }))
 }
 
-/** Whether a transaction that failed so may be run again at once. */
+/** Whether a transaction that failed with this error may be run again at once. */
 export function isWorthAnotherTry(error: unknown): boolean {
-  if (error instanceof Problem) return error.cause instanceof ConnectionLost
+  if (error instanceof Problem) return error.cause instanceof ConnectionLostError
   return isStalePlan(error) || (isServerError(error) && (CONFLICT.test(error.code) || error.code === UNIQUE))
 }
 
-/** What is told when no further try is made. */
+/** The error to throw when no further try is made. */
 export function lastFault(error: unknown): unknown {
   return isStalePlan(error) || (isServerError(error) && CONFLICT.test(error.code)) ? unavailable(error) : error
 }
 
 function unavailable(cause: unknown): Problem {
-  return new Problem('unavailable', { detail: 'the database is not there just now' }, { cause })
+  return new Problem('unavailable', { detail: 'the database does not answer at the moment' }, { cause })
 }

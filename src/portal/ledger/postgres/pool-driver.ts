@@ -1,6 +1,6 @@
 /**
- * Kysely's connections, from a pool of `pg`. Not Kysely's own driver, for what that one leaves open: what an error means, what
- * became of a commit whose answer was lost, and statements that are sent without waiting for the one before.
+ * A Kysely driver over a pool of `pg`. Unlike Kysely's own driver it translates errors, handles a commit whose answer was lost, and
+ * sends statements without waiting for the answer of the one before.
  */
 import {
   type CompiledQuery,
@@ -17,25 +17,29 @@ import {
 import type { Pool, PoolClient, QueryConfig } from 'pg'
 import { allInOrder } from '../kysely/prepared.ts'
 import { commitFault, connectFault, endsConnection, isStalePlan, statementFault } from './faults.ts'
+import type { SessionTraits } from './session-probe.ts'
 
 export interface PoolDriverOptions {
   readonly pool: Pool
-  /** Ends the pool, and whatever it has left open. */
+  /** Ends the pool and all open connections. */
   readonly close: () => Promise<void>
-  /** Run once on every new connection, before anything else. */
+  /** Run on every new connection before anything else. */
   readonly sessionSql: string
+  /** The abilities of the way to the database. */
+  readonly traits: SessionTraits
 }
 
-/** Whatever the default of the database is: the locks of the ledger are made for this. */
+/** Sets the isolation level that the locks of the ledger are made for, whatever the database's default. */
 const BEGIN = 'begin isolation level read committed read write'
 
 export class PoolDriver implements Driver {
   readonly #options: PoolDriverOptions
   readonly #connections = new WeakMap<PoolClient, PoolConnection>()
-  readonly #names = new StatementNames()
+  readonly #names: StatementNames
 
   constructor(options: PoolDriverOptions) {
     this.#options = options
+    this.#names = new StatementNames(options.traits)
   }
 
   async init(): Promise<void> {}
@@ -83,15 +87,21 @@ export class PoolDriver implements Driver {
 }
 
 /**
- * A statement with a name is parsed and planned once for each connection. Those that are compiled once are the same object
- * each time; all others are new ones, and names for them would have no end.
+ * Names for statements: PostgreSQL parses and plans a named statement only once for each connection. Prepared statements are the same
+ * object each time and get a name. All others are new objects, and get none, because their number has no bound.
  */
 class StatementNames {
-  /** Statements that were seen, and their names where they were seen before. */
+  /** Statement -> its name; null after its first use, because it gets a name only at the second. */
   #names = new WeakMap<object, string | null>()
   #count = 0
+  readonly #traits: SessionTraits
+
+  constructor(traits: SessionTraits) {
+    this.#traits = traits
+  }
 
   of(query: object): string | null {
+    if (!this.#traits.namedStatements) return null
     let name = this.#names.get(query) ?? null
     if (name === null) {
       const isKnown = this.#names.has(query)
@@ -101,7 +111,7 @@ class StatementNames {
     return name
   }
 
-  /** From now on every statement gets another name: what stands behind those of before is of no use any more. */
+  /** Gives every statement a new name from now on, because the earlier ones do not match the tables any more. */
   forget(): void {
     this.#names = new WeakMap()
   }
@@ -110,7 +120,7 @@ class StatementNames {
 class PoolConnection implements DatabaseConnection {
   readonly #client: PoolClient
   readonly #names: StatementNames
-  /** A transaction is to begin with the next statement. */
+  /** Whether the next statement begins a transaction. */
   #isToBegin = false
   #isInTransaction = false
   #isBroken = false
@@ -124,7 +134,7 @@ class PoolConnection implements DatabaseConnection {
     if (this.#isToBegin) {
       this.#isToBegin = false
       const begun = this.#send({ text: BEGIN })
-      // What only reads goes along with it: if the transaction did not begin, nothing was done outside of it.
+      // A read is sent together with `begin`: if the transaction does not begin, nothing was changed outside of it.
       if (!SelectQueryNode.is(statement.query)) await begun
       const running = this.#run<Row>(statement)
       await allInOrder<unknown>([begun, running])
@@ -133,7 +143,7 @@ class PoolConnection implements DatabaseConnection {
     return this.#run(statement)
   }
 
-  /** Part of the contract of Kysely. */
+  /** Required by the interface of Kysely; not used. */
   streamQuery(): never {
     throw new Error('rows are not streamed')
   }
@@ -143,7 +153,7 @@ class PoolConnection implements DatabaseConnection {
     this.#isInTransaction = true
   }
 
-  /** @throws Problem `unavailable` where it is not known whether the transaction was committed */
+  /** @throws Problem `unavailable` when it is unknown whether the transaction was committed */
   async commit(): Promise<void> {
     this.#isInTransaction = false
     if (this.#isToBegin) {
@@ -157,11 +167,11 @@ class PoolConnection implements DatabaseConnection {
       this.#note(error)
       throw commitFault(error)
     }
-    // This is how PostgreSQL answers where a statement before had failed.
-    if (command !== 'COMMIT') throw new Error('a transaction went on after one of its statements had failed')
+    // After a failed statement PostgreSQL answers a commit with ROLLBACK.
+    if (command !== 'COMMIT') throw new Error('a transaction continued after one of its statements had failed')
   }
 
-  /** Where it cannot be said, the end of the connection says it. */
+  /** If the rollback cannot be sent, closing the connection has the same effect. */
   async rollback(): Promise<void> {
     this.#isInTransaction = false
     if (this.#isToBegin) {
@@ -186,7 +196,7 @@ class PoolConnection implements DatabaseConnection {
     const { rows, rowCount, command } = await sent.catch((error: unknown) => {
       if (!isStalePlan(error)) throw error
       this.#names.forget()
-      // A transaction is lost by it, and run again as a whole.
+      // A transaction has failed by this and is run again as a whole.
       if (this.#isInTransaction) throw error
       return this.#send(statement)
     })

@@ -3,21 +3,21 @@
  *
  *     s3://BUCKET[/PREFIX][?endpoint=https://HOST&region=REGION&pathStyle=true&publicEndpoint=https://HOST]
  *
- * It stands in command lines and logs, so nothing secret may be in it. Loads nothing of the SDK.
+ * It appears in command lines and logs, so it must contain no secret. This file does not load the SDK.
  */
 import { Problem } from '../../../protocol/index.ts'
 
 export interface S3Address {
   readonly bucket: string
-  /** Of every key: empty, or with a slash at its end. */
+  /** The prefix of every key: empty, or with a slash at its end. */
   readonly prefix: string
   /** null: Amazon's, by region. */
   readonly endpoint: string | null
-  /** Under which those who are given a link reach the endpoint, where that is another address. */
+  /** The address in links for receivers; null when they use the endpoint itself. */
   readonly publicEndpoint: string | null
-  /** null: as the environment or the profile says. */
+  /** null: that of the environment or the profile. */
   readonly region: string | null
-  /** Whether the bucket is the first part of the path, not of the host's name. */
+  /** Whether the bucket is in the path instead of the host name. */
   readonly isPathStyle: boolean
 }
 
@@ -29,12 +29,12 @@ const CREDENTIALS =
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/
 const PREFIX = /^[A-Za-z0-9!_.*'()-]+(?:\/[A-Za-z0-9!_.*'()-]+)*$/
 const REGION = /^[A-Za-z0-9-]{1,64}$/
-/** Names of settings that are secrets, whatever they are meant to be. */
+/** Names of settings that look like secrets. They are refused. */
 const SECRET = /key|secret|token|password|credential/i
-/** S3 servers of one's own have one region, and this is what they call it. */
+/** The region of self-hosted S3 servers. */
 const OWN_REGION = 'us-east-1'
 
-/** @throws Problem `storage-unusable` that says what to write instead; the address itself is not repeated */
+/** @throws Problem `storage-unusable`, which says what to write instead without repeating the address */
 export function parseS3Address(text: string): S3Address {
   if (!URL.canParse(text)) throw unusable(`this is not an address of S3; ${FORM}`)
   const url = new URL(text)

@@ -1,6 +1,6 @@
 /**
- * What S3 and the way to it can answer, and what becomes of it. What may pass is tried again, with pauses that grow and differ, for
- * a bounded time. Then, and for what will not pass, there is a problem of ours:
+ * Errors of S3 and of the way to it. Requests with an error that may pass are retried with back-off and jitter for a bounded time.
+ * After that, and for other errors, the caller gets a problem:
  *
  * | what happens | tried again | problem |
  * |---|---|---|
@@ -15,13 +15,12 @@
  *
  * `unavailable` makes a sender try again later, so an outage loses nothing. The others refuse the transfer.
  */
-import { setTimeout } from 'node:timers/promises'
+import { backoffMs, retry } from '../../../async/index.ts'
 import { Problem, type ProblemCode } from '../../../protocol/index.ts'
 
-const PAUSE_MS_MIN = 100
-const PAUSE_MS_MAX = 2_000
+const BACKOFF = { minMs: 100, maxMs: 2_000, jitter: 1 }
 
-/** By the names that S3 gives them, for those whose status does not tell it. */
+/** Error names of S3 that may pass, where the status does not tell it. */
 const PASSING: ReadonlySet<string> = new Set([
   'SlowDown',
   'Throttling',
@@ -46,7 +45,7 @@ const NO_ROOM: ReadonlySet<string> = new Set(['QuotaExceeded', 'XMinioStorageFul
 export interface Failure {
   readonly isPassing: boolean
   readonly code: ProblemCode
-  /** For people. Goes to senders, too: no names of hosts or buckets. */
+  /** For people. Senders see it, too, so it has no names of hosts or buckets. */
   readonly detail: string
 }
 
@@ -54,7 +53,7 @@ export function failureOf(error: unknown): Failure {
   const name = nameOf(error)
   const status = statusOf(error)
   if (status === 507 || NO_ROOM.has(name)) {
-    return { isPassing: false, code: 'storage-full', detail: 'the S3 storage takes no more' }
+    return { isPassing: false, code: 'storage-full', detail: 'the S3 storage is full' }
   }
   if (status === null && !PASSING.has(name)) {
     return { isPassing: true, code: 'unavailable', detail: 'the S3 storage cannot be reached' }
@@ -65,45 +64,35 @@ export function failureOf(error: unknown): Failure {
   return { isPassing, code: isBroken ? 'store-failed' : 'unavailable', detail: `the S3 storage answered ${said}` }
 }
 
-/** The name that S3 gave to an error, or the system. */
+/** The name of an error, from S3 or the system. */
 export function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
-  // The SDK calls an answer without a name so.
+  // The SDK uses this name for an answer without an error name.
   return error.name === 'UnknownError' && 'Code' in error ? String(error.Code) : error.name
 }
 
-/** The HTTP status of the answer that an error stands for; null where there was none. */
+/** The HTTP status of an error; null when no answer came. */
 export function statusOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('$metadata' in error)) return null
   const { httpStatusCode } = error.$metadata as { httpStatusCode?: number }
-  // An answer that began well and cannot be read to its end is none.
+  // A successful answer that breaks off counts as no answer.
   return httpStatusCode === undefined || httpStatusCode < 300 ? null : httpStatusCode
 }
 
-export interface Patience {
-  /** After so long no other try is begun. One that is under way has time-outs of its own. */
-  readonly retryMs: number
-  readonly signal?: AbortSignal
-}
-
 /**
- * Tries until it succeeds or there is no sense in it any more.
+ * Retries `act` while it fails with errors that may pass, for `retryMs` at most. A try that is running then ends by its own time-outs.
  *
  * @throws Problem of the table above, with the failure as its cause; Problems of `act` pass through
  */
-export async function withPatience<Result>({ retryMs, signal }: Patience, act: () => Promise<Result>): Promise<Result> {
+export async function retryPassing<Result>(retryMs: number, act: () => Promise<Result>): Promise<Result> {
   const endsAtMs = performance.now() + retryMs
-  for (let tries = 0; ; tries++) {
-    try {
-      return await act()
-    } catch (cause) {
+  return retry(act, {
+    delayMs: (cause, tries) => {
       if (cause instanceof Problem) throw cause
       const { isPassing, code, detail } = failureOf(cause)
-      const pauseMs = Math.random() * Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** tries)
-      if (!isPassing || signal?.aborted === true || performance.now() + pauseMs >= endsAtMs) {
-        throw new Problem(code, { detail }, { cause })
-      }
-      await setTimeout(pauseMs)
-    }
-  }
+      const pauseMs = backoffMs(tries, BACKOFF)
+      if (!isPassing || performance.now() + pauseMs >= endsAtMs) throw new Problem(code, { detail }, { cause })
+      return pauseMs
+    },
+  })
 }

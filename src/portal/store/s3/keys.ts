@@ -20,7 +20,7 @@ export function partsPrefix({ transferId, generation }: PartsKey): string {
   return generation === '' ? transferPrefix(transferId) : `${transferPrefix(transferId)}${generation}/`
 }
 
-/** What every key of a part number begins with, but for the dot behind it. */
+/** The beginning of every key of a part number, without the dot. */
 export function placePrefix(place: PartPlace): string {
   return `${partsPrefix(place)}${place.partNumber}`
 }
@@ -29,7 +29,7 @@ export function keyOf(part: PartKey): string {
   return `${placePrefix(part)}.${part.digest}`
 }
 
-/** What a key stands for; null for what is none of ours. */
+/** The part of a key; null for a key that does not belong to this store. */
 export function partOf(key: string): PartKey | null {
   const [, transferId, generation = '', partNumber, digest] = PART.exec(key) ?? []
   if (transferId === undefined || partNumber === undefined || digest === undefined) return null

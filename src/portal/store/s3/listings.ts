@@ -1,15 +1,14 @@
 /**
- * What this process knows of the parts that are held, so that finding one does not always mean to ask. Other portals put parts
- * and remove them, too: what is remembered is believed for a moment only. That something is *not* there is believed by nobody but
- * whoever puts it there.
+ * A cache of the held parts, so that not every look-up costs a request. Other portals put and remove parts, too, so entries are trusted
+ * only for a moment. That a part is missing is trusted only by a caller that is about to put it.
  */
 import type { PartKey, PartPlace, PartsKey } from '../contract.ts'
 
-/** What was found is believed for so long: another portal may have removed it since. */
+/** How long an entry is trusted, because another portal may remove the part. */
 const BELIEVED_MS = 10_000
-/** Parts that are remembered, about 20 MiB. */
+/** How many parts are cached, about 20 MiB. */
 const PARTS_MAX = 100_000
-/** What stands behind a part in a listing is read along with it this often at most: it is a large answer. */
+/** How often at most a look-up also reads the following parts, because that is a large answer. */
 const READ_AHEAD_EVERY_MS = 1_000
 
 interface Known {
@@ -19,30 +18,30 @@ interface Known {
 
 interface Listing {
   readonly parts: Map<number, Known>
-  /** Whether the last part that was looked up was there: then those behind it may be, too. */
+  /** Whether the last look-up found its part: then the following parts may exist, too. */
   isWorthReadingAhead: boolean
   readAheadAtMs: number
-  /** Whether all that was held at some time was seen, and is remembered. */
+  /** Whether all parts that were held at some time are cached. */
   isListed: boolean
 }
 
 export class Listings {
-  /** transferId -> generation -> listing, those first that nobody has asked for the longest time. */
+  /** transferId -> generation -> listing, the least recently used first. */
   readonly #transfers = new Map<string, Map<string, Listing>>()
   #partCount = 0
 
-  /** The digest of a part that was held a moment ago. */
+  /** The digest of a part with a trusted entry. */
   find(place: PartPlace): string | null {
     const known = this.#known(place)
     return known !== null && performance.now() - known.knownAtMs < BELIEVED_MS ? known.digest : null
   }
 
-  /** The digest of a part that was held once, and may not be any more. */
+  /** The digest of a part with any entry. It may have been removed since. */
   recall(place: PartPlace): string | null {
     return this.#known(place)?.digest ?? null
   }
 
-  /** Whether everything of a generation was seen once, so that what is not remembered came later, from elsewhere, if at all. */
+  /** Whether a whole generation was listed once. A part that is not cached can then only have been put later, by another portal. */
   isListed({ transferId, generation }: PartsKey): boolean {
     return this.#transfers.get(transferId)?.get(generation)?.isListed === true
   }
@@ -51,7 +50,7 @@ export class Listings {
     this.#set(this.#listing(parts), partNumber, digest)
   }
 
-  /** A look-up of one part is about to happen. @returns whether to read ahead */
+  /** Called before a look-up of one part. @returns whether to read the following parts, too */
   startLookUp(place: PartsKey): boolean {
     const listing = this.#listing(place)
     const nowMs = performance.now()
@@ -60,7 +59,7 @@ export class Listings {
     return true
   }
 
-  /** What a look-up of one part has found, perhaps with others that stand behind it. */
+  /** Called with the result of a look-up, perhaps with following parts. */
   endLookUp({ partNumber, ...parts }: PartPlace, found: ReadonlyMap<number, string>): void {
     const listing = this.#listing(parts)
     listing.isWorthReadingAhead = found.has(partNumber)
@@ -68,7 +67,7 @@ export class Listings {
     for (const [number, digest] of found) this.#set(listing, number, digest)
   }
 
-  /** All that was held of a generation at some time after `startedAtMs`. What this process has put since then it may not show. */
+  /** Called with all held parts of a generation at some time after `startedAtMs`. Parts that this process has put since may be missing. */
   replace(parts: PartsKey, held: ReadonlyMap<number, string>, startedAtMs: number): void {
     const listing = this.#listing(parts)
     for (const [partNumber, { knownAtMs }] of listing.parts) {
@@ -101,7 +100,7 @@ export class Listings {
 
   #listing({ transferId, generation }: PartsKey): Listing {
     const generations = this.#transfers.get(transferId) ?? new Map<string, Listing>()
-    // Moved to the end: the map's order is that of last use.
+    // Moved to the end, because the map's order is that of last use.
     this.#transfers.delete(transferId)
     this.#transfers.set(transferId, generations)
     const listing = generations.get(generation) ?? {
@@ -125,7 +124,7 @@ export class Listings {
   #set(listing: Listing, partNumber: number, digest: string): void {
     if (!listing.parts.has(partNumber)) {
       if (this.#partCount >= PARTS_MAX) {
-        // A single transfer of more parts than that is not remembered as a whole.
+        // A single transfer with more parts than the cache holds is not cached as a whole.
         listing.isListed = false
         return
       }

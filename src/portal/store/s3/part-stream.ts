@@ -1,18 +1,18 @@
 /**
- * A part on its way out of S3. An answer that breaks off is gone on with from where it broke, so that whoever reads does not
- * notice; only when nothing more came for as long as requests are tried again, the stream breaks, too.
+ * The content of a part from S3. When an answer breaks off, the stream continues with a new request from that byte, so that the reader
+ * does not notice. The stream breaks only when no byte came for as long as requests are retried.
  */
 import { finished, Readable } from 'node:stream'
 import { Problem } from '../../../protocol/index.ts'
 import type { ObjectContent } from './requests.ts'
 
-/** Bytes that are read before anybody wants them. */
+/** How many bytes are read ahead of the reader. */
 const AHEAD_BYTES = 256 * 1024
 
 export interface PartStreamOptions {
   readonly startByte: number
   readonly retryMs: number
-  /** Asks for the bytes from one on to the end of the range; null when the object is gone. */
+  /** Requests the bytes from `startByte` to the end of the range; null when the object is gone. */
   readonly goOn: (startByte: number, retryMs: number) => Promise<ObjectContent | null>
 }
 
@@ -20,7 +20,7 @@ export class PartStream extends Readable {
   readonly #options: PartStreamOptions
   readonly #endByte: number
   #nextByte: number
-  /** null when it has ended or broken. */
+  /** The current answer; null when it has ended or broken. */
   #body: Readable | null = null
   /** Whether the reader has room for more. */
   #isWanted = false
@@ -60,7 +60,7 @@ export class PartStream extends Readable {
       if (this.destroyed) return
       this.#body = null
       if (this.#nextByte >= this.#endByte) this.push(null)
-      // A connection may break because its reader is slow: then there is no hurry to make another.
+      // A connection may break because its reader is slow. Then the next request waits until the reader wants more.
       else if (this.#isWanted) this.#goOn(cause)
     })
   }
@@ -69,7 +69,7 @@ export class PartStream extends Readable {
     this.#askAgain(cause).catch((error: unknown) => this.destroy(error as Error))
   }
 
-  /** @throws Problem `unavailable` when it is of no use any more, `store-failed` when the object has gone */
+  /** @throws Problem `unavailable` when retries have failed, `store-failed` when the object is gone */
   async #askAgain(cause: unknown): Promise<void> {
     const leftMs = this.#movedAtMs + this.#options.retryMs - performance.now()
     if (leftMs <= 0) throw new Problem('unavailable', { detail: 'the S3 storage broke off again and again' }, { cause })

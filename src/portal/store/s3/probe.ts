@@ -1,10 +1,11 @@
 /**
- * Finds out, before a portal serves, whether a bucket does what the store stands on: by doing it. S3 servers differ, and what
- * one does not know it may answer with anything.
+ * Finds out by trial, before a portal serves, whether a bucket has the abilities that the store needs. S3 servers differ, and may answer
+ * an unknown request with anything.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import { certificateFaultIn } from '../../../client/certificates.ts'
 import { Problem } from '../../../protocol/index.ts'
 import type { S3Address } from './address.ts'
 import { failureOf, nameOf, statusOf } from './failures.ts'
@@ -12,13 +13,13 @@ import type { NewObject, S3Requests } from './requests.ts'
 
 const PROBE_BYTES = 64
 
-/** What S3 servers may or may not be able to do. */
+/** Optional abilities of S3 servers. */
 export interface S3Traits {
-  /** Leaves an object alone that is there already, when it is asked to (`If-None-Match: *`). */
+  /** Whether the server can refuse to replace an existing object (`If-None-Match: *`). */
   readonly canPutConditionally: boolean
 }
 
-/** @throws Problem `storage-unusable` that says what is wrong and what to do about it */
+/** @throws Problem `storage-unusable` with the reason and advice */
 export async function probe(requests: S3Requests, address: S3Address, retryMs: number): Promise<S3Traits> {
   const folder = `golooader-probe/${randomBytes(8).toString('hex')}`
   const sound = probeObject(`${folder}/sound`)
@@ -44,13 +45,13 @@ function probeObject(key: string): NewObject {
   return { key, lengthBytes: PROBE_BYTES, sha256, isConditional: true, content: () => Readable.from([bytes]) }
 }
 
-/** @returns whether the second time is noticed */
+/** Puts an object twice, conditionally. @returns whether the server refuses the second put */
 async function putTwice(requests: S3Requests, object: NewObject, retryMs: number): Promise<boolean> {
   try {
     await requests.put(object, retryMs)
     return !(await requests.put(object, retryMs))
   } catch (error) {
-    // It may not know what is asked of it, and say so.
+    // The server may answer that it does not support conditional requests.
     if (![400, 405, 501].includes(statusOf(causeOf(error)) ?? 0)) throw error
     await requests.put({ ...object, isConditional: false }, retryMs)
     return false
@@ -64,7 +65,7 @@ async function requireSame(requests: S3Requests, { key, content }: NewObject, re
     throw unusable('it does not give back what was stored a moment ago')
 }
 
-/** What is damaged on its way has to be refused, or a part could be called stored that is not what was sent. */
+/** The server has to refuse damaged content. Otherwise a damaged part could be acknowledged as stored. */
 async function requireRefusal(requests: S3Requests, object: NewObject): Promise<void> {
   try {
     await requests.put({ ...object, isConditional: false }, 0)
@@ -93,7 +94,7 @@ function unusable(detail: string, cause?: unknown): Problem {
   return new Problem('storage-unusable', { detail: `the S3 server cannot be used: ${detail}` }, { cause })
 }
 
-/** What an operator can do about it. These texts stay at the portal, so they may name the bucket. */
+/** Advice for the operator. These texts stay at the portal, so they may name the bucket. */
 function explained(error: unknown, { bucket, endpoint, region }: S3Address): Problem {
   if (error instanceof Problem && error.code === 'storage-unusable') return error
   const cause = causeOf(error)
@@ -129,6 +130,8 @@ function explained(error: unknown, { bucket, endpoint, region }: S3Address): Pro
   if (cause instanceof Error && /region is missing/i.test(cause.message)) {
     return detail('the address says no region, and neither does the environment; add ?region=REGION, or set AWS_REGION')
   }
+  const certificate = certificateFaultIn(cause)
+  if (certificate !== null) return detail(`the certificate of ${where} cannot be accepted: ${certificate}`)
   if (statusOf(cause) === null && failureOf(cause).code === 'unavailable') {
     return detail(`${where} cannot be reached (${said}); start it, or correct 'endpoint' in the address`)
   }

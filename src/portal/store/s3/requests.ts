@@ -1,13 +1,14 @@
 /**
- * The requests that the store makes of one bucket. Each has a place among a bounded number of connections, time-outs, and is tried
- * again where that helps (`failures.ts`); the SDK's own retries are off.
+ * The requests to one bucket, with a bounded number of connections, time-outs, and retries where they help (`failures.ts`). The SDK's
+ * own retries are off.
  *
- * S3 servers agree on one way to find out that content was damaged on its way: its SHA-256, which is signed with the request.
- * The newer checksums of the SDK are not verified by all, so they are off where S3 does not ask for them.
+ * All S3 servers can detect damaged content in one way: by its SHA-256, which is signed with the request. Not all of them verify the
+ * newer checksums of the SDK, so those are off unless S3 requires them.
  */
 import { createHash } from 'node:crypto'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
+import { homedir } from 'node:os'
 import { Readable } from 'node:stream'
 import {
   type _Error,
@@ -21,49 +22,49 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { Places } from '../../../hop/index.ts'
-import { Problem } from '../../../protocol/index.ts'
+import { Semaphore } from '../../../async/index.ts'
+import { Problem, timerMs } from '../../../protocol/index.ts'
 import type { S3Address } from './address.ts'
-import { nameOf, statusOf, withPatience } from './failures.ts'
+import { nameOf, retryPassing, statusOf } from './failures.ts'
 
 export interface RequestOptions {
-  /** How long what may pass is tried again. */
+  /** How long errors that may pass are retried. */
   readonly retryMs: number
-  /** For a connection to come about. */
+  /** How long connecting may take. */
   readonly connectMs: number
-  /** A connection on which nothing moves for so long is given up. */
+  /** A connection without a byte for this time is closed. */
   readonly idleMs: number
-  /** Connections at a time for what is written and looked up. */
+  /** How many connections for writes and look-ups. */
   readonly connectionsMax: number
-  /** Connections at a time for what is read. Its reader may be slow, and keeps one for as long as it reads. */
+  /** How many connections for reads. A slow reader occupies one for as long as it reads. */
   readonly readsMax: number
-  /** Is told of every request, for whoever counts them. */
+  /** Called for every request, to count it. */
   readonly onRequest: (kind: RequestKind) => void
 }
 
 export type RequestKind = 'put' | 'get' | 'list' | 'delete'
 
-/** An object as listings show it. */
+/** An object in a listing. */
 export interface ListedObject {
-  /** Without the prefix of the address. */
+  /** The key without the prefix of the address. */
   readonly key: string
   readonly modifiedAtMs: number
 }
 
 export interface ListQuery {
   readonly prefix: string
-  /** Leaves out what has a slash after the prefix. */
+  /** Leaves out keys with a slash after the prefix. */
   readonly isFlat?: boolean
-  /** Only keys behind this one. */
+  /** Only keys after this one. */
   readonly startAfter?: string | null
-  /** Where the page before ended, by its own words. */
+  /** The continuation token of the previous page. */
   readonly token?: string | null
   readonly retryMs?: number
 }
 
-/** An answer that is still coming in. */
+/** An answer whose body is still arriving. */
 export interface ObjectContent {
-  /** Has to be read to its end or destroyed, lest its connection stay taken. */
+  /** The caller reads it to the end or destroys it. Otherwise its connection stays occupied. */
   readonly body: Readable
   readonly lengthBytes: number
   readonly wholeBytes: number
@@ -74,27 +75,27 @@ export interface NewObject {
   readonly lengthBytes: number
   /** hex */
   readonly sha256: string
-  /** Leaves an object alone that is there already. */
+  /** Does not replace an existing object. */
   readonly isConditional: boolean
-  /** Is asked once for each try. */
+  /** Called once for each try. */
   readonly content: () => Readable
 }
 
 const KEYS_PER_DELETION_MAX = 1000
-/** Deletions at a time, where each object needs a request of its own. */
+/** How many deletions run at a time when each object needs a request of its own. */
 const DELETIONS_AT_A_TIME = 16
 const FREE_CONNECTIONS_MAX = 64
-/** Servers close a connection that lies idle; whoever closes it first is not surprised by that. */
+/** Idle connections are closed after this time, before the server closes them unexpectedly. */
 const FREE_CONNECTION_MS = 15_000
 
 export class S3Requests {
   readonly #address: S3Address
   readonly #options: RequestOptions
   readonly #client: S3Client
-  /** Signs links, under the address at which others reach the endpoint. */
+  /** Signs links with the public endpoint. */
   readonly #linkClient: S3Client
-  readonly #places: Places
-  readonly #readPlaces: Places
+  readonly #places: Semaphore
+  readonly #readPlaces: Semaphore
   #canDeleteMany = true
 
   constructor(address: S3Address, options: RequestOptions) {
@@ -104,17 +105,17 @@ export class S3Requests {
     const { publicEndpoint } = address
     this.#linkClient =
       publicEndpoint === null ? this.#client : clientOf({ ...address, endpoint: publicEndpoint }, options)
-    this.#places = new Places(options.connectionsMax)
-    this.#readPlaces = new Places(options.readsMax)
+    this.#places = new Semaphore(options.connectionsMax)
+    this.#readPlaces = new Semaphore(options.readsMax)
   }
 
-  /** @throws what the SDK throws when it finds no credentials or no region */
+  /** @throws the SDK's error when it finds no credentials or no region */
   async requireCredentials(): Promise<void> {
     await this.#client.config.credentials()
     await this.#client.config.region()
   }
 
-  /** @returns whether the object is new; false where a conditional request found it there */
+  /** @returns whether the object is new; false when a conditional put found an existing one */
   async put({ key, lengthBytes, sha256, isConditional, content }: NewObject, retryMs?: number): Promise<boolean> {
     return this.#send('put', retryMs, async () => {
       const body = content()
@@ -128,7 +129,7 @@ export class S3Requests {
           ContentLength: lengthBytes,
           ...(isConditional && { IfNoneMatch: '*' }),
         })
-        // The signer takes what stands there, and does not hash the body itself.
+        // The signer uses this header and does not hash the body itself.
         command.middlewareStack.add(
           withHeader('x-amz-content-sha256', () => sha256),
           { step: 'build' },
@@ -136,7 +137,7 @@ export class S3Requests {
         await this.#client.send(command, { abortSignal: abort.signal })
         return true
       } catch (error) {
-        // The answer may have come before the end of the body, which nobody wants any more.
+        // Ends the body, because the answer may have come before its end.
         abort.abort(error)
         if (isConditional && statusOf(error) === 412) return false
         throw error
@@ -148,8 +149,8 @@ export class S3Requests {
 
   /** @returns null when there is no such object */
   async get(key: string, range: { startByte: number; endByte: number } | null, retryMs = this.#options.retryMs) {
-    return withPatience({ retryMs }, async (): Promise<ObjectContent | null> => {
-      const leave = await this.#readPlaces.take(AbortSignal.timeout(this.#options.retryMs)).catch(tooBusy)
+    return retryPassing(retryMs, async (): Promise<ObjectContent | null> => {
+      const leave = await this.#readPlaces.acquire(AbortSignal.timeout(timerMs(this.#options.retryMs))).catch(tooBusy)
       let isOpen = false
       try {
         const content = await this.#get(key, range)
@@ -197,7 +198,7 @@ export class S3Requests {
     } while (token !== null)
   }
 
-  /** Removing what is not there succeeds. */
+  /** Removes objects. Succeeds for missing ones. */
   async delete(keys: readonly string[], retryMs?: number): Promise<void> {
     for (let start = 0; start < keys.length; start += KEYS_PER_DELETION_MAX) {
       const some = keys.slice(start, start + KEYS_PER_DELETION_MAX)
@@ -206,7 +207,7 @@ export class S3Requests {
     }
   }
 
-  /** An address under which anybody can read the object for a while. */
+  /** An address from which anyone can read the object for a while. */
   linkTo(key: string, lifetimeMs: number): Promise<string> {
     const expiresIn = Math.max(1, Math.floor(lifetimeMs / 1000))
     return getSignedUrl(this.#linkClient, new GetObjectCommand(this.#object(key)), { expiresIn })
@@ -222,8 +223,8 @@ export class S3Requests {
   }
 
   #send<Result>(kind: RequestKind, retryMs = this.#options.retryMs, act: () => Promise<Result>): Promise<Result> {
-    return withPatience({ retryMs }, async () => {
-      const leave = await this.#places.take(AbortSignal.timeout(this.#options.retryMs)).catch(tooBusy)
+    return retryPassing(retryMs, async () => {
+      const leave = await this.#places.acquire(AbortSignal.timeout(timerMs(this.#options.retryMs))).catch(tooBusy)
       try {
         this.#options.onRequest(kind)
         return await act()
@@ -248,7 +249,7 @@ export class S3Requests {
     return { body, lengthBytes, wholeBytes: wholeBytes === undefined ? lengthBytes : Number(wholeBytes) }
   }
 
-  /** An object that is shorter than its reader thinks. */
+  /** Empty content, for a range that begins after the end of an object which is shorter than expected. */
   async #nothingOf(key: string): Promise<ObjectContent | null> {
     this.#options.onRequest('get')
     const { ContentLength } = await this.#client.send(new HeadObjectCommand(this.#object(key)))
@@ -261,7 +262,7 @@ export class S3Requests {
       await this.#send('delete', retryMs, async () => {
         const Objects = left.map((key) => ({ Key: this.#object(key).Key }))
         const command = new DeleteObjectsCommand({ Bucket: this.#address.bucket, Delete: { Objects, Quiet: true } })
-        // S3 wants this request to prove what it says, and not every server knows the SDK's own way.
+        // S3 requires a checksum of this request, and not every server supports the SDK's own kind.
         command.middlewareStack.add(withHeader('content-md5', md5Of), { step: 'build' })
         const { Errors = [] } = await this.#client.send(command)
         const [first] = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
@@ -295,7 +296,7 @@ function clientOf(address: S3Address, { connectMs, idleMs }: RequestOptions): S3
     forcePathStyle: address.isPathStyle,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Node sends the body at once all the same, and the SDK would not keep the connection.
+    // With the header, Node sends the body at once all the same, and the SDK would not reuse the connection.
     expectContinueHeader: false,
     requestHandler: {
       httpAgent: new HttpAgent(agentOptions),
@@ -306,14 +307,30 @@ function clientOf(address: S3Address, { connectMs, idleMs }: RequestOptions): S3
   }
   if (address.endpoint !== null) config.endpoint = address.endpoint
   if (address.region !== null) config.region = address.region
+  standInForHome()
   const client = new S3Client(config)
-  // By that name, since others of the SDK ask to stand behind it.
+  // Replaces the SDK's middleware under its name, because other middleware is ordered relative to it.
   const off = { name: 'retryMiddleware', step: 'finalizeRequest', priority: 'high', override: true } as const
   client.middlewareStack.add((next) => next, off)
   return client
 }
 
-/** What the middleware of the SDK passes on, as far as it matters here. */
+/** The conventional home of users without one. */
+const NO_HOME = '/nonexistent'
+
+/**
+ * Sets a home without files for a user who has none, as in a container with a random uid. The SDK always looks for settings in the
+ * user's home, even when the environment has all of them, and fails without a home.
+ */
+function standInForHome(): void {
+  try {
+    homedir()
+  } catch {
+    process.env.HOME = NO_HOME
+  }
+}
+
+/** The part of the SDK's middleware arguments that is used here. */
 interface Building {
   readonly request: unknown
 }
@@ -332,12 +349,12 @@ function md5Of(body: unknown): string {
   return createHash('md5').update(body).digest('base64')
 }
 
-/** An error of one object of many, as if it had been asked for alone. */
+/** The error of one object in a deletion of many, in the form of an error of a single request. */
 function deletionError({ Code = '', Message = '' }: _Error): Error {
   const isPassing = ['InternalError', 'ServiceUnavailable', 'SlowDown'].includes(Code)
   return Object.assign(new Error(Message), { name: Code, $metadata: { httpStatusCode: isPassing ? 503 : 403 } })
 }
 
 function tooBusy(cause: unknown): never {
-  throw new Problem('unavailable', { detail: 'too many requests to the storage are under way' }, { cause })
+  throw new Problem('unavailable', { detail: 'too many requests to the storage are open' }, { cause })
 }

@@ -1,25 +1,25 @@
 /**
- * Where a part lies until S3 has it: it may have to be sent more than once. Memory first, as much as all parts of the
- * process may take together; what goes beyond that is written to a file without a name, which is gone with the process.
+ * Keeps a part until S3 has it, because it may have to be sent more than once. It is kept in memory, within a bound for all parts of
+ * the process. The rest is written to an unlinked file, which the system removes when the process ends.
  */
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { release } from '../../../hop/index.ts'
-import { writeAll } from '../../../hop/node.ts'
+import { releaseBuffer } from '../../../buffers/index.ts'
+import { writeAll } from '../../../fs/index.ts'
 import { Problem } from '../../../protocol/index.ts'
 
-/** Memory is given to parts by so much: few writes for a large part, little waste for a small one. */
+/** Memory is allocated in slabs of this size: few writes for a large part, little waste for a small one. */
 const SLAB_BYTES = 256 * 1024
-/** So much is kept between parts: memory that is new costs more than to fill it. */
+/** How many free slabs are kept, because allocating memory costs more than filling it. */
 const IDLE_SLABS_MAX = 64
 const READ_BYTES = 1024 * 1024
 
 export interface SpoolOptions {
-  /** What all parts may take of memory, rounded down to slabs. */
+  /** Memory for all parts, rounded down to slabs. */
   readonly bytesMax: number
-  /** For what goes beyond. It has to exist. */
+  /** The folder for the rest. It must exist. */
   readonly folder: string
 }
 
@@ -37,7 +37,7 @@ export class Spool {
     return new SpooledPart(this)
   }
 
-  /** Memory for as much as a slab; null when all of it is taken. */
+  /** A slab; null when all memory is in use. */
   take(): Buffer | null {
     if (this.#slabsLeft === 0) return null
     this.#slabsLeft--
@@ -47,10 +47,10 @@ export class Spool {
   give(slab: Buffer): void {
     this.#slabsLeft++
     if (this.#idle.length < IDLE_SLABS_MAX) this.#idle.push(slab)
-    else release(slab)
+    else releaseBuffer(slab)
   }
 
-  /** @throws Problem `unavailable` when there can be none */
+  /** @throws Problem `unavailable` when no file can be made */
   async openFile(): Promise<FileHandle> {
     const path = join(this.#options.folder, `golooader-${randomBytes(8).toString('hex')}.spool`)
     try {
@@ -64,11 +64,11 @@ export class Spool {
 
   /** Gives idle memory back to the system. */
   close(): void {
-    for (const slab of this.#idle.splice(0)) release(slab)
+    for (const slab of this.#idle.splice(0)) releaseBuffer(slab)
   }
 }
 
-/** One part. `discard` ends it, whatever became of it. */
+/** One part. `discard` ends it, in whatever state it is. */
 export class SpooledPart {
   readonly #spool: Spool
   readonly #slabs: Buffer[] = []
@@ -84,7 +84,7 @@ export class SpooledPart {
     return this.#lengthBytes
   }
 
-  /** Appends copies: the buffers are the caller's again. @throws Problem `unavailable` when this machine has no room */
+  /** Appends copies of the buffers. @throws Problem `unavailable` when this machine has no room */
   async write(buffers: readonly Uint8Array[]): Promise<void> {
     const beyond: Uint8Array[] = []
     for (const bytes of buffers) {
@@ -101,7 +101,7 @@ export class SpooledPart {
     }
   }
 
-  /** All that was written, from its beginning. Can be asked for again. */
+  /** The written content from its beginning. May be called again. */
   content(): Readable {
     const held = this.#slabs.map((slab, index) => slab.subarray(0, this.#slabsBytes - index * SLAB_BYTES))
     return Readable.from(this.#file === null ? held : both(held, this.#file))
@@ -114,7 +114,7 @@ export class SpooledPart {
     await file?.close()
   }
 
-  /** @returns how many of the bytes there was memory for */
+  /** Copies bytes to memory. @returns how many of them fitted */
   #keep(bytes: Uint8Array): number {
     let kept = 0
     while (kept < bytes.length) {
@@ -133,12 +133,21 @@ export class SpooledPart {
   }
 }
 
+/**
+ * The content in memory, followed by that in the file. The file is read by position instead of a stream: a stream that is destroyed
+ * in the middle closes the file despite `autoClose`, and the content has to be readable again.
+ */
 async function* both(held: readonly Buffer[], file: FileHandle): AsyncGenerator<Buffer> {
   yield* held
-  yield* file.createReadStream({ start: 0, autoClose: false, highWaterMark: READ_BYTES })
+  for (let atByte = 0; ; ) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, atByte)
+    if (bytesRead === 0) return
+    atByte += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
 }
 
-/** Nothing is wrong with the storage: another portal, or this one later, can take the part. */
+/** The problem when this machine has no room. It is `unavailable`, because another portal, or this one later, can take the part. */
 function cannotSpool(cause: unknown): Problem {
   return new Problem('unavailable', { detail: 'the portal has no room to hold a part until it is stored' }, { cause })
 }

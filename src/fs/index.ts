@@ -1,0 +1,15 @@
+/** Tools for files and folders on this machine: durable writes, locks, free space, descriptors. All of them need Node. */
+export * from './descriptors.ts'
+export * from './durable.ts'
+export { hasCode } from './error-code.ts'
+export { fileErrorText } from './file-error.ts'
+export * from './fixed-path.ts'
+export { type FolderLock, lockFolder, withFolderLock } from './folder-lock.ts'
+export { FreeSpace } from './free-space.ts'
+export {
+  type FolderStep,
+  type FolderUse,
+  folderProblem,
+  makeUsableFolder,
+  requireUsableFolder,
+} from './usable-folder.ts'

@@ -1,0 +1,135 @@
+import { RetryPolicy } from '../client/index.ts'
+import type { Connection, KnownSelf } from '../profile/index.ts'
+import { checkOptions, type OptionRule } from '../protocol/index.ts'
+import type { Decision, OpenOffer, ReceiveEvent } from '../receiver/index.ts'
+import { asLibraryError } from './error.ts'
+
+export interface ReceiveOptions {
+  /**
+   * Decides about each file before its content travels. The reason of a refusal goes to the sender, 500 characters at most. `signal`
+   * aborts when the offer is withdrawn. Default: accepts everything.
+   */
+  readonly decide?: (offer: OpenOffer, signal: AbortSignal) => Decision | Promise<Decision>
+  /** The accepted senders. Files of other senders are refused. Default: all. */
+  readonly from?: string | readonly string[]
+  /** Makes the folder, or accepts one that no receiver has used before. Default: false, so that an unmounted disk is noticed. */
+  readonly create?: boolean
+  /** Ends after the first file that was received or refused. Default: false. */
+  readonly once?: boolean
+  /** Files that are received at the same time. Default: 16. */
+  readonly transfersAtOnce?: number
+  /** Parts of one file that travel at the same time. Default: adapts to the connection. */
+  readonly partsInFlight?: number
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal
+  /** Called for every step. */
+  readonly onEvent?: (event: ReceiveEvent) => void
+}
+
+/** A file that was received: complete, verified and durable. */
+export interface ReceivedFile {
+  readonly transferId: string
+  readonly from: string
+  /** The name that the sender gave. It is not safe to show unescaped. */
+  readonly name: string
+  /** The path of the file. Its name differs from `name` when that was taken or cannot be used here: see `isRenamed`. */
+  readonly path: string
+  readonly isRenamed: boolean
+  readonly sizeBytes: number
+  /** Whether the file was end-to-end encrypted. */
+  readonly isSealed: boolean
+  /** The fingerprint of the sender's keys; null when the sender signed nothing, or when an earlier run verified the signature. */
+  readonly signedBy: string | null
+}
+
+const optionRules = {
+  decide: 'function?',
+  from: 'texts?',
+  create: 'flag?',
+  once: 'flag?',
+  transfersAtOnce: 'number?',
+  partsInFlight: 'number?',
+  signal: 'signal?',
+  onEvent: 'function?',
+} as const satisfies Record<keyof ReceiveOptions, OptionRule>
+
+/** @throws GoLooaderError `options-invalid` */
+export function requireReceiveOptions(folder: string, options: ReceiveOptions): void {
+  try {
+    checkOptions('receive()', { folder }, { folder: 'text' })
+    checkOptions(
+      'receive()',
+      typeof options?.from === 'string' ? { ...options, from: [options.from] } : options,
+      optionRules,
+    )
+  } catch (error) {
+    throw asLibraryError(error)
+  }
+}
+
+export async function* deliveriesInto(
+  { client, contacts }: Connection,
+  folder: string,
+  { decide, from, create = false, once = false, signal, onEvent, ...others }: ReceiveOptions,
+  selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
+): AsyncGenerator<ReceivedFile, void, undefined> {
+  const stop = new AbortController()
+  const ending = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
+  const arrived: ReceivedFile[] = []
+  let wake = Promise.withResolvers<void>()
+  let isOver = false
+  const run = async (): Promise<void> => {
+    const [{ requireInbox }, { receive }] = await Promise.all([
+      import('../receiver/node-inbox.ts'),
+      import('../receiver/node-receive.ts'),
+    ])
+    // Checked before any wait for the portal, so that a wrong folder is reported at once.
+    if (!create) await requireInbox(folder)
+    const { account, keys } = await selfOf(
+      ending,
+      new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal: ending }),
+    )
+    await receive({
+      client,
+      trust: keys === null ? null : { account, keys, contacts },
+      from: from === undefined ? null : typeof from === 'string' ? [from] : from,
+      folder,
+      mayCreate: create,
+      isOnce: once,
+      signal: ending,
+      ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(offer, voided) }),
+      onEvent: (event) => {
+        onEvent?.(event)
+        if (event.type !== 'received') return
+        arrived.push(receivedFileOf(event))
+        wake.resolve()
+      },
+      ...others,
+    })
+  }
+  const running = run().finally(() => {
+    isOver = true
+    wake.resolve()
+  })
+  // It is awaited below. A failure before that must not count as unhandled.
+  running.catch(() => {})
+  try {
+    for (;;) {
+      for (let delivery = arrived.shift(); delivery !== undefined; delivery = arrived.shift()) yield delivery
+      if (isOver) break
+      await wake.promise
+      wake = Promise.withResolvers()
+    }
+    await running
+  } catch (error) {
+    if (!ending.aborted) throw asLibraryError(error)
+  } finally {
+    stop.abort()
+    await running.catch(() => {})
+  }
+}
+
+function receivedFileOf(event: ReceiveEvent & { type: 'received' }): ReceivedFile {
+  const { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy } = event
+  return { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy }
+}

@@ -1,0 +1,97 @@
+import { RetryPolicy } from '../client/index.ts'
+import { type Connection, FileReceipts, type KnownSelf, stateFolder } from '../profile/index.ts'
+import {
+  checkOptions,
+  type OptionRule,
+  optionsInvalid,
+  Problem,
+  requireAccountName,
+  withoutUndefined,
+} from '../protocol/index.ts'
+import type { SendEvent, SendOutcome } from '../sender/index.ts'
+
+export interface SendOptions {
+  /** The accounts that receive each file: one, or several. */
+  readonly to: string | readonly string[]
+  /** `delivered`: waits for every receiver. `stored`: waits only for the portal. Default: `delivered`. */
+  readonly until?: 'delivered' | 'stored'
+  /** Milliseconds to wait for the receivers once a file is stored. Default: as long as it takes. */
+  readonly deliveryTimeoutMs?: number
+  /** Milliseconds without a response from the portal before a file is given up as `no-answer`. Default: 60 000. */
+  readonly responseTimeoutMs?: number
+  /** Sends without end-to-end encryption, so that the portal can read the files. They are signed all the same. Default: false. */
+  readonly plain?: boolean
+  /** Bytes of a part, within the limits of the portal. Default: 8 MiB, more for large files. */
+  readonly partSizeBytes?: number
+  /** Parts of one file that travel at the same time. Default: adapts to the connection. */
+  readonly partsInFlight?: number
+  /** Aborts the call, which then rejects with the signal's reason. The same call later resumes the transfers. */
+  readonly signal?: AbortSignal
+  /** Called for every step. */
+  readonly onEvent?: (event: SendEvent) => void
+}
+
+const optionRules = {
+  to: 'texts',
+  until: 'text?',
+  deliveryTimeoutMs: 'number?',
+  responseTimeoutMs: 'number?',
+  plain: 'flag?',
+  partSizeBytes: 'number?',
+  partsInFlight: 'number?',
+  signal: 'signal?',
+  onEvent: 'function?',
+} as const satisfies Record<keyof SendOptions, OptionRule>
+
+const RESPONSE_TIMEOUT_MS_DEFAULT = 60_000
+const NO_KEYS =
+  'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
+
+/** Checked options with all defaults filled in. */
+export interface CheckedSend extends Omit<SendOptions, 'to' | 'signal'> {
+  readonly paths: readonly string[]
+  readonly to: readonly string[]
+  readonly responseTimeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** @throws Problem `options-invalid` */
+export function sendOptionsOf(paths: string | readonly string[], options: SendOptions): CheckedSend {
+  const given = typeof options?.to === 'string' ? { ...options, to: [options.to] } : options
+  checkOptions('send()', given, optionRules)
+  const all = typeof paths === 'string' ? [paths] : paths
+  checkOptions('send()', { paths: all }, { paths: 'texts' })
+  const to = given.to as readonly string[]
+  to.forEach(requireAccountName)
+  if (to.length === 0) throw optionsInvalid("send() needs 'to': the name of an account")
+  const { until = 'delivered' } = given
+  if (until !== 'delivered' && until !== 'stored') throw optionsInvalid("send() needs 'until': 'delivered' or 'stored'")
+  const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = given
+  return { ...withoutUndefined(given), paths: all, to, responseTimeoutMs, signal }
+}
+
+export function retryPolicyOf({ responseTimeoutMs, signal }: CheckedSend): RetryPolicy {
+  return new RetryPolicy({ answerTimeoutMs: responseTimeoutMs, signal })
+}
+
+/** @throws Problem `profile-unusable` when files are to be sealed and the account has no keys */
+export async function sendFiles(
+  { client, portalUrl, contacts }: Connection,
+  { account, keys }: KnownSelf,
+  { until, deliveryTimeoutMs, responseTimeoutMs, plain = false, onEvent = () => {}, ...others }: CheckedSend,
+): Promise<SendOutcome[]> {
+  if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
+  const { send } = await import('../sender/node.ts')
+  const receipts = new FileReceipts(stateFolder())
+  return send({
+    client,
+    identity: { portalUrl, account },
+    trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts },
+    stateFolder: stateFolder(),
+    answerTimeoutMs: responseTimeoutMs,
+    waitMs: deliveryTimeoutMs ?? null,
+    isWaiting: until !== 'stored',
+    onEvent,
+    ...others,
+  })
+}

@@ -1,0 +1,54 @@
+/** Header fields, as `/openapi.json` describes them. */
+import { Type } from 'typebox'
+import { waitSecondsMax } from '../../../protocol/index.ts'
+import type { HeaderField } from './operation.ts'
+
+const DIGEST_FIELD = '^[a-z0-9-]+=:[A-Za-z0-9+/]+=*:'
+
+const text = (description: string): HeaderField => ({ description, schema: Type.String() })
+const required = (field: HeaderField): HeaderField => ({ ...field, isRequired: true })
+const digest = (description: string): HeaderField => ({ description, schema: Type.String({ pattern: DIGEST_FIELD }) })
+
+// Of requests.
+
+export const contentDigestOfPart = required(
+  digest("The digest of the part (RFC 9530), by the transfer's algorithm: `sha-256=:BASE64:`"),
+)
+export const digestOfFile = digest('The digest of the whole file (RFC 9530). The portal verifies it')
+export const preferWait = text(
+  `\`wait=N\` (RFC 7240): the portal may hold the answer for N seconds. More than ${waitSecondsMax} counts as ${waitSecondsMax}`,
+)
+export const preferWaitOrRedirect = text(
+  `${preferWait.description}. \`redirect\`: the portal may answer 307 instead. Both may stand in one field, with a comma`,
+)
+export const preferWaitForReceivers = text(
+  '`wait=N` (RFC 7240): the answer ends after N seconds at the latest; 0: at once',
+)
+export const preferInterim = text(
+  '`interim`: the portal sends interim answers (102) while the part arrives slowly. For clients that pass over them',
+)
+export const range = text('One range of bytes (RFC 9110 section 14): `bytes=0-1023`')
+export const ifRange = text('The `ETag` of an earlier answer: the range is sent only if the part is still the same')
+export const lastEventId = text(
+  'The id of the last event received: the stream continues after it. It counts more than `after`. One that the account does not have is 410',
+)
+export const idempotencyKey = text('A UUIDv7, in quotes or not. It becomes the transferId')
+export const expect = text('`100-continue` (RFC 9110): the portal asks for the body only once it admits the file')
+
+// Of answers.
+
+export const retryAfter: HeaderField = {
+  description: 'Seconds after which the request may succeed (RFC 9110 section 10.2.3)',
+  schema: Type.Integer({ minimum: 0 }),
+}
+export const wwwAuthenticate = text('`Bearer`, with `error="invalid_token"` where a token came (RFC 6750)')
+export const contentDigest = required(
+  digest('The digest of the bytes of this answer, which are the whole part (RFC 9530)'),
+)
+export const reprDigest = required(digest('The digest of the whole part (RFC 9530)'))
+export const etag = required(text('Strong: the digest of the part in hex, in quotes'))
+export const acceptRanges = required(text('`bytes`'))
+export const contentRange = required(text('Which bytes of the part these are'))
+export const lengthOfPart = required(text('The length of the part: `bytes */LENGTH` (RFC 9110 section 15.5.17)'))
+export const location = required(text('The address of the part in the store. It is valid for a short time'))
+export const preferenceApplied = required(text('`redirect` (RFC 7240)'))

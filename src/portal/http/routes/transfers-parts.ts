@@ -1,0 +1,102 @@
+/** `PUT /v1/transfers/{transferId}/parts/{partNumber}`: one part of a file, as a raw body. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { TransferId } from '../../../protocol/index.ts'
+import { topics } from '../../signals/index.ts'
+import { type App, accountOf, goneSignal, prefersInterim, type Services } from '../app.ts'
+import { contentDigestOfPart, preferInterim } from '../openapi/headers.ts'
+import { PartNumberText } from '../openapi/parameters.ts'
+import { dropRest } from '../problems.ts'
+
+const Params = Type.Object({ transferId: TransferId, partNumber: PartNumberText })
+
+/** How often a sender is told that its bytes arrive. */
+const SIGN_OF_LIFE_MS = 2_000
+
+export function partRoute(app: App, { context: { signals }, transfers, stop }: Services): void {
+  app.put(
+    '/v1/transfers/:transferId/parts/:partNumber',
+    {
+      config: { body: 'streamed' },
+      schema: {
+        operationId: 'putPart',
+        summary: 'Send one part; Content-Length and Content-Digest are required. 204: held, verified, durable',
+        tags: ['sender'],
+        params: Params,
+        requestHeaders: { 'Content-Digest': contentDigestOfPart, Prefer: preferInterim },
+        requestBody: {
+          description: 'The bytes of the part. `Content-Length` is required, and is exactly the length of that part',
+          content: { 'application/octet-stream': {} },
+        },
+        answers: { 204: { description: 'The part is held: verified and durable' } },
+        problems: [
+          'length-required',
+          'transfer-closed',
+          'storage-full',
+          'store-failed',
+          'part-unknown',
+          'part-length-wrong',
+          'part-conflict',
+          'part-incomplete',
+          'digest-required',
+          'digest-unsupported-algorithm',
+          'digest-invalid-value',
+          'digest-mismatching-value',
+        ],
+      },
+    },
+    async (request, reply) => {
+      const account = accountOf(request)
+      const { transferId } = request.params
+      const partNumber = Number(request.params.partNumber)
+      // By an interim answer if the connection can carry one, otherwise by the sender's event stream, perhaps at another node.
+      const tell = knowsInterimAnswers(request)
+        ? () => interimAnswer(reply)
+        : () => signals.publish(topics.arriving(account.accountId), JSON.stringify({ transferId, partNumber }))
+      await transfers.receivePart(account, transferId, {
+        partNumber,
+        contentLength: request.headers['content-length'],
+        contentDigest: request.headers['content-digest']?.toString(),
+        body: request.raw,
+        signal: goneSignal(reply, stop),
+        onBytes: nowAndThen(tell),
+      })
+      // The body of a part that was already held has not been read.
+      dropRest(request)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+/**
+ * Tells the sender from time to time that its bytes arrive. On a slow link sent bytes may lie in buffers for minutes, and only the
+ * portal knows that they get through.
+ */
+function nowAndThen(tell: () => void): () => void {
+  let saidAtMs = performance.now()
+  return () => {
+    if (performance.now() - saidAtMs < SIGN_OF_LIFE_MS) return
+    saidAtMs = performance.now()
+    tell()
+  }
+}
+
+/** Sends 102 (RFC 2518 section 10.1). */
+function interimAnswer({ raw }: FastifyReply): void {
+  if (!raw.headersSent) raw.writeProcessing()
+}
+
+/** Headers that proxies or browsers add to a request. */
+const STANDS_BETWEEN = ['via', 'forwarded', 'x-forwarded-for', 'sec-fetch-site', 'sec-fetch-mode']
+
+/**
+ * Whether the sender would recognise an interim answer. It has to ask for them, because some clients, for instance Python's
+ * `http.client`, take one for the final answer. HTTP/1.0 has none (RFC 9110 section 15.2). Some proxies, for instance nginx 1.22,
+ * take one for the head of the answer and the true answer for its content. And browsers do not show them to their page.
+ */
+function knowsInterimAnswers(request: FastifyRequest): boolean {
+  const { headers, raw } = request
+  return (
+    prefersInterim(request) && raw.httpVersion === '1.1' && STANDS_BETWEEN.every((name) => headers[name] === undefined)
+  )
+}

@@ -1,0 +1,72 @@
+/** The records of transfers and deliveries in the ledger. */
+import type { Metadata, ProblemJson } from '../../protocol/index.ts'
+
+export interface Lease {
+  readonly leaseId: string
+  /** The receiving process that holds the lease. */
+  readonly instanceId: string
+  readonly expiresAtMs: number
+}
+
+interface DeliveryBase {
+  readonly receiverId: number
+  readonly receiver: string
+  /** How often it was offered. */
+  readonly offers: number
+  /** How often the receiver asked for parts again. */
+  readonly resends: number
+  /** How many bytes the receiver has verified in its current try, by its last report. */
+  readonly fetchedBytes: number
+  /** When it was first offered; null before that, and for old records without this time. */
+  readonly offeredAtMs: number | null
+}
+
+export type Delivery = DeliveryBase &
+  (
+    | { readonly state: 'waiting'; readonly offerAtMs: number }
+    | { readonly state: 'offered'; readonly lease: Lease }
+    // `endedAtMs` is null in old records without this time.
+    | { readonly state: 'delivered'; readonly leaseId: string; readonly endedAtMs: number | null }
+    | {
+        readonly state: 'failed'
+        readonly leaseId: string | null
+        readonly problem: ProblemJson
+        readonly endedAtMs: number | null
+      }
+  )
+
+interface TransferBase {
+  readonly transferId: string
+  readonly senderId: number
+  readonly sender: string
+  readonly attempt: number
+  readonly metadata: Metadata
+  readonly sizeBytes: number
+  readonly partSizeBytes: number
+  readonly digestAlgorithm: string
+  readonly createdAtMs: number
+  readonly expiresAtMs: number
+  /** Whether its content comes as the body of one request. Then only a repetition of that request can continue it, from the beginning. */
+  readonly isOneRequest: boolean
+  /** The generation of its parts in the store: see `PartsKey` in the store's contract. */
+  readonly generation: string
+  /** Null while it is open. */
+  readonly endedAtMs: number | null
+  readonly deliveries: readonly Delivery[]
+}
+
+export type Transfer = TransferBase &
+  (
+    | { readonly state: 'receiving'; readonly uploadDeadlineMs: number | null }
+    | {
+        readonly state: 'stored' | 'ended'
+        readonly manifestDigest: string
+        /** The manifest as the sender signed it; null where it signed nothing. */
+        readonly manifest: string | null
+        /** Where the content is kept. */
+        readonly heldIn: 'store' | 'ledger'
+        /** Null in old records without this time. */
+        readonly storedAtMs: number | null
+      }
+    | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
+  )

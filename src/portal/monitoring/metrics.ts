@@ -1,0 +1,101 @@
+/** The metrics of the portal, in the format of Prometheus. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+
+export interface Metrics {
+  readonly registry: Registry
+  /** Notifications written into the log, by kind. */
+  readonly notifications: Counter<'notification'>
+  /** Bytes of parts, by direction: `in` from senders, `out` to receivers, `redirected` for parts fetched from the store by address. */
+  readonly partBytes: Counter<'direction'>
+  /** Requests that ended in a problem, by code. */
+  readonly problems: Counter<'code'>
+  /** Answered requests by method and route. The route is the path pattern of PROTOCOL.md, without ids. */
+  readonly requests: Counter<'method' | 'route'>
+  /** Requests to S3, including failed tries, because most of them cost money. */
+  readonly storeRequests: Counter<'kind'>
+  /** Statements run by the ledger. */
+  readonly ledgerStatements: Counter
+  readonly connections: Gauge
+}
+
+interface Totals {
+  readonly openTransfers: number
+  readonly openBytes: number
+}
+
+/** Values that are looked up when the metrics are read. */
+interface Sources {
+  /** If it fails, the other metrics are given all the same. */
+  totals(): Promise<Totals>
+  /** Connections of receivers to this process. */
+  inboxes(): number
+}
+
+export function createMetrics({ totals, inboxes }: Sources): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const totalGauge = (name: string, what: string, figureOf: (all: Totals) => number): Gauge =>
+    new Gauge({
+      name,
+      help: `${what}, of all portals over the ledger: each of them says the same`,
+      registers,
+      async collect() {
+        try {
+          this.set(figureOf(await totals()))
+        } catch {
+          // Removes the outdated figure, so that the other metrics can still be given.
+          this.remove()
+        }
+      },
+    })
+  totalGauge('golooader_open_transfers', 'Transfers that have not ended', ({ openTransfers }) => openTransfers)
+  totalGauge('golooader_open_bytes', 'Bytes that they add up to', ({ openBytes }) => openBytes)
+  new Gauge({
+    name: 'golooader_inboxes',
+    help: 'Receivers connected to this process',
+    registers,
+    collect() {
+      this.set(inboxes())
+    },
+  })
+  return {
+    registry,
+    notifications: new Counter({
+      name: 'golooader_notifications_total',
+      help: 'Notifications given',
+      labelNames: ['notification'],
+      registers,
+    }),
+    partBytes: new Counter({
+      name: 'golooader_part_bytes_total',
+      help: 'Bytes of parts taken in and handed out',
+      labelNames: ['direction'],
+      registers,
+    }),
+    problems: new Counter({
+      name: 'golooader_problems_total',
+      help: 'Requests that ended in a problem',
+      labelNames: ['code'],
+      registers,
+    }),
+    requests: new Counter({
+      name: 'golooader_requests_total',
+      help: 'Requests answered',
+      labelNames: ['method', 'route'],
+      registers,
+    }),
+    storeRequests: new Counter<'kind'>({
+      name: 'golooader_store_requests_total',
+      help: 'Requests made of an S3 store',
+      labelNames: ['kind'],
+      registers,
+    }),
+    ledgerStatements: new Counter({
+      name: 'golooader_ledger_statements_total',
+      help: 'SQL statements run, without the beginnings and ends of transactions',
+      registers,
+    }),
+    connections: new Gauge({ name: 'golooader_connections', help: 'Connections open to this process', registers }),
+  }
+}

@@ -1,0 +1,120 @@
+/** Checks announcements, and makes the refusals of transfers. */
+import {
+  type Announcement,
+  isDigestAlgorithm,
+  isProblemCode,
+  type Notification,
+  Problem,
+  type ProblemJson,
+  partCount,
+  partSizeBytesMax,
+  partSizeBytesMin,
+  partsPerTransferMax,
+  sealTagBytes,
+} from '../../protocol/index.ts'
+import type { PortalContext } from '../context.ts'
+import type { Account, Admission, Transfer } from '../ledger/contract.ts'
+import { offeredDigestAlgorithms } from '../options.ts'
+import { topics } from '../signals/index.ts'
+
+/** @throws Problem for an announcement that this portal can never accept */
+export async function requireSuitable(
+  context: PortalContext,
+  sender: Account,
+  transferId: string,
+  announcement: Announcement,
+): Promise<void> {
+  const { sealedOnly, transferSizeBytesMax: sizeBytesMax } = context.options
+  requireParties(sender, announcement)
+  if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
+  await requireDigestAlgorithm(context, transferId, announcement.digestAlgorithm)
+  const { sizeBytes, partSizeBytes } = announcement
+  if (sizeBytes - sealedByBytes(announcement) > sizeBytesMax) {
+    throw new Problem('transfer-too-large', { sizeBytes, sizeBytesMax })
+  }
+  const isPartSuitable = partSizeBytes >= partSizeBytesMin && partSizeBytes <= partSizeBytesMax
+  if (!isPartSuitable || partCount(announcement) > partsPerTransferMax) {
+    throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
+  }
+}
+
+/**
+ * Checks that each receiver is named once, and that sealed metadata has a wrapped key exactly for each of them and for the sender: the
+ * portal would store any other key, too, and give it to receivers. The schema has bounded their number.
+ *
+ * @throws Problem `request-invalid`
+ */
+function requireParties(sender: Account, { to, metadata }: Announcement): void {
+  const receivers = new Set(to)
+  if (receivers.size < to.length) throw new Problem('request-invalid', { detail: '`to` names an account twice' })
+  if (!('sealed' in metadata)) return
+  const parties = receivers.add(sender.name)
+  const holders = Object.keys(metadata.keys)
+  if (holders.length === parties.size && holders.every((holder) => parties.has(holder))) return
+  const detail = '`metadata.keys` is to have the accounts of `to` and the sender, and no other'
+  throw new Problem('request-invalid', { detail })
+}
+
+/** How many bytes sealing has added. The limit counts only the bytes of the file itself. */
+function sealedByBytes(announcement: Announcement): number {
+  if (!('sealed' in announcement.metadata)) return 0
+  return Math.min(partCount(announcement), partsPerTransferMax) * sealTagBytes
+}
+
+/** A known transfer keeps its algorithm, even if the portal was restarted without the addon that makes it fast. */
+async function requireDigestAlgorithm(
+  { ledger, options }: PortalContext,
+  transferId: string,
+  digestAlgorithm: string,
+): Promise<void> {
+  const offered = offeredDigestAlgorithms(options)
+  if (isDigestAlgorithm(digestAlgorithm)) {
+    if (offered.includes(digestAlgorithm) || (await ledger.transfer(transferId)) !== null) return
+  }
+  throw new Problem('digest-unsupported-algorithm', { wanted: offered })
+}
+
+/** The current bounds of this portal. */
+export async function admissionOf({ store, options }: PortalContext): Promise<Admission> {
+  const roomBytes = await store.freeBytes()
+  return {
+    expiryMs: options.expiryMs,
+    uploadTimeoutMs: options.uploadTimeoutMs,
+    accountBytesMax: options.accountBytesMax,
+    accountTransfersMax: options.accountTransfersMax,
+    storageBytesMax: options.storageBytesMax,
+    freeBytes: roomBytes === null ? null : Math.max(0, roomBytes - options.freeBytesMin),
+  }
+}
+
+/** Keeps some space on the disk free, so that the ledger can still write. @throws Problem `storage-full` */
+export async function requireDiskRoom({ store, options }: PortalContext, lengthBytes: number): Promise<void> {
+  const roomBytes = await store.freeBytes()
+  if (roomBytes === null || roomBytes - lengthBytes >= options.freeBytesMin) return
+  const freeBytes = Math.max(0, roomBytes - options.freeBytesMin)
+  throw new Problem('storage-full', { neededBytes: lengthBytes, freeBytes })
+}
+
+/** A transfer was refused at its announcement: wakes its waiters. @returns the problem, with the event that logged it */
+export function refused(
+  { signals, metrics }: PortalContext,
+  { senderId }: Transfer,
+  notification: Notification & { readonly notification: 'refused' },
+): Problem {
+  metrics.notifications.inc({ notification: 'refused' })
+  signals.publish(topics.events(senderId))
+  return recordedProblem(notification)
+}
+
+/** The problem of a notification, for the answer to the request that caused it, with the event that logged it. */
+export function recordedProblem(notification: Notification & { readonly problem: ProblemJson }): Problem {
+  const { transferId, eventId, at, attempt, problem } = notification
+  const { code } = problem
+  if (!isProblemCode(code)) throw new Error(`the portal recorded the problem ${code}, which it does not know`)
+  return new Problem(code, { ...detailsOf(problem), transferId, eventId, at, attempt })
+}
+
+/** The members of a logged problem beyond those that every problem has. */
+function detailsOf({ type: _type, title: _title, status: _status, code: _code, ...details }: Record<string, unknown>) {
+  return details
+}

@@ -1,0 +1,115 @@
+/**
+ * Profiles: a portal, an account, and its token and keys. One file each under `$XDG_CONFIG_HOME/golooader/profiles/`, readable
+ * only by its owner.
+ */
+import { createHash } from 'node:crypto'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Static, Type } from 'typebox'
+import { hasCode, makeOwnFolder, makeUsableFolder, readTextOrNull, replaceFile } from '../fs/index.ts'
+import { AccountName, conforms, newToken } from '../protocol/index.ts'
+import { configFolder, profileProblem } from './user-folders.ts'
+
+const StoredProfile = Type.Object({
+  portalUrl: Type.String(),
+  account: AccountName,
+  token: Type.String(),
+  /** The account's own keys, `AccountKeys.secret`. A profile of an older version has none yet. */
+  keys: Type.Optional(Type.String()),
+})
+export type StoredProfile = Static<typeof StoredProfile>
+/** A loaded profile. `name` is null, and the account unknown, when it comes from the environment. */
+export type LoadedProfile = Omit<StoredProfile, 'account'> & { readonly name: string | null; readonly account?: string }
+
+const PROFILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
+function profilePath(name: string): string {
+  if (!PROFILE_NAME.test(name)) throw profileProblem(`'${name}' is not the name of a profile`)
+  return join(configFolder(), 'profiles', `${name}.json`)
+}
+
+/**
+ * The profile to act as: the named one; the only one on this machine; or, on a machine without profiles, the account in
+ * GOLOOADER_PORTAL, GOLOOADER_TOKEN and GOLOOADER_KEYS.
+ *
+ * @throws Problem `profile-unusable`, which says what to do
+ */
+export async function loadProfile(name: string | undefined): Promise<LoadedProfile> {
+  const [portalUrl, token, keys] = [variable('PORTAL'), variable('TOKEN'), variable('KEYS')]
+  if (name === undefined && portalUrl && token) {
+    return { name: null, portalUrl: portalUrl.replace(/\/+$/, ''), token, ...(keys ? { keys } : {}) }
+  }
+  const names = await profileNames()
+  const chosen = name ?? (names.length === 1 ? names[0] : undefined)
+  if (chosen === undefined) {
+    throw profileProblem(
+      names.length === 0
+        ? 'this machine has not joined a portal yet. Ask its operator for a link, then: golooader join LINK'
+        : `this machine has several profiles; say which: --profile ${names.join('|')}`,
+    )
+  }
+  const profile = await readProfile(chosen)
+  if (profile === null) {
+    const known = names.length === 0 ? 'There are none yet' : `There is ${names.join(', ')}`
+    throw profileProblem(`there is no profile '${chosen}'. ${known}; a new one is made by: golooader join LINK`)
+  }
+  return { name: chosen, ...profile }
+}
+
+/** A trimmed environment variable: a secret that was read from a file often ends with a line break. */
+function variable(name: string): string {
+  const value = process.env[`GOLOOADER_${name}`]?.trim() ?? ''
+  if (/^[!-~]*$/.test(value)) return value
+  throw profileProblem(
+    `GOLOOADER_${name} has a space, a line break or a letter that is not ASCII in it: it must have none`,
+  )
+}
+
+async function profileNames(): Promise<string[]> {
+  const files = await readdir(join(configFolder(), 'profiles')).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  })
+  return files.filter((file) => /^[^.].*\.json$/.test(file)).map((file) => file.slice(0, -'.json'.length))
+}
+
+/** @returns null when there is no such profile */
+export async function readProfile(name: string): Promise<StoredProfile | null> {
+  const path = profilePath(name)
+  const text = await readTextOrNull(path)
+  if (text === null) return null
+  try {
+    const profile: unknown = JSON.parse(text)
+    if (conforms(StoredProfile, profile)) return profile
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  throw profileProblem(`the profile ${path} is damaged. Remove it and join again`)
+}
+
+/** @throws Problem `folder-unavailable` when the folder cannot keep a profile */
+export function requireConfigFolder(): Promise<void> {
+  const advice = 'Profiles need a folder on a disk that can be written: set XDG_CONFIG_HOME to one'
+  return makeUsableFolder(configFolder(), { advice })
+}
+
+export async function writeProfile(name: string, profile: StoredProfile): Promise<string> {
+  const path = profilePath(name)
+  await makeOwnFolder(join(configFolder(), 'profiles'), { withParents: true })
+  await replaceFile(path, `${JSON.stringify(profile, null, 2)}\n`)
+  return path
+}
+
+/**
+ * The token for joining with an invite. It is made once and kept until the portal has confirmed it, so that joining can be
+ * repeated after a lost answer.
+ */
+export async function pendingToken(invite: string): Promise<{ token: string; settle(): Promise<void> }> {
+  const folder = join(configFolder(), 'joining')
+  const path = join(folder, createHash('sha256').update(invite).digest('hex'))
+  await makeOwnFolder(folder, { withParents: true })
+  const kept = await readTextOrNull(path)
+  const token = kept ?? newToken()
+  if (kept === null) await replaceFile(path, token)
+  return { token, settle: () => rm(path, { force: true }) }
+}

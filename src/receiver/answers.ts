@@ -1,0 +1,21 @@
+/** The receiver's answers to the portal. Answers that are ready at the same time share a request. */
+import { Batcher, type DispositionOf, type PortalClient, sendDispositions } from '../client/index.ts'
+import { type DispositionResult, type Limits, problemBytesMax } from '../protocol/index.ts'
+
+/** An estimate of the bytes of an answer besides its receipt or problem. */
+const FORM_BYTES = 1024
+
+/** Resolves with the new state of a delivery. It throws like `PortalClient.disposition`. */
+export type DispositionBatcher = Batcher<DispositionOf, DispositionResult>
+
+/** @param limits the limits of the portal; null when they are unknown */
+export function dispositionBatcher(client: PortalClient, limits: Limits | null): DispositionBatcher {
+  return new Batcher({
+    itemsMax: limits?.batchItemsMax ?? 0,
+    bytesMax: limits?.batchBytesMax ?? 0,
+    bytesOf: ({ answer }) =>
+      FORM_BYTES + (answer.disposition === 'received' ? (answer.receipt?.length ?? 0) : problemBytesMax),
+    sendAlone: ({ transferId, answer }, options) => client.disposition(transferId, answer, options),
+    sendTogether: (dispositions, options) => sendDispositions(client, dispositions, options),
+  })
+}

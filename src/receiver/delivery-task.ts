@@ -1,0 +1,383 @@
+/**
+ * One transfer at the receiver, from its offer to the answer.
+ *
+ * When it gives each answer: `received` once the file is in the folder, whole and durable, and the portal has said that it is
+ * stored; `resend` once the bad parts are deleted; `refused` once everything of the transfer is deleted. When it can give no
+ * answer, it keeps the verified parts for the next offer.
+ */
+import type { Semaphore } from '../async/index.ts'
+import { type ConcurrencyBounds, isAboutToken, type PortalClient, RemoteProblem } from '../client/index.ts'
+import { digestDriver } from '../digests/index.ts'
+import { checkManifest } from '../parts/index.ts'
+import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
+import { fingerprintOf } from '../trust/index.ts'
+import type { DispositionBatcher } from './answers.ts'
+import { type Decide, declined } from './decision.ts'
+import { causeOf, DeliveryWithdrawnError, isEnded } from './delivery-end.ts'
+import type { ReceiveEvent } from './events.ts'
+import { DeliveryFailedError, fetchMissingParts, type Links } from './fetch-parts.ts'
+import { type Inbox, type Obstacle, type Published, PublishIncompleteError } from './inbox.ts'
+import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
+import { LeasedOffer, LeaseExpiredError, type StoredOffer } from './leased-offer.ts'
+import { safeName } from './names.ts'
+import { type AcceptPolicy, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
+
+export interface DeliveryContext<Body extends PartBody> {
+  readonly client: PortalClient<Body>
+  readonly answers: DispositionBatcher
+  readonly inbox: Inbox<Body>
+  readonly acceptPolicy: AcceptPolicy
+  /** Null to accept everything. */
+  readonly decide: Decide | null
+  /** The semaphore that bounds how many files are fetched at the same time; null for a file that need not wait. */
+  readonly placesFor: (sizeBytes: number) => Semaphore | null
+  /** How many parts of one transfer may be in flight. */
+  readonly partsInFlight: ConcurrencyBounds
+  readonly idleMs: number
+  readonly links: Links
+  readonly onEvent: (event: ReceiveEvent) => void
+  /** Called when the whole inbox cannot take files at the moment. */
+  readonly onObstacle: (obstacle: Obstacle) => void
+  /** Aborts when the receiver stops or stands still. Verified parts are kept. */
+  readonly signal: AbortSignal
+}
+
+/** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
+export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
+
+export class DeliveryTask<Body extends PartBody> {
+  readonly #context: DeliveryContext<Body>
+  readonly #leased: LeasedOffer
+  /** Name and size are those of the file itself, as soon as sealed metadata is open. */
+  readonly #about: {
+    readonly transferId: string
+    readonly from: string
+    name: string
+    sizeBytes: number
+    readonly isSealed: boolean
+    readonly isStored: boolean
+  }
+  readonly #withdrawal = new AbortController()
+  readonly #signal: AbortSignal
+  #partial: IncomingFile<Body> | null = null
+  #published: Published | null = null
+  #signedBy: string | null = null
+  #hasGivenUp = false
+  #isAnnounced = false
+  #redirectedBytes = 0
+  /** The number of answers in flight. Meanwhile the portal's response to them tells the state of the delivery. */
+  #answering = 0
+
+  /** @param leasedAtMs the lease did not begin before this, by `performance.now()` */
+  constructor(context: DeliveryContext<Body>, offer: Offer, leasedAtMs: number) {
+    const { transferId, from, metadata, sizeBytes } = offer
+    this.#context = context
+    this.#leased = new LeasedOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
+    const leased = this.#leased
+    this.#about = {
+      ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
+      isSealed: 'sealed' in metadata,
+      get isStored() {
+        return leased.offer.state === 'stored'
+      },
+    }
+    this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
+  }
+
+  /**
+   * The portal offers the transfer again while this task runs.
+   *
+   * @returns false when this task has given up and is only cleaning up: the caller gives the offer to the next task
+   */
+  offered(offer: Offer, leasedAtMs: number): boolean {
+    if (this.#hasGivenUp) return false
+    this.#leased.renew(offer, leasedAtMs)
+    return true
+  }
+
+  /** The portal withdraws the offer while this task runs. */
+  withdrawn(problem: ProblemJson): void {
+    if (this.#answering === 0) this.#withdrawal.abort(new DeliveryWithdrawnError(problem))
+  }
+
+  /**
+   * Runs until this receiver is done with the delivery.
+   *
+   * @throws RemoteProblem `credentials-invalid`; Error for a mistake in the program
+   */
+  async run(): Promise<DeliveryOutcome> {
+    const keeping = new AbortController()
+    const keeper = this.#leased.keep(AbortSignal.any([this.#signal, keeping.signal]), (error) => {
+      // While a person decides, no other request would notice that the delivery has ended.
+      if (isEnded(error)) this.withdrawn(causeOf(error.problem))
+    })
+    try {
+      return await this.#deliver()
+    } catch (error) {
+      return await this.#end(error)
+    } finally {
+      keeping.abort()
+      await this.#partial?.close()
+      await keeper
+    }
+  }
+
+  get #heldBytes(): number {
+    return this.#published === null ? (this.#partial?.heldBytes ?? 0) : this.#about.sizeBytes
+  }
+
+  async #deliver(): Promise<DeliveryOutcome> {
+    const { inbox, onEvent } = this.#context
+    const { transferId } = this.#about
+    this.#published = await inbox.published(transferId, this.#signal)
+    if (this.#published !== null) {
+      // An earlier run has published the file, so the sealed name is not opened again.
+      if (this.#about.name === '') this.#about.name = this.#published.name
+      onEvent({ type: 'offered', isResumed: true, ...this.#about })
+      // A portal that was restored from a backup may be receiving the file again.
+      await this.#leased.stored(this.#signal)
+      return this.#answerReceived(this.#published)
+    }
+    const { partial, opened, layout, name } = await this.#prepare()
+    const leave = await this.#context.placesFor(layout.sizeBytes)?.acquire(this.#signal)
+    const stored = await this.#complete(partial, opened, layout).finally(leave)
+    const { acceptPolicy } = this.#context
+    await requireSigned(acceptPolicy, opened, stored, this.#askKeys)
+    if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)
+    this.#signal.throwIfAborted()
+    const { trust } = acceptPolicy
+    const { digestAlgorithm } = layout
+    const receipt = trust === null ? null : receiptClaims(trust, opened, stored, partial, digestAlgorithm)
+    const finished = partial.finish()
+    try {
+      const record = { manifestDigest: stored.manifestDigest, receipt, signedBy: this.#signedBy }
+      this.#published = await inbox.commit(transferId, name, record, finished, this.#signal)
+    } finally {
+      // Waits even after an error, because the file must not be closed or deleted while a write runs.
+      await finished.catch(() => {})
+    }
+    return this.#answerReceived(this.#published)
+  }
+
+  /** Refuses what can be refused before any byte travels, and then opens the partial file. */
+  async #prepare(): Promise<{ partial: IncomingFile<Body>; opened: OpenedOffer; layout: PartialLayout; name: string }> {
+    const { inbox, onEvent, acceptPolicy } = this.#context
+    const { transferId } = this.#about
+    const { offer } = this.#leased
+    try {
+      const digestAlgorithm = digestDriver(offer.digestAlgorithm).name
+      const layout = { sizeBytes: offer.sizeBytes, partSizeBytes: offer.partSizeBytes, digestAlgorithm }
+      const opened = await openOffer(acceptPolicy, offer, this.#askKeys)
+      const { sizeBytes, partSizeBytes } = opened.layout
+      this.#about.sizeBytes = sizeBytes
+      this.#about.name = opened.metadata.name
+      const { name } = safeName(this.#about.name)
+      if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
+      const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal)
+      this.#partial = partial
+      onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
+      this.#isAnnounced = true
+      const neededBytes = sizeBytes - partial.heldBytes
+      const freeBytes = await inbox.freeBytes()
+      if (neededBytes > freeBytes) {
+        const detail = `the receiver has room for ${freeBytes} bytes, and ${neededBytes} are needed`
+        throw new Problem('disk-full', { neededBytes, freeBytes, detail })
+      }
+      return { partial, opened, layout, name }
+    } catch (error) {
+      if (!this.#isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
+      throw error
+    }
+  }
+
+  /**
+   * Asks for a decision, if the options have `decide`. A file that has begun was accepted by an earlier run.
+   *
+   * @throws Problem `declined`; DeliveryWithdrawnError when the portal ends the delivery meanwhile
+   */
+  async #askPerson(): Promise<void> {
+    const { decide, onEvent } = this.#context
+    if (decide === null) return
+    onEvent({ type: 'asking', ...this.#about })
+    this.#leased.onStored = () => onEvent({ type: 'asking', ...this.#about })
+    this.#isAnnounced = true
+    const ending = Promise.withResolvers<never>()
+    const end = (): void => ending.reject(this.#signal.reason)
+    this.#signal.addEventListener('abort', end, { once: true })
+    try {
+      this.#signal.throwIfAborted()
+      const decision = await Promise.race([decide({ ...this.#about }, this.#signal), ending.promise])
+      if (decision !== 'accept') throw declined(decision.refuse)
+    } finally {
+      this.#leased.onStored = null
+      this.#signal.removeEventListener('abort', end)
+    }
+  }
+
+  /** Asks the portal for the keys of an account. */
+  readonly #askKeys = async (account: string): Promise<PublicKeys | null> => {
+    const { client } = this.#context
+    try {
+      return (await this.#leased.retry(() => client.accountOf(account, { signal: this.#signal }), this.#signal)).keys
+    } catch (error) {
+      if (error instanceof RemoteProblem && error.code === 'receiver-unknown') return null
+      throw error
+    }
+  }
+
+  /**
+   * Fetches parts until they make up the file that the sender announced.
+   *
+   * @param layout the sizes of the parts as they travel, sealed or not
+   */
+  async #complete(
+    partial: IncomingFile<Body>,
+    { contentKey }: OpenedOffer,
+    layout: PartialLayout,
+  ): Promise<StoredOffer> {
+    const { client, partsInFlight, idleMs, links, onEvent } = this.#context
+    const onHeld = () => {
+      const redirectedBytes = this.#redirectedBytes
+      onEvent({ type: 'fetching', heldBytes: partial.heldBytes, redirectedBytes, ...this.#about })
+    }
+    const onRedirected = (byteCount: number) => {
+      this.#redirectedBytes += byteCount
+    }
+    const onLinkFailed = (reason: string) => onEvent({ type: 'link-failed', reason, ...this.#about })
+    const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })
+    const askAgain = (problem: Problem, wanted: readonly PartRange[]) => this.#askAgain(problem, wanted)
+    const leased = this.#leased
+    while (true) {
+      await fetchMissingParts(
+        {
+          ...{ client, leased, partial, layout, contentKey, partsInFlight, idleMs, links },
+          ...{ onHeld, onRedirected, onLinkFailed, onRepeat, askAgain },
+        },
+        this.#signal,
+      )
+      const stored = await leased.stored(this.#signal)
+      const verdict = checkManifest(layout, layout.digestAlgorithm, partial.held, stored.manifestDigest)
+      if (verdict.disposition === 'received') return stored
+      await partial.startOver()
+      onRepeat(verdict.problem)
+      await this.#askAgain(verdict.problem, verdict.wanted)
+    }
+  }
+
+  /** @throws DeliveryFailedError when the portal will not send the parts again */
+  async #askAgain(problem: Problem, wanted: readonly PartRange[]): Promise<void> {
+    const state = await this.#answer({
+      disposition: 'resend',
+      problem: problem.toJSON(),
+      wanted: wanted.map(([first, last]) => [first, last]),
+    })
+    // `waiting` means that it will be offered again; the next request finds the lease lost and waits for the new offer.
+    if (state !== 'offered' && state !== 'waiting') throw new DeliveryFailedError(problem)
+  }
+
+  async #answerReceived({ name, manifestDigest, receipt: claims }: Published): Promise<DeliveryOutcome> {
+    const { inbox, onEvent, acceptPolicy } = this.#context
+    const receipt = await receiptOf(acceptPolicy.trust, claims)
+    const answer = receipt === undefined ? { manifestDigest } : { manifestDigest, receipt }
+    const state = await this.#answer({ disposition: 'received', ...answer })
+    if (state !== 'delivered') throw new DeliveryWithdrawnError(new Problem('delivery-ended').toJSON())
+    await inbox.answered(this.#about.transferId)
+    const path = inbox.whereIs(name)
+    onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, signedBy: this.#signedBy, ...this.#about })
+    return 'received'
+  }
+
+  async #refuse(problem: Problem): Promise<DeliveryOutcome> {
+    await this.#delete()
+    try {
+      await this.#answer({ disposition: 'refused', problem: problem.toJSON() })
+    } catch (error) {
+      // A delivery that has ended for another reason needs no answer. The user sees a refusal in both cases.
+      if (!isEnded(error)) throw error
+    }
+    this.#context.onEvent({ type: 'refused', problem: problem.toJSON(), ...this.#about })
+    return 'refused'
+  }
+
+  /** Sends an answer until the portal confirms it. @returns the state of the delivery afterwards */
+  async #answer(
+    answer:
+      | { disposition: 'received'; manifestDigest: string; receipt?: string }
+      | { disposition: 'resend'; problem: ProblemJson; wanted: [number, number][] }
+      | { disposition: 'refused'; problem: ProblemJson },
+  ) {
+    const { client, answers } = this.#context
+    this.#answering++
+    try {
+      const { state } = await this.#leased.retry(({ transferId, leaseId }) => {
+        const options = { signal: this.#signal }
+        // The portal looks at its own copy before it answers a `resend`. Other answers do not wait for that.
+        if (answer.disposition === 'resend') return client.disposition(transferId, { leaseId, ...answer }, options)
+        return answers.send({ transferId, answer: { leaseId, ...answer } }, options)
+      }, this.#signal)
+      return state
+    } finally {
+      this.#answering--
+    }
+  }
+
+  /** Ends the delivery as the error requires. */
+  async #end(error: unknown): Promise<DeliveryOutcome> {
+    if (this.#context.signal.aborted) return 'open'
+    if (error instanceof LeaseExpiredError) return this.#giveUp(error.message)
+    if (error instanceof DeliveryWithdrawnError) return this.#endWithdrawn(error.problem)
+    if (isEnded(error)) return this.#endWithdrawn(causeOf(error.problem))
+    // A request that the portal finds wrong ends this delivery only. An invalid token ends all of them.
+    if (error instanceof RemoteProblem && !isAboutToken(error)) return this.#giveUp(error.message)
+    if (error instanceof DeliveryFailedError) {
+      await this.#delete()
+      this.#context.onEvent({ type: 'refused', problem: error.problem.toJSON(), ...this.#about })
+      return 'refused'
+    }
+    // The file is in the folder already, or there is a shortage at the moment. Neither concerns the sender.
+    if (error instanceof PublishIncompleteError) return this.#giveUp(error.message)
+    const problem = await this.#meaningOf(error)
+    if (this.#context.signal.aborted) return 'open'
+    if (problem === 'later') return this.#giveUp(error instanceof Error ? error.message : String(error))
+    if (problem === null) throw error
+    if (this.#published !== null) return this.#giveUp(problem.message)
+    try {
+      return await this.#refuse(problem)
+    } catch (unanswered) {
+      return this.#end(unanswered)
+    }
+  }
+
+  /** What an error of the inbox means for this file. Calls `onObstacle` when it concerns the whole inbox. */
+  async #meaningOf(error: unknown): Promise<Problem | 'later' | null> {
+    const { inbox, onObstacle } = this.#context
+    const meaning = inbox.meaningOf(error)
+    if (meaning === null || error instanceof Problem) return meaning
+    const obstacle = await inbox.obstacle(error)
+    if (obstacle === null) return meaning
+    onObstacle(obstacle)
+    return 'later'
+  }
+
+  #giveUp(reason: string): DeliveryOutcome {
+    this.#hasGivenUp = true
+    this.#context.onEvent({ type: 'given-up', reason, ...this.#about })
+    return 'open'
+  }
+
+  async #endWithdrawn(problem: ProblemJson): Promise<DeliveryOutcome> {
+    await this.#delete()
+    // The portal ended the delivery before it heard that the file is in the folder. The file belongs to the user and stays.
+    const detail = 'the delivery had ended before the portal was told, and the file has been kept'
+    const told = this.#published === null ? problem : { ...problem, detail }
+    this.#context.onEvent({ type: 'withdrawn', problem: told, ...this.#about })
+    return 'withdrawn'
+  }
+
+  /** Deletes everything of the transfer, except a file that was published in the folder. */
+  async #delete(): Promise<void> {
+    await this.#partial?.close()
+    this.#partial = null
+    await this.#context.inbox.discard(this.#about.transferId)
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Opens a sealed part while it is written to the file. Bytes written before the tag is verified do not count, because only
+ * `commit` enters the part in the list of parts.
+ */
+import { Readable } from 'node:stream'
+import { releaseBuffer } from '../buffers/index.ts'
+import { digestDriver } from '../digests/index.ts'
+import type { PartSink } from '../parts/index.ts'
+import { receivePart } from '../parts/node-part-receiver.ts'
+import { Problem } from '../protocol/index.ts'
+import { type PartSeal, sealTagBytes } from '../trust/index.ts'
+import { partOpener } from '../trust/node-part-cipher.ts'
+import type { ArrivingPart, ReceiveLimits } from './incoming-file.ts'
+
+/**
+ * A sink for the sealed part, in front of a sink for the opened content.
+ *
+ * @param sinkFor makes the inner sink; its parameter gives the digest of the opened content when asked at the commit
+ * @throws Problem `seal-broken` from `commit`
+ */
+function openingSink(
+  { partKey, position }: PartSeal,
+  { lengthBytes, digestAlgorithm }: ArrivingPart<Readable>,
+  sinkFor: (contentDigest: () => string) => PartSink,
+): PartSink {
+  const opener = partOpener(partKey, position)
+  const hasher = digestDriver(digestAlgorithm).create()
+  const tag = new Uint8Array(sealTagBytes)
+  const tagAtByte = lengthBytes - sealTagBytes
+  let contentDigest = ''
+  let atByte = 0
+  const inner = sinkFor(() => contentDigest)
+  return {
+    async write(buffers) {
+      const opened: Buffer[] = []
+      for (const bytes of buffers) {
+        const content = bytes.subarray(0, Math.max(0, tagAtByte - atByte))
+        if (content.length > 0) {
+          const plain = opener.update(content)
+          hasher.update(plain)
+          opened.push(plain)
+        }
+        if (content.length < bytes.length) tag.set(bytes.subarray(content.length), atByte + content.length - tagAtByte)
+        atByte += bytes.length
+      }
+      if (opened.length > 0) await inner.write(opened)
+      if (inner.retainsBuffers !== true) opened.forEach(releaseBuffer)
+    },
+    async commit(digest) {
+      if (atByte !== lengthBytes) throw new Problem('seal-broken', { partNumber: position.partNumber })
+      opener.finish(tag)
+      contentDigest = hasher.digest()
+      await inner.commit(digest)
+    },
+    discard: () => inner.discard(),
+  }
+}
+
+/**
+ * @param sinkFor makes the sink for the content; for a sealed part, its parameter gives the digest of the opened content when
+ *   asked at the commit
+ * @throws like `IncomingFile.receivePart`
+ */
+export async function receiveArrivingPart(
+  part: ArrivingPart<Readable>,
+  limits: ReceiveLimits,
+  sinkFor: (contentDigest?: () => string) => PartSink,
+): Promise<void> {
+  const { body, seal } = part
+  const openSink = async () => (seal === null ? sinkFor() : openingSink(seal, part, sinkFor))
+  if (body instanceof Uint8Array) return receivePart(Readable.from([body]), part, openSink, limits)
+  // The connection may break before the body is read, and an error without a listener would end the process.
+  body.on('error', () => {})
+  await receivePart(body, part, openSink, { ...limits, transfersOwnership: true })
+}

@@ -1,0 +1,222 @@
+/**
+ * One receiver per folder on network file systems, where the lock of the operating system does not suffice: two machines may mount
+ * one folder, and each grants its own lock. So the owner writes its name and a counter to a file in the folder every few seconds.
+ *
+ * No times are compared, because clocks differ. Another process watches the text. If the text stays the same for several intervals,
+ * its owner is dead. Whether an owner on the same machine lives, its process id tells at once: a killed receiver can restart without
+ * a wait, and a second one is refused without a wait. An owner that finds another owner in the file stops using the folder.
+ */
+import { readFileSync, readlinkSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { sleep } from '../async/index.ts'
+import { hasCode, isNoRoom, placeFile, readTextOrNull, removeFile } from '../fs/index.ts'
+import { Problem, randomText } from '../protocol/index.ts'
+
+const OWNER_FILE = 'owner'
+const PROCESS_BYTES = 18
+const BEAT_MS = 3_000
+/** The owner counts as dead after its text has stayed the same for this long. */
+const SILENT_MS_MAX = 4 * BEAT_MS
+const LOOK_MS = 300
+/** An owner that could not write for this long may have been suspended. It checks the file before it continues. */
+const DOUBT_MS = 3 * BEAT_MS
+/** All texts have the same length, because network file systems may show an old size for a while. */
+const TEXT_BYTES = 200
+
+/**
+ * Local file systems, by their number in `statfs` (linux/magic.h). All processes reach such a folder through the same kernel, so its
+ * lock suffices. On any other file system the owner's file is used, too.
+ */
+const LOCAL_TYPES: ReadonlySet<number> = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x9123683e, // btrfs
+  0x58465342, // xfs
+  0x01021994, // tmpfs
+  0x794c7630, // overlayfs
+  0x2fc12fc1, // zfs
+  0xf2f52010, // f2fs
+  0x2011bab0, // exfat
+  0x4d44, // vfat
+  0x7366746e, // ntfs3
+])
+
+/** Identifies a process on its machine. A later process with the same number has another start time. */
+interface Identity {
+  /** Identifies the boot of the machine and the process id namespace. */
+  readonly space: string
+  readonly pid: number
+  readonly startTicks: string
+}
+
+interface Owner {
+  readonly process: string
+  readonly beat: number
+  readonly identity: Identity | null
+}
+
+export class FolderOwner {
+  readonly #path: string
+  readonly #process: string
+  readonly #timer: NodeJS.Timeout
+  #beat = 0
+  #writtenAtMs = Number.NEGATIVE_INFINITY
+  #beating: Promise<void> = Promise.resolve()
+  #isOther = false
+
+  private constructor(path: string, process: string) {
+    this.#path = path
+    this.#process = process
+    this.#timer = setInterval(() => {
+      this.#beating = this.#beating.then(() => this.#keep()).catch(() => {})
+    }, BEAT_MS)
+    // The timer does not keep the process running.
+    this.#timer.unref()
+  }
+
+  /**
+   * @param own the receiver's own folder inside the folder that files are delivered to; the caller holds its lock
+   * @returns null where the lock suffices
+   * @throws Problem `folder-unavailable` when another process owns the folder; errors of the file system
+   */
+  static async take(own: string): Promise<FolderOwner | null> {
+    if (isLocal(own)) return null
+    const path = join(own, OWNER_FILE)
+    const process = randomText(PROCESS_BYTES)
+    await untilFree(path)
+    await write(path, { process, beat: 0, identity: ownIdentity() })
+    // When several processes come at the same time, the last writer is the owner.
+    await sleep(LOOK_MS)
+    if (ownerOf(await readTextOrNull(path))?.process !== process) refuse()
+    const owner = new FolderOwner(path, process)
+    owner.#writtenAtMs = Date.now()
+    return owner
+  }
+
+  /** Whether this process wrote recently enough to be the owner without another look at the file. */
+  get isSure(): boolean {
+    return !this.#isOther && Date.now() - this.#writtenAtMs < DOUBT_MS
+  }
+
+  /**
+   * Checks that this process owns the folder, and takes the folder again when its owner is gone.
+   *
+   * @throws Problem `folder-unavailable`; errors of the file system
+   */
+  async assert(): Promise<void> {
+    await this.#beating
+    if (this.isSure) return
+    if (this.#isOther) {
+      await untilFree(this.#path)
+      this.#isOther = false
+      await this.#write()
+      await sleep(LOOK_MS)
+    }
+    await this.#keep()
+    if (this.#isOther) refuse()
+  }
+
+  /** Removes the file, so that the next owner need not wait. */
+  async release(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#beating
+    try {
+      if (ownerOf(await readTextOrNull(this.#path))?.process === this.#process) await removeFile(this.#path)
+    } catch {
+      // The folder is gone. If it comes back, the next owner sees that the text stays the same.
+    }
+  }
+
+  async #keep(): Promise<void> {
+    if (this.#isOther) return
+    const found = ownerOf(await readTextOrNull(this.#path))
+    // A missing or invalid file is written again.
+    this.#isOther = found !== null && found.process !== this.#process
+    if (!this.#isOther) await this.#write()
+  }
+
+  async #write(): Promise<void> {
+    this.#beat++
+    try {
+      await write(this.#path, { process: this.#process, beat: this.#beat, identity: ownIdentity() })
+    } catch (error) {
+      // On a full disk another process cannot write either. Deliveries report the full disk.
+      if (!isNoRoom(error)) throw error
+    }
+    this.#writtenAtMs = Date.now()
+  }
+}
+
+/** Waits until the owner is known to be dead. Fails after a moment when the owner lives. */
+async function untilFree(path: string): Promise<void> {
+  const first = await readTextOrNull(path)
+  const owner = ownerOf(first)
+  if (owner === null) return
+  const isAlive = isAliveHere(owner.identity)
+  if (isAlive === true) refuse()
+  if (isAlive === false) return
+  const endMs = performance.now() + SILENT_MS_MAX
+  while (performance.now() < endMs) {
+    await sleep(LOOK_MS)
+    const text = await readTextOrNull(path)
+    if (ownerOf(text) === null) return
+    if (text !== first) refuse()
+  }
+}
+
+function refuse(): never {
+  const detail = 'another process, perhaps of another machine, is using the folder'
+  throw new Problem('folder-unavailable', { detail })
+}
+
+/** Not synced: when the power goes, the owner is dead anyway. */
+async function write(path: string, { process, beat, identity }: Owner): Promise<void> {
+  const { space, pid, startTicks } = identity ?? { space: '-', pid: 0, startTicks: '-' }
+  const text = `golooader-owner 1 ${process} ${beat} ${space} ${pid} ${startTicks} `
+  await placeFile(path, `${text.padEnd(TEXT_BYTES - 1, '.')}\n`)
+}
+
+/** @returns null for an invalid text */
+function ownerOf(text: string | null): Owner | null {
+  const [, process, beat, space, pid, startTicks] =
+    /^golooader-owner 1 (\S+) (\d+) (\S+) (\d+) (\S+) /.exec(text ?? '') ?? []
+  if (process === undefined || space === undefined || startTicks === undefined) return null
+  const identity = space === '-' ? null : { space, pid: Number(pid), startTicks }
+  return { process, beat: Number(beat), identity }
+}
+
+function isLocal(path: string): boolean {
+  if (process.platform !== 'linux') return false
+  return LOCAL_TYPES.has(statfsSync(path).type)
+}
+
+/** Whether a process of this machine runs; null for a process of another machine, or when that cannot be known. */
+function isAliveHere(identity: Identity | null): boolean | null {
+  const own = ownIdentity()
+  if (identity === null || own === null || identity.space !== own.space) return null
+  return startTicksOf(identity.pid) === identity.startTicks
+}
+
+/** @returns null where the system does not tell */
+function ownIdentity(): Identity | null {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const space = `${boot}/${readlinkSync('/proc/self/ns/pid').replace(/[^0-9]/g, '')}`
+    const startTicks = startTicksOf(process.pid)
+    return startTicks === null ? null : { space, pid: process.pid, startTicks }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM')) return null
+    throw error
+  }
+}
+
+/** @returns null when there is no such process */
+function startTicksOf(pid: number): string | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // Field 2 is the name of the program in brackets and may contain anything. Fields from 3 on follow the last bracket.
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return null
+    throw error
+  }
+}

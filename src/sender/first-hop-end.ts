@@ -1,0 +1,19 @@
+/** The possible ends of the first hop. */
+import type { CallOptions } from '../client/index.ts'
+import type { Problem, ProblemJson } from '../protocol/index.ts'
+import type { JournalEntry } from './journal.ts'
+import type { NotificationLog } from './notification-log.ts'
+
+export type End =
+  | { readonly end: 'stored' }
+  | { readonly end: 'refused'; readonly problem: ProblemJson }
+  /** The sender must assume that the portal does not have the file. */
+  | { readonly end: 'no-answer'; readonly reason: string }
+  /** The portal has lost the transfer several times. */
+  | { readonly end: 'lost'; readonly problem: Problem }
+
+/** The end of the first hop, and its transfer. */
+export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: NotificationLog }
+
+/** Repeats a request until it gets an answer. */
+export type Retry = <Result>(request: (options: CallOptions) => Promise<Result>) => Promise<Result>

@@ -1,0 +1,155 @@
+/** What a command prints is lost: the disk is full, the device is broken, the reader has gone. Only the last is no error. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { expect, test } from 'vitest'
+import { commandLine } from '../../../src/cli/main.ts'
+import { type Ended, World } from '../harness/world.ts'
+
+/** Every write fails at once with ENOSPC, or with EIO: nothing can be written at the beginning of a process's memory. */
+const full = ['sh', '-c', 'exec "$0" "$@" >/dev/full']
+const broken = ['sh', '-c', 'exec 3>/proc/self/mem; "$0" "$@" >&3']
+
+function leavesOf(command: Command, path: readonly string[] = []): string[] {
+  const own = path.length > 0 && (command.commands.length === 0 || path.at(-1) === 'contacts') ? [path.join(' ')] : []
+  return [...own, ...command.commands.flatMap((one) => leavesOf(one, [...path, one.name()]))]
+}
+
+function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
+  expect(stderr, what).toMatch(/cannot be written \((?:ENOSPC|EIO)|could not be written \((?:ENOSPC|EIO)/)
+  expect(stderr, what).not.toMatch(/this is a bug|\n\s+at /)
+  expect(code, `${what}: ${stderr}`).toBe(code_)
+}
+
+test('every command whose output is lost ends with code 7, and says so', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob', 'carol'])
+  const [alice, data] = [
+    ['--profile', 'alice'],
+    ['--data', world.dataFolder],
+  ]
+  const bob = await world.receiver('bob')
+  const path = await world.file('a.bin', 10_000)
+  const delivered = await world.send(path, 'bob').ended
+  expect(delivered.code, delivered.stderr).toBe(0)
+  await bob.stop()
+  const waiting = await world.send(path, 'carol', '--no-wait').notification('stored')
+  const done = JSON.parse(delivered.stdout.split('\n').find((line) => line.includes('"delivered"')) ?? '')
+  const id = String(done.transferId)
+  expect((await world.run('receipt', id, '--out', world.path('a.receipt'), ...alice)).code).toBe(0)
+  const link = (await world.run('invite', 'dave', ...data)).stdout.trim()
+  const fingerprint = JSON.parse((await world.run('whoami', '--json', '--profile', 'bob')).stdout).fingerprint
+
+  const commands: Readonly<Record<string, readonly string[]>> = {
+    invite: ['erin', ...data],
+    'accounts list': data,
+    'accounts rotate': ['carol', ...data],
+    'accounts operator': ['carol', ...data],
+    join: [link],
+    send: [path, '--to', 'bob', '--no-wait', ...alice],
+    receive: ['--into', world.inbox('late'), '--create', '--once', '--profile', 'bob'],
+    status: alice,
+    cancel: [String(waiting.transferId), ...alice],
+    receipt: [id, ...alice],
+    verify: [path, '--receipt', world.path('a.receipt')],
+    contacts: alice,
+    'contacts trust': ['bob', fingerprint, ...alice],
+    whoami: alice,
+    doctor: alice,
+    'accounts revoke': ['carol', ...data],
+    demo: [path],
+    completion: ['bash'],
+  }
+  for (const [command, args] of Object.entries(commands)) {
+    expectLost(await world.start([...command.split(' '), ...args], { wrapper: full }).ended, command)
+  }
+  const portal = world.start(['portal', '--listen', '127.0.0.1:0', '--data', 'other'], { wrapper: full })
+  await expect.poll(() => portal.stderr, { timeout: 90_000 }).toContain('cannot be written')
+  expectLost(await portal.stop('SIGTERM'), 'portal')
+  expect([...Object.keys(commands), 'portal'].sort()).toEqual(leavesOf(await commandLine()).sort())
+  for (const args of [['--help'], ['--version'], ['send', '--help']]) {
+    expectLost(await world.start(args, { wrapper: full }).ended, args.join(' '))
+  }
+  // What they were to do is done: only the words are lost.
+  expect(await world.received('late')).toEqual(['a.bin'])
+  expect((await world.run('status', '--profile', 'dave')).code).toBe(0)
+})
+
+test('a device that fails, and a disk that has room for a part of what is printed, are output that is lost', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice'])
+  // One page, of which a few bytes are left: they take the beginning of a line, and the rest of it has no room.
+  const mount = 'mount -t tmpfs -o size=4k,mode=700 tmpfs "$0" && head -c 4090 /dev/zero >"$0/out" && "$@" >>"$0/out"'
+  const tmpfs = [
+    'unshare',
+    '-r',
+    '-m',
+    'sh',
+    '-c',
+    `${mount}; code=$?; cp "$0/out" "$0.out"; exit $code`,
+    world.path('small'),
+  ]
+  await mkdir(world.path('small'))
+  const data = ['--data', world.dataFolder]
+  for (const wrapper of [broken, tmpfs]) {
+    for (const args of [
+      ['accounts', '--json', ...data],
+      ['whoami', '--json'],
+      ['invite', 'bob', ...data],
+    ]) {
+      const ended = await world.start(args, { wrapper }).ended
+      expectLost(ended, args.join(' '))
+      // A link that got lost is told as such, with the command that makes another one.
+      if (args[0] === 'invite') expect(ended.stderr).toContain(`golooader invite bob --data ${world.dataFolder}`)
+    }
+  }
+  const out = await readFile(world.path('small.out'))
+  expect(out.length, 'a part of the line was written').toBe(4096)
+})
+
+test('a link whose reader has gone is told as lost; of other output nothing is said', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice'])
+  const data = ['--data', world.dataFolder]
+  for (const [args, code] of [
+    [['invite', 'bob', ...data], 7],
+    [['accounts', 'rotate', 'alice', ...data], 7],
+    [['accounts', 'list', ...data], 0],
+    [['--help'], 0],
+  ] as const) {
+    const running = world.start(args)
+    running.child.stdout?.destroy()
+    const ended = await running.ended
+    expect(ended.code, ended.stderr).toBe(code)
+    if (code === 0) expect(ended.stderr).toBe('')
+    else expect(ended.stderr).toMatch(/the link could not be written \(.*EPIPE.*\): it is lost[\s\S]*golooader/)
+  }
+})
+
+test('what a command comes to say otherwise is not hidden by its lost output', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  await writeFile(world.path('a.txt'), 'a')
+  const send = ['send', 'a.txt', '--to', 'bob', '--profile', 'alice', '--wait', '1s']
+  expectLost(await world.start(send, { wrapper: full }).ended, 'send --wait', 6)
+})
+
+test('a link that would go to a closed output, or to the null device, is told as lost', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice'])
+  for (const redirect of ['>&-', '>/dev/null']) {
+    const wrapper = ['sh', '-c', `exec "$0" "$@" ${redirect}`]
+    for (const args of [
+      ['invite', 'bob'],
+      ['accounts', 'rotate', 'alice'],
+    ]) {
+      const { code, stderr } = await world.start([...args, '--data', world.dataFolder], { wrapper }).ended
+      expect(stderr).toMatch(/the link could not be written \(it is closed, or \/dev\/null\): it is lost/)
+      expect(code, stderr).toBe(7)
+    }
+  }
+})

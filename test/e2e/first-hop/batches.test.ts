@@ -1,0 +1,115 @@
+/** Many small files travel in few requests; whatever happens to one of these, each file is delivered once. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Limits } from '../../../src/protocol/index.ts'
+import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
+import { World } from '../harness/world.ts'
+
+const FILES = 40
+const PATIENT = ['--answer-timeout', '40s'] as const
+const isBatch = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/transfers/batch')
+const isWhole = ({ method, path }: Seen): boolean => method === 'PUT' && path.endsWith('/whole')
+
+interface Scene extends AsyncDisposable {
+  readonly world: World
+  readonly network: FaultyNetwork
+  readonly paths: readonly string[]
+}
+
+/** A portal, alice behind a faulty network, bob, and small files of alice's. */
+async function scene(): Promise<Scene> {
+  const world = await World.create()
+  const network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  const paths: string[] = []
+  for (let index = 0; index < FILES; index++) paths.push(await world.file(`file-${index}.bin`, 100 + index))
+  return {
+    world,
+    network,
+    paths,
+    async [Symbol.asyncDispose]() {
+      await network[Symbol.asyncDispose]()
+      await world[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Sends all, and looks that each arrived once, with its own two notifications. */
+async function expectEachOnce({ world, paths }: Scene, ...args: string[]): Promise<void> {
+  const sending = world.send(paths, 'bob', ...PATIENT, ...args)
+  const { code, stderr } = await sending.ended
+  expect(code, stderr).toBe(0)
+  const alice = await world.client('alice')
+  const transfers = new Set((await alice.transfers({ limit: 100 })).transfers.map(({ transferId }) => transferId))
+  expect(transfers.size).toBe(FILES)
+  const { events } = await alice.events({ after: '0', limit: 500 })
+  for (const transferId of transfers) {
+    const own = events.filter((one) => one.transferId === transferId)
+    expect(own.map(({ notification }) => notification)).toEqual(['stored', 'delivered'])
+  }
+  expect((await world.received('bob')).sort()).toEqual(paths.map((path) => path.split('/').at(-1) ?? '').sort())
+  for (const path of paths) {
+    const received = await readFile(join(world.inbox('bob'), path.split('/').at(-1) ?? ''))
+    expect(received.equals(await readFile(path))).toBe(true)
+  }
+}
+
+test.each([
+  ['sealed', []],
+  ['plain', ['--plain']],
+])('files that are sent together, %s, take few requests', async (_, args) => {
+  await using all = await scene()
+  await all.world.receiver('bob')
+  await expectEachOnce(all, ...args)
+  expect(all.network.seen.filter((seen) => isBatch(seen) || isWhole(seen)).length).toBeLessThan(FILES / 2)
+  expect(all.network.seen.filter(isBatch).length).toBeGreaterThan(0)
+})
+
+test.each([
+  ['is lost', { loseAnswer: true }],
+  ['is damaged', { corruptAnswer: true }],
+])('the answer to a batch %s: nothing of it is sent twice, and each file arrives once', async (_, fault) => {
+  await using all = await scene()
+  await all.world.receiver('bob')
+  all.network.rule = (seen) => {
+    if (!isBatch(seen)) return null
+    all.network.rule = () => null
+    return fault
+  }
+  await expectEachOnce(all)
+})
+
+test('a batch is cut off, and then one is damaged on its way', async () => {
+  await using all = await scene()
+  await all.world.receiver('bob')
+  let faults = 0
+  all.network.rule = (seen) => {
+    if (!isBatch(seen) || ++faults > 2) return null
+    return faults === 1 ? { cutRequestAfterBytes: 1000 } : { corruptRequest: true }
+  }
+  await expectEachOnce(all)
+})
+
+test('a proxy takes no body of a batch: each file goes in a request of its own', async () => {
+  await using all = await scene()
+  await all.world.receiver('bob')
+  all.network.rule = (seen) => (isBatch(seen) ? { answer: { status: 413, body: '' } } : null)
+  await expectEachOnce(all)
+  expect(all.network.seen.filter(isBatch).length).toBeLessThanOrEqual(2)
+  expect(all.network.seen.filter(isWhole)).toHaveLength(FILES)
+})
+
+test('a portal from before batches is asked for none', async () => {
+  await using all = await scene()
+  await all.world.receiver('bob')
+  const asked = await fetch(`${all.world.portalUrl}/v1/limits`)
+  const { batchItemsMax, batchBytesMax, ...limits } = (await asked.json()) as Limits
+  expect([batchItemsMax, batchBytesMax]).toEqual([64, 1024 * 1024])
+  const answer = { status: 200, body: JSON.stringify(limits) }
+  all.network.rule = ({ path }) => (path.endsWith('/v1/limits') ? { answer } : null)
+  await expectEachOnce(all)
+  expect(all.network.seen.filter(isBatch)).toEqual([])
+  expect(all.network.seen.filter(isWhole)).toHaveLength(FILES)
+})

@@ -1,0 +1,103 @@
+/** Proxies that end uploads which are too large for them, or take too long: smaller parts get through. */
+import { expect, test } from 'vitest'
+import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
+import { until, World } from '../harness/world.ts'
+import { deliveredAmongCancelled, deliveredOnce, smallerParts } from './delivered-once.ts'
+import { isAnnounce, MIB, partOf } from './requests.ts'
+
+const KIB = 1024
+
+async function scene(): Promise<{ world: World; network: FaultyNetwork }> {
+  const world = await World.create()
+  const network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.portal()
+  await world.join(['alice', 'bob'], { alice: network })
+  return { world, network }
+}
+
+function isPart(seen: Seen): boolean {
+  return seen.method === 'PUT' && partOf(seen) !== null
+}
+
+test('where each upload is cut after some seconds, the file goes by itself in parts that are small enough', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  // One MiB takes 2.6 seconds at this pace, a quarter of it 0.7.
+  network.rule = (seen) => (isPart(seen) ? { bytesPerSecond: 400 * KIB, cutRequestAfterMs: 1_700 } : null)
+  const path = await world.file('report.bin', 3 * MIB)
+  await world.receiver('bob')
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await deliveredAmongCancelled(world, sending, path)
+  expect(smallerParts(sending)).toEqual([256 * KIB])
+})
+
+test('behind a proxy that cuts every upload, send ends with exit code 5, and continues once the limit is raised', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  network.rule = (seen) => (isPart(seen) ? { cutRequestAfterBytes: 10_000 } : null)
+  const path = await world.file('report.bin', 2 * MIB)
+  // Silence would be borne for longer than this test may take: there is none.
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '10m')
+  expect((await sending.ended).code).toBe(5)
+  expect(smallerParts(sending)).toEqual([256 * KIB, 64 * KIB])
+  expect(sending.json.at(-1)).toMatchObject({
+    exitCode: 5,
+    transfers: [
+      { outcome: 'no-answer', reason: expect.stringContaining('probably a proxy between here and the portal') },
+    ],
+  })
+  network.rule = () => null
+  await world.receiver('bob')
+  await deliveredAmongCancelled(world, world.send(path, 'bob'), path)
+})
+
+test('a sender that is killed before the smaller parts are announced sends the file once', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  network.rule = (seen) => {
+    if (isAnnounce(seen)) return network.seen.filter(isAnnounce).length > 1 ? { hang: true } : null
+    return isPart(seen) ? { cutRequestAfterBytes: 300_000 } : null
+  }
+  const path = await world.file('report.bin', 2 * MIB)
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await until(() => network.seen.filter(isAnnounce).length > 1, 'the smaller parts are announced')
+  await sending.stop('SIGKILL')
+  network.cutHanging()
+  network.rule = (seen) => (isPart(seen) ? { cutRequestAfterBytes: 300_000 } : null)
+  await world.receiver('bob')
+  const again = world.send(path, 'bob', '--part-size', '1MiB')
+  await deliveredAmongCancelled(world, again, path)
+  expect(smallerParts(again), 'it remembers').toEqual([])
+})
+
+test('a portal that is away while its connections are taken costs no transfer', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  let refusals = 0
+  network.rule = (seen) => {
+    if (refusals === 0 && !isPart(seen)) return null
+    refusals++
+    return refusals < 16 ? { refuse: true } : null
+  }
+  const path = await world.file('report.bin', 2 * MIB)
+  await world.receiver('bob')
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await deliveredOnce(world, sending, path)
+  expect(smallerParts(sending)).toEqual([])
+})
+
+test('a dead node to which a load balancer still sends the parts for some seconds costs no transfer', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  let deadUntilMs = Number.POSITIVE_INFINITY
+  network.rule = (seen) => {
+    if (!isPart(seen)) return null
+    if (deadUntilMs === Number.POSITIVE_INFINITY) deadUntilMs = performance.now() + 6_000
+    return performance.now() < deadUntilMs ? { refuse: true } : null
+  }
+  const path = await world.file('report.bin', 2 * MIB)
+  await world.receiver('bob')
+  const sending = world.send(path, 'bob', '--part-size', '1MiB')
+  await deliveredOnce(world, sending, path)
+  expect(smallerParts(sending)).toEqual([])
+})

@@ -1,0 +1,28 @@
+/** The clock of one machine, as its processes see it: a test sets it while they run. */
+import { renameSync, writeFileSync } from 'node:fs'
+import type { World } from './world.ts'
+
+export const HOUR_MS = 3_600_000
+export const DAY_MS = 24 * HOUR_MS
+
+const preload = new URL('./set-date.js', import.meta.url)
+
+export class MachineClock {
+  readonly #path: string
+
+  constructor(world: World, name: string, aheadMs = 0) {
+    this.#path = world.path(`clock-${name}`)
+    this.set(aheadMs)
+  }
+
+  /** By how much it is ahead of the right time; less than 0 for behind. */
+  set(aheadMs: number): void {
+    writeFileSync(`${this.#path}.new`, String(aheadMs))
+    renameSync(`${this.#path}.new`, this.#path)
+  }
+
+  /** For a process of this machine. */
+  get env(): { NODE_OPTIONS: string; TEST_CLOCK: string } {
+    return { NODE_OPTIONS: `--import=${preload.href}`, TEST_CLOCK: this.#path }
+  }
+}

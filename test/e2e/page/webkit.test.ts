@@ -1,0 +1,35 @@
+/** The page in WebKitGTK, which has no OPFS and stores no X25519 keys. */
+import { expect, test } from 'vitest'
+import { WebKitVisitor } from '../../page/harness/webkit.ts'
+import { expectArrived, MIB, sceneWith } from './visit.ts'
+
+test('WebKitGTK joins, says what it can do less, sends and receives, and is the same account after a reload', async () => {
+  await using scene = await sceneWith(['alice', 'bob'])
+  const { world } = scene
+  await using visitor = await WebKitVisitor.open()
+  await visitor.open(await scene.link('carol'))
+  await visitor.says('This browser cannot keep the key that opens sealed files out of reach of this page.')
+  await visitor.says('a file of more than 256 MiB cannot be received here')
+  await visitor.press('Join')
+  await visitor.says('carol at ')
+  expect(await visitor.inside('keptDecryptionKey')).toBe('wrapped by AES-GCM, false')
+
+  await visitor.reload()
+  await visitor.says('carol at ')
+  const path = await world.file('out.bin', 9 * MIB)
+  await visitor.write('input[data-for="files"]', path)
+  await visitor.write('#to', 'bob')
+  await visitor.press('Add')
+  await visitor.press('Send it to bob')
+  await world.receiver('bob')
+  await visitor.says('receipt verified')
+  await expectArrived(world, 'bob', 'out.bin', path)
+
+  await visitor.press('Receive')
+  const sending = world.send(await world.file('in.bin', 9 * MIB), 'carol')
+  await visitor.press('Accept in.bin')
+  const { code, stdout, stderr } = await sending.ended
+  expect(code, stdout + stderr).toBe(0)
+  expect(stdout).toContain('"delivered"')
+  await visitor.says(/in\.bin.* is still kept in this browser/s)
+})

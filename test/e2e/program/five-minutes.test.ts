@@ -1,0 +1,81 @@
+/** The five minutes of README.md, command by command as they stand there. */
+import { spawn } from 'node:child_process'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Running } from '../harness/world.ts'
+import { root, temporaryFolder } from './checkout.ts'
+
+/** The blocks of the section, in order: what is typed, and once what is shown. */
+function blocks(): { language: string; text: string }[] {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const section = /^## Five minutes\n([\s\S]*?)^## /m.exec(readme)?.[1] ?? ''
+  return [...section.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', text = '']) => ({
+    language,
+    text,
+  }))
+}
+
+/** What is shown, with what differs each time left open. */
+function patternOf(shown: string): RegExp {
+  const literal = shown.trim().replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  const open = literal
+    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '[0-9a-f-]{36}')
+    .replace(/\d+(?:\\\.\d+)? (?=s|KiB)/g, '[\\d.]+ ')
+  return new RegExp(open)
+}
+
+test('the five minutes of README.md', async () => {
+  const folder = temporaryFolder()
+  for (const name of ['README.md', 'package.json']) copyFileSync(join(root, name), join(folder, name))
+  // `npx golooader` is the program of this checkout.
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(
+    join(folder, 'bin/npx'),
+    `#!/bin/sh\nshift\nexec '${process.execPath}' '${join(root, 'bin/golooader.js')}' "$@"\n`,
+  )
+  chmodSync(join(folder, 'bin/npx'), 0o755)
+  const env = {
+    PATH: `${join(folder, 'bin')}:${process.env.PATH}`,
+    HOME: folder,
+    TMPDIR: folder,
+    // Another portal may have the port of README.md.
+    GOLOOADER_LISTEN: '127.0.0.1:0',
+  }
+  const type = (command = ''): Running => {
+    // In a terminal the command that runs takes the signals, not the shell.
+    const lines = command.trim().split('\n')
+    const last = `exec ${lines.pop()}`
+    const child = spawn('sh', ['-ec', [...lines, last].join('\n')], {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const running = new Running(child)
+    onTestFinished(async () => {
+      await running.stop('SIGKILL')
+    })
+    return running
+  }
+
+  const [portal, join_, receive, send, shown, breaking, ...rest] = blocks()
+  expect(rest).toEqual([])
+  await type(portal?.text).line((line) => line.startsWith('portal listening on'))
+  for (const command of join_?.text.trim().split('\n') ?? []) {
+    const child = spawn('sh', ['-ec', command], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const { code, stdout, stderr } = await new Running(child).ended
+    expect(code, `${command}\n${stderr}`).toBe(0)
+    expect(stdout).toMatch(/alice|bob/)
+  }
+  await type(receive?.text).line((line) => line.startsWith('connected'))
+  const sent = await type(send?.text).ended
+  expect(sent.code, sent.stderr).toBe(0)
+  expect(sent.stdout).toMatch(patternOf(shown?.text ?? ''))
+  expect(readFileSync(join(folder, 'in/README.md'))).toEqual(readFileSync(join(root, 'README.md')))
+
+  const more = await type(breaking?.text).ended
+  expect(more.code, more.stderr).toBe(0)
+  expect(more.stdout).toMatch(/package\.json.*stored/)
+  expect(more.stdout).toMatch(/README\.md/)
+  await expect.poll(() => readdirSync(join(folder, 'in')), { timeout: 60_000 }).toContain('package.json')
+})

@@ -1,0 +1,86 @@
+/** A receiver whose disk is full says so, and the sender is told the same, word for word. */
+import { mkdir, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { isTransferId, type ProblemJson } from '../../../src/protocol/index.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { filesIn, type Running, until, World } from '../harness/world.ts'
+import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
+
+/** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
+async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) {
+  await mkdir(world.inbox(name), { recursive: true })
+  const mount = `mount -t tmpfs -o size=${sizeMib}m,mode=700 tmpfs "$0" && exec "$@"`
+  const wrapper = ['unshare', '-r', '-m', 'sh', '-c', mount, world.inbox(name)]
+  const receiver = await world.receiver(name, [], { wrapper })
+  return { receiver, disk: `/proc/${receiver.child.pid}/root${world.inbox(name)}` }
+}
+
+/** Everything in an inbox, at any depth, except what a receiver always keeps there. */
+async function contentOf(inbox: string): Promise<string[]> {
+  const own = ['instance', 'lock', 'since']
+  return (await filesIn(inbox)).filter((name) => !own.includes(name) && !isTransferId(name)).sort()
+}
+
+/** Writes until the disk is full. */
+async function fill(path: string): Promise<void> {
+  const handle = await open(path, 'w')
+  const block = Buffer.alloc(4096)
+  const isWritten = () =>
+    handle.write(block).then(
+      ({ bytesWritten }) => bytesWritten > 0,
+      () => false,
+    )
+  while (await isWritten());
+  await handle.close()
+}
+
+/** The sender is told what the receiver said: in its process, with exit code 3, and on record. */
+async function expectSameProblem(world: World, sending: Running, problem: ProblemJson): Promise<void> {
+  const failed = await sending.notification('failed')
+  expect(failed).toMatchObject({ receiver: 'bob' })
+  expect(failed.problem).toEqual(problem)
+  expect((await sending.ended).code).toBe(3)
+  const record = await recordOf(world, String(failed.transferId))
+  expect(record.deliveries[0]).toMatchObject({ state: 'failed', problem })
+  expect(kindsOf(record.notifications)).toEqual(['stored', 'failed'])
+  await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
+}
+
+test('a receiver without room for a file says so before a byte of it has travelled', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 3)
+  const { sending } = await startSending(world, 'large.bin', 4)
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', status: 507, neededBytes: 4 * MIB })
+  await expectSameProblem(world, sending, problem)
+  expect(fetches(network)).toEqual([])
+  expect(await contentOf(disk)).toEqual([])
+
+  // It continues with files that fit.
+  await store(world, 'small.bin', 2)
+  await receiver.object((value) => value.type === 'received')
+  expect(await contentOf(disk)).toEqual(['small.bin'])
+})
+
+test('a receiver whose disk fills up in the middle of a file deletes what it has and says so', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 10)
+  const { sending } = await startSending(world, 'large.bin', 6)
+  await holds(receiver, 2)
+  await fill(join(disk, 'filler'))
+  release()
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
+  await expectSameProblem(world, sending, problem)
+  expect(await contentOf(disk)).toEqual(['filler'])
+})

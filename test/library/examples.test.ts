@@ -1,0 +1,109 @@
+/** The programs of `examples/`, each in a process of its own, with a portal in another process. */
+import { spawn } from 'node:child_process'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { Running, World } from '../e2e/harness/world.ts'
+
+const hook = new URL('source-entry.mjs', import.meta.url).href
+
+/** Starts an example as a person with one profile, or without any. */
+async function example(world: World, name: string, person: string | null, ...args: string[]): Promise<Running> {
+  const config = world.path(`home-${person}`)
+  if (person !== null) {
+    const file = `golooader/profiles/${person}.json`
+    await mkdir(config, { recursive: true })
+    await cp(world.path('config', file), `${config}/${file}`)
+  }
+  const program = fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url))
+  const env = {
+    PATH: process.env.PATH,
+    HOME: world.folder,
+    TMPDIR: world.folder,
+    XDG_CONFIG_HOME: config,
+    XDG_STATE_HOME: `${config}/state`,
+  }
+  const options = name.includes('test') ? ['--test'] : []
+  const child = spawn(process.execPath, ['--import', hook, ...options, program, ...args], { env, cwd: world.folder })
+  const running = new Running(child)
+  onTestFinished(async () => {
+    await running.stop('SIGKILL')
+  })
+  return running
+}
+
+async function worldOf(...names: string[]): Promise<World> {
+  const world = await World.create()
+  await world.portal()
+  await world.join(names)
+  return world
+}
+
+test('send-and-wait and receive-with-decision: a PDF arrives, and what is none is refused with the reason', async () => {
+  await using world = await worldOf('alice', 'bob')
+  const receiving = await example(world, 'receive-with-decision', 'bob', 'inbox')
+  await receiving.line((line) => line === 'connected')
+  await writeFile(world.path('a.pdf'), 'a pdf')
+  await writeFile(world.path('a.txt'), 'no pdf')
+
+  const sent = await (await example(world, 'send-and-wait', 'alice', 'a.pdf', 'bob')).ended
+  expect(sent).toMatchObject({ code: 0, stdout: 'stored\ndelivered\na.pdf: delivered\n' })
+  expect(await readFile(world.path('inbox/a.pdf'), 'utf8')).toBe('a pdf')
+  expect(await receiving.line((line) => line.includes('a.pdf'))).toMatch(/inbox\/a\.pdf: 5 bytes from alice$/)
+
+  const refused = await (await example(world, 'send-and-wait', 'alice', 'a.txt', 'bob')).ended
+  expect(refused).toMatchObject({ code: 1, stdout: 'stored\nfailed\na.txt: failed\n' })
+
+  const wrong = await (await example(world, 'send-and-wait', 'alice', 'missing.pdf', 'bob')).ended
+  expect(wrong.code).toBe(2)
+  expect(wrong.stderr).toMatch(/\(source-unreadable\)/)
+
+  receiving.signal('SIGINT')
+  expect((await receiving.ended).code).toBe(0)
+})
+
+test('portal-in-a-test passes as a test of Node', async () => {
+  await using world = await World.create()
+  const ended = await (await example(world, 'portal-in-a-test', null)).ended
+  expect(ended.code, ended.stdout + ended.stderr).toBe(0)
+})
+
+test('verify-receipt tells the file that was received from another one', async () => {
+  await using world = await worldOf('alice', 'bob')
+  await world.receiver('bob')
+  const path = await world.file('report.bin', 100_000)
+  const sending = world.send(path, 'bob')
+  const { transferId } = await sending.notification('delivered')
+  await sending.ended
+  const saved = await world.run('receipt', String(transferId), '--out', 'a.receipt', '--profile', 'alice')
+  expect(saved.code, saved.stderr).toBe(0)
+
+  const proven = await (await example(world, 'verify-receipt', null, path, 'a.receipt')).ended
+  expect(proven.code, proven.stderr).toBe(0)
+  expect(proven.stdout).toMatch(/^bob received exactly this file at /)
+  const other = await (await example(world, 'verify-receipt', null, await world.file('b', 100_000), 'a.receipt')).ended
+  expect(other).toMatchObject({ code: 1, stderr: 'not proven: the file has other content than was received\n' })
+})
+
+test('webhook posts each file that arrives, again when the address has failed', async () => {
+  await using world = await worldOf('alice', 'bob')
+  const bodies: string[] = []
+  const server = createServer(async (request, response) => {
+    let body = ''
+    for await (const bytes of request) body += bytes
+    bodies.push(body)
+    response.writeHead(bodies.length === 1 ? 500 : 204).end()
+  })
+  onTestFinished(() => void server.close())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+
+  const hooked = await example(world, 'webhook', 'bob', 'inbox', `http://127.0.0.1:${port}/`)
+  const sending = world.send(await world.file('a.bin', 1_000), 'bob')
+  const { transferId } = await sending.notification('delivered')
+  await hooked.line((line) => line === `posted ${transferId}`)
+  expect(bodies).toHaveLength(2)
+  expect(JSON.parse(bodies[1] ?? '')).toMatchObject({ transferId, from: 'alice', sizeBytes: 1_000 })
+})

@@ -1,0 +1,92 @@
+/** Calls of the library with missing or unknown options, which plain JavaScript allows. */
+import { existsSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import * as library from '../../src/index.ts'
+import { portalDefaults } from '../../src/portal/index.ts'
+import { testFolder } from '../suites/folder.ts'
+
+/** Calls a method by name, without type checks. */
+function call(object: object, name: string): (...args: readonly unknown[]) => unknown {
+  return (...args) => Reflect.apply(Reflect.get(object, name), object, args)
+}
+
+process.env.XDG_CONFIG_HOME = '/nonexistent/config'
+process.env.GOLOOADER_PORTAL = 'http://127.0.0.1:9'
+process.env.GOLOOADER_TOKEN = 'glt_none'
+const me = await library.openProfile()
+const [send, receive] = [call(me, 'send'), call(me, 'receive')]
+const [openProfile, join] = [call(library, 'openProfile'), call(library, 'join')]
+const [startPortal, openAccounts] = [call(library, 'startPortal'), call(library, 'openAccounts')]
+const verifyReceipt = call(library, 'verifyReceipt')
+
+const calls: readonly (readonly [act: () => unknown, detail: RegExp])[] = [
+  [() => openProfile({ insecure: true }), /openProfile\(\) needs 'name': a string/],
+  [() => openProfile('alice', { insecur: true }), /no option 'insecur'. Did you mean 'insecure'\?/],
+  [() => join(), /join\(\) needs 'link': a string/],
+  [() => join('nonsense'), /not the link of an invite/],
+  [() => send('a.txt'), /send\(\) takes an object of options/],
+  [() => send('a.txt', {}), /send\(\) needs 'to': an array of strings/],
+  [() => send(undefined, { to: 'bob' }), /send\(\) needs 'paths': an array of strings/],
+  [() => send('a.txt', { to: 'Bob' }), /'Bob' cannot be the name of an account/],
+  [() => send('a.txt', { to: [] }), /needs 'to': the name of an account/],
+  [() => send('a.txt', { to: 'bob', until: 'sent' }), /needs 'until': 'delivered' or 'stored'/],
+  [() => send('a.txt', { to: 'bob', signal: {} }), /send\(\) needs 'signal': an AbortSignal/],
+  [() => send('a.txt', { to: 'bob', partSizeByte: 1 }), /no option 'partSizeByte'. Did you mean 'partSizeBytes'\?/],
+  [() => receive(), /receive\(\) needs 'folder': a string/],
+  [() => receive('in', { into: 'in' }), /receive\(\) has no option 'into'/],
+  [() => receive('in', null), /receive\(\) takes an object of options/],
+  [() => call(me, 'sent')({ limit: 'all' }), /sent\(\) needs 'limit': a number from 0 on/],
+  [() => call(me, 'transfer')('x'), /'x' is not the id of a transfer/],
+  [() => call(me, 'receipts')('x', { to: 'bob' }), /receipts\(\) has no option 'to'/],
+  [() => call(me, 'trust')('bob', 'x'), /'x' is not a fingerprint/],
+  [() => verifyReceipt(), /verifyReceipt\(\) needs 'path': a string/],
+  [() => verifyReceipt('a', '{}', { fingerprint: 'x' }), /'x' is not a fingerprint/],
+  [
+    () => startPortal({ dataFoldr: './elsewhere' }),
+    /startPortal\(\) has no option 'dataFoldr'. Did you mean 'dataFolder'\?/,
+  ],
+  [() => startPortal({ port: 7878 }), /startPortal\(\) has no option 'port'/],
+  [() => startPortal({ listenPort: '7878' }), /startPortal\(\) needs 'listenPort': a number from 0 on/],
+  [() => startPortal({ tls: { certPath: 'a' } }), /in 'tls', needs 'keyPath': a string/],
+  [() => startPortal(null), /startPortal\(\) takes an object of options/],
+  [() => openAccounts({ data: '.' }), /openAccounts\(\) has no option 'data'/],
+]
+
+test.each(calls)('%s is told what it lacks, with a code', async (act, detail) => {
+  const failure = expect(async () => await act()).rejects
+  await failure.toBeInstanceOf(library.GoLooaderError)
+  await expect(async () => await act()).rejects.toMatchObject({
+    code: 'options-invalid',
+    problem: { code: 'options-invalid', status: 400, detail: expect.stringMatching(detail) },
+    cause: expect.any(Error),
+  })
+})
+
+test('an address that is not safe, and one that does not answer, are told with their codes', async () => {
+  process.env.GOLOOADER_PORTAL = 'http://192.0.2.1'
+  await expect(library.openProfile()).rejects.toMatchObject({ code: 'insecure-transport' })
+  await expect(me.sent({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
+})
+
+test('a portal with a misspelt option makes no folder, and one with an option of undefined takes the default', async () => {
+  expect(existsSync('golooader-data')).toBe(false)
+  const dataFolder = await testFolder()
+  const options = { dataFolder, listenPort: 0, publicUrl: undefined, leaseMs: undefined }
+  const running = (await startPortal(options)) as library.Portal
+  const limits = (await (await fetch(`${running.url}/v1/limits`)).json()) as { leaseMs: number }
+  expect(limits.leaseMs).toBe(portalDefaults.leaseMs)
+  await running.close()
+})
+
+test('a portal and its accounts: beside the portal the same is seen as in its process', async () => {
+  const dataFolder = await testFolder()
+  expect(await library.openAccounts({ dataFolder })).toBeNull()
+  await using portal = await library.startPortal({ dataFolder, listenPort: 0 })
+  expect(await portal.invite('alice', { isOperator: true })).toMatch(`${portal.url}/join#gli_`)
+  await using accounts = (await library.openAccounts({ dataFolder })) ?? expect.fail('no portal')
+  expect(await accounts.list()).toEqual(await portal.accounts.list())
+  expect(await accounts.list()).toMatchObject([{ account: 'alice', state: 'invited' }])
+  await expect(accounts.revoke('bob')).rejects.toBeInstanceOf(library.GoLooaderError)
+  await expect(accounts.revoke('bob')).rejects.toMatchObject({ code: 'account-unknown' })
+  await expect(portal.invite('Alice')).rejects.toMatchObject({ code: 'options-invalid' })
+})

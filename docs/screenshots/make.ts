@@ -148,7 +148,7 @@ async function send(scene: Scene, page: Page, name: Name, to: readonly string[])
   for (const receiver of to) {
     await page.getByLabel('To', { exact: true }).fill(receiver)
     await page.getByRole('button', { name: 'Add', exact: true }).click()
-    await page.getByRole('button', { name: `Not to ${receiver}` }).waitFor()
+    await page.getByRole('button', { name: `Remove ${receiver}` }).waitFor()
   }
   await page.getByRole('button', { name: /^Send it to / }).click()
 }

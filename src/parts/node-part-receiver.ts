@@ -123,17 +123,17 @@ async function receive(
     new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
 
   using idle = new IdleTimeout(options.idleMs, () => {
-    source.destroy(incomplete(`no byte came for ${options.idleMs} ms`))
+    source.destroy(incomplete(`no byte arrived for ${options.idleMs} ms`))
   })
   const minThroughput = options.minThroughput ?? NO_MIN_THROUGHPUT
-  const tooSlow = `less than ${minThroughput.bytesPerSecond} bytes a second came`
+  const tooSlow = `fewer than ${minThroughput.bytesPerSecond} bytes a second arrived`
   using throughputWatch = new ThroughputWatch(
     minThroughput,
     () => arrivedBytes,
     () => source.destroy(incomplete(tooSlow)),
   )
   const abort = (): void => {
-    source.destroy(incomplete('the transfer was given up', options.signal?.reason))
+    source.destroy(incomplete('the transfer was aborted', options.signal?.reason))
   }
   options.signal?.addEventListener('abort', abort, { once: true })
   try {
@@ -151,7 +151,7 @@ async function receive(
       idle.refresh()
       const bytes = demand.hasMore ? arrived.subarray(0, lengthBytes - arrivedBytes) : arrived
       arrivedBytes += bytes.length
-      if (arrivedBytes > lengthBytes) throw incomplete('more bytes came than were announced')
+      if (arrivedBytes > lengthBytes) throw incomplete('more bytes arrived than were announced')
       hasher.update(bytes)
       options.extraHasher?.update(bytes)
       gathered.push(bytes)

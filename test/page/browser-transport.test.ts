@@ -29,7 +29,7 @@ const ask = (plain: object): Promise<Asked> => browser.run<Asked>(MODULE, 'ask',
 
 describe('a request', () => {
   test.each([1_000, 1_000_000])(
-    'brings its body of %i bytes whole, with its length, and the answer back',
+    'sends its whole body of %i bytes with its length, and returns the answer',
     async (bodyBytes) => {
       await answering(async (request, response) => {
         const body = await buffer(request)
@@ -47,7 +47,7 @@ describe('a request', () => {
     },
   )
 
-  test('sends no cookie, no address of the page, and asks the portal itself and no cache', async () => {
+  test('sends no cookie and no referrer, and bypasses the cache', async () => {
     await answering((request, response) => {
       response.setHeader('set-cookie', 'a=b')
       response.setHeader('cache-control', 'max-age=1000')
@@ -60,7 +60,7 @@ describe('a request', () => {
     }
   })
 
-  test('to nobody is no answer', async () => {
+  test('without a server fails with NoResponseError', async () => {
     browser.origin.portalUrl = null
     const expected = { error: 'NoResponseError', message: expect.stringMatching(/^no answer: the connection failed/) }
     expect(await ask({})).toMatchObject(expected)
@@ -68,7 +68,7 @@ describe('a request', () => {
     expect(await ask({ method: 'PUT', bodyBytes: MIB })).toMatchObject(expected)
   })
 
-  test('to one who never answers ends when it has stalled', async () => {
+  test('to a server that never answers ends at the stall timeout', async () => {
     await answering(() => {})
     const expected = { error: 'NoResponseError', message: `no answer within ${STALL_MS} ms` }
     for (const body of [{}, { isBulk: true }, { method: 'PUT', bodyBytes: MIB }]) {
@@ -78,7 +78,7 @@ describe('a request', () => {
     }
   })
 
-  test('whose answer never ends is given up before it fills the memory', async () => {
+  test('whose answer never ends is aborted before it fills the memory', async () => {
     let writtenBytes = 0
     await answering(async (request, response) => {
       await buffer(request)
@@ -94,7 +94,7 @@ describe('a request', () => {
     expect(writtenBytes).toBeLessThan(256 * MIB)
   })
 
-  test('of which one hears by another way that it arrives does not stall', async () => {
+  test('does not stall while another source reports that it arrives', async () => {
     await answering((_, response) => void setTimeout(() => response.end('late'), STALL_MS * 3))
     expect(await ask({ stallTimeoutMs: STALL_MS, aliveEveryMs: STALL_MS / 5 })).toMatchObject({
       status: 200,
@@ -102,8 +102,8 @@ describe('a request', () => {
     })
   })
 
-  test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
-    // The kernels on the way buffer about twenty megabytes at once and the rest in bursts, so the stall must be longer
+  test('with a body that is sent slowly is not ended however long it takes', async () => {
+    // The kernels buffer about twenty megabytes at once and the rest in bursts, so the stall timeout must be longer
     // than the bursts. The server reads the buffered bytes at once at the end.
     const BODY_BYTES = 64 * MIB
     const READ_SLOWLY_BYTES = 40 * MIB
@@ -130,7 +130,7 @@ describe('a request', () => {
     expect(asked.tookMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
   })
 
-  test('that is refused in the middle of its body gets the refusal', async () => {
+  test('that is refused during its body returns the refusal', async () => {
     await answering((request, response) => {
       request.once('data', () => {
         response.statusCode = 507
@@ -160,11 +160,11 @@ describe('a request', () => {
   })
 })
 
-describe('a part that is collected in a worker', () => {
+describe('a part that is received in a worker', () => {
   const LENGTH = 3 * MIB
   const collect = (abortAfterMs?: number) => browser.run<string>(MODULE, 'collected', LENGTH, STALL_MS, abortAfterMs)
 
-  test('comes whole', async () => {
+  test('arrives complete', async () => {
     await answering((_, response) => void response.end(Buffer.alloc(LENGTH, 7)))
     expect(await collect()).toBe(`${LENGTH} bytes, of 7`)
   })
@@ -191,7 +191,7 @@ describe('a part that is collected in a worker', () => {
     expect(await collect()).toBe('part-incomplete')
   })
 
-  test('is given up with the transfer, and its connection ends', async () => {
+  test('is aborted with the transfer, and its connection ends', async () => {
     const closed = Promise.withResolvers<void>()
     await answering((_, response) => {
       response.on('close', closed.resolve)
@@ -202,8 +202,8 @@ describe('a part that is collected in a worker', () => {
   })
 })
 
-describe('giving up', () => {
-  test.each([0, 100])('after %i ms throws the reason, not silence', async (abortAfterMs) => {
+describe('aborting', () => {
+  test.each([0, 100])('after %i ms throws the abort reason, not NoResponseError', async (abortAfterMs) => {
     await answering(() => {})
     for (const body of [{}, { isBulk: true }, { method: 'PUT', bodyBytes: MIB }]) {
       expect(await ask({ abortAfterMs, ...body })).toMatchObject({ error: 'RangeError', message: 'enough' })
@@ -222,7 +222,7 @@ describe('giving up', () => {
   })
 })
 
-test('no more than three parts are on their way, whatever is asked, and waiting for a turn is not stalling', async () => {
+test('at most three parts are in flight, and waiting for a permit does not count as stalling', async () => {
   // Long, so that a busy machine does not stall it.
   const stallTimeoutMs = 6 * STALL_MS
   let underway = 0
@@ -242,7 +242,7 @@ test('no more than three parts are on their way, whatever is asked, and waiting 
 })
 
 describe('at a portal', () => {
-  test('a part of any size gets there, and the events of it come', async () => {
+  test('a part of any size arrives, and its events come', async () => {
     const portal = await TestPortal.start()
     browser.origin.portalUrl = portal.url
     const events = browser.run<string[]>(MODULE, 'eventsUntil', portal.token('alice'), 'current')
@@ -251,7 +251,7 @@ describe('at a portal', () => {
     expect(await events).toContain('current')
   })
 
-  test('a part that arrives slowly is heard of by the event stream, as a page is told of no interim answer', async () => {
+  test('the event stream reports a part that arrives slowly, because a page sees no interim response', async () => {
     const portal = await TestPortal.start()
     const transferId = await portal.announce(Buffer.alloc(64 * 1024))
     browser.origin.portalUrl = portal.url

@@ -23,7 +23,7 @@ const expected = {
   firefox: { ...inBoth, streamedBody: '[object ReadableStream]', choosesFolders: false },
 }
 
-test('a browser can do what docs/browsers.md says of it', async () => {
+test('the features of this browser match docs/browsers.md', async () => {
   const { url } = await httpServer(async (request, response) => {
     response.end(await buffer(request))
   })

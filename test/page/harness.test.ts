@@ -16,7 +16,7 @@ test('a module of the sources runs in a browser, under the security policy of th
   await expect.poll(() => page.complaints.join()).toContain('Content Security Policy')
 })
 
-test('what a browser keeps is there again after it was killed', async () => {
+test('data that a browser stores durably survives a kill', async () => {
   const profileFolder = await mkdtemp(join(tmpdir(), 'golooader-browser-'))
   onTestFinished(() => rm(profileFolder, { recursive: true, force: true, maxRetries: 10 }))
   const origin = await Origin.open(null)

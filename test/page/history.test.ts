@@ -34,7 +34,7 @@ async function endlessHistory() {
   return { browser, listed, asked }
 }
 
-test('a list that repeats itself comes to its end, and one transfer is looked for with one question', async () => {
+test('a list that repeats itself ends, and one transfer is found with one request', async () => {
   const { browser, listed, asked } = await endlessHistory()
   await browser.run(MODULE, 'load')
   const more: unknown[] = []
@@ -49,7 +49,7 @@ test('a list that repeats itself comes to its end, and one transfer is looked fo
   expect(asked).toHaveLength(2)
 })
 
-test('pages that are shorter than they were asked for make one list, which is looked at anew in between', async () => {
+test('pages that are shorter than requested make one list, also when it reloads in between', async () => {
   const listed = Array.from({ length: 5 }, () => newTransferId())
     .sort()
     .reverse()
@@ -71,7 +71,7 @@ test('pages that are shorter than they were asked for make one list, which is lo
   expect((await browser.run<string[]>(MODULE, 'listed')).sort()).toEqual([...listed].sort())
 })
 
-test('a portal that calls a file delivered and has no receipt of a receiver with keys is not believed', async () => {
+test('a delivery without a receipt of a receiver with keys is not believed', async () => {
   const transferId = newTransferId()
   const at = '2026-11-26T12:00:00.000Z'
   const status = {
@@ -98,7 +98,7 @@ test('a portal that calls a file delivered and has no receipt of a receiver with
   })
 })
 
-test('a file that came and whose seal cannot be opened any more is shown all the same, without its receipt', async () => {
+test('a received file whose seal can no longer be opened is listed, without its receipt', async () => {
   const transferId = newTransferId()
   const metadata = { sealed: 'a'.repeat(100), keys: { bob: 'a'.repeat(107) } }
   const delivery = { ...deliveryOf(transferId), metadata, sizeBytes: 17 }

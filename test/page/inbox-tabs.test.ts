@@ -28,7 +28,7 @@ async function takenIn(tab: BrowserPage): Promise<{ transferId: string; digest: 
   return { transferId, digest }
 }
 
-test('a file is answered for in one tab just before another one begins: it stays', async () => {
+test('a file that one tab answers for just before another tab starts it stays', async () => {
   const old = await newBrowser()
   const tab = await old.tab()
   const { transferId, digest } = await takenIn(old)
@@ -41,7 +41,7 @@ test('a file is answered for in one tab just before another one begins: it stays
   expect(await tab.run(MODULE, 'contentOf', transferId)).toBe(digest)
 })
 
-test('a file is given up in one tab while another one was about to publish it: nothing is published', async () => {
+test('a file that one tab aborts while another is about to publish it is not published', async () => {
   const old = await newBrowser()
   const tab = await old.tab()
   const { transferId } = await takenIn(old)
@@ -51,7 +51,7 @@ test('a file is given up in one tab while another one was about to publish it: n
   expect(await old.run(MODULE, 'published', transferId)).toBeNull()
 })
 
-test('the file of a record is gone: nothing is answered for, and it can come again', async () => {
+test('a record whose file is gone gives no answer, and the file can be received again', async () => {
   const browser = await newBrowser()
   const { transferId } = await takenIn(browser)
   await browser.run(MODULE, 'commit', transferId, NAME, manifestDigest)

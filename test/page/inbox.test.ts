@@ -7,7 +7,7 @@ import { browserPage } from './harness/browser.ts'
 const DAY_MS = 86_400_000
 const LAYOUT = { sizeBytes: 2_000, partSizeBytes: 1_000, digestAlgorithm: 'sha-256' } as const
 
-test('what nobody has gone on with for days by both clocks is removed when the page is opened, what is fresh is not', async () => {
+test('files that no tab has continued for days, by both clocks, are removed when the page opens; recent ones stay', async () => {
   await using page = await browserPage()
   const run = <Result>(name: string, ...args: readonly unknown[]) =>
     page.run<Result>('test/page/browser/inbox.ts', name, ...args)
@@ -33,7 +33,7 @@ test('what nobody has gone on with for days by both clocks is removed when the p
   expect((await run<{ held: unknown[] }>('open', fresh, LAYOUT)).held).toHaveLength(1)
 })
 
-test('a name that a sender gave can lead nowhere: files of the origin are named for their transfers alone', async () => {
+test('a sender’s name determines no path: files of the origin are named after their transfers', async () => {
   await using page = await browserPage()
   const run = <Result>(name: string, ...args: readonly unknown[]) =>
     page.run<Result>('test/page/browser/inbox.ts', name, ...args)

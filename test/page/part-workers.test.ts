@@ -21,13 +21,13 @@ test.each(['sha-256', 'blake3'] as const)(
   },
 )
 
-test('BLAKE3 is several times as fast in the page as JavaScript makes it', async () => {
+test('BLAKE3 is several times as fast in the page as its JavaScript version', async () => {
   await using page = await browserPage()
   expect(await page.run(DIGESTS, 'gain', 'blake3')).toBeGreaterThan(3)
   expect(page.complaints).toEqual([])
 })
 
-test('where WebAssembly is not allowed, digests of parts take longer, and are the same', async () => {
+test('without WebAssembly the digests of parts are the same, and slower', async () => {
   await using page = await browserPage()
   const { context } = page
   onTestFinished(() => context.unroute(WORKER_URLS))

@@ -70,8 +70,8 @@ function told(events: readonly SendEvent[]) {
   return { acknowledgedBytes: uploads.at(-1)?.acknowledgedBytes ?? 0, isStored, ofReceiver }
 }
 
-describe('a file that is sent', () => {
-  test('no hop is drawn further than the other side has acknowledged, whatever comes in whatever order', () => {
+describe('a sent file', () => {
+  test('no hop is drawn further than the other side has acknowledged, for events in any order', () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
         const file = aFile()
@@ -101,7 +101,7 @@ describe('a file that is sent', () => {
     )
   })
 
-  test('a stored file that the portal has lost is not drawn as stored any more, and goes to all receivers again', () => {
+  test('a stored file that the portal has lost is no longer drawn as stored, and is sent to all receivers again', () => {
     const again: (readonly string[])[] = []
     const file = aFile((names) => again.push(names))
     file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
@@ -116,7 +116,7 @@ describe('a file that is sent', () => {
     expect(again).toEqual([to])
   })
 
-  test('silence is shown as such until something is heard again', () => {
+  test('silence is shown until the next sign of life', () => {
     const file = aFile()
     file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
     file.apply({ type: 'uploading', transferId, acknowledgedBytes: 10, sentBytes: 500, hashedBytes: 500 })
@@ -127,7 +127,7 @@ describe('a file that is sent', () => {
     expect(file.progress.value).toMatchObject({ phase: 'sending', acknowledgedBytes: 20, underwayBytes: 480 })
   })
 
-  test('a delivery without a receipt is not called proven', () => {
+  test('a delivery without a receipt is not shown as proven', () => {
     const file = aFile()
     file.apply({ type: 'notification', notification: { ...about, notification: 'stored' } })
     file.apply({ type: 'notification', notification: { ...about, notification: 'delivered', receiver: 'bob' } })
@@ -148,8 +148,8 @@ function aStatus(state: TransferStatus['state'], deliveryState: (typeof delivery
   }
 }
 
-describe('a transfer that the portal tells of', () => {
-  test('the second hop has nothing to show before the first is done', () => {
+describe('a transfer from the portal’s status', () => {
+  test('the second hop shows nothing before the first is done', () => {
     for (const state of transferStates) {
       for (const deliveryState of deliveryStates) {
         const { first, second } = pictureOf(aStatus(state, deliveryState))
@@ -161,7 +161,7 @@ describe('a transfer that the portal tells of', () => {
     }
   })
 
-  test('its timeline is in the order of time, and the present state comes last', () => {
+  test('its timeline is sorted by time, and the present state comes last', () => {
     const status = aStatus('stored', 'offered')
     const timed: TransferStatus = {
       ...status,
@@ -175,14 +175,14 @@ describe('a transfer that the portal tells of', () => {
     expect(steps.map(({ hop }) => hop)).toEqual([0, 2, 1, 2])
   })
 
-  test('a delivery whose receipt proves nothing is told as what the portal says', () => {
+  test('a delivery with an invalid receipt is shown as a claim of the portal', () => {
     const delivered = { ...about, notification: 'delivered', receiver: 'bob', receipt: 'a.b.c' } as const
     const status = { ...aStatus('ended', 'delivered'), notifications: [delivered] }
     expect(sentSteps(status, new Set(['bob'])).at(-1)?.text).toContain('proves nothing')
     expect(sentSteps(status, new Set()).at(-1)?.text).toBe('Delivered to bob')
   })
 
-  test('what came and failed says why', () => {
+  test('a received delivery that failed says why', () => {
     const delivery: ReceivedDelivery = {
       ...{
         transferId,
@@ -201,7 +201,7 @@ describe('a transfer that the portal tells of', () => {
 describe('advice', () => {
   const jsonOf = (code: string) => ({ type: '', title: '', status: 400, code })
 
-  test('whatever ends a transfer comes with something that its sender can do', () => {
+  test('every end of a transfer has advice for its sender', () => {
     const without = Object.entries(problemKinds)
       .filter(([code, { next }]) => next === 'refused' && adviceForSender(jsonOf(code), 'bob') === null)
       .map(([code]) => code)
@@ -209,7 +209,7 @@ describe('advice', () => {
     expect(without).toEqual(['instance-in-use', 'delivery-ended', 'seal-broken', 'transfer-too-old'])
   })
 
-  test('a code that nobody knows has none', () => {
+  test('an unknown code has none', () => {
     expect(adviceForSender(jsonOf('new-in-a-later-version'), 'bob')).toBe(null)
     expect(adviceForReceiver(jsonOf('new-in-a-later-version'))).toBe(null)
   })

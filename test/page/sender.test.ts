@@ -113,7 +113,7 @@ test.each([
   expect(browser.complaints).toEqual([])
 })
 
-test('a file that is sent without a seal is signed all the same, and delivered', async () => {
+test('a file that is sent without a seal is signed and delivered', async () => {
   const scene = await browserScene([], false)
   await scene.world.receiver('bob')
   const chosen = fileOf(PARTS)
@@ -121,7 +121,7 @@ test('a file that is sent without a seal is signed all the same, and delivered',
   await expectReceived(scene, chosen)
 })
 
-test('reloaded in the middle, and the same file chosen again: the transfer continues with the missing parts', {
+test('after a reload, the same file chosen again continues the transfer with the missing parts', {
   timeout: TEST_MS,
 }, async () => {
   const scene = await browserScene()
@@ -146,7 +146,7 @@ test.each([
   ['part of it was at the portal', 4],
   ['the portal had nothing', 1],
 ])(
-  'reloaded when %s, and a file chosen that looks the same and is another: a new key seals it',
+  'after a reload when %s, another file that looks the same is sealed with a new key',
   { timeout: TEST_MS },
   async (_when, part) => {
     const scene = await browserScene()
@@ -163,7 +163,7 @@ test.each([
   },
 )
 
-test('the record of what was sealed is gone: a new key seals the file', async () => {
+test('without the seal record a new key seals the file', async () => {
   const scene = await browserScene()
   const { world, evil, browser } = scene
   await world.receiver('bob')
@@ -176,7 +176,7 @@ test('the record of what was sealed is gone: a new key seals the file', async ()
   expectOneContent(evil)
 })
 
-test('two tabs go on with a file at once: it stays one transfer, and comes once', async () => {
+test('two tabs that continue a file at once make one transfer and one delivery', async () => {
   const scene = await browserScene()
   const { world, evil, browser, account } = scene
   await world.receiver('bob')
@@ -191,7 +191,7 @@ test('two tabs go on with a file at once: it stays one transfer, and comes once'
   expect(await world.received('bob')).toEqual([chosen.name])
 })
 
-test('two tabs begin with a file at once: it becomes one transfer', async () => {
+test('two tabs that start a file at once make one transfer', async () => {
   const { world, evil, browser, account } = await browserScene()
   await world.receiver('bob')
   const other = await browser.tab()
@@ -205,7 +205,7 @@ test('two tabs begin with a file at once: it becomes one transfer', async () => 
   expect(await world.received('bob')).toHaveLength(1)
 })
 
-test('the portal is restarted in the middle: the transfer continues by itself', async () => {
+test('a transfer continues by itself after the portal was restarted', async () => {
   const scene = await browserScene()
   const { world, evil, browser, portal } = scene
   hang(evil, isPart(4))
@@ -225,7 +225,7 @@ test('the portal is restarted in the middle: the transfer continues by itself', 
   await expectReceived(scene, chosen)
 })
 
-test('a transfer rests for longer than the portal waits for an upload, gives its place away, and loses nothing', {
+test('a transfer that is paused longer than the upload timeout frees its slot and loses nothing', {
   timeout: TEST_MS,
 }, async () => {
   const uploadTimeoutMs = 3_000
@@ -254,7 +254,7 @@ test('a transfer rests for longer than the portal waits for an upload, gives its
   await expectReceived(scene, chosen)
 })
 
-test('a transfer that rests is cancelled elsewhere: its sender hears of it without going on', {
+test('a sender notices that its paused transfer was cancelled elsewhere', {
   timeout: TEST_MS,
 }, async () => {
   const { world, evil, browser } = await browserScene(['--upload-timeout', '1500ms'])
@@ -286,7 +286,7 @@ async function reloadedWhenStored({ browser, account }: BrowserScene, chosen: Ch
   return started?.transferId ?? ''
 }
 
-test('loaded anew while a stored file waits for its receiver: it is followed without the file, and its receipt kept', {
+test('after a reload a stored file is followed without the file, and its receipt is kept', {
   timeout: TEST_MS,
 }, async () => {
   const scene = await browserScene()
@@ -304,7 +304,7 @@ test.each([
   ['of several parts', PARTS],
   ['of one part', 1],
 ])(
-  'chosen again while it waits for its receiver, a file %s stays one transfer; one that only looks the same is sent',
+  'a file %s that is chosen again while its receiver is awaited stays one transfer; another file is sent',
   { timeout: TEST_MS },
   async (_what, parts) => {
     const scene = await browserScene()
@@ -344,7 +344,7 @@ test('two files of a folder that look the same are two transfers', async () => {
   expectOneContent(evil)
 })
 
-test('an unfinished transfer is given up: the portal forgets it, and the file is another one', {
+test('an unfinished transfer that is cancelled is deleted at the portal, and the file can be sent as a new one', {
   timeout: TEST_MS,
 }, async () => {
   const scene = await browserScene()
@@ -360,7 +360,7 @@ test('an unfinished transfer is given up: the portal forgets it, and the file is
   expect(end.transferId).not.toBe(transferId)
 })
 
-test('a receiver who is known by other keys is sent nothing', async () => {
+test('nothing is sent to a receiver with other keys than the known ones', async () => {
   const scene = await sceneWith(['alice', 'bob'])
   onTestFinished(() => scene[Symbol.asyncDispose]())
   const browser = await browserPage({ portalUrl: scene.evil.url })
@@ -383,22 +383,26 @@ test.each([
   ['is overwritten in a part that was sent', overwriteByte] as const,
   ['is cut short', (path: string) => truncate(path, PART_BYTES)] as const,
   ['is removed', (path: string) => rm(path)] as const,
-])('a file on disk %s while it is sent: it is not sent, and says so', { timeout: TEST_MS }, async (_how, change) => {
-  const { world, evil, browser } = await browserScene()
-  const path = await world.file('disk.bin', PARTS * PART_BYTES)
-  await browser.run(MODULE, 'showField')
-  await browser.page.setInputFiles('input', path)
-  hang(evil, isPart(3))
-  const sending = await browser.run<number>(MODULE, 'sendChosen')
-  await came(evil, isPart(3), PART_BYTES)
-  await change(path)
-  evil.lies = {}
-  evil.cut()
-  const end = await outcome(browser, sending)
-  expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
-  expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
-  expect(await unfinished(browser)).toEqual([])
-})
+])(
+  'a file that is %s during the upload is not sent, and the error says so',
+  { timeout: TEST_MS },
+  async (_how, change) => {
+    const { world, evil, browser } = await browserScene()
+    const path = await world.file('disk.bin', PARTS * PART_BYTES)
+    await browser.run(MODULE, 'showField')
+    await browser.page.setInputFiles('input', path)
+    hang(evil, isPart(3))
+    const sending = await browser.run<number>(MODULE, 'sendChosen')
+    await came(evil, isPart(3), PART_BYTES)
+    await change(path)
+    evil.lies = {}
+    evil.cut()
+    const end = await outcome(browser, sending)
+    expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
+    expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
+    expect(await unfinished(browser)).toEqual([])
+  },
+)
 
 test('an empty file that is written to after it was chosen is not sent as empty', { timeout: TEST_MS }, async () => {
   const { world, browser } = await browserScene()

@@ -15,7 +15,7 @@ function readVectors(): Record<string, { valid: { [name: string]: unknown }[]; i
   )
 }
 
-test('what the vectors say holds in a browser, too', async () => {
+test('the vectors hold in a browser, too', async () => {
   const vectors = readVectors()
   await using page = await browserPage()
   const result = await page.run<{ tried: number; wrong: string[] }>(
@@ -32,7 +32,7 @@ test('what the vectors say holds in a browser, too', async () => {
   expect(page.complaints).toEqual([])
 })
 
-test('keys made in a browser are there after a reload, sign, open what is sealed for them, and cannot be taken away', async () => {
+test('keys made in a browser survive a reload, sign, open seals, and cannot be exported', async () => {
   await using page = await browserPage()
   const publicKeys = await page.run<PublicKeys>(KEYS, 'makeAndKeep')
   await page.reload()

@@ -7,13 +7,13 @@ export function shortcomingsOf({ keyKeeping, fileKeeping }: Abilities): string[]
   const shortcomings: string[] = []
   if (keyKeeping === 'wrapped') {
     shortcomings.push(
-      'This browser cannot keep the key that opens sealed files out of reach of this page. It is kept encrypted; a page that ' +
-        'turned against you could copy it.',
+      'This browser stores the key that opens sealed files encrypted, and this page can read it. A malicious page could ' +
+        'copy it.',
     )
   }
   if (fileKeeping === 'database') {
     shortcomings.push(
-      `This browser keeps no large files for a page: a file of more than ${bytesText(databaseFileBytesMax)} cannot be received here. ` +
+      `This browser stores no large files for a page: files larger than ${bytesText(databaseFileBytesMax)} cannot be received here. ` +
         'Files of any size can be sent.',
     )
   }

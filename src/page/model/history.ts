@@ -231,7 +231,7 @@ export class PageHistory implements History {
 function sentOutcome({ state, deliveries, problem }: TransferSummary, failed: number): string {
   switch (state) {
     case 'receiving':
-      return 'on its way to the portal'
+      return 'uploading'
     case 'stored':
       return failed > 0 ? 'stored, some failed' : 'stored'
     case 'ended':

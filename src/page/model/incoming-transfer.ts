@@ -52,7 +52,7 @@ export class IncomingTransfer implements Incoming {
   readonly #sizeBytes = signal(0)
   readonly #isStored = signal(false)
   readonly #receivedAt = signal<string | null>(null)
-  readonly #progress = signal<IncomingProgress>({ phase: 'waiting', reason: 'Looking at what is offered…' })
+  readonly #progress = signal<IncomingProgress>({ phase: 'waiting', reason: 'Checking the offer…' })
   #decide: ((decision: Decision) => void) | null = null
 
   constructor(about: AboutIncoming, account: string, actions: IncomingActions) {
@@ -83,7 +83,7 @@ export class IncomingTransfer implements Incoming {
 
   accept(): void {
     if (this.#decide === null) return
-    this.#progress.value = { phase: 'waiting', reason: 'Accepted. It is fetched when its turn comes.' }
+    this.#progress.value = { phase: 'waiting', reason: 'Accepted and queued.' }
     this.#answer('accept')
   }
 
@@ -94,7 +94,7 @@ export class IncomingTransfer implements Incoming {
   }
 
   save(): Promise<void> {
-    return this.#tried('It could not be handed to the downloads', this.#actions.save(this))
+    return this.#tried('It could not be saved', this.#actions.save(this))
   }
 
   remove(): Promise<void> {

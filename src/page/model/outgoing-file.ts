@@ -100,7 +100,7 @@ export class OutgoingFile implements Outgoing {
     this.pauseOfSend.pause()
   }
 
-  goOn(): void {
+  resume(): void {
     this.#isPaused.value = false
     this.pauseOfSend.resume()
   }
@@ -122,7 +122,7 @@ export class OutgoingFile implements Outgoing {
   }
 
   stop(): void {
-    this.#stop.abort(new Error('the file is not to be sent any more'))
+    this.#stop.abort(new Error('the page stopped sending the file'))
   }
 
   /** Handles one event of the sender. */

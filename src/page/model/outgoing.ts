@@ -224,7 +224,7 @@ export class OutgoingList implements OutgoingFiles {
     return {
       ...{ transferId, name, to, createdAt },
       sizeBytes: entry.source.sizeBytes,
-      goOn: (file) => {
+      resume: (file) => {
         if (new BrowserFileSource(file, name).place !== entry.place || !name.endsWith(file.name))
           return differenceOf(entry, file)
         done()
@@ -251,8 +251,8 @@ async function removeEntry(journal: PageJournal, transferId: string): Promise<vo
 function differenceOf({ name, source }: JournalEntry, file: File): string {
   if (!name.endsWith(file.name)) return `This is another file: ${file.name}.`
   return file.size === source.sizeBytes
-    ? 'It has been written to since: send it as a new one.'
-    : 'It has another size than before: send it as a new one.'
+    ? 'The file has changed since: send it as a new transfer.'
+    : 'The file has another size than before: send it as a new transfer.'
 }
 
 /** The problem to show. An error without a problem code happened in this browser. */

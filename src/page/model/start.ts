@@ -64,10 +64,10 @@ async function work(portalUrl: string, given: Given, stage: { value: Stage }, is
   requireBuiltIns()
   if (!isSecureContext) {
     const reason = 'The page came over plain http, so the browser does not let it make keys.'
-    throw new MissingAbilityError(reason, 'Open it by https, or on the very machine that the portal runs on.')
+    throw new MissingAbilityError(reason, 'Open it over https, or on the machine that runs the portal.')
   }
   if (tabLocks === null) {
-    const reason = 'This browser cannot keep two tabs from doing the same thing twice.'
+    const reason = 'This browser has no locks between tabs.'
     throw new MissingAbilityError(reason, 'Use a current version of Chrome, Edge, Firefox or Safari.')
   }
   const stop = new AbortController()

@@ -50,7 +50,7 @@ function stepOf(notification: Notification, unproven: ReadonlySet<string>): Step
     case 'resend':
       return {
         ...{ at, hop: 1, problem: notification.problem, advice: null },
-        text: 'What came was not whole. The portal deleted what was bad, and asked for it again',
+        text: 'The content was incomplete or damaged. The portal deleted the damaged parts and asked for them again',
       }
     case 'refused': {
       const { problem } = notification

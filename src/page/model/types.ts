@@ -81,7 +81,7 @@ export interface Outgoing {
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<OutgoingProgress>
   pause(): void
-  goOn(): void
+  resume(): void
   cancel(): void
   /** Whether this tab has the file. It has none for a transfer of an earlier tab. */
   readonly canSendAgain: boolean
@@ -127,7 +127,7 @@ export interface Unfinished {
    *
    * @returns why it is refused, in plain words; null on success
    */
-  goOn(file: File): string | null
+  resume(file: File): string | null
   /** Cancels the transfer. The portal deletes the bytes that it has. */
   forget(): Promise<void>
 }

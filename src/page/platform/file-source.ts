@@ -23,7 +23,7 @@ interface ReadPart {
   readonly contentDigest: string
 }
 
-const WRITTEN = 'it was written to'
+const WRITTEN = 'it was changed'
 /** The error names for a file that became unreadable. Firefox uses `AbortError`. */
 const GONE: ReadonlySet<string> = new Set(['NotReadableError', 'NotFoundError', 'AbortError'])
 

@@ -69,7 +69,7 @@ class PageSealRecord implements SealRecord {
       await rows.put(headOf(this.#layout, count + 1), [this.#transferId, HEAD])
     }
     await transaction.done
-    if (count === null) throw new SealConflictError('it is not on record what was sealed with this key')
+    if (count === null) throw new SealConflictError('there is no record of what was sealed with this key')
     if (known !== undefined && known !== digest) {
       throw new SealConflictError(`part ${partNumber} was sealed with other content`)
     }

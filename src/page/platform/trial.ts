@@ -39,7 +39,7 @@ const TRIAL_BYTES = 1_000
 const PREFIX = 'trial '
 const OTHER_BROWSER = 'Use a current version of Chrome, Edge, Firefox or Safari.'
 const OTHER_WINDOW =
-  'Open the page in a window that is not private, and let this site keep data there. If that does not help, use another browser.'
+  'Open the page in a window that is not private, and allow this site to store data. If that does not help, use another browser.'
 
 /** Functions of the language that the page calls. The type checker takes them for granted. */
 const builtIns: Readonly<Record<string, unknown>> = {
@@ -58,7 +58,7 @@ export function requireBuiltIns(): void {
 
 /** @throws MissingAbilityError where this browser does not let the page store data */
 export async function openTriedDatabase(portalUrl: string): Promise<PageDatabase> {
-  const reason = 'This browser does not let the page keep anything, so your account would be gone at once.'
+  const reason = 'This browser does not let the page store data, so it cannot keep your account.'
   return tried(reason, OTHER_WINDOW, () => openDatabase(portalUrl))
 }
 
@@ -74,10 +74,10 @@ export async function tryAbilities(database: PageDatabase, portalUrl: string): P
 }
 
 async function tryKeys(database: PageDatabase): Promise<KeyKeeping> {
-  const reason = 'This browser cannot make the keys that files are signed and sealed with.'
+  const reason = 'This browser cannot create the keys that sign and seal files.'
   const made = await tried(reason, OTHER_BROWSER, () => makeKeptKeys('as-key'))
   if (await within(isUsableOnceKept(database, made)).catch(isFull)) return 'as-key'
-  await tried('This browser does not keep the keys that files are signed and sealed with.', OTHER_BROWSER, async () => {
+  await tried('This browser cannot store the keys that sign and seal files.', OTHER_BROWSER, async () => {
     if (!(await isUsableOnceKept(database, await makeKeptKeys('wrapped')))) throw new Error('a key does not work')
   })
   return 'wrapped'
@@ -127,13 +127,13 @@ async function tryFiles(database: PageDatabase, portalUrl: string): Promise<File
     const reason = storageReasonOf(cause)
     if (reason !== 'NotSupportedError' && reason !== 'TypeError') {
       throw new MissingAbilityError(
-        `This browser does not let the page keep files (${reason ?? String(cause)}). That is so in private windows, for one.`,
+        `This browser does not let the page store files (${reason ?? String(cause)}). Private windows, for example, forbid it.`,
         OTHER_WINDOW,
         { cause },
       )
     }
   }
-  await tried('This browser does not let the page keep files.', OTHER_WINDOW, () =>
+  await tried('This browser does not let the page store files.', OTHER_WINDOW, () =>
     keepFile('database', database, portalUrl),
   )
   return 'database'
@@ -153,7 +153,7 @@ async function keepFile(keeping: FileKeeping, database: PageDatabase, portalUrl:
     await staging.close(name)
     const whole = new Uint8Array(await (await staging.file(name)).arrayBuffer())
     if (read.join() !== written.join() || whole.join() !== written.join()) {
-      throw new DOMException('what was written is not what is read', 'DataError')
+      throw new DOMException('the data that was read differs from the data that was written', 'DataError')
     }
   } finally {
     await staging.remove(name)
@@ -166,7 +166,7 @@ function isLeftover(id: string): boolean {
 }
 
 async function tryDigest(): Promise<void> {
-  const reason = 'This browser does not let the page compute beside its windows (in a worker).'
+  const reason = 'This browser does not let the page start workers.'
   await tried(reason, OTHER_BROWSER, () => digestLent('blake3', new Uint8Array(TRIAL_BYTES)))
 }
 

@@ -59,7 +59,7 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
       await member.history.cancel(detail.transferId)
       trouble.value = null
     } catch (error) {
-      trouble.value = `It was not cancelled: ${error instanceof Error ? error.message : String(error)}`
+      trouble.value = `Cancelling failed: ${error instanceof Error ? error.message : String(error)}`
     } finally {
       isCancelling.value = false
     }
@@ -67,7 +67,7 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
   return (
     <>
       <h1 style={{ overflowWrap: 'anywhere', unicodeBidi: 'isolate' }}>
-        {detail.name ?? 'A name that this browser has no key for'}
+        {detail.name ?? 'Sealed name: this browser has no key for it'}
       </h1>
       <div class="card">
         <HopPicture picture={detail.picture} own={member.account} />
@@ -117,7 +117,7 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
       {detail.isOwn && detail.isOpen && (
         <p>
           <button type="button" disabled={isCancelling.value} onClick={() => void cancel()}>
-            Cancel what is not delivered yet
+            Cancel the remaining deliveries
           </button>{' '}
           <span class="problem" role="alert">
             {trouble.value}
@@ -164,11 +164,11 @@ function Receipts({
               <p>
                 {detail.isOwn ? (
                   <>
-                    <strong>{receiver}</strong> signed that this very file arrived whole. The signature was verified
-                    here.
+                    <strong>{receiver}</strong> signed that exactly this file arrived complete. This browser verified
+                    the signature.
                   </>
                 ) : (
-                  <>You signed that this very file arrived whole. {detail.from} has this receipt.</>
+                  <>You signed that exactly this file arrived complete. {detail.from} has this receipt.</>
                 )}
               </p>
             ) : (
@@ -197,7 +197,7 @@ function Receipts({
                   Download the receipt<span class="unseen"> of {receiver}</span>
                 </button>
                 <span class="soft small">
-                  It proves it to anybody, offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
+                  Anyone can verify it offline: <span class="code">golooader verify FILE --receipt RECEIPT</span>
                 </span>
               </p>
             )}

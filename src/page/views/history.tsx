@@ -16,7 +16,7 @@ const kinds: readonly (readonly [Kind, string])[] = [
   ['all', 'All'],
   ['sent', 'Sent'],
   ['received', 'Received'],
-  ['bad', 'Went wrong'],
+  ['bad', 'Failed'],
 ]
 
 export function HistoryView({ member }: { readonly member: Member }) {
@@ -80,12 +80,12 @@ export function HistoryView({ member }: { readonly member: Member }) {
       </ul>
       <p class="soft" style={{ padding: '16px 4px' }} role="status">
         {isSilent.value
-          ? 'The portal does not answer. It is asked again once it does.'
+          ? 'The portal does not answer. The list reloads when it does.'
           : endText(lines.length, history.isLoading.value, words.value !== '' || kind.value !== 'all')}
       </p>
       {history.hasMore.value && (
         <button type="button" disabled={history.isLoading.value} onClick={() => load(() => history.loadMore())}>
-          Load older ones
+          Load more
         </button>
       )}
     </>
@@ -101,7 +101,7 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
       </span>
       <span style={{ minWidth: 0 }}>
         <span class="name" style={{ display: 'block' }} title={name ?? undefined}>
-          {name ?? <span class="soft">a name that this browser has no key for</span>}
+          {name ?? <span class="soft">sealed name: this browser has no key for it</span>}
         </span>
         <span class="soft small">
           {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
@@ -143,5 +143,5 @@ function matches({ name, from, to, transferId, outcome }: HistoryLine, words: st
 function endText(count: number, isLoading: boolean, isFiltered: boolean): string {
   if (isLoading) return 'Loading…'
   if (count > 0) return ''
-  return isFiltered ? 'Nothing like this.' : 'Nothing sent or received yet.'
+  return isFiltered ? 'No matches.' : 'Nothing sent or received yet.'
 }

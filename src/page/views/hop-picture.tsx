@@ -75,7 +75,7 @@ function describe({ sender, first, second }: Picture, own: string): string {
 function hopText(hop: Hop, words: Words): string {
   switch (hop.state) {
     case 'ahead':
-      return 'not yet'
+      return 'not started'
     case 'moving':
       return `${Math.floor(shareOf(hop) * 100)} percent`
     case 'held':

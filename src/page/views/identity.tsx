@@ -31,7 +31,7 @@ export function IdentityView({ member }: { readonly member: Member }) {
       </section>
       <section aria-labelledby="people">
         <div class="section-head">
-          <h2 id="people">People you know</h2>
+          <h2 id="people">Contacts</h2>
         </div>
         <Contacts people={people} own={account} />
       </section>
@@ -47,7 +47,7 @@ function CopyButton({ text }: { readonly text: string }) {
       said.value = 'Copied'
     } catch {
       // The browser may forbid it. The user can still select the text.
-      said.value = 'The browser did not allow it: select the text instead'
+      said.value = 'The browser does not allow copying: select the text instead'
     }
   }
   return (
@@ -68,7 +68,7 @@ function Contacts({ people, own }: { readonly people: People; readonly own: stri
   if (contacts.length === 0) {
     return (
       <p class="drop soft">
-        Nobody yet. When you send to a person, or receive from one, this page remembers their keys.
+        No contacts yet. When you send to a person, or receive from one, this page remembers their keys.
       </p>
     )
   }
@@ -123,15 +123,16 @@ function Compare({ people, account, fingerprint }: CompareProps) {
           }}
         />
         <div role="status">
-          {given === fingerprint && <p>It is the same: you know {account} for sure.</p>}
+          {given === fingerprint && <p>The fingerprints match: these are the keys of {account}.</p>}
           {given !== null && given !== fingerprint && (
             <div class="stack">
               <p class="problem">
-                It is another one. Either {account} has joined anew, or another person pretends to be {account}.
+                The fingerprints differ. Either {account} has joined again with new keys, or another person pretends to
+                be {account}.
               </p>
               <p>
                 <button type="button" class="slim" onClick={() => void trust()}>
-                  Trust this one from now on
+                  Trust this fingerprint
                 </button>
               </p>
             </div>

@@ -40,11 +40,11 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
 
 /** Screen readers announce it when it changes. It leaves out the figures that change constantly. */
 const saidOnce: Readonly<Record<IncomingProgress['phase'], string>> = {
-  asking: 'waits for you',
-  fetching: 'is being fetched',
+  asking: 'needs your decision',
+  fetching: 'is being received',
   waiting: 'waits',
   received: 'received',
-  declined: 'not taken',
+  declined: 'not accepted',
   withdrawn: 'withdrawn',
 }
 
@@ -58,7 +58,7 @@ function Told({ file, progress }: PartProps) {
     case 'asking':
       return (
         <p>
-          <strong>{file.from}</strong> offers you this file. Nothing of it has been fetched yet.
+          <strong>{file.from}</strong> offers you this file. Nothing has been received yet.
         </p>
       )
     case 'fetching':

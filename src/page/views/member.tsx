@@ -26,7 +26,7 @@ export function MemberView({ member }: { readonly member: Member }) {
     location.hash = '#send'
   })
   return (
-    <div class={isOver ? 'dropping' : ''} data-drop="Let go to send">
+    <div class={isOver ? 'dropping' : ''} data-drop="Drop to send">
       <div class="page">
         <Head member={member} />
         <Notices member={member} />
@@ -46,8 +46,8 @@ function Guarded({ children }: { readonly children: ComponentChildren }) {
   if (error === undefined) return <>{children}</>
   return (
     <p class="notice bad" role="alert">
-      This view broke: {error instanceof Error ? error.message : String(error)}. Your transfers continue. Choose another
-      view, or load the page anew.
+      This view failed: {error instanceof Error ? error.message : String(error)}. Your transfers continue. Choose
+      another view, or reload the page.
     </p>
   )
 }
@@ -124,11 +124,11 @@ const connectionTexts = { connected: '', connecting: '· connecting…', lost: '
 
 /** The error that stopped everything comes first: after it the page retries nothing. */
 function connectionText({ trouble, connection, isHeldBack }: Member): string {
-  if (trouble.value?.code === 'credentials-invalid') return '· this browser is no longer let in'
+  if (trouble.value?.code === 'credentials-invalid') return '· the portal no longer accepts this browser'
   if (trouble.value !== null) return '· stopped'
   if (isOffline.value) return '· this device is offline'
   return connection.value === 'connected' && isHeldBack.value
-    ? '· something between here and the portal holds messages back, so they are asked for again and again'
+    ? '· a proxy delays messages from the portal, so this page asks for them repeatedly'
     : connectionTexts[connection.value]
 }
 
@@ -165,18 +165,17 @@ function adviceInTrouble({ code }: ProblemJson): string {
     case 'credentials-missing':
       return tokenRemovedText
     default:
-      return LOAD_ANEW
+      return RELOAD
   }
 }
 
 const ASK_FOR_INVITE =
   'Nothing is sent or received any more. Ask the operator of the portal for a new invite, and open it here.'
-const LOAD_ANEW = 'Nothing is received until you load this page anew.'
+const RELOAD = 'Nothing is received until you reload this page.'
 
 const lapseTexts = {
-  permission:
-    'The browser wants to be asked again before files go into the folder that you chose. Until then they wait.',
-  missing: 'The folder that you chose is not there any more. What is for it waits.',
+  permission: 'The browser needs your permission again to write to the folder that you chose. Files wait until then.',
+  missing: 'The folder that you chose is missing. Files wait until you choose another one.',
 } as const
 
 /** Asks the user before they close a tab that is sending. */

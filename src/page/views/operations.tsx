@@ -102,7 +102,7 @@ function Throughput({ report: { throughput } }: { readonly report: Operations })
         <span style={{ color: 'var(--hop-1)' }}>▲ {bytesText(storedBytes)} stored</span>
         {' · '}
         <span style={{ color: 'var(--hop-2)' }}>▼ {bytesText(deliveredBytes)} delivered</span>
-        <span class="soft small"> · at most {bytesText(most)} in a minute</span>
+        <span class="soft small"> · at most {bytesText(most)} per minute</span>
       </p>
       <svg class="chart" viewBox={`0 0 ${CHART.width} ${CHART.height}`} preserveAspectRatio="none" aria-hidden="true">
         <line x1="0" x2={CHART.width} y1={CHART.middle} y2={CHART.middle} />
@@ -161,7 +161,7 @@ function Problems({ report: { problems } }: { readonly report: Operations }) {
                 <th scope="col">When</th>
                 <th scope="col">From</th>
                 <th scope="col">To</th>
-                <th scope="col">What</th>
+                <th scope="col">Problem</th>
               </tr>
             </thead>
             <tbody>

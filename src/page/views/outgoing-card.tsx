@@ -34,7 +34,7 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
 
 /** Screen readers announce it when it changes. It leaves out the figures that change constantly. */
 const saidOnce: Readonly<Record<OutgoingProgress['phase'], string>> = {
-  queued: 'waits for its turn',
+  queued: 'is queued',
   reading: 'is read again',
   sending: 'is being sent',
   paused: 'paused',
@@ -69,14 +69,14 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
   const call = (name: string): string => calledOf(name, own)
   const whole = bytesText(file.sizeBytes)
   // The header gives the reason for waiting, once for all files.
-  if (isWaitingForNetwork(progress)) return <p class="soft">Waits until this device is online again.</p>
+  if (isWaitingForNetwork(progress)) return <p class="soft">Waiting until this device is online again.</p>
   switch (progress.phase) {
     case 'queued':
-      return <p class="soft">Waits for its turn.</p>
+      return <p class="soft">Queued.</p>
     case 'reading':
       return (
         <p>
-          Reading {bytesText(progress.readBytes)} of {whole} again, to find out what the portal has already.
+          Reading {bytesText(progress.readBytes)} of {whole} again, to compare it with what the portal has.
         </p>
       )
     case 'sending':
@@ -90,7 +90,7 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
     case 'silent':
       return (
         <p>
-          The portal does not answer; until it does, it does not have the file. It is tried again by itself.{' '}
+          The portal does not answer, and does not have the whole file yet. This page retries automatically.{' '}
           <span class="soft small">{progress.reason}</span>
         </p>
       )
@@ -98,8 +98,8 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
       return (
         <>
           <p>
-            The portal has all of it, verified. Waiting for {listText(progress.waitingFor.map(call))}: you may close
-            this page, it is delivered all the same.
+            The portal has the whole file, verified. Waiting for {listText(progress.waitingFor.map(call))}. You can
+            close this page now.
           </p>
           <Failures failures={progress.failures} />
         </>
@@ -122,7 +122,7 @@ function sendingText(
   whole: string,
 ): string {
   const figures = [`The portal has ${bytesText(acknowledgedBytes)} of ${whole}`]
-  if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} more on the way`)
+  if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} in transit`)
   if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
   if (leftMs !== null) figures.push(`about ${roundDurationText(leftMs)} left`)
   return figures.join(' · ')
@@ -182,8 +182,8 @@ function Actions({ file, progress }: PartProps) {
         </button>
       )}
       {phase === 'paused' && (
-        <button type="button" class="slim" onClick={() => file.goOn()}>
-          Go on<span class="unseen"> with {file.name}</span>
+        <button type="button" class="slim" onClick={() => file.resume()}>
+          Resume<span class="unseen"> {file.name}</span>
         </button>
       )}
       {!isOver && (

@@ -88,7 +88,7 @@ export function PeoplePicker({ people, own, chosen, text }: PeoplePickerProps) {
               <button
                 type="button"
                 class="plain slim"
-                aria-label={`Not to ${name}`}
+                aria-label={`Remove ${name}`}
                 onClick={() => {
                   chosen.value = chosen.value.filter((other) => other !== name)
                 }}

@@ -8,9 +8,9 @@ import { detailHash } from './route.ts'
 
 const groupWords: Readonly<Record<Group, string>> = {
   asking: 'waiting for you',
-  moving: 'being fetched',
+  moving: 'being received',
   failed: 'not received',
-  waiting: 'waiting for their turn',
+  waiting: 'queued',
   stored: 'stored at the portal',
   over: 'received or declined',
 }
@@ -44,7 +44,7 @@ export function Receive({ member }: { readonly member: Member }) {
               class={`plain slim ${asking.length > 1 ? '' : 'push'}`}
               onClick={() => dismissAll(over)}
             >
-              Clear all {over.length} that are over
+              Clear {over.length} finished
             </button>
           )}
         </div>
@@ -81,8 +81,8 @@ function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
     <section class="card" aria-label="Kept in this browser" data-focus-next="inbox">
       <p>
         {isOne ? <strong>{first?.name.value}</strong> : <strong>{files.length} files</strong>} ({bytesText(sizeBytes)})
-        {isOne ? ' is' : ' are'} still kept in this browser, too. Look first whether{' '}
-        {isOne ? 'the download is' : 'the downloads are'} there.
+        {isOne ? ' is' : ' are'} still kept in this browser. Check first that{' '}
+        {isOne ? 'the download is' : 'the downloads are'} complete.
       </p>
       <div class="row small">
         <button type="button" class="slim" onClick={() => saveAll(files)}>
@@ -94,7 +94,7 @@ function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
       </div>
       {!isOne && (
         <details>
-          <summary>One by one</summary>
+          <summary>Each file</summary>
           <ul class="chosen lines">
             {files.map((file) => (
               <li key={file.transferId}>
@@ -125,14 +125,14 @@ function removeAll(files: readonly Incoming[]): void {
 function Places({ incoming }: { readonly incoming: IncomingFiles }) {
   const { folder, isAutomatic, canChooseFolder } = incoming
   return (
-    <section class="card" aria-label="How files are taken">
+    <section class="card" aria-label="How files are received">
       <label class="check">
         <input
           type="checkbox"
           checked={isAutomatic.value}
           onChange={(event) => incoming.setAutomatic(event.currentTarget.checked)}
         />
-        <span>Accept everything by itself while this page is open</span>
+        <span>Accept all files automatically while this page is open</span>
       </label>
       <div class="row">
         <span>

@@ -22,9 +22,9 @@ const OVER: readonly string[] = ['ended', 'refused']
 /** The group that waits for the user is always empty when sending. */
 const groupWords: Readonly<Record<Group, string>> = {
   asking: 'waiting for you',
-  moving: 'on their way to the portal',
+  moving: 'uploading',
   failed: 'failed',
-  waiting: 'waiting for their turn',
+  waiting: 'queued',
   stored: 'stored at the portal, waiting for receivers',
   over: 'delivered or cancelled',
 }
@@ -78,7 +78,7 @@ export function Send({ member, chosen }: SendProps) {
                 {to.value.length > 0 && ` to ${listText(to.value)}`}
               </button>
               {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
-              {!isWriting && to.value.length === 0 && <span class="soft small">Say first who is to receive it.</span>}
+              {!isWriting && to.value.length === 0 && <span class="soft small">Choose a receiver first.</span>}
             </div>
           </section>
         )}
@@ -87,10 +87,10 @@ export function Send({ member, chosen }: SendProps) {
       {outgoing.files.value.length > 0 && (
         <section aria-labelledby="underway">
           <div class="section-head">
-            <h2 id="underway">{over.length < outgoing.files.value.length ? 'Under way' : 'Sent'}</h2>
+            <h2 id="underway">{over.length < outgoing.files.value.length ? 'In progress' : 'Sent'}</h2>
             {again.length > 1 && (
               <button type="button" class="slim push" onClick={() => sendAgain(again)}>
-                Send all {again.length} that failed again
+                Send {again.length} failed files again
               </button>
             )}
             {over.length > 1 && (
@@ -99,7 +99,7 @@ export function Send({ member, chosen }: SendProps) {
                 class={again.length > 1 ? 'plain slim' : 'plain slim push'}
                 onClick={() => dismiss(over)}
               >
-                Clear all {over.length} that are over
+                Clear {over.length} finished
               </button>
             )}
           </div>
@@ -150,14 +150,14 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
           <p>
             <strong>{canDrop() ? 'Drop files or a folder anywhere on this page' : 'Choose what to send'}</strong>
           </p>
-          <p class="soft">Then say who is to receive them. They need not be online.</p>
+          <p class="soft">Then choose the receivers. They need not be online.</p>
         </div>
       ) : (
         <ChosenList key="chosen" chosen={chosen} />
       )}
       <div key="buttons" class="row">
         <button type="button" onClick={() => files.current?.click()}>
-          {chosen.value.length === 0 ? 'Choose files…' : 'More files…'}
+          {chosen.value.length === 0 ? 'Choose files…' : 'Add files…'}
         </button>
         <button type="button" onClick={() => folder.current?.click()}>
           Choose a folder…
@@ -238,7 +238,7 @@ function UnfinishedList({ unfinished, own }: { readonly unfinished: readonly Unf
   return (
     <section aria-labelledby="unfinished">
       <div class="section-head">
-        <h2 id="unfinished">Not finished</h2>
+        <h2 id="unfinished">Unfinished</h2>
       </div>
       <ul class="stack">
         {unfinished.map((one) => (
@@ -262,8 +262,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />
       <p>
-        Begun {timeText(one.createdAt)}, for {listText(one.to)}. Choose the same file again, and it continues where it
-        stopped.
+        Started {timeText(one.createdAt)}, to {listText(one.to)}. Choose the same file again to resume.
       </p>
       <p class="problem" role="alert">
         {wrong.value}
@@ -273,7 +272,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
           Choose the file…
         </button>
         <button type="button" class="plain" onClick={() => void one.forget()}>
-          Give it up
+          Cancel<span class="unseen"> {printable(one.name)}</span>
         </button>
       </div>
       <input
@@ -285,7 +284,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
         data-for={one.transferId}
         onChange={(event) => {
           const [file] = event.currentTarget.files ?? []
-          if (file !== undefined) wrong.value = one.goOn(file)
+          if (file !== undefined) wrong.value = one.resume(file)
           event.currentTarget.value = ''
         }}
       />

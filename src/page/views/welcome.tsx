@@ -41,7 +41,7 @@ interface UnableProps {
 
 export function Unable({ reason, advice, hasInvite }: UnableProps) {
   return (
-    <Plain title="This does not work here">
+    <Plain title="This page does not work here">
       <div class="stack">
         <p>{reason}</p>
         <p>{advice}</p>
@@ -96,8 +96,8 @@ function AcceptInvite({ joining }: { readonly joining: Joining }) {
       )}
       {replaces !== null && <Replacing replaces={replaces} account={about.value?.account ?? null} />}
       <p class="soft">
-        Joining makes your keys, in this browser and for this browser alone; the portal never sees them. If you clear
-        the data of this site, the operator has to invite you anew.
+        Joining creates your keys. They stay in this browser, and the portal never sees them. If you clear the data of
+        this site, the operator has to invite you again.
       </p>
       <Shortcomings of={shortcomings} />
       {problem.value !== null && (
@@ -141,7 +141,7 @@ function Replacing({ replaces, account }: { readonly replaces: string; readonly 
   return (
     <p>
       In this browser you are <strong>{replaces}</strong> already. If you join as {account ?? 'another account'} here,
-      that takes the place of {replaces}. Use another browser for it, or another profile of this one.
+      that replaces {replaces}. To keep both, use another browser, or another profile of this one.
     </p>
   )
 }
@@ -152,7 +152,7 @@ function joinAdvice(code: string, replaces: string | null): string | null {
   }
   if (code === 'invite-invalid') return 'Invites work once, for a day. Ask the operator of the portal for a new one.'
   if (code === 'credentials-missing') return tokenRemovedText
-  if (code === 'no-answer') return 'Look whether you are online, then try again.'
+  if (code === 'no-answer') return 'Check that you are online, then try again.'
   return null
 }
 
@@ -185,11 +185,12 @@ function AskForLink({ joining }: { readonly joining: Joining }) {
           }}
         />
         <button type="submit" class="main">
-          Go on
+          Continue
         </button>
       </div>
       <p id="invite-wrong" class="problem" role="alert">
-        {isWrong.value && 'This is not a whole invite: that is gli_, and 43 characters after it. Copy all of the link.'}
+        {isWrong.value &&
+          'This invite is not complete. An invite is gli_ followed by 43 characters. Copy the whole link.'}
       </p>
     </form>
   )

@@ -149,7 +149,7 @@ class S3Store implements Store {
     const stream = new PartStream(content, {
       startByte,
       retryMs: this.#options.retryMs,
-      goOn: (nextByte, retryMs) => this.#requests.get(name, { startByte: nextByte, endByte }, retryMs),
+      reopen: (nextByte, retryMs) => this.#requests.get(name, { startByte: nextByte, endByte }, retryMs),
     })
     return { lengthBytes: content.lengthBytes, partBytes: content.wholeBytes, stream }
   }

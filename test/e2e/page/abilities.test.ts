@@ -11,14 +11,14 @@ import { sha256Of } from '../harness/world.ts'
 import { expectArrived, MIB, type Scene, sceneWith } from './visit.ts'
 
 const JOIN = { name: 'Join', exact: true } as const
-const KEEPS_NO_KEY = 'This browser cannot keep the key that opens sealed files out of reach of this page.'
-const KEEPS_NO_LARGE_FILES = 'a file of more than 256 MiB cannot be received here'
+const KEEPS_NO_KEY = 'This browser stores the key that opens sealed files encrypted, and this page can read it.'
+const KEEPS_NO_LARGE_FILES = 'files larger than 256 MiB cannot be received here'
 
 /** The page says that it cannot work. Another person then joins by the same link. */
 async function expectInviteKept(scene: Scene, link: string, visitor: Visitor, says: RegExp): Promise<void> {
   const { page } = visitor
   await visitor.open(link)
-  await page.getByRole('heading', { name: 'This does not work here' }).waitFor()
+  await page.getByRole('heading', { name: 'This page does not work here' }).waitFor()
   await page.getByText(says).waitFor()
   await page.getByText('Your invite has not been used: open its link again where you want to use it.').waitFor()
   expect(await page.getByRole('button', JOIN).count()).toBe(0)
@@ -27,18 +27,18 @@ async function expectInviteKept(scene: Scene, link: string, visitor: Visitor, sa
   await other.join(link)
 }
 
-test('a private window says what it lacks, and its invite stays good', async () => {
+test('a private window says what it lacks, and its invite stays valid', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   // Private windows of other browsers keep files until they are closed.
   const visitor = await openVisit({ isPrivate: true })
   if (engine !== 'firefox') await visitor.insideFirst('refuseFiles')
   const says =
-    /^This browser does not let the page keep files \(SecurityError\)\. That is so in private windows, for one\.$/
+    /^This browser does not let the page store files \(SecurityError\)\. Private windows, for example, forbid it\.$/
   await expectInviteKept(scene, link, visitor, says)
 })
 
-test('a browser that is too old says so, and its invite stays good', async () => {
+test('a browser that is too old says so, and its invite stays valid', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   const visitor = await openVisit()
@@ -46,7 +46,7 @@ test('a browser that is too old says so, and its invite stays good', async () =>
   await expectInviteKept(scene, link, visitor, /^This browser is too old for this page: it has no AbortSignal\.any\.$/)
 })
 
-test('in a browser that cannot run the page at all a text says what it needs', async () => {
+test('a browser that cannot run the page at all shows a text that says what it needs', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   const visitor = await openVisit()
@@ -58,20 +58,15 @@ test('in a browser that cannot run the page at all a text says what it needs', a
   await (await openVisit()).join(link)
 })
 
-test('a browser that makes no keys says so, and its invite stays good', async () => {
+test('a browser that cannot create keys says so, and its invite stays valid', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   const visitor = await openVisit()
   await visitor.insideFirst('failToMakeKeys', 1_000_000)
-  await expectInviteKept(
-    scene,
-    link,
-    visitor,
-    /^This browser cannot make the keys that files are signed and sealed with\./,
-  )
+  await expectInviteKept(scene, link, visitor, /^This browser cannot create the keys that sign and seal files\./)
 })
 
-test('a browser that fails now and then to make a key makes it after a few tries, and sends', async () => {
+test('a browser that sometimes fails to create a key succeeds after a few tries, and sends', async () => {
   await using scene = await sceneWith(['bob'])
   const visitor = await openVisit()
   await visitor.insideFirst('failToMakeKeys', 4)
@@ -83,7 +78,7 @@ test('a browser that fails now and then to make a key makes it after a few tries
   await expectArrived(scene.world, 'bob', 'a.txt', path)
 })
 
-test('a browser without files and without storable keys sends and receives all the same, and says what it can do less', async () => {
+test('a browser without files and without storable keys sends and receives, and says what its limits are', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   const profileFolder = await mkdtemp(join(tmpdir(), 'golooader-visit-'))

@@ -56,7 +56,7 @@ test.each(['light', 'dark'] as const)('every view is accessible in %s, and fits 
   const stranger = await openVisit({ ...options, viewport: PHONE })
   await stranger.open(scene.network.url)
   await stranger.page.getByLabel('Your invite').fill('no invite')
-  await stranger.page.getByRole('button', { name: 'Go on' }).click()
+  await stranger.page.getByRole('button', { name: 'Continue' }).click()
   await expectAccessible(stranger, 'welcome')
   await expectFits(stranger, 'welcome')
   await stranger.open(await scene.link('frank'))
@@ -101,7 +101,7 @@ test.each(['light', 'dark'] as const)('every view is accessible in %s, and fits 
   // The interrupted transfer waits for its file now.
   await page.getByRole('heading', { name: 'You are carol' }).waitFor()
   await visitor.goTo('Send')
-  await page.getByRole('heading', { name: 'Not finished' }).waitFor()
+  await page.getByRole('heading', { name: 'Unfinished' }).waitFor()
   await lookAt('not finished')
   await visitor.goTo('Portal')
   await page.getByRole('heading', { name: /^Receivers online/ }).waitFor()

@@ -31,7 +31,7 @@ async function kept({ page }: Visitor, action: string): Promise<void> {
   await page.getByRole('region', { name: 'Kept in this browser' }).getByRole('button', { name: action }).click()
 }
 
-test('a file is offered, fetched when it is accepted, downloaded, and kept until it is removed', async () => {
+test('a file is offered, received once accepted, downloaded, and kept until it is removed', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   const { page } = visitor
@@ -42,7 +42,7 @@ test('a file is offered, fetched when it is accepted, downloaded, and kept until
   await counted.click()
   const card = visitor.card('report.bin')
   await card.phase('asking')
-  await card.says('alice offers you this file. Nothing of it has been fetched yet.')
+  await card.says('alice offers you this file. Nothing has been received yet.')
   await card.says('9.0 MiB from alice · sealed')
   expect(scene.network.count('GET', /\/v1\/inbox\/[^/]+\/parts\//)).toBe(0)
 
@@ -76,7 +76,7 @@ test('a file is offered, fetched when it is accepted, downloaded, and kept until
   expect(verified.stdout).toContain('proven: carol received exactly this file')
 })
 
-test('what is kept is still there when the page is loaded anew', async () => {
+test('files that are kept in the browser are still there after a reload', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   const { digest, sending } = await sendTo(scene, 'report.bin', 300_000)
@@ -91,7 +91,7 @@ test('what is kept is still there when the page is loaded anew', async () => {
   expect(await sha256Of(again.path)).toBe(digest)
 })
 
-test('all that waits can be accepted at once, and from then on everything by itself', async () => {
+test('all offers can be accepted at once, and then all files automatically', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   await visitor.goTo('Receive')
@@ -100,7 +100,7 @@ test('all that waits can be accepted at once, and from then on everything by its
   await visitor.page.getByRole('button', { name: /^Accept all 2 / }).click()
   for (const { sending } of sent) await expectDelivered(sending)
 
-  await visitor.page.getByRole('checkbox', { name: /^Accept everything by itself/ }).check()
+  await visitor.page.getByRole('checkbox', { name: /^Accept all files automatically/ }).check()
   const third = await sendTo(scene, 'three.bin', 0)
   await expectDelivered(third.sending)
   await visitor.card('three.bin').phase('received')
@@ -110,7 +110,7 @@ test('all that waits can be accepted at once, and from then on everything by its
   await expectDelivered((await sendTo(scene, 'four.bin', 9 * MIB)).sending)
 })
 
-test('the sender learns why the user declined a file, and the page fetches nothing of it', async () => {
+test('the sender learns why the user declined a file, and the page receives none of its content', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   await visitor.goTo('Receive')
@@ -131,7 +131,7 @@ test('the sender learns why the user declined a file, and the page fetches nothi
   expect(await digestsIn(visitor)).toEqual([])
 })
 
-test('what its sender takes back is no longer offered', async () => {
+test('a transfer that its sender cancels is no longer offered', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -142,10 +142,10 @@ test('what its sender takes back is no longer offered', async () => {
   const cancelled = await world.run('cancel', String(transferId), '--profile', 'alice')
   expect(cancelled.code, cancelled.stderr).toBe(0)
   await visitor.card('wrong.bin').phase('withdrawn')
-  await visitor.card('wrong.bin').says('The sender took it back.')
+  await visitor.card('wrong.bin').says('The sender cancelled it.')
 })
 
-test('files go into a folder that was chosen, and never over one that is there', async (context) => {
+test('files are written to a chosen folder, and never over an existing file', async (context) => {
   inChromiumOnly(context, 'Firefox has no dialogue for folders')
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
@@ -153,7 +153,7 @@ test('files go into a folder that was chosen, and never over one that is there',
   await visitor.inside('answerFolderDialogue', 'Incoming')
   await visitor.page.getByRole('button', { name: 'Choose a folder…' }).click()
   await visitor.page.getByText('Files go into the folder Incoming.').waitFor()
-  await visitor.page.getByRole('checkbox', { name: /^Accept everything by itself/ }).check()
+  await visitor.page.getByRole('checkbox', { name: /^Accept all files automatically/ }).check()
   const first = await sendTo(scene, 'report.bin', 300_000)
   await expectDelivered(first.sending)
   await visitor.card('report.bin').phase('received')
@@ -167,7 +167,7 @@ test('files go into a folder that was chosen, and never over one that is there',
   expect(files['Incoming/report (1).bin']).toBe(second.digest)
 })
 
-test('two people at two browsers: one sends, the other takes one file and refuses the other', async () => {
+test('two people use two browsers: one sends, the other accepts one file and declines the other', async () => {
   await using scene = await sceneWith([])
   const { world } = scene
   const [carol, dave] = await Promise.all([scene.visit('carol'), scene.visit('dave')])

@@ -20,7 +20,7 @@ function withoutReceipt(said: Json): Json {
   return { ...said, notifications: said.notifications.map(withoutReceipt) }
 }
 
-test('a delivery that the receiver did not sign for is shown as failed, with what to do about it', async () => {
+test('a delivery without the receiver’s signature is shown as failed, with advice', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await using evil = await EvilPortal.open(() => world.portalUrl)
@@ -52,7 +52,7 @@ test('the page refuses other keys for a known contact, and seals nothing for the
   const visitor = await visitThrough(evil, scene, 'carol')
   await visitor.choose([await world.file('plan.bin', 1000)])
   await visitor.addReceiver('bob')
-  await visitor.page.getByRole('button', { name: 'Not to bob' }).click()
+  await visitor.page.getByRole('button', { name: 'Remove bob' }).click()
   const { publicKeys } = await AccountKeys.generate()
   evil.lies = { says: (said, { path }) => (path === '/v1/accounts/bob' ? { ...said, keys: publicKeys } : said) }
   await visitor.page.getByRole('button', { name: '+ bob' }).click()

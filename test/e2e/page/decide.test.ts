@@ -6,7 +6,7 @@ import { scene } from './scene.ts'
 
 const NAME = 'a.bin'
 
-test('a file that is declined with a reason: the sender reads the reason, and no content has travelled', async () => {
+test('the sender reads the reason of a declined file, and no content is transferred', async () => {
   const { world, network, page } = await scene()
   await page.open({ isAsking: true })
   const { transferId, sending } = await startSending(world, NAME, 2)
@@ -27,7 +27,7 @@ test('a file that is declined with a reason: the sender reads the reason, and no
   expect(network.count('GET', /\/parts\//)).toBe(0)
 })
 
-test('a small file does not come along with its offer where a person decides', async () => {
+test('a small file is not sent along with its offer where a person decides', async () => {
   const { world, page } = await scene()
   await page.open({ isAsking: true })
   const sending = world.send(await world.file(NAME, 1_000), 'bob')
@@ -38,7 +38,7 @@ test('a small file does not come along with its offer where a person decides', a
   expect(await page.kept()).toHaveLength(1)
 })
 
-test('the command line says why, in plain words', async () => {
+test('the command line prints the reason in plain words', async () => {
   const { world, page } = await scene()
   await page.open({ isAsking: true })
   const path = await world.file(NAME, 1_000)
@@ -49,7 +49,7 @@ test('the command line says why, in plain words', async () => {
   expect(stdout + stderr).toMatch(/declined.*too late/)
 })
 
-test('the offer stays open for as long as the person takes, longer than a lease', async () => {
+test('the offer stays open while the person decides, longer than a lease', async () => {
   const { world, network, page } = await scene(['--lease', '1s'])
   await page.open({ isAsking: true })
   const { transferId, sending } = await startSending(world, NAME, 2)
@@ -63,7 +63,7 @@ test('the offer stays open for as long as the person takes, longer than a lease'
   expect(told).toEqual([...new Set(told)])
 })
 
-test('what the sender cancels meanwhile is withdrawn from the person', async () => {
+test('an offer that the sender cancels is withdrawn', async () => {
   const { world, page } = await scene()
   await page.open({ isAsking: true })
   const { transferId, sending } = await startSending(world, NAME, 2)
@@ -73,7 +73,7 @@ test('what the sender cancels meanwhile is withdrawn from the person', async () 
   expect(await page.event('withdrawn')).toMatchObject({ transferId, problem: { code: 'cancelled' } })
 })
 
-test('after a reload the person is asked again for what has not begun, and not for what has', async () => {
+test('after a reload the person is asked again about files that have not started, and not about others', async () => {
   const { world, network, page } = await scene()
   await page.open({ isAsking: true })
   const first = await startSending(world, NAME, 2)

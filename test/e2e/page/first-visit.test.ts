@@ -41,7 +41,7 @@ async function emptyPaintMs(): Promise<number> {
   return paintMs
 }
 
-test('a stranger sees something within a second, and has loaded little for it', async () => {
+test('a new visitor sees something within a second, and has loaded little data', async () => {
   await using scene = await sceneWith([])
   // A busy machine paints everything late. The test takes the fastest of a few visits and subtracts the time of an
   // empty page.

@@ -6,7 +6,7 @@ import { type PageReceiver, scene } from './scene.ts'
 
 const NAME = 'a.bin'
 
-test('files go into the chosen folder, none over another, and nothing stays in the browser', async () => {
+test('files are written to the chosen folder, none over another, and nothing stays in the browser', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')
@@ -24,7 +24,7 @@ test('files go into the chosen folder, none over another, and nothing stays in t
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('a folder that may not be written any more is waited for: the file is not said to be there, and goes nowhere else', async () => {
+test('while the folder is not writable a file waits: it is not reported as delivered and is saved nowhere else', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')
@@ -65,7 +65,7 @@ test.each(['begun', 'complete'] as const)(
   },
 )
 
-test('another tab takes over in the middle of a copy into the folder: one file', async () => {
+test('another tab takes over during a copy into the folder: there is one file', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')
@@ -79,7 +79,7 @@ test('another tab takes over in the middle of a copy into the folder: one file',
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('the page neither overwrites a file that another program put under the name, nor takes it for the received one', async () => {
+test('the page neither overwrites a file that another program saved under the name, nor mistakes it for the received one', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')
@@ -97,7 +97,7 @@ test('the page neither overwrites a file that another program put under the name
   ])
 })
 
-test('a folder that is forgotten while it is waited for: the file stays in the browser', async () => {
+test('when the folder is forgotten while a file waits for it, the file stays in the browser', async () => {
   const { world, page } = await scene()
   await page.open()
   await page.run('chooseFolder')

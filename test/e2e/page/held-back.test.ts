@@ -5,14 +5,14 @@ import { expect, test } from 'vitest'
 import { sha256Of } from '../harness/world.ts'
 import { eventually, expectArrived, MIB, sceneWith } from './visit.ts'
 
-test('behind a proxy that holds streams back the page says so once, sends, and receives', async () => {
+test('behind a proxy that delays streams the page says so once, sends, and receives', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, network } = scene
   network.rule = () => ({ holdAnswer: true })
   await world.receiver('bob')
   const visitor = await scene.visit('carol')
   const { page } = visitor
-  await page.getByRole('banner').getByText('something between here and the portal holds messages back').waitFor()
+  await page.getByRole('banner').getByText('a proxy delays messages from the portal').waitFor()
 
   const out = await world.file('out.bin', 9 * MIB)
   await visitor.send([out], ['bob'])
@@ -28,5 +28,5 @@ test('behind a proxy that holds streams back the page says so once, sends, and r
   expect(await sha256Of(path)).toBe(await sha256Of(incoming))
   const { code, stdout, stderr } = await sending.ended
   expect(code, stdout + stderr).toBe(0)
-  await eventually(() => page.getByText(/holds messages back/).count()).toBe(1)
+  await eventually(() => page.getByText(/delays messages/).count()).toBe(1)
 })

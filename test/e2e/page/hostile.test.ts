@@ -35,7 +35,7 @@ async function otherPage({ context }: Visitor, html: string, host = '127.0.0.1')
   return page
 }
 
-test('markup and turned text in the name of a file are shown as they are, and a download has a harmless name', async () => {
+test('markup and direction characters in a file name are shown as text, and a download has a harmless name', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -73,7 +73,7 @@ async function refuseWith(world: World, name: string, problem: object): Promise<
   }
 }
 
-test('markup in the reason of a receiver is shown as it is, by whatever program it came', async () => {
+test('markup in the reason of a receiver is shown as text, whichever program sent it', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const [carol, dave] = await Promise.all([scene.visit('carol'), scene.visit('dave')])
@@ -103,7 +103,7 @@ test('markup in the reason of a receiver is shown as it is, by whatever program 
   await expectInert(carol)
 })
 
-test('the transfers of another account are invisible, even to who knows their ids', async () => {
+test('the transfers of another account are invisible, even to a client that knows their ids', async () => {
   await using scene = await sceneWith(['bob'])
   const [carol, dave] = await Promise.all([scene.visit('carol'), scene.visit('dave')])
   await carol.send([await scene.world.file('secret plan.txt', 10)], ['bob'])
@@ -122,7 +122,7 @@ test('the transfers of another account are invisible, even to who knows their id
   await page.getByText('Nothing sent or received yet.').waitFor()
 })
 
-test('the security policy allows nothing that is not the portal’s own', async () => {
+test('the security policy allows only resources of the portal', async () => {
   await using scene = await sceneWith([])
   const answer = await fetch(`${scene.network.url}/`)
   const policy = answer.headers.get('content-security-policy') ?? ''

@@ -32,7 +32,7 @@ async function onlyTransferId(visitor: Visitor): Promise<string> {
 /** Chooses the same file again, and checks that the page sends only the missing parts. */
 async function goOn(visitor: Visitor, scene: Scene, path: string, transferId: string): Promise<void> {
   const { page } = visitor
-  await page.getByRole('heading', { name: 'Not finished' }).waitFor()
+  await page.getByRole('heading', { name: 'Unfinished' }).waitFor()
   await page.locator(`input[data-for="${transferId}"]`).setInputFiles(path)
   const card = visitor.card('large.bin')
   await card.phase('ended')
@@ -41,10 +41,10 @@ async function goOn(visitor: Visitor, scene: Scene, path: string, transferId: st
   expect([timesSent(scene.network, 1), timesSent(scene.network, 2)]).toEqual([1, 1])
   await expectArrived(scene.world, 'bob', 'large.bin', path)
   expect(await scene.world.received('bob')).toEqual(['large.bin'])
-  expect(await page.getByRole('heading', { name: 'Not finished' }).count()).toBe(0)
+  expect(await page.getByRole('heading', { name: 'Unfinished' }).count()).toBe(0)
 }
 
-test('a page that is reloaded in mid-upload continues once the user chooses the same file again', async () => {
+test('a page that is reloaded during an upload continues once the user chooses the same file again', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -58,14 +58,14 @@ test('a page that is reloaded in mid-upload continues once the user chooses the 
   await visitor.isMember()
   release()
   const { page } = visitor
-  await page.getByText('Choose the same file again, and it continues where it stopped.').waitFor()
+  await page.getByText('Choose the same file again to resume.').waitFor()
   const wrong = page.locator(`input[data-for="${transferId}"]`)
   await wrong.setInputFiles(await world.file('other.bin', 10))
   await page.getByText('This is another file: other.bin.').waitFor()
   await goOn(visitor, scene, path, transferId)
 })
 
-test('a browser that is killed in mid-upload continues when it starts again', async () => {
+test('a browser that is killed during an upload continues when it starts again', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -86,7 +86,7 @@ test('a browser that is killed in mid-upload continues when it starts again', as
   await goOn(visitor, scene, path, transferId)
 })
 
-test('an upload continues by itself after the portal was killed and started again', async () => {
+test('an upload continues by itself after the portal was killed and restarted', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const release = holdPartsAfter(network, 1)
@@ -98,12 +98,12 @@ test('an upload continues by itself after the portal was killed and started agai
   await scene.portal.stop('SIGKILL')
   release()
   await card.phase('silent')
-  await card.says('The portal does not answer; until it does, it does not have the file. It is tried again by itself.')
+  await card.says('The portal does not answer, and does not have the whole file yet. This page retries automatically.')
   await visitor.page.getByText('no connection, trying again…').waitFor()
   expect(await card.firstHopShare()).toBeLessThanOrEqual(1 / 3)
   // Without an answer from the portal the page does not claim that the history is empty.
   await visitor.goTo('History')
-  await visitor.page.getByText('The portal does not answer. It is asked again once it does.').waitFor()
+  await visitor.page.getByText('The portal does not answer. The list reloads when it does.').waitFor()
   await world.portal()
   await visitor.page.getByRole('link', { name: /large\.bin/ }).waitFor()
   await visitor.goTo('Send')
@@ -115,7 +115,7 @@ test('an upload continues by itself after the portal was killed and started agai
   await visitor.page.getByText('no connection').waitFor({ state: 'detached' })
 })
 
-test('the picture never shows more than the portal has, however much is on its way', async () => {
+test('the picture never shows more than the portal has acknowledged', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const visitor = await scene.visit('carol')
@@ -124,7 +124,7 @@ test('the picture never shows more than the portal has, however much is on its w
   const sizeBytes = 4 * PART_BYTES
   await visitor.send([await world.file('large.bin', sizeBytes)], ['bob'])
   const card = visitor.card('large.bin')
-  await card.says(/more on the way/)
+  await card.says(/in transit/)
   const transferId = await onlyTransferId(visitor)
   const shares = new Set<number>()
   await until(async () => {

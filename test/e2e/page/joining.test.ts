@@ -22,7 +22,7 @@ function addresses(visitor: Visitor): Promise<string[]> {
   return visitor.inside('addresses')
 }
 
-test('an invite makes a member, leaves no trace, and the keys can be taken away by nobody', async () => {
+test('an invite creates an account, leaves no trace, and its keys cannot be exported', async () => {
   await using scene = await sceneWith(['alice'])
   const { world, network } = scene
   const link = await printedLink(world, ['invite', 'carol'], network.url)
@@ -58,7 +58,7 @@ test('an invite makes a member, leaves no trace, and the keys can be taken away 
   await page.getByRole('heading', { name: 'You are carol' }).waitFor()
 })
 
-test('who one is can be copied, and is what others see', async () => {
+test('the fingerprint can be copied, and equals the one that others see', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -88,10 +88,10 @@ test('who one is can be copied, and is what others see', async () => {
   await page.getByText(known, { exact: true }).waitFor()
   await page.getByText('Compare', { exact: true }).click()
   await page.getByLabel(/^The fingerprint that alice told you/).fill(known.toUpperCase())
-  await page.getByText('It is the same: you know alice for sure.').waitFor()
+  await page.getByText('The fingerprints match: these are the keys of alice.').waitFor()
 })
 
-test('an invite that has been used says what to do, and so does a text without one', async () => {
+test('a used invite says what to do, and so does a text without one', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   const first = await openVisit()
@@ -105,10 +105,10 @@ test('an invite that has been used says what to do, and so does a text without o
   const third = await openVisit()
   await third.open(scene.network.url)
   await third.page.getByLabel('Your invite').fill('let me in')
-  await third.page.getByRole('button', { name: 'Go on' }).click()
-  await third.page.getByText('This is not a whole invite: that is gli_, and 43 characters after it.').waitFor()
+  await third.page.getByRole('button', { name: 'Continue' }).click()
+  await third.page.getByText('This invite is not complete. An invite is gli_ followed by 43 characters.').waitFor()
   await third.page.getByLabel('Your invite').fill(`  Here you are: ${await scene.link('dave')}  `)
-  await third.page.getByRole('button', { name: 'Go on' }).click()
+  await third.page.getByRole('button', { name: 'Continue' }).click()
   await third.page.getByRole('button', { name: 'Join', exact: true }).click()
   await third.isMember()
 })
@@ -134,11 +134,11 @@ test('an account that the operator renews comes back with the same keys', async 
   await visitor.card('a.txt').phase('stored')
 })
 
-test('a member who opens the invite of another account can keep their own', async () => {
+test('a member who opens the invite of another account can keep their own account', async () => {
   await using scene = await sceneWith([])
   const visitor = await scene.visit('carol')
   await visitor.open(await scene.link('dave'))
-  // The choice that changes nothing comes first, and stands out.
+  // The choice that changes nothing comes first and is highlighted.
   const choices = visitor.page.getByRole('button')
   await choices.filter({ hasText: 'Join' }).waitFor()
   expect(await choices.allTextContents()).toEqual(['Stay carol', expect.stringMatching(/^Join/)])
@@ -150,7 +150,7 @@ test('a member who opens the invite of another account can keep their own', asyn
   await visitor.page.getByRole('heading', { name: 'You are carol' }).waitFor()
 })
 
-test('an answer to joining that is lost is asked for again, even in a tab that is opened later', async () => {
+test('a lost answer to joining is requested again, even in a tab that is opened later', async () => {
   await using scene = await sceneWith([])
   const { network } = scene
   const isJoin = ({ method, path }: { method: string; path: string }) => method === 'POST' && path === '/v1/join'

@@ -27,7 +27,7 @@ async function press(page: Page, ...keys: readonly string[]): Promise<void> {
   for (const key of keys) await page.keyboard.press(key)
 }
 
-test('joining, sending and receiving go by keyboard alone', async (context) => {
+test('joining, sending and receiving work by keyboard alone', async (context) => {
   inChromiumOnly(context, 'by WebDriver BiDi the focus does not come back from the window of Firefox to its page')
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene

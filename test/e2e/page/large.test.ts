@@ -50,7 +50,7 @@ function watchMemory(visitor: Visitor): () => Promise<number> {
   }
 }
 
-test(`${sizeBytes / MIB} MiB are sent from a page that stays small`, async () => {
+test(`${sizeBytes / MIB} MiB are sent while the memory of the page stays small`, async () => {
   await using scene = await sceneWith(['bob'], ['--keep-free', '1MiB'])
   const { world } = scene
   await world.receiver('bob')

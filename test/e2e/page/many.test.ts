@@ -27,7 +27,7 @@ const wide = ({ page }: Visitor) =>
   )
 const focusedText = async (visitor: Visitor) => (await visitor.inside<{ text: string }>('focused')).text
 
-test('200 files are one list: a total, what failed in view, what is over folded', async () => {
+test('200 files are one list: a total, failed files in view, finished files folded', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -40,7 +40,7 @@ test('200 files are one list: a total, what failed in view, what is over folded'
   const total = page.locator('[data-total]')
   await expect
     .poll(() => total.innerText(), { timeout: MANY_MS_MAX })
-    .toMatch(/^201 files, 8\.0 MiB: 1 on their way to the portal, 200 delivered or cancelled$/)
+    .toMatch(/^201 files, 8\.0 MiB: 1 uploading, 200 delivered or cancelled$/)
   // Active files are cards, finished ones are folded.
   await visitor.card('large.bin').phase('sending')
   expect(await page.getByRole('article').count()).toBe(1)
@@ -50,7 +50,7 @@ test('200 files are one list: a total, what failed in view, what is over folded'
   expect((await world.received('bob')).length).toBe(FILES_COUNT)
 })
 
-test('of many files those that failed stand in view with their reason, and are sent again at once', async () => {
+test('among many files the failed ones are in view with their reason, and can be sent again together', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const bob = await world.receiver('bob', ['--from', 'dave'])
@@ -59,16 +59,16 @@ test('of many files those that failed stand in view with their reason, and are s
   const total = visitor.page.locator('[data-total]')
   await eventually(() => total.innerText()).toMatch(/: 12 failed$/)
   expect(await visitor.page.getByRole('article').count()).toBe(10)
-  await visitor.card('photo 12.jpg').says('bob takes files from chosen senders only. Ask to be one of them.')
+  await visitor.card('photo 12.jpg').says('bob accepts files from chosen senders only. Ask to be added.')
   bob.child.kill('SIGTERM')
   await bob.ended
   await world.receiver('bob')
-  await visitor.page.getByRole('button', { name: 'Send all 12 that failed again' }).click()
+  await visitor.page.getByRole('button', { name: 'Send 12 failed files again' }).click()
   await eventually(() => total.innerText()).toMatch(/: 12 delivered or cancelled$/)
   expect((await world.received('bob')).length).toBe(12)
 })
 
-test('many files that come in are one list, and one bar says what is still kept here', async () => {
+test('many incoming files are one list, and one notice counts those that are kept here', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -87,7 +87,7 @@ test('many files that come in are one list, and one bar says what is still kept 
   await bar.waitFor({ state: 'detached' })
 })
 
-test('after joining, sending and clearing the focus is where the eye is', async () => {
+test('after joining, sending and clearing, the focus stays near the last action', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await world.receiver('bob')
@@ -102,7 +102,7 @@ test('after joining, sending and clearing the focus is where the eye is', async 
   await visitor.choose([await world.file('one.bin', 10), await world.file('two.bin', 10)])
   await visitor.addReceiver('bob')
   await page.getByRole('button', { name: 'Send 2 files to bob' }).press('Enter')
-  await eventually(() => focusedText(visitor)).toMatch(/^(Under way|Sent)$/)
+  await eventually(() => focusedText(visitor)).toMatch(/^(In progress|Sent)$/)
   for (const name of ['one.bin', 'two.bin']) await visitor.card(name).phase('ended')
   await visitor
     .card('two.bin')
@@ -117,7 +117,7 @@ test('after joining, sending and clearing the focus is where the eye is', async 
   await eventually(() => page.evaluate('document.activeElement.id')).toBe('main')
 })
 
-test('on a phone nothing says "drop"; and the page fits at 200 % with a name of 56 letters', async () => {
+test('on a phone nothing says "drop", and at 200 % the page fits with a name of 56 letters', async () => {
   const name = 'long'.repeat(14)
   await using scene = await sceneWith([name])
   const { world } = scene
@@ -142,7 +142,7 @@ test('on a phone nothing says "drop"; and the page fits at 200 % with a name of 
   expect(shown).toBeLessThanOrEqual(320)
 })
 
-test('what this browser could not do is not blamed on the portal', async () => {
+test('a failure of this browser is not attributed to the portal', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -159,18 +159,18 @@ test('what this browser could not do is not blamed on the portal', async () => {
   expect(await card.text()).not.toContain('Portal:')
 })
 
-test('a browser whose account was revoked says so, and does not claim to try again', async () => {
+test('a browser whose account was revoked says so, and does not claim to retry', async () => {
   await using scene = await sceneWith([])
   const { world } = scene
   const visitor = await scene.visit('carol')
   const revoked = await world.run('accounts', 'revoke', 'carol', '--data', world.dataFolder)
   expect(revoked.code, revoked.stderr).toBe(0)
   const head = visitor.page.getByRole('banner')
-  await head.getByText('this browser is no longer let in').waitFor()
+  await head.getByText('the portal no longer accepts this browser').waitFor()
   expect(await head.innerText()).not.toContain('trying again')
 })
 
-test('a device that is offline says so once, whatever waits', async () => {
+test('a device that is offline says so once, for all waiting files', async () => {
   await using scene = await sceneWith(['bob'])
   const visitor = await scene.visit('carol')
   await visitor.context.setOffline(true)
@@ -181,7 +181,7 @@ test('a device that is offline says so once, whatever waits', async () => {
   await visitor.addReceiver('bob')
   await visitor.context.setOffline(true)
   await visitor.pressSend()
-  for (const name of ['a.bin', 'b.bin']) await visitor.card(name).says('Waits until this device is online again.')
+  for (const name of ['a.bin', 'b.bin']) await visitor.card(name).says('Waiting until this device is online again.')
   expect((await visitor.page.locator('body').innerText()).match(/offline/g)).toHaveLength(1)
   expect(await visitor.page.locator('body').innerText()).not.toContain('The portal does not answer')
   await visitor.context.setOffline(false)

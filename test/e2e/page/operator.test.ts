@@ -5,7 +5,7 @@ import { eventually, MIB, sceneWith } from './visit.ts'
 
 const OPERATIONS = /\/v1\/operations$/
 
-test('an operator sees figures that are right, and others have no view of the portal', async () => {
+test('an operator sees correct figures, and others have no view of the portal', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'dave'])
   const { world, network } = scene
   await world.receiver('bob')

@@ -4,7 +4,7 @@ import { Origin } from '../../page/harness/origin.ts'
 import { openVisit } from '../../page/harness/visitor.ts'
 import { sceneWith } from './visit.ts'
 
-test('the page works under a path: it is joined, sends and receives there, and asks for nothing above it', async () => {
+test('the page works under a path: people join, send and receive there, and nothing outside of it is requested', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const bob = await world.receiver('bob')

@@ -31,7 +31,7 @@ test.each([
   { what: 'a file of several parts', sizeBytes: 3 * MIB + 1, args: ['--part-size', '1MiB'] },
   { what: 'a small file that is not sealed', sizeBytes: 10_000, args: ['--plain'] },
   { what: 'a file that is not sealed', sizeBytes: 2 * MIB, args: ['--part-size', '1MiB', '--plain'] },
-])('$what arrives in a page, whole, with a receipt that the sender has verified', async ({ sizeBytes, args }) => {
+])('$what arrives in a page complete, with a receipt that the sender has verified', async ({ sizeBytes, args }) => {
   const { world, page } = await scene()
   await page.open()
   const path = await world.file(NAME, sizeBytes)
@@ -43,7 +43,7 @@ test.each([
   expect(page.browser.complaints).toEqual([])
 })
 
-test('what a sender hashed by sha-256 arrives like what it hashed by blake3', async () => {
+test('a file that the sender hashed with sha-256 arrives like one hashed with blake3', async () => {
   const { world, page } = await scene(['--digests', 'sha-256'])
   await page.open()
   const { path, sending } = await startSending(world, NAME, 3)
@@ -51,7 +51,7 @@ test('what a sender hashed by sha-256 arrives like what it hashed by blake3', as
   await expectKept(page, path)
 })
 
-test('a page that is reloaded in the middle of a file continues with the parts that it has', async () => {
+test('a page that is reloaded during a file continues with the parts that it has', async () => {
   const { world, network, page } = await scene()
   await page.open()
   const serveTheRest = holdBackAfter(network, 3)
@@ -67,7 +67,7 @@ test('a page that is reloaded in the middle of a file continues with the parts t
   expect(again).toEqual([])
 })
 
-test('a browser that is killed in the middle of a file continues with the parts that it has', async () => {
+test('a browser that is killed during a file continues with the parts that it has', async () => {
   const { world, network, page } = await scene()
   await page.open()
   const serveTheRest = holdBackAfter(network, 3)
@@ -84,7 +84,7 @@ test('a browser that is killed in the middle of a file continues with the parts 
 })
 
 test.each([false, true])(
-  'a browser that is killed when it has the file and nobody has heard of it answers again, for the same file (folder: %s)',
+  'a browser that is killed before it could answer for a complete file answers again for the same file (folder: %s)',
   async (hasFolder) => {
     const { world, network, page } = await scene()
     await page.open()
@@ -110,7 +110,7 @@ test.each([false, true])(
   },
 )
 
-test('a part that comes corrupted is asked for again, the good ones are not', async () => {
+test('a corrupted part is requested again, the good ones are not', async () => {
   const { world, network, page } = await scene()
   network.rule = ({ method, path, count }) =>
     method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { corruptAnswer: true } : null
@@ -126,7 +126,7 @@ test('a part that comes corrupted is asked for again, the good ones are not', as
   ])
 })
 
-test('a connection that breaks off in a part is made again', async () => {
+test('a connection that breaks off within a part is opened again', async () => {
   const { world, network, page } = await scene()
   network.rule = ({ method, path, count }) =>
     method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { cutAnswerAfterBytes: 100_000 } : null
@@ -136,14 +136,17 @@ test('a connection that breaks off in a part is made again', async () => {
   await expectKept(page, path)
 })
 
-/** Only so many bytes are left to the page. Firefox takes no other limit while it runs, so there a file takes the rest. */
+/**
+ * Leaves the page only that many bytes. The limit of Firefox cannot be changed while it runs, so there a file uses up
+ * the rest.
+ */
 async function leaveStorage(page: PageReceiver, leftBytes: number): Promise<void> {
   if (engine === 'firefox') return page.run('fillStorage', leftBytes)
   const { usage = 0 } = await page.browser.page.evaluate<{ usage?: number }>('navigator.storage.estimate()')
   await limitStorage(page.browser.page, usage + leftBytes)
 }
 
-test('a browser that has no room says so to the sender, and nothing stays', async () => {
+test('a browser without free space tells the sender, and nothing stays', async () => {
   const { world, page } = await scene()
   await page.open({ isStarted: false, quotaBytes: 10 * MIB })
   await leaveStorage(page, 2 * MIB)
@@ -156,7 +159,7 @@ test('a browser that has no room says so to the sender, and nothing stays', asyn
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('what is full in the middle of a file is told as such, too', async () => {
+test('a disk that fills up during a file is reported in the same way', async () => {
   const { world, network, page } = await scene()
   await page.open({ quotaBytes: 10 * MIB })
   const serveTheRest = holdBackAfter(network, 2)
@@ -170,7 +173,7 @@ test('what is full in the middle of a file is told as such, too', async () => {
   await until(async () => (await page.run<string[]>('stagedFiles')).length === 0, 'nothing stays')
 })
 
-test('a file leaves the page as a download, and goes when its owner says so', async () => {
+test('a file is saved as a download, and is removed when its owner says so', async () => {
   const { world, page } = await scene()
   await page.open()
   const { path, transferId, sending } = await startSending(world, NAME, 3)
@@ -184,7 +187,7 @@ test('a file leaves the page as a download, and goes when its owner says so', as
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('two files of one name are both kept', async () => {
+test('two files with the same name are both kept', async () => {
   const { world, page } = await scene()
   await page.open()
   for (const _ of [1, 2]) expect((await (await startSending(world, NAME, 2)).sending.ended).code).toBe(0)

@@ -38,7 +38,7 @@ async function storedAndLost(scene: Scene) {
   return { visitor, card, path, transferId, lose }
 }
 
-test('a file that the portal has lost is not shown as stored any more, and goes again as the same transfer', async () => {
+test('a file that the portal has lost is no longer shown as stored, and is sent again as the same transfer', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const { visitor, card, path, transferId, lose } = await storedAndLost(scene)
@@ -54,7 +54,7 @@ test('a file that the portal has lost is not shown as stored any more, and goes 
   await expectArrived(world, 'bob', 'plan.bin', path)
 })
 
-test('a file that the portal has lost while the page was closed is not finished, and its file is wanted again', async () => {
+test('a file that the portal lost while the page was closed is shown as unfinished, and the page asks for the file', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const { visitor, card, path, transferId, lose } = await storedAndLost(scene)
@@ -62,7 +62,7 @@ test('a file that the portal has lost while the page was closed is not finished,
   await (await lose())()
   await visitor.page.goBack()
   await visitor.isMember()
-  await visitor.page.getByRole('heading', { name: 'Not finished' }).waitFor()
+  await visitor.page.getByRole('heading', { name: 'Unfinished' }).waitFor()
   await world.receiver('bob')
   await visitor.page.locator(`input[data-for="${transferId}"]`).setInputFiles(path)
   await card.phase('ended')

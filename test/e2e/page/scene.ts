@@ -42,7 +42,7 @@ export class PageReceiver {
   }
 
   /**
-   * Another tab takes over.
+   * Another tab takes over. The first one still runs.
    *
    * @returns a function that calls the first tab, which still runs
    */

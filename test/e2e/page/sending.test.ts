@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { inChromiumOnly } from '../../page/harness/engine.ts'
 import { expectArrived, MIB, sceneWith, transfersOf } from './visit.ts'
 
-test('several files, a folder, and what is dropped arrive as they were, each with a verified receipt', async (context) => {
+test('several files, a folder, and dropped files arrive unchanged, each with a verified receipt', async (context) => {
   inChromiumOnly(context, 'WebDriver BiDi drops no files, and Playwright chooses no folders by it')
   await using scene = await sceneWith(['bob'])
   const { world } = scene
@@ -52,7 +52,7 @@ test('several files, a folder, and what is dropped arrive as they were, each wit
   expect(await world.received('bob')).toEqual(Object.keys(names).sort())
 })
 
-test('the timeline tells of both hops, and its receipt proves the delivery to anybody', async () => {
+test('the timeline shows both hops, and its receipt proves the delivery to anyone', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await world.receiver('bob')
@@ -82,14 +82,14 @@ test('the timeline tells of both hops, and its receipt proves the delivery to an
   const line = page.getByRole('link', { name: /contract\.pdf/ })
   await line.waitFor()
   await page.getByRole('searchbox').fill('holiday')
-  await page.getByText('Nothing like this.').waitFor()
+  await page.getByText('No matches.').waitFor()
   await page.getByRole('searchbox').fill('contract BOB')
   await line.waitFor()
-  await page.getByRole('button', { name: 'Went wrong' }).click()
-  await page.getByText('Nothing like this.').waitFor()
+  await page.getByRole('button', { name: 'Failed' }).click()
+  await page.getByText('No matches.').waitFor()
 })
 
-test('a receiver that does not exist is told of in plain words, before anything is sent', async () => {
+test('a receiver that does not exist is reported in plain words, before anything is sent', async () => {
   await using scene = await sceneWith(['bob'])
   const visitor = await scene.visit('carol')
   const { page } = visitor
@@ -109,7 +109,7 @@ test('a receiver that does not exist is told of in plain words, before anything 
   expect(scene.network.count('PUT', /\/v1\/transfers\//)).toBe(0)
 })
 
-test('of several written names the wrong ones stay and are named, and nothing is sent before they are gone', async () => {
+test('of several typed names the wrong ones stay and are named, and nothing is sent before they are removed', async () => {
   await using scene = await sceneWith(['bob', 'rita'])
   const visitor = await scene.visit('carol')
   const { page } = visitor
@@ -122,7 +122,7 @@ test('of several written names the wrong ones stay and are named, and nothing is
   await alert.getByText('"b@d" cannot be the name of an account.').waitFor()
   expect(await to.inputValue()).toBe('nobody b@d')
   expect(await to.getAttribute('aria-invalid')).toBe('true')
-  await page.getByRole('button', { name: 'Not to rita' }).waitFor()
+  await page.getByRole('button', { name: 'Remove rita' }).waitFor()
   const send = page.getByRole('button', { name: /^Send it/ })
   expect(await send.isDisabled()).toBe(true)
   await to.fill('bob')
@@ -133,7 +133,7 @@ test('of several written names the wrong ones stay and are named, and nothing is
   expect(transfer?.to).toEqual(['bob', 'rita'])
 })
 
-test('for a receiver that is away it is stored, and the page may be closed', async () => {
+test('a file for an offline receiver is stored, and the page may be closed', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -141,7 +141,7 @@ test('for a receiver that is away it is stored, and the page may be closed', asy
   await visitor.send([path], ['bob'])
   const card = visitor.card('a.bin')
   await card.phase('stored')
-  await card.says('The portal has all of it, verified. Waiting for bob: you may close this page')
+  await card.says('The portal has the whole file, verified. Waiting for bob. You can close this page')
   expect(await card.picture()).toMatch(
     /^from you to the portal: stored .*; from the portal to bob: waiting at 0 percent$/,
   )
@@ -154,10 +154,10 @@ test('for a receiver that is away it is stored, and the page may be closed', asy
   const page = await visitor.tab()
   await page.goto(`${scene.network.url}/#history`)
   await page.getByRole('link', { name: /a\.bin.*delivered/ }).click()
-  await page.getByText('signed that this very file arrived whole. The signature was verified here.').waitFor()
+  await page.getByText('signed that exactly this file arrived complete. This browser verified the signature.').waitFor()
 })
 
-test('it is sealed unless one chooses otherwise: then everybody on the way can read it, and that is said', async () => {
+test('files are sealed by default; a warning says that the portal can read an unsealed one', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await mkdir(world.path('files'), { recursive: true })
@@ -189,7 +189,7 @@ test('it is sealed unless one chooses otherwise: then everybody on the way can r
   }
 })
 
-test('a portal that takes sealed files only leaves no choice, and takes what the page sends', async () => {
+test('a portal for sealed files only offers no choice, and accepts what the page sends', async () => {
   await using scene = await sceneWith(['bob'], ['--sealed-only'])
   const visitor = await scene.visit('carol')
   await scene.world.receiver('bob')

@@ -34,7 +34,7 @@ test('a second tab offers to take over, and the first one then stops', async () 
   await visitor.card('b.txt').phase('stored')
 })
 
-test('a tab that is closed leaves its place to the next one', async () => {
+test('when a tab is closed, the next one can become active', async () => {
   await using scene = await sceneWith([])
   const visitor = await scene.visit('carol')
   const second = await visitor.tab()

@@ -4,7 +4,7 @@ import { builtPage } from '../../page/built.ts'
 import { browserPage } from '../../page/harness/browser.ts'
 import { World } from '../harness/world.ts'
 
-test('one tab takes over from another and back; who stays by two clicks works once', async () => {
+test('one tab takes over from another and back; two clicks on the button work once', async () => {
   await builtPage()
   const world = await World.create()
   await world.portal()

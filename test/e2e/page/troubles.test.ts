@@ -21,7 +21,7 @@ async function receiverOnSmallDisk(world: World, name: string, sizeMib: number):
   return world.receiver(name, [], { wrapper: ['unshare', '-r', '-m', 'sh', '-c', mount, world.inbox(name)] })
 }
 
-test('each receiver fails or succeeds by itself, with its own problem and what to do about it', async () => {
+test('each receiver fails or succeeds separately, with its own problem and advice', async () => {
   await using scene = await sceneWith(['bob', 'dave', 'erin'])
   const { world } = scene
   await Promise.all([
@@ -37,9 +37,7 @@ test('each receiver fails or succeeds by itself, with its own problem and what t
   await card.says('Delivered to bob: arrived, intact, receipt verified.')
   const text = await card.text()
   expect(text).toMatch(/dave: .*it needs 3\.0 MiB, free are .*Ask dave to make room, then send it again\..*disk-full/s)
-  expect(text).toMatch(
-    /erin: .*erin takes files from chosen senders only\. Ask to be one of them\..*sender-not-accepted/s,
-  )
+  expect(text).toMatch(/erin: .*erin accepts files from chosen senders only\. Ask to be added\..*sender-not-accepted/s)
   const picture = await card.picture()
   expect(picture).toMatch(/^from you to the portal: stored /)
   expect(picture).toMatch(/from the portal to bob: delivered /)
@@ -51,11 +49,11 @@ test('each receiver fails or succeeds by itself, with its own problem and what t
   await visitor.page.getByText('Not delivered to dave').waitFor()
   await visitor.page.getByText('Ask dave to make room, then send it again.').waitFor()
   await visitor.goTo('History')
-  await visitor.page.getByRole('button', { name: 'Went wrong' }).click()
+  await visitor.page.getByRole('button', { name: 'Failed' }).click()
   await visitor.page.getByRole('link', { name: /plan\.bin.*2 of 3 failed/ }).waitFor()
 })
 
-test('a portal without room refuses before anything is sent, and says what to do', async () => {
+test('a portal without free space refuses before anything is sent, with advice', async () => {
   await using scene = await sceneWith(['bob'], ['--max-transfer', '1MiB'])
   const visitor = await scene.visit('carol')
   await visitor.send([await scene.world.file('large.bin', 2 * MIB)], ['bob'])
@@ -66,7 +64,7 @@ test('a portal without room refuses before anything is sent, and says what to do
   expect(scene.network.seen.filter((seen) => sentPart(seen) !== null)).toEqual([])
 })
 
-test('a paused upload stays at the portal as it is, and continues from there', async () => {
+test('a paused upload stays at the portal, and continues from there', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   await world.receiver('bob')
@@ -86,10 +84,10 @@ test('a paused upload stays at the portal as it is, and continues from there', a
   // The network releases the parts that were held. The paused page sends no more.
   release()
   const asked = network.seen.length
-  // This is no wait for an event: it is the time in which the page must send nothing.
+  // The test waits this long on purpose: the page must send nothing in this time.
   await new Promise((resolve) => setTimeout(resolve, 1_500))
   expect(network.seen.slice(asked).filter((seen) => sentPart(seen) !== null)).toEqual([])
-  await card.press('Go on')
+  await card.press('Resume')
   await card.phase('ended')
   await card.says('receipt verified')
   expect([timesSent(network, 1), timesSent(network, 2)]).toEqual([1, 1])
@@ -97,7 +95,7 @@ test('a paused upload stays at the portal as it is, and continues from there', a
   expect(await world.received('bob')).toEqual(['large.bin'])
 })
 
-test('a cancelled upload is gone everywhere; a cancelled stored file fails for the receivers who do not have it yet', async () => {
+test('a cancelled upload is deleted everywhere; a cancelled stored file fails for the receivers who do not have it yet', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const release = holdPartsAfter(network, 1)
@@ -126,5 +124,5 @@ test('a cancelled upload is gone everywhere; a cancelled stored file fails for t
   await world.receiver('bob')
   await visitor.card('last.bin').phase('ended')
   expect(await world.received('bob')).toEqual(['last.bin'])
-  expect(await visitor.page.getByText('Not finished').count()).toBe(0)
+  expect(await visitor.page.getByText('Unfinished').count()).toBe(0)
 })

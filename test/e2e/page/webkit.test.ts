@@ -3,13 +3,13 @@ import { expect, test } from 'vitest'
 import { WebKitVisitor } from '../../page/harness/webkit.ts'
 import { expectArrived, MIB, sceneWith } from './visit.ts'
 
-test('WebKitGTK joins, says what it can do less, sends and receives, and is the same account after a reload', async () => {
+test('WebKitGTK joins, says what its limits are, sends and receives, and has the same account after a reload', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   await using visitor = await WebKitVisitor.open()
   await visitor.open(await scene.link('carol'))
-  await visitor.says('This browser cannot keep the key that opens sealed files out of reach of this page.')
-  await visitor.says('a file of more than 256 MiB cannot be received here')
+  await visitor.says('This browser stores the key that opens sealed files encrypted, and this page can read it.')
+  await visitor.says('files larger than 256 MiB cannot be received here')
   await visitor.press('Join')
   await visitor.says('carol at ')
   expect(await visitor.inside('keptDecryptionKey')).toBe('wrapped by AES-GCM, false')

@@ -194,7 +194,7 @@ export class Visitor {
   async addReceiver(name: string): Promise<void> {
     await this.page.getByLabel('To', { exact: true }).fill(name)
     await this.page.getByRole('button', { name: 'Add', exact: true }).click()
-    await this.page.getByRole('button', { name: `Not to ${name}`, exact: true }).waitFor()
+    await this.page.getByRole('button', { name: `Remove ${name}`, exact: true }).waitFor()
   }
 
   async pressSend(): Promise<void> {

@@ -105,7 +105,7 @@ export class Arrivals {
     const isArriving = current?.state === 'arriving'
     if (isArriving) await arrivals.put(part, `part/${transferId}/${partNumber}`)
     await transaction.done
-    if (!isArriving) throw new OvertakenError('another tab has gone on with the file')
+    if (!isArriving) throw new OvertakenError('another tab has continued with the file')
   }
 
   removePart(transferId: string, partNumber: number): Promise<void> {
@@ -132,7 +132,7 @@ export class Arrivals {
       else await arrivals.put(next, fileKey(transferId))
     }
     await transaction.done
-    if (!isAsSeen) throw new OvertakenError('another tab has gone on with the file')
+    if (!isAsSeen) throw new OvertakenError('another tab has continued with the file')
   }
 }
 

@@ -60,7 +60,7 @@ export class ChosenFolder {
    */
   async choose(): Promise<void> {
     const handle = await pickerOf()?.({ ...MODE, id: 'golooader' })
-    if (handle === undefined) throw new Error('this browser lets nobody choose a folder')
+    if (handle === undefined) throw new Error('this browser has no dialogue to choose a folder')
     await change(this.#database, 'settings', (settings) => settings.put(handle, KEY))
     this.#set(handle)
   }

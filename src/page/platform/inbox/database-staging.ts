@@ -65,7 +65,7 @@ export class DatabaseStaging implements Staging {
       rows.filter((row) => row instanceof Uint8Array),
       transferId,
     )
-    if (file.size !== length) throw new DOMException('the file is not there as a whole', 'NotFoundError')
+    if (file.size !== length) throw new DOMException('the file is incomplete', 'NotFoundError')
     return file
   }
 

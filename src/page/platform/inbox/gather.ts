@@ -35,19 +35,19 @@ export async function gather(
   const incomplete = (detail: string, cause?: unknown): Problem =>
     new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
   const take = (arrived: Uint8Array): void => {
-    if (arrivedBytes + arrived.length > lengthBytes) throw incomplete('more bytes came than were announced')
+    if (arrivedBytes + arrived.length > lengthBytes) throw incomplete('more bytes arrived than were announced')
     bytes.set(arrived, arrivedBytes)
     arrivedBytes += arrived.length
   }
   const stopping = Promise.withResolvers<never>()
   stopping.promise.catch(() => {})
   const stop = (detail: string, cause?: unknown): void => stopping.reject(incomplete(detail, cause))
-  const abort = (): void => stop('the transfer was given up', signal.reason)
-  using idle = new IdleTimeout(idleMs, () => stop(`no byte came for ${idleMs} ms`))
+  const abort = (): void => stop('the transfer was aborted', signal.reason)
+  using idle = new IdleTimeout(idleMs, () => stop(`no byte arrived for ${idleMs} ms`))
   using _ = new ThroughputWatch(
     minThroughput,
     () => arrivedBytes,
-    () => stop(`less than ${minThroughput.bytesPerSecond} bytes a second came`),
+    () => stop(`fewer than ${minThroughput.bytesPerSecond} bytes a second arrived`),
   )
   signal.addEventListener('abort', abort, { once: true })
   if (signal.aborted) abort()

@@ -276,7 +276,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
 
   async #arriving(transferId: string): Promise<ArrivingRecord> {
     const known = await this.#arrivals.get(transferId)
-    if (known?.state !== 'arriving') throw new OvertakenError('what is to be published is not arriving here any more')
+    if (known?.state !== 'arriving') throw new OvertakenError('the file is no longer arriving in this tab')
     return known
   }
 

@@ -26,7 +26,7 @@ export function meaningOf(error: unknown): Problem | 'later' | null {
   if (LATER.has(reason)) return 'later'
   const cause = { cause: error }
   if (reason === 'QuotaExceededError') {
-    return new Problem('disk-full', { reason, detail: 'the browser of the receiver has no more room' }, cause)
+    return new Problem('disk-full', { reason, detail: 'the browser of the receiver has no space left' }, cause)
   }
   return new Problem('write-failed', { reason, detail: `the browser of the receiver said ${reason}` }, cause)
 }

@@ -13,7 +13,7 @@ export interface PartStreamOptions {
   readonly startByte: number
   readonly retryMs: number
   /** Requests the bytes from `startByte` to the end of the range; null when the object is gone. */
-  readonly goOn: (startByte: number, retryMs: number) => Promise<ObjectContent | null>
+  readonly reopen: (startByte: number, retryMs: number) => Promise<ObjectContent | null>
 }
 
 export class PartStream extends Readable {
@@ -38,7 +38,7 @@ export class PartStream extends Readable {
     if (this.#isWanted) return
     this.#isWanted = true
     this.#movedAtMs = performance.now()
-    if (this.#body === null) this.#goOn(null)
+    if (this.#body === null) this.#reopen(null)
     else this.#body.resume()
   }
 
@@ -61,11 +61,11 @@ export class PartStream extends Readable {
       this.#body = null
       if (this.#nextByte >= this.#endByte) this.push(null)
       // A connection may break because its reader is slow. Then the next request waits until the reader wants more.
-      else if (this.#isWanted) this.#goOn(cause)
+      else if (this.#isWanted) this.#reopen(cause)
     })
   }
 
-  #goOn(cause: unknown): void {
+  #reopen(cause: unknown): void {
     this.#askAgain(cause).catch((error: unknown) => this.destroy(error as Error))
   }
 
@@ -73,7 +73,7 @@ export class PartStream extends Readable {
   async #askAgain(cause: unknown): Promise<void> {
     const leftMs = this.#movedAtMs + this.#options.retryMs - performance.now()
     if (leftMs <= 0) throw new Problem('unavailable', { detail: 'the S3 storage broke off again and again' }, { cause })
-    const content = await this.#options.goOn(this.#nextByte, leftMs)
+    const content = await this.#options.reopen(this.#nextByte, leftMs)
     if (content === null) throw new Problem('store-failed', { detail: 'the part was removed meanwhile' }, { cause })
     if (this.destroyed) content.body.destroy()
     else this.#follow(content.body)

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('a pause that is over, or was aborted, leaves nothing behind', async () => {
+test('a sleep that ended, or was aborted, leaves no timer or listener behind', async () => {
   const ending = new AbortController()
   const removed = vi.spyOn(ending.signal, 'removeEventListener')
   const over = sleep(10, ending.signal)
@@ -23,7 +23,7 @@ test('a pause that is over, or was aborted, leaves nothing behind', async () => 
   await expect(sleep(10, ending.signal)).rejects.toThrow('enough')
 })
 
-test('back-off doubles up to its maximum, and its random share is as large as was said', () => {
+test('back-off doubles up to its maximum, with the configured random share', () => {
   const bounds = { minMs: 100, maxMs: 1000 }
   expect([1, 2, 3, 4, 5, 2000].map((tries) => backoffMs(tries, { ...bounds, jitter: 0 }))).toEqual([
     100, 200, 400, 800, 1000, 1000,
@@ -36,7 +36,7 @@ test('back-off doubles up to its maximum, and its random share is as large as wa
   expect(Math.min(...full)).toBeLessThan(100)
 })
 
-test('what fails is tried again after the pause that was asked for, until it succeeds', async () => {
+test('a failed act is tried again after the requested pause, until it succeeds', async () => {
   let count = 0
   const delays: [unknown, number][] = []
   const retrying = retry(
@@ -62,7 +62,7 @@ test('what fails is tried again after the pause that was asked for, until it suc
   ])
 })
 
-test('an error that is not worth another try is thrown at once, as it is or as another', async () => {
+test('a permanent error is thrown at once, as it is or as another error', async () => {
   const error = new Error('no')
   const failing = () => Promise.reject(error)
   const rethrow = (failure: unknown): never => {
@@ -71,7 +71,7 @@ test('an error that is not worth another try is thrown at once, as it is or as a
   await expect(retry(failing, { delayMs: rethrow })).rejects.toBe(error)
 })
 
-test('an abort ends the pause with its reason, and no try is made after it', async () => {
+test('an abort ends the pause with its reason, and no further try is made', async () => {
   const ending = new AbortController()
   let count = 0
   const retrying = retry(
@@ -87,7 +87,7 @@ test('an abort ends the pause with its reason, and no try is made after it', asy
   expect(count).toBe(1)
 })
 
-test('a promise that takes longer than its deadline is answered for, and its error is ignored', async () => {
+test('a promise that exceeds its deadline is rejected, and its later error is ignored', async () => {
   expect(await withDeadline(Promise.resolve('in time'), 10, () => null)).toBe('in time')
   await expect(withDeadline(Promise.reject(new Error('broken')), 10, () => null)).rejects.toThrow('broken')
   const slow = Promise.withResolvers<string>()
@@ -98,7 +98,7 @@ test('a promise that takes longer than its deadline is answered for, and its err
   await vi.advanceTimersByTimeAsync(10)
 })
 
-test('an idle timeout goes off once, after as long without a refresh', async () => {
+test('an idle timeout fires once, when it was not refreshed in time', async () => {
   const idle = vi.fn()
   const timeout = new IdleTimeout(100, idle)
   await vi.advanceTimersByTimeAsync(90)
@@ -123,7 +123,7 @@ test('an idle timeout does not count the time of a pause', async () => {
   expect(idle).toHaveBeenCalledOnce()
 })
 
-test('an idle timeout that was disposed never goes off', async () => {
+test('a disposed idle timeout never fires', async () => {
   const idle = vi.fn()
   let late: IdleTimeout
   {

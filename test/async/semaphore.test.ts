@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { acquireAll, KeyedMutex, KeyedSemaphore, Semaphore } from '../../src/async/index.ts'
 
-test('a semaphore admits as many as it has permits, and the others in the order in which they came', async () => {
+test('a semaphore admits as many as it has permits, and the others in the order of their calls', async () => {
   const semaphore = new Semaphore(2)
   const order: string[] = []
   const enter = async (name: string) => {
@@ -23,7 +23,7 @@ test('a semaphore admits as many as it has permits, and the others in the order 
   expect(order).toEqual(['a', 'b', 'c', 'd'])
 })
 
-test('a waiter that is aborted leaves its permit to the next', async () => {
+test('an aborted waiter leaves its permit to the next', async () => {
   const semaphore = new Semaphore(1)
   const release = await semaphore.acquire()
   const ending = new AbortController()
@@ -38,7 +38,7 @@ test('a waiter that is aborted leaves its permit to the next', async () => {
   await expect(semaphore.acquire(ending.signal)).rejects.toThrow('enough')
 })
 
-test('an abort after the permit was given changes nothing', async () => {
+test('an abort after the permit was granted changes nothing', async () => {
   const semaphore = new Semaphore(1)
   const first = await semaphore.acquire()
   const ending = new AbortController()
@@ -51,7 +51,7 @@ test('an abort after the permit was given changes nothing', async () => {
   expect(semaphore.isFull).toBe(false)
 })
 
-test('a permit that is given back twice counts once', async () => {
+test('a permit that is released twice counts once', async () => {
   const semaphore = new Semaphore(1)
   const release = await semaphore.acquire()
   release()
@@ -60,7 +60,7 @@ test('a permit that is given back twice counts once', async () => {
   expect(semaphore.isFull).toBe(true)
 })
 
-test('no permit is lost or made, whatever is acquired, released and aborted', async () => {
+test('no permit is lost or duplicated in any order of acquire, release and abort', async () => {
   const steps = fc.array(fc.constantFrom('acquire', 'release', 'abort'), { maxLength: 60 })
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 4 }), steps, async (count, actions) => {
@@ -90,7 +90,7 @@ test('no permit is lost or made, whatever is acquired, released and aborted', as
   )
 })
 
-test('what needs permits of several semaphores keeps none of them when it is aborted', async () => {
+test('a caller that needs permits of several semaphores keeps none when it is aborted', async () => {
   const [large, all] = [new Semaphore(1), new Semaphore(1)]
   const release = await all.acquire()
   const ending = new AbortController()
@@ -125,7 +125,7 @@ test('a keyed mutex runs one act of a key at a time, also after a failure; other
   expect(order).toEqual(['first', 'other', 'second'])
 })
 
-test('a keyed mutex does not run what was aborted while it waited', async () => {
+test('a keyed mutex does not run an act that was aborted while it waited', async () => {
   const mutex = new KeyedMutex()
   const gate = Promise.withResolvers<void>()
   const first = mutex.run('a', () => gate.promise)
@@ -139,7 +139,7 @@ test('a keyed mutex does not run what was aborted while it waited', async () => 
   expect(await last).toBe('done')
 })
 
-test('a keyed semaphore counts for each key', async () => {
+test('a keyed semaphore counts each key separately', async () => {
   const semaphore = new KeyedSemaphore<number>(2)
   const gate = Promise.withResolvers<void>()
   const begun: string[] = []

@@ -17,7 +17,7 @@ async function bench(name: string, ...args: string[]): Promise<string> {
 }
 
 test.concurrent(
-  'many small files are delivered, plain and sealed, and told in a table',
+  'many small files are delivered, plain and sealed, and shown in a table',
   async () => {
     const told = await bench('small', '--count', '2', '--size', '1', '--rounds', '1', '--only', 'golooader, sealed')
     expect(told).toMatch(/^\| golooader, plain \| [\d.]+ /m)
@@ -28,7 +28,7 @@ test.concurrent(
 )
 
 test.concurrent(
-  'the latency of each way to send is told',
+  'the latency of each way to send is printed',
   async () => {
     const told = await bench('latency', '--seconds', '0.2', '--warm-up', '0', '--rounds', '1')
     for (const way of ['golooader, plain', 'golooader, sealed', 'bare requests, plain']) {
@@ -48,7 +48,7 @@ test.concurrent(
 )
 
 test.concurrent(
-  'the costs of a backlog are told and plotted',
+  'the costs of a backlog are printed and plotted',
   async () => {
     const plots = await mkdtemp(join(tmpdir(), 'golooader-test-'))
     const told = await bench('backlog', '--sizes', '2,4', '--rounds', '1', '--samples', '2', '--plots', plots)
@@ -61,7 +61,7 @@ test.concurrent(
 )
 
 test.concurrent(
-  'what several portals cost is told beside the default one, and what they ask of database and store',
+  'the costs of several portals are printed beside those of the default one, with the load on database and store',
   async () => {
     const redirected = '2 portals, downloads redirected'
     const least = ['--nodes', '2', '--rounds', '1', '--large', '9', '--small', '4', '--only', redirected]
@@ -76,7 +76,7 @@ test.concurrent(
 )
 
 test.concurrent(
-  'what the ledger takes in is told for SQLite and PostgreSQL, one sender and many',
+  'the ingest rate of the ledger is printed for SQLite and PostgreSQL, with one sender and many',
   async () => {
     const told = await bench('ledger', '--seconds', '0.2', '--rounds', '1', '--remembered', '40')
     for (const ledger of ['SQLite', 'PostgreSQL, 1 portal', 'PostgreSQL, 3 portals']) {

@@ -1,4 +1,4 @@
-/** What a big file costs beside the floor and beside other programs is held here. */
+/** The cost of a large file, relative to the measured floor and to other programs, stays within the recorded bound. */
 import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,13 +16,13 @@ function gate(...args: string[]): Promise<{ code: number; told: string }> {
   })
 }
 
-test('a big file costs no more than a quarter above what was recorded', async () => {
+test('a large file costs at most a quarter more than recorded', async () => {
   const { code, told } = await gate()
   expect(told).toMatch(/^\| plain \/ floor \| [\d.]+ \| [\d.]+ \| holds \|$/m)
   expect(code, told).toBe(0)
 })
 
-test('a ratio that is worse by more than a quarter ends the gate with 1', async () => {
+test('a ratio that is worse by more than a quarter makes the gate exit with 1', async () => {
   const path = join(await testFolder(), 'recorded.json')
   const recorded: Record<string, number> = JSON.parse(await readFile(RECORDED, 'utf8'))
   const better = Object.entries(recorded).map(([name, ratio]) => [name, name === 'sealed / floor' ? 0.01 : ratio * 100])

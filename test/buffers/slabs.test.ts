@@ -1,4 +1,4 @@
-/** Memory that is used again is never in use twice at a time. */
+/** Reused memory never has two users at a time. */
 import { expect, test } from 'vitest'
 import { releaseBuffer, Slab } from '../../src/buffers/index.ts'
 
@@ -10,7 +10,7 @@ function filled(slab: Slab, byteCount: number, count: number, value: number): Ui
   })
 }
 
-test('the memory of a slab is used again once it is closed and each slice is released, whatever their order', () => {
+test('the memory of a slab is reused once it is closed and each slice is released, in any order', () => {
   const slab = new Slab()
   const [first, second, third] = filled(slab, 1000, 3, 7) as [Uint8Array, Uint8Array, Uint8Array]
   releaseBuffer(third)
@@ -21,7 +21,7 @@ test('the memory of a slab is used again once it is closed and each slice is rel
   expect(new Slab().free.buffer).toBe(first.buffer)
 })
 
-test('a slice that is released twice, or only a part of it, gives nothing away that is in use', () => {
+test('releasing a slice twice, or only a part of it, does not free memory that is in use', () => {
   const slab = new Slab()
   const [first, second] = filled(slab, 1000, 2, 7) as [Uint8Array, Uint8Array]
   slab.close()
@@ -32,19 +32,19 @@ test('a slice that is released twice, or only a part of it, gives nothing away t
   expect(second.every((byte) => byte === 7)).toBe(true)
 })
 
-test('a slice as long as its slab is not given to the system', () => {
+test('a slice as long as its slab is not freed to the system', () => {
   const slab = new Slab()
   const [slice] = filled(slab, slab.free.length, 1, 7) as [Uint8Array]
   slab.close()
   releaseBuffer(slice)
   const again = new Slab()
   expect(again.free.buffer).toBe(slice.buffer)
-  // The memory has another user by now.
+  // By now the memory has another user.
   releaseBuffer(slice)
   expect(again.free.length).toBe(slice.length)
 })
 
-test('a buffer of its own is given back at once, one that shares its memory is left alone', () => {
+test('a buffer with its own memory is freed at once, one that shares memory is left alone', () => {
   const own = new Uint8Array(1000)
   releaseBuffer(own)
   expect(own.length).toBe(0)

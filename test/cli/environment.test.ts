@@ -1,4 +1,7 @@
-/** Every option of every command is also an environment variable. For a flag, only a value that means yes switches it on. */
+/**
+ * Every option of every command is also an environment variable. For a flag, only a value that means yes switches it
+ * on.
+ */
 import type { Command, Option } from 'commander'
 import { afterEach, describe, expect, test } from 'vitest'
 import { commandLine } from '../../src/cli/main.ts'
@@ -93,22 +96,19 @@ test('the tree of commands has flags of every depth', async () => {
   }
 })
 
-test.each(casesOf((option) => !isFlag(option)))(
-  '$path $long: an empty variable is one that is not set',
-  async (option) => {
-    // A mandatory option is then missing, as without the variable.
-    const outcome = async (value: string | null): Promise<unknown> => {
-      try {
-        return await told(option, value)
-      } catch (error) {
-        return error instanceof Error ? error.message : error
-      }
+test.each(casesOf((option) => !isFlag(option)))('$path $long: an empty variable counts as not set', async (option) => {
+  // A mandatory option is then missing, as without the variable.
+  const outcome = async (value: string | null): Promise<unknown> => {
+    try {
+      return await told(option, value)
+    } catch (error) {
+      return error instanceof Error ? error.message : error
     }
-    expect(await outcome('')).toEqual(await outcome(null))
-  },
-)
+  }
+  expect(await outcome('')).toEqual(await outcome(null))
+})
 
-test('the former name of an option sets the same; an argument of either name counts more than a variable of either', async () => {
+test('the former name of an option sets the same option; an argument takes precedence over a variable, by either name', async () => {
   const former = { path: 'portal', long: '--one-request' }
   const now = { path: 'portal', long: '--inline-max' }
   expect(await told(now, null)).toBe(262_144)
@@ -119,7 +119,7 @@ test('the former name of an option sets the same; an argument of either name cou
   expect(await told(now, '8KiB', '--one-request', '4KiB')).toBe(4_096)
 })
 
-test('of two variables that say how long to wait, the one that says not at all counts; an argument counts more', async () => {
+test('of the two variables for waiting, the one that disables waiting wins; an argument takes precedence', async () => {
   const send = { path: 'send', long: '--no-wait' }
   process.env.GOLOOADER_TO = 'bob'
   process.env.GOLOOADER_WAIT = '10m'

@@ -37,7 +37,7 @@ test.each([
   [{ code: 'ERR_SQLITE_ERROR', errcode: 13 }, /no room left[\s\S]*Make room/],
   [{ code: 'ERR_SQLITE_ERROR', errcode: 8 }, /may not write the ledger[\s\S]*--data/],
   [{ code: 'ERR_SQLITE_ERROR', errcode: 14 }, /may not write the ledger[\s\S]*--data/],
-])('what the machine refuses is told with what to do: %o', (members, message) => {
+])('an error of the system is printed with advice: %o', (members, message) => {
   for (const error of [systemError(members), new Error('wrapped', { cause: systemError(members) })]) {
     const { code, text } = report(error)
     expect(text).toMatch(message)
@@ -46,7 +46,7 @@ test.each([
   }
 })
 
-test('a mistake of this program is told as one, with its trace', () => {
+test('a bug of this program is reported as one, with its stack trace', () => {
   const { code, text } = report(new TypeError('x is not a function'))
   expect(text).toMatch(/this is a bug[\s\S]*x is not a function[\s\S]*\n\s+at /)
   expect(code).toBe(1)

@@ -15,15 +15,15 @@ function told(name: string, args: string[], variable?: [name: string, value: str
   return new Command().addOption(flag(name, 'x')).parse(args, { from: 'user' }).opts()
 }
 
-test.each(['1', 'true', 'yes', 'on'])('a flag is switched on by the variable that says "%s"', (value) => {
+test.each(['1', 'true', 'yes', 'on'])('the variable value "%s" switches a flag on', (value) => {
   expect(told('--json', [], ['GOLOOADER_JSON', value])).toEqual({ json: true })
 })
 
-test.each(['0', 'false', 'no', ''])('a flag is not switched on by the variable that says "%s"', (value) => {
+test.each(['0', 'false', 'no', ''])('the variable value "%s" does not switch a flag on', (value) => {
   expect(told('--json', [], ['GOLOOADER_JSON', value])).toEqual({})
 })
 
-test('a flag that takes something away does so by argument or variable, and not otherwise', () => {
+test('a flag that disables something does so by argument or variable only', () => {
   expect(told('--no-page', [])).toEqual({ page: true })
   expect(told('--no-page', ['--no-page'])).toEqual({ page: false })
   expect(told('--no-page', [], ['GOLOOADER_NO_PAGE', '0'])).toEqual({ page: true })
@@ -37,19 +37,19 @@ function list(args: string[], parse: (text: string) => string[] = accountNames, 
   return new Command().addOption(option).parse(args, { from: 'user' }).opts().to
 }
 
-test('a list that is given more than once has all that was given, each once', () => {
+test('a list that is given more than once has all values, each once', () => {
   expect(list(['--to', 'bob', '--to', 'carol,bob', '--to=dora'])).toEqual(['bob', 'carol', 'dora'])
   expect(list(['--to', 'blake3', '--to', 'sha-256'], digestNames)).toEqual(['blake3', 'sha-256'])
   expect(list(['--to', '10.0.0.0/8', '--to', '::1'], networks)).toEqual(['10.0.0.0/8', '::1'])
 })
 
-test('a list on the command line replaces the default and that of the environment', () => {
+test('a list on the command line replaces the default and the environment variable', () => {
   expect(list([])).toEqual(['default'])
   expect(list([], accountNames, 'erin,frank')).toEqual(['erin', 'frank'])
   expect(list(['--to', 'bob', '--to', 'carol'], accountNames, 'erin')).toEqual(['bob', 'carol'])
 })
 
-test('every option of the command line that takes a list collects what is given more than once', async () => {
+test('every option for a list collects the values of several arguments', async () => {
   const lists = (command: Command): string[] => [
     ...command.options
       .filter(({ long, flags }) => /<(?:names|list)>/.test(flags) || long === '--to')

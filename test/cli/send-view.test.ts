@@ -54,7 +54,7 @@ describe.each(modes)('%s', (_, isTTY, isJson) => {
     view.end([], 5)
   })
 
-  test('nothing is left running when sending fails before it begins', async () => {
+  test('no timer is left running when sending fails before it begins', async () => {
     const { output } = remembered(isTTY)
     const chosen = await chooseView(output, isJson)
     const ends: unknown[] = []
@@ -82,7 +82,7 @@ describe.each(modes)('%s', (_, isTTY, isJson) => {
   })
 })
 
-test('a file that comes no further has one plain line, however long it waits', async () => {
+test('a file that makes no progress has one plain line, however long it waits', async () => {
   const { output, text } = remembered(false)
   const view = await chooseView(output, false)
   const transferId = 'a'

@@ -12,7 +12,7 @@ test.each([
   ['a terminal of an empty type', tty, { TERM: '' }, false],
   ['a terminal that does not say its width', { isTTY: true, columns: 0 }, { TERM: 'xterm' }, false],
   ['a file or a pipe', {}, { TERM: 'xterm' }, false],
-])('%s: figures are drawn again in their place, or told in plain lines', (_what, stream, env, isDrawn) => {
+])('%s: figures are redrawn in place, or printed as plain lines', (_what, stream, env, isDrawn) => {
   expect(canDraw(stream, env)).toBe(isDrawn)
 })
 
@@ -26,10 +26,10 @@ test.each([
   ['Latin-1', { LANG: 'de_DE.ISO-8859-1' }, '+ Gr\\u00fcn... \\u1f642'],
   ['C, over all others', { LC_ALL: 'C', LANG: 'de_DE.UTF-8' }, '+ Gr\\u00fcn... \\u1f642'],
   ['none', {}, '+ Gr\\u00fcn... \\u1f642'],
-])('a terminal whose locale is %s is shown what it can show', (_what, env, shown) => {
+])('a terminal whose locale is %s gets only characters that it can show', (_what, env, shown) => {
   expect(textFor(tty, '✔ Grün… 🙂', env)).toBe(shown)
 })
 
-test('a file gets UTF-8 whatever the locale is', () => {
+test('a file gets UTF-8 in every locale', () => {
   expect(textFor({}, '✔ Grün', { LC_ALL: 'C' })).toBe('✔ Grün')
 })

@@ -40,17 +40,17 @@ function best(path: Path, counts: readonly number[], content?: { partBytes: numb
 const COUNTS = [2, 3, 4, 6, 8, 10, 12]
 
 describe('the number of parts in flight', () => {
-  test('a long fat path is filled as well as by the best fixed number, a tenth for finding it out', () => {
+  test('fills a long fat path nearly as well as the best fixed number: a tenth is allowed for finding it', () => {
     expect(sum(timesOf(longFat, concurrencyDefaults))).toBeLessThan(best(longFat, COUNTS) / 0.9)
     expect(sum(timesOf(longFat, fixed(3))), 'where three do not').toBeGreaterThan(best(longFat, COUNTS) * 1.5)
   })
 
-  test('so it is with small parts', () => {
+  test('does the same with small parts', () => {
     const content = { partBytes: MIB, parts: 1024 }
     expect(sum(timesOf(longFat, concurrencyDefaults, content))).toBeLessThan(best(longFat, COUNTS, content) / 0.9)
   })
 
-  test('on loopback it is no slower than three or four, and few are in flight', () => {
+  test('on loopback is as fast as three or four, with few in flight', () => {
     expect(sum(timesOf(loopback, concurrencyDefaults))).toBeLessThan(best(loopback, [3, 4]) * 1.03)
     const flights = seeds.map((one) => {
       const path = { ...loopback, noise: NOISE, random: randomFrom(one) }
@@ -59,13 +59,13 @@ describe('the number of parts in flight', () => {
     expect(sum(flights) / WORLDS).toBeLessThan(7)
   })
 
-  test('a path without a length is as full with few, and more are taken back', () => {
+  test('fills a path without latency with few, and takes back what it added', () => {
     const { atEnd, meanInFlight } = sentOver(shortThin, concurrencyDefaults, { partBytes: PART_BYTES, parts: 200 })
     expect(atEnd).toBeLessThanOrEqual(4)
     expect(meanInFlight).toBeLessThan(5)
   })
 
-  test('on a very thin line no more than two share it, once the first have shown how thin it is', () => {
+  test('on a very thin line stays at two, once the first parts have shown the bandwidth', () => {
     const { counts, ms } = sentOver(veryThin, concurrencyDefaults, { partBytes: PART_BYTES, parts: 30 })
     expect(counts).toEqual([4, 2])
     expect(ms, 'which costs nothing').toBeLessThan(
@@ -73,7 +73,7 @@ describe('the number of parts in flight', () => {
     )
   })
 
-  test('a path that grows is filled, and one that shrinks is relieved', () => {
+  test('follows a path whose bandwidth grows or shrinks', () => {
     const changing = (from: Path, to: Path): SentOver => {
       let bytesPerSecond = from.bytesPerSecond
       const path: Path = {
@@ -93,12 +93,12 @@ describe('the number of parts in flight', () => {
     expect(shrunk.atEnd).toBeLessThanOrEqual(4)
   })
 
-  test('is tried more and more rarely while the path stays the same', () => {
+  test('is probed less and less often while the path stays the same', () => {
     const { counts } = sentOver(shortThin, concurrencyDefaults, { partBytes: PART_BYTES, parts: 1000 })
     expect(counts.length).toBeLessThan(40)
   })
 
-  test('stays within its bounds, whatever the path', () => {
+  test('stays within its bounds on every path', () => {
     for (const path of [loopback, longFat, shortThin, veryThin]) {
       for (const bounds of [concurrencyDefaults, { min: 1, max: 1 }, { min: 2, max: 5 }, { min: 2, max: 3 }]) {
         const { counts } = sentOver(path, bounds, { partBytes: PART_BYTES, parts: path === veryThin ? 12 : 60 })
@@ -108,7 +108,7 @@ describe('the number of parts in flight', () => {
     }
   })
 
-  test('is left alone when it is given', () => {
+  test('stays fixed when the caller sets it', () => {
     expect(sentOver(longFat, fixed(5), { partBytes: PART_BYTES, parts: PARTS }).counts).toEqual([5])
   })
 })
@@ -116,20 +116,20 @@ describe('the number of parts in flight', () => {
 describe('where the round trip is known', () => {
   const knowing = (path: Path, asMs = path.roundTripMs): Path => ({ ...path, knownRoundTripMs: asMs })
 
-  test('two parts are in flight on loopback, and no more are tried', () => {
+  test('two parts are in flight on loopback, and more are not tried', () => {
     expect(sum(timesOf(knowing(loopback), concurrencyDefaults))).toBeLessThan(best(loopback, [3, 4]) * 1.05)
     const { counts } = sentOver(knowing(loopback), concurrencyDefaults, { partBytes: PART_BYTES, parts: PARTS })
     expect(counts).toEqual([2])
   })
 
-  test('small parts on loopback are as many as the wait for the disk wants', () => {
+  test('small parts on loopback are as many as the latency of the disk needs', () => {
     const content = { partBytes: MIB / 4, parts: 2048 }
     expect(sum(timesOf(knowing(loopback), concurrencyDefaults, content))).toBeLessThan(
       best(loopback, COUNTS, content) / 0.9,
     )
   })
 
-  test('a long fat path is filled all the same, by large parts and by small ones', () => {
+  test('a long fat path is filled, by large parts and by small ones', () => {
     for (const content of [
       { partBytes: PART_BYTES, parts: PARTS },
       { partBytes: MIB, parts: 1024 },
@@ -140,7 +140,7 @@ describe('where the round trip is known', () => {
     }
   })
 
-  test('an answer that took ten times as long as the way costs no more than if nothing were known', () => {
+  test('an answer that took ten times as long as the round trip costs no more than without a measurement', () => {
     const { meanInFlight } = sentOver(knowing(loopback, 2), concurrencyDefaults, {
       partBytes: PART_BYTES,
       parts: PARTS,
@@ -149,7 +149,7 @@ describe('where the round trip is known', () => {
   })
 })
 
-describe('what says nothing of the path', () => {
+describe('measurements that say nothing about the path', () => {
   /** Sends parts of `partMs` each on a simulated clock, as many at a time as allowed. */
   function rounds(count: number, disturb: boolean): number[] {
     let nowMs = 0
@@ -165,12 +165,12 @@ describe('what says nothing of the path', () => {
     return allowed
   }
 
-  test('parts that were waited for leave the number as it is', () => {
+  test('parts that had to wait leave the number unchanged', () => {
     expect(new Set(rounds(100, true))).toEqual(new Set([4]))
     expect(Math.max(...rounds(100, false)), 'the same parts without waiting').toBe(concurrencyDefaults.max)
   })
 
-  test('a part that took long because it was sent again does not make them fewer', () => {
+  test('a part that took long because it was retried does not reduce the number', () => {
     let nowMs = 0
     const places = new AdaptiveConcurrency(concurrencyDefaults, undefined, () => nowMs)
     const part = places.started()

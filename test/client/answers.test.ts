@@ -38,7 +38,7 @@ test('a good answer is read', async () => {
   expect(await client.account()).toEqual({ account: 'ada', keys: null })
 })
 
-describe('no answer is', () => {
+describe('no valid answer is', () => {
   test.each([
     ['JSON that is cut off', says(200, 'application/json', '{"account":')],
     ['JSON of another form', says(200, 'application/json', '{"account":"../x"}')],
@@ -62,7 +62,7 @@ describe('no answer is', () => {
     await expect(client.account(brief)).rejects.toBeInstanceOf(NoResponseError)
   })
 
-  test('a body without end', async () => {
+  test('a body that never ends', async () => {
     const client = await clientOf(says(200, 'application/json', `"${'x'.repeat(5 * 1024 * 1024)}"`))
     await expect(client.account({ stallTimeoutMs: 90_000 })).rejects.toThrow('the answer is too long')
   })
@@ -78,7 +78,7 @@ describe('no answer is', () => {
   test.each([
     ['stalls', () => {}, `stalled for ${STALL_MS} ms`],
     ['breaks off', (response: ServerResponse) => response.destroy(), 'the connection broke'],
-  ])('the end of a part whose answer %s', async (_, end, message) => {
+  ])('a part whose answer ends with %s', async (_, end, message) => {
     const client = await clientOf((response) => {
       response.writeHead(200, { 'content-length': 100 })
       response.write('x', () => end(response))
@@ -89,14 +89,14 @@ describe('no answer is', () => {
     await expect(putting).rejects.toThrow(message)
   })
 
-  test('a stream that is none', async () => {
+  test('a stream of another media type', async () => {
     const client = await clientOf(says(200, 'application/json', '{}'))
     await expect(client.watchEvents({}, brief).next()).rejects.toBeInstanceOf(NoResponseError)
   })
 })
 
-describe('a no of the portal', () => {
-  test('is handed on in its own words, with members that nobody here knows', async () => {
+describe('a refusal of the portal', () => {
+  test('is passed on unchanged, with members that this client does not know', async () => {
     const problem = { ...new Problem('storage-full', { detail: 'Full.' }).toJSON(), extra: { deep: ['ü'] } }
     const client = await clientOf(says(507, 'application/problem+json; charset=utf-8', JSON.stringify(problem)))
     const refusal = await client.account().catch((error: unknown) => error)
@@ -117,7 +117,7 @@ describe('a no of the portal', () => {
     await expect(client.account()).rejects.toMatchObject({ next: 'retry', retryAfterMs })
   })
 
-  test('is found on a part and on a stream too', async () => {
+  test('is recognised on a part and on a stream too', async () => {
     const body = JSON.stringify(new Problem('digest-mismatching-value'))
     const client = await clientOf(says(400, 'application/problem+json', body))
     const part = { bytes: new Uint8Array(10), digestAlgorithm: 'sha-256', digest: '00'.repeat(32) } as const
@@ -138,7 +138,7 @@ describe('an event stream', () => {
     notification: 'stored',
   }
 
-  test('brings its messages however they are cut up, and tells when it ends', async () => {
+  test('yields its messages however they are split, and reports its end', async () => {
     const text = `: heartbeat\n\nevent: notification\nid: 7\ndata: ${JSON.stringify(stored)}\n\nevent: of-the-future\ndata: x\n\nevent: current\ndata:\n\n`
     const client = await clientOf((response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -153,7 +153,7 @@ describe('an event stream', () => {
     expect(events).toEqual([{ type: 'notification', notification: stored }, { type: 'current' }])
   })
 
-  test('asks for what came after the last event that it had', async () => {
+  test('continues after the last event that was received', async () => {
     const asked = Promise.withResolvers<unknown>()
     const { url } = await httpServer((request, response) => {
       asked.resolve([request.url, request.headers['last-event-id'], request.headers.authorization])
@@ -168,7 +168,7 @@ describe('an event stream', () => {
     expect(await asked.promise).toEqual(['/v1/events', '41', 'Bearer token'])
   })
 
-  test('with a message that is not of the documented form is no answer', async () => {
+  test('with a message of another form is no valid answer', async () => {
     const client = await clientOf(says(200, 'text/event-stream', 'event: notification\ndata: {"eventId":1}\n\n'))
     await expect(client.watchEvents().next()).rejects.toBeInstanceOf(NoResponseError)
   })
@@ -191,7 +191,7 @@ describe('an event stream', () => {
     return { response, isDiscarded: () => isDiscarded }
   }
 
-  test('that is silent for too long is dead, and its connection is given up', async () => {
+  test('that is silent for too long counts as dead, and its connection is closed', async () => {
     const { response, isDiscarded } = bodyOf(
       (async function* () {
         yield Buffer.from('data: 1\n\n')
@@ -206,7 +206,7 @@ describe('an event stream', () => {
     expect(isDiscarded()).toBe(true)
   })
 
-  test('lives as long as heartbeats come', async () => {
+  test('stays open as long as heartbeats come', async () => {
     ownTime()
     const { response } = bodyOf(
       (async function* () {
@@ -222,7 +222,7 @@ describe('an event stream', () => {
     expect(await heard).toMatchObject({ value: { data: 'at last' } })
   })
 
-  test('is not taken for silent while its reader is busy', async () => {
+  test('does not time out while its reader is busy', async () => {
     ownTime()
     const { response } = bodyOf(
       (async function* () {
@@ -236,7 +236,7 @@ describe('an event stream', () => {
     expect(await stream.next()).toMatchObject({ value: { data: '2' } })
   })
 
-  test('that brings a message without end is given up', async () => {
+  test('with a message that never ends is closed', async () => {
     const { response } = bodyOf(
       (async function* () {
         yield Buffer.from('data: ')
@@ -246,7 +246,7 @@ describe('an event stream', () => {
     await expect(eventStream(response, 10_000).next()).rejects.toBeInstanceOf(NoResponseError)
   })
 
-  test('gives its connection up when its reader leaves', async () => {
+  test('closes its connection when its reader leaves', async () => {
     const { response, isDiscarded } = bodyOf(
       (async function* () {
         while (true) yield Buffer.from('data: 1\n\n')
@@ -257,7 +257,7 @@ describe('an event stream', () => {
   })
 })
 
-test('limits that no portal has are brought within those of the protocol', async () => {
+test('limits outside of those of the protocol are clamped', async () => {
   const limits = {
     digestAlgorithms: ['sha-256'],
     ...{ partSizeBytesMin: -1, partSizeBytesMax: 9e15, partsPerTransferMax: 0, transferSizeBytesMax: 9e15 },

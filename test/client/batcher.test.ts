@@ -1,4 +1,4 @@
-/** Items of the same time share a request; each gets its own answer. */
+/** Items that are added at the same time share a request; each gets its own answer. */
 import { expect, test } from 'vitest'
 import { Batcher, type BatchResult, NoResponseError, RemoteProblem } from '../../src/client/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
@@ -35,13 +35,13 @@ function scene({
     requests,
     async answer() {
       gates.shift()?.()
-      // All consequences have happened when this turn of the event loop is over.
+      // All consequences have happened when this turn of the event loop has ended.
       await new Promise(setImmediate)
     },
   }
 }
 
-test('the first goes at once and alone, and what comes meanwhile goes together', async () => {
+test('the first item is sent at once and alone; items that come meanwhile are sent together', async () => {
   const { batcher, requests, answer } = scene()
   const all = ['a', 'b', 'c'].map((item) => batcher.send(item, {}))
   expect(requests).toEqual(['a'])
@@ -51,7 +51,7 @@ test('the first goes at once and alone, and what comes meanwhile goes together',
   expect(await Promise.all(all)).toEqual(['A', 'B', 'C'])
 })
 
-test('a second request begins only for a whole batch, which is bounded by count and bytes', async () => {
+test('a second request starts only for a full batch, which is bounded by count and bytes', async () => {
   const { batcher, requests, answer } = scene()
   const all = ['a', 'b', 'c', 'd', 'e', 'f', 'gggggggg', 'hhhh', 'i'].map((item) => batcher.send(item, {}))
   expect(requests).toEqual(['a', 'b,c,d,e'])
@@ -64,7 +64,7 @@ test('a second request begins only for a whole batch, which is bounded by count 
   expect(await Promise.all(all)).toHaveLength(9)
 })
 
-test('what is too long, and everything where there are no batches, goes alone', async () => {
+test('an item that is too long is sent alone, and so is every item when the portal has no batches', async () => {
   const one = scene()
   const long = one.batcher.send('a'.repeat(11), {})
   const other = one.batcher.send('b'.repeat(11), {})
@@ -80,7 +80,7 @@ test('what is too long, and everything where there are no batches, goes alone', 
   await Promise.all(all)
 })
 
-test('the error of one is told to that one alone; silence is told to all', async () => {
+test('the error of one item is reported for that item only; a request without an answer fails all of its items', async () => {
   const refused = new RemoteProblem(new Problem('receiver-unknown').toJSON())
   const { batcher, answer } = scene({
     together: (items) => items.map((item) => (item === 'b' ? { error: refused } : { value: item })),
@@ -106,7 +106,7 @@ test.each([
   ['the portal does not know batches', new RemoteProblem(new Problem('not-found').toJSON()), 0],
   ['a proxy takes no body of this size', new NoResponseError('too large', { isPermanent: true }), 0],
   ['one item makes the batch invalid', new RemoteProblem(new Problem('request-invalid').toJSON()), 1],
-])('where %s, each goes by itself', async (_, error, laterBatches) => {
+])('where %s, each item is sent alone', async (_, error, laterBatches) => {
   const { batcher, requests, answer } = scene({
     together: () => {
       throw error
@@ -122,7 +122,7 @@ test.each([
   expect(requests.filter((one) => one.includes(',')).length - 1).toBe(laterBatches)
 })
 
-test('one that gives up is not sent; the others of its batch go on', async () => {
+test('an aborted item is not sent; the others of its batch are', async () => {
   const { batcher, requests, answer } = scene()
   const giveUp = new AbortController()
   const [first, second, third] = [
@@ -139,7 +139,7 @@ test('one that gives up is not sent; the others of its batch go on', async () =>
   await expect(batcher.send('d', { signal: giveUp.signal })).rejects.toThrow('enough')
 })
 
-test('a request whose callers have all given up is given up', async () => {
+test('a request whose callers have all aborted is aborted', async () => {
   const signals: AbortSignal[] = []
   const batcher = new Batcher<string, string>({
     itemsMax: 4,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { directionOfLongRequest, LongRequestLimiter } from '../../src/client/long-request-limiter.ts'
 
-test('three requests that take long are under way at a time, and the next begins when one is over', async () => {
+test('three long requests run at a time, and the next begins when one ends', async () => {
   const held = new LongRequestLimiter()
   const overs = await Promise.all([held.begin('out'), held.begin('out'), held.begin('out')])
   const begun: number[] = []
@@ -21,7 +21,7 @@ test('three requests that take long are under way at a time, and the next begins
   expect(begun).toEqual([1, 2])
 })
 
-test('what is being received leaves room for what is being sent', async () => {
+test('long requests for receiving leave a permit for sending', async () => {
   const held = new LongRequestLimiter()
   await held.begin('in')
   const over = await held.begin('in')
@@ -29,7 +29,7 @@ test('what is being received leaves room for what is being sent', async () => {
   const third = held.begin('in').then(() => {
     isThirdBegun = true
   })
-  // Came later, and does not wait for the earlier one.
+  // It came later, and need not wait for the earlier one.
   const sent = await held.begin('out')
   expect([isThirdBegun, held.isFull('out')]).toEqual([false, true])
   sent()
@@ -39,7 +39,7 @@ test('what is being received leaves room for what is being sent', async () => {
   await third
 })
 
-test('who gives up waiting gets no place, and takes none', async () => {
+test('a caller that aborts while waiting gets no permit, and uses none', async () => {
   const held = new LongRequestLimiter()
   const overs = await Promise.all([held.begin('out'), held.begin('out'), held.begin('out')])
   const controller = new AbortController()
@@ -61,7 +61,7 @@ test.each([
   ['GET', '/v1/inbox/0197?lease=x&held=0', 'wait=0', null],
   ['GET', '/v1/inbox?instance=x', undefined, null],
   ['GET', '/v1/events', undefined, null],
-  // They replace a stream.
+  // Held requests that replace a stream.
   ['GET', '/v1/events?after=7', 'wait=25', null],
   ['GET', '/v1/inbox?instance=0197&window=4', 'wait=25', null],
   ['POST', '/v1/inbox/0197/disposition', undefined, null],

@@ -11,7 +11,7 @@ const elsewhere = [
 test.each(here)('%s is this machine', (host) => expect(isLoopback(host)).toBe(true))
 test.each(elsewhere)('%j is not this machine', (host) => expect(isLoopback(host)).toBe(false))
 
-test('a transport to another machine takes https, or plain http on purpose, and nothing else', () => {
+test('a transport to another machine accepts https, or plain http on request, and nothing else', () => {
   const make = (url: string, options = {}) => {
     const transport = nodeTransport(url, options)
     onTestFinished(() => transport.close())
@@ -30,6 +30,6 @@ test('a transport to another machine takes https, or plain http on purpose, and 
   expect(() => make('ftp://files.example', { insecure: true })).toThrow(UnsafeConnectionError)
   make('http://files.example', { insecure: true })
   make('https://files.example/gl')
-  // Another way to write 127.0.0.1 in a URL.
+  // Another spelling of 127.0.0.1 in a URL.
   make('http://2130706433')
 })

@@ -58,7 +58,7 @@ async function contentOf(body: AsyncIterable<Uint8Array>): Promise<{ content: Bu
   return { content: Buffer.concat(slices), buffers }
 }
 
-test('answers come whole, one after another over one connection, in memory that is used again', async () => {
+test('answers arrive complete, one after another over one connection, in reused memory', async () => {
   const contents = Array.from({ length: 12 }, () => randomBytes(MIB + randomInt(2 * MIB)))
   let count = 0
   const { url, sockets } = await httpServer((_, response) => void response.end(contents[count++]))
@@ -75,7 +75,7 @@ test('answers come whole, one after another over one connection, in memory that 
   expect(used.size * 512 * 1024).toBeLessThan(8 * MIB)
 })
 
-test('a head and a body in the smallest slices, after interim answers, are those that were sent', async () => {
+test('a head and a body in the smallest slices, after interim answers, are parsed correctly', async () => {
   const content = randomBytes(300)
   const { url } = await rawServer(async (socket) => {
     const answer = `HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 300\r\nETag:  "x" \r\n\r\n`
@@ -89,7 +89,7 @@ test('a head and a body in the smallest slices, after interim answers, are those
   expect((await contentOf(body)).content.equals(content)).toBe(true)
 })
 
-test('an answer that has arrived before its reader comes leaves its connection open for the next', async () => {
+test('an answer that has arrived before it is read leaves its connection open for the next', async () => {
   const { url, sockets } = await rawServer(async (socket) => {
     socket.setNoDelay(true)
     for (const text of ['HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n', ...'four']) {
@@ -106,7 +106,7 @@ test('an answer that has arrived before its reader comes leaves its connection o
   expect(sockets.length).toBe(1)
 })
 
-test('what the request says is what the server gets', async () => {
+test('the server gets the request as it was made', async () => {
   const { url } = await httpServer(({ method, url: path, headers }, response) =>
     response.end(JSON.stringify({ method, path, headers })),
   )
@@ -119,7 +119,7 @@ test('what the request says is what the server gets', async () => {
   await expect(bulkHttp().get(new URL(url), { headers: { a: 'x\r\ny: z' }, signal })).rejects.toThrow(TypeError)
 })
 
-test('over TLS it is the same, and a server that is not trusted gets no request', async () => {
+test('over TLS it works the same, and an untrusted server gets no request', async () => {
   const authority = await Authority.create(await testFolder())
   const { certPath, keyPath } = await authority.certify('portal', 1)
   const content = randomBytes(3 * MIB)
@@ -143,7 +143,7 @@ test('over TLS it is the same, and a server that is not trusted gets no request'
   expect((await contentOf(body)).content.equals(content)).toBe(true)
 })
 
-test('a reader that does not read holds the server up, and gets all of it later', async () => {
+test('a slow reader applies back-pressure, and gets all of it later', async () => {
   const content = randomBytes(64 * MIB)
   const { url, sockets } = await httpServer((_, response) => void response.end(content))
   const { body } = await bulkHttp().get(new URL(url), { headers: {}, signal })
@@ -160,7 +160,7 @@ test('a reader that does not read holds the server up, and gets all of it later'
   expect(body.leftBytes).toBe(0)
 })
 
-test('an answer that breaks off breaks its body, and one that never began is an error', async () => {
+test('an answer that breaks off breaks its body; without any answer the request fails', async () => {
   const { url } = await rawServer((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf'))
   const { body } = await bulkHttp().get(url, { headers: {}, signal })
   await expect(contentOf(body)).rejects.toThrow('the connection was closed before the end of the content')
@@ -170,7 +170,7 @@ test('an answer that breaks off breaks its body, and one that never began is an 
   )
 })
 
-test('the signal ends a request, and an answer that has begun', async () => {
+test('the signal ends a request, and an answer that has started', async () => {
   const { url, sockets } = await rawServer((socket, head) => {
     if (head.includes('/half')) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf')
   })
@@ -203,12 +203,12 @@ const unusual: Record<string, string> = {
   'that switches protocols': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n',
 }
 
-test.each(Object.entries(unusual))('an answer %s is given up', async (_, answer) => {
+test.each(Object.entries(unusual))('an answer %s is rejected', async (_, answer) => {
   const { url } = await rawServer((socket) => socket.write(answer))
   await expect(bulkHttp().get(url, { headers: {}, signal })).rejects.toThrow(NotPlainError)
 })
 
-test("the same request goes by Node's client then, and those after it do", async () => {
+test("then Node's client makes the same request and those after it", async () => {
   let plain = 0
   const { url, sockets } = await httpServer((_, response) => {
     plain++
@@ -225,7 +225,7 @@ test("the same request goes by Node's client then, and those after it do", async
   expect(sockets.length).toBe(2)
 })
 
-test('a connection that says something unasked is not used again, nor one that is to be closed', async () => {
+test('a connection with unexpected bytes is not reused, nor one that is about to close', async () => {
   const { url, sockets } = await rawServer((socket, head) => {
     const closing = head.includes('/closing') ? 'connection: close\r\n' : ''
     socket.write(`HTTP/1.1 200 OK\r\n${closing}content-length: 4\r\n\r\nbody`)

@@ -1,4 +1,4 @@
-/** Which addresses a receiver fetches when a portal names them, and which not. */
+/** Which addresses a receiver fetches from when a portal names them, and which it refuses. */
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -33,7 +33,7 @@ async function aStorage(): Promise<{ port: number; asked: () => number }> {
   return { port: (server.address() as AddressInfo).port, asked: () => asked }
 }
 
-test('a portal on this machine may send to this machine', async () => {
+test('a portal on this machine may name addresses of this machine', async () => {
   const { port } = await aStorage()
   const response = await followerOf('http://127.0.0.1:7878').fetch(`http://127.0.0.1:${port}/a?b=c#d`, LIMITS)
   expect(await text(response.body)).toBe('content')
@@ -49,26 +49,26 @@ test.each(['127.0.0.1', 'localhost', 'storage.localhost', '[::1]', '[::ffff:127.
   },
 )
 
-test.each(['169.254.169.254', '[fe80::1]'])('nor to %s, where clouds keep secrets', async (host) => {
+test.each(['169.254.169.254', '[fe80::1]'])('%s is refused as well: clouds serve secrets there', async (host) => {
   const fetching = followerOf('https://192.0.2.1').fetch(`https://${host}/`, LIMITS)
   await expect(fetching).rejects.toThrow('an address that only this machine reaches')
 })
 
-test('a name is judged by the address that it leads to', async () => {
+test('a name is checked by the address that it resolves to', async () => {
   const looked = new Promise((_resolve, reject) => {
     lookupElsewhere('localhost', { all: true }, (error) => reject(error))
   })
   await expect(looked).rejects.toThrow('an address that only this machine reaches')
 })
 
-test('behind a portal with TLS nothing is fetched without', async () => {
+test('behind a portal with TLS, links without TLS are refused', async () => {
   const { port, asked } = await aStorage()
   const fetching = followerOf('https://127.0.0.1').fetch(`http://127.0.0.1:${port}/`, LIMITS)
   await expect(fetching).rejects.toThrow('an address that is not to be followed')
   expect(asked()).toBe(0)
 })
 
-test('a certificate that is not trusted is a failure like any other', async () => {
+test('an untrusted certificate is a failure like any other', async () => {
   const authority = await Authority.create(await testFolder())
   const { certPath, keyPath } = await authority.certify('storage', 1)
   const server = createTlsServer({ cert: await readFile(certPath), key: await readFile(keyPath) }).listen(

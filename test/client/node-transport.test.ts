@@ -19,7 +19,7 @@ function transportTo(url: string) {
 }
 
 describe('a request', () => {
-  test('brings its body whole, with its length, and the answer back', async () => {
+  test('sends its whole body with its length, and returns the answer', async () => {
     const { url } = await httpServer(async (request, response) => {
       const body = await buffer(request)
       response.setHeader('content-type', 'text/plain')
@@ -44,7 +44,7 @@ describe('a request', () => {
     expect(sentBytes).toBe(1_000_000)
   })
 
-  test('that finds its kept connection dead is made again by itself', async () => {
+  test('is repeated when its kept connection is dead', async () => {
     const asked: string[] = []
     // Like tinyproxy: HTTP/1.1 without `Connection: close`, and closed after each answer.
     const server = createServer((socket) => {
@@ -81,7 +81,7 @@ describe('a request', () => {
     expect(new Set(asked).size).toBe(20)
   })
 
-  test('to nobody is no answer', async () => {
+  test('without a server fails with NoResponseError', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -98,7 +98,7 @@ describe('a request', () => {
     await expect(asking).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('over TLS to one who does not speak it says so', async () => {
+  test('over TLS to a server without TLS says so', async () => {
     const { url } = await httpServer((_, response) => response.end())
     const asking = transportTo(url.replace('http:', 'https:')).request({
       method: 'GET',
@@ -122,7 +122,7 @@ describe('a request', () => {
     expect(stdout).toBe('200 NativeModule http\n')
   })
 
-  test('to one who never answers ends when it has stalled', async () => {
+  test('to a server that never answers ends at the stall timeout', async () => {
     const { url } = await httpServer(() => {})
     const startedMs = performance.now()
     const asking = transportTo(url).request({ method: 'GET', path: '/', headers: {}, stallTimeoutMs: STALL_MS })
@@ -130,7 +130,7 @@ describe('a request', () => {
     expect(performance.now() - startedMs).toBeGreaterThanOrEqual(STALL_MS * 0.9)
   })
 
-  test('to one who reads nothing of a large body ends when it has stalled', async () => {
+  test('to a server that reads nothing of a large body ends at the stall timeout', async () => {
     const { url } = await httpServer((request) => {
       request.socket.pause()
     })
@@ -144,7 +144,7 @@ describe('a request', () => {
     await expect(asking).rejects.toBeInstanceOf(NoResponseError)
   })
 
-  test('with a body that leaves slowly, but leaves, is not ended however long it takes', async () => {
+  test('with a body that is sent slowly is not ended however long it takes', async () => {
     // The kernel accepts some megabytes at once, so progress comes in steps. The stall timeout must be longer than a step.
     const SIZE_BYTES = 24 * 1024 * 1024
     const SLOW_STALL_MS = 3_000
@@ -153,7 +153,7 @@ describe('a request', () => {
     const { url } = await httpServer((request, response) => {
       let readBytes = 0
       const begunAtMs = performance.now()
-      // A late timer reads more, so that the rate is kept on a busy machine.
+      // A late timer reads more, so that the rate stays the same on a busy machine.
       const timer = setInterval(() => {
         while (readBytes < (performance.now() - begunAtMs) * PACE_BYTES_PER_MS) {
           const bytes = request.read()
@@ -179,7 +179,7 @@ describe('a request', () => {
     expect(performance.now() - startedMs, 'otherwise this shows nothing').toBeGreaterThan(1.5 * SLOW_STALL_MS)
   })
 
-  test('that is refused in the middle of its body gets the refusal', async () => {
+  test('that is refused during its body returns the refusal', async () => {
     const { url } = await httpServer((request, response) => {
       request.once('data', () => {
         response.statusCode = 507
@@ -199,8 +199,8 @@ describe('a request', () => {
   })
 })
 
-describe('giving up', () => {
-  test.each(['before', 'during'])('%s the request throws the reason, not silence', async (when) => {
+describe('aborting', () => {
+  test.each(['before', 'during'])('%s the request throws the abort reason, not NoResponseError', async (when) => {
     const controller = new AbortController()
     const reason = new Error('enough')
     if (when === 'before') controller.abort(reason)
@@ -210,7 +210,7 @@ describe('giving up', () => {
     await expect(asking).rejects.toBe(reason)
   })
 
-  test('while the answer comes ends its body', async () => {
+  test('during the answer ends its body', async () => {
     const { url } = await httpServer((_, response) => {
       response.writeHead(200)
       response.write('first')
@@ -230,7 +230,7 @@ describe('giving up', () => {
     await expect(reading).rejects.toThrow()
   })
 
-  test('an answer that is discarded ends its connection, and nothing else', async () => {
+  test('discarding an answer ends its connection only', async () => {
     const closed = Promise.withResolvers<void>()
     const { url } = await httpServer((request, response) => {
       response.on('close', () => {
@@ -250,7 +250,7 @@ describe('giving up', () => {
     next.discard()
   })
 
-  test('a long life of one signal does not gather listeners', async () => {
+  test('one signal does not accumulate listeners over many requests', async () => {
     const { url } = await httpServer((_, response) => response.end('x'))
     const transport = transportTo(url)
     const { signal } = new AbortController()

@@ -17,7 +17,7 @@ function no(code: ProblemCode, retryAfterMs: number | null = null): RemoteProble
   return new RemoteProblem(new Problem(code).toJSON(), retryAfterMs)
 }
 
-/** Advances time until a promise settles. @returns its result, and after how long */
+/** Advances time until a promise settles. @returns its result, and the elapsed time */
 async function outcome<Result>(promise: Promise<Result>) {
   const startedMs = performance.now()
   const settled = promise.then(
@@ -33,7 +33,7 @@ async function outcome<Result>(promise: Promise<Result>) {
 }
 
 describe('without any answer', () => {
-  test('it is given up once the silence has lasted as long as was said, and not before', async () => {
+  test('a request fails exactly when the answer timeout is over', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     let tries = 0
     const { error, afterMs } = await outcome(
@@ -49,7 +49,7 @@ describe('without any answer', () => {
     expect(tries, 'nor is the portal hammered').toBeLessThan(100)
   })
 
-  test('a last try is made when the time is up, not long before', async () => {
+  test('a last try is made when the time is up', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     const triedAtMs: number[] = []
     const startedMs = performance.now()
@@ -62,7 +62,7 @@ describe('without any answer', () => {
     expect(triedAtMs.at(-1)).toBeGreaterThanOrEqual(ANSWER_TIMEOUT_MS)
   })
 
-  test('a sign of life, from wherever, begins the silence anew', async () => {
+  test('a sign of life from any request restarts the answer timeout', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     setTimeout(retryPolicy.markAlive, ANSWER_TIMEOUT_MS / 2)
     const { afterMs } = await outcome(retryPolicy.retry(() => Promise.reject(new NoResponseError('refused'))))
@@ -70,7 +70,7 @@ describe('without any answer', () => {
     expect(afterMs).toBeLessThan(ANSWER_TIMEOUT_MS * 1.5 + 1000)
   })
 
-  test('a request whose connection is always closed is given up, although others get through', async () => {
+  test('a request whose connection is always closed fails, although others get through', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     const alive = setInterval(retryPolicy.markAlive, 1000)
     let tries = 0
@@ -84,7 +84,7 @@ describe('without any answer', () => {
     expect(afterMs).toBeLessThan(2 * ANSWER_TIMEOUT_MS)
     expect(tries).toBeGreaterThanOrEqual(10)
 
-    // One that fails otherwise in between is waited for, as long as there are signs of life.
+    // A request that fails otherwise in between is retried as long as there are signs of life.
     tries = 0
     const mixed = (): Promise<string> => {
       tries++
@@ -95,7 +95,7 @@ describe('without any answer', () => {
     clearInterval(alive)
   })
 
-  test('an answer begins the silence anew', async () => {
+  test('an answer restarts the answer timeout', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS - 10)
     expect(await retryPolicy.retry(async () => 'answer')).toBe('answer')
@@ -103,7 +103,7 @@ describe('without any answer', () => {
     expect(afterMs).toBeGreaterThanOrEqual(ANSWER_TIMEOUT_MS)
   })
 
-  test('time in which nothing was asked is no silence', async () => {
+  test('time without requests does not count', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS * 3)
     let tries = 0
@@ -120,7 +120,7 @@ describe('without any answer', () => {
     expect(afterMs).toBeLessThan(ANSWER_TIMEOUT_MS + 1000)
   })
 
-  test('one who has nothing better to do never gives up', async () => {
+  test('an infinite answer timeout never ends', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY })
     let tries = 0
     const retrying = retryPolicy.retry(async () => {
@@ -131,7 +131,7 @@ describe('without any answer', () => {
     expect(await outcome(retrying)).toMatchObject({ result: 'at last' })
   })
 
-  test('each try is told of, with the pause that follows', async () => {
+  test('each failed try is reported with the pause that follows', async () => {
     const told: [string, number][] = []
     const retryPolicy = new RetryPolicy({
       answerTimeoutMs: 1000,
@@ -147,7 +147,7 @@ describe('without any answer', () => {
 })
 
 describe('an answer', () => {
-  test('after some silence is handed on', async () => {
+  test('is returned, also after earlier failures', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     let tries = 0
     const retrying = retryPolicy.retry(async () => {
@@ -175,7 +175,7 @@ describe('an answer', () => {
     },
   )
 
-  test('that says later is waited for as long as it asks', async () => {
+  test('with Retry-After is waited for as long as it asks', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     const triedAtMs: number[] = []
     const { result } = await outcome(
@@ -189,14 +189,14 @@ describe('an answer', () => {
     expect((triedAtMs[1] ?? 0) - (triedAtMs[0] ?? 0)).toBeGreaterThanOrEqual(7000)
   })
 
-  test('that answers “later” again and again is given up after the answer timeout', async () => {
+  test('with Retry-After again and again fails after the answer timeout', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     const { error, afterMs } = await outcome(retryPolicy.retry(() => Promise.reject(no('unavailable'))))
     expect(error).toMatchObject({ code: 'unavailable' })
     expect(afterMs).toBeGreaterThanOrEqual(ANSWER_TIMEOUT_MS)
   })
 
-  test('that says later, at once, does not make a storm', async () => {
+  test('with Retry-After: 0 does not cause a storm of requests', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: 1000 })
     let tries = 0
     await outcome(
@@ -208,14 +208,14 @@ describe('an answer', () => {
     expect(tries).toBeLessThan(20)
   })
 
-  test('that is a mistake of this program is not tried again', async () => {
+  test('that reports a mistake of this program is not tried again', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS })
     const mistake = new TypeError('x is not a function')
     expect(await outcome(retryPolicy.retry(() => Promise.reject(mistake)))).toMatchObject({ error: mistake })
   })
 })
 
-describe('giving up from outside', () => {
+describe('aborting', () => {
   test('ends the pause at once, with the reason', async () => {
     const controller = new AbortController()
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: ANSWER_TIMEOUT_MS, signal: controller.signal })
@@ -225,7 +225,7 @@ describe('giving up from outside', () => {
     expect(afterMs).toBeLessThan(1100)
   })
 
-  test('before the first try makes none', async () => {
+  test('before the first try makes no request', async () => {
     const retryPolicy = new RetryPolicy({ answerTimeoutMs: 1000, signal: AbortSignal.abort(new Error('enough')) })
     let tries = 0
     const { error } = await outcome(
@@ -237,7 +237,7 @@ describe('giving up from outside', () => {
     expect(tries).toBe(0)
   })
 
-  test('a pause that is over no longer listens', async () => {
+  test('a finished pause no longer listens to the signal', async () => {
     const controller = new AbortController()
     const { signal } = controller
     const removed = vi.spyOn(signal, 'removeEventListener')
@@ -246,7 +246,7 @@ describe('giving up from outside', () => {
   })
 })
 
-test('pauses grow, within bounds, and are not the same for everybody', () => {
+test('pauses grow, within bounds, and differ at random', () => {
   const pauses = (tries: number) => Array.from({ length: 50 }, () => backoffMs(tries, portalBackoff))
   expect(Math.max(...pauses(1))).toBeLessThanOrEqual(200)
   expect(Math.min(...pauses(1))).toBeGreaterThanOrEqual(100)
@@ -257,7 +257,7 @@ test('pauses grow, within bounds, and are not the same for everybody', () => {
   expect(new Set(pauses(5)).size).toBeGreaterThan(40)
 })
 
-test('one request may stall for a third of the answer timeout, so that there is time for another', () => {
+test('one request may stall for a third of the answer timeout, so that there is time for another try', () => {
   expect(new RetryPolicy({ answerTimeoutMs: 30_000 }).stallTimeoutMs).toBe(10_000)
   expect(new RetryPolicy({ answerTimeoutMs: 10 }).stallTimeoutMs).toBe(250)
   expect(new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY }).stallTimeoutMs).toBe(20_000)

@@ -32,15 +32,15 @@ async function started(env: Record<string, string>, ...flags: string[]): Promise
 
 const computed = digestOf('blake3', Buffer.from('abc'))
 
-test('where the addon is not installed, sha-256 alone is fast, and blake3 can be verified all the same', async () => {
+test('without the addon sha-256 is the only fast algorithm, and blake3 can still be verified', async () => {
   expect(await started(withoutAddon)).toEqual([['sha-256'], computed])
 })
 
-test('where addons are forbidden it is the same', async () => {
+test('the same holds where addons are forbidden', async () => {
   expect(await started({}, '--no-addons')).toEqual([['sha-256'], computed])
 })
 
-test('where the package has none for such a processor, or such a system, it is the same', async () => {
+test('the same holds where the package supports neither the processor nor the system', async () => {
   for (const change of ['"arch",{value:"riscv64"}', '"platform",{value:"sunos"}']) {
     const flag = `--import=data:text/javascript,Object.defineProperty(process,${change})`
     expect(await started({}, flag), change).toEqual([['sha-256'], computed])
@@ -48,19 +48,19 @@ test('where the package has none for such a processor, or such a system, it is t
 })
 
 describe.runIf(addonIsRequired)('of this platform', () => {
-  test('where all is as it should be, blake3 comes first', async () => {
+  test('with the addon installed, blake3 comes first', async () => {
     expect(await started({})).toEqual([['blake3', 'sha-256'], computed])
   })
 
-  test('where the package of the platform is not installed it is missing, too', async () => {
+  test('without the package of the platform, the addon counts as missing', async () => {
     expect(await started(redirecting(platformPackage, '/nowhere'))).toEqual([['sha-256'], computed])
   })
 
-  test('where the system cannot load it, too', async () => {
+  test('an addon that the system cannot load counts as missing', async () => {
     expect(await started(redirecting(platformPackage, join(folder, 'garbage.node')))).toEqual([['sha-256'], computed])
   })
 
-  test('any other failure is not taken for a missing addon', async () => {
+  test('any other failure does not count as a missing addon', async () => {
     for (const name of [addonPackage, platformPackage]) {
       const starting = started(redirecting(name, join(folder, 'faulty.cjs')))
       await expect(starting).rejects.toThrow('a mistake in the package')

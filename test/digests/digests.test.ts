@@ -36,24 +36,24 @@ function digestBy(driver: DigestDriver, bytes: Uint8Array): string {
   return hasher.digest()
 }
 
-test.runIf(addonIsRequired)('on the platforms of CI the addon is there, and its algorithm comes first', () => {
+test.runIf(addonIsRequired)('on the platforms of CI the addon is installed, and its algorithm comes first', () => {
   expect(nativeBlake3).not.toBeNull()
   expect(digestDriver('blake3')).toBe(nativeBlake3)
   expect(fastDigestAlgorithms).toEqual(['blake3', 'sha-256'])
 })
 
-test.each(vectors['sha-256'])('the sha-256 of "$text" is the published one', ({ text, digest }) => {
+test.each(vectors['sha-256'])('the sha-256 of "$text" equals the published one', ({ text, digest }) => {
   expect(digestOf('sha-256', Buffer.from(text))).toBe(digest)
 })
 
 describe.each(drivers.filter(([, { name }]) => name === 'blake3'))('%s', (_name, driver) => {
-  test.each(vectors.blake3)('the digest of $lengthBytes bytes is the published one', ({ lengthBytes, digest }) => {
+  test.each(vectors.blake3)('the digest of $lengthBytes bytes equals the published one', ({ lengthBytes, digest }) => {
     const bytes = Uint8Array.from({ length: lengthBytes }, (_, index) => index % 251)
     expect(digestBy(driver, bytes)).toBe(digest)
   })
 })
 
-test.runIf(nativeBlake3)('the addon and JavaScript agree about whatever comes', () => {
+test.runIf(nativeBlake3)('the addon and JavaScript agree on random input', () => {
   for (const lengthBytes of Array.from({ length: 50 }, () => randomInt(20_000))) {
     const bytes = randomBytes(lengthBytes)
     expect(digestOf('blake3', bytes)).toBe(digestBy(scriptDriver('blake3', library), bytes))
@@ -61,7 +61,7 @@ test.runIf(nativeBlake3)('the addon and JavaScript agree about whatever comes', 
 })
 
 test.each(vectors.manifest)(
-  'the manifestDigest of the parts $parts is what coreutils make of it',
+  'the manifestDigest of the parts $parts equals the result of coreutils',
   ({ parts, digest }) => {
     const partDigests = parts.map((part) => digestOf('sha-256', Buffer.from(part)))
     expect(manifestDigestOf('sha-256', partDigests)).toBe(digest)
@@ -75,7 +75,7 @@ test.each(knownDigestAlgorithms)('the manifestDigest by %s is over the raw diges
 })
 
 describe.each(drivers)('%s', (_name, driver) => {
-  test('gives the same digest however the bytes come, in lower-case hex of its length', () => {
+  test('gives the same digest for any split of the bytes, in lower-case hex of its length', () => {
     const bytes = randomBytes(10_000)
     const hasher = driver.create()
     for (let at = 0; at < bytes.length; ) {
@@ -89,7 +89,7 @@ describe.each(drivers)('%s', (_name, driver) => {
     expect(digest).toHaveLength(2 * digestLengthsBytes[driver.name])
   })
 
-  test('takes any bytes, wherever they lie in their memory, and leaves them as they are', () => {
+  test('accepts bytes at any offset of their buffer, and does not change them', () => {
     const bytes = randomBytes(5_000)
     const around = new Uint8Array(6_000)
     around.set(bytes, 7)
@@ -98,7 +98,7 @@ describe.each(drivers)('%s', (_name, driver) => {
     expect(Buffer.from(view)).toEqual(Buffer.from(bytes))
   })
 
-  test('keeps digests apart that run at the same time', () => {
+  test('keeps concurrent digests apart', () => {
     const [one, other] = [driver.create(), driver.create()]
     one.update(Buffer.from('a'))
     other.update(Buffer.from('b'))
@@ -107,7 +107,7 @@ describe.each(drivers)('%s', (_name, driver) => {
   })
 })
 
-test('an algorithm that is not known here is refused, and what is known is named', () => {
+test('an unknown algorithm is refused, and the known ones are named', () => {
   for (const name of ['md5', '', 'SHA-256', 'BLAKE3', 'toString']) {
     const refusal = expect.objectContaining({
       code: 'digest-unsupported-algorithm',

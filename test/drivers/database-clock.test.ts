@@ -49,7 +49,7 @@ test('the clock starts at the time of the database, and advances by itself', asy
   expect(world.questions).toBe(5)
 })
 
-test('the fastest answer counts, and half of its way', async () => {
+test('the fastest answer counts, less half of its round trip', async () => {
   const ways = [
     [900, 0],
     [0, 900],
@@ -75,7 +75,7 @@ test('the fastest answer counts, and half of its way', async () => {
   expect(Math.abs(clock.now() - world.databaseMs)).toBe(2)
 })
 
-test('a clock that drifts is put right, forwards at once', async () => {
+test('a clock that drifts is corrected, forwards at once', async () => {
   const { world, clock, asked } = await begin()
   clock.now()
   world.databaseMs += 3_000
@@ -83,7 +83,7 @@ test('a clock that drifts is put right, forwards at once', async () => {
   expect(clock.now()).toBe(BASE_MS + 3_000)
 })
 
-test('a little behind, it does not run backwards: it stands until the time has come again', async () => {
+test('a clock that is a little ahead stands still until the time has caught up, and never runs backwards', async () => {
   const { world, clock, pass, asked } = await begin()
   pass(2_000)
   const before = clock.now()
@@ -96,7 +96,7 @@ test('a little behind, it does not run backwards: it stands until the time has c
   expect(clock.now()).toBe(before + 100)
 })
 
-test('a database whose clock was set back by two hours is followed: nobody waits for two hours', async () => {
+test('a database clock that was set back by two hours is followed at once', async () => {
   const { world, clock, pass, asked } = await begin()
   clock.now()
   world.databaseMs -= 2 * 3_600_000
@@ -106,7 +106,7 @@ test('a database whose clock was set back by two hours is followed: nobody waits
   expect(clock.now()).toBe(BASE_MS - 2 * 3_600_000 + 1_000)
 })
 
-test('what the ledger has just been told counts at once', async () => {
+test('a time that the ledger has just returned counts at once', async () => {
   const { clock, pass } = await begin({ everyMs: 1e6 })
   pass(1_000)
   clock.adopt(BASE_MS + 90_000)
@@ -114,7 +114,7 @@ test('what the ledger has just been told counts at once', async () => {
   expect(clock.now()).toBe(BASE_MS + 90_500)
 })
 
-test('while the database is gone the clock advances by itself, and is corrected afterwards', async () => {
+test('while the database is away the clock advances by itself, and is corrected afterwards', async () => {
   const { world, clock, pass, asked } = await begin()
   world.isGone = true
   await vi.waitUntil(() => world.questions > 12, { timeout: 90_000, interval: 1 })

@@ -1,4 +1,4 @@
-/** The store in a folder of a disk that is really full. */
+/** The folder store on a disk that is really full. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { testFolder } from '../suites/folder.ts'
 
 describe('fs store', () => {
-  test('on a full disk a part is refused with storage-full, leaves nothing, and what was there stays', async () => {
+  test('on a full disk a part is refused with storage-full, leaves nothing, and earlier parts stay', async () => {
     if (process.platform !== 'linux') return
     const folder = await testFolder()
     // The small disk is mounted only for one process, so it need not be unmounted.

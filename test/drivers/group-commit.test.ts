@@ -61,19 +61,19 @@ async function outcomes(work: readonly Promise<void>[]): Promise<string[]> {
 }
 
 describe('group commit', () => {
-  test('what is asked for together is committed at once', async () => {
+  test('operations that are requested together share one commit', async () => {
     await Promise.all(['a', 'b', 'c'].map((name) => insert(name)))
     expect(commits).toEqual([3])
     expect(await names()).toEqual(['a', 'b', 'c'])
   })
 
-  test('an operation that fails is undone alone', async () => {
+  test('an operation that fails is rolled back alone', async () => {
     expect(await outcomes([insert('a'), insert('a'), insert('b')])).toEqual(['fulfilled', 'rejected', 'fulfilled'])
     expect(commits).toEqual([2])
     expect(await names()).toEqual(['a', 'b'])
   })
 
-  test('nobody is answered before the commit, and nobody sees anything of it', async () => {
+  test('no caller gets a result before the commit, and no reader sees any of it', async () => {
     let isAnswered = false
     const group = await driver.begin()
     driver.write('insert into things (name) values (?)', ['a'])
@@ -88,7 +88,7 @@ describe('group commit', () => {
     expect(await names()).toEqual(['a'])
   })
 
-  test('a commit that fails fails all of its operations, and none that follow', async () => {
+  test('a failed commit fails all of its operations, and none of the following', async () => {
     commitFault = () => {
       throw new Error('the disk is full')
     }
@@ -100,7 +100,7 @@ describe('group commit', () => {
     expect(commits).toEqual([1])
   })
 
-  test('an error that ends the transaction fails all that is in it', async () => {
+  test('an error that ends the transaction fails all operations in it', async () => {
     await insert('a')
     const ending = [insert('b'), insert('a', 'insert or rollback into things (name) values (?)'), insert('c')]
     const [before, itself, after] = await outcomes(ending)
@@ -108,7 +108,7 @@ describe('group commit', () => {
     expect(await names()).toEqual(after === 'fulfilled' ? ['a', 'c'] : ['a'])
   })
 
-  test('one that waits holds the others up, and they are not mixed', async () => {
+  test('an operation that waits delays the others, and they do not interleave', async () => {
     const slow = await driver.begin()
     const quick = insert('quick')
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,4 +1,4 @@
-/** A ledger whose clock is set: open deadlines keep their remaining time, and nothing is deleted sooner. */
+/** The clock of a ledger is changed: open deadlines keep their remaining time, and nothing is deleted sooner. */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
@@ -90,7 +90,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       ['back by two hours', -2 * HOUR_MS],
       ['ahead by two hundred days', 200 * DAY_MS],
     ] as const) {
-      test(`set ${what} while a portal runs: leases, pauses, uploads and transfers keep their time`, async () => {
+      test(`changed ${what} while a portal runs: leases, pauses, uploads and transfers keep their remaining time`, async () => {
         const { machine, ledger, bob, uploading, offered, due } = await begin(await driver())
         machine.pass(10 * SECOND_MS)
         expect(await due(ledger)).toEqual(nothing)
@@ -112,7 +112,7 @@ for (const [name, driver] of Object.entries(drivers)) {
         expect(await due(ledger)).toMatchObject({ expiries: [uploading, offered].sort() })
       })
 
-      test(`set ${what} while no portal runs: what is open keeps its time, but for the minutes nobody watched`, async () => {
+      test(`changed ${what} while no portal runs: deadlines keep their remaining time, less the minutes without a portal`, async () => {
         const { machine, ledger, opened, offered, due } = await begin(await driver())
         machine.pass(MINUTE_MS)
         expect(await due(ledger)).toEqual(nothing)
@@ -131,7 +131,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       })
     }
 
-    test('a lease that was written by a clock from before the step does not last for hours', async () => {
+    test('a lease from before the clock was set back does not last for hours', async () => {
       const { machine, ledger, opened, store, bob, due } = await begin(await driver())
       const other = await opened()
       const late = await store()
@@ -144,7 +144,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       expect((await due(ledger)).leases).toContain(late)
     })
 
-    test('a step is made once, whichever portal sees it first', async () => {
+    test('a change of the clock is handled once, by the first portal that notices it', async () => {
       const { machine, ledger, opened, offered, due } = await begin(await driver())
       const other = await opened()
       await due(other)
@@ -156,7 +156,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       expect(transfer?.expiresAtMs).toBe(machine.now() + roomy.expiryMs)
     })
 
-    test('a clock that answers too late is not gone by, and its step is made at the next look', async () => {
+    test('a slow answer of the clock is ignored, and the change is handled at the next check', async () => {
       const { machine, ledger } = await begin(await driver())
       machine.set = 8 * DAY_MS
       machine.lateMs = 3 * SECOND_MS
@@ -165,7 +165,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       expect(await ledger.keepTime(bounds)).toMatchObject({ stepMs: 8 * DAY_MS })
     })
 
-    test('a portal that stood still for hours takes what others have done for what it is', async () => {
+    test('a portal that stood still for hours accepts what others have done meanwhile', async () => {
       const open = await driver()
       const { machine, ledger, offered, due } = await begin(open)
       const standing = new Machine()
@@ -183,7 +183,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       expect((await ledger.transfer(offered))?.expiresAtMs).toBe(expiresAtMs)
     })
 
-    test('an invite keeps its day where the clock is set, and is not prolonged by a time without a portal', async () => {
+    test('an invite keeps its day when the clock is changed, and time without a portal does not prolong it', async () => {
       const { machine, ledger, opened } = await begin(await driver())
       const made = { secretHash: 'hash', name: 'eve', lifetimeMs: DAY_MS }
       await ledger.createInvite(made)
@@ -198,7 +198,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       expect(await restarted.redeemInvite('hash', { tokenId: 'id', tokenHash: 'hash' })).toBeNull()
     })
 
-    test('a clock that is ahead for a while forgets no history', async () => {
+    test('a clock that is ahead for a while deletes no history', async () => {
       const { machine, ledger, offered, uploading } = await begin(await driver())
       const historyMs = 30 * DAY_MS
       for (const transferId of [uploading]) {
@@ -213,7 +213,7 @@ for (const [name, driver] of Object.entries(drivers)) {
       machine.set = 0
       await ledger.keepTime(bounds)
       expect(await ledger.transfer(uploading)).not.toBeNull()
-      // It is not kept for longer, either.
+      // The history is not kept longer, either.
       for (let day = 0; day < 31; day++) {
         machine.pass(DAY_MS)
         await ledger.keepTime(bounds)

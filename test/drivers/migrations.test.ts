@@ -45,7 +45,7 @@ async function expectSame(open: () => Promise<Ledger>, run: (sql: string) => Pro
   }
 }
 
-test('a database of before has the right totals, and times that are not known: SQLite', async () => {
+test('a database of the older version has the right totals, and unknown times: SQLite', async () => {
   const path = `${await testFolder()}/ledger.sqlite`
   await expectSame(
     () => sqliteLedger({ path, now: new FakeClock().now }),
@@ -57,7 +57,7 @@ test('a database of before has the right totals, and times that are not known: S
   )
 })
 
-test('a database of before has the right totals, and times that are not known: PostgreSQL', async () => {
+test('a database of the older version has the right totals, and unknown times: PostgreSQL', async () => {
   const { url } = await testDatabase()
   const client = new pg.Client(url)
   await client.connect()

@@ -54,7 +54,7 @@ async function begin(options: Partial<PostgresLedgerOptions> = {}) {
 }
 
 describe('a transaction', () => {
-  test('that waits in a circle with another is run again', async () => {
+  test('in a deadlock is run again', async () => {
     const { ledger, client, ada, retries, announce } = await begin()
     const transferId = await announce()
     // The other client waits longer, so that the database ends the ledger's transaction.
@@ -83,7 +83,7 @@ describe('a transaction', () => {
     expect(await ledger.events(ada.accountId, { after: '0', limit: 10, transferId })).toHaveLength(1)
   })
 
-  test('whose connection is lost in its commit is never run again: nobody knows whether it happened', async () => {
+  test('whose connection is lost during its commit is never run again, because its outcome is unknown', async () => {
     const { url, ledger, client, ada, bob, retries } = await begin()
     // The commit waits for a lock that the other client holds.
     await client.query(`
@@ -106,7 +106,7 @@ describe('a transaction', () => {
     expect((await ledger.announce(transfer, roomy)).transfer.state).toBe('receiving')
   })
 
-  test('that finds a statement planned for the tables of an older version is run again, and others go on', async () => {
+  test('with a statement that was planned for tables of an older version is run again, without failing others', async () => {
     const { ledger, client, bob, retries, announce } = await begin()
     const ids = await Promise.all(Array.from({ length: 30 }, announce))
     const failed = { state: 'failed', problem: problem('expired') } as const
@@ -124,7 +124,7 @@ describe('a transaction', () => {
 })
 
 describe('a database that goes away', () => {
-  test('is told as "unavailable" by what was under way, and serves again when it is back', async () => {
+  test('is reported as "unavailable" to running operations, and works again when it is back', async () => {
     await using server = await ownPostgres()
     const { url } = await server.database()
     const warnings: string[] = []
@@ -167,7 +167,7 @@ describe('a database that goes away', () => {
     for (const transferId of known) expect(await ledger.transfer(transferId)).not.toBeNull()
   })
 
-  test('is told as "unavailable" when it is not there at the start', async () => {
+  test('is reported as "unavailable" when it is missing at the start', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
@@ -178,14 +178,14 @@ describe('a database that goes away', () => {
     await expect(postgresLedger({ url })).rejects.toMatchObject({ code: 'unavailable' })
   })
 
-  test('is not told so when it does not know the one who asks: that is for its operator to mend', async () => {
+  test('is not reported as "unavailable" when it rejects the credentials, because only its operator can fix that', async () => {
     const { url } = await testDatabase()
     const other = new URL(url)
     other.pathname = '/no_such_database'
     await expect(postgresLedger({ url: other.href })).rejects.toMatchObject({ code: '3D000' })
   })
 
-  test('is told as "unavailable" when it lets a running portal in no more, until it does again', async () => {
+  test('is reported as "unavailable" while it rejects a running portal', async () => {
     const { url } = await testDatabase()
     const own = new URL(url)
     const role = `role_${own.pathname.slice(-8)}`
@@ -209,7 +209,7 @@ describe('a database that goes away', () => {
     }
   })
 
-  test('while nobody asks anything ends nothing: a warning, and a new connection', async () => {
+  test('while nothing is requested causes only a warning and a new connection', async () => {
     const warnings: string[] = []
     const { ledger, client, announce } = await begin({ onWarning: (message) => warnings.push(message) })
     await announce()
@@ -222,7 +222,7 @@ describe('a database that goes away', () => {
     await announce()
   })
 
-  test('for all connections but one leaves the others waiting, not failing', async () => {
+  test('for all connections but one makes the others wait, and fails none', async () => {
     const { ledger, announce } = await begin({ connectionsMax: 1 })
     await Promise.all(Array.from({ length: 30 }, announce))
     expect((await ledger.totals()).openTransfers).toBe(30)
@@ -256,7 +256,7 @@ describe('an account whose row another session locks', () => {
 })
 
 describe('a session', () => {
-  test('keeps to the bounds and the durability of the ledger, whatever the defaults of the database are', async () => {
+  test('has the timeouts and the durability of the ledger, whatever the defaults of the database are', async () => {
     const { url } = await testDatabase()
     const client = await connect(url)
     const database = new URL(url).pathname.slice(1)
@@ -288,7 +288,7 @@ describe('a session', () => {
     })
   })
 
-  test('warns of a database that would lose what it promised', async () => {
+  test('warns about a database that would lose acknowledged data', async () => {
     await using server = await ownPostgres()
     const warnings: string[] = []
     const { url } = await server.database()
@@ -300,7 +300,7 @@ describe('a session', () => {
 })
 
 describe('values', () => {
-  test('a text with a NUL, which PostgreSQL does not hold, is refused as a wrong request', async () => {
+  test('a text with a NUL, which PostgreSQL cannot store, is refused as an invalid request', async () => {
     const { ledger } = await begin()
     await expect(ledger.accountByName('a\0b')).rejects.toMatchObject({ code: 'request-invalid' })
     // In JSON the NUL is escaped, which PostgreSQL can store.
@@ -309,7 +309,7 @@ describe('values', () => {
     expect((await ledger.announce(transfer, roomy)).transfer.metadata).toEqual({ name: 'a\0b' })
   })
 
-  test('a number that would lose digits is an error, and no other number', async () => {
+  test('a number that would lose digits is an error', async () => {
     const { ledger, client, announce } = await begin()
     const transferId = await announce()
     await client.query('update transfers set size_bytes = 9007199254740993')
@@ -317,14 +317,14 @@ describe('values', () => {
     expect((await ledger.totals()).openTransfers).toBe(1)
   })
 
-  test('names are in the order of their bytes, whatever the language of the database', async () => {
+  test('names are sorted by their bytes, in every language of the database', async () => {
     const { ledger } = await begin()
     for (const name of ['Zoe', 'a-b', 'aa', 'a_c', 'éa']) await join(ledger, name)
     const names = (await ledger.accounts({ after: '', limit: 10 })).map(({ name }) => name)
     expect(names).toEqual(['Zoe', 'a-b', 'a_c', 'aa', 'ada', 'bob', 'éa'])
   })
 
-  test('the clock is that of the database, whatever this machine believes the time to be', async () => {
+  test('the clock is that of the database, whatever the time of this machine is', async () => {
     const { ledger, client, announce } = await begin()
     vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2001, 0, 1) })
     onTestFinished(() => {
@@ -337,7 +337,7 @@ describe('values', () => {
   })
 })
 
-test('a server that is only a copy of the database is as good as none, until it takes over', async () => {
+test('a read-only standby counts as unavailable, until it is promoted', async () => {
   await using server = await ownPostgres()
   const ledger = await open(server.url)
   const ada = await join(ledger, 'ada')
@@ -361,7 +361,7 @@ test('a machine that was suspended does not record parts that may have been remo
   await expect(ledger.storeInline(aTransfer(ada, [bob]), admission, whole)).rejects.toMatchObject({ code: 'expired' })
 })
 
-test('who waits for a portal that was paused in the middle of a transaction gets its turn', async () => {
+test('a transaction that waits for a paused portal continues in the end', async () => {
   const { url, ledger, client, ada, announce } = await begin()
   const transferId = await announce()
   await using gate = await Gate.open(Number(new URL(url).port))

@@ -64,17 +64,17 @@ describe.each([
   { kind: 'pgbouncer', mode: 'session' },
   { kind: 'pgpool', mode: 'streaming_replication' },
 ] as const)('behind $kind, $mode', (setting) => {
-  test('the ledger does all that it does without a pooler', async () => {
+  test('the ledger supports all operations behind a pooler', async () => {
     const { url } = await pooled(setting)
     await expectLedgerWorks(url)
   })
 
-  test('several portals start, write and read at the same time without hindering each other', async () => {
+  test('several portals start, write and read at the same time without blocking each other', async () => {
     const { url } = await pooled(setting)
     await expectWritersAtOnce(url, () => postgresLedger({ url, connectionsMax: 4 }))
   })
 
-  test('portals hear each other', async () => {
+  test('portals receive each other’s signals', async () => {
     const { url } = await pooled(setting)
     const log = pino({ level: 'silent' })
     const [one, other] = await Promise.all([postgresSignals({ url, log }), postgresSignals({ url, log })])
@@ -108,26 +108,26 @@ test.each(['transaction', 'statement'] as const)(
   },
 )
 
-test('behind pgpool-II in its mode raw, which commits no single write, no portal listens', async () => {
+test('behind pgpool-II in raw mode, which commits no single write, no portal starts', async () => {
   const { url } = await pooled({ kind: 'pgpool', mode: 'raw' })
   const problem = await refusalAt(url)
   expect(problem.toJSON()).toMatchObject({ code: 'ledger-unusable', missing: 'commits' })
   expect(problem.message).toContain("backend_clustering_mode = 'streaming_replication'")
 })
 
-test('behind pgpool-II that may read from a standby no portal listens', async () => {
+test('behind pgpool-II that may read from a standby no portal starts', async () => {
   const { url } = await pooled({ kind: 'pgpool', mode: 'streaming_replication', isSpreadingReads: true })
   const problem = await refusalAt(url)
   expect(problem.toJSON()).toMatchObject({ code: 'ledger-unusable', missing: 'reads' })
   expect(problem.message).toContain('load_balance_mode = off')
 })
 
-test('where notifications never arrive no portal listens', async () => {
+test('where notifications never arrive no portal starts', async () => {
   const { url } = await gated({ fromServer: () => (message) => (message.type === 'A' ? null : message) })
   expect((await refusalAt(url)).toJSON()).toMatchObject({ code: 'ledger-unusable', missing: 'notifications' })
 })
 
-test('where a statement that is sent before the last answer is lost no portal listens', async () => {
+test('where pipelined statements are lost no portal starts', async () => {
   // The proxy drops statements that come before the server is ready: types Q and P begin a statement, Z says that it is ready.
   const { url } = await gated(losingEarlyStatements())
   expect((await refusalAt(url)).toJSON()).toMatchObject({ code: 'ledger-unusable', missing: 'pipelining' })

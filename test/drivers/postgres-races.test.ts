@@ -55,7 +55,7 @@ async function outcome<Value>(promise: Promise<Value>): Promise<Value | string> 
 }
 
 describe('of two moves of one', () => {
-  test('transfer, one wins and the sender is told of that one alone', async () => {
+  test('a transfer, one wins, and the sender is notified of that one only', async () => {
     const { one, other, ada, bob, told } = await twoPortals()
     for (let round = 0; round < ROUNDS; round++) {
       const { transferId } = (await one.announce(aTransfer(ada, [bob]), roomy)).transfer
@@ -71,7 +71,7 @@ describe('of two moves of one', () => {
     }
   })
 
-  test('delivery, one wins, and both portals count it once', async () => {
+  test('a delivery, one wins, and both portals count it once', async () => {
     const { one, other, bob, store, lease, told } = await twoPortals()
     for (let round = 0; round < ROUNDS; round++) {
       const transferId = await store([bob])
@@ -96,7 +96,7 @@ describe('of two moves of one', () => {
     expect(await one.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
   })
 
-  test('announced small file, one wins, and they never wait in a circle', async () => {
+  test('an announced small file, one wins, and there is no deadlock', async () => {
     const { one, other, ada, bob, told, hindered } = await twoPortals()
     const content = Buffer.from('a small file')
     for (let round = 0; round < ROUNDS; round++) {
@@ -118,8 +118,8 @@ describe('of two moves of one', () => {
   })
 })
 
-describe('a transfer to two', () => {
-  test('ends once, whichever of both answers last', async () => {
+describe('a transfer to two receivers', () => {
+  test('ends once, whichever receiver answers last', async () => {
     const { one, other, bob, cy, store, lease, told } = await twoPortals()
     for (let round = 0; round < ROUNDS; round++) {
       const transferId = await store([bob, cy])
@@ -145,7 +145,7 @@ describe('a transfer to two', () => {
     expect((await one.census()).deliveries).toEqual({ waiting: 0, offered: 0, delivered: 2 * ROUNDS, failed: 0 })
   })
 
-  test('tells of an early refusal once, and after it was stored', async () => {
+  test('reports an early refusal once, after the file was stored', async () => {
     const { one, other, ada, bob, cy, told } = await twoPortals()
     for (let round = 0; round < ROUNDS; round++) {
       const { transferId } = (await one.announce(aTransfer(ada, [bob, cy]), roomy)).transfer
@@ -166,7 +166,7 @@ describe('a transfer to two', () => {
 })
 
 describe('events of one account', () => {
-  test('are seen in the order of their ids, and none comes in between later', async () => {
+  test('are seen in the order of their ids, and none appears between earlier ones later', async () => {
     const { portals, one, ada, bob } = await twoPortals()
     const seen: string[] = []
     const work = { isOver: false }
@@ -196,7 +196,7 @@ describe('events of one account', () => {
 })
 
 describe('offers', () => {
-  test('of two portals to one receiver are never of the same delivery', async () => {
+  test('of two portals to one receiver never contain the same delivery', async () => {
     const { portals, bob, store } = await twoPortals()
     const waiting: string[] = []
     for (let number = 0; number < ROUNDS; number++) waiting.push(await store([bob]))
@@ -214,7 +214,7 @@ describe('offers', () => {
 })
 
 describe('announcements at the same time', () => {
-  test('never take more than the account may hold', async () => {
+  test('never exceed the bytes of the account', async () => {
     const { portals, one, ada, bob } = await twoPortals()
     const tight = { ...roomy, accountBytesMax: 10_500 }
     const announced = await Promise.all(
@@ -227,7 +227,7 @@ describe('announcements at the same time', () => {
     expect(await one.totals()).toEqual({ openTransfers: 10, openBytes: 10_000 })
   })
 
-  test('never make more transfers than an account may have', async () => {
+  test('never exceed the open transfers of the account', async () => {
     const { portals, one, ada, bob } = await twoPortals()
     const tight = { ...roomy, accountTransfersMax: 10 }
     const announced = await Promise.all(
@@ -238,7 +238,7 @@ describe('announcements at the same time', () => {
     expect(announced.filter((one) => one === 'too-many-transfers')).toHaveLength(ROUNDS - 10)
   })
 
-  test('of one transfer make it once, and all of them find it', async () => {
+  test('of one transfer create it once, and all calls find it', async () => {
     const { portals, ada, bob } = await twoPortals()
     for (let round = 0; round < 10; round++) {
       const transfer = { ...aTransfer(ada, [bob]), transferId: newTransferId() }
@@ -272,7 +272,7 @@ describe('announcements at the same time', () => {
 })
 
 describe('a revocation', () => {
-  test('finds everything that was announced before it, and nothing is announced after it', async () => {
+  test('finds everything that was announced before it, and nothing can be announced after it', async () => {
     const { portals, one, other, ada } = await twoPortals()
     let admitted = 0
     for (let round = 0; round < ROUNDS; round++) {
@@ -310,7 +310,7 @@ describe('a duty', () => {
 })
 
 describe('changes of accounts at the same time', () => {
-  test('never make more invites than may be open, and are seen in the order of their ids', async () => {
+  test('never exceed the open invites, and are seen in the order of their ids', async () => {
     const { portals, one } = await twoPortals()
     const before = (await one.accountChanges({ after: 0, limit: 1000 })).length
     const made = await Promise.all(
@@ -330,7 +330,7 @@ describe('changes of accounts at the same time', () => {
     expect(await one.accountChanges({ after: 0, limit: 1000 })).toHaveLength(before + 10)
   })
 
-  test('an invite is redeemed by one of two', async () => {
+  test('one of two uses of an invite wins', async () => {
     const { one, other } = await twoPortals()
     for (let round = 0; round < 10; round++) {
       const secretHash = `secret-${round}`

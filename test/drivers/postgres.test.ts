@@ -92,7 +92,7 @@ describe('query plans', () => {
     insert into minutes select n / 4, 'crowd ' || n % 4, 0, 0, 0, 0 from generate_series(1, 2000) n;
     analyze`
 
-  test('no statement walks through a table, or sorts what it found', async () => {
+  test('no statement scans a table or sorts its result', async () => {
     const { url } = await testDatabase()
     const clock = new FakeClock()
     const statements = new Map<string, readonly unknown[]>()
@@ -123,7 +123,7 @@ describe('query plans', () => {
 })
 
 describe('the schema', () => {
-  test('is the one of schema.postgres.sql (refresh: vitest run --project unit test/drivers/postgres.test -u)', async () => {
+  test('equals schema.postgres.sql (refresh: vitest run --project unit test/drivers/postgres.test -u)', async () => {
     const { url } = await testDatabase()
     await (await postgresLedger({ url })).close()
     const client = await connect(url)
@@ -169,7 +169,7 @@ describe('the schema', () => {
     )
   })
 
-  test('of a newer version is left alone', async () => {
+  test('of a newer version is not changed', async () => {
     const { url } = await testDatabase()
     await (await postgresLedger({ url })).close()
     const client = await connect(url)
@@ -179,7 +179,7 @@ describe('the schema', () => {
     )
   })
 
-  test('needs a database that holds every text', async () => {
+  test('requires a database with UTF-8', async () => {
     const { url } = await testDatabase()
     const name = `latin_${process.pid}`
     const client = await connect(url)
@@ -192,7 +192,7 @@ describe('the schema', () => {
 })
 
 describe('several processes on one database', () => {
-  test('make its tables, write and read at the same time without hindering each other', async () => {
+  test('create its tables, write and read at the same time without blocking each other', async () => {
     const { url } = await testDatabase()
     await expectWritersAtOnce(url, () => postgresLedger({ url }))
   })

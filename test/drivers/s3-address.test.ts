@@ -33,7 +33,7 @@ describe('an address', () => {
       's3://files?endpoint=http://127.0.0.1:9000&publicEndpoint=https://s3.example',
       { ...own, publicEndpoint: 'https://s3.example' },
     ],
-  ])('%s is understood', (text, expected) => {
+  ])('%s is parsed', (text, expected) => {
     expect(parseS3Address(text)).toEqual(expected)
   })
 
@@ -53,7 +53,7 @@ describe('an address', () => {
     ['s3://files?endpoint=127.0.0.1:9000', /'endpoint'/],
     ['s3://files?endpoint=ftp://x', /'endpoint'/],
     ['s3://files?publicEndpoint=x', /'publicEndpoint'/],
-  ])('%s is refused, with what to write instead', (text, why) => {
+  ])('%s is refused, with the correct form', (text, why) => {
     expect(() => parseS3Address(text)).toThrow(why)
     expect(() => parseS3Address(text)).toThrow(expect.objectContaining({ code: 'storage-unusable' }))
   })
@@ -64,13 +64,13 @@ describe('an address', () => {
     's3://files?endpoint=http://key:hunter2@127.0.0.1',
     's3://files?accessKeyId=hunter2',
     's3://files?secret_access_key=hunter2',
-  ])('with credentials in it is refused, and they are not repeated: %s', (text) => {
+  ])('with credentials is refused, and the message does not repeat them: %s', (text) => {
     expect(() => parseS3Address(text)).toThrow(/AWS_ACCESS_KEY_ID/)
     expect(() => parseS3Address(text)).not.toThrow(/hunter2/)
   })
 })
 
-describe('a bucket that cannot be used is told before anything is served', () => {
+describe('a bucket that cannot be used is reported before the portal serves', () => {
   const quick = { probeRetryMs: 300, connectMs: 300, idleMs: 1_000 }
 
   async function told(opening: Promise<unknown>): Promise<string> {
@@ -90,12 +90,12 @@ describe('a bucket that cannot be used is told before anything is served', () =>
     return { bucket, network }
   }
 
-  test('when it is not there', async () => {
+  test('when it does not exist', async () => {
     const bucket = { ...(await testBucket()), bucket: 'not-there' }
     expect(await told(openS3Store(bucket, quick))).toMatch(/no bucket 'not-there'.*create it/)
   })
 
-  test('when the credentials are not known, or wrong', async () => {
+  test('when the credentials are unknown or wrong', async () => {
     const bucket = await testBucket()
     for (const wrong of [{ AWS_ACCESS_KEY_ID: 'nobody' }, { AWS_SECRET_ACCESS_KEY: 'wrong' }]) {
       const message = await told(openS3Store({ ...bucket, env: { ...bucket.env, ...wrong } }, quick))
@@ -103,7 +103,7 @@ describe('a bucket that cannot be used is told before anything is served', () =>
     }
   })
 
-  test('when there are none', async () => {
+  test('when there are no credentials', async () => {
     for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, undefined)
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true')
     vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/dev/null')
@@ -126,7 +126,7 @@ describe('a bucket that cannot be used is told before anything is served', () =>
     expect(await told(s3Store(parseS3Address('s3://files'), quick))).toMatch(/no region.*region=REGION/)
   })
 
-  test('when it may not be used', async () => {
+  test('when access is denied', async () => {
     const { bucket, network } = await withRule(({ method }) =>
       method === 'PUT' ? { answer: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } } : null,
     )
@@ -140,26 +140,26 @@ describe('a bucket that cannot be used is told before anything is served', () =>
     )
   })
 
-  test('when nobody answers', async () => {
+  test('when the server does not answer', async () => {
     const { bucket, network } = await withRule(() => ({ hang: true }))
     expect(await told(openS3Store(bucket, { ...quick, endpoint: network.url }))).toMatch(/cannot be reached/)
   })
 
-  test('when it does not notice damaged content', async () => {
+  test('when the server does not detect damaged content', async () => {
     const { bucket, network } = await withRule(({ method, path }) =>
       method === 'PUT' && path.endsWith('/damaged') ? { answer: { status: 200, body: '' } } : null,
     )
     expect(await told(openS3Store(bucket, { ...quick, endpoint: network.url }))).toMatch(/x-amz-content-sha256/)
   })
 
-  test('when it gives back something else', async () => {
+  test('when the server returns other content', async () => {
     const { bucket, network } = await withRule(({ method, path }) =>
       method === 'GET' && path.endsWith('/sound') ? { corruptAnswer: true } : null,
     )
     expect(await told(openS3Store(bucket, { ...quick, endpoint: network.url }))).toMatch(/does not give back/)
   })
 
-  test('and one that can be used is left as it was', async () => {
+  test('and a usable bucket is left unchanged', async () => {
     const bucket = await testBucket()
     const store = await testS3Store(bucket)
     const link = await store.linkTo?.(somePart(newTransferId(), 1).key, { lifetimeMs: 1_000 })
@@ -168,8 +168,8 @@ describe('a bucket that cannot be used is told before anything is served', () =>
   })
 })
 
-describe('an S3 server that cannot put conditionally', () => {
-  test.each([501, 400, 200])('and answers %i to it is used without', async (status) => {
+describe('an S3 server without conditional puts', () => {
+  test.each([501, 400, 200])('that answers %i to one is used without them', async (status) => {
     const bucket = await testBucket()
     const network = await FaultyNetwork.open(() => bucket.endpoint)
     onTestFinished(() => network[Symbol.asyncDispose]())

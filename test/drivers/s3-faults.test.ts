@@ -1,4 +1,6 @@
-/** The store on S3 with faults of S3 or of the network: passing errors are retried, and nothing false is acknowledged. */
+/**
+ * The S3 store with faults of S3 or of the network: temporary errors are retried, and nothing false is acknowledged.
+ */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -75,7 +77,7 @@ describe('a part on its way to S3', () => {
     })
   }
 
-  test('that lies in a file is sent again, too', async () => {
+  test('that lies in a spool file is sent again, too', async () => {
     const { store, network, other } = await behindNetwork({ spool: { bytesMax: 1024 * 1024, folder: '/tmp' } })
     spoil(network, 'PUT', { cutRequestAfterBytes: 2_000_000 }, 2)
     const part = somePart(newTransferId(), 1, PART_BYTES)
@@ -135,7 +137,7 @@ describe('a part on its way from S3', () => {
     'that nobody answers': { hang: true },
   }
   for (const [what, fault] of Object.entries(passing)) {
-    test(`${what} comes whole all the same`, async () => {
+    test(`${what} arrives complete`, async () => {
       const { store, network, other } = await behindNetwork(idleAt(fault))
       const part = somePart(newTransferId(), 1, PART_BYTES)
       await put(other, part)
@@ -149,7 +151,7 @@ describe('a part on its way from S3', () => {
     })
   }
 
-  test('whose range is cut comes whole all the same', async () => {
+  test('whose range is cut arrives complete', async () => {
     const { store, network, other } = await behindNetwork()
     const part = somePart(newTransferId(), 1, PART_BYTES)
     await put(other, part)
@@ -159,7 +161,7 @@ describe('a part on its way from S3', () => {
     expect(bytes?.equals(part.bytes.subarray(5, 2_500_001))).toBe(true)
   })
 
-  test('that breaks off for good breaks its reader', async () => {
+  test('that breaks off permanently breaks its reader', async () => {
     const { store, network, other } = await behindNetwork({ retryMs: 700 })
     const part = somePart(newTransferId(), 1, PART_BYTES)
     await put(other, part)
@@ -170,7 +172,7 @@ describe('a part on its way from S3', () => {
     await expect(contentOf(store, part.key)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
-  test('that is removed in the middle breaks its reader', async () => {
+  test('that is removed meanwhile breaks its reader', async () => {
     const { store, network, other } = await behindNetwork()
     const part = somePart(newTransferId(), 1, PART_BYTES)
     await put(other, part)
@@ -180,7 +182,7 @@ describe('a part on its way from S3', () => {
     await expect(content === null ? null : buffer(content.stream)).rejects.toMatchObject({ code: 'store-failed' })
   })
 
-  test('and is read slowly outlives the connection', async () => {
+  test('that is read slowly outlives its connection', async () => {
     const { store, network, other } = await behindNetwork({ idleMs: 300, retryMs: 5_000 })
     const part = somePart(newTransferId(), 1, 8 * PART_BYTES)
     await put(other, part)
@@ -195,11 +197,11 @@ describe('a part on its way from S3', () => {
     expect(network.count('GET', /\/1\./)).toBeGreaterThan(1)
   })
 
-  test('can be read by others, however many slow readers one account has', () => {
+  test('is not delayed by slow readers of another account', () => {
     expect(s3StoreDefaults.readsMax).toBeGreaterThanOrEqual(2 * portalDefaults.accountConnectionsMax)
   })
 
-  test('takes a connection until its reader has left', async () => {
+  test('uses a connection until its reader has left', async () => {
     const { store, other } = await behindNetwork({ readsMax: 2, retryMs: 700 })
     const part = somePart(newTransferId(), 1, 8 * PART_BYTES)
     await put(other, part)
@@ -215,7 +217,7 @@ describe('a part on its way from S3', () => {
 describe('parts that are removed', () => {
   const some = (transferId: string) => [1, 2, 3].map((partNumber) => somePart(transferId, partNumber, 10))
 
-  test('go one by one where S3 does not remove many at once', async () => {
+  test('are removed one by one where S3 has no bulk removal', async () => {
     const { store, network, other } = await behindNetwork()
     network.rule = ({ method }) => (method === 'POST' ? { answer: { status: 501, body: NOT_IMPLEMENTED } } : null)
     for (const transferId of [newTransferId(), newTransferId()]) {
@@ -228,7 +230,7 @@ describe('parts that are removed', () => {
     expect(network.count('DELETE', /\/[123]\./)).toBe(6)
   })
 
-  test('are removed again where S3 could not remove some of them, and it is told where it may not', async () => {
+  test('are removed again where S3 could not remove some, and missing permission is reported', async () => {
     const { store, network, other } = await behindNetwork({ retryMs: 2_000 })
     const transferId = newTransferId()
     const parts = some(transferId)
@@ -248,7 +250,7 @@ describe('parts that are removed', () => {
     await expect(store.remove(transferId)).rejects.toMatchObject({ code: 'store-failed' })
   })
 
-  test('are gone although the answer that said so was lost', async () => {
+  test('are gone although the answer was lost', async () => {
     const { store, network, other } = await behindNetwork()
     const transferId = newTransferId()
     for (const part of some(transferId)) await put(other, part)
@@ -259,7 +261,7 @@ describe('parts that are removed', () => {
 })
 
 describe('S3 that cannot be reached', () => {
-  test('makes nothing fail when it comes back within the limit, and is told otherwise', async () => {
+  test('fails nothing when it comes back within the limit, and is reported otherwise', async () => {
     await using gateway = await ownRadosgw()
     const store = await testS3Store(await gateway.bucket(), { retryMs: 10_000, idleMs: 1_000 })
     const transferId = newTransferId()
@@ -280,7 +282,7 @@ describe('S3 that cannot be reached', () => {
     expect(await isHeld(store, late)).toBe(true)
   })
 
-  test('is told within the limit, and all is well again afterwards', async () => {
+  test('is reported within the limit, and everything works again afterwards', async () => {
     await using gateway = await ownRadosgw()
     const store = await testS3Store(await gateway.bucket(), { retryMs: 1_000, idleMs: 1_000 })
     const [held, late] = [somePart(newTransferId(), 1, PART_BYTES), somePart(newTransferId(), 1, PART_BYTES)]
@@ -300,7 +302,7 @@ describe('S3 that cannot be reached', () => {
   })
 })
 
-test('a portal that is killed while it puts a part leaves nothing that could be taken for it', async () => {
+test('a portal that is killed while it stores a part leaves nothing that counts as one', async () => {
   const { network, other, bucket } = await behindNetwork()
   const transferId = newTransferId()
   network.rule = ({ method, path }) => (method === 'PUT' && path.includes('/1.') ? { bytesPerSecond: 500_000 } : null)

@@ -1,4 +1,4 @@
-/** The cache of listings: it is bounded, and never remembers that a part is missing. */
+/** The cache of listings is bounded, and never remembers that a part is missing. */
 import { expect, test } from 'vitest'
 import { Listings } from '../../src/portal/store/s3/listings.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -6,7 +6,7 @@ import { first } from '../suites/store.ts'
 
 const digest = 'ab'.repeat(32)
 
-test('what was asked for the longest time ago is forgotten first, as a whole transfer', () => {
+test('the least recently used transfer is evicted first, as a whole', () => {
   const listings = new Listings()
   const transferIds = Array.from({ length: 30 }, newTransferId)
   for (const transferId of transferIds) {
@@ -22,7 +22,7 @@ test('what was asked for the longest time ago is forgotten first, as a whole tra
   expect(remembered.length).toBeLessThan(15)
 })
 
-test('of a transfer with more parts than are remembered some are, and what follows is remembered again', () => {
+test('of a transfer with more parts than fit some are cached, and later ones are cached again', () => {
   const listings = new Listings()
   const [large, next] = [newTransferId(), newTransferId()]
   const held = new Map(Array.from({ length: 150_000 }, (_, index) => [index + 1, digest]))
@@ -35,7 +35,7 @@ test('of a transfer with more parts than are remembered some are, and what follo
   expect(listings.find({ ...first(large), partNumber: 1 })).toBeNull()
 })
 
-test('what was put while a listing was under way is remembered, whether it shows it or not; what is older goes by it', () => {
+test('a part that was put during a listing is cached even if the listing lacks it; older entries follow the listing', () => {
   const listings = new Listings()
   const parts = first(newTransferId())
   listings.add({ ...parts, partNumber: 1, digest })
@@ -47,7 +47,7 @@ test('what was put while a listing was under way is remembered, whether it shows
   expect([1, 2, 3].map((partNumber) => listings.recall({ ...parts, partNumber }))).toEqual([null, digest, digest])
 })
 
-test('generations are kept apart, and forgotten one by one or all at once', () => {
+test('generations are kept apart, and can be removed one by one or all at once', () => {
   const listings = new Listings()
   const transferId = newTransferId()
   const places = ['', 'second', 'third'].map((generation) => ({ transferId, generation, partNumber: 1 }))

@@ -33,7 +33,7 @@ function counting(): { counts: Map<RequestKind, number>; onRequest: (kind: Reque
   return { counts, onRequest: (kind) => counts.set(kind, (counts.get(kind) ?? 0) + 1) }
 }
 
-test('a part that came to one portal is found, listed and read at another at once', async () => {
+test('a part that was sent to one portal is found, listed and read at another at once', async () => {
   const [one, other] = await twoPortals()
   const part = somePart(newTransferId(), 1)
   expect(await other.find(part.key)).toBeNull()
@@ -43,7 +43,7 @@ test('a part that came to one portal is found, listed and read at another at onc
   expect((await contentOf(other, part.key))?.equals(part.bytes)).toBe(true)
 })
 
-test('what one portal removed is no longer listed at another, and can be put again there, with other content too', async () => {
+test('a part that one portal removed is no longer listed at another, and can be stored there again, with other content too', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   const [part, changed] = [somePart(transferId, 1), somePart(transferId, 1)]
@@ -59,7 +59,7 @@ test('what one portal removed is no longer listed at another, and can be put aga
   expect(await other.find(part.key)).toBe(changed.key.digest)
 })
 
-test('a part that another portal removed is no longer found once it was read in vain', async () => {
+test('a part that another portal removed is no longer found after a failed read', async () => {
   const [one, other] = await twoPortals()
   const part = somePart(newTransferId(), 1)
   await put(one, part)
@@ -69,7 +69,7 @@ test('a part that another portal removed is no longer found once it was read in 
   expect(await one.find(part.key)).toBeNull()
 })
 
-test('a part that is held at one portal conflicts with other content at another that has looked', async () => {
+test('a part that one portal holds conflicts with other content at another that has listed it', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
@@ -78,7 +78,7 @@ test('a part that is held at one portal conflicts with other content at another 
   await expect(put(other, late)).rejects.toMatchObject({ code: 'part-conflict' })
 })
 
-test('a portal that is about to put a part finds the parts of other portals, and its own', async () => {
+test('a portal that is about to store a part finds the parts of other portals, and its own', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   const [early, own] = [somePart(transferId, 1), somePart(transferId, 2)]
@@ -92,7 +92,7 @@ test('a portal that is about to put a part finds the parts of other portals, and
   expect(await other.findBeforePut(own.key)).toBeNull()
 })
 
-test('of two contents for one part the one that another portal put later, not knowing of the first, does not count', async () => {
+test('a portal that stores other content for a part without knowing of the first does not replace it', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   const [early, late] = [somePart(transferId, 1), somePart(transferId, 1)]
@@ -101,11 +101,11 @@ test('of two contents for one part the one that another portal put later, not kn
   expect(await other.findBeforePut(late.key)).toBeNull()
   await put(other, late)
   for (const store of [other, one]) expect([...(await store.list(first(transferId)))]).toEqual([[1, early.key.digest]])
-  // From then on it knows.
+  // From then on it knows the part.
   expect(await other.findBeforePut(late.key)).toBe(early.key.digest)
 })
 
-test('the same part that comes to several portals is held once, and is as old as the first', async () => {
+test('the same part that is sent to several portals is stored once, with the age of the first', async () => {
   const [one, other] = await twoPortals()
   const part = somePart(newTransferId(), 1)
   await put(one, part)
@@ -115,13 +115,13 @@ test('the same part that comes to several portals is held once, and is as old as
   expect(await heldBy(other)).toEqual([before])
 })
 
-test('of two contents for one part that came to two portals the older one counts, at both and from the beginning', async () => {
+test('of two contents for one part that two portals stored, the older one counts at both', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   for (let partNumber = 1; partNumber <= 10; partNumber++) {
     const [early, late] = [somePart(transferId, partNumber), somePart(transferId, partNumber)]
     await put(one, early)
-    // The other portal has not looked, as if both had come at the same moment.
+    // The other portal has not listed the parts, as if both had arrived at the same moment.
     await put(other, late)
     for (const store of [one, other]) {
       expect((await store.list(first(transferId))).get(partNumber)).toBe(early.key.digest)
@@ -132,7 +132,7 @@ test('of two contents for one part that came to two portals the older one counts
   }
 })
 
-test('of two contents that come at the same instant both portals choose the same one', async () => {
+test('of two contents that were stored at the same instant both portals choose the same one', async () => {
   const [one, other] = await twoPortals()
   const transferId = newTransferId()
   for (let partNumber = 1; partNumber <= 10; partNumber++) {
@@ -144,7 +144,7 @@ test('of two contents that come at the same instant both portals choose the same
   }
 })
 
-test('more parts than a page of a listing holds are all found, listed and removed, with few requests', async () => {
+test('more parts than a page of a listing are all found, listed and removed, with few requests', async () => {
   const { counts, onRequest } = counting()
   const [one, other] = await twoPortals({ onRequest })
   const transferId = newTransferId()
@@ -181,7 +181,7 @@ test('more parts than a page of a listing holds are all found, listed and remove
   expect(await heldBy(other)).toEqual([])
 })
 
-test('a part costs one request when it comes and one when it goes out, and looking up all of a transfer one each time', async () => {
+test('a part costs one request in and one out, and a listing of a transfer one request each time', async () => {
   const { counts, onRequest } = counting()
   const [one, other] = await twoPortals({ onRequest })
   const transferId = newTransferId()
@@ -209,7 +209,7 @@ test('a part costs one request when it comes and one when it goes out, and looki
   expect(Object.fromEntries(counts)).toEqual({ list: 1, delete: 1 })
 })
 
-test('a link lets anybody read the part, and nothing else, for as long as it says', async () => {
+test('a link allows anyone to read the part until it expires, and nothing else', async () => {
   const [store] = await twoPortals()
   const part = somePart(newTransferId(), 1)
   await put(store, part)
@@ -225,7 +225,7 @@ test('a link lets anybody read the part, and nothing else, for as long as it say
   await expect.poll(async () => (await fetch(short)).status, { timeout: 90_000, interval: 200 }).toBe(403)
 })
 
-test('a link leads to where the endpoint is reached by others', async () => {
+test('a link contains the public address of the endpoint', async () => {
   const bucket = await testBucket()
   Object.assign(process.env, bucket.env)
   const network = await FaultyNetwork.open(() => bucket.endpoint)
@@ -241,7 +241,7 @@ test('a link leads to where the endpoint is reached by others', async () => {
   expect(network.seen).toHaveLength(1)
 })
 
-test('a part under another digest algorithm is verified by S3 all the same', async () => {
+test('S3 verifies a part under another digest algorithm, too', async () => {
   const [one, other] = await twoPortals()
   const { key, bytes } = somePart(newTransferId(), 1)
   const named = { ...key, digest: 'ab'.repeat(32) }

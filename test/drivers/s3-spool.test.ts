@@ -30,7 +30,7 @@ function hashOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-test('parts come out as they went in, more than once, in whatever order and from wherever they lie', async () => {
+test('parts are read back unchanged, repeatedly, in any order, from memory or file', async () => {
   const folder = await testFolder()
   const spool = new Spool({ bytesMax: 5 * SLAB_BYTES, folder })
   for (let round = 0; round < 3; round++) {
@@ -51,7 +51,7 @@ test('parts come out as they went in, more than once, in whatever order and from
   }
 })
 
-test('memory is given back, and never more of it than allowed is taken', async () => {
+test('memory is freed, and never exceeds its bound', async () => {
   const spool = new Spool({ bytesMax: 4 * SLAB_BYTES, folder: await testFolder() })
   const taken = Array.from({ length: 6 }, () => spool.take())
   expect(taken.filter((slab) => slab !== null)).toHaveLength(4)
@@ -62,14 +62,14 @@ test('memory is given back, and never more of it than allowed is taken', async (
   expect(Array.from({ length: 6 }, () => spool.take()).filter((slab) => slab !== null)).toHaveLength(3)
 })
 
-test('a machine without room for a part is no broken storage', async () => {
+test('a machine without space for a part does not count as broken storage', async () => {
   const folder = await testFolder()
   const spool = new Spool({ bytesMax: 0, folder })
   await rm(folder, { recursive: true })
   await expect(spool.open().write([Buffer.from('a')])).rejects.toMatchObject({ code: 'unavailable' })
 })
 
-test('content that is left in the middle can be read again from its beginning', async () => {
+test('content that was partly read can be read again from its beginning', async () => {
   const spool = new Spool({ bytesMax: SLAB_BYTES, folder: await testFolder() })
   const bytes = randomBytes(3 * SLAB_BYTES)
   const part = await written(spool, bytes)

@@ -96,7 +96,7 @@ class SignalsNode {
   }
 }
 
-test('a signal of one node is heard by the others, once, and by itself once', async () => {
+test('other nodes receive a signal once, and the node itself once', async () => {
   const { url } = await testDatabase()
   const [one, other] = await Promise.all([SignalsNode.start(url, 'a', 'last'), SignalsNode.start(url, 'a', 'last')])
   one.publish(['a', '1'], ['b', 'nobody listens'], ['a', ''], ['a', 'größer "als" \\ \n'])
@@ -106,7 +106,7 @@ test('a signal of one node is heard by the others, once, and by itself once', as
   expect([one.heard('a'), other.heard('a')]).toEqual([all, all])
 })
 
-test('thousands of signals at once are all heard, in their order, and repeated ones are left out', async () => {
+test('thousands of signals at once are all received, in order, and repeated ones are merged', async () => {
   const { url } = await testDatabase()
   const [one, other] = await Promise.all([SignalsNode.start(url), SignalsNode.start(url, 'a', 'last')])
   const payloads = Array.from({ length: 5_000 }, (_, at) => `${at} ${'ü'.repeat(at % 300)}`)
@@ -119,7 +119,7 @@ test('thousands of signals at once are all heard, in their order, and repeated o
   expect(other.heard('last')).toEqual([''])
 })
 
-test('one that is too long for a notification is left out, and those beside it are not', async () => {
+test('a signal that is too long for a notification is left out, and others are not', async () => {
   const { url } = await testDatabase()
   const [one, other] = await Promise.all([SignalsNode.start(url), SignalsNode.start(url, 'a')])
   one.publish(['a', '1'], ['a', 'x'.repeat(8_000)], ['a', 'x'.repeat(7_900)], ['a', '2'])
@@ -128,7 +128,7 @@ test('one that is too long for a notification is left out, and those beside it a
   expect(one.stderr).toContain('too long')
 })
 
-test('who was cut off while something was published looks at everything when it is back', async () => {
+test('a node that was cut off during a signal checks everything when it is back', async () => {
   const { url } = await testDatabase()
   await using gate = await Gate.open(Number(new URL(url).port))
   const [one, other] = await Promise.all([SignalsNode.start(url), SignalsNode.start(gate.through(url), 'a')])
@@ -144,7 +144,7 @@ test('who was cut off while something was published looks at everything when it 
   await until(() => other.heard('a').length > 0, 'it hears again')
 })
 
-test('what a node publishes while it is cut off makes the others look when it is back', async () => {
+test('signals that a node publishes while it is cut off make the others check when it is back', async () => {
   const { url } = await testDatabase()
   await using gate = await Gate.open(Number(new URL(url).port))
   const [one, other] = await Promise.all([SignalsNode.start(gate.through(url)), SignalsNode.start(url, 'a')])
@@ -156,7 +156,7 @@ test('what a node publishes while it is cut off makes the others look when it is
   await until(() => other.gaps('a') > before, 'the other one is told of the gap')
 })
 
-test('a connection that the database ends is made anew', async () => {
+test('a connection that the database ends is opened again', async () => {
   const { url } = await testDatabase()
   const [one, other] = await Promise.all([SignalsNode.start(url), SignalsNode.start(url, 'a')])
   const before = other.gaps('a')
@@ -166,7 +166,7 @@ test('a connection that the database ends is made anew', async () => {
   await until(() => other.heard('a').length > 0, 'signals are heard again')
 })
 
-test('a connection that is dead without a word is noticed within ten seconds', async () => {
+test('a dead connection is noticed within ten seconds', async () => {
   const { url } = await testDatabase()
   await using gate = await Gate.open(Number(new URL(url).port))
   const node = await SignalsNode.start(gate.through(url), 'a')
@@ -177,7 +177,7 @@ test('a connection that is dead without a word is noticed within ten seconds', a
   expect(performance.now() - deadAtMs).toBeLessThan(allowedMs(11_000))
 })
 
-test('a node whose database is stopped, or does not answer, keeps nothing of what it cannot tell', async () => {
+test('a node whose database is stopped or hangs keeps no unsent signals', async () => {
   await using server = await ownPostgres()
   await using gate = await Gate.open(server.port)
   const [held, cut] = await Promise.all([SignalsNode.start(gate.through(server.url)), SignalsNode.start(server.url)])
@@ -199,7 +199,7 @@ test('a node that stands still does not make the database keep the signals of al
   const queueIsEmpty = 'select pg_notification_queue_usage() = 0'
   expect(await psql(server.url, connections)).toBe('1')
   node.signal('SIGSTOP')
-  // Far more than the buffers on the way can hold.
+  // Far more than the buffers in between can hold.
   for (let count = 0; count < 4; count++) {
     await psql(
       server.url,

@@ -7,7 +7,7 @@ import { aTransfer, join, manifestDigest, roomy } from '../suites/ledger.ts'
 
 const FILES = 64
 
-test('small files that come together cost a few writes each, for what is undone is kept in memory', async () => {
+test('small files that arrive together cost a few writes each, because rollback data stays in memory', async () => {
   const ledger = await sqliteLedger({ path: `${await testFolder({ inMemory: true })}/ledger.sqlite` })
   onTestFinished(() => ledger.close())
   const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]

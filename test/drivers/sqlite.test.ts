@@ -33,7 +33,7 @@ describe('query plans', () => {
       }))
   }
 
-  test('no statement walks through a table, or sorts what it found', async () => {
+  test('no statement scans a table or sorts its result', async () => {
     const found = await plans()
     expect(found.length).toBeGreaterThan(25)
     const slow = found.filter(({ steps }) => steps.some((step) => /^SCAN|TEMP B-TREE/.test(step)))
@@ -41,8 +41,8 @@ describe('query plans', () => {
   })
 })
 
-describe('a copy of the file that goes another way', () => {
-  test('gives the same numbers to other events, and no event the same id, not even at the same time', async () => {
+describe('a copy of the file that continues separately', () => {
+  test('gives the same numbers to other events, and no event the same id, even at the same time', async () => {
     const folder = await testFolder({ inMemory: true })
     const clock = new FakeClock()
     const open = async (name: string) => {
@@ -89,7 +89,7 @@ describe('a copy of the file that goes another way', () => {
 })
 
 describe('the schema', () => {
-  test('is the one of schema.sql (refresh: vitest run --project unit test/drivers/sqlite -u)', async () => {
+  test('equals schema.sql (refresh: vitest run --project unit test/drivers/sqlite -u)', async () => {
     const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
     await (await sqliteLedger({ path })).close()
     const database = new DatabaseSync(path, { readOnly: true })
@@ -107,7 +107,7 @@ describe('the schema', () => {
     await expect(dump).toMatchFileSnapshot('../../src/portal/ledger/schema.sql')
   })
 
-  test('of a newer version is left alone', async () => {
+  test('of a newer version is not changed', async () => {
     const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
     await (await sqliteLedger({ path })).close()
     const database = new DatabaseSync(path)
@@ -151,8 +151,8 @@ test.each([
   await ledger.close()
 })
 
-describe('several on one file', () => {
-  test('of one process wait for each other, and hold up nothing else', async () => {
+describe('several ledgers on one file', () => {
+  test('in one process wait for each other without blocking the process', async () => {
     const path = `${await testFolder()}/ledger.sqlite`
     const ledgers = [await sqliteLedger({ path }), await sqliteLedger({ path })]
     onTestFinished(async () => {
@@ -167,7 +167,7 @@ describe('several on one file', () => {
 })
 
 describe('several processes on one file', () => {
-  test('make it, write and read at the same time without hindering each other', async () => {
+  test('create it, write and read at the same time without blocking each other', async () => {
     const path = `${await testFolder()}/ledger.sqlite`
     await expectWritersAtOnce(path, () => sqliteLedger({ path }))
   })

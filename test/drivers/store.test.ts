@@ -33,7 +33,7 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 describe('memory store with a capacity', () => {
-  test('a part that does not fit is refused with storage-full, and its room is free again', async () => {
+  test('a part that does not fit is refused with storage-full, and its space is free again', async () => {
     const store = memoryStore({ capacityBytes: 1000 })
     const transferId = newTransferId()
     await put(store, somePart(transferId, 1, 600))
@@ -58,7 +58,7 @@ describe('memory store with a capacity', () => {
 })
 
 describe('fs store', () => {
-  test('opened again, it holds what was committed', async () => {
+  test('reopened, it holds what was committed', async () => {
     const folder = await testFolder()
     const transferId = newTransferId()
     const parts = [1, 2, 10_000].map((partNumber) => somePart(transferId, partNumber))
@@ -69,7 +69,7 @@ describe('fs store', () => {
     expect((await after.list(first(transferId))).size).toBe(3)
   })
 
-  test('a part that a crash cut off is not held, and goes with its transfer', async () => {
+  test('a part that a crash cut off does not count, and is removed with its transfer', async () => {
     const folder = await testFolder()
     const transferId = newTransferId()
     const { key, bytes } = somePart(transferId, 1)
@@ -88,7 +88,7 @@ describe('fs store', () => {
     expect(await filesIn(folder)).toEqual([])
   })
 
-  test('a part that has vanished is no longer found once it was read in vain', async () => {
+  test('a part that has vanished is no longer found after a failed read', async () => {
     const folder = await testFolder()
     const store = await fsStore(folder)
     const { key, bytes } = somePart(newTransferId(), 1)
@@ -111,7 +111,7 @@ describe('fs store', () => {
     expect(await filesIn(folder)).toEqual([])
   })
 
-  test('after a restart, what is held is still not replaced', async () => {
+  test('after a restart, a held part is still not replaced', async () => {
     const folder = await testFolder()
     const transferId = newTransferId()
     const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
@@ -124,7 +124,7 @@ describe('fs store', () => {
     expect(await filesIn(folder)).toEqual([`1.${held.key.digest}`])
   })
 
-  test('files that are not its own are neither listed nor an error', async () => {
+  test('foreign files are neither listed nor an error', async () => {
     const folder = await testFolder()
     const store = await fsStore(folder)
     const part = somePart(newTransferId(), 1)
@@ -140,7 +140,7 @@ describe('fs store', () => {
     expect(ids).toEqual([transferId])
   })
 
-  test('a file that was cut short on disk says its true length', async () => {
+  test('a file that was truncated on disk reports its true length', async () => {
     const folder = await testFolder()
     const store = await fsStore(folder)
     const part = somePart(newTransferId(), 1, 1000)
@@ -155,45 +155,48 @@ describe('fs store', () => {
   test.each([
     ['was moved', null],
     ['is not mounted, so that an empty one is in its place', 'empty'],
-  ])('while its folder %s nothing counts as gone, and nothing is made in its place', async (_what, inItsPlace) => {
-    const [folder, moved] = [join(await testFolder(), 'store'), join(await testFolder(), 'moved')]
-    const store = await fsStore(folder)
-    const [held, other] = [somePart(newTransferId(), 1), somePart(newTransferId(), 1)]
-    await put(store, held)
-    const { transferId } = held.key
-    // A new store has no cache, as after a restart.
-    const restarted = await fsStore(folder)
-    await rename(folder, moved)
-    if (inItsPlace !== null) await mkdir(folder)
-    const calls: (() => Promise<unknown>)[] = [
-      () => store.openPart(other.key),
-      () => store.read(held.key),
-      () => store.list(first(transferId)),
-      () => store.seal(first(transferId)),
-      () => store.removePart(held.key),
-      () => store.removeParts(first(transferId)),
-      () => store.remove(transferId),
-      () => store.freeBytes(),
-      () => restarted.find(held.key),
-      () => restarted.findBeforePut(held.key),
-    ]
-    for (const call of calls) {
-      await expect(call(), String(call)).rejects.toMatchObject({
-        code: 'unavailable',
-        cause: { message: expect.stringContaining(folder) },
-      })
-    }
-    // `rmdir` succeeds only for an existing, empty folder, so nothing was created in it.
-    if (inItsPlace !== null) await rmdir(folder)
-    await expect(rmdir(folder)).rejects.toMatchObject({ code: 'ENOENT' })
-    await rename(moved, folder)
-    await put(store, other)
-    for (const { key, bytes } of [held, other]) {
-      const content = await store.read(key)
-      expect(content === null ? null : bytes.equals(await buffer(content.stream))).toBe(true)
-      expect(await restarted.find(key)).toBe(key.digest)
-    }
-  })
+  ])(
+    'while its folder %s no part counts as missing, and nothing is created in its place',
+    async (_what, inItsPlace) => {
+      const [folder, moved] = [join(await testFolder(), 'store'), join(await testFolder(), 'moved')]
+      const store = await fsStore(folder)
+      const [held, other] = [somePart(newTransferId(), 1), somePart(newTransferId(), 1)]
+      await put(store, held)
+      const { transferId } = held.key
+      // A new store has no cache, as after a restart.
+      const restarted = await fsStore(folder)
+      await rename(folder, moved)
+      if (inItsPlace !== null) await mkdir(folder)
+      const calls: (() => Promise<unknown>)[] = [
+        () => store.openPart(other.key),
+        () => store.read(held.key),
+        () => store.list(first(transferId)),
+        () => store.seal(first(transferId)),
+        () => store.removePart(held.key),
+        () => store.removeParts(first(transferId)),
+        () => store.remove(transferId),
+        () => store.freeBytes(),
+        () => restarted.find(held.key),
+        () => restarted.findBeforePut(held.key),
+      ]
+      for (const call of calls) {
+        await expect(call(), String(call)).rejects.toMatchObject({
+          code: 'unavailable',
+          cause: { message: expect.stringContaining(folder) },
+        })
+      }
+      // `rmdir` succeeds only for an existing, empty folder, so nothing was created in it.
+      if (inItsPlace !== null) await rmdir(folder)
+      await expect(rmdir(folder)).rejects.toMatchObject({ code: 'ENOENT' })
+      await rename(moved, folder)
+      await put(store, other)
+      for (const { key, bytes } of [held, other]) {
+        const content = await store.read(key)
+        expect(content === null ? null : bytes.equals(await buffer(content.stream))).toBe(true)
+        expect(await restarted.find(key)).toBe(key.digest)
+      }
+    },
+  )
 })
 
 describe('what has just been stored', () => {
@@ -209,7 +212,7 @@ describe('what has just been stored', () => {
     return { behind, store, part }
   }
 
-  test('is given from memory once, and from the store behind afterwards', async () => {
+  test('is read from memory once, and from the store afterwards', async () => {
     const { behind, store, part } = await stored(10_000)
     await behind.removePart(part.key)
     const content = await store.read(part.key)

@@ -1,4 +1,4 @@
-/** The last section of PROTOCOL.md: what it shows is run as it stands, by the system's `sh`, against real peers. */
+/** The last section of PROTOCOL.md: its scripts run unchanged, by the system's `sh`, against real peers. */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -20,7 +20,7 @@ async function blocks(): Promise<Blocks> {
   return { common, sender, receiver }
 }
 
-/** An invite, as the operator makes it. */
+/** An invite, as the operator creates it. */
 async function inviteOf(world: World, name: string): Promise<string> {
   const { stdout } = await world.run('invite', name, '--data', world.dataFolder)
   return /gli_[\w-]+/.exec(stdout)?.[0] ?? ''
@@ -33,7 +33,7 @@ async function shell(world: World, folder: string, script: string, env: Record<s
   return world.start([], { wrapper, env: { P: world.portalUrl, ...env } })
 }
 
-test('the sender by hand reaches a real receiver, and is told that it was delivered', async () => {
+test('the sender by hand reaches a real receiver, and is notified that it was delivered', async () => {
   const world = await World.create()
   await world.portal()
   await world.join(['bob'])
@@ -47,7 +47,7 @@ test('the sender by hand reaches a real receiver, and is told that it was delive
   expect(await readFile(join(world.inbox('bob'), 'hello'), 'utf8')).toBe('hello')
 })
 
-test('the receiver by hand gets the file of a real sender, and the sender is told so', async () => {
+test('the receiver by hand gets the file of a real sender, and the sender is notified', async () => {
   const world = await World.create()
   await world.portal(['--digests', 'sha-256'])
   await world.join(['alice'])

@@ -1,4 +1,4 @@
-/** The algorithm of digests is agreed upon, and nobody has to have the addon that makes one of them fast. */
+/** Sender and portal agree on a digest algorithm. The addon that makes one of them fast is optional. */
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { digestOf, fastDigestAlgorithms, manifestDigestOf } from '../../src/digests/index.ts'
@@ -10,7 +10,7 @@ const MIB = 1024 * 1024
 const BIG = ['--part-size', '1MiB']
 const env = withoutAddon
 
-/** Sends a file to bob, who has to get it. @returns its transfer, as the portal has it */
+/** Sends a file to bob and waits for the delivery. @returns its transfer, as the portal has it */
 async function delivered(world: World, sizeBytes: number, args: readonly string[], sender = {}) {
   const name = `of-${sizeBytes}-bytes${args.join('')}.bin`
   const path = await world.file(name, sizeBytes)
@@ -22,36 +22,33 @@ async function delivered(world: World, sizeBytes: number, args: readonly string[
   return { path, transfer: await (await world.client('alice')).transfer(String(transferId)) }
 }
 
-// On the platforms of CI the addon must be there; elsewhere there may be none.
-describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('where the addon is there', () => {
+// On the platforms of CI the addon must be installed. Elsewhere it may be missing.
+describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('where the addon is installed', () => {
   test.each([
     ['a large file', 3 * MIB + 1, BIG],
     ['a large file that is not sealed', 3 * MIB + 1, [...BIG, '--plain']],
     ['a small file', 10, []],
     ['an empty file', 0, []],
-  ])(
-    '%s is delivered with blake3, and its receipt proves that, even to who has no addon',
-    async (_what, size, args) => {
-      await using world = await World.create()
-      await world.portal()
-      await world.join(['alice', 'bob'])
-      await world.receiver('bob')
-      const { path, transfer } = await delivered(world, size, args)
-      expect(transfer.digestAlgorithm).toBe('blake3')
+  ])('%s is delivered with blake3, and its receipt can be verified without the addon', async (_what, size, args) => {
+    await using world = await World.create()
+    await world.portal()
+    await world.join(['alice', 'bob'])
+    await world.receiver('bob')
+    const { path, transfer } = await delivered(world, size, args)
+    expect(transfer.digestAlgorithm).toBe('blake3')
 
-      const receipt = world.path('the.receipt')
-      await world.run('receipt', transfer.transferId, '--profile', 'alice', '--out', receipt)
-      for (const options of [{}, { env }]) {
-        const { code, stdout } = await world.start(['verify', path, '--receipt', receipt, '--json'], options).ended
-        expect(code, stdout).toBe(0)
-        expect(JSON.parse(stdout)).toMatchObject({ isProven: true, claims: { digestAlgorithm: 'blake3' } })
-      }
-      const other = await world.file('other.bin', size + 1)
-      expect((await world.start(['verify', other, '--receipt', receipt], { env }).ended).code).toBe(3)
-    },
-  )
+    const receipt = world.path('the.receipt')
+    await world.run('receipt', transfer.transferId, '--profile', 'alice', '--out', receipt)
+    for (const options of [{}, { env }]) {
+      const { code, stdout } = await world.start(['verify', path, '--receipt', receipt, '--json'], options).ended
+      expect(code, stdout).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({ isProven: true, claims: { digestAlgorithm: 'blake3' } })
+    }
+    const other = await world.file('other.bin', size + 1)
+    expect((await world.start(['verify', other, '--receipt', receipt], { env }).ended).code).toBe(3)
+  })
 
-  test('an operator can do without: then senders take sha-256', async () => {
+  test('an operator can disable blake3: then senders use sha-256', async () => {
     await using world = await World.create()
     await world.portal(['--digests', 'sha-256'])
     await world.join(['alice', 'bob'])
@@ -59,10 +56,10 @@ describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('wher
     expect((await delivered(world, 3 * MIB, BIG)).transfer.digestAlgorithm).toBe('sha-256')
   })
 
-  test('a transfer that began with blake3 continues when the portal comes back without the addon', async () => {
+  test('a transfer that began with blake3 continues when the portal restarts without the addon', async () => {
     await using world = await World.create()
     const first = await world.portal()
-    // Nothing is signed by hand, and a receiver asks that of a sender that has keys.
+    // The test signs nothing, and receivers require signatures from a sender that has keys.
     await world.join(['alice', 'bob'], {}, { hasKeys: false })
     const alice = await world.client('alice')
     const parts = ['a', 'b'].map((text) => Buffer.alloc(partSizeBytesMin, text))
@@ -101,13 +98,13 @@ describe.runIf(addonIsRequired || fastDigestAlgorithms.includes('blake3'))('wher
 })
 
 describe.each(['sender', 'portal', 'receiver'])('where the %s has no addon', (who) => {
-  test('files of every size are delivered all the same', async () => {
+  test('files of every size are delivered', async () => {
     await using world = await World.create()
     const of = (one: string) => (one === who ? { env } : {})
     await world.portal([], of('portal'))
     await world.join(['alice', 'bob'])
     await world.receiver('bob', [], of('receiver'))
-    // A receiver is not asked what it would like: it takes what sender and portal agree upon.
+    // Receivers do not choose: they use the algorithm that sender and portal agreed on.
     const agreed = who === 'receiver' ? fastDigestAlgorithms[0] : 'sha-256'
     for (const [sizeBytes, args] of [
       [3 * MIB + 1, BIG],

@@ -5,7 +5,7 @@ import { sha256Of, until, World } from './harness/world.ts'
 
 const MIB = 1024 * 1024
 
-test('a file goes to a receiver that is online, during the upload, and the sender is told twice', async () => {
+test('a file is sent to an online receiver during the upload, and the sender gets both notifications', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -22,7 +22,7 @@ test('a file goes to a receiver that is online, during the upload, and the sende
   expect(await world.received('bob')).toEqual(['report.bin'])
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 
-  // Cut-through: the receiver had fetched something before the portal had everything.
+  // Cut-through: the receiver had fetched some parts before the portal had all of them.
   const lines = sending.json
   const firstFetch = lines.findIndex((line) => line.phase === 'fetching')
   const stored = lines.findIndex((line) => line.notification === 'stored')
@@ -38,7 +38,7 @@ test.each([
   ['a file of exactly one part', 1 * MIB],
   ['a file of exactly three parts', 3 * MIB],
   ['a file of three parts and a byte', 3 * MIB + 1],
-])('%s arrives as it was sent', async (_what, sizeBytes) => {
+])('%s arrives unchanged', async (_what, sizeBytes) => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

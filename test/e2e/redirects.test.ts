@@ -1,4 +1,4 @@
-/** Receivers that are sent to a real S3 store for their parts. */
+/** Receivers fetch their parts directly from a real S3 store. */
 import { createServer, type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
@@ -15,7 +15,7 @@ function redirectedBytesOf(receiving: Running): number {
   return Math.max(...receiving.json.map(({ redirectedBytes }) => Number(redirectedBytes ?? 0)))
 }
 
-/** Of the parts that went through the portal to receivers, and around it. */
+/** The parts that receivers fetched through the portal, and directly from the store. */
 async function partBytesOf(world: World): Promise<{ out: number; redirected: number }> {
   const metrics = await (await fetch(`${world.portalUrl}/metrics`)).text()
   const value = (direction: string) =>
@@ -26,7 +26,7 @@ async function partBytesOf(world: World): Promise<{ out: number; redirected: num
 test.each([
   ['that waits for it', false],
   ['that comes later', true],
-])('a file is delivered to a receiver %s, and the portal hands out not a byte of it', async (_what, isLater) => {
+])('a file is delivered to a receiver %s, and the portal sends no byte of it', async (_what, isLater) => {
   await using world = await World.create()
   const { address, env } = await testBucket()
   await world.portal(['--store', address, '--redirect-downloads'], { env })
@@ -48,10 +48,10 @@ test.each([
   expect(redirected).toBeGreaterThanOrEqual(SIZE_BYTES)
 })
 
-test('a store that the receiver cannot reach is gone around', async () => {
+test('a receiver that cannot reach the store fetches from the portal', async () => {
   await using world = await World.create()
   const { bucket, endpoint, region, env } = await testBucket()
-  // The way of the portal to its store: it alone is let through.
+  // The portal's own connection to its store is let through.
   const wayIn = await gateway(endpoint, (headers) => String(headers['user-agent'] ?? '').includes('aws-sdk'))
   await world.portal(['--store', `s3://${bucket}?endpoint=${wayIn}&region=${region}`, '--redirect-downloads'], { env })
   await world.join(['alice', 'bob'])
@@ -62,7 +62,7 @@ test('a store that the receiver cannot reach is gone around', async () => {
   expect(bob.json.filter(({ type }) => type === 'link-failed').length).toBeGreaterThanOrEqual(3)
 })
 
-/** A way to the store that lets nobody through whom the rule does not like. */
+/** A proxy to the store that lets only matching clients through. */
 async function gateway(endpoint: string, isWelcome: (headers: IncomingHttpHeaders) => boolean): Promise<string> {
   const server = createServer((incoming, answer) => {
     const { method, url = '/', headers } = incoming

@@ -1,5 +1,5 @@
 // @tier stress
-/** How little the three apps need, however much passes through them. */
+/** The memory, connections and requests that sender, portal and receiver need. */
 import { open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -16,7 +16,7 @@ const AT_ONCE = 20
 const PART_BYTES = 8 * MIB
 const PARTS = 4
 
-/** The most memory that a process has had so far, in bytes. It must still be running. */
+/** The peak memory of a process so far, in bytes. It must still be running. */
 async function memoryPeakBytes({ child }: Running): Promise<number> {
   const text = await readFile(`/proc/${child.pid}/status`, 'utf8')
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024
@@ -33,11 +33,11 @@ test(`${largeBytes / GIB} GiB pass with less than 250 MB of memory at either end
   await handle.close()
 
   const sending = world.send(path, 'bob')
-  // The peak of a process can be read only while it runs, so it is read again and again.
+  // The peak of a process can be read only while it runs, so it is read repeatedly.
   let senderBytes = 0
   const timer = setInterval(async () => {
     const peakBytes = await memoryPeakBytes(sending).catch(() => 0)
-    // A process that is just ending has no memory, and reports a peak of 0.
+    // A process that is ending has no memory, and reports a peak of 0.
     if (peakBytes > senderBytes) senderBytes = peakBytes
   }, 200)
   const { code, stderr } = await sending.ended
@@ -50,7 +50,7 @@ test(`${largeBytes / GIB} GiB pass with less than 250 MB of memory at either end
   expect(await memoryPeakBytes(portal)).toBeLessThan(400e6)
 })
 
-/** A part, and what is to be said of it; the same for every upload, so that this process stays small itself. */
+/** A part and its headers, the same for every upload, so that this process stays small itself. */
 const bytes = Buffer.alloc(PART_BYTES, 'twenty at once ')
 const digest = digestOf('sha-256', bytes)
 const manifestDigest = manifestDigestOf('sha-256', Array(PARTS).fill(digest))
@@ -104,7 +104,7 @@ test(`${AT_ONCE} uploads and ${AT_ONCE} downloads at once need less than 400 MB 
   expect(await memoryPeakBytes(portal)).toBeLessThan(400e6)
 })
 
-/** How many connections lead to a port of this machine. */
+/** The number of connections to a port of this machine. */
 async function connectionsTo(port: number): Promise<number> {
   const ESTABLISHED = '01'
   const lines = (await readFile('/proc/net/tcp', 'utf8')).trim().split('\n').slice(1)
@@ -114,17 +114,17 @@ async function connectionsTo(port: number): Promise<number> {
   }).length
 }
 
-test('an idle receiver has one connection and asks nothing', async () => {
+test('an idle receiver has one connection and sends no requests', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.join(['bob'], { bob: network })
   const bob = await world.receiver('bob')
-  // It asks once for its own account, beside the inbox, and on a connection that stays for a while.
+  // It asks once for its own account, on a second connection that stays open for a while.
   await until(() => network.count('GET', /^\/v1\/account$/) === 1, 'it has asked all that it asks')
   const asked = network.seen.length
   const portOfNetwork = Number(new URL(network.url).port)
-  // This is no waiting for something to happen, but the time in which nothing may.
+  // The test waits this long on purpose: nothing may happen in this time.
   const QUIET_MS = 4_000
   await new Promise((resolve) => setTimeout(resolve, QUIET_MS))
   expect(network.seen.slice(asked)).toEqual([])

@@ -1,19 +1,19 @@
-/** What `send` shows in a real pseudo-terminal: of the kinds that there are. */
+/** The output of `send` in real pseudo-terminals of several kinds. */
 import { expect, test } from 'vitest'
 import { World } from './harness/world.ts'
 
-/** Runs a command in a terminal of its own; `script` passes on what it shows, byte by byte. */
+/** Runs a command in a terminal of its own. `script` passes on the output byte by byte. */
 function inTerminal(columns: number): string[] {
   const inside = `stty cols ${columns} rows 24; exec $COMMAND`
   return ['sh', '-c', `COMMAND="$0 $*" exec script -qec '${inside}' /dev/null`]
 }
 
 const ESCAPE = '\x1B'
-/** Colours and the like (ECMA-48, SGR). */
+/** Colours and other escape sequences (ECMA-48, SGR). */
 const COLOUR = new RegExp(`${ESCAPE}\\[[0-9;]*m`)
 const SEQUENCE = new RegExp(`${ESCAPE}\\[[?0-9;]*[A-Za-z]`, 'g')
 
-test('a terminal is drawn on where it can be, and gets plain lines, ASCII or narrow ones where it cannot', async () => {
+test('a capable terminal gets a live view, and others get plain lines, ASCII or narrow lines', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

@@ -22,7 +22,7 @@ afterAll(() => {
 })
 
 describe('replacing a file', () => {
-  test('makes it, and then replaces all of it, readable by its owner alone', async () => {
+  test('creates it, and then replaces all of it, readable by its owner only', async () => {
     const folder = await testFolder()
     const path = join(folder, 'state.json')
     await replaceFile(path, 'a long first text')
@@ -32,7 +32,7 @@ describe('replacing a file', () => {
     expect(await readdir(folder)).toEqual(['state.json'])
   })
 
-  test('that fails leaves the old one, and nothing beside it', async () => {
+  test('with an error leaves the old one, and no temporary file', async () => {
     const folder = await testFolder()
     const path = join(folder, 'state.json')
     await mkdir(path)
@@ -41,7 +41,7 @@ describe('replacing a file', () => {
     expect(await readdir(folder)).toEqual(['state.json'])
   })
 
-  test('at the same time leaves one of the texts, whole', async () => {
+  test('concurrently leaves one of the texts, complete', async () => {
     const folder = await testFolder()
     const path = join(folder, 'state.json')
     const texts = Array.from({ length: 10 }, (_, i) => String(i).repeat(10_000))
@@ -51,8 +51,8 @@ describe('replacing a file', () => {
   })
 })
 
-describe('replacing a file only after something else', () => {
-  test('shows nothing of the new text before that', async () => {
+describe('replacing a file only after another step', () => {
+  test('shows nothing of the new text before that step', async () => {
     const folder = await testFolder()
     const path = join(folder, 'state.json')
     await replaceFile(path, 'old')
@@ -67,7 +67,7 @@ describe('replacing a file only after something else', () => {
     expect(await readdir(folder)).toEqual(['state.json'])
   })
 
-  test('leaves everything as it was when that fails', async () => {
+  test('leaves everything unchanged when that step fails', async () => {
     const folder = await testFolder()
     const path = join(folder, 'state.json')
     await replaceFile(path, 'old')
@@ -79,7 +79,7 @@ describe('replacing a file only after something else', () => {
 })
 
 describe('making a folder', () => {
-  test('makes its parents too, and is content with what is there', async () => {
+  test('creates its parents too, and accepts an existing one', async () => {
     const folder = await testFolder()
     const deep = join(folder, 'a', 'b', 'c')
     await makeFolder(deep)
@@ -88,7 +88,7 @@ describe('making a folder', () => {
     expect((await stat(deep)).mode & 0o777).toBe(0o700)
   })
 
-  test('syncs the entry of one that is there: an earlier run may have been killed before it could', async () => {
+  test('syncs the entry of an existing folder: an earlier run may have been killed before the sync', async () => {
     const folder = await testFolder()
     const path = join(folder, 'a')
     await mkdir(path)
@@ -97,7 +97,7 @@ describe('making a folder', () => {
     expect(watched.mock.calls).toEqual([[folder, 'r']])
   })
 
-  test('that is there needs no right to read its parent, and other failures are told', async () => {
+  test('that exists needs no permission to read its parent, and other failures are reported', async () => {
     const path = join(await testFolder(), 'a')
     await mkdir(path)
     watched.mockRejectedValueOnce(Object.assign(new Error('denied'), { code: 'EACCES' }))
@@ -112,7 +112,7 @@ describe('making a folder', () => {
     expect(watched).toHaveBeenCalledTimes(1)
   })
 
-  test('that was made durable before is made again when it has gone, and otherwise left alone', async () => {
+  test('that was created durably is created again when it is gone, and otherwise left alone', async () => {
     const path = join(await testFolder(), 'a', 'b')
     await makeFolder(path)
     watched.mockClear()
@@ -130,13 +130,13 @@ describe('making a folder', () => {
   })
 })
 
-test('syncing a folder that is not there fails, and says so', async () => {
+test('syncing a missing folder fails and says so', async () => {
   const folder = await testFolder()
   await syncFolder(folder)
   await expect(syncFolder(join(folder, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
-test('a full disk and a full quota are no room; a file that may not be written is something else', () => {
+test('a full disk and a full quota count as no space; a missing permission does not', () => {
   const withCode = (code: string) => Object.assign(new Error(code), { code })
   expect(['ENOSPC', 'EDQUOT', 'EFBIG'].every((code) => isNoRoom(withCode(code)))).toBe(true)
   expect(['EACCES', 'EIO', 'EROFS'].some((code) => isNoRoom(withCode(code)))).toBe(false)
@@ -146,7 +146,7 @@ test('a full disk and a full quota are no room; a file that may not be written i
 })
 
 describe('a folder of its own', () => {
-  test('is made, and found again', async () => {
+  test('is created, and found again', async () => {
     const folder = await testFolder()
     for (let time = 1; time <= 2; time++) await makeOwnFolder(join(folder, 'a', 'own'), { withParents: true })
     expect((await stat(join(folder, 'a', 'own'))).mode & 0o777).toBe(0o700)

@@ -37,7 +37,7 @@ test('a folder is locked until it is released', async () => {
   await (await lockFolder(folder)).release()
 })
 
-test('another process is kept out, also after this one has tried a second time', async () => {
+test('another process is kept out, also after a second try of the holder', async () => {
   const folder = await testFolder()
   const lock = await lockFolder(folder)
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'folder-unavailable' })
@@ -46,7 +46,7 @@ test('another process is kept out, also after this one has tried a second time',
   expect((await otherProcess(folder)).said).toBe('locked')
 })
 
-test('what a killed process held is free, and until then it is not, though nothing refers to the lock', async () => {
+test('the lock of a killed process is free; a live lock is held although nothing refers to it', async () => {
   const folder = await testFolder()
   const { child, said } = await otherProcess(folder)
   expect(said).toBe('locked')
@@ -56,7 +56,7 @@ test('what a killed process held is free, and until then it is not, though nothi
   await (await lockFolder(folder)).release()
 })
 
-test('there is one empty file, of the owner alone, and other folders have their own', async () => {
+test('there is one empty lock file, readable by its owner only, and each folder has its own', async () => {
   const [folder, other] = [await testFolder(), await testFolder()]
   const lock = await lockFolder(folder)
   await (await lockFolder(other)).release()
@@ -67,7 +67,7 @@ test('there is one empty file, of the owner alone, and other folders have their 
   expect(await readdir(folder)).toEqual(['lock'])
 })
 
-test('the lock file may lie elsewhere; the folder is the one that is named', async () => {
+test('the lock file may lie elsewhere; error messages name the locked folder', async () => {
   const folder = await testFolder()
   await mkdir(join(folder, 'own'))
   const lock = await lockFolder(folder, join(folder, 'own', 'lock'))
@@ -78,7 +78,7 @@ test('the lock file may lie elsewhere; the folder is the one that is named', asy
   await lock.release()
 })
 
-test('a failure to lock that means something else is not taken for a lock', async () => {
+test('an error that does not mean "locked" is not mistaken for one', async () => {
   const folder = await testFolder()
   await expect(lockFolder(join(folder, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
   const detail = 'the lock file in it cannot be locked'
@@ -89,7 +89,7 @@ test('a failure to lock that means something else is not taken for a lock', asyn
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'folder-unavailable', details: { detail } })
 })
 
-test('of many in one process that want the same lock for a moment, each gets it in its turn', async () => {
+test('several short users in one process each get the lock in turn', async () => {
   const folder = await testFolder()
   const order: number[] = []
   let holders = 0

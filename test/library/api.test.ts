@@ -6,6 +6,6 @@ import { apiReport, reportPath } from './api-report.ts'
 /** Time for a run of the compiler on a busy machine. */
 const COMPILE_MS_MAX = 300_000
 
-test('docs/api.md is the interface as it is: npm run api writes it', { timeout: COMPILE_MS_MAX }, () => {
+test('docs/api.md equals the exported interface (refresh: npm run api)', { timeout: COMPILE_MS_MAX }, () => {
   expect(readFileSync(reportPath, 'utf8')).toBe(apiReport())
 })

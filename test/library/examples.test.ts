@@ -41,7 +41,7 @@ async function worldOf(...names: string[]): Promise<World> {
   return world
 }
 
-test('send-and-wait and receive-with-decision: a PDF arrives, and what is none is refused with the reason', async () => {
+test('send-and-wait and receive-with-decision: a PDF arrives, and another file is refused with the reason', async () => {
   await using world = await worldOf('alice', 'bob')
   const receiving = await example(world, 'receive-with-decision', 'bob', 'inbox')
   await receiving.line((line) => line === 'connected')
@@ -70,7 +70,7 @@ test('portal-in-a-test passes as a test of Node', async () => {
   expect(ended.code, ended.stdout + ended.stderr).toBe(0)
 })
 
-test('verify-receipt tells the file that was received from another one', async () => {
+test('verify-receipt accepts the received file and rejects another one', async () => {
   await using world = await worldOf('alice', 'bob')
   await world.receiver('bob')
   const path = await world.file('report.bin', 100_000)
@@ -87,7 +87,7 @@ test('verify-receipt tells the file that was received from another one', async (
   expect(other).toMatchObject({ code: 1, stderr: 'not proven: the file has other content than was received\n' })
 })
 
-test('webhook posts each file that arrives, again when the address has failed', async () => {
+test('webhook posts each file that arrives, and retries when the address fails', async () => {
   await using world = await worldOf('alice', 'bob')
   const bodies: string[] = []
   const server = createServer(async (request, response) => {

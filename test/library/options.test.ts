@@ -52,7 +52,7 @@ const calls: readonly (readonly [act: () => unknown, detail: RegExp])[] = [
   [() => openAccounts({ data: '.' }), /openAccounts\(\) has no option 'data'/],
 ]
 
-test.each(calls)('%s is told what it lacks, with a code', async (act, detail) => {
+test.each(calls)('%s says what it lacks, with a code', async (act, detail) => {
   const failure = expect(async () => await act()).rejects
   await failure.toBeInstanceOf(library.GoLooaderError)
   await expect(async () => await act()).rejects.toMatchObject({
@@ -62,13 +62,13 @@ test.each(calls)('%s is told what it lacks, with a code', async (act, detail) =>
   })
 })
 
-test('an address that is not safe, and one that does not answer, are told with their codes', async () => {
+test('an unsafe address, and one that does not answer, are reported with their codes', async () => {
   process.env.GOLOOADER_PORTAL = 'http://192.0.2.1'
   await expect(library.openProfile()).rejects.toMatchObject({ code: 'insecure-transport' })
   await expect(me.sent({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
 })
 
-test('a portal with a misspelt option makes no folder, and one with an option of undefined takes the default', async () => {
+test('a portal with a misspelt option creates no folder; an option of undefined takes the default', async () => {
   expect(existsSync('golooader-data')).toBe(false)
   const dataFolder = await testFolder()
   const options = { dataFolder, listenPort: 0, publicUrl: undefined, leaseMs: undefined }
@@ -78,7 +78,7 @@ test('a portal with a misspelt option makes no folder, and one with an option of
   await running.close()
 })
 
-test('a portal and its accounts: beside the portal the same is seen as in its process', async () => {
+test('account management beside a portal shows the same as within its process', async () => {
   const dataFolder = await testFolder()
   expect(await library.openAccounts({ dataFolder })).toBeNull()
   await using portal = await library.startPortal({ dataFolder, listenPort: 0 })

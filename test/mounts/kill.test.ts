@@ -117,7 +117,7 @@ function isMissing(name: MountName): boolean {
 
 const names = Object.keys(mountKinds) as MountName[]
 
-test.concurrent.each(names)('killed at any step, a file is there once and whole: %s', async (name) => {
+test.concurrent.each(names)('after a kill at any step, a file is there once and complete: %s', async (name) => {
   if (isMissing(name)) return
   await using mounted = await mount(name)
   const steps = await killAtEachStep(mounted.folder, { filesOf: (step) => [newFile(`${step}.bin`, 2 * PART_BYTES)] })
@@ -127,7 +127,7 @@ test.concurrent.each(names)('killed at any step, a file is there once and whole:
   if (expected !== undefined) expect(found.hasHonestLinks).toBe(expected)
 })
 
-test('killed at any step, a file is there once and whole: davfs2', async () => {
+test('after a kill at any step, a file is there once and complete: davfs2', async () => {
   const reason = whyNotDavfs(davfs)
   if (reason !== null) return console.log(`not tested: davfs2: ${reason}`)
   await using mounted = await mountPoor(davfs)
@@ -140,7 +140,7 @@ test('killed at any step, a file is there once and whole: davfs2', async () => {
 const oneOfEachWay = ['the local disk', 'sshfs', 'rclone, cache mode writes'] as const satisfies MountName[]
 
 test.concurrent.each(oneOfEachWay)(
-  'two of one name at the same time, killed: both are there once: %s',
+  'two concurrent files of one name, killed: both are there once: %s',
   async (name) => {
     if (isMissing(name)) return
     await using mounted = await mount(name)
@@ -149,7 +149,7 @@ test.concurrent.each(oneOfEachWay)(
   },
 )
 
-test.concurrent.each(oneOfEachWay)('small files that come together, killed: each is there once: %s', async (name) => {
+test.concurrent.each(oneOfEachWay)('concurrent small files, killed: each is there once: %s', async (name) => {
   if (isMissing(name)) return
   await using mounted = await mount(name)
   const filesOf = (step: number) => [1, 2, 3].map((index) => newFile(`${step}-${index}.bin`, index * 1000))
@@ -160,7 +160,7 @@ test.concurrent.each(oneOfEachWay)('small files that come together, killed: each
 const STARTS_MS_MAX = 1_500_000
 
 test.concurrent.each(oneOfEachWay)(
-  'killed while it starts again after a kill, too: %s',
+  'after a second kill during the restart, each file is there once, too: %s',
   { timeout: STARTS_MS_MAX },
   async (name) => {
     if (isMissing(name)) return

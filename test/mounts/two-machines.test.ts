@@ -44,7 +44,7 @@ async function ofAnotherMachine(folder: string): Promise<string> {
   return text
 }
 
-test('of two receivers on two mounts of one folder the second is refused, whichever it is', async () => {
+test('of two receivers on two mounts of one folder the second is refused, in either order', async () => {
   const reason = whyNot('sshfs')
   if (reason !== null) return console.log(`not tested: ${reason}`)
   await using mounted = await mountTwice()
@@ -57,7 +57,7 @@ test('of two receivers on two mounts of one folder the second is refused, whiche
   await expect(openInbox(one, { mayCreate: true })).rejects.toMatchObject(refusal)
 })
 
-test('a receiver that was killed comes back at once, by the other mount, too', async () => {
+test('a receiver that was killed can restart at once, through the other mount, too', async () => {
   const reason = whyNot('sshfs')
   if (reason !== null) return console.log(`not tested: ${reason}`)
   await using mounted = await mountTwice()
@@ -72,7 +72,7 @@ test('a receiver that was killed comes back at once, by the other mount, too', a
   }
 })
 
-test('the folder of a machine that is gone is free after a while, and that of one that lives is not', async () => {
+test('the folder of a machine that is gone becomes free after a while, and that of a live one does not', async () => {
   const reason = whyNot('sshfs')
   if (reason !== null) return console.log(`not tested: ${reason}`)
   await using mounted = await mountTwice()
@@ -88,7 +88,7 @@ test('the folder of a machine that is gone is free after a while, and that of on
   expect(await readFile(join(other, '.golooader', 'owner'), 'utf8')).not.toBe(text)
 })
 
-test('a receiver whose folder was taken meanwhile stops using it, and has it again once it is free', async () => {
+test('a receiver whose folder was taken over stops using it, and uses it again once it is free', async () => {
   const reason = whyNot('sshfs')
   if (reason !== null) return console.log(`not tested: ${reason}`)
   await using mounted = await mountTwice()
@@ -113,7 +113,7 @@ test('a receiver whose folder was taken meanwhile stops using it, and has it aga
   await inbox.tidy(clocks)
 })
 
-test('a disk that runs full takes the folder from no receiver', async () => {
+test('a disk that fills up does not take the folder from its receiver', async () => {
   const reason = whyNot('bindfs')
   if (reason !== null) return console.log(`not tested: ${reason}`)
   await using mounted = await mountSmall()

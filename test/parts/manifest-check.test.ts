@@ -11,13 +11,13 @@ function held(...partNumbers: number[]): Map<number, string> {
   return new Map(partNumbers.map((partNumber) => [partNumber, digests[partNumber - 1] ?? '']))
 }
 
-describe('when the sender says that it is complete', () => {
-  test('all parts that make up the file are received, in whatever order they came', () => {
+describe('when the sender completes the upload', () => {
+  test('parts that make up the file are accepted, in any order', () => {
     expect(checkManifest(layout, 'sha-256', held(1, 2, 3), manifestDigest)).toEqual({ disposition: 'received' })
     expect(checkManifest(layout, 'sha-256', held(3, 1, 2), manifestDigest)).toEqual({ disposition: 'received' })
   })
 
-  test('parts that are missing are wanted again, and they alone', () => {
+  test('exactly the missing parts are requested again', () => {
     expect(checkManifest(layout, 'sha-256', held(2), manifestDigest)).toMatchObject({
       disposition: 'resend',
       wanted: [
@@ -28,7 +28,7 @@ describe('when the sender says that it is complete', () => {
     })
   })
 
-  test('parts that are sound but make up another file are all wanted again', () => {
+  test('sound parts that make up another file are all requested again', () => {
     const swapped = new Map([...held(1, 2), [3, '04'.repeat(32)] as const])
     expect(checkManifest(layout, 'sha-256', swapped, manifestDigest)).toMatchObject({
       disposition: 'resend',
@@ -43,7 +43,7 @@ describe('when the sender says that it is complete', () => {
     })
   })
 
-  test('an empty file is received when the sender means an empty file', () => {
+  test('an empty file is accepted when the sender announced an empty file', () => {
     const empty = { sizeBytes: 0, partSizeBytes: 10 }
     expect(checkManifest(empty, 'sha-256', new Map(), manifestDigestOf('sha-256', []))).toEqual({
       disposition: 'received',

@@ -1,4 +1,6 @@
-/** Receiving one part from streams and real connections: a whole part is committed, and nothing stays of any other. */
+/**
+ * Receives one part from streams and real connections: a complete part is committed, and nothing of any other stays.
+ */
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
@@ -71,24 +73,21 @@ function* slices(bytes: Buffer): Generator<Buffer> {
   }
 }
 
-describe('a part that comes whole', () => {
-  test.each([1, 1000, 1024 * 1024, 5 * 1024 * 1024 + 7])(
-    'of %d bytes is committed as it was sent',
-    async (byteCount) => {
-      const bytes = randomBytes(byteCount)
-      const sink = recordingSink()
-      let arrived = 0
-      const onBytes = (count: number): void => {
-        arrived += count
-      }
-      await receivePart(Readable.from(slices(bytes)), expectationOf(bytes), sink.open, { ...patient, onBytes })
-      expect(sink.content().equals(bytes)).toBe(true)
-      expect(sink.calls.filter((call) => call !== 'write')).toEqual(['commit', 'commit done'])
-      expect(arrived).toBe(byteCount)
-    },
-  )
+describe('a complete part', () => {
+  test.each([1, 1000, 1024 * 1024, 5 * 1024 * 1024 + 7])('of %d bytes is committed unchanged', async (byteCount) => {
+    const bytes = randomBytes(byteCount)
+    const sink = recordingSink()
+    let arrived = 0
+    const onBytes = (count: number): void => {
+      arrived += count
+    }
+    await receivePart(Readable.from(slices(bytes)), expectationOf(bytes), sink.open, { ...patient, onBytes })
+    expect(sink.content().equals(bytes)).toBe(true)
+    expect(sink.calls.filter((call) => call !== 'write')).toEqual(['commit', 'commit done'])
+    expect(arrived).toBe(byteCount)
+  })
 
-  test('is answered for only when it is durable', async () => {
+  test('is acknowledged only when it is durable', async () => {
     const bytes = randomBytes(10)
     const durable = Promise.withResolvers<void>()
     const sink = recordingSink({ commit: () => durable.promise })
@@ -102,7 +101,7 @@ describe('a part that comes whole', () => {
     await taken
   })
 
-  test('few large writes are made of many small buffers', async () => {
+  test('many small buffers become few large writes', async () => {
     const bytes = randomBytes(2 * 1024 * 1024)
     const sink = recordingSink()
     const small = Readable.from(Array.from({ length: 2048 }, (_, i) => bytes.subarray(1024 * i, 1024 * (i + 1))))
@@ -111,7 +110,7 @@ describe('a part that comes whole', () => {
     expect(sink.content().equals(bytes)).toBe(true)
   })
 
-  test('to a sink that is slower than the source may be silent is taken all the same', async () => {
+  test('for a slow sink may pause longer than the idle timeout', async () => {
     const bytes = randomBytes(3 * 1024 * 1024)
     const slow = () => new Promise<void>((resolve) => setTimeout(resolve, IDLE_MS * 2))
     const sink = recordingSink({ write: slow, commit: slow })
@@ -119,7 +118,7 @@ describe('a part that comes whole', () => {
     expect(sink.calls).toContain('commit done')
   })
 
-  test('from a source that is slow but never silent is taken', async () => {
+  test('from a slow source that is never silent is accepted', async () => {
     const bytes = randomBytes(20)
     const source = new PassThrough()
     let sent = 0
@@ -137,7 +136,7 @@ describe('a part that comes whole', () => {
   })
 })
 
-describe('a part that is not what was announced', () => {
+describe('a part that differs from its announcement', () => {
   const bytes = randomBytes(2_500_000)
   const flipped = Buffer.from(bytes)
   flipped[1_234_567] = (flipped[1_234_567] ?? 0) ^ 1
@@ -155,14 +154,14 @@ describe('a part that is not what was announced', () => {
     expect(sink.calls.filter((call) => call !== 'write')).toEqual(['discard'])
   })
 
-  test('says which digest was expected and which came', async () => {
+  test('names the expected and the actual digest', async () => {
     const taking = receivePart(Readable.from([flipped]), expectationOf(bytes), recordingSink().open, patient)
     await expect(taking).rejects.toMatchObject({
       details: { expected: digestOf('sha-256', bytes), actual: digestOf('sha-256', flipped) },
     })
   })
 
-  test('in an algorithm that is not known here opens no sink', async () => {
+  test('in an unknown algorithm opens no sink', async () => {
     let isOpened = false
     const open = async () => {
       isOpened = true
@@ -177,8 +176,8 @@ describe('a part that is not what was announced', () => {
   })
 })
 
-describe('a source that breaks', () => {
-  test('leaves nothing, and the cause is told', async () => {
+describe('a source that fails', () => {
+  test('leaves nothing, and the error contains the cause', async () => {
     const cause = new Error('reset by peer')
     const source = Readable.from(
       (async function* () {
@@ -192,7 +191,7 @@ describe('a source that breaks', () => {
     expect(sink.calls).toEqual(['discard'])
   })
 
-  test('or is broken already is an incomplete part too', async () => {
+  test('before the start counts as an incomplete part too', async () => {
     const source = new PassThrough()
     source.on('error', () => {})
     source.destroy(new Error('broken before'))
@@ -202,7 +201,7 @@ describe('a source that breaks', () => {
     expect(sink.calls).toEqual(['discard'])
   })
 
-  test('or stalls is given up after the time for which it may be silent', async () => {
+  test('by stalling is aborted after the idle timeout', async () => {
     const source = new PassThrough()
     source.write(Buffer.alloc(10))
     const sink = recordingSink()
@@ -216,7 +215,7 @@ describe('a source that breaks', () => {
     expect(sink.calls).toEqual(['discard'])
   })
 
-  test.each(['before it begins', 'in the middle'])('or is given up %s leaves nothing', async (when) => {
+  test.each(['before it begins', 'in the middle'])('by an abort %s leaves nothing', async (when) => {
     const source = new PassThrough()
     source.write(Buffer.alloc(10))
     const controller = new AbortController()
@@ -245,7 +244,7 @@ describe('a source that breaks', () => {
     expect(sink.calls).toEqual(['write', 'discard'])
   })
 
-  test('over a real connection that is cut leaves nothing', async () => {
+  test('by a cut connection leaves nothing', async () => {
     const sink = recordingSink()
     const outcome = Promise.withResolvers<unknown>()
     const bytes = randomBytes(3_000_000)
@@ -294,7 +293,7 @@ describe('a sink that fails', () => {
     expect(source.destroyed).toBe(false)
   })
 
-  test('leaves the connection good enough for the refusal, and for the next request', async () => {
+  test('leaves the connection usable for the refusal and for the next request', async () => {
     const bytes = randomBytes(8_000_000)
     const rest = Promise.withResolvers<number>()
     const { url, sockets } = await httpServer((incoming, response) => {
@@ -318,30 +317,33 @@ describe('a sink that fails', () => {
   })
 })
 
-describe('a source that brings several parts', () => {
+describe('a source with several parts', () => {
   const limits = { partNumber: 1, lengthBytes: 300_000, digestAlgorithm: 'sha-256' } as const
 
-  test.each([0, 1, 299_999, 300_000, 300_001, 600_000, 1_000_000])('of %d bytes in all is cut', async (byteCount) => {
-    const bytes = randomBytes(byteCount)
-    const source = Readable.from(slices(bytes))
-    const parts: Buffer[] = []
-    for (;;) {
-      const sink = recordingSink()
-      const taken = await receiveNextPart(source, limits, sink.open, patient)
-      if (taken === null) {
-        expect(sink.calls).not.toContain('commit')
-        break
+  test.each([0, 1, 299_999, 300_000, 300_001, 600_000, 1_000_000])(
+    'of %d bytes in total is split',
+    async (byteCount) => {
+      const bytes = randomBytes(byteCount)
+      const source = Readable.from(slices(bytes))
+      const parts: Buffer[] = []
+      for (;;) {
+        const sink = recordingSink()
+        const taken = await receiveNextPart(source, limits, sink.open, patient)
+        if (taken === null) {
+          expect(sink.calls).not.toContain('commit')
+          break
+        }
+        expect(taken).toEqual({ lengthBytes: sink.content().length, digest: digestOf('sha-256', sink.content()) })
+        expect(sink.calls).toContain('commit done')
+        parts.push(sink.content())
+        if (taken.lengthBytes < limits.lengthBytes) break
       }
-      expect(taken).toEqual({ lengthBytes: sink.content().length, digest: digestOf('sha-256', sink.content()) })
-      expect(sink.calls).toContain('commit done')
-      parts.push(sink.content())
-      if (taken.lengthBytes < limits.lengthBytes) break
-    }
-    expect(Buffer.concat(parts).equals(bytes)).toBe(true)
-    expect(parts.slice(0, -1).every(({ length }) => length === limits.lengthBytes)).toBe(true)
-  })
+      expect(Buffer.concat(parts).equals(bytes)).toBe(true)
+      expect(parts.slice(0, -1).every(({ length }) => length === limits.lengthBytes)).toBe(true)
+    },
+  )
 
-  test('and breaks leaves no part that is not whole', async () => {
+  test('that fails leaves no incomplete part', async () => {
     const source = new PassThrough()
     source.write(randomBytes(1000))
     const sink = recordingSink()

@@ -33,7 +33,7 @@ function folderOf(portal: TestPortal, transferId: string): string {
   return join(portal.dataFolder, 'store', transferId.slice(-2), transferId)
 }
 
-test('a transfer whose parts vanish from the disk is not called stored: they are wanted again', async () => {
+test('a transfer whose parts vanish from the disk is not stored: the parts are requested again', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.announce(content)
   for (const [index, bytes] of partsOf(content).entries()) await portal.putPart(transferId, index + 1, bytes)
@@ -43,7 +43,7 @@ test('a transfer whose parts vanish from the disk is not called stored: they are
   expect(verdict).toMatchObject({ notification: 'resend', wanted: [[1, 3]], problem: { code: 'parts-missing' } })
 })
 
-test('parts that were listed and are gone when they are sealed are not promised', async () => {
+test('parts that vanish between listing and sealing are not acknowledged', async () => {
   const store = await fsStore(await testFolder())
   const transferId = newTransferId()
   const parts = { transferId, generation: '' }
@@ -64,7 +64,7 @@ async function put(store: Store, key: PartKey): Promise<void> {
   await sink.commit(key.digest)
 }
 
-test('a stored part that was cut short on the disk is found out, and the sender is told', async () => {
+test('a stored part that was truncated on the disk is detected, and the sender is notified', async () => {
   const portal = await TestPortal.start({ recentBytesMax: 0 })
   const transferId = await portal.store(content)
   const folder = folderOf(portal, transferId)
@@ -82,7 +82,7 @@ test('a stored part that was cut short on the disk is found out, and the sender 
   })
 })
 
-test('a part that was on its way while its upload was given up is sent again; the new attempt continues', async () => {
+test('a part that was in flight when its upload was aborted is sent again; the new attempt continues', async () => {
   const portal = await TestPortal.start({ uploadTimeoutMs: 2_500, sweepMs: 50 })
   const alice = portal.client('alice')
   const transferId = await portal.announce(content)
@@ -113,7 +113,7 @@ test('a part that was on its way while its upload was given up is sent again; th
   expect(await alice.transfer(transferId)).toMatchObject({ state: 'receiving', attempt: 2 })
 })
 
-test('a sender that asks is there: what it sent is not given up while it hashes', async () => {
+test('a sender that asks for the state is alive: its parts are not deleted while it hashes', async () => {
   const portal = await TestPortal.start({ uploadTimeoutMs: 3_000, sweepMs: 50 })
   const alice = portal.client('alice')
   const [transferId, silent] = [await portal.announce(content), await portal.announce(content)]
@@ -129,7 +129,7 @@ test('a sender that asks is there: what it sent is not given up while it hashes'
   expect(await alice.transfer(transferId)).toMatchObject({ attempt: 1, parts: [{ partNumber: 1 }] })
 })
 
-test('the room that is to stay free stays free, however many transfers were admitted', async () => {
+test('the reserved free space stays free, however many transfers were admitted', async () => {
   let freeBytes = 10 * partSizeBytes
   const store: Store = { ...memoryStore(), freeBytes: async () => freeBytes }
   const ledger = await sqliteLedger({ path: ':memory:' })
@@ -161,7 +161,7 @@ test('the room that is to stay free stays free, however many transfers were admi
   await ledger.close()
 })
 
-test('many who ask at once how a transfer stands cost one listing of the store', async () => {
+test('concurrent requests for the state of a transfer cost one listing of the store', async () => {
   const inner = memoryStore()
   let listings = 0
   const store: Store = {
@@ -190,7 +190,7 @@ test('many who ask at once how a transfer stands cost one listing of the store',
   await ledger.close()
 })
 
-test('a transfer that cannot be removed keeps nothing else from being swept', async () => {
+test('a transfer that cannot be removed does not keep others from being swept', async () => {
   const inner = memoryStore()
   const stuck = newTransferId()
   const store: Store = {
@@ -224,7 +224,7 @@ test('a transfer that cannot be removed keeps nothing else from being swept', as
   await ledger.close()
 })
 
-test('while the storage cannot be reached, one removal is tried and not all of them', async () => {
+test('while the store is unavailable one removal is tried, and not all of them', async () => {
   let tries = 0
   const store: Store = {
     ...memoryStore(),

@@ -40,7 +40,7 @@ async function expectModelled(
   )
 }
 
-test('in memory, whatever happens in whatever order, the promises hold', async () => {
+test('in memory, the promises hold for events in any order', async () => {
   const open = async (): Promise<Backing> => ({
     isVolatile: true,
     open: async ({ now }) => ({ ledger: await sqliteLedger({ path: ':memory:', now }), store: memoryStore() }),
@@ -48,7 +48,7 @@ test('in memory, whatever happens in whatever order, the promises hold', async (
   await expectModelled(open, { runs: 80, commandsMax: 60 })
 })
 
-test('in files that are opened anew at each restart, the promises hold as well', async () => {
+test('with files that are reopened at each restart, the promises hold', async () => {
   const parent = await testFolder({ inMemory: true })
   const open = async (): Promise<Backing> => {
     const folder = await mkdtemp(join(parent, 'run-'))
@@ -63,7 +63,7 @@ test('in files that are opened anew at each restart, the promises hold as well',
   await expectModelled(open, { runs: 15, commandsMax: 60 })
 })
 
-test('of several portals that share ledger and store, the promises hold as well', async () => {
+test('with several portals that share ledger and store, the promises hold', async () => {
   const open = async (): Promise<Backing> => ({
     isVolatile: true,
     portalCount: 3,

@@ -64,7 +64,7 @@ async function offered() {
   return { network, store, deliveries, claim, key, bytes, fetchPart, lines }
 }
 
-test('a part that broke off on its way to a receiver, and that cannot be looked at, is still held afterwards', async () => {
+test('a part that broke off on its way to a receiver, and cannot be verified just now, still counts as stored', async () => {
   const { network, store, key, bytes, fetchPart, lines } = await offered()
   /** Cuts the next answer of S3 and holds back those after it. */
   const cutNext = (): void => {
@@ -87,7 +87,7 @@ test('a part that broke off on its way to a receiver, and that cannot be looked 
   expect((await fetchPart()).equals(bytes)).toBe(true)
 })
 
-test('a part that was damaged on its way from S3 is given again; what is stored is not called bad', async () => {
+test('a part that was damaged on its way from S3 is sent again; the stored part does not count as damaged', async () => {
   const { network, deliveries, claim, bytes, fetchPart } = await offered()
   let damages = 2
   network.rule = ({ method, path }) =>

@@ -37,7 +37,7 @@ function paused(store: Store) {
   return { store: pausing, reached: reached.promise, goOn: () => goesOn.resolve() }
 }
 
-test('a portal that was paused while it removed what was bad does not remove what was sent instead', async () => {
+test('a portal that was paused while it removed bad parts does not remove their replacements', async () => {
   const { ledger, store, ada, portal } = await begin()
   const late = paused(store)
   const [slow, quick] = [portal('slow', { store: late.store }), portal('quick')]
@@ -55,7 +55,7 @@ test('a portal that was paused while it removed what was bad does not remove wha
   expect(await heldOf(store, ledger, transferId)).toBe(2)
 })
 
-test('one who waits for a part looks when it has come, and not for every other part', async () => {
+test('a receiver that waits for a part wakes up when it arrives, and not for every other part', async () => {
   const { ledger, store, ada, bob, portal } = await begin()
   const looks: number[] = []
   const counting: Store = {
@@ -83,7 +83,7 @@ test('one who waits for a part looks when it has come, and not for every other p
   expect(looks.sort()).toEqual([1, 1, 2, 2])
 })
 
-test('a portal that was paused before it gave an upload up does not touch what another has found whole', async () => {
+test('a portal that was paused before it aborted an upload does not touch what another has completed', async () => {
   const { clock, ledger, store, ada, portal } = await begin({ uploadTimeoutMs: 1000 })
   const [slow, quick] = [portal('slow'), portal('quick')]
   const { transferId, announcement, manifestDigest, put } = aFile()
@@ -129,7 +129,7 @@ test.each([
   ['known', 2 * 8 * MIB],
   ['unknown', null],
 ])(
-  'a file of %s length that two portals take in at once under one key is stored once, whole',
+  'a file of %s length that two portals receive at once under one key is stored once, complete',
   async (_what, sizeBytes) => {
     const { ledger, store, ada, portal } = await begin({ transferSizeBytesMax: 1024 * MIB })
     const key = newTransferId()
@@ -172,7 +172,7 @@ test.each([
   },
 )
 
-test('orphans in a shared store are removed once nobody can come to record them, and not before', async () => {
+test('orphans in a shared store are removed once no portal can record them any more, and not before', async () => {
   const expiryMs = 1000
   const { clock, ledger, store, ada, portal } = await begin({ expiryMs })
   clock.nowMs = Date.now()
@@ -205,7 +205,7 @@ test('orphans in a shared store are removed once nobody can come to record them,
   expect(await ledger.transfer(current.transferId)).toMatchObject({ state: 'receiving' })
 })
 
-test('one portal at a time sweeps, and another when that one is gone', async () => {
+test('one portal at a time sweeps, and another takes over when it is gone', async () => {
   const { clock, ledger, ada, portal } = await begin({ uploadTimeoutMs: 1000 })
   const [one, other] = [portal('one'), portal('other')]
   await one.sweeper.sweep()
@@ -219,7 +219,7 @@ test('one portal at a time sweeps, and another when that one is gone', async () 
   expect(await ledger.transfer(transferId)).toMatchObject({ attempt: 2 })
 })
 
-test('what happens to accounts is told by one portal, and by another when that one has died before it told', async () => {
+test('account changes are logged by one portal, and by another when the first died before it logged them', async () => {
   const { clock, ledger, portal } = await begin({ accountWatchMs: 5 })
   const [one, other] = [portal('one'), portal('other')]
   const told = ({ lines }: Portal) => lines.filter(({ audit }) => audit === 'account-revoked').length

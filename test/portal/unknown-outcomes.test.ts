@@ -42,7 +42,7 @@ function withLostCommit(ledger: Ledger): Ledger {
   }
 }
 
-test('a transfer whose commit as stored is still on its way keeps its parts when its sender cancels', async () => {
+test('a transfer whose commit as stored is still pending keeps its parts when its sender cancels', async () => {
   const { ledger, ada, portal } = await begin()
   // This portal shares its database with others, but not its store.
   const store = memoryStore()
@@ -57,7 +57,7 @@ test('a transfer whose commit as stored is still on its way keeps its parts when
   expect(await heldOf(store, ledger, transferId)).toBe(2)
 })
 
-test('a file in one request whose commit as stored is still on its way keeps its parts', async () => {
+test('a file in one request whose commit as stored is still pending keeps its parts', async () => {
   const { ledger, ada, portal } = await begin()
   const store = memoryStore()
   const { context, transfers } = portal('one', { store, ledger: withLostCommit(ledger) })
@@ -79,7 +79,7 @@ test('a file in one request whose commit as stored is still on its way keeps its
   expect(await heldOf(store, ledger, key)).toBe(2)
 })
 
-test('a portal with a folder of its own spares at its start what a commit of before may yet come to need', async () => {
+test('a portal with a folder store keeps at its start what a pending commit may still need', async () => {
   const { clock, ledger, ada, portal } = await begin({ expiryMs: 1000, uploadTimeoutMs: 500 })
   clock.nowMs = Date.now()
   const store = memoryStore()
@@ -102,7 +102,7 @@ test('a portal with a folder of its own spares at its start what a commit of bef
   for await (const held of store.held()) expect(held, 'nothing is left').toBeNull()
 })
 
-test('a portal over a database looks by itself: what was committed without an answer was never told', async () => {
+test('a portal over a database checks by itself for commits whose answer was lost', async () => {
   const log = pino({ level: 'silent' })
   await using signals = await openSignals({ databaseUrl: 'postgres://127.0.0.1/golooader', storeUrl: null }, log)
   expect(signals.traits.lossy).toBe(true)
@@ -146,7 +146,7 @@ async function leaseOf({ context }: Portal, receiver: Account): Promise<string> 
 
 const badPart = { problem: new Problem('digest-mismatching-value').toJSON(), wanted: [[1, 1]] as [number, number][] }
 
-test('a damaged part that is sent again is not hit by the late removal of the damaged one', async () => {
+test('the late removal of a damaged part does not affect its replacement', async () => {
   const { ledger, store, ada, bob, portal } = await begin()
   const late = withLateRemovals(store)
   const damaged = withDamage(late.store, 1)
@@ -165,7 +165,7 @@ test('a damaged part that is sent again is not hit by the late removal of the da
   expect(await heldOf(store, ledger, transferId)).toBe(2)
 })
 
-test('a transfer is not called stored while another portal takes a damaged part of it away', async () => {
+test('a transfer does not become stored while another portal removes a damaged part of it', async () => {
   const { ledger, store, ada, bob, portal } = await begin()
   const judged = Promise.withResolvers<void>()
   const goesOn = Promise.withResolvers<void>()
@@ -191,7 +191,7 @@ test('a transfer is not called stored while another portal takes a damaged part 
   expect(await ledger.transfer(transferId)).toMatchObject({ state: 'receiving', attempt: 2 })
 })
 
-test('storage that refuses to go on in the middle of a part is no reason to give the part up', async () => {
+test('a store that fails while it reads a part does not make the part count as lost', async () => {
   const { ledger, store, ada, bob, portal } = await begin()
   const refusing: Store = {
     ...store,
@@ -229,7 +229,7 @@ test('the same answer of a receiver at two portals at once succeeds at both', as
   expect(events.map(({ notification }) => notification)).toEqual(['stored', 'delivered'])
 })
 
-test('an inbox does not ask without pause for an offer that another portal holds', async () => {
+test('an inbox does not poll in a loop for an offer that another portal holds', async () => {
   const { ledger, bob, portal } = await begin()
   let asked = 0
   let isHeld = true
@@ -257,7 +257,7 @@ test('an inbox does not ask without pause for an offer that another portal holds
   await reading
 })
 
-test('a file whose request is ended by the break of an older one of the same key may be sent again', async () => {
+test('a file whose request was ended by the failure of an older one with the same key may be sent again', async () => {
   const { ada, portal } = await begin()
   const [older, newer] = [portal('older'), portal('newer')]
   const key = newTransferId()

@@ -19,7 +19,7 @@ async function someKeys(): Promise<PublicKeys> {
   return (await AccountKeys.generate()).publicKeys
 }
 
-test('the first keys of a contact are remembered by later processes; other keys are refused', async () => {
+test('the first keys of a contact are stored for later processes; other keys are refused', async () => {
   const path = await aPath()
   const [keys, others] = [await someKeys(), await someKeys()]
   expect(await new FileContacts(path, PORTAL).known('bob')).toBeNull()
@@ -36,7 +36,7 @@ test('the first keys of a contact are remembered by later processes; other keys 
   expect((await stat(path)).mode & 0o777).toBe(0o600)
 })
 
-test('who is trusted at one portal is nobody at another', async () => {
+test('contacts of one portal do not count at another', async () => {
   const path = await aPath()
   await new FileContacts(path, PORTAL).check('bob', await someKeys())
   const elsewhere = new FileContacts(path, 'https://elsewhere.test')
@@ -45,7 +45,7 @@ test('who is trusted at one portal is nobody at another', async () => {
   expect(await elsewhere.list()).toHaveLength(1)
 })
 
-test('a fingerprint that a person compared counts before the first use, and in place of what was known', async () => {
+test('a fingerprint that a person compared counts before the first use, and replaces known keys', async () => {
   const contacts = new FileContacts(await aPath(), PORTAL)
   const [keys, others] = [await someKeys(), await someKeys()]
   await contacts.trust('bob', await fingerprintOf(keys), null)
@@ -58,7 +58,7 @@ test('a fingerprint that a person compared counts before the first use, and in p
   await expect(contacts.check('bob', keys)).rejects.toMatchObject({ code: 'keys-changed' })
 })
 
-test('of many who meet for the first time at once, one is remembered, and the others are told', async () => {
+test('of concurrent first uses with different keys one is stored, and the others are refused', async () => {
   const path = await aPath()
   const all = await Promise.all(Array.from({ length: 8 }, someKeys))
   const met = await Promise.allSettled(all.map((keys) => new FileContacts(path, PORTAL).check('bob', keys)))
@@ -70,7 +70,7 @@ test('of many who meet for the first time at once, one is remembered, and the ot
   expect(known.map(({ account }) => account)).toEqual(['ada', 'bob', 'cy', 'dora'])
 })
 
-test('a list that is damaged trusts nobody, and says so', async () => {
+test('a damaged list trusts no keys, and says so', async () => {
   const path = await aPath()
   await new FileContacts(path, PORTAL).check('bob', await someKeys())
   for (const text of ['', '{', '[]', '{"version":1}', '{"version":1,"contacts":[{"account":"bob"}]}']) {

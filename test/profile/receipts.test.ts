@@ -1,4 +1,4 @@
-/** Receipts that come together share a file, and each is found by its transfer. */
+/** Receipts that are saved together share a file, and each is found by its transfer. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -13,7 +13,7 @@ const receiptOf = (receiver: string, transferId = newTransferId()): ReceiptFile 
   receipt: 'eyJhIjoxfQ.eyJhIjoxfQ.c2lnbmF0dXJl',
 })
 
-test('kept at the same time they take few files, and each is found again by another run', async () => {
+test('concurrent receipts are saved in few files, and another run finds each of them', async () => {
   const folder = await testFolder()
   const receipts = new FileReceipts(folder)
   const shared = newTransferId()
@@ -34,7 +34,7 @@ test('kept at the same time they take few files, and each is found again by anot
   expect(await found.of(first?.transferId ?? '')).toEqual([first])
 })
 
-test('one that cannot be kept is told of all that came with it, and the next is kept', async () => {
+test('a failed write is reported for every receipt in it, and the next receipt is saved', async () => {
   const receipts = new FileReceipts('/dev/null/nowhere')
   const results = await Promise.allSettled([receiptOf('bob'), receiptOf('bob')].map((one) => receipts.keep(one)))
   expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])

@@ -30,7 +30,7 @@ const announcement = {
   digestAlgorithm: 'sha-256',
 }
 
-describe('what is made here is of the documented form', () => {
+describe('generated values have the documented form', () => {
   test('ids, tokens and invites', () => {
     for (let i = 0; i < 100; i++) {
       expect(takes(TransferId, newTransferId())).toBe(true)
@@ -39,19 +39,19 @@ describe('what is made here is of the documented form', () => {
     }
   })
 
-  test('no secret is made twice', () => {
+  test('no secret is generated twice', () => {
     const made = Array.from({ length: 1000 }, () => [newInvite(), newToken(), newTransferId(), newLeaseId()]).flat()
     expect(new Set(made).size).toBe(made.length)
   })
 
-  test('transfer ids made later sort later', () => {
+  test('later transfer ids sort later', () => {
     const ids = Array.from({ length: 100 }, newTransferId)
     expect([...ids].sort()).toEqual(ids)
   })
 })
 
 describe('an announcement', () => {
-  test('is taken as documented, of an empty file and of the largest', () => {
+  test('is accepted as documented, for an empty file and for the largest', () => {
     expect(takes(Announcement, announcement)).toBe(true)
     expect(takes(Announcement, { ...announcement, sizeBytes: transferSizeBytesMax })).toBe(true)
     // Larger sizes pass validation, because they get a code of their own.
@@ -72,7 +72,7 @@ describe('an announcement', () => {
     ['in parts of nothing', { partSizeBytes: 0 }],
     ['with members that nobody knows', { isAdmin: true }],
     ['with metadata that nobody knows', { metadata: { name: 'a', path: '/etc' } }],
-  ])('%s is not taken', (_, difference) => {
+  ])('%s is refused', (_, difference) => {
     expect(takes(Announcement, { ...announcement, ...difference })).toBe(false)
   })
 })
@@ -96,7 +96,7 @@ test.each([
   expect(takes(TransferId, id)).toBe(false)
 })
 
-test('a notification of a problem keeps the members that nobody here knows', () => {
+test('a notification of a problem keeps unknown members', () => {
   const problem = { ...new Problem('disk-full').toJSON(), code: 'of-the-future', extra: { deep: [1] } }
   const base = { eventId: '7', at: new Date(0).toISOString(), transferId: newTransferId(), attempt: 1 }
   expect(takes(Notification, { ...base, notification: 'failed', receiver: 'bob', problem })).toBe(true)
@@ -106,7 +106,7 @@ test('a notification of a problem keeps the members that nobody here knows', () 
   expect(takes(Notification, { ...base, notification: 'perhaps' })).toBe(false)
 })
 
-test('a disposition says all that belongs to it, and no more', () => {
+test('a disposition has exactly the members of its kind', () => {
   const leaseId = newLeaseId()
   const manifestDigest = 'ab'.repeat(32)
   expect(takes(Disposition, { leaseId, disposition: 'received', manifestDigest })).toBe(true)
@@ -118,7 +118,7 @@ test('a disposition says all that belongs to it, and no more', () => {
   expect(takes(Disposition, { leaseId, disposition: 'resend', problem, wanted: [] })).toBe(true)
 })
 
-describe('a time that another side says', () => {
+describe('a time from another side', () => {
   test.each([
     '2026-02-31T00:00:00.000Z',
     '0000-01-01T00:00:00.000Z',

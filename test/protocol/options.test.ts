@@ -10,7 +10,7 @@ const rules = {
 } as const satisfies Record<string, OptionRule>
 const right = { folder: 'in', names: null, onEvent: () => {} }
 
-test('what is right passes', () => {
+test('valid options pass', () => {
   for (const given of [
     right,
     { ...right, names: ['bob'], limitBytes: 0, isOnce: false },
@@ -39,12 +39,12 @@ test.each([
   ['a misspelt one', { ...right, limitByte: 5 }, "call() has no option 'limitByte'. Did you mean 'limitBytes'?"],
   ['an unknown one', { ...right, colour: 'red' }, "call() has no option 'colour'"],
   ['one of every object', { ...right, toString: 'x' }, "call() has no option 'toString'"],
-])('%s is told by name, with a code', (_what, given, detail) => {
+])('%s is reported by name, with a code', (_what, given, detail) => {
   expect(() => checkOptions('call()', given, rules)).toThrow(
     expect.objectContaining({ code: 'options-invalid', details: { detail } }),
   )
 })
 
-test('an option that is undefined is one that is not given', () => {
+test('an option that is undefined counts as not given', () => {
   expect(Object.keys(withoutUndefined({ a: undefined, b: null }))).toEqual(['b'])
 })

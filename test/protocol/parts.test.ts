@@ -55,7 +55,7 @@ describe('the parts of a file', () => {
     expect(span).toThrow(expect.objectContaining({ code: 'part-unknown' }))
   })
 
-  test('of an empty file are none', () => {
+  test('of an empty file: there are none', () => {
     const layout = { sizeBytes: 0, partSizeBytes: 10 }
     expect(partCount(layout)).toBe(0)
     expect(allParts(layout)).toEqual([])
@@ -64,7 +64,7 @@ describe('the parts of a file', () => {
   })
 })
 
-test('what a peer wants is found, however its ranges lie', () => {
+test('requested parts are found for any order of the ranges', () => {
   const ranges = fc.array(fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 })), { maxLength: 20 })
   fc.assert(
     fc.property(ranges, (wanted) => {
@@ -78,7 +78,7 @@ test('what a peer wants is found, however its ranges lie', () => {
 })
 
 describe('what is missing', () => {
-  test('is named exactly, in as few ranges as possible', () => {
+  test('are named exactly, in as few ranges as possible', () => {
     fc.assert(
       fc.property(layouts, fc.uniqueArray(fc.integer({ min: 1, max: 300 })), (layout, numbers) => {
         const held = new Set(numbers)
@@ -110,8 +110,8 @@ describe('what is missing', () => {
   })
 })
 
-describe('the part size that is chosen', () => {
-  test('keeps every file that may be sent within the number of parts', () => {
+describe('the chosen part size', () => {
+  test('keeps every allowed file within the maximum number of parts', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: transferSizeBytesMax }), (sizeBytes) => {
         const partSizeBytes = choosePartSizeBytes(sizeBytes)
@@ -125,7 +125,7 @@ describe('the part size that is chosen', () => {
     )
   })
 
-  test('is the one that was wished for where that will do', () => {
+  test('is the requested one where that is possible', () => {
     expect(choosePartSizeBytes(1000)).toBe(partSizeBytesDefault)
     expect(choosePartSizeBytes(1000, 65_536)).toBe(65_536)
     expect(choosePartSizeBytes(65_536 * partsPerTransferMax + 1, 65_536)).toBe(131_072)

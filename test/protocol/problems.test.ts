@@ -16,21 +16,21 @@ const body = Compile(ProblemBody)
 describe.each(codes)('the problem %s', (code) => {
   const { status, title, next } = problemKinds[code]
 
-  test('travels as problem+json that the schema takes', () => {
+  test('is serialised as problem+json that matches the schema', () => {
     const json = JSON.parse(JSON.stringify(new Problem(code)))
     expect(json).toEqual({ type: expect.stringMatching(/^(urn|https):/), title, status, code })
     expect(body.Check(json)).toBe(true)
     expect(JSON.stringify(json).length).toBeLessThan(problemBytesMax)
   })
 
-  test('says the same next step here and at the other side', () => {
+  test('means the same next step on both sides', () => {
     expect(new Problem(code).next).toBe(next)
     expect(nextStepOf({ code, status })).toBe(next)
     expect(status).toBeGreaterThanOrEqual(400)
   })
 })
 
-test('details travel beside the members of RFC 9457, and cannot take their place', () => {
+test('details are serialised beside the members of RFC 9457, and cannot replace them', () => {
   const details = { neededBytes: 5, code: 'forged', status: 200, title: 'forged', type: 'forged', detail: 'No room.' }
   expect(new Problem('storage-full', details).toJSON()).toEqual({
     type: 'urn:golooader:problem:storage-full',
@@ -42,7 +42,7 @@ test('details travel beside the members of RFC 9457, and cannot take their place
   })
 })
 
-test('people read the title and the detail, and the cause is kept', () => {
+test('the message has title and detail, and the cause is kept', () => {
   const cause = new Error('ENOSPC')
   const problem = new Problem('storage-full', { detail: 'Free 3 GB.' }, { cause })
   expect(problem.message).toBe('There is no room to store the transfer: Free 3 GB.')
@@ -68,6 +68,6 @@ test.each([
   expect(nextStepOf({ code: 'of-the-future', status })).toBe(next)
 })
 
-test('names that every object has are not codes', () => {
+test('property names that every object has are not codes', () => {
   for (const name of ['toString', 'constructor', '__proto__']) expect(isProblemCode(name)).toBe(false)
 })

@@ -1,4 +1,4 @@
-/** HTTP clients of other makers, as Debian has them, send a file in one request. */
+/** HTTP clients of other projects, from Debian, send a file in one request. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { readFile, stat, writeFile } from 'node:fs/promises'
@@ -14,7 +14,7 @@ import { programPath, requireServer } from '../servers/install.ts'
 /** Without it both wgets call the file a form, and the portal refuses it with 415. */
 const BYTES = 'Content-Type: application/octet-stream'
 
-/** What a client printed, and how it ended. */
+/** What a client printed, and its exit code. */
 async function ended(child: ChildProcess): Promise<{ said: string; code: number | null }> {
   const streams = [child.stdout, child.stderr].map((stream) => (stream === null ? '' : text(stream)))
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
@@ -55,7 +55,7 @@ test('wget2 sends a file, and reads the final answer', async () => {
   await expectReceived()
 })
 
-test('busybox wget sends a text whole, and a file only to its first NUL byte: a digest shows it', async () => {
+test('busybox wget sends a text completely, but a file only up to its first NUL byte: a digest detects it', async () => {
   await requireServer('busybox')
   const { world, path, url, authorization } = await scene()
   const post = async (file: string, ...headers: string[]) => {
@@ -74,7 +74,7 @@ test('busybox wget sends a text whole, and a file only to its first NUL byte: a 
   expect(await world.received('bob')).toEqual(['report.bin'])
 })
 
-test('fetch of Node streams a file, and passes over interim answers', async () => {
+test('fetch of Node streams a file, and ignores interim responses', async () => {
   const { path, url, authorization, expectReceived } = await scene()
   const [name = '', value = ''] = authorization.split(': ')
   const answer = await fetch(url, {

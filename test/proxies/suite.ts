@@ -131,7 +131,7 @@ export function testProxy(kind: ProxyKind, traits: Traits): void {
       expect(saidOf(sending)).toEqual([])
     })
 
-    test('a part on a thin line gets there', async () => {
+    test('a part on a slow line arrives', async () => {
       await using thin = await FaultyNetwork.open(() => proxy.url)
       thin.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: THIN_BYTES_PER_SECOND } : null)
       await reachBy(world, 'alice', thin.url)
@@ -148,7 +148,7 @@ export function testProxy(kind: ProxyKind, traits: Traits): void {
       }
     })
 
-    test('a client that asks for interim answers gets its final answer as it is', async () => {
+    test('a client that asks for interim responses gets its final response', async () => {
       const alice = await world.client('alice')
       const byHand = await announceByHand(alice, 'bob', 1)
       expect(await slowPart(proxy, byHand, await world.token('alice'))).toEqual({ interim: [], status: 204 })
@@ -161,14 +161,14 @@ export function testProxy(kind: ProxyKind, traits: Traits): void {
 
     test(`curl is refused ${traits.refusal}`, () => expectRefused(proxy))
 
-    test('the page is opened by a link, joined, and sends', async () => {
+    test('the page is opened by a link, joins, and sends', async () => {
       const visitor = await openVisit()
       await visitor.join(await link('carol'))
       await visitor.send([await world.file('page.bin', 3 * MIB)], ['bob'])
       await bob.object(({ type, name }) => type === 'received' && name === 'page.bin')
     })
 
-    test('the figures of the portal cannot be asked for, in whatever encoding', async () => {
+    test('the metrics of the portal cannot be requested, in any encoding', async () => {
       for (const target of [...FORMS, ...OTHER_FORMS]) {
         expect(await ask(hostOf(proxy.url), target), target).not.toContain('golooader_open_bytes')
       }
@@ -208,7 +208,7 @@ export function testProxy(kind: ProxyKind, traits: Traits): void {
 
     if (traits.hasPaths) testPath()
     function testPath(): void {
-      test('a portal under a path is joined and sent to, and its page is there', async () => {
+      test('a portal under a path works for joining, sending, and its page', async () => {
         const path = await world.file('below.bin', 3 * MIB)
         const below = await started('below', hostOf(world.portalUrl), true)
         const { code, stderr } = await world.run('join', await link('dora', below), '--profile', 'dora')

@@ -22,7 +22,7 @@ async function scene(
   return { world, proxy }
 }
 
-test('lighttpd holds streams back: both sides say so once, and the file is delivered', async () => {
+test('lighttpd delays streams: both sides report it once, and the file is delivered', async () => {
   const { world } = await scene('lighttpd', { 'server.stream-request-body': '', 'server.stream-response-body': '' })
   const bob = await world.receiver('bob')
   const path = await world.file('report.bin', 3 * MIB)
@@ -32,7 +32,7 @@ test('lighttpd holds streams back: both sides say so once, and the file is deliv
   expect(told).toHaveLength(2)
 })
 
-test('Squid takes the Authorization header away: it is named, and not the link', async () => {
+test('Squid removes the Authorization header: the message names the proxy, and not the link', async () => {
   const { world } = await scene('squid', {
     cache_peer: 'cache_peer 127.0.0.1 parent 7878 0 no-query no-digest originserver name=portal',
   })
@@ -41,7 +41,7 @@ test('Squid takes the Authorization header away: it is named, and not the link',
   expect(stderr).toMatch(/removes the Authorization header[\s\S]*login=PASSTHRU/)
 })
 
-test('h2o ends an upload after ten seconds: it goes in smaller parts', async () => {
+test('h2o ends an upload after ten seconds: the file is sent in smaller parts', async () => {
   const { world, proxy } = await scene('h2o', { 'http1-request-timeout': '' })
   await using thin = await FaultyNetwork.open(() => proxy.url)
   thin.rule = ({ method, path }) => (method === 'PUT' && path.includes('/parts/') ? { bytesPerSecond: 150_000 } : null)
@@ -53,7 +53,7 @@ test('h2o ends an upload after ten seconds: it goes in smaller parts', async () 
   expect(smallerParts(sending)).toEqual([MIB / 2])
 })
 
-test('Apache knows no name with a slash', async () => {
+test('Apache accepts no name with a slash', async () => {
   const { world, proxy } = await scene('apache', { AllowEncodedSlashes: '' })
   const path = await world.file('report.bin', 10)
   const asked = ['-H', `Authorization: Bearer ${await world.token('alice')}`]
@@ -63,7 +63,7 @@ test('Apache knows no name with a slash', async () => {
 const LATE = 'uploads: get no answer before their end'
 const ASKS_ITSELF = 'early refusals: come after the upload'
 const DECODES = 'addresses: an encoded slash is decoded or refused'
-/** The beginnings of what `doctor` notes about each of them. */
+/** The beginnings of the notes of `doctor` about each of them. */
 const noted: Partial<Record<ProxyKind, { instead: Readonly<Record<string, string>>; notes: readonly string[] }>> = {
   lighttpd: {
     instead: { 'server.stream-response-body': '', 'server.stream-request-body': '', '"url-path-2f-decode"': '' },
@@ -100,13 +100,16 @@ const noted: Partial<Record<ProxyKind, { instead: Readonly<Record<string, string
   },
 }
 
-test.concurrent.for(Object.entries(noted))('doctor says what %s does', async ([kind, { instead, notes }], context) => {
-  const { world } = await scene(kind as ProxyKind, instead, context.onTestFinished)
-  const { code, stdout } = await world.run('doctor', '--profile', 'alice', '--json')
-  context.expect(code, stdout).toBe(0)
-  const { findings } = JSON.parse(stdout) as { findings: { check: string; verdict: string; text: string }[] }
-  const found = findings.filter(({ verdict, check }) => verdict !== 'ok' && check !== 'tls')
-  const told = found.map(({ check, text }) => `${check}: ${text}`)
-  expect(told).toEqual(notes.map((note) => expect.stringContaining(note)))
-  if (kind === 'nginx') expect(told[0]).toContain('content-encoding: gzip')
-})
+test.concurrent.for(Object.entries(noted))(
+  'doctor reports what %s does',
+  async ([kind, { instead, notes }], context) => {
+    const { world } = await scene(kind as ProxyKind, instead, context.onTestFinished)
+    const { code, stdout } = await world.run('doctor', '--profile', 'alice', '--json')
+    context.expect(code, stdout).toBe(0)
+    const { findings } = JSON.parse(stdout) as { findings: { check: string; verdict: string; text: string }[] }
+    const found = findings.filter(({ verdict, check }) => verdict !== 'ok' && check !== 'tls')
+    const told = found.map(({ check, text }) => `${check}: ${text}`)
+    expect(told).toEqual(notes.map((note) => expect.stringContaining(note)))
+    if (kind === 'nginx') expect(told[0]).toContain('content-encoding: gzip')
+  },
+)

@@ -1,4 +1,4 @@
-/** A person decides about an offer before any of it travels. */
+/** A person decides about an offer before any of its content is transferred. */
 import { expect, onTestFinished, test } from 'vitest'
 import type { Offer } from '../../src/protocol/index.ts'
 import { type Decide, type ReceiveEvent, receiveInto } from '../../src/receiver/index.ts'
@@ -39,7 +39,7 @@ async function asking(decide: Decide, changes: Partial<Offer> = {}) {
   return { portal, folder, events, stop, seen, transferId, content }
 }
 
-test('a reason is cut where it gets too long to be passed on', async () => {
+test('a reason is cut at the maximum length', async () => {
   const { portal, seen, folder } = await asking(async () => ({ refuse: ` ${'ä'.repeat(2_000)} ` }))
   await seen('refused')
   expect(portal.dispositions).toMatchObject([
@@ -50,14 +50,14 @@ test('a reason is cut where it gets too long to be passed on', async () => {
   expect(await unfinished(folder)).toEqual([])
 })
 
-test('without a reason none is told', async () => {
+test('without a reason none is sent', async () => {
   const { portal, seen } = await asking(async () => ({ refuse: '' }))
   await seen('refused')
   expect(portal.dispositions).toMatchObject([{ problem: { code: 'declined' } }])
   expect(portal.dispositions[0]).not.toHaveProperty('problem.detail')
 })
 
-test('nothing is begun before the answer, and all of it comes after', async () => {
+test('no content is fetched before the answer, and all of it afterwards', async () => {
   const answer = Promise.withResolvers<'accept'>()
   const { portal, seen, folder } = await asking(() => answer.promise)
   await seen('asking')
@@ -68,7 +68,7 @@ test('nothing is begun before the answer, and all of it comes after', async () =
   expect(await visible(folder)).toHaveLength(1)
 })
 
-test('a delivery that the portal ends without a word is found to be over while a person is still asked', async () => {
+test('a delivery that the portal ends without a message is found to have ended while a person is still asked', async () => {
   const voided = Promise.withResolvers<void>()
   const { portal, seen, transferId } = await asking((_offer, signal) => {
     signal.addEventListener('abort', () => voided.resolve())
@@ -80,14 +80,14 @@ test('a delivery that the portal ends without a word is found to be over while a
   await voided.promise
 })
 
-test('a receiver that stops while a person is asked gives no answer', async () => {
+test('a receiver that stops while a person is asked sends no answer', async () => {
   const { portal, seen, stop } = await asking(() => new Promise(() => {}))
   await seen('asking')
   expect(await stop()).toEqual({ received: 0, refused: 0 })
   expect(portal.dispositions).toEqual([])
 })
 
-test('a person who is asked while the file is on its way to the portal hears when it is there', async () => {
+test('a person who is asked during the upload is notified when the file is stored', async () => {
   const answer = () => new Promise<never>(() => {})
   const { portal, events, seen, transferId, content } = await asking(answer, {
     state: 'receiving',

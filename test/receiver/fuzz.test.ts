@@ -44,7 +44,7 @@ const anything = fc.oneof(
   fc.constantFrom({ sealed: 'A'.repeat(400), keys: { bob: 'A'.repeat(107) } }, { name: '..' }, { name: '\0' }),
 )
 
-test('an offer that is bent anywhere is refused with a code, or understood', async () => {
+test('an offer with any changed member is refused with a code, or understood', async () => {
   const keys = await AccountKeys.generate()
   const offer = await anOffer(keys)
   const contacts = {
@@ -79,7 +79,7 @@ test('an offer that is bent anywhere is refused with a code, or understood', asy
   )
 })
 
-test('what is no JSON, and JSON of another form, is no answer', () => {
+test('text that is no JSON, and JSON of another form, is no valid answer', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
       try {

@@ -1,4 +1,4 @@
-/** Absurd numbers of a portal make a receiver neither spin nor stop. */
+/** Extreme numbers from a portal make a receiver neither loop nor stop. */
 import { expect, onTestFinished, test } from 'vitest'
 import { PortalClient } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'

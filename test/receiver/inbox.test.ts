@@ -11,7 +11,7 @@ import { unfinished, visible } from './folders.ts'
 const DAY_MS = 86_400_000
 const manifestDigest = 'ab'.repeat(32)
 
-/** A file that is complete and waits for its name. */
+/** A complete file that is not published yet. */
 async function finished(inbox: FolderInbox, content = 'content', transferId = newTransferId()) {
   const paths = inbox.pathsOf(transferId)
   await writeFile(paths.partial, content)
@@ -25,7 +25,7 @@ function rightClocks(): Clocks {
   return { ownMs: Date.now(), portalMs: Date.now() }
 }
 
-test('a file gets its name, and its record stays until the answer is heard', async () => {
+test('a file is published, and its record stays until the portal has the answer', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId } = await finished(inbox)
@@ -43,7 +43,7 @@ test('a file gets its name, and its record stays until the answer is heard', asy
   expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
 })
 
-test('a name that is taken is never taken over', async () => {
+test('an existing file is never replaced', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   await writeFile(join(folder, 'a.txt'), 'mine')
@@ -58,7 +58,7 @@ test('a name that is taken is never taken over', async () => {
   expect(await visible(folder)).toHaveLength(4)
 })
 
-test('many files of one name at once are all kept', async () => {
+test('many concurrent files of one name are all kept', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const contents = Array.from({ length: 20 }, (_, index) => `content ${index}`)
@@ -71,15 +71,15 @@ test('many files of one name at once are all kept', async () => {
   expect(found.sort()).toEqual(contents.sort())
 })
 
-describe('a restart finds out what happened', () => {
-  test('killed before anything was recorded: nothing was published', async () => {
+describe('a restart finds out what happened after a kill', () => {
+  test('before anything was recorded: the file was not published', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId } = await finished(inbox)
     expect(await inbox.published(transferId)).toBeNull()
   })
 
-  test('killed between the record and the name: it is done again, once', async () => {
+  test('between the record and the name: publishing is repeated, once', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
@@ -92,7 +92,7 @@ describe('a restart finds out what happened', () => {
   test.each([
     ['empty', 0],
     ['of one part', 10],
-  ])('the same with a file that is %s, killed again when it was about to be fetched anew', async (_, sizeBytes) => {
+  ])('the same with a file that is %s, killed again just before it is fetched again', async (_, sizeBytes) => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox, 'x'.repeat(sizeBytes))
@@ -106,7 +106,7 @@ describe('a restart finds out what happened', () => {
     expect(await visible(folder)).toEqual([])
   })
 
-  test('killed again, when a backup had given it a second name', async () => {
+  test('killed a second time, when a backup had given it a second name', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
@@ -117,7 +117,7 @@ describe('a restart finds out what happened', () => {
     expect(await inbox.published(transferId)).toBeNull()
   })
 
-  test('killed between the name and the removal of the old one: it was published', async () => {
+  test('between the name and the removal of the old one: the file was published', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
@@ -139,7 +139,7 @@ describe('a restart finds out what happened', () => {
     expect(await visible(folder)).toEqual(['renamed.txt'])
   })
 
-  test('a second name that a backup gave it elsewhere does not count as published', async () => {
+  test('a second name from a backup elsewhere does not count as published', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
@@ -148,7 +148,7 @@ describe('a restart finds out what happened', () => {
     expect(await inbox.published(transferId)).toBeNull()
   })
 
-  test('killed before the answer was heard: it is answered again, even if the user moved the file away', async () => {
+  test('before the portal had the answer: the answer is repeated, even if the user moved the file away', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId } = await finished(inbox)
@@ -158,7 +158,7 @@ describe('a restart finds out what happened', () => {
     expect(await visible(folder)).toEqual([])
   })
 
-  test('killed after the placeholder, where there are no hard links: its name is taken, no other', async () => {
+  test('after the placeholder, where there are no hard links: its name is used, and no other', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
     const { transferId, paths } = await finished(inbox)
@@ -172,7 +172,7 @@ describe('a restart finds out what happened', () => {
   })
 })
 
-test('what has its name but is not durable yet is neither lost nor refused: the next try completes it', async () => {
+test('a named file that is not durable yet is neither lost nor refused: the next try completes it', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId, paths } = await finished(inbox)
@@ -188,7 +188,7 @@ test('what has its name but is not durable yet is neither lost nor refused: the 
   expect(await visible(folder)).toEqual(['a.txt'])
 })
 
-test('a partial file never goes before its record, however old the two are', async () => {
+test('a partial file is never removed before its record, however old the two are', async () => {
   const folder = await testFolder()
   const first = await openInbox(folder, { mayCreate: true })
   const oldId = newTransferId(Date.now() - 91 * DAY_MS)
@@ -208,7 +208,7 @@ test('a partial file never goes before its record, however old the two are', asy
   for (const { transferId } of [young, old]) expect(await second.published(transferId)).toBeNull()
 })
 
-test('what is discarded is gone, and what was published stays', async () => {
+test('discarded files are removed, and published ones stay', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const { transferId, paths } = await finished(inbox)
@@ -219,7 +219,7 @@ test('what is discarded is gone, and what was published stays', async () => {
   expect(await visible(folder)).toEqual(['a.txt'])
 })
 
-test('a folder keeps its instance, and loses what is old and unfinished', async () => {
+test('a folder keeps its instance id, and old unfinished files are removed', async () => {
   const folder = join(await testFolder(), 'new', 'deep')
   const first = await openInbox(folder, { mayCreate: true })
   const { transferId: old, paths } = await finished(first)
@@ -252,7 +252,7 @@ test('a folder keeps its instance, and loses what is old and unfinished', async 
   expect((await stat(join(folder, '.golooader'))).mode & 0o777).toBe(0o700)
 })
 
-test('records of a month that nobody takes any more are removed, and no others: their number stays bounded', async () => {
+test('records older than a month that no offer needs are removed, and no others: their number stays bounded', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const newestMs = Date.UTC(2026, 8, 15)
@@ -270,7 +270,7 @@ test('records of a month that nobody takes any more are removed, and no others: 
   expect((await readFile(join(records, 'since'), 'utf8')).trim()).toBe(new Date(sinceMs).toISOString())
 })
 
-test('where nothing says yet since when all is remembered, this machine’s clock alone makes nothing forgotten', async () => {
+test('where nothing says since when records are complete, the clock of this machine alone deletes nothing', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const right = Date.now()
@@ -287,8 +287,8 @@ test('where nothing says yet since when all is remembered, this machine’s cloc
   expect(await unused.tidy(clocks)).toBe(0)
 })
 
-describe('a folder that cannot be used', () => {
-  test('one that another receiver uses', async () => {
+describe('a folder is refused', () => {
+  test('when another receiver uses it', async () => {
     const folder = await testFolder()
     const first = await openInbox(folder, { mayCreate: true })
     await symlink(folder, `${folder}-link`)
@@ -306,7 +306,7 @@ describe('a folder that cannot be used', () => {
     await (await openInbox(folder, { mayCreate: true }))[Symbol.asyncDispose]()
   })
 
-  test('one that is a file', async () => {
+  test('when it is a file', async () => {
     const folder = await testFolder()
     await writeFile(join(folder, 'file'), '')
     await expect(openInbox(join(folder, 'file'), { mayCreate: true })).rejects.toMatchObject({
@@ -314,8 +314,8 @@ describe('a folder that cannot be used', () => {
     })
   })
 
-  test('one that may not be written', async () => {
-    // Even root makes no folder in /sys; elsewhere a folder without the right to write does.
+  test('when it is not writable', async () => {
+    // Even root cannot create a folder in /sys. For others a folder without write permission is used.
     const folder = process.platform === 'linux' ? '/sys' : await testFolder()
     if (folder !== '/sys') await chmod(folder, 0o500)
     await expect(openInbox(join(folder, 'inbox'), { mayCreate: true })).rejects.toMatchObject({
@@ -323,7 +323,7 @@ describe('a folder that cannot be used', () => {
     })
   })
 
-  test('one whose .golooader belongs to another user', async () => {
+  test('when its .golooader belongs to another user', async () => {
     if (process.getuid?.() !== 0) return console.log('not tested: only root may give a folder to another user')
     const folder = await testFolder()
     const own = join(folder, '.golooader')

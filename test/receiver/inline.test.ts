@@ -16,7 +16,7 @@ const FRESH = { leaseMs: MINUTE_MS, streamMs: 0 }
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 
 describe('a small file that comes with its offer', () => {
-  test('is delivered without asking for anything', async () => {
+  test('is delivered without any request for content', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = SMALL()
     portal.send(content, { ...FRESH, content: base64(content.bytes) })
@@ -27,7 +27,7 @@ describe('a small file that comes with its offer', () => {
     expect(portal.dispositions).toMatchObject([{ disposition: 'received', manifestDigest: content.manifestDigest }])
   })
 
-  test('and is damaged is deleted and asked for again', async () => {
+  test('that is damaged is deleted and requested again', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = SMALL()
     const damaged = Buffer.from(content.bytes).fill(0, 10, 20)
@@ -40,7 +40,7 @@ describe('a small file that comes with its offer', () => {
     expect(events.map(({ type }) => type)).toContain('repeating')
   })
 
-  test('and is not as long as it should be is fetched instead', async () => {
+  test('that has another length is fetched instead', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = SMALL()
     portal.send(content, { ...FRESH, content: base64(content.bytes.subarray(1)) })
@@ -50,7 +50,7 @@ describe('a small file that comes with its offer', () => {
   })
 })
 
-describe('an offer may have lain in a buffer', () => {
+describe('an offer that was delayed in a buffer', () => {
   test.each([
     ['that does not say how old it is', { leaseMs: MINUTE_MS }],
     // The lease began with the stream and is over when the offer comes.
@@ -70,7 +70,7 @@ describe('an offer may have lain in a buffer', () => {
     expect(portal.dispositions).toMatchObject([{ disposition: 'received' }])
   })
 
-  test('and its lease be lost: then nothing appears until the file is offered anew', async () => {
+  test('and whose lease is lost is published only after the file is offered again', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = SMALL()
     const receiver = running(portal, folder)

@@ -11,11 +11,11 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('who cannot follow links asks for none', () => {
+test('a receiver that cannot follow links requests none', () => {
   expect(new Links(false).areWanted).toBe(false)
 })
 
-test('after three failures in a row there is a pause, and after that one more is enough', () => {
+test('after three failures in a row there is a pause, and after it one more failure is enough', () => {
   const links = new Links(true)
   links.failed()
   links.failed()
@@ -30,7 +30,7 @@ test('after three failures in a row there is a pause, and after that one more is
   expect(links.areWanted).toBe(false)
 })
 
-test('a part that came makes up for failures before it', () => {
+test('a part that arrives resets the failures before it', () => {
   const links = new Links(true)
   for (let times = 0; times < 5; times++) {
     links.failed()

@@ -1,4 +1,7 @@
-/** Small files go by way of a log: what is left of them, and what comes back, when the power goes before they are synced. */
+/**
+ * Small files are published with a log. The tests check what is left, and what is restored, after a power loss before
+ * the sync.
+ */
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -47,7 +50,7 @@ async function textOf(folder: string, name: string): Promise<string> {
   return readFile(join(folder, name), 'utf8')
 }
 
-test('small files get their names, are remembered, and leave nothing unfinished', async () => {
+test('small files are published, recorded, and leave nothing unfinished', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const ids = await Promise.all(
@@ -73,7 +76,7 @@ test('files are synced when their receiver ends, so that no later start is neede
   expect(await visible(folder)).toEqual(['one', 'two'])
 })
 
-test('what was answered is known to the next run, also where the user has moved the file away', async () => {
+test('the next run knows the answers of the last, also where the user has moved the file away', async () => {
   const folder = await testFolder()
   const ids: string[] = []
   {
@@ -92,7 +95,7 @@ test('what was answered is known to the next run, also where the user has moved 
   expect(await visible(folder)).toEqual(['mine.txt'])
 })
 
-describe('when the machine lost its power before files were synced, the next start', () => {
+describe('after a power loss before files were synced, the next start', () => {
   const lost: Record<string, (path: string) => Promise<unknown>> = {
     'the name': (path) => rm(path),
     'the content': (path) => truncate(path, 0),
@@ -105,7 +108,7 @@ describe('when the machine lost its power before files were synced, the next sta
     },
     nothing: async () => {},
   }
-  test.each(Object.entries(lost))('brings back what the disk has lost: %s', async (_, lose) => {
+  test.each(Object.entries(lost))('restores what the disk has lost: %s', async (_, lose) => {
     const folder = await testFolder()
     const ids: string[] = []
     {
@@ -122,7 +125,7 @@ describe('when the machine lost its power before files were synced, the next sta
     for (const [index, id] of ids.entries()) expect((await inbox.published(id))?.name).toBe(['one', 'two'][index])
   })
 
-  test('lets what its user has written since stand, and offers again what may never have had that name', async () => {
+  test('keeps what the user has written since, and waits for a new offer of files that may never have had their name', async () => {
     const folder = await testFolder()
     const ids: string[] = []
     {
@@ -141,7 +144,7 @@ describe('when the machine lost its power before files were synced, the next sta
     expect((await stat(join(folder, 'folder'))).isDirectory()).toBe(true)
   })
 
-  test('brings nothing back twice', async () => {
+  test('restores nothing twice', async () => {
     const folder = await testFolder()
     {
       await using inbox = await openInbox(folder, { mayCreate: true })
@@ -158,7 +161,7 @@ describe('when the machine lost its power before files were synced, the next sta
   })
 })
 
-test('a log that cannot be used keeps no file from being received', async () => {
+test('a log that cannot be used does not stop the receiver', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   // Where the log would lie there is a folder.
@@ -169,7 +172,7 @@ test('a log that cannot be used keeps no file from being received', async () => 
   expect(await readdir(join(folder, '.golooader', 'received'))).toHaveLength(2)
 })
 
-test('while clocks agree on what is old, what was received lately stays remembered', async () => {
+test('while the clocks do not agree that records are old, recent deliveries stay recorded', async () => {
   const folder = await testFolder()
   await using inbox = await openInbox(folder, { mayCreate: true })
   const id = await receive(inbox, 'new.txt')

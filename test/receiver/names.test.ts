@@ -70,7 +70,7 @@ describe('a name is kept, or changed visibly', () => {
   })
 })
 
-describe('a name that is no name is refused', () => {
+describe('a name that cannot be used is refused', () => {
   test.each([
     '',
     ' ',
@@ -109,7 +109,7 @@ test('the same name again gets a number before its ending', () => {
   expect(Buffer.byteLength(numberedName(`${'x'.repeat(251)}.pdf`, sameNamesMax))).toBe(255)
 })
 
-test('whatever the sender says, the name is one harmless entry of the folder', () => {
+test('any name of a sender becomes one harmless entry of the folder', () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 400 }),
     fc.string({
@@ -175,7 +175,7 @@ test('whatever the sender says, the name is one harmless entry of the folder', (
   )
 })
 
-test('what is written as _ is shown as an escape, and what is kept is shown as it is', () => {
+test('characters that are written as _ are shown as escapes, and others unchanged', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }), (given) => {
       const text = given.normalize('NFC')
@@ -192,7 +192,7 @@ test('what is written as _ is shown as an escape, and what is kept is shown as i
   expect(printable('\u{e0001}')).toBe('\\ue0001')
 })
 
-test('PROTOCOL.md has every class of the table, and every rule, in their order', async () => {
+test('PROTOCOL.md has every class of the table, and every rule, in order', async () => {
   const text = await readFile(new URL('../../PROTOCOL.md', import.meta.url), 'utf8')
   const section = text.slice(text.indexOf('### Names of files'))
   const places = [...unsafeCharacters, ...visibleInPlace, ...nameRules].map(({ name }) =>
@@ -202,7 +202,7 @@ test('PROTOCOL.md has every class of the table, and every rule, in their order',
   expect(places).toEqual(places.toSorted((one, other) => one - other))
 })
 
-test('where a file system does not take a name, shorter and plainer ones follow, and each keeps the ending', () => {
+test('where a file system refuses a name, shorter and plainer ones follow, each with the ending', () => {
   expect(nameVariants('report.pdf')).toEqual(['report.pdf'])
   expect(nameVariants('Übersicht.pdf')).toEqual(['Übersicht.pdf', '_bersicht.pdf'])
   const long = `${'é'.repeat(120)}.pdf`

@@ -30,7 +30,7 @@ async function take(file: PartialFile, { parts }: Content, partNumber: number): 
   )
 }
 
-/** A transfer of five parts of which 5, 1 and 2 have come. */
+/** A transfer of five parts of which 5, 1 and 2 have arrived. */
 async function begun() {
   const where = await paths()
   const content = newContent(4_500, 1_000)
@@ -41,7 +41,7 @@ async function begun() {
   return { where, content }
 }
 
-test('parts may come in any order, and make up the file', async () => {
+test('parts may arrive in any order, and make up the file', async () => {
   const { where, content } = await begun()
   const file = await openPartialFile(where, content.layout, idle)
   expect([...file.held.keys()].sort()).toEqual([1, 2, 5])
@@ -51,7 +51,7 @@ test('parts may come in any order, and make up the file', async () => {
   expect((await readFile(where.partial)).equals(content.bytes)).toBe(true)
 })
 
-test('a part that has gone bad on the disk is not believed; the good ones are', async () => {
+test('a part that was damaged on the disk does not count; the good ones do', async () => {
   const { where, content } = await begun()
   const handle = await open(where.partial, 'r+')
   await handle.write(Buffer.from([(content.bytes[1_500] ?? 0) ^ 1]), 0, 1, 1_500)
@@ -62,7 +62,7 @@ test('a part that has gone bad on the disk is not believed; the good ones are', 
   await file.close()
 })
 
-test('content that is cut off does not count', async () => {
+test('truncated content does not count', async () => {
   const { where, content } = await begun()
   await truncate(where.partial, 4_200)
   const file = await openPartialFile(where, content.layout, idle)
@@ -70,7 +70,7 @@ test('content that is cut off does not count', async () => {
   await file.close()
 })
 
-test('a line that was cut off by a crash costs its part, and no later one', async () => {
+test('a line that a crash cut off costs its part, and no later one', async () => {
   const { where, content } = await begun()
   await appendFile(where.parts, '3 abcdef')
   const file = await openPartialFile(where, content.layout, idle)
@@ -84,14 +84,14 @@ test('a line that was cut off by a crash costs its part, and no later one', asyn
 test.each([
   ['another part size', { partSizeBytes: 500 }],
   ['another size', { sizeBytes: 4_600 }],
-])('parts of %s are of no use', async (_, difference) => {
+])('parts of %s are not used', async (_, difference) => {
   const { where, content } = await begun()
   const file = await openPartialFile(where, { ...content.layout, ...difference }, idle)
   expect(file.held.size).toBe(0)
   await file.close()
 })
 
-test('a file that has a second name is not written to: it may be published already', async () => {
+test('a file with a second name is not written to: it may be published already', async () => {
   const { where, content } = await begun()
   await link(where.partial, `${where.partial}.published`)
   const before = await readFile(`${where.partial}.published`)
@@ -102,7 +102,7 @@ test('a file that has a second name is not written to: it may be published alrea
   expect((await readFile(`${where.partial}.published`)).equals(before)).toBe(true)
 })
 
-test('starting over forgets everything', async () => {
+test('starting over discards everything', async () => {
   const { where, content } = await begun()
   const file = await openPartialFile(where, content.layout, idle)
   await file.startOver()
@@ -120,7 +120,7 @@ test('an empty file is a file', async () => {
   expect((await stat(where.partial)).size).toBe(0)
 })
 
-test('a list without content, and content without a list, are nothing', async () => {
+test('a list without content, and content without a list, count as nothing', async () => {
   const where = await paths()
   const { layout } = newContent(10, 10)
   await writeFile(where.parts, `golooader-parts 1 10 10 sha-256\n1 ${'ab'.repeat(32)}\n`)

@@ -1,4 +1,4 @@
-/** How many parts a receiver asks for at a time, seen from a portal that is far away: every answer takes its time. */
+/** The number of parts that a receiver fetches at a time from a portal with a high latency. */
 import { setTimeout as passed } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { type ReceiveFolderOptions, receive } from '../../src/receiver/node-receive.ts'
@@ -10,7 +10,7 @@ const PART_BYTES = 64 * 1024
 const PARTS = 40
 const PART_MS = 350
 
-/** Receives a file. @returns the most parts that were asked for at a time */
+/** Receives a file. @returns the maximum of concurrent requests for parts */
 async function mostInFlight(isStored: boolean, options: Partial<ReceiveFolderOptions> = {}): Promise<number> {
   const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   const content = newContent(PARTS * PART_BYTES, PART_BYTES)
@@ -41,14 +41,14 @@ async function mostInFlight(isStored: boolean, options: Partial<ReceiveFolderOpt
   return most
 }
 
-test('where parts take long and more of them get more through, they become more', async () => {
+test('their number grows where the latency is high and more of them increase the throughput', async () => {
   expect(await mostInFlight(true)).toBeGreaterThanOrEqual(8)
 })
 
-test('requests that only wait for parts that are still on their way to the portal do not become more', async () => {
+test('requests that only wait for parts in upload do not increase the number', async () => {
   expect(await mostInFlight(false)).toBeLessThanOrEqual(4)
 })
 
-test('a number that is given is kept to', async () => {
+test('a fixed number is kept', async () => {
   expect(await mostInFlight(true, { partsInFlight: 3 })).toBe(3)
 })

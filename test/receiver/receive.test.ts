@@ -52,7 +52,7 @@ describe('a file arrives', () => {
   })
 })
 
-describe('what is bad is asked for again', () => {
+describe('damaged or missing content is requested again', () => {
   test('a corrupted part, and none of the good ones', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
@@ -85,7 +85,7 @@ describe('what is bad is asked for again', () => {
     },
   )
 
-  test('all parts, when they are not those of the file', async () => {
+  test('all parts, when they make up another file', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const transferId = portal.send(content, { manifestDigest: 'ab'.repeat(32) })
@@ -102,7 +102,7 @@ describe('what is bad is asked for again', () => {
     expect(portal.asked).toHaveLength(20)
   })
 
-  test.each([1, 2])('a part that always comes in another length: the portal is told, %i times', async (times) => {
+  test.each([1, 2])('a part that always has another length is reported to the portal %i times', async (times) => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     portal.onPart = (partNumber) => (partNumber === 4 && portal.dispositions.length < times ? 'short' : 'serve')
@@ -116,7 +116,7 @@ describe('what is bad is asked for again', () => {
     expect(portal.asked.filter((partNumber) => partNumber === 4)).toHaveLength(times * 3 + 1)
   })
 
-  test('until the portal finds that its own copy is cut off', async () => {
+  test('until the portal finds that its own copy is truncated', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 4 ? 'short' : 'serve')
     portal.onAnswer = () => 'failed'
@@ -138,8 +138,8 @@ describe('what is bad is asked for again', () => {
   })
 })
 
-describe('nothing is said too early', () => {
-  test('a file that is not stored yet gets no name, though all parts are there', async () => {
+describe('nothing is confirmed too early', () => {
+  test('a file that is not stored yet is not published, although all parts are there', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const transferId = portal.send(content, { state: 'receiving', manifestDigest: null })
@@ -153,7 +153,7 @@ describe('nothing is said too early', () => {
     expect(await visible(folder)).toEqual(['file.bin'])
   })
 
-  test('an answer that got lost is repeated, and the file is there once', async () => {
+  test('a lost answer is repeated, and the file is there once', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onAnswer = () => (portal.dispositions.length < 3 ? 'lost' : 'delivered')
     portal.send(TEN_PARTS())
@@ -162,7 +162,7 @@ describe('nothing is said too early', () => {
     expect(await visible(folder)).toEqual(['file.bin'])
   })
 
-  test('a receiver that stopped before its answer was heard gives it after the restart, once', async () => {
+  test('a receiver that stopped before its answer arrived repeats it after the restart, once', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onAnswer = () => 'lost'
     const transferId = portal.send(TEN_PARTS())
@@ -181,7 +181,7 @@ describe('nothing is said too early', () => {
   })
 })
 
-describe('a file that has its name is not made undone', () => {
+describe('a published file stays', () => {
   test('a disk that fails after the answer ends neither the receiver nor its other deliveries', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const answered = vi.spyOn(FolderInbox.prototype, 'answered').mockRejectedValueOnce(systemError('EIO'))
@@ -221,7 +221,7 @@ describe('a file that has its name is not made undone', () => {
     expect(portal.asked).toHaveLength(10)
   })
 
-  test('nor fetched twice, when another account has received into the same folder meanwhile', async () => {
+  test('also when another account has received into the same folder meanwhile: it is not fetched twice', async () => {
     const [bobs, carols, folder] = [await ScriptedPortal.start(), await ScriptedPortal.start(), await testFolder()]
     carols.unknownCode = 'not-found'
     bobs.onAnswer = () => 'lost'
@@ -245,7 +245,7 @@ describe('a file that has its name is not made undone', () => {
   })
 })
 
-test('what an earlier run left of a delivery that has ended is deleted', async () => {
+test('leftovers of an earlier run for an ended delivery are deleted', async () => {
   const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   const transferId = newTransferId()
   await mkdir(join(folder, '.golooader'))
@@ -255,7 +255,7 @@ test('what an earlier run left of a delivery that has ended is deleted', async (
 })
 
 describe('an interruption costs little', () => {
-  test('a receiver that is started again fetches only what is missing, as the same instance', async () => {
+  test('a restarted receiver fetches only what is missing, as the same instance', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const content = TEN_PARTS()
     const held = Promise.withResolvers<void>()
@@ -291,7 +291,7 @@ describe('an interruption costs little', () => {
     expect(portal.asked.filter((partNumber) => partNumber <= 4)).toEqual([1, 2, 3, 4])
   })
 
-  test('a lost lease without a new offer is given up, and what is there is kept', async () => {
+  test('a lost lease without a new offer ends the attempt, and its parts are kept', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 5 ? 'lease-lost' : 'serve')
     const transferId = portal.send(TEN_PARTS(), { leaseMs: 100 })
@@ -340,7 +340,7 @@ describe('an interruption costs little', () => {
     },
   )
 
-  test('an offer that comes in the moment of giving up is not lost', async () => {
+  test('an offer that arrives at the moment of giving up is not lost', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     portal.onPart = (partNumber) => (partNumber === 5 ? 'store-failed' : 'serve')
     const transferId = portal.send(TEN_PARTS())
@@ -368,7 +368,7 @@ describe('an interruption costs little', () => {
     expect((await receiveOnce(portal, folder)).counts).toEqual({ received: 1, refused: 0 })
   })
 
-  test('a broken connection is made again', async () => {
+  test('a broken connection is opened again', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     let refusals = 0
     portal.onInbox = () => (refusals++ < 2 ? 'unavailable' : null)
@@ -382,7 +382,7 @@ describe('an interruption costs little', () => {
   })
 })
 
-describe('an offer comes to nothing', () => {
+describe('an offer ends without a file', () => {
   test('a withdrawn one leaves nothing behind', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const reached = Promise.withResolvers<void>()
@@ -424,7 +424,7 @@ describe('an offer comes to nothing', () => {
     expect([...(await visible(folder)), ...(await unfinished(folder))]).toEqual([])
   })
 
-  test('while the folder is gone files wait, and it is not made anew', async () => {
+  test('while the folder is missing files wait, and the folder is not created again', async () => {
     const [portal, parent] = [await ScriptedPortal.start(), await testFolder()]
     const folder = join(parent, 'inbox')
     portal.onPart = async (partNumber): Promise<PartScript> => {
@@ -444,7 +444,7 @@ describe('an offer comes to nothing', () => {
     expect(receiver.events.filter(({ type }) => ['waiting', 'refused'].includes(type))).toHaveLength(1)
   })
 
-  test('a folder in the place of a file of ours is no reason to stop', async () => {
+  test('a folder in the place of one of our files does not stop the receiver', async () => {
     const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
     const transferId = portal.send(TEN_PARTS())
     await mkdir(join(folder, '.golooader', `${transferId}.partial`), { recursive: true })
@@ -455,13 +455,13 @@ describe('an offer comes to nothing', () => {
   })
 })
 
-test('a token that is not valid ends it', async () => {
+test('an invalid token ends the receiver', async () => {
   const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   portal.onInbox = () => 'credentials-invalid'
   await expect(running(portal, folder).result).rejects.toMatchObject({ problem: { code: 'credentials-invalid' } })
 })
 
-test('stopping before anything has come ends it at once, and frees the folder', async () => {
+test('stopping before any file came ends it at once, and frees the folder', async () => {
   const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
   for (let number = 0; number < 2; number++) {
     const receiver = running(portal, folder)

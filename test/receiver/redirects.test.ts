@@ -41,7 +41,7 @@ test('every part comes from the storage, and the receiver says how much did', as
   expect(new Set(storage.lifetimesMs)).toEqual(new Set([60_000]))
 })
 
-test('the storage is told nothing but which part', async () => {
+test('the storage learns only which part is requested', async () => {
   const storage = await LinkingStorage.start()
   await received(storage)
   for (const { headers } of storage.requests) expect(Object.keys(headers).sort()).toEqual(['connection', 'host'])
@@ -58,14 +58,14 @@ test('a part that is fetched during the upload comes from the storage, too', asy
   expect((await readFile(join(folder, 'file.bin'))).equals(content.bytes)).toBe(true)
 })
 
-test('without --redirect-downloads nobody is sent anywhere', async () => {
+test('without --redirect-downloads no link is made', async () => {
   const storage = await LinkingStorage.start()
   const { redirectedBytes } = await received(storage, { redirectDownloads: false })
   expect(redirectedBytes).toBe(0)
   expect(storage.requests).toEqual([])
 })
 
-describe('a part that the storage does not give is taken from the portal', () => {
+describe('a part that the storage does not deliver is fetched from the portal', () => {
   test.each<[string, LinkScript]>([
     ['it is forbidden there', 403],
     ['it is not there', 404],
@@ -89,7 +89,7 @@ describe('a part that the storage does not give is taken from the portal', () =>
   })
 })
 
-test('a storage that cannot be reached is soon left alone', async () => {
+test('a storage that cannot be reached is soon no longer tried', async () => {
   const storage = await LinkingStorage.start()
   storage.stop()
   const portal = await LinkingPortal.start(storage.store)
@@ -103,7 +103,7 @@ test('a storage that cannot be reached is soon left alone', async () => {
   expect(failures).toBeLessThan(20)
 })
 
-test('a storage that gives no address is no reason to wait', async () => {
+test('a storage that makes no link delays nothing', async () => {
   const storage = await LinkingStorage.start()
   storage.isBroken = true
   const { redirectedBytes, reasons } = await received(storage)
@@ -120,7 +120,7 @@ test.each(['ftp://127.0.0.1', 'file:///etc', 'http://user:secret@127.0.0.1', 'no
   },
 )
 
-test('small files go by the portal as before', async () => {
+test('small files are sent by the portal as before', async () => {
   const storage = await LinkingStorage.start()
   const portal = await LinkingPortal.start(storage.store)
   const [content, folder] = [newContent(1000, 64 * KIB), await testFolder()]
@@ -174,14 +174,14 @@ describe('the portal', () => {
     { prefer: 'redirects' },
     { prefer: 'x-redirect' },
     { prefer: 'redirect', range: 'bytes=0-9' },
-  ])('names none to who says %j', async (headers) => {
+  ])('sends no link to a client with %j', async (headers) => {
     const { response, body } = await asked(headers)
     expect(response.status).toBe(headers.range === undefined ? 200 : 206)
     expect(body).toHaveLength(headers.range === undefined ? 64 * KIB : 10)
   })
 })
 
-test('a redirect that nobody asked for is not followed', async () => {
+test('an unexpected redirect is not followed', async () => {
   let requests = 0
   const server = createServer((_request, response) => {
     requests++

@@ -1,4 +1,7 @@
-/** The links of `invite` and `accounts rotate` name an address that the portal has, or no link is made. */
+/**
+ * The links that `invite` and `accounts rotate` print contain an address of the portal. Without one, the commands
+ * create no link.
+ */
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { join } from '../../../src/portal/accounts/accounts.ts'
@@ -8,9 +11,9 @@ import { World } from '../harness/world.ts'
 
 const NO_ADDRESS = /address of this portal is not known yet[\s\S]*--public-url/
 
-test('before the portal has ever listened a link is made for an address that is given, and for no other', async () => {
+test('before the portal has listened for the first time, a link is created only with a given address', async () => {
   await using world = await World.create()
-  // The portal makes its ledger, and then cannot listen: another program has the port.
+  // The portal creates its ledger and then fails to listen, because another program has the port.
   await using other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as { port: number }
@@ -30,7 +33,7 @@ test('before the portal has ever listened a link is made for an address that is 
     expect({ code, stdout: stdout.trim() }, stderr).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(NO_ADDRESS)
   }
-  // The refused commands have left nothing behind: no open invite for bob, no link for carol.
+  // The failed commands changed nothing: bob has no open invite, and carol has no link.
   const { stdout } = await world.run('accounts', ...data, '--json')
   expect(JSON.parse(stdout)).toMatchObject({ account: 'carol', state: 'active', linkUntil: null })
 

@@ -1,5 +1,7 @@
 // @tier stress
-/** The operator's commands beside a running portal: who is revoked is out within a second, and can be brought back. */
+/**
+ * The operator's commands act on a running portal: a revoked account is cut off within a second and can be restored.
+ */
 import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { allowedMs } from '../../suites/bounds.ts'
@@ -9,7 +11,7 @@ import { type Ended, type Running, sha256Of, until, World } from '../harness/wor
 import { fetches, holdBackAfter, holds, notifiedOf, recordOf, startSending, unfinished } from '../second-hop/scene.ts'
 
 const MIB = 1024 * 1024
-/** What is promised, from the end of the command to the end of the connections. */
+/** The promised limit, from the end of the command to the end of the connections. */
 const CUT_MS_MAX = 1_000
 
 function accounts(world: World, ...args: string[]): Promise<Ended> {
@@ -40,14 +42,14 @@ async function joinAgain(world: World, name: string, network: FaultyNetwork): Pr
   expect(joined.stdout).toContain(`as ${name} `)
 }
 
-/** A command that was told that its account is no longer one. */
+/** The last event of a command whose account was revoked. */
 async function expectRefused(running: Running): Promise<void> {
   const { code, stderr } = await running.ended
   expect(stderr).toMatch(/credentials-invalid[\s\S]*golooader join LINK/)
   expect(code).toBe(4)
 }
 
-test('a receiver that is revoked in the middle of a file is cut off, its sender is told, and later it comes back', async () => {
+test('a receiver that is revoked during a file is cut off and its sender is notified; after it is restored it receives', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -80,7 +82,7 @@ test('a receiver that is revoked in the middle of a file is cut off, its sender 
   expect(await world.received('bob')).toEqual(['again.bin'])
 })
 
-test('a sender that is revoked in the middle of an upload is cut off; brought back, the same command delivers', async () => {
+test('a sender that is revoked during an upload is cut off; after it is restored the same command delivers', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -117,7 +119,7 @@ test('a sender that is revoked in the middle of an upload is cut off; brought ba
   expect(await recordOf(world, transferId)).toMatchObject({ state: 'refused' })
 })
 
-test('with a new token a delivery continues where the old one was cut off', async () => {
+test('with a new token a delivery continues where it was cut off', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -143,7 +145,7 @@ test('with a new token a delivery continues where the old one was cut off', asyn
   ])
 })
 
-test('with a new token an upload continues where the old one was cut off', async () => {
+test('with a new token an upload continues where it was cut off', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -163,7 +165,7 @@ test('with a new token an upload continues where the old one was cut off', async
   expect(partsSent(network, from)).toEqual({ 4: 1, 5: 1, 6: 1 })
 })
 
-test('the list shows who is there, who was revoked, and who was invited', async () => {
+test('the list shows active, revoked and invited accounts', async () => {
   await using world = await World.create()
   await world.portal()
   expect((await accounts(world)).stdout).toMatch(/no account has joined yet: golooader invite NAME/)
@@ -201,7 +203,7 @@ test('the list shows who is there, who was revoked, and who was invited', async 
   ])
 })
 
-test('an account is an operator by its invite or by a command, for as long as it is told to be', async () => {
+test('an account becomes an operator by its invite or by a command, until a command revokes it', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
@@ -220,7 +222,7 @@ test('an account is an operator by its invite or by a command, for as long as it
   await expect((await world.client('alice')).operations()).rejects.toMatchObject({ code: 'not-found' })
 })
 
-test('what makes no sense is told with what to do instead, and makes no portal where there was none', async () => {
+test('invalid commands are refused with advice, and create no portal where none existed', async () => {
   await using world = await World.create()
   const elsewhere = world.path('typo')
   for (const args of [

@@ -1,11 +1,11 @@
-/** People may be called like what every object of JavaScript has: everything works for them as it does for others. */
+/** Accounts may have the names of properties that every JavaScript object has. They work like all others. */
 import { expect, test } from 'vitest'
 import { sha256Of, World } from '../harness/world.ts'
 
 const [sender, ...receivers] = ['constructor', 'tostring', 'valueof', 'hasownproperty'] as const
 const offline = 'prototype'
 
-test('accounts called constructor, tostring, valueof and hasownproperty send, receive, look, prove and cancel', async () => {
+test('accounts called constructor, tostring, valueof and hasownproperty send, receive, list, verify receipts and cancel', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join([sender, ...receivers, offline])

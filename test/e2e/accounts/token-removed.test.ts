@@ -1,4 +1,7 @@
-/** A proxy that takes the Authorization header away, as Squid does unless it is told otherwise: not the invite, nor the token, is bad. */
+/**
+ * A proxy removes the Authorization header, as Squid does by default. The problem names the proxy, not the invite or
+ * the token.
+ */
 import { expect, test } from 'vitest'
 import { MIB } from '../first-hop/requests.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -13,7 +16,7 @@ function expectProxyBlamed({ code, stderr }: Ended): void {
   expect(stderr, 'a new link would not help').not.toMatch(/golooader join|Ask its operator/)
 }
 
-test('joining through a proxy that removes the token says so, and the same invite works once the proxy is mended', async () => {
+test('joining through a proxy that removes the token reports it, and the same invite works once the proxy is fixed', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -28,7 +31,7 @@ test('joining through a proxy that removes the token says so, and the same invit
   expect(again.stdout).toContain('as alice')
 })
 
-test('sender and receiver behind such a proxy are not sent away for a new link', async () => {
+test('sender and receiver behind such a proxy are not told to ask for a new link', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -40,7 +43,7 @@ test('sender and receiver behind such a proxy are not sent away for a new link',
   expectProxyBlamed(await world.run('status', '--profile', 'alice'))
 })
 
-test('a token that is not valid is still told apart', async () => {
+test('a token that is invalid gets another message', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])

@@ -1,4 +1,4 @@
-/** A command line that makes no sense ends with code 2, and with what to do instead; never with a stack trace. */
+/** An invalid command line ends with exit code 2 and advice, and never with a stack trace. */
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type Ended, World } from '../harness/world.ts'
@@ -12,7 +12,7 @@ function expectUsage({ code, stdout, stderr }: Ended, message: RegExp, what: str
 
 const UUID_V4 = '9c2f1f70-6c0b-4b6e-8f0a-0c6a7a3f3b11'
 
-test('wrong usage is told with what to do, and exit code 2', async () => {
+test('wrong usage ends with exit code 2 and says what to do', async () => {
   await using world = await World.create()
   const cases: readonly (readonly [args: string, message: RegExp])[] = [
     ['', /Usage: golooader/],
@@ -83,7 +83,7 @@ test('wrong usage is told with what to do, and exit code 2', async () => {
   await Promise.all([worker(), worker(), worker(), worker()])
 })
 
-test('a machine with several profiles has to be told which, and says so', async () => {
+test('with several profiles, a command asks for --profile', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -100,7 +100,7 @@ test('a machine with several profiles has to be told which, and says so', async 
   )
 })
 
-test('accounts are opened by link while the portal runs; the profile is for its owner alone', async () => {
+test('accounts are created by link while the portal runs; only the owner can read the profile', async () => {
   await using world = await World.create()
   await world.portal()
   const invited = await world.run('invite', 'alice', '--data', world.dataFolder)
@@ -117,7 +117,7 @@ test('accounts are opened by link while the portal runs; the profile is for its 
   expect((await stat(`${world.dataFolder}/ledger.sqlite`)).mode & 0o077).toBe(0)
   expect(joined.stdout + joined.stderr).not.toContain(JSON.parse(await readFile(profile, 'utf8')).token)
 
-  // The link is used up; what it made stays.
+  // The link is used up. The profile stays.
   const again = await world.run('join', link)
   expect(again.code).toBe(4)
   expect(again.stderr).toMatch(/invite-invalid[\s\S]*golooader invite NAME/)
@@ -126,7 +126,7 @@ test('accounts are opened by link while the portal runs; the profile is for its 
   const existing = await world.run('invite', 'alice', '--data', world.dataFolder)
   expectUsage(existing, /account-exists/, 'an invite for an account that exists')
 
-  // From standard input, so that the secret stands in no list of processes.
+  // From standard input, so that the secret appears in no list of processes.
   const bob = (await world.run('invite', 'bob', '--data', world.dataFolder)).stdout
   const piped = world.start(['join', '-'], { wrapper: ['sh', '-c', `printf %s '${bob.trim()}' | "$0" "$@"`] })
   const ended = await piped.ended
@@ -134,7 +134,7 @@ test('accounts are opened by link while the portal runs; the profile is for its 
   expect(ended.stdout).toContain('as bob')
 })
 
-test('a profile of another account is not overwritten by joining', async () => {
+test('joining does not overwrite a profile of another account', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
@@ -142,12 +142,12 @@ test('a profile of another account is not overwritten by joining', async () => {
   const link = (await world.run('invite', 'bob', '--data', world.dataFolder)).stdout.trim()
   expectUsage(await world.run('join', link, '--profile', 'alice'), /already[\s\S]*--profile/, 'join')
   expect(await readFile(world.path('config', 'golooader', 'profiles', 'alice.json'), 'utf8')).toBe(before)
-  // As the message says: the same link again, under another name.
+  // As the message advises: the same link, with another profile name.
   const again = await world.run('join', link, '--profile', 'work')
   expect(again, again.stderr).toMatchObject({ code: 0 })
 })
 
-test('every option is an environment variable too, and the flag wins', async () => {
+test('every option is also an environment variable, and the flag takes precedence', async () => {
   await using world = await World.create()
   const byEnvironment = world.start(['portal'], {
     env: {
@@ -175,7 +175,7 @@ test('every option is an environment variable too, and the flag wins', async () 
   expectUsage(await wrong.ended, /GOLOOADER_LIMIT/, 'a variable that makes no sense')
   await byFlag.stop()
 
-  // The portal is gone. The time that send waits for an answer comes from the environment, or from the flag.
+  // The portal has stopped. The answer timeout of send comes from the environment, or from the flag.
   const path = await world.file('a.bin', 10)
   for (const [args, env] of [
     [[], { GOLOOADER_ANSWER_TIMEOUT: '300ms' }],
@@ -186,14 +186,14 @@ test('every option is an environment variable too, and the flag wins', async () 
   }
 })
 
-test('a machine without a profile can act by a token in its environment', async () => {
+test('a machine without a profile can use a token from the environment', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
   const env = { XDG_CONFIG_HOME: world.path('elsewhere'), GOLOOADER_PORTAL: world.portalUrl }
   const right = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: await world.token('alice') } }).ended
   expect(right, right.stderr).toMatchObject({ code: 0 })
-  // A secret from a file often ends with a line break; within it there can be none.
+  // A secret read from a file often ends with a line break. It cannot contain one.
   const lines = await world.start(['status'], { env: { ...env, GOLOOADER_TOKEN: `${await world.token('alice')}\n` } })
     .ended
   expect(lines, lines.stderr).toMatchObject({ code: 0 })
@@ -204,7 +204,7 @@ test('a machine without a profile can act by a token in its environment', async 
   expect(wrong.stderr).toMatch(/credentials-invalid[\s\S]*golooader join LINK/)
 })
 
-test('a reader that goes away early is no error', async () => {
+test('a reader that closes the pipe early causes no error', async () => {
   await using world = await World.create()
   const help = world.start(['--help'], { wrapper: ['sh', '-c', '"$0" "$@" | head -1'] })
   const { code, stdout, stderr } = await help.ended

@@ -1,4 +1,4 @@
-/** A portal whose ledger or parts are elsewhere, and what keeps it from starting: told in words that say what to change. */
+/** A ledger or a store that the portal cannot use stops the start, with a message that says what to change. */
 import { expect, test } from 'vitest'
 import { ownPostgres, psql, type TestDatabase, testDatabase } from '../../servers/postgres.ts'
 import { testBucket } from '../../servers/radosgw.ts'
@@ -8,7 +8,7 @@ import { until, World } from '../harness/world.ts'
 
 const NO_STACK = /this is a bug|\n\s+at |"stack"/
 
-/** From now on it wants a password from everybody but its superuser. */
+/** From now on the server requires a password from every user except the superuser. */
 async function wantPasswords({ url }: TestDatabase): Promise<void> {
   const path = await psql(url, 'show hba_file')
   const rules = ['host all postgres 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256']
@@ -16,7 +16,7 @@ async function wantPasswords({ url }: TestDatabase): Promise<void> {
   await psql(url, 'select pg_reload_conf()')
 }
 
-test('a database that cannot be used is told at once, with what to change', async () => {
+test('a database that cannot be used is reported at once, with what to change', async () => {
   await using world = await World.create()
   await using server = await ownPostgres()
   const { url } = await server.database()
@@ -39,13 +39,13 @@ test('a database that cannot be used is told at once, with what to change', asyn
       ['portal', '--listen', '127.0.0.1:0'],
       ['invite', 'alice'],
     ]) {
-      // No portal has run there, and that is what `invite` says first.
+      // No portal has run there. `invite` says so first.
       if (command[0] === 'invite' && password === 'right') continue
       const begunAtMs = performance.now()
       const { code, stderr } = await world.start([...command, '--database', database], {
         env: { PGPASSWORD: password },
       }).ended
-      // A portal that waits for a database waits for half a minute.
+      // A portal waits half a minute for a database.
       expect(performance.now() - begunAtMs, database).toBeLessThan(allowedMs(25_000))
       expect(stderr, database).toMatch(message)
       expect(stderr, database).not.toMatch(NO_STACK)
@@ -55,7 +55,7 @@ test('a database that cannot be used is told at once, with what to change', asyn
   }
 })
 
-test('a portal that waits for its database says so in one line, and ends at once when it is told to', async () => {
+test('a portal that waits for its database says so in one line, and stops at once when it is told to', async () => {
   await using world = await World.create()
   const database = `postgres://gl@127.0.0.1:${await freePort()}/gl`
   const portal = world.start(['portal', '--listen', '127.0.0.1:0', '--database', database])
@@ -68,13 +68,13 @@ test('a portal that waits for its database says so in one line, and ends at once
   expect(portal.stderr).not.toMatch(NO_STACK)
 })
 
-test('a portal says where it keeps what it keeps', async () => {
+test('a portal prints where it keeps its ledger and its parts', async () => {
   await using world = await World.create()
   const [alone, shared] = [await testDatabase(), await testDatabase()]
   const { bucket, endpoint, env } = await testBucket()
   const store = (prefix: string): string => `s3://${bucket}/${prefix}?endpoint=${endpoint}`
   const secret = { GOLOOADER_DATABASE: shared.url.replace('://postgres@', '://postgres:top-secret@') }
-  // Each has a folder of its own: what has once belonged together is not to be mixed.
+  // Each run has a folder of its own, because a ledger and a store that were used together stay bound to each other.
   const data = (name: string): string => world.path(name)
   const cases: readonly (readonly [name: string, args: string[], env: Record<string, string>, said: string])[] = [
     ['one', [], {}, `data in ${data('one')}`],

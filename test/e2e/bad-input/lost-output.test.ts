@@ -1,11 +1,14 @@
-/** What a command prints is lost: the disk is full, the device is broken, the reader has gone. Only the last is no error. */
+/**
+ * The output of a command is lost: the disk is full, the device fails, or the reader has closed the pipe. Only the last
+ * is no error.
+ */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { commandLine } from '../../../src/cli/main.ts'
 import { type Ended, World } from '../harness/world.ts'
 
-/** Every write fails at once with ENOSPC, or with EIO: nothing can be written at the beginning of a process's memory. */
+/** Every write fails at once with ENOSPC or EIO: no process may write at address 0 of its memory. */
 const full = ['sh', '-c', 'exec "$0" "$@" >/dev/full']
 const broken = ['sh', '-c', 'exec 3>/proc/self/mem; "$0" "$@" >&3']
 
@@ -20,7 +23,7 @@ function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
   expect(code, `${what}: ${stderr}`).toBe(code_)
 }
 
-test('every command whose output is lost ends with code 7, and says so', async () => {
+test('every command whose output is lost ends with exit code 7 and says so', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob', 'carol'])
@@ -70,16 +73,16 @@ test('every command whose output is lost ends with code 7, and says so', async (
   for (const args of [['--help'], ['--version'], ['send', '--help']]) {
     expectLost(await world.start(args, { wrapper: full }).ended, args.join(' '))
   }
-  // What they were to do is done: only the words are lost.
+  // The commands did their work. Only the output is lost.
   expect(await world.received('late')).toEqual(['a.bin'])
   expect((await world.run('status', '--profile', 'dave')).code).toBe(0)
 })
 
-test('a device that fails, and a disk that has room for a part of what is printed, are output that is lost', async () => {
+test('a device that fails, and a disk with room for a part of the output, count as lost output', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
-  // One page, of which a few bytes are left: they take the beginning of a line, and the rest of it has no room.
+  // A disk of one page with a few free bytes: they hold the beginning of a line and not the rest.
   const mount = 'mount -t tmpfs -o size=4k,mode=700 tmpfs "$0" && head -c 4090 /dev/zero >"$0/out" && "$@" >>"$0/out"'
   const tmpfs = [
     'unshare',
@@ -100,7 +103,7 @@ test('a device that fails, and a disk that has room for a part of what is printe
     ]) {
       const ended = await world.start(args, { wrapper }).ended
       expectLost(ended, args.join(' '))
-      // A link that got lost is told as such, with the command that makes another one.
+      // A lost link is reported, with the command that creates another one.
       if (args[0] === 'invite') expect(ended.stderr).toContain(`golooader invite bob --data ${world.dataFolder}`)
     }
   }
@@ -108,7 +111,7 @@ test('a device that fails, and a disk that has room for a part of what is printe
   expect(out.length, 'a part of the line was written').toBe(4096)
 })
 
-test('a link whose reader has gone is told as lost; of other output nothing is said', async () => {
+test('a link whose reader has gone is reported as lost; for other output nothing is said', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
@@ -128,7 +131,7 @@ test('a link whose reader has gone is told as lost; of other output nothing is s
   }
 })
 
-test('what a command comes to say otherwise is not hidden by its lost output', async () => {
+test('lost output does not hide other messages of a command', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -137,7 +140,7 @@ test('what a command comes to say otherwise is not hidden by its lost output', a
   expectLost(await world.start(send, { wrapper: full }).ended, 'send --wait', 6)
 })
 
-test('a link that would go to a closed output, or to the null device, is told as lost', async () => {
+test('a link that is written to a closed output or to the null device is reported as lost', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])

@@ -1,4 +1,4 @@
-/** Whatever a sender calls a file, it ends as one plain entry of the receiver's folder, or it is refused. */
+/** Any name that a sender gives to a file becomes one plain entry of the receiver's folder, or is refused. */
 import { access, readdir, readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import type { PortalClient } from '../../../src/client/index.ts'
@@ -6,7 +6,7 @@ import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
 import { newTransferId } from '../../../src/protocol/index.ts'
 import { until, World } from '../harness/world.ts'
 
-/** What is announced -> the entry that stands in the folder afterwards; null where the name is refused. */
+/** The announced name and the resulting entry of the folder; null where the name is refused. */
 const names: readonly (readonly [announced: string, written: string | null])[] = [
   ['plain.txt', 'plain.txt'],
   ['../evil', null],
@@ -49,7 +49,7 @@ const names: readonly (readonly [announced: string, written: string | null])[] =
   ['\u{1f600}'.repeat(100), '\u{1f600}'.repeat(63)],
 ]
 
-/** Sends a small file under any name at all: the command would only give its true one. */
+/** Sends a small file under any name. The send command only gives real names. */
 async function sendAs(alice: PortalClient, name: string): Promise<string> {
   const bytes = Buffer.from(`sent as ${JSON.stringify(name)}`)
   const digest = digestOf('sha-256', bytes)
@@ -66,11 +66,11 @@ async function sendAs(alice: PortalClient, name: string): Promise<string> {
   return transferId
 }
 
-test('no name leads out of the folder, hides a file or shows what it is not', async () => {
+test('no name leaves the folder, hides a file or disguises its type', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['bob'])
-  // By hand, and by an account that signs nothing.
+  // Sent by requests of the test, from an account that signs nothing.
   await world.join(['alice'], {}, { hasKeys: false })
   const bob = await world.receiver('bob')
   const alice = await world.client('alice')
@@ -99,11 +99,11 @@ test('no name leads out of the folder, hides a file or shows what it is not', as
   expect((await bob.stop()).stderr, 'the receiver took it calmly').toBe('')
 })
 
-test('a hundred files of one name stand side by side', async () => {
+test('a hundred files with the same name are kept side by side', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['bob'])
-  // By hand, and by an account that signs nothing.
+  // Sent by requests of the test, from an account that signs nothing.
   await world.join(['alice'], {}, { hasKeys: false })
   await world.receiver('bob')
   const alice = await world.client('alice')

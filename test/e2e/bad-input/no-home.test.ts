@@ -1,17 +1,17 @@
-/** A user that the system does not know, as in a container with a random uid: no entry in passwd, and no HOME. */
+/** A user without an entry in passwd and without HOME, as in a container with a random uid. */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { World } from '../harness/world.ts'
 
 const unset = ['HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap((name) => ['-u', name])
-/** This very user, under a number that has no name; it may do what it may do otherwise. */
+/** The same user under a number without a name; its permissions stay the same. */
 const nameless = ['unshare', '--user', '--map-user=54321', '--map-group=54321', 'env']
 const homeless = [...nameless, ...unset]
 
 const ADVICE = /no home folder: set XDG_CONFIG_HOME and XDG_STATE_HOME/
 
-/** What the environment of a container says of an account. */
+/** The environment of a container that provides an account. */
 async function accountIn(world: World, name: string): Promise<Record<string, string>> {
   const profile = JSON.parse(await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8'))
   await mkdir(world.path('tmp'), { recursive: true })
@@ -23,14 +23,14 @@ async function accountIn(world: World, name: string): Promise<Record<string, str
   }
 }
 
-test('without a home and without the folders that stand in for it, a command says what to set', async () => {
+test('without a home and without the folders that replace it, a command says what to set', async () => {
   await using world = await World.create()
   const path = await world.file('a.bin', 10)
   const link = `http://127.0.0.1:9/join#gli_${'a'.repeat(43)}`
   const before = await readdir(world.folder)
   const wrappers = [
     homeless,
-    // An empty home and relative folders are none: keys must not end up in the folder that a command runs in.
+    // An empty home and relative folders do not count: keys must not be written to the folder in which a command runs.
     [...nameless, 'HOME=', 'XDG_CONFIG_HOME=config-here', 'XDG_STATE_HOME=./state-here', 'XDG_CACHE_HOME='],
   ]
   for (const wrapper of wrappers) {
@@ -44,7 +44,7 @@ test('without a home and without the folders that stand in for it, a command say
   expect(await readdir(world.folder)).toEqual(before)
 })
 
-test('with portal, token and keys in the environment a file is sent and received without any home', async () => {
+test('with portal, token and keys in the environment, a file is sent and received without any home', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -58,11 +58,12 @@ test('with portal, token and keys in the environment a file is sent and received
   const sent = await world.start(['send', path, '--to', 'bob'], alice).ended
   expect(sent, sent.stderr).toMatchObject({ code: 0 })
   expect(sent.stdout).toContain('delivered to bob: arrived, intact, receipt verified')
-  // What it cannot do without one is said, not hidden.
+  // The command reports what it cannot do without a home.
   expect(sent.stderr).toMatch(/warning: this user has no home folder that it may write to[\s\S]*XDG_STATE_HOME/)
   expect(await bob.ended).toMatchObject({ code: 0 })
   expect(await readdir(world.path('in'))).toContain('a.bin')
-  // Docker sets the home of such a user to /, where it may not write. Nor may this one here.
+  // Docker sets the home of such a user to /, where the user may not write. In this test the user may not write there
+  // either.
   await mkdir(world.path('locked'), { mode: 0o500 })
   const other = { ...alice, wrapper: [...homeless, `HOME=${world.path('locked')}`] }
   expect(await world.start(['send', path, '--to', 'bob', '--no-wait'], other).ended).toMatchObject({ code: 0 })
@@ -72,7 +73,7 @@ test('with portal, token and keys in the environment a file is sent and received
   expect(await readdir(world.path('tmp')), 'nothing is left behind').toEqual([])
 })
 
-test('with the folders set, or with a home, everything lasts; a relative folder does not count', async () => {
+test('with the folders set, or with a home, everything is kept; a relative folder does not count', async () => {
   await using world = await World.create()
   await world.portal()
   const cases = [
@@ -97,7 +98,7 @@ test('a portal with its parts in S3 needs no home', async () => {
     { wrapper: homeless, env: { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' } },
   )
   const { code, stderr } = await portal.ended
-  // There is no store, and that is what it says: it has tried.
+  // There is no store, and the message says so: the portal got as far as the store.
   expect(stderr).toContain('ECONNREFUSED')
   expect(stderr).not.toContain('homedir')
   expect(code).toBe(2)

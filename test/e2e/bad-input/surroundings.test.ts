@@ -1,9 +1,9 @@
-/** What the machine does to a command: nobody reads what it prints, a port is taken, a folder cannot be written to. */
+/** The machine interferes with a command: its output is not read, a port is taken, a folder cannot be written to. */
 import { writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { World } from '../harness/world.ts'
 
-/** Runs a command with its standard output, or its standard error, on a disk that is full. */
+/** Runs a command with its standard output, or its standard error, on a full disk. */
 const fullStdout = ['sh', '-c', 'exec "$0" "$@" >/dev/full']
 const fullStderr = ['sh', '-c', 'exec "$0" "$@" 2>/dev/full']
 const fullBoth = ['sh', '-c', 'exec "$0" "$@" >/dev/full 2>/dev/full']
@@ -11,7 +11,7 @@ const fullBoth = ['sh', '-c', 'exec "$0" "$@" >/dev/full 2>/dev/full']
 test.each([
   ['lines', []],
   ['JSON', ['--json']],
-])('a send whose %s cannot be written does its work and ends with its own code', async (_what, args) => {
+])('a send whose %s cannot be written does its work and ends with its usual exit code', async (_what, args) => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -24,12 +24,12 @@ test.each([
   expect((await client.transfers()).transfers).toMatchObject([{ state: 'stored' }])
 
   await world.receiver('bob')
-  // Done, but not told: that has a code of its own.
+  // The work is done and the result could not be printed. That has an exit code of its own.
   expect(await world.start(send, { wrapper: fullStdout }).ended).toMatchObject({ code: 7 })
   expect(await world.received('bob')).toEqual(['a.bin'])
 })
 
-test('a send whose reader goes away does its work and ends with its own code', async () => {
+test('a send whose reader goes away does its work and ends with its usual exit code', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -40,7 +40,7 @@ test('a send whose reader goes away does its work and ends with its own code', a
   expect(stderr.trim()).toBe('6')
 })
 
-test('a portal whose log cannot be written serves, and stops when it is told to', async () => {
+test('a portal whose log cannot be written continues to serve, and stops when it is told to', async () => {
   await using world = await World.create()
   const portal = await world.portal(['--log-level', 'info'], { wrapper: fullStderr })
   await world.join(['alice', 'bob'])
@@ -51,7 +51,7 @@ test('a portal whose log cannot be written serves, and stops when it is told to'
   expect(await portal.stop('SIGTERM')).toMatchObject({ code: 0 })
 })
 
-test('an address that is taken, and folders that are none, are told plainly', async () => {
+test('an address that is taken, and paths that are no folders, are reported plainly', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

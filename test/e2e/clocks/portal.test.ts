@@ -1,9 +1,9 @@
-/** The clock of the portal's machine is set: what it has promised keeps its time. */
+/** The clock of the portal's machine is changed. Leases and expiry times keep their length. */
 import { expect, test } from 'vitest'
 import { DAY_MS, HOUR_MS, MachineClock } from '../harness/clock.ts'
 import { until, World } from '../harness/world.ts'
 
-test('the portal’s clock is set back by two hours: a file of a frozen receiver goes to another one when its lease ends', async () => {
+test('the portal’s clock is set back by two hours: a file of a stopped receiver goes to another one when its lease ends', async () => {
   await using world = await World.create()
   const clock = new MachineClock(world, 'portal')
   await world.portal(['--lease', '3s'], { env: clock.env })
@@ -27,7 +27,7 @@ test.each([
   ['two hundred days ahead', 200 * DAY_MS],
   ['two hours behind', -2 * HOUR_MS],
 ])(
-  'the portal is started again with a clock that is %s: what waits is neither ended nor held up',
+  'the portal is restarted with a clock that is %s: waiting files neither expire early nor are delayed',
   async (_, aheadMs) => {
     await using world = await World.create()
     const clock = new MachineClock(world, 'portal')

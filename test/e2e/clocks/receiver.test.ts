@@ -1,4 +1,4 @@
-/** The clock of a receiver is off: it says so, files wait, and it forgets nothing. */
+/** The clock of a receiver is wrong. The receiver reports it, files wait, and it forgets no transfer. */
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { DAY_MS, HOUR_MS, MachineClock } from '../harness/clock.ts'
@@ -15,7 +15,7 @@ test.each([
   ['ahead of', 100 * DAY_MS],
   ['behind', -100 * DAY_MS],
 ])(
-  'a receiver whose clock is a hundred days %s the portal’s says so; files wait until it is set right',
+  'a receiver whose clock is a hundred days %s the portal’s reports it; files wait until the clock is right',
   async (side, aheadMs) => {
     await using world = await World.create()
     await world.portal()
@@ -40,7 +40,7 @@ test.each([
   },
 )
 
-test('a clock that is set while the receiver runs is noticed with the next file, which waits', async () => {
+test('a clock that is changed while the receiver runs is noticed with the next file, which waits', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -56,7 +56,7 @@ test('a clock that is set while the receiver runs is noticed with the next file,
   expect(await world.received('bob')).toEqual(['report.bin'])
 })
 
-test('a clock that is off by hours is told, and files come', async () => {
+test('a clock that is off by hours is reported, and files are received', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -66,7 +66,9 @@ test('a clock that is off by hours is told, and files come', async () => {
   expect((await sending.ended).code).toBe(0)
 })
 
-/** A receiver that has received a file has run once as `run` says; then the portal offers that file again. */
+/**
+ * A receiver has received a file and then ran once with the clock that `run` sets. The portal offers the file again.
+ */
 async function expectRemembered(run: (scene: Scene, clock: MachineClock) => Promise<void>): Promise<void> {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
@@ -86,7 +88,7 @@ async function expectRemembered(run: (scene: Scene, clock: MachineClock) => Prom
   expect(await world.received('bob')).toEqual(['report.bin'])
 }
 
-test('a receiver that ran once with a clock two hundred days ahead has forgotten nothing: no second copy', async () => {
+test('a receiver that ran once with a clock two hundred days ahead forgot nothing: there is no second copy', async () => {
   await expectRemembered(async ({ world }, clock) => {
     clock.set(200 * DAY_MS)
     const bob = start(world, clock)
@@ -95,7 +97,7 @@ test('a receiver that ran once with a clock two hundred days ahead has forgotten
   })
 })
 
-test('where the portal says the same wrong time, nothing is forgotten either', async () => {
+test('where the portal has the same wrong time, nothing is forgotten either', async () => {
   await expectRemembered(async ({ world, evil }, clock) => {
     clock.set(200 * DAY_MS)
     const later = (at: unknown): string => new Date(Date.parse(String(at)) + 200 * DAY_MS).toISOString()

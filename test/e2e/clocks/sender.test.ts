@@ -1,4 +1,4 @@
-/** The clock of a sender is off. The ids that it makes carry its clock. */
+/** The clock of a sender is wrong. The transfer ids that it creates contain its clock. */
 import { expect, test } from 'vitest'
 import { transferTimeMs } from '../../../src/protocol/index.ts'
 import { DAY_MS, HOUR_MS, MachineClock } from '../harness/clock.ts'
@@ -8,7 +8,7 @@ test.each([
   ['a hundred days behind', -100 * DAY_MS, 'days behind'],
   ['a hundred days ahead', 100 * DAY_MS, 'days ahead of'],
   ['three hours behind', -3 * HOUR_MS, 'hours behind'],
-])('a sender whose clock is %s says so, and its file arrives', async (_, aheadMs, words) => {
+])('a sender whose clock is %s reports it, and its file arrives', async (_, aheadMs, words) => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -21,6 +21,6 @@ test.each([
     problem: { code: 'clock-off', detail: expect.stringContaining(words) },
   })
   const { transferId } = await sending.notification('delivered')
-  // An id from the past would be taken for one that receivers have forgotten.
+  // Receivers would assume that they have forgotten a transfer with an id from the past.
   expect(transferTimeMs(String(transferId))).toBeGreaterThan(Date.now() - DAY_MS)
 })

@@ -1,4 +1,4 @@
-/** Many small files travel in few requests; whatever happens to one of these, each file is delivered once. */
+/** Many small files travel in few requests. After any failed request, each file is delivered once. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -17,7 +17,7 @@ interface Scene extends AsyncDisposable {
   readonly paths: readonly string[]
 }
 
-/** A portal, alice behind a faulty network, bob, and small files of alice's. */
+/** A portal, alice behind a faulty network, bob, and small files that alice sends. */
 async function scene(): Promise<Scene> {
   const world = await World.create()
   const network = await FaultyNetwork.open(() => world.portalUrl)
@@ -36,7 +36,7 @@ async function scene(): Promise<Scene> {
   }
 }
 
-/** Sends all, and looks that each arrived once, with its own two notifications. */
+/** Sends all files, and checks that each arrived once and has its own two notifications. */
 async function expectEachOnce({ world, paths }: Scene, ...args: string[]): Promise<void> {
   const sending = world.send(paths, 'bob', ...PATIENT, ...args)
   const { code, stderr } = await sending.ended
@@ -70,7 +70,7 @@ test.each([
 test.each([
   ['is lost', { loseAnswer: true }],
   ['is damaged', { corruptAnswer: true }],
-])('the answer to a batch %s: nothing of it is sent twice, and each file arrives once', async (_, fault) => {
+])('the answer to a batch is %s: no file is sent twice, and each arrives once', async (_, fault) => {
   await using all = await scene()
   await all.world.receiver('bob')
   all.network.rule = (seen) => {
@@ -81,7 +81,7 @@ test.each([
   await expectEachOnce(all)
 })
 
-test('a batch is cut off, and then one is damaged on its way', async () => {
+test('one batch is cut off and another is damaged: each file is delivered once', async () => {
   await using all = await scene()
   await all.world.receiver('bob')
   let faults = 0
@@ -92,7 +92,7 @@ test('a batch is cut off, and then one is damaged on its way', async () => {
   await expectEachOnce(all)
 })
 
-test('a proxy takes no body of a batch: each file goes in a request of its own', async () => {
+test('a proxy refuses the body of a batch: each file is sent in a request of its own', async () => {
   await using all = await scene()
   await all.world.receiver('bob')
   all.network.rule = (seen) => (isBatch(seen) ? { answer: { status: 413, body: '' } } : null)
@@ -101,7 +101,7 @@ test('a proxy takes no body of a batch: each file goes in a request of its own',
   expect(all.network.seen.filter(isWhole)).toHaveLength(FILES)
 })
 
-test('a portal from before batches is asked for none', async () => {
+test('a portal without support for batches is sent none', async () => {
   await using all = await scene()
   await all.world.receiver('bob')
   const asked = await fetch(`${all.world.portalUrl}/v1/limits`)

@@ -1,4 +1,4 @@
-/** A transfer that a test sends request by request, for what the real sender never does. */
+/** A transfer that a test sends request by request, to do what the real sender never does. */
 import { randomBytes } from 'node:crypto'
 import type { PortalClient } from '../../../src/client/index.ts'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
@@ -13,7 +13,7 @@ export interface ByHand {
   readonly manifestDigest: string
 }
 
-/** Announces a transfer of that many parts, the smallest that are allowed. */
+/** Announces a transfer with that many parts of the smallest allowed size. */
 export async function announceByHand(client: PortalClient, to: string, partCount: number): Promise<ByHand> {
   const parts = Array.from({ length: partCount }, () => randomBytes(partSizeBytesMin))
   const digests = parts.map((bytes) => digestOf(defaultDigestAlgorithm, bytes))

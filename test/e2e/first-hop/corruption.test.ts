@@ -1,4 +1,7 @@
-/** What a flipped bit on the way to the portal comes to: it is noticed, nothing of it stays, only it travels again. */
+/**
+ * A bit is flipped between sender and portal. The portal detects it, keeps nothing of the part, and only that part is
+ * sent again.
+ */
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -6,7 +9,7 @@ import { sha256Of, until, World } from '../harness/world.ts'
 import { announceByHand, putParts } from './by-hand.ts'
 import { kindsOf, MIB, partOf, partsSent } from './requests.ts'
 
-test('a part that arrives corrupted is refused, leaves nothing, and is the only one sent again', async () => {
+test('a corrupted part is refused, leaves nothing at the portal, and is the only one sent again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -22,7 +25,7 @@ test('a part that arrives corrupted is refused, leaves nothing, and is the only 
   const sending = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '30s')
   const repeating = await sending.object((line) => line.phase === 'repeating')
   expect(repeating).toMatchObject({ wanted: [[3, 3]], problem: { code: 'digest-mismatching-value', partNumber: 3 } })
-  // The repetition is held back at the proxy, so what lies at the portal now is what it kept.
+  // The proxy holds the repetition back, so the portal now has only what it kept.
   const numbers = async () => (await world.stored()).map((name) => name.replace(/^(\d+)\.[0-9a-f]+$/, '$1')).sort()
   await until(async () => (await numbers()).join() === '1,2,4,5', 'the portal holds all parts but the corrupted one')
   isRepeatHeld = false
@@ -38,7 +41,7 @@ test('a part that arrives corrupted is refused, leaves nothing, and is the only 
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a part that is damaged only once is sent twice, not more', async () => {
+test('a part that is damaged once is sent twice and no more', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -52,7 +55,7 @@ test('a part that is damaged only once is sent twice, not more', async () => {
   expect(partsSent(network)).toEqual({ 1: 1, 2: 2, 3: 1 })
 })
 
-test('a part that never arrives undamaged ends in a bounded number of tries, and says so', async () => {
+test('a part that is damaged every time is tried a bounded number of times, and send reports it', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -69,14 +72,14 @@ test('a part that never arrives undamaged ends in a bounded number of tries, and
   expect(stderr).toBe('')
   expect(partsSent(network)[2]).toBe(5)
 
-  // Once the network is better, the same command needs no more than that part.
+  // Once the network works, the same command sends only that part.
   network.rule = () => null
   const from = network.seen.length
   expect((await world.send(path, 'bob', '--part-size', '1MiB', '--no-wait').ended).code).toBe(0)
   expect(partsSent(network, from)).toEqual({ 2: 1 })
 })
 
-test('content that does not match its digest is answered with the registered problem, and is not held', async () => {
+test('content that does not match its digest is refused with the registered problem, and is not kept', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

@@ -1,4 +1,4 @@
-/** Proxies that end uploads which are too large for them, or take too long: smaller parts get through. */
+/** Proxies that end uploads which are too large or take too long. The sender changes to smaller parts. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
@@ -19,7 +19,7 @@ function isPart(seen: Seen): boolean {
   return seen.method === 'PUT' && partOf(seen) !== null
 }
 
-test('where each upload is cut after some seconds, the file goes by itself in parts that are small enough', async () => {
+test('where each upload is cut after some seconds, the file is sent in smaller parts', async () => {
   const { world, network } = await scene()
   await using _ = network
   // One MiB takes 2.6 seconds at this pace, a quarter of it 0.7.
@@ -36,7 +36,7 @@ test('behind a proxy that cuts every upload, send ends with exit code 5, and con
   await using _ = network
   network.rule = (seen) => (isPart(seen) ? { cutRequestAfterBytes: 10_000 } : null)
   const path = await world.file('report.bin', 2 * MIB)
-  // Silence would be borne for longer than this test may take: there is none.
+  // The answer timeout is longer than this test may take, so the test does not depend on it.
   const sending = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '10m')
   expect((await sending.ended).code).toBe(5)
   expect(smallerParts(sending)).toEqual([256 * KIB, 64 * KIB])
@@ -51,7 +51,7 @@ test('behind a proxy that cuts every upload, send ends with exit code 5, and con
   await deliveredAmongCancelled(world, world.send(path, 'bob'), path)
 })
 
-test('a sender that is killed before the smaller parts are announced sends the file once', async () => {
+test('a sender that is killed before it announces smaller parts sends the file once', async () => {
   const { world, network } = await scene()
   await using _ = network
   network.rule = (seen) => {
@@ -70,7 +70,7 @@ test('a sender that is killed before the smaller parts are announced sends the f
   expect(smallerParts(again), 'it remembers').toEqual([])
 })
 
-test('a portal that is away while its connections are taken costs no transfer', async () => {
+test('a portal that is away while its connections are accepted does not end the transfer', async () => {
   const { world, network } = await scene()
   await using _ = network
   let refusals = 0
@@ -86,7 +86,7 @@ test('a portal that is away while its connections are taken costs no transfer', 
   expect(smallerParts(sending)).toEqual([])
 })
 
-test('a dead node to which a load balancer still sends the parts for some seconds costs no transfer', async () => {
+test('a dead node that a load balancer still uses for some seconds does not end the transfer', async () => {
   const { world, network } = await scene()
   await using _ = network
   let deadUntilMs = Number.POSITIVE_INFINITY

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { type Running, sha256Of, type World } from '../harness/world.ts'
 import { kindsOf } from './requests.ts'
 
-/** The sender ends well, and there is one transfer, one of each notification, and one file. */
+/** The sender ends successfully, and there is one transfer, one notification of each kind, and one file. */
 export async function deliveredOnce(world: World, sending: Running, path: string): Promise<void> {
   const { code, stderr } = await sending.ended
   expect(code, stderr).toBe(0)
@@ -15,7 +15,7 @@ export async function deliveredOnce(world: World, sending: Running, path: string
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 }
 
-/** Of all transfers that were begun one is stored and delivered, and the others are cancelled. */
+/** Of all transfers that were started, one is stored and delivered and the others are cancelled. */
 export async function deliveredAmongCancelled(world: World, sending: Running, path: string): Promise<void> {
   const { code, stderr } = await sending.ended
   expect(code, stderr).toBe(0)
@@ -28,7 +28,7 @@ export async function deliveredAmongCancelled(world: World, sending: Running, pa
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 }
 
-/** The part sizes that the sender went over to, in order. */
+/** The part sizes that the sender used, in order. */
 export function smallerParts(sending: Running): unknown[] {
   return sending.json.filter(({ phase }) => phase === 'smaller-parts').map(({ partSizeBytes }) => partSizeBytes)
 }

@@ -1,4 +1,7 @@
-/** Senders that end in mid-upload: what stays at the portal, for how long, and how the same command continues. */
+/**
+ * A sender ends during an upload. The tests check what the portal keeps, for how long, and how the same command
+ * continues.
+ */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
@@ -22,7 +25,7 @@ test.each([
   ['with Ctrl-C', 'SIGINT', 130],
   ['by kill -9', 'SIGKILL', 137],
 ] as const)(
-  'an upload interrupted %s is gone on with by the same command, which sends only what is missing',
+  'the same command continues an upload that was interrupted %s, and sends only what is missing',
   async (_how, signal, code) => {
     await using world = await World.create()
     await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -51,7 +54,7 @@ test.each([
   },
 )
 
-test('a sender that goes silent for good has its parts deleted; the same command learns it and starts over', async () => {
+test('the parts of a sender that stays silent are deleted; the same command learns it and starts again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal(['--upload-timeout', '2s'])
@@ -88,7 +91,7 @@ test('a sender that goes silent for good has its parts deleted; the same command
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a sender that was held up for too long but lives is told, and sends again what was deleted', async () => {
+test('a sender that stood still for too long is notified, and sends the deleted parts again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal(['--upload-timeout', '1s'])
@@ -113,7 +116,7 @@ test('a sender that was held up for too long but lives is told, and sends again 
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a sender that stays silent through several upload timeouts costs one attempt, not all of them', async () => {
+test('a sender that stays silent through several upload timeouts uses up one attempt, not all of them', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal(['--upload-timeout', '1s', '--attempts', '2'])
@@ -122,11 +125,11 @@ test('a sender that stays silent through several upload timeouts costs one attem
   const { sending, transferId } = await sendHalf(world, network, path)
   await sending.stop('SIGKILL')
   const alice = await world.client('alice')
-  // By the log: looking at the transfer itself would tell the portal that its sender is there.
+  // The test reads the log, because a request for the transfer would count as a sign of life of the sender.
   const givenUp = async (id: unknown) => (await alice.events({ transferId: String(id) })).events
   await until(async () => (await givenUp(transferId)).length > 0, 'the portal gives the upload up')
 
-  // Another upload that is given up later proves that the sweeper came by again, several times.
+  // Another upload that is aborted later proves that the sweeper ran again several times.
   const other = world.send(path, 'carol', ...PARTS)
   const { transferId: otherId } = await startOf(other)
   const isKnown = async () => (await alice.transfers()).transfers.some((one) => one.transferId === otherId)
@@ -137,7 +140,7 @@ test('a sender that stays silent through several upload timeouts costs one attem
   expect(await alice.transfer(String(transferId))).toMatchObject({ state: 'receiving', attempt: 2 })
 })
 
-test('a slow upload outlives the upload timeout, as it is not silent', async () => {
+test('a slow upload outlives the upload timeout, because it is not silent', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal(['--upload-timeout', '1s'])

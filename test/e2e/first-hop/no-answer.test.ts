@@ -1,4 +1,7 @@
-/** Silence from the portal: the sender assumes that it has nothing, tries again in bounds, and says so in the end. */
+/**
+ * The portal does not answer. The sender assumes that the portal has nothing, retries in bounds, and reports it at the
+ * end.
+ */
 import { expect, test } from 'vitest'
 import { allowedMs } from '../../suites/bounds.ts'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
@@ -6,10 +9,10 @@ import { until, World } from '../harness/world.ts'
 import { deliveredOnce } from './delivered-once.ts'
 import { gate, isAnnounce, isComplete, kindsOf, MIB, partOf, partsSent, startOf } from './requests.ts'
 
-/** Much more than any time limit that these tests set, and much less than a default. */
+/** Much longer than any time limit in these tests, and much shorter than a default. */
 const AT_LAST_MS = 25_000
 
-test('a portal that is not there ends in exit code 5, and the advice to assume that nothing was received', async () => {
+test('a portal that cannot be reached ends in exit code 5, with the advice to assume that nothing was received', async () => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])
@@ -45,7 +48,7 @@ test('a portal that hangs from the start ends in exit code 5', async () => {
   })
 })
 
-test('a portal that begins to hang in mid-upload ends in exit code 5', async () => {
+test('a portal that begins to hang during an upload ends in exit code 5', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -64,7 +67,7 @@ test('a portal that begins to hang in mid-upload ends in exit code 5', async () 
   expect(kindsOf(sending)).toEqual([])
   expect(sending.json.at(-1)).toMatchObject({ exitCode: 5, transfers: [{ transferId, outcome: 'no-answer' }] })
 
-  // "Run the same command again": it continues where this one stopped.
+  // The advice "run the same command again" holds: it continues where this one stopped.
   portal.signal('SIGCONT')
   network.rule = () => null
   await world.receiver('bob')
@@ -73,7 +76,7 @@ test('a portal that begins to hang in mid-upload ends in exit code 5', async () 
   expect(await startOf(again)).toMatchObject({ transferId, isResumed: true })
 })
 
-test('a network that swallows every request ends in exit code 5', async () => {
+test('a network that drops every request ends in exit code 5', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -87,7 +90,7 @@ test('a network that swallows every request ends in exit code 5', async () => {
   expect(network.seen.filter(isAnnounce)).toEqual([])
 })
 
-test('a portal that never answers complete ends in exit code 5, though everything was sent', async () => {
+test('a portal that never answers `complete` ends in exit code 5, although everything was sent', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -104,7 +107,7 @@ test('a portal that never answers complete ends in exit code 5, though everythin
   expect(sending.json.at(-1)).toMatchObject({ transfers: [{ outcome: 'no-answer' }] })
 })
 
-test('a portal that comes back in time is gone on with, by itself', async () => {
+test('the upload continues by itself when the portal comes back in time', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -127,7 +130,7 @@ test('a portal that comes back in time is gone on with, by itself', async () => 
   await deliveredOnce(world, sending, path)
 })
 
-test('a portal that starts only after the sender is gone on with, by itself', async () => {
+test('the upload starts by itself when the portal starts after the sender', async () => {
   await using world = await World.create()
   const first = await world.portal()
   await world.join(['alice', 'bob'])
@@ -145,7 +148,7 @@ test.each<[what: string, isIt: (seen: Seen) => boolean]>([
   ['a part', (seen) => partOf(seen) === 2],
   ['complete', isComplete],
   ['the announcement, of every part and of complete', (seen) => seen.method === 'PUT' || isComplete(seen)],
-])('a lost answer to %s makes no second transfer and no second notification', async (_what, isIt) => {
+])('a lost answer to %s creates no second transfer and no second notification', async (_what, isIt) => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -168,7 +171,7 @@ test.each<[what: string, isIt: (seen: Seen) => boolean]>([
   }
 })
 
-test('connections cut in the middle of parts cost their bytes, nothing else', async () => {
+test('connections that are cut during parts cost only those parts', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -182,7 +185,7 @@ test('connections cut in the middle of parts cost their bytes, nothing else', as
   expect(partsSent(network)).toEqual({ 1: 2, 2: 2, 3: 2, 4: 2 })
 })
 
-test('with --no-wait, a sender whose complete is held up is told the same once it gets through', async () => {
+test('with --no-wait, a sender whose `complete` is delayed reports the same result', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()

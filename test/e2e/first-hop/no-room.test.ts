@@ -1,4 +1,4 @@
-/** A portal without room says so as early as it can: `refused`, after which nothing more is sent. */
+/** A portal without free space sends `refused` as early as it can, and nothing more is sent. */
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -44,7 +44,7 @@ test.each([
   expect(status.stdout).toContain('(storage-full)')
 })
 
-test('a refusal for want of room tells people how much was needed and how much is allowed', async () => {
+test('a refusal for lack of space says how much was needed and how much is allowed', async () => {
   await using world = await World.create()
   await world.portal(['--storage', '2MiB'])
   await world.join(['alice', 'bob'])
@@ -56,7 +56,7 @@ test('a refusal for want of room tells people how much was needed and how much i
   )
 })
 
-test('room that a refused file would have taken is there for a smaller one, and comes back with each delivery', async () => {
+test('a refused file reserves no space, and each delivery frees its space', async () => {
   await using world = await World.create()
   await world.portal(['--storage', '2MiB'])
   await world.join(['alice', 'bob'])
@@ -69,7 +69,7 @@ test('room that a refused file would have taken is there for a smaller one, and 
   expect(await world.received('bob')).toEqual(['next.bin', 'small.bin'])
 })
 
-test('a disk that fills up in mid-upload ends in refused; all parts are removed, and the portal continues to serve', async () => {
+test('a disk that fills up during an upload ends in `refused`; all parts are removed, and the portal continues to serve', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const disk = join(world.dataFolder, 'store')
@@ -84,7 +84,7 @@ test('a disk that fills up in mid-upload ends in refused; all parts are removed,
   expect(notificationsOf(sending)).toMatchObject([
     { notification: 'refused', transferId, eventId: expect.any(String), problem: { code: 'storage-full' } },
   ])
-  // At most what was on its way together when the first of them was refused, once each.
+  // At most the parts that were in flight when the first one was refused, once each.
   const sent = partsSent(network, from)
   expect(Object.values(sent).every((count) => count === 1)).toBe(true)
   expect(Object.keys(sent).length).toBeLessThanOrEqual(3)
@@ -103,10 +103,10 @@ test('a disk that fills up in mid-upload ends in refused; all parts are removed,
   expect(portal.child.exitCode).toBeNull()
 })
 
-test('a disk that fills up under the ledger too never ends in stored, and the portal lives on', async () => {
+test('a disk that also fills up under the ledger never ends in `stored`, and the portal continues', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
-  // The accounts are opened before, from outside: the small disk starts with a copy of the folder.
+  // The accounts are created in advance outside of it: the small disk starts with a copy of the folder.
   const first = await world.portal()
   await world.join(['alice', 'bob'], { alice: network })
   await first.stop()
@@ -133,7 +133,7 @@ const FILLER = 'filler'
 /**
  * Runs a portal with a small disk of its own, which goes with it: mounted for that process alone.
  *
- * @param folder where it is mounted; `instead` of another folder, with a copy of what lies there
+ * @param folder where it is mounted; `instead` of another folder, with a copy of its content
  */
 function onSmallDisk(size: string, folder: string, instead: string | null = null): readonly string[] {
   const mount = `mount -t tmpfs -o size=${size},mode=700 tmpfs '${folder}'`
@@ -142,7 +142,7 @@ function onSmallDisk(size: string, folder: string, instead: string | null = null
   return ['unshare', '-r', '-m', 'sh', '-c', `${mount}${replace} && exec "$0" "$@"`]
 }
 
-/** The disk that only the portal sees, looked at by way of its process. */
+/** The disk that only the portal sees, read through its process. */
 class SmallDisk {
   readonly #folder: string
 
@@ -150,7 +150,7 @@ class SmallDisk {
     this.#folder = `/proc/${portal.child.pid}/root${folder}`
   }
 
-  /** Takes all the room that is left. */
+  /** Fills the free space. */
   async fill(): Promise<void> {
     await using handle = await open(join(this.#folder, FILLER), 'w')
     for (let bytes = Buffer.alloc(MIB); bytes.length > 0; ) {
@@ -167,13 +167,13 @@ class SmallDisk {
     await rm(join(this.#folder, FILLER))
   }
 
-  /** Names of everything that lies there. */
+  /** The names of all files on it. */
   files(): Promise<string[]> {
     return partsIn(this.#folder)
   }
 }
 
-/** Sends a file that fits, and takes the room away when two of its five parts have arrived. */
+/** Sends a file that fits, and fills the disk when two of its five parts have arrived. */
 async function fillUpInMidUpload(
   world: World,
   network: FaultyNetwork,

@@ -1,4 +1,4 @@
-/** A small file goes up in one request; whatever happens to it, the file is delivered once. */
+/** A small file is uploaded in one request. After any failure of that request the file is delivered once. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
@@ -16,7 +16,7 @@ interface Sent extends AsyncDisposable {
   readonly path: string
 }
 
-/** A portal, alice behind a faulty network, and a small file of hers. */
+/** A portal, alice behind a faulty network, and a small file. */
 async function scene(): Promise<Sent> {
   const world = await World.create()
   const network = await FaultyNetwork.open(() => world.portalUrl)
@@ -34,7 +34,7 @@ async function scene(): Promise<Sent> {
   }
 }
 
-test('a small file takes one request up', async () => {
+test('a small file is uploaded in one request', async () => {
   await using sent = await scene()
   const { world, network, path } = sent
   await world.receiver('bob')
@@ -45,7 +45,7 @@ test('a small file takes one request up', async () => {
   ])
 })
 
-test('an answer that is lost with a kept connection is asked for again by the same request: there is one transfer', async () => {
+test('an answer that is lost on a kept connection is requested again by the same request: there is one transfer', async () => {
   await using sent = await scene()
   const { world, network, path } = sent
   await world.receiver('bob')
@@ -55,7 +55,7 @@ test('an answer that is lost with a kept connection is asked for again by the sa
   expect(partsSent(network)).toEqual({})
 })
 
-test('where every answer is lost the state tells that the portal has the file, and no part of it is sent', async () => {
+test('where every answer is lost, the state says that the portal has the file, and no part is sent', async () => {
   await using sent = await scene()
   const { world, network, path } = sent
   await world.receiver('bob')
@@ -64,7 +64,7 @@ test('where every answer is lost the state tells that the portal has the file, a
   expect(partsSent(network)).toEqual({})
 })
 
-test('a request that never gets through is made up for by parts', async () => {
+test('a request that never gets through is replaced by parts', async () => {
   await using sent = await scene()
   const { world, network, path } = sent
   await world.receiver('bob')
@@ -73,26 +73,29 @@ test('a request that never gets through is made up for by parts', async () => {
   expect(network.seen.filter(isComplete)).toHaveLength(1)
 })
 
-test.each([0, 2, 5, 10, 25])('a portal killed %i ms after it came in has stored it, or gets it again', async (ms) => {
-  await using world = await World.create()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  const portal = await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
-  const path = await world.file('report.bin', SIZE_BYTES)
-  network.rule = (seen) => {
-    if (!isWhole(seen)) return null
-    network.rule = () => null
-    setTimeout(() => portal.signal('SIGKILL'), ms)
-    return null
-  }
-  const sending = world.send(path, 'bob', ...PATIENT)
-  await portal.ended
-  await world.portal()
-  await world.receiver('bob')
-  await deliveredOnce(world, sending, path)
-})
+test.each([0, 2, 5, 10, 25])(
+  'a portal that is killed %i ms after the request arrived has stored the file, or receives it again',
+  async (ms) => {
+    await using world = await World.create()
+    await using network = await FaultyNetwork.open(() => world.portalUrl)
+    const portal = await world.portal()
+    await world.join(['alice', 'bob'], { alice: network })
+    const path = await world.file('report.bin', SIZE_BYTES)
+    network.rule = (seen) => {
+      if (!isWhole(seen)) return null
+      network.rule = () => null
+      setTimeout(() => portal.signal('SIGKILL'), ms)
+      return null
+    }
+    const sending = world.send(path, 'bob', ...PATIENT)
+    await portal.ended
+    await world.portal()
+    await world.receiver('bob')
+    await deliveredOnce(world, sending, path)
+  },
+)
 
-test('killed right after its one request, the same command continues with the same transfer', async () => {
+test('a sender that is killed right after its one request continues the same transfer', async () => {
   await using sent = await scene()
   const { world, network, path } = sent
   network.rule = (seen) => (isWhole(seen) ? { loseAnswer: true } : null)
@@ -106,7 +109,7 @@ test('killed right after its one request, the same command continues with the sa
   await deliveredOnce(world, world.send(path, 'bob'), path)
 })
 
-test('what was said to be stored survives a kill -9 of the portal right afterwards', async () => {
+test('a stored file survives a kill -9 of the portal right after the notification', async () => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])

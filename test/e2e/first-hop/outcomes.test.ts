@@ -1,12 +1,12 @@
 // @tier fast
-/** How `send` ends where the first hop goes well or is refused at once: exit codes, and several files or receivers. */
+/** How `send` ends when the first hop succeeds or is refused at once: exit codes, and several files or receivers. */
 import { basename } from 'node:path'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, World } from '../harness/world.ts'
 import { kindsOf, MIB, partsSent } from './requests.ts'
 
-test('with --no-wait, send ends well as soon as the file is stored', async () => {
+test('with --no-wait, send succeeds as soon as the file is stored', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -16,7 +16,7 @@ test('with --no-wait, send ends well as soon as the file is stored', async () =>
   expect(sending.json.at(-1)).toMatchObject({ exitCode: 0, transfers: [{ outcome: 'stored' }] })
 })
 
-test('with --wait, send ends with exit code 6 when the receiver has not come by then; the file stays on its way', async () => {
+test('with --wait, send ends with exit code 6 when the receiver does not come in time; the file stays at the portal', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -32,7 +32,7 @@ test('with --wait, send ends with exit code 6 when the receiver has not come by 
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('the same command after --wait ran out waits for the same transfer, and sends nothing again', async () => {
+test('after --wait has run out, the same command waits for the same transfer and sends nothing again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -51,7 +51,7 @@ test('the same command after --wait ran out waits for the same transfer, and sen
 test.each([
   ['a receiver', 'nobody'],
   ['one of two receivers', 'bob,nobody'],
-])('%s that the portal does not know refuses the file before any content', async (_what, to) => {
+])('%s that the portal does not know refuses the file before any content is sent', async (_what, to) => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -117,7 +117,7 @@ test('a file that is given twice is wrong usage, and nothing is sent', async () 
   expect((await alice.transfers()).transfers).toEqual([])
 })
 
-test('when the portal refuses one of several files, the others are delivered all the same: exit code 4', async () => {
+test('when the portal refuses one of several files, the others are delivered: exit code 4', async () => {
   await using world = await World.create()
   await world.portal(['--max-transfer', '2MiB'])
   await world.join(['alice', 'bob'])
@@ -136,7 +136,7 @@ test('when the portal refuses one of several files, the others are delivered all
   expect(await world.received('bob')).toEqual(['a.bin', 'c.bin'])
 })
 
-test('when the portal falls silent among several files, those not yet begun are not tried: exit code 5', async () => {
+test('when the portal stops answering among several files, those not yet started are not tried: exit code 5', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()

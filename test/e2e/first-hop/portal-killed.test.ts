@@ -1,4 +1,4 @@
-/** kill -9 of the portal at awkward moments: what it said is true afterwards, what it did not say travels again. */
+/** The portal is killed with SIGKILL during an upload. What it acknowledged stays true, and the rest is sent again. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
@@ -8,7 +8,7 @@ import { isComplete, MIB, notificationsOf, partOf, partsSent } from './requests.
 const PATIENT = ['--answer-timeout', '40s'] as const
 
 test.each([1, 3, 5])(
-  'a portal killed when part %i comes is gone on with, and holds what it acknowledged',
+  'an upload continues after the portal was killed at part %i, and acknowledged parts are kept',
   async (at) => {
     await using world = await World.create()
     await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -20,7 +20,7 @@ test.each([1, 3, 5])(
       return null
     }
 
-    // One part at a time, so that all before the fatal one have been acknowledged.
+    // One part at a time, so that all earlier parts have been acknowledged.
     const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '1', ...PATIENT)
     await portal.ended
     network.rule = () => null
@@ -33,7 +33,7 @@ test.each([1, 3, 5])(
   },
 )
 
-test('a portal killed with several parts in flight is gone on with', async () => {
+test('an upload continues after the portal was killed with several parts in flight', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -54,7 +54,7 @@ test('a portal killed with several parts in flight is gone on with', async () =>
   expect(resent.length).toBeLessThanOrEqual(4)
 })
 
-test('a portal killed in every attempt of a few is gone on with each time', async () => {
+test('an upload continues each time after the portal was killed in several attempts', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   let portal = await world.portal()
@@ -78,7 +78,7 @@ test('a portal killed in every attempt of a few is gone on with each time', asyn
 })
 
 test.each([0, 2, 5, 10, 25])(
-  'a portal killed %i ms after complete came in has stored it, or is asked again',
+  'a portal that is killed %i ms after `complete` arrived has stored the file, or is asked again',
   async (ms) => {
     await using world = await World.create()
     await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -97,18 +97,18 @@ test.each([0, 2, 5, 10, 25])(
     await world.portal()
     await world.receiver('bob')
     await deliveredOnce(world, sending, path)
-    // Everything had been acknowledged before: nothing travels twice.
+    // Every part had been acknowledged before, so none is sent twice.
     expect(partsSent(network)).toEqual({ 1: 1, 2: 1, 3: 1 })
   },
 )
 
-test('a portal killed after it stored, before its answer got through, says stored again', async () => {
+test('a portal that is killed after it stored the file and before its answer got through says stored again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
   await world.join(['alice', 'bob'], { alice: network })
   const path = await world.file('report.bin', 3 * MIB)
-  // From the answer on, nothing gets through that the sender asks until the portal was killed.
+  // From the answer on, no request of the sender gets through until the portal has been killed.
   network.rule = (seen) => {
     if (isComplete(seen)) return { loseAnswer: true }
     return network.seen.some(isComplete) ? { hang: true } : null
@@ -127,7 +127,7 @@ test('a portal killed after it stored, before its answer got through, says store
   expect(notificationsOf(sending)[0]).toMatchObject({ ...stored })
 })
 
-test('a file that was said to be stored survives a kill -9 of the portal right afterwards', async () => {
+test('a stored file survives a kill -9 of the portal right after the notification', async () => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])

@@ -1,4 +1,4 @@
-/** Telling the sender's requests apart, at the proxy between it and the portal. */
+/** Recognises the sender's requests at the proxy between it and the portal. */
 import type { Fault, FaultyNetwork, Seen } from '../harness/proxy.ts'
 import type { JsonLine, Running } from '../harness/world.ts'
 
@@ -8,7 +8,7 @@ const PART = /^\/v1\/transfers\/[^/]+\/parts\/(\d+)$/
 const COMPLETE = /^\/v1\/transfers\/[^/]+\/complete$/
 const TRANSFER = /^\/v1\/transfers\/[^/]+$/
 
-/** The number of the part that a request sends; null where it sends none. */
+/** The part number of an upload request; null for another request. */
 export function partOf({ method, path }: Seen): number | null {
   const match = PART.exec(path)
   return method === 'PUT' && match !== null ? Number(match[1]) : null
@@ -22,7 +22,7 @@ export function isAnnounce({ method, path }: Seen): boolean {
   return method === 'PUT' && TRANSFER.test(path)
 }
 
-/** How often each part was sent, by its number, from the request with that index on. */
+/** How often each part was sent, by its number, starting with the request at that index. */
 export function partsSent(network: FaultyNetwork, from = 0): Record<number, number> {
   const counts: Record<number, number> = {}
   for (const seen of network.seen.slice(from)) {
@@ -32,7 +32,7 @@ export function partsSent(network: FaultyNetwork, from = 0): Record<number, numb
   return counts
 }
 
-/** Lets none of the requests that fit through until it is opened; then they are cut, and their repetitions pass. */
+/** Holds matching requests until it is opened. Then it cuts them, and their repetitions pass. */
 export function gate(network: FaultyNetwork, isHeld: (seen: Seen) => boolean): { open(): void } {
   network.rule = (seen): Fault | null => (isHeld(seen) ? { hang: true } : null)
   return {
@@ -43,7 +43,7 @@ export function gate(network: FaultyNetwork, isHeld: (seen: Seen) => boolean): {
   }
 }
 
-/** The notifications that a sender passed on, in order. */
+/** The notifications that a sender printed, in order. */
 export function notificationsOf(sending: Running): JsonLine[] {
   return sending.json.filter((line) => line.type === 'notification')
 }
@@ -53,7 +53,7 @@ export function kindsOf(sending: Running): unknown[] {
   return notificationsOf(sending).map((one) => one.notification)
 }
 
-/** What `--json` said first about a file: its transfer, and whether an earlier one is gone on with. */
+/** The first line of `--json` about a file: its transfer, and whether it resumes an earlier one. */
 export function startOf(sending: Running): Promise<JsonLine> {
   return sending.object((line) => line.phase === 'started')
 }

@@ -1,5 +1,5 @@
 // @tier fast
-/** The first notification when what arrived is partial or is not what the sender meant: `resend`, and what follows. */
+/** The first notification is `resend` when the upload is incomplete or its content is wrong. */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -8,7 +8,7 @@ import { sha256Of, until, World } from '../harness/world.ts'
 import { announceByHand, putParts } from './by-hand.ts'
 import { gate, isComplete, kindsOf, MIB, notificationsOf, partsSent } from './requests.ts'
 
-test('an upload that is incomplete is answered with resend, which names the missing parts and no others', async () => {
+test('an incomplete upload is answered with resend, which names exactly the missing parts', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -29,7 +29,7 @@ test('an upload that is incomplete is answered with resend, which names the miss
     ],
   })
   expect(await alice.complete(transferId, { manifestDigest, attempt: 1 })).toEqual(resend)
-  // What was good stays, and the next attempt has begun.
+  // Good parts stay, and the next attempt has begun.
   expect(await alice.transfer(transferId)).toMatchObject({
     state: 'receiving',
     attempt: 2,
@@ -45,7 +45,7 @@ test('an upload that is incomplete is answered with resend, which names the miss
   expect((await alice.events({ transferId })).events).toEqual([resend, stored])
 })
 
-test('parts that do not make up the file are all deleted before they are asked for again', async () => {
+test('parts that do not make up the file are all deleted before they are requested again', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -70,7 +70,7 @@ test('parts that do not make up the file are all deleted before they are asked f
   expect(await alice.complete(transferId, { manifestDigest, attempt: 2 })).toMatchObject({ notification: 'stored' })
 })
 
-test('an upload that fails as often as is allowed is refused, and nothing of it is kept', async () => {
+test('an upload that fails the allowed number of times is refused, and nothing of it is kept', async () => {
   await using world = await World.create()
   await world.portal(['--attempts', '2'])
   await world.join(['alice', 'bob'])
@@ -94,7 +94,7 @@ test('an upload that fails as often as is allowed is refused, and nothing of it 
   expect(await world.stored()).toEqual([])
 })
 
-test('parts that got lost at the portal are asked for again, and the sender sends those only', async () => {
+test('parts that are lost at the portal are requested again, and the sender sends only those', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -104,7 +104,7 @@ test('parts that got lost at the portal are asked for again, and the sender send
 
   const sending = world.send(path, 'bob', '--part-size', '1MiB', '--answer-timeout', '30s')
   await until(() => network.seen.some(isComplete), 'the sender says that it has sent everything')
-  // The portal trusts its memory of what it holds: it is started anew, and finds two parts gone.
+  // The portal trusts its memory of the parts that it has. After a restart it finds two parts missing.
   await portal.stop('SIGKILL')
   await removeStored(world, [2, 5])
   await world.portal()
@@ -128,7 +128,7 @@ test('parts that got lost at the portal are asked for again, and the sender send
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a sender whose parts get lost in its last attempt is refused, and nothing of them is kept', async () => {
+test('a sender whose parts are lost in its last attempt is refused, and none of them is kept', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -152,7 +152,7 @@ test('a sender whose parts get lost in its last attempt is refused, and nothing 
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 })
 
-/** Deletes parts of every transfer behind the portal's back. */
+/** Deletes parts of every transfer in the portal's store. */
 async function removeStored(world: World, partNumbers: readonly number[]): Promise<void> {
   const folder = join(world.dataFolder, 'store')
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {

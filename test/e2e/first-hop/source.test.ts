@@ -1,4 +1,6 @@
-/** Files that cannot be sent, or do not stay as they were while they are: said clearly, and nothing false arrives. */
+/**
+ * Files that cannot be sent, or change while they are sent. The sender reports it, and no wrong content is delivered.
+ */
 import { execFile } from 'node:child_process'
 import { appendFile, chmod, chown, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -7,7 +9,7 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
 import { gate, isComplete, kindsOf, MIB, partOf, startOf } from './requests.ts'
 
-/** A world in which alice sends through a proxy, so that whatever leaves her is seen. */
+/** A world in which alice sends through a proxy, so that the test sees all of her requests. */
 async function watched() {
   const world = await World.create()
   const network = await FaultyNetwork.open(() => world.portalUrl)
@@ -54,7 +56,7 @@ test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>
     },
     /link.*\(source-unreadable\)/,
   ],
-])('%s is wrong usage: exit code 2, it is said why, and nothing is sent', async (_what, make, says) => {
+])('%s is wrong usage: exit code 2, with the reason, and nothing is sent', async (_what, make, says) => {
   await using about = await watched()
   const { world, network } = about
   const path = await make(world)
@@ -64,12 +66,12 @@ test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>
   expect(network.seen.filter(({ method }) => method !== 'GET')).toEqual([])
 })
 
-test('a file that may not be read is wrong usage: exit code 2', async () => {
+test('a file without read permission is wrong usage: exit code 2', async () => {
   await using about = await watched()
   const { world } = about
   const path = await world.file('secret.bin', 10)
   await chmod(path, 0)
-  // Root reads every file. Only root of a user namespace cannot read a file of a user outside of it.
+  // Root can read every file, except that root of a user namespace cannot read a file of a user outside of it.
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chown(path, 65_534, 65_534)
   const wrapper = isRoot ? ['unshare', '-r'] : []
@@ -90,7 +92,7 @@ test.each<[what: string, change: (path: string) => Promise<void>]>([
     },
   ],
   ['is removed', (path) => rm(path)],
-])('a file that %s while it is sent is not sent: exit code 4, and the portal keeps nothing', async (_what, change) => {
+])('a file that %s during the upload is not sent: exit code 4, and the portal keeps nothing', async (_what, change) => {
   await using about = await watched()
   const { world, network } = about
   const path = await world.file('report.bin', 12 * MIB)
@@ -112,7 +114,7 @@ test.each<[what: string, change: (path: string) => Promise<void>]>([
   expect(await alice.transfer(String(transferId))).toMatchObject({ state: 'cancelled' })
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 
-  // Once it stays as it is, it is sent as what it has become, under a new transfer.
+  // Once it no longer changes, its present content is sent in a new transfer.
   const now = await world.file('report.bin', 3 * MIB)
   await world.receiver('bob')
   const again = world.send(now, 'bob')
@@ -122,7 +124,7 @@ test.each<[what: string, change: (path: string) => Promise<void>]>([
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(now))
 })
 
-test('a change of the file is told in words, with what to do', async () => {
+test('a change of the file is reported in words, with advice', async () => {
   await using about = await watched()
   const { world, network } = about
   const path = await world.file('report.bin', 3 * MIB)
@@ -137,7 +139,7 @@ test('a change of the file is told in words, with what to do', async () => {
   expect(stdout).toContain('Send it again once nothing writes to it.')
 })
 
-test('a file that changed between two runs is sent as a new transfer, and the old one is cancelled', async () => {
+test('a file that changed between two runs is sent in a new transfer, and the old one is cancelled', async () => {
   await using about = await watched()
   const { world, network } = about
   const path = await world.file('report.bin', 4 * MIB)
@@ -161,7 +163,7 @@ test('a file that changed between two runs is sent as a new transfer, and the ol
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a file whose name is not UTF-8 arrives, its name as legible as can be', async () => {
+test('a file whose name is not UTF-8 arrives, with a name that is as legible as possible', async () => {
   await using about = await watched()
   const { world } = about
   await world.receiver('bob')
@@ -170,14 +172,14 @@ test('a file whose name is not UTF-8 arrives, its name as legible as can be', as
     Buffer.concat([Buffer.from(world.path('files', 'caf')), Buffer.from([0xe9]), Buffer.from('.txt')]),
     'hi',
   )
-  // Node cannot hand such a name to a child, a shell can.
+  // Node cannot pass such a name to a child process. A shell can.
   const wrapper = ['sh', '-c', `exec "$0" "$@" "$(printf '%s/caf\\351.txt' '${world.path('files')}')"`]
   const { code, stderr } = await world.start(['send', '--to', 'bob', '--profile', 'alice'], { wrapper }).ended
   expect(code, stderr).toBe(0)
   expect(await world.received('bob')).toEqual(['caf\uFFFD.txt'])
 })
 
-test('a name with spaces and letters of any script arrives as it is', async () => {
+test('a name with spaces and letters of any script arrives unchanged', async () => {
   await using about = await watched()
   const { world } = about
   await world.receiver('bob')
@@ -187,7 +189,7 @@ test('a name with spaces and letters of any script arrives as it is', async () =
   expect(await world.received('bob')).toEqual([name])
 })
 
-test('a file of /proc that says it is empty arrives with what it holds', async () => {
+test('a file of /proc that reports a size of 0 arrives with its content', async () => {
   await using about = await watched()
   const { world } = about
   await world.receiver('bob')

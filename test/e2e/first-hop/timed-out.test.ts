@@ -1,4 +1,4 @@
-/** Uploads that are given up because their sender was silent, and come back at that very moment. */
+/** The portal aborts uploads of silent senders at the very moment when the senders continue. */
 import { expect, test } from 'vitest'
 import type { PortalClient } from '../../../src/client/index.ts'
 import type { Notification } from '../../../src/protocol/index.ts'
@@ -8,7 +8,7 @@ import { announceByHand, type ByHand, putParts } from './by-hand.ts'
 const TRANSFERS = 120
 const UPLOAD_TIMEOUT_MS = 2_000
 
-test('an upload that ends while the portal gives it up is asked for again, or stored with all of its parts', async () => {
+test('an upload that completes while the portal aborts it is requested again, or stored with all of its parts', async () => {
   await using world = await World.create()
   const portal = await world.portal(['--upload-timeout', `${UPLOAD_TIMEOUT_MS}ms`])
   await world.join(['alice', 'bob'])
@@ -17,7 +17,8 @@ test('an upload that ends while the portal gives it up is asked for again, or st
   for (let made = 0; made < TRANSFERS; made++) uploads.push(await announceByHand(alice, 'bob', 2))
   for (const upload of uploads) await putParts(alice, upload, [1, 2])
 
-  // The portal is stopped until all have timed out: going on, it has them all to give up and all to conclude at once.
+  // The portal is stopped until all have timed out. When it continues, it has to abort and to conclude all of them at
+  // once.
   portal.signal('SIGSTOP')
   const stoppedAtMs = performance.now()
   const concluding = Promise.all(uploads.toReversed().map((upload) => completed(alice, upload)))
@@ -27,7 +28,7 @@ test('an upload that ends while the portal gives it up is asked for again, or st
   const kinds = new Set(answers.map(({ notification }) => notification))
   expect([...kinds].filter((kind) => kind !== 'stored' && kind !== 'resend')).toEqual([])
 
-  // What is going to be deleted has been once every transfer has its first notification.
+  // Once every transfer has its first notification, all deletions are done.
   await until(async () => (await alice.events({ limit: 500 })).events.length >= TRANSFERS, 'each was told')
   const held = await world.stored()
   for (const { notification, transferId } of answers) {
@@ -38,7 +39,7 @@ test('an upload that ends while the portal gives it up is asked for again, or st
   }
 })
 
-/** Ends the first attempt. Insists while the portal says "later". */
+/** Completes the first attempt. Retries while the portal says "later". */
 async function completed(client: PortalClient, { transferId, manifestDigest }: ByHand): Promise<Notification> {
   let answer: Notification | null = null
   await until(async () => {

@@ -1,4 +1,4 @@
-/** The clock of one machine, as its processes see it: a test sets it while they run. */
+/** The clock of one machine, as its processes see it. A test can change it while they run. */
 import { renameSync, writeFileSync } from 'node:fs'
 import type { World } from './world.ts'
 
@@ -15,13 +15,13 @@ export class MachineClock {
     this.set(aheadMs)
   }
 
-  /** By how much it is ahead of the right time; less than 0 for behind. */
+  /** How far it is ahead of the right time; negative when it is behind. */
   set(aheadMs: number): void {
     writeFileSync(`${this.#path}.new`, String(aheadMs))
     renameSync(`${this.#path}.new`, this.#path)
   }
 
-  /** For a process of this machine. */
+  /** The environment for a process of this machine. */
   get env(): { NODE_OPTIONS: string; TEST_CLOCK: string } {
     return { NODE_OPTIONS: `--import=${preload.href}`, TEST_CLOCK: this.#path }
   }

@@ -1,6 +1,6 @@
 /**
- * Several portals over one PostgreSQL and one S3 store, behind a real load balancer: a world whose portal can lose any of its
- * nodes. Senders and receivers know the load balancer's address alone.
+ * Several portals over one PostgreSQL and one S3 store, behind a real load balancer. Each node can be stopped and
+ * started. Senders and receivers know only the address of the load balancer.
  */
 
 import { type LoadBalancer, type LoadBalancerKind, loadBalancer } from '../../servers/load-balancer.ts'
@@ -14,14 +14,14 @@ export interface ClusterOptions {
   readonly kind?: LoadBalancerKind
   readonly database?: Pick<TestDatabase, 'url'>
   readonly bucket?: Pick<TestBucket, 'address' | 'env'>
-  /** For every portal. */
+  /** Arguments for every portal. */
   readonly args?: readonly string[]
 }
 
-/** Three nodes, unless it is said otherwise. */
+/** The number of nodes; 3 by default. */
 const NODES = 3
 
-/** One of the portals. It keeps its port when it is started again. */
+/** One of the portals. It keeps its port when it is restarted. */
 export interface Node {
   readonly index: number
   readonly url: string
@@ -49,7 +49,7 @@ export class Cluster {
     this.nodes = []
   }
 
-  /** Starts all of it. When this resolves, every node serves. It ends with the test. */
+  /** Starts everything. When this resolves, every node serves. It ends with the test. */
   static async create(options: ClusterOptions = {}): Promise<Cluster> {
     const { nodes = NODES, kind = 'haproxy', args = [] } = options
     const world = await World.create()
@@ -83,7 +83,7 @@ export class Cluster {
     node.running = await this.#start(node.url.slice('http://'.length))
   }
 
-  /** Resolves when the load balancer has found at least one node. */
+  /** Resolves when the load balancer has at least one healthy node. */
   async balancerServes(): Promise<void> {
     await this.balancer.until(async () => {
       const answer = await fetch(`${this.balancer.url}/readyz`).catch(() => null)

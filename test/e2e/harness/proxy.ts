@@ -1,42 +1,43 @@
 /**
- * A network that can be made bad: a real HTTP proxy between a client and the portal, which corrupts, cuts, holds back
- * or slows what passes, as a test asks of it. It forwards bytes as they come.
+ * A faulty network: a real HTTP proxy between a client and the portal. It corrupts, cuts, delays or slows requests as
+ * a
+ * test asks. It forwards bytes as they arrive.
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Transform } from 'node:stream'
 
-/** What the proxy does to one request. Every field is for this request alone. */
+/** What the proxy does to one request. Every field applies to this request only. */
 export interface Fault {
   /** One bit of the request's body is flipped on its way to the portal. */
   readonly corruptRequest?: boolean
   /** One bit of the answer's body is flipped on its way back. */
   readonly corruptAnswer?: boolean
-  /** The portal gets the request and does its work, but its answer is lost with the connection. */
+  /** The portal gets the request and processes it, but its answer is lost with the connection. */
   readonly loseAnswer?: boolean
-  /** The connection is cut after so many bytes of the request's body. */
+  /** The connection is cut after that many bytes of the request's body. */
   readonly cutRequestAfterBytes?: number
-  /** The connection is cut when the request's body has not passed within so long. */
+  /** The connection is cut when the request's body has not passed within this time. */
   readonly cutRequestAfterMs?: number
-  /** The connection is cut after so many bytes of the answer's body. */
+  /** The connection is cut after that many bytes of the answer's body. */
   readonly cutAnswerAfterBytes?: number
-  /** The answer is passed on as a whole, once it has ended: a stream never is. */
+  /** The answer is passed on as a whole, once it has ended. A stream is never passed on. */
   readonly holdAnswer?: boolean
-  /** This header of the request is not passed on. */
+  /** This request header is removed. */
   readonly withoutHeader?: string
-  /** Nothing is passed on: this is the answer. */
+  /** The request is not passed on: this is the answer. */
   readonly answer?: { readonly status: number; readonly body: string }
-  /** Nothing is passed on, nothing is answered. */
+  /** The request is neither passed on nor answered. */
   readonly hang?: boolean
-  /** Nothing is passed on before this resolves. */
+  /** The request is held until this resolves. */
   readonly heldUntil?: Promise<unknown>
-  /** Bodies pass at this pace. */
+  /** Bodies pass at this rate. */
   readonly bytesPerSecond?: number
-  /** The connection is refused, as that of a dead host. */
+  /** The connection is refused, as by a dead host. */
   readonly refuse?: boolean
 }
 
-/** What a request looks like to a rule. `count` is how often this very method and path has been asked for, from 1. */
+/** A request, as a rule sees it. `count` says how often this method and path has been requested, from 1. */
 export interface Seen {
   readonly method: string
   readonly path: string
@@ -45,9 +46,9 @@ export interface Seen {
 
 export class FaultyNetwork implements AsyncDisposable {
   readonly url: string
-  /** Every request that came, in order. */
+  /** Every request that arrived, in order. */
   readonly seen: Seen[] = []
-  /** Decides over each request; null lets it pass. Replace it at any time. */
+  /** Decides about each request; null lets it pass. A test may replace it at any time. */
   rule: (seen: Seen) => Fault | null = () => null
   readonly #server: Server
   readonly #counts = new Map<string, number>()
@@ -58,7 +59,7 @@ export class FaultyNetwork implements AsyncDisposable {
     this.url = url
   }
 
-  /** Opens the proxy in front of a portal, whose address is asked for at each request. */
+  /** Opens the proxy in front of a portal. It looks up the address of the portal for each request. */
   static async open(portalUrl: () => string): Promise<FaultyNetwork> {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -67,18 +68,18 @@ export class FaultyNetwork implements AsyncDisposable {
     return network
   }
 
-  /** How many requests came whose method and path fit. */
+  /** The number of requests whose method and path match. */
   count(method: string, path: RegExp): number {
     return this.seen.filter((one) => one.method === method && path.test(one.path)).length
   }
 
-  /** Cuts the connection of every request that hangs, so that its client need not find out by itself. */
+  /** Cuts the connections of all held requests, so that clients need not wait for a timeout. */
   cutHanging(): void {
     for (const incoming of this.#hanging) incoming.socket.destroy()
     this.#hanging.clear()
   }
 
-  /** Cuts every connection that there is. */
+  /** Cuts every open connection. */
   cutAll(): void {
     this.#server.closeAllConnections()
   }
@@ -111,7 +112,7 @@ export class FaultyNetwork implements AsyncDisposable {
       return
     }
     fault.heldUntil.then(() => {
-      // Who asked may have gone meanwhile.
+      // The client may have gone meanwhile.
       if (!incoming.socket.destroyed) forward(incoming, answer, portalUrl, fault)
     })
   }
@@ -122,12 +123,12 @@ export class FaultyNetwork implements AsyncDisposable {
   }
 }
 
-/** The path and the query. A client that has the network as its proxy sends them with the host. */
+/** The path and the query. A client that uses the network as its HTTP proxy sends them with the host. */
 function targetOf({ url = '/' }: IncomingMessage): string {
   return url.replace(/^http:\/\/[^/]+/, '')
 }
 
-/** Passes a request on, and its answer back, as the fault would have it. */
+/** Passes a request on, and its answer back, with the given fault. */
 function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string, fault: Fault): void {
   const { method } = incoming
   const headers = { ...incoming.headers }
@@ -139,7 +140,7 @@ function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: s
   }
   if (fault.cutRequestAfterMs !== undefined) {
     const late = setTimeout(cut, fault.cutRequestAfterMs)
-    // All of the body has passed when the portal answers; a client that goes takes its request along.
+    // The whole body has passed when the portal answers. When the client goes, its request is cut.
     for (const end of ['response', 'close']) outgoing.once(end, () => clearTimeout(late))
   }
   outgoing.on('error', () => incoming.socket.destroy())

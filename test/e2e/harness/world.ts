@@ -1,6 +1,6 @@
 /**
  * A world for one test: a temporary folder with a portal, senders and receivers as real processes over real sockets.
- * Everything in it ends and goes when the world is disposed of.
+ * When the world is disposed, all processes end and the folder is deleted.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomFillSync } from 'node:crypto'
@@ -22,7 +22,7 @@ import { AccountKeys } from '../../../src/trust/index.ts'
 const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
 const UNTIL_MS = 90_000
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Ended {
   readonly code: number
   readonly stdout: string
@@ -64,12 +64,12 @@ export class Running {
     return this.#stderr
   }
 
-  /** What `--json` said so far. */
+  /** The objects that `--json` has printed. */
   get json(): JsonLine[] {
     return this.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
   }
 
-  /** Resolves with the first line of output, past or future, that fits. Fails when the process ends without one. */
+  /** Resolves with the first line of output, past or future, that matches. Fails when the process ends without one. */
   async line(isIt: (line: string) => boolean): Promise<string> {
     const deadline = AbortSignal.timeout(UNTIL_MS)
     while (true) {
@@ -85,7 +85,7 @@ export class Running {
     }
   }
 
-  /** Resolves with the first object of `--json` that fits. */
+  /** Resolves with the first object of `--json` that matches. */
   async object(isIt: (value: JsonLine) => boolean): Promise<JsonLine> {
     return JSON.parse(await this.line((line) => line.startsWith('{') && isIt(JSON.parse(line))))
   }
@@ -99,10 +99,10 @@ export class Running {
     this.child.kill(signal)
   }
 
-  /** Ends it with a signal and waits until it is gone. */
+  /** Sends a signal and waits until the process has ended. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
-      // A stopped process reacts to no signal but SIGKILL until it is continued.
+      // A stopped process reacts only to SIGKILL until it is continued.
       if (signal !== 'SIGKILL') this.child.kill('SIGCONT')
       this.child.kill(signal)
     }
@@ -113,7 +113,7 @@ export class Running {
 interface StartOptions {
   /** Added to the environment of this command. */
   readonly env?: Readonly<Record<string, string>>
-  /** Another program that runs it, `unshare` for instance. */
+  /** Another program that runs it, for example `unshare`. */
   readonly wrapper?: readonly string[]
 }
 
@@ -125,7 +125,7 @@ export class World implements AsyncDisposable {
   readonly folder: string
   readonly dataFolder: string
   portalUrl = ''
-  /** Of the database that has the ledger, where it is not in the data folder. */
+  /** The database of the ledger, where it is not in the data folder. */
   databaseUrl: string | null = null
   /** Added to the environment of every command. */
   readonly env: Record<string, string> = {}
@@ -138,10 +138,10 @@ export class World implements AsyncDisposable {
     this.dataFolder = join(folder, 'portal')
   }
 
-  /** @param isShared by the tests of a file, one of whose hooks makes it, and another one disposes of it */
+  /** @param isShared whether the tests of a file share it: one hook creates it, another disposes of it */
   static async create({ isShared = false } = {}): Promise<World> {
     const world = new World(await mkdtemp(join(tmpdir(), 'golooader-test-')))
-    // A test that runs out of its time never leaves its block, and its processes would stay.
+    // A test that times out never leaves its block, and its processes would stay.
     if (!isShared) onTestFinished(() => world[Symbol.asyncDispose]())
     return world
   }
@@ -173,7 +173,7 @@ export class World implements AsyncDisposable {
     return this.start(args).ended
   }
 
-  /** Starts the portal; again after it ended, on the same port and data. Resolves when it serves. */
+  /** Starts the portal, or restarts it on the same port and data. Resolves when it serves. */
   async portal(args: readonly string[] = [], options: StartOptions = {}): Promise<Running> {
     const listen = `127.0.0.1:${this.#portalPort}`
     const running = this.start(['portal', '--listen', listen, '--data', this.dataFolder, ...args], options)
@@ -184,7 +184,7 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * Opens accounts, each with a profile of its own name, as `invite` and `join` do but without their processes.
+   * Creates accounts, each with a profile of the same name, as `invite` and `join` do but without their processes.
    * `through` names the proxy by which an account reaches the portal.
    */
   async join(
@@ -217,7 +217,7 @@ export class World implements AsyncDisposable {
     return this.start(['send', ...files, '--to', to, '--profile', 'alice', '--json', ...args])
   }
 
-  /** Starts a receiver, its files in a folder of its name. Resolves when it is connected. */
+  /** Starts a receiver that writes to a folder of its name. Resolves when it is connected. */
   async receiver(name: string, args: readonly string[] = [], options: StartOptions = {}) {
     const running = this.start(
       ['receive', '--into', this.inbox(name), '--create', '--profile', name, '--json', ...args],
@@ -231,25 +231,25 @@ export class World implements AsyncDisposable {
     return this.path('inbox', name)
   }
 
-  /** Names of the files that stand in an inbox, what is unfinished left out. */
+  /** The names of the files in an inbox, without unfinished ones. */
   async received(name: string): Promise<string[]> {
     const names = await readdir(this.inbox(name)).catch(() => [])
     return names.filter((one) => one !== '.golooader').sort()
   }
 
-  /** The client of an account, for looking at the portal directly. */
+  /** A client of an account, to ask the portal directly. */
   async client(name: string): Promise<PortalClient> {
     const client = new PortalClient(nodeTransport(this.portalUrl), await this.token(name))
     this.#clients.push(client)
     return client
   }
 
-  /** The token of an account, for requests made by hand. */
+  /** The token of an account, for requests of the test. */
   async token(name: string): Promise<string> {
     return JSON.parse(await readFile(this.#profile(name), 'utf8')).token
   }
 
-  /** Makes a file of random content. */
+  /** Creates a file of random content. */
   async file(name: string, sizeBytes: number): Promise<string> {
     const path = this.path('files', name)
     await mkdir(this.path('files'), { recursive: true })
@@ -262,7 +262,7 @@ export class World implements AsyncDisposable {
     return path
   }
 
-  /** Names of everything that lies in the portal's temporary storage. */
+  /** The names of all files in the portal's store. */
   async stored(): Promise<string[]> {
     return partsIn(join(this.dataFolder, 'store'))
   }
@@ -274,12 +274,12 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** Names of the parts in the folder of a store, and of what is on its way to become one. */
+/** The names of complete and partial parts in the folder of a store. */
 export async function partsIn(storeFolder: string): Promise<string[]> {
   return (await filesIn(storeFolder)).filter((name) => name !== 'owner')
 }
 
-/** Names of the files in a folder and all below it, also while other processes remove some of them. */
+/** The names of the files in a folder and below it. Other processes may remove some meanwhile. */
 export async function filesIn(folder: string): Promise<string[]> {
   while (true) {
     try {
@@ -287,7 +287,7 @@ export async function filesIn(folder: string): Promise<string[]> {
       return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
     } catch (error) {
       if (!hasCode(error, 'ENOENT')) throw error
-      // A folder below it went while it was listed; or it is the folder itself that is not there.
+      // A folder below it was removed during the listing, or the folder itself does not exist.
       if (!existsSync(folder)) return []
     }
   }
@@ -300,7 +300,7 @@ export async function sha256Of(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Asks until it is true. For what happens in other processes and is nowhere told. */
+/** Polls until the condition holds, for events in other processes that report them nowhere. */
 export async function until(isIt: () => Promise<boolean> | boolean, what: string, withinMs = UNTIL_MS): Promise<void> {
   const deadline = performance.now() + withinMs
   while (!(await isIt())) {

@@ -1,5 +1,8 @@
 // @tier stress
-/** Sender and receiver where the system lets them open hardly any files (`ulimit -n`): slower, and nothing is lost or refused. */
+/**
+ * Sender and receiver with a very low limit of open files (`ulimit -n`): they are slower, and no file is lost or
+ * refused.
+ */
 import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -29,12 +32,12 @@ test.each([
   expect(troubles).toEqual([])
 })
 
-test('where not even one file can be sent, it is one plain sentence', async () => {
+test('where not even one file can be sent, the error is one plain sentence', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
   const path = await world.file('a.bin', 100)
-  // Each of Node's own takes some; what remains is not enough for a file, its journal and a connection.
+  // Node itself needs some descriptors. The rest does not suffice for a file, its journal and a connection.
   const { code, stdout, stderr } = await world.start(
     ['send', path, '--to', 'bob', '--profile', 'alice', '--no-wait', '--answer-timeout', '3s'],
     limitedTo(25),
@@ -44,7 +47,7 @@ test('where not even one file can be sent, it is one plain sentence', async () =
   expect(stderr).not.toContain('bug')
 })
 
-test('a receiver that runs out of descriptors says so once, and the files wait until it has some', async () => {
+test('a receiver that runs out of descriptors reports it once, and the files wait', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -52,7 +55,7 @@ test('a receiver that runs out of descriptors says so once, and the files wait u
   const limit = (descriptors: number) =>
     promisify(execFile)('prlimit', ['--pid', String(bob.child.pid), `--nofile=${descriptors}:`])
   const { length: used } = await readdir(`/proc/${bob.child.pid}/fd`)
-  // Enough for its connections, and for no file.
+  // Enough for its connections, but not for a file.
   await limit(used)
   const files = await Promise.all([1, 2, 3].map((number) => world.file(`${number}.bin`, 400_000)))
   const sending = world.send(files, 'bob')

@@ -1,7 +1,7 @@
 // @tier stress
 /**
- * Five hundred clients that drip, stall and never read are cut off in their time; an honest transfer goes through at half
- * its speed or more while they are there.
+ * Five hundred clients that send or read very slowly, or not at all, are cut off at their limits. An honest transfer
+ * keeps at least half of its speed meanwhile.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,7 +18,10 @@ const ROUNDS = 3
 const SIZE_BYTES = 64 * MIB
 const crowdProgram = fileURLToPath(new URL('./slow-crowd.ts', import.meta.url))
 
-/** A transfer of one large part that nobody has sent yet, and one that carol is offered. @returns what the crowd is told */
+/**
+ * A transfer with one large part that is not sent yet, and one that carol is offered. @returns the arguments of the
+ * crowd
+ */
 async function bait(world: World): Promise<string[]> {
   const mallory = await world.client('mallory')
   const [toSend, offered] = [newTransferId(), newTransferId()]
@@ -63,11 +66,11 @@ function median(values: readonly number[]): number {
   return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
 }
 
-test('five hundred slow clients are cut off, and cost an honest transfer less than half its speed', {
+test('five hundred slow clients are cut off, and an honest transfer keeps at least half of its speed', {
   timeout: 180_000,
 }, async () => {
   await using world = await World.create()
-  // The honest pair is one account each; the crowd is another's, and may hold what the limits let it.
+  // The honest pair has its own accounts. The crowd uses another account, within that account's limits.
   await world.portal(['--idle-timeout', '20s', '--account-connections', '1000'])
   await world.join(['alice', 'bob', 'mallory', 'carol'])
   await world.receiver('bob')
@@ -91,7 +94,7 @@ test('five hundred slow clients are cut off, and cost an honest transfer less th
   expect(median(crowded)).toBeLessThan(2 * median(alone))
 })
 
-test('slow clients of every kind are cut off by themselves', async () => {
+test("slow clients of every kind are cut off by the portal's own limits", async () => {
   await using world = await World.create()
   await world.portal(['--idle-timeout', '5s', '--min-rate', '100KiB', '--account-connections', '1000'])
   await world.join(['mallory', 'carol'])

@@ -1,7 +1,8 @@
 /**
- * A crowd of clients that hold their connections for as long as the portal lets them. It is a process of its own, so that its
- * memory is not counted as that of the test. It prints how many connections are open once all are, and ends with its
- * standard input.
+ * A crowd of clients that hold their connections for as long as the portal lets them. It is a process of its own, so
+ * that its memory does not count as memory of the test. It prints the number of open connections once all are open,
+ * and
+ * ends when its standard input ends.
  *
  *     node slow-crowd.ts PORT COUNT TOKEN_OF_SENDER TOKEN_OF_RECEIVER TRANSFER_TO_SEND OFFERED_TRANSFER LEASE
  */
@@ -16,7 +17,7 @@ function head(method: string, path: string, token: string | undefined, more: rea
 }
 
 const digest = `Content-Digest: sha-256=:${Buffer.alloc(32).toString('base64')}:`
-/** What each kind says at once, and what it then drips. */
+/** What each kind sends at once, and what it then sends slowly. */
 const kinds: readonly { readonly first: string; readonly drip: string }[] = [
   // Headers that never end.
   { first: head('GET', '/v1/account', sender), drip: 'X' },
@@ -30,9 +31,9 @@ const kinds: readonly { readonly first: string; readonly drip: string }[] = [
     first: `${head('PUT', `/v1/transfers/${toSend}/parts/1`, sender, ['Content-Length: 8388608', digest])}\r\n`,
     drip: 'x',
   },
-  // A download that nobody reads.
+  // A download that the client does not read.
   { first: `${head('GET', `/v1/inbox/${offered}/parts/1?lease=${lease}`, receiver)}\r\n`, drip: '' },
-  // Nothing at all.
+  // Nothing is sent.
   { first: '', drip: '' },
 ]
 

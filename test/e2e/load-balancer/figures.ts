@@ -1,7 +1,7 @@
-/** Ways to ask a portal for its figures that a proxy in front of it has to keep from the world. */
+/** Request targets for the portal's metrics. A proxy in front of it must not serve them to the public. */
 import { connect } from 'node:net'
 
-/** Ways to ask a portal for its figures: each of these is answered by a portal that is asked itself. */
+/** A portal that is asked directly answers each of these with its metrics. */
 export const FORMS = [
   '/metrics',
   '/metrics?x=1',
@@ -13,7 +13,7 @@ export const FORMS = [
   'http://files.example/%6detrics',
   'https://files.example/metric%73',
 ] as const
-/** Others, which a portal does not take for that path today, or a load balancer reads in its own way. */
+/** Others: a portal does not resolve them to that path, or a load balancer may read them in its own way. */
 export const OTHER_FORMS = [
   '/%256detrics',
   '/./metrics',
@@ -28,7 +28,7 @@ export const OTHER_FORMS = [
   'http://x?y/metrics',
 ] as const
 
-/** Asks with this very target in the request line. @returns all that was answered */
+/** Sends a request with exactly this target. @returns the whole response */
 export function ask(host: string, target: string): Promise<string> {
   const { hostname, port } = new URL(`http://${host}`)
   const socket = connect(Number(port), hostname)

@@ -1,4 +1,7 @@
-/** What a load balancer does by itself: it cuts what is silent, refuses what is large, answers without asking. */
+/**
+ * Behaviour of load balancers: they cut silent connections, refuse large requests, and answer without asking the
+ * portal.
+ */
 import { describe, expect, test } from 'vitest'
 import { loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { deliveredAmongCancelled, deliveredOnce, smallerParts } from '../first-hop/delivered-once.ts'
@@ -26,14 +29,14 @@ function limitedTo(sizeKib: number) {
 }
 
 describe.each(loadBalancerKinds)('behind %s', (kind) => {
-  test('a stream that is cut for being silent is opened again, and every answer comes once', async () => {
+  test('a stream that is cut because it was silent is opened again, and every answer comes once', async () => {
     await using world = await World.create()
     const { network } = await behind(world, kind, SHORT[kind])
     const path = await world.file('report.bin', 3 * MIB)
     const bob = await world.receiver('bob')
     await until(() => network.count('GET', /^\/v1\/inbox$/) >= 3, 'the inbox was cut twice')
     network.rule = (seen) =>
-      // Held until it is asked again, because the load balancer gave up; then the portal gets all of them.
+      // Held until the request is repeated, because the load balancer gave up. Then the portal gets all of them.
       seen.path.endsWith('/disposition') && seen.count < 3
         ? { heldUntil: until(() => network.count('POST', /\/disposition$/) > seen.count, 'the answer is repeated') }
         : null
@@ -42,7 +45,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     expect(bob.json.filter(({ type }) => type === 'received')).toHaveLength(1)
   })
 
-  test('a limit on the size of requests is found out: the file goes in smaller parts', async () => {
+  test('a limit on the size of requests is detected: the file is sent in smaller parts', async () => {
     await using world = await World.create()
     await behind(world, kind, SMALL[kind])
     const path = await world.file('report.bin', 4 * MIB)
@@ -52,14 +55,14 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     expect(smallerParts(sending).at(-1)).toBe(64 * KIB)
   })
 
-  test('a limit below the smallest parts is told at the end, and what was begun is gone on with once it is raised', async () => {
+  test('a limit below the smallest part size is reported at the end, and the upload continues once the limit is raised', async () => {
     await using world = await World.create()
     const { balancer, network } = await behind(world, kind, SMALLER[kind])
     const path = await world.file('report.bin', 4 * MIB)
     const sending = world.send(path, 'bob')
     const { code, stdout } = await sending.ended
     expect(code).toBe(5)
-    // HAProxy closes the connection under a request that is still being sent, so that its answer may get lost.
+    // HAProxy closes the connection of a request that is still being sent, so its answer may be lost.
     expect(stdout).toMatch(kind === 'nginx' ? /takes no request of this size/ : /takes no request|probably a proxy/)
     if (kind === 'nginx') expect(saidOf(sending)).toEqual([])
     await balancer.reload([hostOf(network.url)], {})
@@ -67,7 +70,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredAmongCancelled(world, world.send(path, 'bob'), path)
   })
 
-  test('a part on a thin line gets there, though no interim answer comes through', async () => {
+  test('a part on a slow line is sent, although no interim response comes through', async () => {
     await using world = await World.create()
     const { balancer, network } = await behind(world, kind)
     await using thin = await FaultyNetwork.open(() => balancer.url)
@@ -75,28 +78,28 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     thin.rule = ({ method }) => (method === 'PUT' ? { bytesPerSecond: 150_000 } : null)
     const path = await world.file('report.bin', 2 * MIB)
     await world.receiver('bob')
-    // Silence of four seconds ends a try; all bytes are in buffers by then, and the part takes fourteen.
+    // Four seconds without a response end a try. All bytes are in buffers by then, and the part takes fourteen seconds.
     const sending = world.send(path, 'bob', '--part-size', '2MiB', '--answer-timeout', '12s')
     await deliveredOnce(world, sending, path)
     expect(saidOf(sending)).toEqual([])
     expect(partsSent(network)).toEqual({ 1: 1 })
   })
 
-  test('a file in one request is asked for by 100, and stored', async () => {
+  test('a file in one request is asked for with 100 Continue, and stored', async () => {
     await using world = await World.create()
     const { balancer } = await behind(world, kind)
     const path = await world.file('report.bin', 2 * MIB)
     const token = await world.token('alice')
     const headers = [`Authorization: Bearer ${token}`, 'Expect: 100-continue', 'Prefer: wait=0']
     const asked = headers.flatMap((header) => ['--header', header])
-    // Without the 100 curl would wait for longer than the test does.
+    // Without 100 Continue curl would wait longer than the test does.
     const waiting = ['--expect100-timeout', '600', '--upload-file', path]
     const { status, sentBytes, lines } = await outcome(curl(...asked, ...waiting, `${balancer.url}/v1/to/bob/`))
     expect(lines[0]).toMatch(/^stored /)
     expect([status, sentBytes]).toEqual([200, 2 * MIB])
   })
 
-  test('commands that ask once say in plain words that nobody is there', async () => {
+  test('commands that make one request say in plain words that the portal does not answer', async () => {
     await using world = await World.create()
     const { balancer } = await behind(world, kind)
     await balancer.reload([await deadBackend()])

@@ -1,4 +1,7 @@
-/** A portal behind a real load balancer goes and comes back: senders and receivers go on by themselves, nothing is doubled. */
+/**
+ * A portal behind a real load balancer stops and starts again. Senders and receivers continue, and no file arrives
+ * twice.
+ */
 import { describe, expect, test } from 'vitest'
 import { loadBalancer, loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { allowedMs } from '../../suites/bounds.ts'
@@ -9,7 +12,7 @@ import { Authority } from '../tls/authority.ts'
 import { behind, deadBackend, hostOf, IN_ORDER, saidOf } from './scene.ts'
 
 describe.each(loadBalancerKinds)('behind %s', (kind) => {
-  test('a file is delivered over TLS, and nobody sees an error', async () => {
+  test('a file is delivered over TLS without any reported error', async () => {
     await using world = await World.create()
     const authority = await Authority.create(world.path('tls'))
     world.env.NODE_EXTRA_CA_CERTS = authority.caPath
@@ -26,7 +29,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     expect(bob.json.filter(({ type }) => type === 'disconnected')).toEqual([])
   })
 
-  test('a portal killed in mid-upload, and away for a while, is gone on with', async () => {
+  test('an upload continues after the portal was killed and away for a while', async () => {
     await using world = await World.create()
     const { network, portal } = await behind(world, kind)
     const path = await world.file('report.bin', 8 * MIB)
@@ -38,7 +41,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     const sending = world.send(path, 'bob', '--part-size', '1MiB', ...IN_ORDER)
     await portal.ended
     network.rule = () => null
-    // The load balancer has said by itself that it has nobody to ask.
+    // The load balancer has answered by itself that no node is available.
     await until(
       () => saidOf(sending).some((reason) => reason.includes('in front of the portal')),
       'the sender says why',
@@ -48,7 +51,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredOnce(world, sending, path)
   })
 
-  test('a portal killed before it answers the upload is asked again', async () => {
+  test('a portal that is killed before it answers the upload is asked again', async () => {
     await using world = await World.create()
     const { network, portal } = await behind(world, kind)
     const path = await world.file('report.bin', 4 * MIB)
@@ -66,7 +69,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredOnce(world, sending, path)
   })
 
-  test('a portal killed in mid-delivery is gone on with', async () => {
+  test('a delivery continues after the portal was killed', async () => {
     await using world = await World.create()
     const { network, portal } = await behind(world, kind)
     const path = await world.file('report.bin', 8 * MIB)
@@ -84,7 +87,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredOnce(world, sending, path)
   })
 
-  test('answers that break in the middle, and streams that are cut, are asked for again', async () => {
+  test('answers that break off, and streams that are cut, are requested again', async () => {
     await using world = await World.create()
     const { network } = await behind(world, kind)
     const path = await world.file('report.bin', 8 * MIB)
@@ -106,7 +109,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     await deliveredOnce(world, sending, path)
   })
 
-  test('a portal that is taken out, and put in again, while files are under way', async () => {
+  test('a portal can be taken out of the load balancer and put back while files are transferred', async () => {
     await using world = await World.create()
     const { network, balancer } = await behind(world, kind)
     const path = await world.file('report.bin', 8 * MIB)
@@ -133,13 +136,13 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
   })
 })
 
-test('haproxy notices a portal that stands still, and cuts what hangs on it', async () => {
+test('haproxy detects a portal that stands still, and cuts its connections', async () => {
   await using world = await World.create()
   const { portal } = await behind(world, 'haproxy')
   const bob = await world.receiver('bob')
   portal.signal('SIGSTOP')
   const path = await world.file('report.bin', 2 * MIB)
-  // By itself a receiver would notice after three heartbeats that do not come, which are 75 seconds.
+  // Without that, a receiver notices after three missing heartbeats, which are 75 seconds.
   const stoppedAtMs = performance.now()
   await bob.object(({ type }) => type === 'disconnected')
   expect(performance.now() - stoppedAtMs).toBeLessThan(allowedMs(30_000))

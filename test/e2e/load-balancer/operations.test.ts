@@ -1,4 +1,7 @@
-/** What the load balancers of `deploy/` keep from the world, in whatever way it is written. The portal here serves figures itself. */
+/**
+ * The load balancers of `deploy/` hide the metrics, in every spelling of the path. The portal of this test serves them
+ * itself.
+ */
 import { describe, expect, test } from 'vitest'
 import { loadBalancer, loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { World } from '../harness/world.ts'
@@ -6,10 +9,10 @@ import { ask, FORMS, OTHER_FORMS } from './figures.ts'
 import { hostOf } from './scene.ts'
 
 describe.each(loadBalancerKinds)('behind %s', (kind) => {
-  test('the figures of a portal cannot be asked for, in whatever encoding', async () => {
+  test('the metrics of a portal are not served, in any encoding of the path', async () => {
     await using world = await World.create()
     await world.portal(['--trusted-proxies', '127.0.0.1'])
-    // Straight to the portal: what else stands between could change how a path is written.
+    // The test asks the load balancer directly, because a proxy in between could rewrite the path.
     const backends = [hostOf(world.portalUrl)]
     const balancer = await loadBalancer({ kind, backends, folder: world.path('balancer') })
     for (const target of FORMS) {
@@ -22,7 +25,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
       const answer = await ask(hostOf(balancer.url), target)
       expect(answer, target).not.toContain('golooader_open_bytes')
     }
-    // What else a stranger may ask is passed on.
+    // Other public requests are passed on.
     for (const target of ['/healthz', '/v1/limits', '/v1/%6cimits']) {
       expect(await ask(hostOf(balancer.url), target), target).toMatch(/^HTTP\/1\.1 200 /)
     }

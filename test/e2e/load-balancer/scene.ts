@@ -1,4 +1,4 @@
-/** What the tests behind a load balancer have in common: clients -> load balancer -> a network that can be made bad -> portal. */
+/** Shared set-up for tests behind a load balancer: clients, load balancer, faulty network, portal. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { onTestFinished } from 'vitest'
 import {
@@ -11,7 +11,7 @@ import { freePort } from '../../servers/server-process.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import type { Running, World } from '../harness/world.ts'
 
-/** One part at a time, and time enough for a portal to come back. */
+/** One part at a time, and a timeout that gives the portal time to come back. */
 export const IN_ORDER = ['--parts-in-flight', '1', '--answer-timeout', '40s'] as const
 
 export interface Behind {
@@ -20,7 +20,7 @@ export interface Behind {
   readonly balancer: LoadBalancer
 }
 
-/** A portal with the accounts alice and bob, who reach it by the load balancer alone. */
+/** A portal with the accounts alice and bob, who reach it only through the load balancer. */
 export async function behind(
   world: World,
   kind: LoadBalancerKind,
@@ -34,7 +34,7 @@ export async function behind(
   return { portal, network, balancer }
 }
 
-/** A network in front of the portal, that goes with the test. */
+/** A faulty network in front of the portal. It ends with the test. */
 export async function aWay(world: World): Promise<FaultyNetwork> {
   const way = await FaultyNetwork.open(() => world.portalUrl)
   onTestFinished(() => way[Symbol.asyncDispose]())
@@ -45,17 +45,17 @@ export function hostOf(url: string): string {
   return new URL(url).host
 }
 
-/** The address of a node that is not there. */
+/** The address of a node that does not exist. */
 export async function deadBackend(): Promise<string> {
   return `127.0.0.1:${await freePort()}`
 }
 
-/** What a sender said while it was not answered. */
+/** What a sender printed while it got no answer. */
 export function saidOf(sending: Running): string[] {
   return sending.json.filter(({ phase }) => phase === 'silence').map(({ reason }) => String(reason))
 }
 
-/** Lets an account reach the portal by another way from now on. */
+/** Lets an account reach the portal by another address from now on. */
 export async function reachBy(world: World, account: string, portalUrl: string): Promise<void> {
   const path = world.path('config', 'golooader', 'profiles', `${account}.json`)
   const profile = JSON.parse(await readFile(path, 'utf8'))

@@ -1,4 +1,6 @@
-/** Two nodes, for which two ways to one portal stand here: what reaches one of them is asked of the other when it goes. */
+/**
+ * Two addresses of one portal stand for two nodes. When one dies, the load balancer sends its requests to the other.
+ */
 import { describe, expect, test } from 'vitest'
 import { type LoadBalancerKind, loadBalancer, loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { deliveredOnce } from '../first-hop/delivered-once.ts'
@@ -8,7 +10,7 @@ import { World } from '../harness/world.ts'
 import { curl, outcome } from '../one-request/curl.ts'
 import { aWay, hostOf } from './scene.ts'
 
-/** A portal behind two ways, with the accounts alice and bob. */
+/** A portal with two addresses, and the accounts alice and bob. */
 async function twoWays(world: World, kind: LoadBalancerKind) {
   await world.portal(['--trusted-proxies', '127.0.0.1'])
   const ways = [await aWay(world), await aWay(world)]
@@ -22,7 +24,7 @@ async function twoWays(world: World, kind: LoadBalancerKind) {
 }
 
 describe.each(loadBalancerKinds)('behind %s', (kind) => {
-  test('requests that were in flight at a node that dies continue at the other node', async () => {
+  test('requests in flight at a node that dies continue at the other node', async () => {
     await using world = await World.create()
     const { rule } = await twoWays(world, kind)
     const dead = new Set<FaultyNetwork>()
@@ -39,7 +41,7 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     expect(dead.size).toBe(1)
   })
 
-  test('an answer that a node took with it is asked for at the other, and is the same', async () => {
+  test('an answer that was lost with a node is requested from the other, and is the same', async () => {
     await using world = await World.create()
     const { rule } = await twoWays(world, kind)
     const lost = new Set<string>()
@@ -55,11 +57,12 @@ describe.each(loadBalancerKinds)('behind %s', (kind) => {
     expect(lost.size).toBe(2)
   })
 
-  test('a file in one request, without a key by which it could be known again, is never sent to a second node', async () => {
+  test('a file in one request without an idempotency key is never sent to a second node', async () => {
     await using world = await World.create()
     const { ways, balancer, rule } = await twoWays(world, kind)
     rule(({ path }) => (path.startsWith('/v1/to/') ? { loseAnswer: true } : null))
-    // Of an empty one nothing follows the head, so that a load balancer has all that it would need.
+    // An empty file has no body after the head, so the load balancer has everything that it needs to repeat the
+    // request.
     const path = await world.file('empty.txt', 0)
     const asked = ['--header', `Authorization: Bearer ${await world.token('alice')}`, '--header', 'Prefer: wait=0']
     const { status } = await outcome(curl(...asked, '--upload-file', path, `${balancer.url}/v1/to/bob/`))

@@ -1,4 +1,4 @@
-/** Senders that have nothing but curl, and what they stand in. */
+/** Senders that use only curl, and their world. */
 import { spawn } from 'node:child_process'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:net'
@@ -7,7 +7,7 @@ import { Running, World } from '../harness/world.ts'
 
 export const MIB = 1024 * 1024
 
-/** Runs the system's curl. Its answer is written as it comes, the status on a line of its own at the end. */
+/** Runs the system's curl. Its answer is written as it arrives, with the status on a line of its own at the end. */
 export function curl(...args: string[]): Running {
   const common = [
     '--silent',
@@ -24,7 +24,7 @@ export function curl(...args: string[]): Running {
   return running
 }
 
-/** What curl said at its end: the status of the answer, and how many bytes of the body it has sent. */
+/** The end of curl's output: the status of the answer, and how many bytes of the body it has sent. */
 export async function outcome(sending: Running): Promise<{ status: number; sentBytes: number; lines: string[] }> {
   const { stderr } = await sending.ended
   const [, status, sentBytes] = /status (\d+) sent (\d+)/.exec(stderr) ?? []
@@ -39,7 +39,7 @@ export async function handWorld(args: readonly string[] = [], others: readonly s
   await world.join(['alice'], {}, { hasKeys: false })
   await world.join(others)
   const authorization = `Authorization: Bearer ${await world.token('alice')}`
-  /** Sends a file, or with `-` what is written to curl, to `/v1/to/PATH`. */
+  /** Sends a file, or with `-` the standard input of curl, to `/v1/to/PATH`. */
   const send = (file: string, path: string, ...more: string[]): Running =>
     curl('--upload-file', file, '--header', authorization, ...more, `${world.portalUrl}/v1/to/${path}`)
   return { world, portal, send, authorization }
@@ -47,11 +47,11 @@ export async function handWorld(args: readonly string[] = [], others: readonly s
 
 export interface Relay {
   readonly url: string
-  /** What came from clients so far, heads and all. */
+  /** The bytes that clients have sent so far, headers included. */
   bytes(): number
 }
 
-/** Passes connections on as they are, and counts what clients send. */
+/** Passes connections on unchanged, and counts what clients send. */
 export async function relayTo(portalUrl: string): Promise<Relay> {
   let bytes = 0
   const server = createServer((client) => {

@@ -1,4 +1,4 @@
-/** A file that curl sends is delivered like any other, and curl is told twice. */
+/** A file that curl sends is delivered like any other, and curl gets both notifications. */
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { sha256Of, until, World } from '../harness/world.ts'
 import { curl, handWorld, MIB, outcome } from './curl.ts'
 
-test('a file of several parts is stored, delivered, and told so line by line', async () => {
+test('a file of several parts is stored and delivered, and curl gets a line for each', async () => {
   const { world, send } = await handWorld()
   const bob = await world.receiver('bob')
   const path = await world.file('report.pdf', 20 * MIB)
@@ -20,7 +20,7 @@ test('a file of several parts is stored, delivered, and told so line by line', a
   expect(await sha256Of(join(world.inbox('bob'), 'report.pdf'))).toBe(await sha256Of(path))
 })
 
-test('who makes an account by hand, as docs/curl.md says, sends with it', async () => {
+test('an account that is created by hand, as docs/curl.md says, can send', async () => {
   const world = await World.create()
   await world.portal()
   await world.join(['bob'])
@@ -41,7 +41,7 @@ test('who makes an account by hand, as docs/curl.md says, sends with it', async 
   expect(stdout).toMatch(/\{"account":"alice"\}\n?stored \S+ report\.pdf, 3\.0 MiB, waiting for bob\ndelivered bob\n/)
 })
 
-test('each of several receivers is told of, in its own words where it refuses', async () => {
+test('curl gets a line for each of several receivers, with the reason where one refuses', async () => {
   const { world, send } = await handWorld([], ['bob', 'carol'])
   await world.receiver('bob')
   await world.receiver('carol', ['--from', 'bob'])
@@ -55,7 +55,7 @@ test('each of several receivers is told of, in its own words where it refuses', 
   expect(await world.received('carol')).toEqual([])
 })
 
-test('a receiver that is online has most of a file before its upload ends', async () => {
+test('an online receiver has most of a file before its upload ends', async () => {
   const { world, send } = await handWorld()
   const bob = await world.receiver('bob')
   const path = await world.file('report.pdf', 40 * MIB)
@@ -67,7 +67,7 @@ test('a receiver that is online has most of a file before its upload ends', asyn
   expect((await outcome(sending)).lines[1]).toBe('delivered bob')
 })
 
-test('what is piped into curl is delivered, though nobody knew how long it would be', async () => {
+test('a pipe of unknown length is delivered', async () => {
   const { world, send } = await handWorld()
   await world.receiver('bob')
   const path = await world.file('dump.sql', 20 * MIB + 1)
@@ -80,7 +80,7 @@ test('what is piped into curl is delivered, though nobody knew how long it would
   expect(await sha256Of(join(world.inbox('bob'), 'dump.sql'))).toBe(await sha256Of(path))
 })
 
-test('an empty file is a file, known to be empty or not', async () => {
+test('an empty file is delivered, with known or unknown length', async () => {
   const { world, send } = await handWorld()
   await world.receiver('bob')
   const path = await world.file('empty', 0)
@@ -91,7 +91,7 @@ test('an empty file is a file, known to be empty or not', async () => {
   for (const name of ['empty', 'piped']) expect((await stat(join(world.inbox('bob'), name))).size).toBe(0)
 })
 
-test('curl names the file by itself where the address ends with the receiver', async () => {
+test('curl names the file when the address ends with the receiver', async () => {
   const { world, send } = await handWorld()
   await world.receiver('bob')
   const path = await world.file('a b%ä.txt', 10)
@@ -99,7 +99,7 @@ test('curl names the file by itself where the address ends with the receiver', a
   expect(await world.received('bob')).toEqual(['a b%ä.txt'])
 })
 
-test('programs get each notification as an object on a line', async () => {
+test('programs get each notification as a JSON object on a line', async () => {
   const { world, send } = await handWorld()
   await world.receiver('bob')
   const path = await world.file('report.pdf', 100)
@@ -110,7 +110,7 @@ test('programs get each notification as an object on a line', async () => {
   expect(objects.map(({ notification }) => notification)).toEqual(['stored', 'delivered'])
 })
 
-test('an evil name reaches neither the terminal of the sender nor a place outside of the folder', async () => {
+test('a hostile name reaches neither the terminal of the sender nor a place outside of the folder', async () => {
   const { world, send } = await handWorld()
   const bob = await world.receiver('bob')
   const path = await world.file('report.pdf', 10)
@@ -124,7 +124,7 @@ test('an evil name reaches neither the terminal of the sender nor a place outsid
   for (const name of await world.received('bob')) expect(name).not.toMatch(/[/\p{C}]/u)
 })
 
-test('with wait=0 curl returns once it is stored, and is told where to ask', async () => {
+test('with wait=0 curl returns once the file is stored, and is told where to ask', async () => {
   const { world, send } = await handWorld()
   const path = await world.file('report.pdf', 3 * MIB)
   const { lines } = await outcome(send(path, 'bob/report.pdf', '--header', 'Prefer: wait=0'))
@@ -139,7 +139,7 @@ test('with wait=0 curl returns once it is stored, and is told where to ask', asy
   }, 'it says delivered there')
 })
 
-test('64 MiB of known and of unknown length take little memory of the portal', async () => {
+test('64 MiB of known and of unknown length need little memory of the portal', async () => {
   const { world, portal, send } = await handWorld()
   await world.receiver('bob')
   const path = await world.file('large.bin', 64 * MIB)

@@ -1,4 +1,4 @@
-/** What the portal does not take costs as little as possible, leaves nothing behind, and makes curl fail. */
+/** A refused upload costs as little as possible, leaves nothing at the portal, and makes curl fail. */
 import { createReadStream } from 'node:fs'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../../src/protocol/index.ts'
@@ -7,7 +7,7 @@ import { curl, handWorld, MIB, outcome, relayTo } from './curl.ts'
 
 const HEAD_BYTES_MAX = 2048
 
-test('a refusal costs no upload: not one byte of the file leaves curl', async () => {
+test('a refusal costs no upload: curl sends no byte of the file', async () => {
   const { world, authorization } = await handWorld(['--max-transfer', '30MiB', '--quota', '25MiB'])
   const relay = await relayTo(world.portalUrl)
   const path = await world.file('large.bin', 28 * MIB)
@@ -32,7 +32,7 @@ test('a refusal costs no upload: not one byte of the file leaves curl', async ()
   expect(relay.bytes() - before).toBeLessThan(HEAD_BYTES_MAX)
 })
 
-test('other requests, too, are asked for their bodies only once their token is known', async () => {
+test('for other requests, too, the portal asks for the body only once it knows the token', async () => {
   const { world, authorization } = await handWorld()
   const relay = await relayTo(world.portalUrl)
   const path = await world.file('part.bin', 4 * MIB)
@@ -50,7 +50,7 @@ test('curl --fail fails when it is refused', async () => {
   expect((await send(path, 'bob/x', '--fail', '-H', 'Prefer: wait=0').ended).code).toBe(0)
 })
 
-test('who sends without asking, and is refused, reads why all the same, and stops', async () => {
+test('a client that sends without asking, and is refused, can read the reason and stops', async () => {
   const { world, send } = await handWorld()
   const path = await world.file('large.bin', 64 * MIB)
   const { status, sentBytes, lines } = await outcome(send(path, 'nobody/x', '-H', 'Expect:'))
@@ -59,7 +59,7 @@ test('who sends without asking, and is refused, reads why all the same, and stop
   expect(sentBytes).toBeLessThan(32 * MIB)
 })
 
-test('a pipe that brings more than is taken is refused in the middle, and nothing of it is kept', async () => {
+test('a pipe that exceeds the limit is refused during the upload, and nothing of it is kept', async () => {
   const { world, send } = await handWorld(['--max-transfer', '20MiB'])
   const path = await world.file('large.bin', 40 * MIB)
   const sending = send('-', 'bob/x')
@@ -71,7 +71,7 @@ test('a pipe that brings more than is taken is refused in the middle, and nothin
   expect(await world.stored()).toEqual([])
 })
 
-test('a file that is not the one of its digest is not kept, and its receiver gives up what it has', async () => {
+test('a file that does not match its digest is not kept, and its receiver deletes what it has', async () => {
   const { world, send } = await handWorld()
   const bob = await world.receiver('bob')
   const path = await world.file('report.pdf', 20 * MIB)
@@ -86,7 +86,7 @@ test('a file that is not the one of its digest is not kept, and its receiver giv
   await until(async () => (await world.stored()).length === 0, 'nothing of it lies in the store')
 })
 
-test('a portal for sealed files takes none from curl, and says so before the upload', async () => {
+test('a portal for sealed files only refuses curl before the upload', async () => {
   const { world, send } = await handWorld(['--sealed-only'])
   const path = await world.file('report.pdf', 20 * MIB)
   const { status, sentBytes, lines } = await outcome(send(path, 'bob/report.pdf'))
@@ -108,7 +108,7 @@ test('an idempotency key that another account used is a conflict', async () => {
   expect(sentBytes).toBe(0)
 })
 
-test('a receiver that knows keys of the sender refuses what it did not sign', async () => {
+test('a receiver that knows keys of the sender refuses an unsigned file', async () => {
   const { world } = await handWorld([], ['bob', 'dora'])
   await world.receiver('bob')
   const path = await world.file('report.pdf', 10)

@@ -1,4 +1,4 @@
-/** The command line starts from one bundle, which always is that of the sources as they are. */
+/** The command line starts from one bundle, which is rebuilt whenever a source has changed. */
 import { execFile } from 'node:child_process'
 import {
   appendFileSync,
@@ -27,7 +27,7 @@ async function golooader(checkout: string, args: readonly string[], nodeOptions 
   return run(process.execPath, [join(checkout, 'bin/golooader.js'), ...args], { env })
 }
 
-/** How it ends where it has to fail. */
+/** The output of a run that must fail. */
 async function failure(args: readonly string[], nodeOptions: string): Promise<{ code: number; stderr: string }> {
   return golooader(root, args, nodeOptions).then(
     () => expect.fail('it ended well'),
@@ -43,7 +43,7 @@ function first(code: string): string {
 }
 
 describe('a checkout', () => {
-  test('runs its sources as they are, also when several commands start right after a change', async () => {
+  test('runs the current sources, also when several commands start right after a change', async () => {
     const checkout = await builtCheckout()
     const main = join(checkout, 'src/cli/main.ts')
     expect((await golooader(checkout, ['--help'])).stdout).toContain('Or see it all at work')
@@ -55,12 +55,12 @@ describe('a checkout', () => {
       expect(stderr).toBe('')
     }
     const rebuilt = readdirSync(join(checkout, 'dist/cli'))
-    // A program that was started before still finds what it loads later, and nothing is left half written.
+    // A program that was started earlier still finds the modules that it loads later, and no module is partly written.
     expect(rebuilt).toEqual(expect.arrayContaining(built))
     expect(rebuilt.filter((name) => !/\.(?:js|js\.map|json|txt)$/.test(name))).toEqual([])
   })
 
-  test('is not built anew when nothing has changed', async () => {
+  test('does not build again when nothing has changed', async () => {
     const checkout = await builtCheckout()
     const stamp = join(checkout, 'dist/cli/built.json')
     appendFileSync(stamp, '\n')
@@ -78,7 +78,7 @@ describe('a checkout', () => {
       'its stamp names nothing',
       (folder) => writeFileSync(join(folder, 'built.json'), '{"entry":"main-x.js","inputs":{}}'),
     ],
-  ])('builds the bundle anew where %s', async (_, harm) => {
+  ])('builds again where %s', async (_, harm) => {
     const checkout = await builtCheckout()
     const folder = join(checkout, 'dist/cli')
     const stampOf = () => JSON.parse(readFileSync(join(folder, 'built.json'), 'utf8'))
@@ -91,7 +91,7 @@ describe('a checkout', () => {
     expect(outputs.filter((name: string) => !existsSync(join(folder, name)))).toEqual([])
   })
 
-  test('keeps what a program loads that was started before a build, however old that is', async () => {
+  test('keeps the modules that a program loads that was started before a build, however old they are', async () => {
     const checkout = await builtCheckout()
     const folder = join(checkout, 'dist/cli')
     const built = readdirSync(folder)
@@ -104,13 +104,13 @@ describe('a checkout', () => {
     expect(code(readdirSync(folder))).toEqual(expect.arrayContaining(code(built)))
   })
 
-  test('that may not be written runs its sources, and says so in one line', async () => {
+  test('without write permission runs its sources, and says so in one line', async () => {
     const checkout = await builtCheckout()
     const main = join(checkout, 'src/cli/main.ts')
     writeFileSync(main, readFileSync(main, 'utf8').replace('Or see it all at work', 'Or watch it'))
     const args = [process.execPath, join(checkout, 'bin/golooader.js'), '--help']
     for (const path of [checkout, join(checkout, 'dist'), join(checkout, 'dist/cli')]) chmodSync(path, 0o555)
-    // The superuser may write everywhere, unless it gives up its capabilities.
+    // The superuser can write everywhere, unless it gives up its capabilities.
     const isRoot = process.getuid?.() === 0
     const [program = '', ...rest] = isRoot ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all', ...args] : args
     const env = { PATH: process.env.PATH, HOME: temporaryFolder() }
@@ -119,7 +119,7 @@ describe('a checkout', () => {
     expect(stderr).toMatch(/^golooader: this user may not write .*dist\/cli \(EACCES\), so the sources run .*\n$/)
   })
 
-  test('without a bundler runs its sources as they stand', async () => {
+  test('without a bundler runs its sources directly', async () => {
     const checkout = copyOfCheckout(['rolldown'])
     const { stdout, stderr } = await golooader(checkout, ['send', '--help'])
     expect(stdout).toContain('golooader send report.pdf --to bob')
@@ -127,7 +127,7 @@ describe('a checkout', () => {
     expect(existsSync(join(checkout, 'dist/cli'))).toBe(false)
   })
 
-  test('that cannot be bundled says why', async () => {
+  test('says why it cannot be bundled', async () => {
     const checkout = copyOfCheckout()
     appendFileSync(join(checkout, 'src/cli/text.ts'), '\nexport const = 1\n')
     await expect(golooader(checkout, ['send', '--help'])).rejects.toMatchObject({
@@ -141,7 +141,7 @@ describe('a stack', () => {
   const line = demo.findIndex((text) => text.includes('await mkdtemp(')) + 1
   const place = new RegExp(`at demo .*${join(root, 'src/cli/demo.ts')}:${line}:\\d+`)
 
-  test('of what a command does not expect names the sources', async () => {
+  test('of an unexpected error in a command names the sources', async () => {
     const code = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
       fs.promises.mkdtemp = () => { throw new RangeError('broken for this test') }
       syncBuiltinESMExports()`
@@ -151,7 +151,7 @@ describe('a stack', () => {
     expect(exitCode).toBe(1)
   })
 
-  test('of what nothing catches names the sources, and the line of the bundle is not printed', async () => {
+  test('of an uncaught error names the sources, and does not print the line of the bundle', async () => {
     const code = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
       fs.promises.mkdtemp = () => {
         const error = new RangeError('broken for this test')
@@ -167,8 +167,8 @@ describe('a stack', () => {
   })
 })
 
-describe('a command loads only what it asks for:', () => {
-  /** The packages, and rooms of this project, from which a command has loaded code when it ends. */
+describe('a command loads only what it needs:', () => {
+  /** The packages, and the folders of this project, from which a command has loaded code when it ends. */
   async function loadedBy(...args: string[]): Promise<string[]> {
     const sources = (await chunksLoadedBy(...args)).flatMap(
       (url): string[] => JSON.parse(readFileSync(new URL(`${url}.map`), 'utf8')).sources,
@@ -189,18 +189,18 @@ describe('a command loads only what it asks for:', () => {
     return urls.filter((url) => url.includes('/dist/cli/') && existsSync(new URL(`${url}.map`)))
   }
 
-  test('--version nothing but the command line itself', async () => {
-    // Of the other rooms it needs the one file that names errors of the system.
+  test('--version loads only the command line itself', async () => {
+    // Of the other folders it needs the one file that names errors of the system.
     expect(await loadedBy('--version')).toEqual(['node_modules/commander', 'src/cli', 'src/fs'])
   })
 
-  test('send and receive few files, as each costs time', async () => {
-    // Beside the entry: what every command needs, what sending needs, and for a receiver what receiving needs.
+  test('send and receive load few files, because each costs time', async () => {
+    // Beside the entry: the modules for every command, those for sending, and for a receiver those for receiving.
     expect(await chunksLoadedBy('send', '--help')).toHaveLength(2)
     expect(await chunksLoadedBy('receive', '--help')).toHaveLength(3)
   })
 
-  test.each(['send', 'receive', 'status'])('%s no server, no database and no SDK', async (command) => {
+  test.each(['send', 'receive', 'status'])('%s loads no server, no database and no SDK', async (command) => {
     const loaded = await loadedBy(command, '--help')
     expect(loaded).toContain('src/protocol')
     expect(loaded.filter((name) => /fastify|pino|prom-client|kysely|\/pg|aws|smithy|src\/portal/.test(name))).toEqual(
@@ -209,8 +209,8 @@ describe('a command loads only what it asks for:', () => {
   })
 })
 
-describe('compiled code is kept', () => {
-  /** What lies in a folder after a command has run in it. */
+describe('compiled code is cached', () => {
+  /** The content of a folder after a command has used it as its cache. */
   async function leftIn(folder: string, variables: Readonly<Record<string, string>>): Promise<string[]> {
     const env = { PATH: process.env.PATH, ...variables }
     await run(process.execPath, [join(root, 'bin/golooader.js'), '--version'], { env, cwd: folder })
@@ -223,12 +223,12 @@ describe('compiled code is kept', () => {
     expect(statSync(join(folder, '.cache/golooader')).mode & 0o777).toBe(0o700)
   })
 
-  test('never in a folder that depends on where a command runs', async () => {
+  test('never in a folder that depends on the working directory', async () => {
     expect(await leftIn(temporaryFolder(), { HOME: 'home', XDG_CACHE_HOME: 'cache' })).toEqual([])
     expect(await leftIn(temporaryFolder(), { HOME: '' })).toEqual([])
   })
 
-  test('never where others can write, as it is run without another look', async () => {
+  test('never where others can write, because it runs without another check', async () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'golooader'))
     chmodSync(join(folder, 'golooader'), 0o777)

@@ -1,4 +1,4 @@
-/** Copies of this checkout, to change and to build. */
+/** Copies of this checkout for tests that change it and build it. */
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,28 +8,30 @@ import { oncePerRun, serverFolder } from '../../servers/run.ts'
 
 export const root = join(import.meta.dirname, '../../..')
 
-/** An empty folder, which goes with the test. */
+/** An empty folder that is deleted with the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'golooader-test-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** What is in the repository, without anything built; packages are those of this checkout, except for the ones left out. */
+/**
+ * The files of the repository, without anything built. Packages are those of this checkout, except for the given ones.
+ */
 export function copyOfCheckout(leftOut: readonly string[] = []): string {
   const folder = temporaryFolder()
   copyInto(folder, leftOut)
   return folder
 }
 
-/** {@link copyOfCheckout} into a folder that is there. */
+/** {@link copyOfCheckout} into an existing folder. */
 export function copyInto(folder: string, leftOut: readonly string[] = []): void {
   const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root })
   for (const path of String(listed).trim().split('\n')) cpSync(join(root, path), join(folder, path))
   linkPackages(readdirSync(join(root, 'node_modules')), join(folder, 'node_modules'), leftOut)
 }
 
-/** The same with the bundle of its command line. It is built once a run, by the first command of a checkout that has none. */
+/** The same with a built bundle of its command line. The bundle is built once a run, by the first command. */
 export async function builtCheckout(): Promise<string> {
   const built = await oncePerRun('checkout', async () => {
     const path = serverFolder('checkout')
@@ -38,12 +40,12 @@ export async function builtCheckout(): Promise<string> {
     return path
   })
   const folder = temporaryFolder()
-  // The bundle knows its sources by their times, to the nanosecond.
+  // The bundle identifies its sources by their times, to the nanosecond.
   execFileSync('cp', ['--archive', `${built}/.`, folder])
   return folder
 }
 
-/** Makes packages of this checkout, by their names or scopes, those of another folder. */
+/** Links packages of this checkout, by their names or scopes, into another folder. */
 export function linkPackages(names: readonly string[], folder: string, leftOut: readonly string[] = []): void {
   for (const name of names) {
     if (leftOut.includes(name)) continue

@@ -1,4 +1,4 @@
-/** `golooader completion fish` and `zsh`, in shells that a machine may lack. */
+/** `golooader completion fish` and `zsh`, in real shells. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,7 +26,7 @@ test('fish completes commands, options, choices, profiles, files and folders', a
   expect(await complete('golooader send in')).toEqual(['in box/', 'in doors.pdf'])
 })
 
-test('zsh takes the script for a completion', async () => {
+test('zsh accepts the script as a completion', async () => {
   await requireServer('zsh')
   const { script } = await prepared('zsh')
   const ask = 'autoload -Uz compinit && compinit -D -u && source "$1" && print -r -- $_comps[golooader]'

@@ -1,4 +1,4 @@
-/** `golooader completion bash`: a real bash completes what the command line has. */
+/** `golooader completion bash`: a real bash completes the command line. */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'

@@ -1,4 +1,4 @@
-/** `golooader doctor` tries the way to a portal, says what stands in between, and leaves nothing behind. */
+/** `golooader doctor` tests the connection to a portal, reports the proxies in between, and leaves nothing behind. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { World } from '../harness/world.ts'
@@ -27,7 +27,7 @@ async function examined(world: World, ...args: string[]) {
 
 const isUpload = ({ method, path }: Seen): boolean => method === 'PUT' && path.endsWith('/doctor')
 
-test('without anything in between all is well, and nothing is left at the portal', async () => {
+test('without a proxy all checks pass, and nothing is left at the portal', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
@@ -43,7 +43,7 @@ test('without anything in between all is well, and nothing is left at the portal
   expect(await world.stored()).toEqual([])
 })
 
-test('a proxy that buffers, limits and decodes is described, and files still travel', async () => {
+test('a proxy that buffers, limits and decodes is described, and files can still be transferred', async () => {
   const { world, network } = await scene()
   await using _ = network
   network.rule = (seen) => {
@@ -56,7 +56,7 @@ test('a proxy that buffers, limits and decodes is described, and files still tra
   expect(texts['upload size']).toContain('no more than 64.0 KiB')
 })
 
-test('a removed token, and a portal that is away, end with the codes of the commands that would meet them', async () => {
+test('a removed token, and a portal that is away, end with the exit codes of the commands that would fail', async () => {
   const { world, network } = await scene()
   await using _ = network
   network.rule = () => ({ withoutHeader: 'authorization' })
@@ -67,7 +67,7 @@ test('a removed token, and a portal that is away, end with the codes of the comm
   expect(await examined(world)).toMatchObject({ code: 5, verdicts: { way: 'bad' } })
 })
 
-test('a folder that cannot be written, and a portal without a profile', async () => {
+test('a folder that is not writable, and a portal without a profile, are reported', async () => {
   const { world, network } = await scene()
   await using _ = network
   expect(await examined(world, '--into', world.path('nowhere'))).toMatchObject({ code: 2 })

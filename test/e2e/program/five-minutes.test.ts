@@ -1,4 +1,4 @@
-/** The five minutes of README.md, command by command as they stand there. */
+/** The section "Five minutes" of README.md, command by command. */
 import { spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Running } from '../harness/world.ts'
 import { root, temporaryFolder } from './checkout.ts'
 
-/** The blocks of the section, in order: what is typed, and once what is shown. */
+/** The code blocks of the section, in order: commands, and one block of output. */
 function blocks(): { language: string; text: string }[] {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const section = /^## Five minutes\n([\s\S]*?)^## /m.exec(readme)?.[1] ?? ''
@@ -16,7 +16,7 @@ function blocks(): { language: string; text: string }[] {
   }))
 }
 
-/** What is shown, with what differs each time left open. */
+/** The expected output, as a pattern for what differs each time. */
 function patternOf(shown: string): RegExp {
   const literal = shown.trim().replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   const open = literal
@@ -25,7 +25,7 @@ function patternOf(shown: string): RegExp {
   return new RegExp(open)
 }
 
-test('the five minutes of README.md', async () => {
+test('the commands of the section "Five minutes" in README.md work', async () => {
   const folder = temporaryFolder()
   for (const name of ['README.md', 'package.json']) copyFileSync(join(root, name), join(folder, name))
   // `npx golooader` is the program of this checkout.
@@ -43,7 +43,7 @@ test('the five minutes of README.md', async () => {
     GOLOOADER_LISTEN: '127.0.0.1:0',
   }
   const type = (command = ''): Running => {
-    // In a terminal the command that runs takes the signals, not the shell.
+    // In a terminal the running command gets the signals, not the shell.
     const lines = command.trim().split('\n')
     const last = `exec ${lines.pop()}`
     const child = spawn('sh', ['-ec', [...lines, last].join('\n')], {

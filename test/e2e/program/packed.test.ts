@@ -1,4 +1,4 @@
-/** What is in the package: its documents link to nothing that it lacks. */
+/** The documents in the package link only to files in the package. */
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { linksOf, readPages, targetOf } from '../../structure/pages.ts'

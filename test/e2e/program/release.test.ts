@@ -1,6 +1,7 @@
 /**
- * `npm run release`: a release is packed, tried and tagged, or the checkout stays as it was. Its package is the command line and the
- * library, with types that every consumer resolves.
+ * `npm run release`: a release is packed, tested and tagged, or the checkout stays unchanged. Its package is the
+ * command
+ * line and the library, with types that every consumer resolves.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -17,12 +18,12 @@ const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'ut
 const RELEASE_MS_MAX = 600_000
 const identity = ['-c', 'user.name=Test', '-c', 'user.email=test@example.invalid']
 
-/** Makes a copy of the checkout a repository of its own, with fields that only an owner knows. */
+/** Turns a copy of the checkout into a repository, with the fields that only an owner can fill in. */
 function repository(fields: Readonly<Record<string, unknown>>, folder = copyOfCheckout()): string {
   edit(folder, 'package.json', (text) => JSON.stringify({ ...JSON.parse(text), ...fields }, null, 2))
   edit(folder, 'CHANGELOG.md', (text) => text.replace('## Unreleased\n', '## Unreleased\n\n- A change for the test.\n'))
   git(folder, 'init', '--quiet')
-  // Links to the packages of this checkout are no folders, which .gitignore names.
+  // Links to the packages of this checkout are no folders, so the entry in .gitignore does not match them.
   writeFileSync(join(folder, '.git/info/exclude'), 'node_modules\n')
   commit(folder)
   return folder
@@ -61,7 +62,7 @@ function release(folder: string, ...args: string[]) {
 const VERSION = '9.8.7'
 let made: (ReturnType<typeof release> & { readonly folder: string }) | null = null
 
-/** A release with everything built, and its package. The first test that asks makes it. */
+/** A release with everything built, and its package. The first test that needs it makes it. */
 function released() {
   if (made === null) {
     const folder = serverFolder('release')
@@ -95,9 +96,9 @@ test('a release has its version, its changes, a commit, a tag, and a package tha
   expect(empty.stderr).toContain('nothing under "## Unreleased"')
 })
 
-test('a release whose package does not work leaves the checkout as it was', { timeout: RELEASE_MS_MAX }, () => {
+test('a release whose package does not work leaves the checkout unchanged', { timeout: RELEASE_MS_MAX }, () => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  // Nothing is built, so the package lacks its program. What it depends on is never looked at.
+  // Nothing is built, so the package lacks its program. Its dependencies are not used.
   const folder = repository({ ...owned, dependencies: {}, scripts: { ...manifest.scripts, prepack: 'true' } })
   const head = git(folder, 'rev-parse', 'HEAD')
   const { status, stderr } = release(folder, '9.8.7', '--node', process.execPath)
@@ -109,7 +110,7 @@ test('a release whose package does not work leaves the checkout as it was', { ti
   expect(existsSync(join(folder, 'golooader-9.8.7.tgz'))).toBe(false)
 })
 
-test('a release needs a version, a clean checkout, and what only the owner knows', () => {
+test('a release needs a version, a clean checkout, and the fields that only the owner can fill in', () => {
   const folder = repository({})
   expect(release(folder).stderr).toContain('usage: npm run release -- VERSION')
   expect(release(folder, 'next').stderr).toContain('usage: npm run release -- VERSION')
@@ -124,7 +125,7 @@ function tarballPath(): string {
   return join(released().folder, `golooader-${VERSION}.tgz`)
 }
 
-/** Unpacks the package into `node_modules`, beside what it depends on and nothing else. */
+/** Unpacks the package into `node_modules`, with its dependencies and nothing else. */
 async function installed(): Promise<string> {
   const folder = temporaryFolder()
   const packages = join(folder, 'node_modules')
@@ -163,7 +164,7 @@ test('the package runs its commands, and is a library', { timeout: RELEASE_MS_MA
     '--strict',
     join(folder, 'node_modules/golooader'),
   ])
-  // An ES module alone: what asks for CommonJS is told so by Node.
+  // It is an ES module only. Node reports that to `require` of CommonJS.
   await run(process.execPath, [
     join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'),
     tarballPath(),
@@ -173,7 +174,7 @@ test('the package runs its commands, and is a library', { timeout: RELEASE_MS_MA
 
   const built = join(folder, 'node_modules/golooader/dist')
   expect(existsSync(join(built, 'index.d.ts'))).toBe(true)
-  // One build, whole, with the licenses of what is in it, and nothing that is of this machine.
+  // There is one complete build with the licenses of the bundled code, and nothing of this machine.
   const names = readdirSync(join(built, 'cli'))
   expect(names).toEqual(expect.arrayContaining(['LICENSES.txt', 'main.js']))
   expect(names).not.toContain('built.json')

@@ -1,13 +1,13 @@
-/** `send --verbose` and `receive --verbose`: each request is a line that can be pasted into a bug report. */
+/** `send --verbose` and `receive --verbose` print a line for each request, which can be pasted into a bug report. */
 import { expect, test } from 'vitest'
 import { World } from '../harness/world.ts'
 
-/** Method, path, how it ended, time, and which try it was. */
+/** Method, path, result, time, and the number of the try. */
 const REQUEST = /^· (?:GET|PUT|POST|DELETE) \/v1\/[^ ?#]+ (?:\d{3}|no response: .+|given up), \d+ ms(?:, try \d+)?$/
 
 const requestsIn = (stderr: string): string[] => stderr.split('\n').filter((line) => line.startsWith('· '))
 
-test('send and receive show their requests, and no secret', async () => {
+test('send and receive print their requests, and no secret', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -33,7 +33,7 @@ test('send and receive show their requests, and no secret', async () => {
   expect(requestsIn(quiet.stderr)).toEqual([])
 })
 
-test('a request that is made again says why, and which try it is', async () => {
+test('a repeated request says why, and the number of the try', async () => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])

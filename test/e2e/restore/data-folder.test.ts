@@ -1,16 +1,16 @@
-/** A portal with a data folder goes back to a copy of it: what it lost is told, and nothing is delivered twice. */
+/** A portal is restored from a copy of its data folder. Lost transfers are reported, and no file is delivered twice. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of } from '../harness/world.ts'
 import { startSending, store } from '../second-hop/scene.ts'
 import { dataFolder, expectNothingUntold, MIB, outcomeOf } from './scene.ts'
 
-test('a data folder that is restored: senders, receivers and clients by hand are told what is lost, and nothing twice', async () => {
+test('after a data folder is restored, senders, receivers and other clients learn what is lost, and no file arrives twice', async () => {
   await using ground = await dataFolder()
   await expectNothingUntold(ground)
 })
 
-test('a portal that is restored in the middle of an upload gets all of the file', async () => {
+test('a portal that is restored during an upload gets the whole file', async () => {
   await using ground = await dataFolder()
   const { world } = ground
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -36,7 +36,7 @@ test('a portal that is restored in the middle of an upload gets all of the file'
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 })
 
-test('a backup that knows a stored transfer as on its way: it is lost, and sent again nobody gets it twice', async () => {
+test('a transfer that the backup knows as unfinished is lost, and when it is sent again no receiver gets it twice', async () => {
   await using ground = await dataFolder()
   const { world } = ground
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -73,7 +73,7 @@ test('a backup that knows a stored transfer as on its way: it is lost, and sent 
   expect(bob.json.filter(({ type }) => type === 'given-up')).toEqual([])
 })
 
-test('a ledger that is restored without its store: what is in it is delivered, the rest fails and is told', async () => {
+test('a ledger restored without its store delivers what is in both, and reports the rest as failed', async () => {
   await using ground = await dataFolder('the ledger alone')
   const { world } = ground
   const portal = await ground.start()
@@ -95,7 +95,7 @@ test('a ledger that is restored without its store: what is in it is delivered, t
   expect(await world.received('bob')).toEqual(['small.bin'])
 })
 
-test('what the command line says of a lost transfer, and of one that the portal does not know', async () => {
+test('the messages of the command line for a lost transfer, and for one that the portal does not know', async () => {
   await using ground = await dataFolder()
   const { world } = ground
   let portal = await ground.start()

@@ -1,10 +1,13 @@
-/** A portal that lacks the public keys of an account gets them again from the account's own programs, and keeps those that it has. */
+/**
+ * A portal that lacks the public keys of an account gets them from the account's own programs, and keeps those that it
+ * has.
+ */
 import { expect, test } from 'vitest'
 import { AccountKeys } from '../../../src/trust/index.ts'
 import { until } from '../harness/world.ts'
 import { dataFolder } from './scene.ts'
 
-test('a restored portal that lacks the keys of a receiver and of a sender gets them again, and delivers what is sealed', async () => {
+test('a restored portal that lacks the keys of a receiver and of a sender gets them again, and delivers sealed files', async () => {
   await using ground = await dataFolder()
   const { world } = ground
   let portal = await ground.start()
@@ -14,7 +17,7 @@ test('a restored portal that lacks the keys of a receiver and of a sender gets t
   await ground.backUp()
 
   portal = await ground.start()
-  // Both make their keys with their first command. Bob hears nothing of alice yet.
+  // Both create their keys with their first command. Bob knows nothing of alice yet.
   await world.receiver('bob')
   const path = await world.file('report.bin', 1000)
   expect((await world.send(path, 'carol', '--no-wait').ended).code).toBe(0)
@@ -26,12 +29,12 @@ test('a restored portal that lacks the keys of a receiver and of a sender gets t
   const carol = await world.client('carol')
   await until(async () => (await carol.accountOf('bob')).keys !== null, 'the receiver publishes its keys')
   expect((await carol.accountOf('alice')).keys).toBeNull()
-  // Bob refuses what is sealed by an account without keys.
+  // Bob refuses files that are sealed by an account without keys.
   expect((await world.send(path, 'bob').ended).code).toBe(0)
   expect(await world.received('bob')).toEqual(['report.bin'])
 })
 
-test('keys that the portal has are never replaced by the other ones of a profile', async () => {
+test('keys that the portal has are never replaced by other keys of a profile', async () => {
   await using ground = await dataFolder()
   const { world } = ground
   await ground.start()

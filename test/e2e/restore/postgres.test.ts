@@ -1,4 +1,4 @@
-/** A portal whose ledger is a PostgreSQL database goes back to a dump of it. */
+/** A portal with its ledger in PostgreSQL is restored from a dump. */
 import { execFile } from 'node:child_process'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,7 +9,7 @@ import { until, World } from '../harness/world.ts'
 import { startSending } from '../second-hop/scene.ts'
 import { expectNothingUntold, outcomeOf, runDocumented } from './scene.ts'
 
-/** A world over a database of its own, and what the commands of the page need. */
+/** A world with its own database, and the environment for the commands of docs/backup.md. */
 async function overDatabase() {
   const world = await World.create()
   const { url } = await testDatabase()
@@ -25,7 +25,7 @@ async function overDatabase() {
   const start = (flags: readonly string[] = []) => world.portal(['--database', url, ...flags])
   const backUp = () => runDocumented('Back up a database', env)
   const restore = () => runDocumented('Restore a database', env)
-  /** Puts the dump in place of what is there, under portals that run. */
+  /** Replaces the database by the dump while portals run. */
   const restoreUnderneath = () =>
     promisify(execFile)(
       `${env.PATH}/pg_restore`,
@@ -43,12 +43,12 @@ async function overDatabase() {
   }
 }
 
-test('a database that is restored: senders, receivers and clients by hand are told what is lost, and nothing twice', async () => {
+test('after a database is restored, senders, receivers and other clients learn what is lost, and no file arrives twice', async () => {
   await using ground = await overDatabase()
   await expectNothingUntold(ground)
 })
 
-test('a database that is restored under a running portal: who waits for what is lost is told, and lost accounts are cut', async () => {
+test('a database that is restored under a running portal: clients that wait learn what is lost, and lost accounts are cut off', async () => {
   await using ground = await overDatabase()
   const { world, url, start, backUp, restoreUnderneath } = ground
   const portal = await start()
@@ -58,7 +58,7 @@ test('a database that is restored under a running portal: who waits for what is 
   const bob = await world.receiver('bob')
   const { sending, transferId } = await startSending(world, 'report.bin', 3, 'carol')
   await sending.notification('stored')
-  // What the portal has told the ledger itself since the backup is what it misses afterwards.
+  // The portal has told the ledger these things since the backup. They are missing afterwards.
   const told = (): Promise<string> => psql(url, 'select receivers from portals')
   await until(async () => (await told()).includes('bob'), 'the portal has told the ledger of bob')
   await restoreUnderneath()
@@ -67,7 +67,7 @@ test('a database that is restored under a running portal: who waits for what is 
     code: 5,
     last: { transfers: [{ transferId, outcome: 'no-answer', problem: { code: 'transfer-lost' } }] },
   })
-  // The portal let bob in by an account that does not exist any more.
+  // The portal had admitted bob by an account that no longer exists.
   const { code, stderr } = await bob.ended
   expect(code).toBe(4)
   expect(stderr).toContain('credentials-invalid')

@@ -1,4 +1,4 @@
-/** A portal that works on after a backup and is then restored from it, by the very commands of docs/backup.md. */
+/** A portal continues after a backup and is then restored from it, by the commands of docs/backup.md. */
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
@@ -38,7 +38,7 @@ export async function dataFolder(what = 'a data folder'): Promise<Ground & Async
   }
 }
 
-/** What a sender's process said in the end. */
+/** The last output of a sender's process. */
 export async function outcomeOf(
   sending: Running,
 ): Promise<{ code: number; last: JsonLine | undefined; stderr: string }> {
@@ -57,7 +57,7 @@ interface History {
   readonly lostEventId: string
 }
 
-/** Lets time pass around a backup, and restores it. The portal serves again when this resolves. */
+/** Changes things before and after a backup, and restores it. When this resolves, the portal serves again. */
 async function restored({ world, start, backUp, restore }: Ground): Promise<History> {
   let portal = await start()
   await world.join(['alice', 'bob', 'carol'])
@@ -80,12 +80,12 @@ async function restored({ world, start, backUp, restore }: Ground): Promise<Hist
   return { known, received, unknown, lostEventId }
 }
 
-/** What docs/backup.md promises, on this ground. */
+/** The promises of docs/backup.md for this set-up. */
 export async function expectNothingUntold(ground: Ground): Promise<void> {
   const { world } = ground
   const { known, received, unknown, lostEventId } = await restored(ground)
 
-  // What the portal has lost is told, and nobody waits for it.
+  // Lost transfers are reported, and no command waits for them.
   const lost = await outcomeOf(unknown.sending)
   expect(lost.last).toMatchObject({
     exitCode: 5,
@@ -97,12 +97,12 @@ export async function expectNothingUntold(ground: Ground): Promise<void> {
   const alice = await world.client('alice')
   await expectUnknownEvent(alice.events({ after: lostEventId }), lostEventId)
 
-  // What the backup knows ends as it should.
+  // Transfers that the backup knows end normally.
   await world.receiver('carol')
   expect(await outcomeOf(known.sending)).toMatchObject({ code: 0, last: { transfers: [{ outcome: 'delivered' }] } })
   expect(await world.received('carol')).toEqual(['known.bin'])
 
-  // Sent again it is the same transfer.
+  // Sent again, it is the same transfer.
   const again = world.send(unknown.path, 'carol', '--part-size', '1MiB')
   expect(await outcomeOf(again)).toMatchObject({
     code: 0,
@@ -113,7 +113,7 @@ export async function expectNothingUntold(ground: Ground): Promise<void> {
   }
   expect(await world.received('carol')).toEqual(['known.bin', 'unknown.bin'])
 
-  // A receiver answers again for what it has, and keeps one copy.
+  // A receiver answers again for the file that it has, and keeps one copy.
   const bob = await world.receiver('bob')
   await bob.object((value) => value.type === 'received')
   expect(await world.received('bob')).toEqual(['received.bin'])
@@ -122,7 +122,7 @@ export async function expectNothingUntold(ground: Ground): Promise<void> {
     deliveries: [{ state: 'delivered' }],
   })
 
-  // New events have taken the numbers of the lost ones, and are not taken for them.
+  // New events have the numbers of the lost ones, and clients do not confuse them.
   const { events } = await alice.events()
   expect(Number(events.at(-1)?.eventId)).toBeGreaterThan(Number(lostEventId))
   await expectUnknownEvent(alice.events({ after: lostEventId }), lostEventId)

@@ -1,4 +1,4 @@
-/** A receiver answers for many small files in few requests; whatever happens to one of these, each file is there once. */
+/** A receiver answers for many small files in few requests. After any failed request, each file is there once. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -10,7 +10,7 @@ const FILES = 40
 const isBatch = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/inbox/dispositions')
 const isAlone = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/disposition')
 
-/** Sends all, with bob behind a faulty network; each arrives once, and is told twice. */
+/** Sends all files, with bob behind a faulty network. Each arrives once, with both notifications. */
 async function expectEachOnce(
   rule: (network: FaultyNetwork, world: World) => Promise<FaultyNetwork['rule']>,
 ): Promise<readonly Seen[]> {
@@ -21,7 +21,7 @@ async function expectEachOnce(
   network.rule = await rule(network, world)
   const paths: string[] = []
   for (let index = 0; index < FILES; index++) paths.push(await world.file(`file-${index}.bin`, 100 + index))
-  // They wait for the receiver, so that they come together.
+  // The files wait for the receiver, so that it gets them together.
   const { code } = await world.send(paths, 'bob', '--no-wait').ended
   expect(code).toBe(0)
   await world.receiver('bob')
@@ -57,16 +57,19 @@ test('answers for many files take few requests', async () => {
 test.each([
   ['is lost', { loseAnswer: true }],
   ['is damaged', { corruptAnswer: true }],
-])('what the portal says to a batch of answers %s: they are given again, and make no copy', async (_, fault) => {
-  const seen = await expectEachOnce(async (network) => (one) => {
-    if (!isBatch(one)) return null
-    network.rule = () => null
-    return fault
-  })
-  expect(seen.filter(isBatch).length).toBeGreaterThan(0)
-})
+])(
+  'the portal’s response to a batch of answers is %s: the answers are repeated, and create no second copy',
+  async (_, fault) => {
+    const seen = await expectEachOnce(async (network) => (one) => {
+      if (!isBatch(one)) return null
+      network.rule = () => null
+      return fault
+    })
+    expect(seen.filter(isBatch).length).toBeGreaterThan(0)
+  },
+)
 
-test('a portal from before batches gets each answer by itself', async () => {
+test('a portal without support for batches gets each answer in a request of its own', async () => {
   const seen = await expectEachOnce(async (_, world) => {
     const asked = await fetch(`${world.portalUrl}/v1/limits`)
     const { batchItemsMax: _items, batchBytesMax: _bytes, ...limits } = (await asked.json()) as Limits

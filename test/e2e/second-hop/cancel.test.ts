@@ -1,4 +1,4 @@
-/** A transfer that is taken back, or whose time runs out, is deleted on all sides, and everybody is told why. */
+/** A transfer that is cancelled or expires is deleted on all sides, and sender and receiver learn why. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, until, World } from '../harness/world.ts'
@@ -13,7 +13,7 @@ interface Scene {
   readonly transferId: string
 }
 
-/** The transfer is over for all three: nothing of it is anywhere, and all say the same. */
+/** The transfer has ended for sender, portal and receiver: nothing of it is left, and all report the same. */
 async function expectOver(
   { world, bob, sending, transferId }: Scene,
   notification: keyof typeof CODES,
@@ -33,7 +33,7 @@ async function expectOver(
 test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
   ['cancelled', { portal: [], isCancelled: true, code: 'cancelled' }],
   ['not complete in its time', { portal: ['--expiry', '6s'], isCancelled: false, code: 'expired' }],
-])('an upload that is %s is refused, and a receiver that has some of it deletes that', async (_what, options) => {
+])('an upload that is %s is refused, and a receiver deletes the parts that it has', async (_what, options) => {
   await using world = await World.create()
   await world.portal(options.portal)
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -57,31 +57,28 @@ test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
 test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
   ['cancelled', { portal: [], isCancelled: true, code: 'cancelled' }],
   ['not delivered in its time', { portal: ['--expiry', '6s'], isCancelled: false, code: 'receiver-silent' }],
-])(
-  'a stored file that is %s has failed, and a receiver in the middle of it deletes what it has',
-  async (_what, options) => {
-    await using world = await World.create()
-    await world.portal(options.portal)
-    await using network = await FaultyNetwork.open(() => world.portalUrl)
-    await world.join(['alice', 'bob'], { bob: network })
-    holdBackAfter(network, 2)
-    const bob = await world.receiver('bob')
-    const { transferId, sending } = await startSending(world, 'regretted.bin', 5)
-    await sending.notification('stored')
-    await holds(bob, 2)
-    expect(await unfinished(world, 'bob')).toHaveLength(2)
-    if (options.isCancelled) {
-      const cancelled = await world.run('cancel', transferId, '--profile', 'alice', '--json')
-      expect(cancelled.code).toBe(0)
-      expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: 'ended', deliveries: [{ state: 'failed' }] })
-    }
-    await expectOver({ world, bob, sending, transferId }, 'failed', options.code)
-    expect(notifiedOf(sending)).toEqual(['stored', 'failed'])
-    expect(bob.child.exitCode).toBe(null)
-  },
-)
+])('a stored file that is %s fails, and a receiver that is fetching it deletes what it has', async (_what, options) => {
+  await using world = await World.create()
+  await world.portal(options.portal)
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'regretted.bin', 5)
+  await sending.notification('stored')
+  await holds(bob, 2)
+  expect(await unfinished(world, 'bob')).toHaveLength(2)
+  if (options.isCancelled) {
+    const cancelled = await world.run('cancel', transferId, '--profile', 'alice', '--json')
+    expect(cancelled.code).toBe(0)
+    expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: 'ended', deliveries: [{ state: 'failed' }] })
+  }
+  await expectOver({ world, bob, sending, transferId }, 'failed', options.code)
+  expect(notifiedOf(sending)).toEqual(['stored', 'failed'])
+  expect(bob.child.exitCode).toBe(null)
+})
 
-test('cancelling again changes nothing, and neither does cancelling what has been delivered', async () => {
+test('cancelling a second time, or after the delivery, changes nothing', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -120,7 +117,7 @@ test('a receiver that was stopped while its file was cancelled deletes its parts
   await expectOver({ world, bob, sending, transferId }, 'failed', 'cancelled')
 })
 
-test('a receiver that was killed, and whose file was cancelled meanwhile, deletes what it had when it is back', async () => {
+test('a receiver that was killed while its file was cancelled deletes its parts when it starts again', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)

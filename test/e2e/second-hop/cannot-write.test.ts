@@ -1,5 +1,5 @@
 // @tier fast
-/** A receiver that cannot write says why. `full-disk.test.ts` has the disks that are full. */
+/** A receiver that cannot write reports the reason. `full-disk.test.ts` tests full disks. */
 import { cp, mkdir, readdir, rename, rmdir, stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../../src/digests/index.ts'
@@ -8,7 +8,7 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
 import { holdBackAfter, holds, MIB, startSending, toldProblem } from './scene.ts'
 
-test('a receiver whose folder vanishes in the middle of a file says so once, and continues when it is back', async () => {
+test('a receiver whose folder vanishes during a file reports it once, and continues when the folder is back', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -22,7 +22,7 @@ test('a receiver whose folder vanishes in the middle of a file says so once, and
   const waiting = await bob.object((value) => value.type === 'waiting')
   expect(waiting.reason).toBe('the folder is not there')
 
-  // An empty mount point is not the folder, and nothing is written to it.
+  // An empty mount point is not the same folder, and nothing is written to it.
   await mkdir(world.inbox('bob'))
   const { sending: another } = await startSending(world, 'another.bin', 1)
   await another.notification('stored')
@@ -36,7 +36,7 @@ test('a receiver whose folder vanishes in the middle of a file says so once, and
   expect(bob.json.filter(({ type }) => type === 'refused')).toEqual([])
 })
 
-test('a folder that has come back as another device is taken possession of again', async () => {
+test('a folder that comes back as another device is claimed again', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -44,7 +44,7 @@ test('a folder that has come back as another device is taken possession of again
   await rename(world.inbox('bob'), world.path('away'))
   const { sending } = await startSending(world, 'a.bin', 1)
   await bob.object((value) => value.type === 'waiting')
-  // Like another mount of the same disk: the same content under other inodes.
+  // Like another mount of the same disk: the same content with other inodes.
   await cp(world.path('away'), world.inbox('bob'), { recursive: true })
   expect((await sending.ended).code).toBe(0)
   expect(await world.received('bob')).toEqual(['a.bin'])
@@ -52,7 +52,7 @@ test('a folder that has come back as another device is taken possession of again
   expect(second.stderr).toContain('another process is using')
 })
 
-test('a folder that is not there, or that no receiver has used, is refused without --create', async () => {
+test('a missing folder, or one that no receiver has used, is refused without --create', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['bob'])
@@ -70,9 +70,9 @@ test('a folder that is not there, or that no receiver has used, is refused witho
   await again.object((value) => value.type === 'connected')
 })
 
-test('a folder that is not the right one is told at once, also while the portal is away', async () => {
+test('a wrong folder is reported at once, also while the portal is away', async () => {
   await using world = await World.create()
-  // A receiver that knows itself by its token alone asks the portal who it is, and waits for the answer.
+  // A receiver with only a token has to ask the portal for its account, and waits for the answer.
   const env = { GOLOOADER_PORTAL: 'http://127.0.0.1:1', GOLOOADER_TOKEN: newToken() }
   const { code, stderr } = await world.start(['receive', '--into', world.inbox('bob')], { env }).ended
   expect(stderr).toMatch(/it is not there; --create makes it \(folder-unavailable\)/)

@@ -1,4 +1,4 @@
-/** What is bad or missing travels again, and nothing else does. */
+/** Corrupted and missing parts are sent again, and no others. */
 import { expect, test } from 'vitest'
 import { type Fault, FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, World } from '../harness/world.ts'
@@ -8,7 +8,7 @@ const BAD_PART = 3
 
 test.each<[string, Fault, { problem: string; answers: number }]>([
   [
-    'a corrupted part is deleted and asked for again',
+    'a corrupted part is deleted and requested again',
     { corruptAnswer: true },
     // One answer says `resend`, the other `received`.
     { problem: 'digest-mismatching-value', answers: 2 },
@@ -40,7 +40,7 @@ test.each<[string, Fault, { problem: string; answers: number }]>([
   })
 })
 
-test('a part that comes corrupted every time is tried so often, then the sender is told the very reason', async () => {
+test('a part that arrives corrupted every time is tried a bounded number of times, then the sender learns the exact reason', async () => {
   await using world = await World.create()
   await world.portal(['--attempts', '3'])
   await using network = await FaultyNetwork.open(() => world.portalUrl)

@@ -1,4 +1,4 @@
-/** Whenever the receiver is killed and whatever answer is lost: one copy in the folder, one `delivered`. */
+/** A receiver is killed at any moment, or an answer is lost: there is one copy in the folder and one `delivered`. */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
@@ -33,7 +33,7 @@ test.each([
   ['hangs', { hang: true }],
   ['is refused', { refuse: true }],
 ])(
-  'a receiver killed when its file has its name and its answer %s answers again, for the same file',
+  'a receiver that is killed after its file was published and %s answers again, for the same file',
   async (_how, fault) => {
     await using world = await World.create()
     await world.portal()
@@ -61,7 +61,7 @@ test.each([
 test.each([
   ['', false],
   [', and the portal is killed before it can be repeated', true],
-])('an answer that the portal takes but that is lost on its way back is repeated%s', async (_what, isKilled) => {
+])('an answer whose response from the portal is lost is repeated%s', async (_what, isKilled) => {
   await using world = await World.create()
   const portal = await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -87,13 +87,13 @@ test.each([
   await expectOneCopy(world, sent)
 })
 
-test('a receiver killed again and again continues where it was, and fetches only what it lacks', async () => {
+test('a receiver that is killed repeatedly continues where it was, and fetches only what it lacks', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.join(['alice', 'bob'], { bob: network })
   const partCount = 12
-  // Slow, so that a kill also comes in the middle of a part.
+  // The network is slow, so that a kill also comes in the middle of a part.
   network.rule = (seen) => (fetchedPart(seen) === null ? null : { bytesPerSecond: 4 * MIB })
   const sent = await store(world, NAME, partCount)
   const kills = [1, 4, 9]
@@ -110,7 +110,7 @@ test('a receiver killed again and again continues where it was, and fetches only
   const counts = fetches(network)
   expect(counts.map(([partNumber]) => partNumber)).toEqual(Array.from({ length: partCount }, (_, index) => index + 1))
   const fetchCount = counts.reduce((sum, [, count]) => sum + count, 0)
-  // Each kill costs at most the parts that were on their way.
+  // Each kill costs at most the parts in flight.
   expect(fetchCount).toBeLessThanOrEqual(partCount + kills.length * PARTS_IN_FLIGHT)
   await expectOneCopy(world, sent)
 })

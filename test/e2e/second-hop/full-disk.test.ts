@@ -1,4 +1,4 @@
-/** A receiver whose disk is full says so, and the sender is told the same, word for word. */
+/** A receiver whose disk is full reports it, and the sender gets the same text. */
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import { filesIn, type Running, until, World } from '../harness/world.ts'
 import { fetches, holdBackAfter, holds, kindsOf, MIB, recordOf, startSending, store, toldProblem } from './scene.ts'
 
-/** A receiver whose folder is a small disk, mounted for its process alone: nothing has to be unmounted. */
+/** A receiver whose folder is a small disk, mounted for its process only. It needs no unmounting. */
 async function receiverOnSmallDisk(world: World, name: string, sizeMib: number) {
   await mkdir(world.inbox(name), { recursive: true })
   const mount = `mount -t tmpfs -o size=${sizeMib}m,mode=700 tmpfs "$0" && exec "$@"`
@@ -35,7 +35,7 @@ async function fill(path: string): Promise<void> {
   await handle.close()
 }
 
-/** The sender is told what the receiver said: in its process, with exit code 3, and on record. */
+/** The sender gets the receiver's problem: in its process, with exit code 3, and on record. */
 async function expectSameProblem(world: World, sending: Running, problem: ProblemJson): Promise<void> {
   const failed = await sending.notification('failed')
   expect(failed).toMatchObject({ receiver: 'bob' })
@@ -47,7 +47,7 @@ async function expectSameProblem(world: World, sending: Running, problem: Proble
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 }
 
-test('a receiver without room for a file says so before a byte of it has travelled', async () => {
+test('a receiver without room for a file says so before any byte is sent', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -67,7 +67,7 @@ test('a receiver without room for a file says so before a byte of it has travell
   expect(await contentOf(disk)).toEqual(['small.bin'])
 })
 
-test('a receiver whose disk fills up in the middle of a file deletes what it has and says so', async () => {
+test('a receiver whose disk fills up during a file deletes what it has and says so', async () => {
   await using world = await World.create()
   await world.portal()
   await using network = await FaultyNetwork.open(() => world.portalUrl)

@@ -1,4 +1,7 @@
-/** Behind a proxy that passes an answer on only when it has ended, as lighttpd does by default, no event stream ever begins. */
+/**
+ * Behind a proxy that passes an answer on only when it has ended, as lighttpd does by default, no event stream ever
+ * begins.
+ */
 import { expect, test } from 'vitest'
 import { deliveredOnce } from '../first-hop/delivered-once.ts'
 import { isAnnounce, MIB } from '../first-hop/requests.ts'
@@ -16,7 +19,7 @@ async function scene(): Promise<{ world: World; network: FaultyNetwork }> {
   return { world, network }
 }
 
-test('a file is sent and delivered all the same, and both sides say once what stands in between', async () => {
+test('a file is sent and delivered, and both sides report the proxy once', async () => {
   const { world, network } = await scene()
   await using _ = network
   const bob = await world.receiver('bob')
@@ -27,11 +30,11 @@ test('a file is sent and delivered all the same, and both sides say once what st
   expect(told.map(({ reason }) => String(reason).includes('holds event streams back'))).toEqual([true, true])
 })
 
-test('an offer that is withdrawn is told, and the next file still comes', async () => {
+test('a withdrawn offer is reported, and the next file still arrives', async () => {
   const { world, network } = await scene()
   await using _ = network
   const bob = await world.receiver('bob')
-  // Bob waits for a file that never gets whole.
+  // Bob waits for a file that never becomes complete.
   network.rule = ({ method, path }) => (method === 'PUT' && path.endsWith('/parts/2') ? { hang: true } : HELD)
   const first = world.send(
     await world.file('first.bin', 2 * MIB),
@@ -52,7 +55,7 @@ test('an offer that is withdrawn is told, and the next file still comes', async 
   expect(await world.received('bob')).toEqual(['report.bin'])
 })
 
-test('more files than are worked on at a time all come, each once', async () => {
+test('more files than are worked on at once all arrive, each once', async () => {
   const { world, network } = await scene()
   await using _ = network
   await world.receiver('bob', ['--transfers', '2'])
@@ -62,7 +65,7 @@ test('more files than are worked on at a time all come, each once', async () => 
   expect(await world.received('bob')).toEqual(['a', 'b', 'c', 'd', 'e'])
 })
 
-test('a receiver that is killed in the middle gets its own offer again at once', async () => {
+test('a receiver that is killed gets its own offer again at once', async () => {
   const { world, network } = await scene()
   await using _ = network
   const bob = await world.receiver('bob')
@@ -79,14 +82,14 @@ test('a receiver that is killed in the middle gets its own offer again at once',
   await deliveredOnce(world, sending, path)
 })
 
-test('a portal that is merely slow to begin a stream is not taken for one behind such a proxy', async () => {
+test('a portal that begins a stream slowly is not mistaken for one behind such a proxy', async () => {
   const { world, network } = await scene()
   await using _ = network
   let open = (): void => {}
   const heldUntil = new Promise<void>((resolve) => {
     open = resolve
   })
-  // Nothing gets through for a while, small requests neither.
+  // For a while nothing gets through, not even small requests.
   network.rule = () => ({ heldUntil })
   const path = await world.file('report.bin', MIB)
   const sending = world.send(path, 'bob', '--no-wait')

@@ -1,4 +1,4 @@
-/** The sender and the receiver need never be there at the same time. */
+/** Sender and receiver need not be online at the same time. */
 import { readdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -8,7 +8,7 @@ import { DISPOSITION, holds, kindsOf, MIB, recordOf, startSending, store } from 
 test.each([
   ['the portal runs all the time', false],
   ['the portal is killed and started again in between', true],
-])('a file for a receiver that is away is stored at once and delivered when it comes: %s', async (_when, isKilled) => {
+])('a file for an offline receiver is stored at once and delivered when it comes: %s', async (_when, isKilled) => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])
@@ -28,7 +28,7 @@ test.each([
   expect(await world.received('bob')).toEqual(['report.bin'])
   expect(await sha256Of(`${world.inbox('bob')}/report.bin`)).toBe(await sha256Of(path))
 
-  // The sender's process has long ended. A later command finds both notifications, in the record and in the log.
+  // The sender's process has ended. A later command finds both notifications, in the record and in the log.
   const record = await recordOf(world, transferId)
   expect(record.state).toBe('ended')
   expect(kindsOf(record.notifications)).toEqual(['stored', 'delivered'])
@@ -37,7 +37,7 @@ test.each([
   const text = await world.run('status', transferId, '--profile', 'alice')
   expect(text.stdout).toMatch(/ stored\n.* delivered bob\n/)
   expect(text.stdout).toMatch(/to bob: delivered; first offered \d{4}-/)
-  // So does the receiver, which sees the name that only it can open.
+  // The receiver does too, with the name that only it can open.
   const came = await world.run('status', '--received', '--profile', 'bob')
   expect(came.stdout).toMatch(new RegExp(`^${transferId} .*\\.bin from alice: delivered\n$`))
   const lines = (await world.run('status', '--received', '--json', '--profile', 'bob')).stdout
@@ -46,7 +46,7 @@ test.each([
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 })
 
-test('a file that a receiver has fetched wholly gets its name only after the portal has stored it', async () => {
+test('a file that a receiver has fetched completely is published only after the portal has stored it', async () => {
   await using world = await World.create()
   await world.portal(['--lease', '1s'])
   await using sendersNetwork = await FaultyNetwork.open(() => world.portalUrl)
@@ -58,7 +58,7 @@ test('a file that a receiver has fetched wholly gets its name only after the por
   const { path, transferId, sending } = await startSending(world, 'early.bin', 4)
 
   await holds(bob, 4)
-  // It asks how the offer stands, and renews its lease meanwhile: every one of these it could have used to commit.
+  // It asks for the state of the offer and renews its lease meanwhile. It must not commit at any of these requests.
   await until(() => network.count('GET', /^\/v1\/inbox\/[^/]+$/) >= 4, 'the receiver waits for "stored"')
   expect(await world.received('bob')).toEqual([])
   expect(network.count('POST', DISPOSITION)).toBe(0)

@@ -1,4 +1,4 @@
-/** What the tests of the second hop have in common: files that wait at the portal, and looks at both sides of it. */
+/** Shared set-up for tests of the second hop: files that wait at the portal, and queries at both sides. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DeliveryStatus, Notification, ProblemJson, TransferStatus } from '../../../src/protocol/index.ts'
@@ -13,7 +13,7 @@ export interface Sent {
   readonly transferId: string
 }
 
-/** Sends a file of so many parts of 1 MiB, and resolves when the portal has it. */
+/** Sends a file with that many parts of 1 MiB, and resolves when the portal has it. */
 export async function store(world: World, name: string, partCount: number, to = 'bob'): Promise<Sent> {
   const path = await world.file(name, partCount * MIB)
   const sending = world.send(path, to, '--part-size', '1MiB', '--no-wait')
@@ -39,19 +39,19 @@ function transferIdOf(sending: Running): string {
   return String(sending.json.find((line) => line.phase === 'started')?.transferId)
 }
 
-/** What a sender's process was notified of, in order. */
+/** The notifications that a sender's process printed, in order. */
 export function notifiedOf(sending: Running): unknown[] {
   return sending.json.flatMap((line) => (line.type === 'notification' ? [line.notification] : []))
 }
 
-/** What the portal has on record of a transfer, as its sender sees it from another process. */
+/** The portal's record of a transfer, as its sender sees it from another process. */
 export async function recordOf(world: World, transferId: string): Promise<TransferStatus> {
   const { code, stdout, stderr } = await world.run('status', transferId, '--profile', 'alice', '--json')
   if (code !== 0) throw new Error(`no status: ${stderr}`)
   return JSON.parse(stdout)
 }
 
-/** Asks again and again how the one delivery of a transfer stands. */
+/** Polls the state of the only delivery of a transfer. */
 export async function deliveryWatch(world: World, transferId: string): Promise<() => Promise<DeliveryStatus>> {
   const client = await world.client('alice')
   return async () => {
@@ -61,35 +61,35 @@ export async function deliveryWatch(world: World, transferId: string): Promise<(
   }
 }
 
-/** The kinds of what was notified, in order. */
+/** The kinds of the notifications, in order. */
 export function kindsOf(notifications: readonly Notification[]): string[] {
   return notifications.map(({ notification }) => notification)
 }
 
-/** What lies unfinished in an inbox: parts, and records of what is being published. */
+/** The unfinished entries of an inbox: parts, and records of files that are being published. */
 export async function unfinished(world: World, name: string): Promise<string[]> {
   const names = await readdir(join(world.inbox(name), '.golooader')).catch(() => [])
   return names.filter((one) => !['instance', 'lock', 'received'].includes(one))
 }
 
-/** The problem that a receiver gave, or was given, with an object of its `--json`. */
+/** The problem that a receiver reported or received, with an object of its `--json`. */
 export async function toldProblem(receiver: Running, type: 'refused' | 'withdrawn'): Promise<ProblemJson> {
   const { problem } = await receiver.object((value) => value.type === type)
   return problem as ProblemJson
 }
 
-/** Resolves when a receiver holds so many parts of 1 MiB, verified. */
+/** Resolves when a receiver has that many verified parts of 1 MiB. */
 export async function holds(receiver: Running, partCount: number): Promise<void> {
   await receiver.object((value) => value.type === 'fetching' && Number(value.heldBytes) >= partCount * MIB)
 }
 
-/** The number of the part that a request fetches; null for another request. */
+/** The part number of a download request; null for another request. */
 export function fetchedPart({ method, path }: Seen): number | null {
   const [, partNumber] = /^\/v1\/inbox\/[^/]+\/parts\/(\d+)$/.exec(path) ?? []
   return method === 'GET' && partNumber !== undefined ? Number(partNumber) : null
 }
 
-/** How often each part was asked for: [partNumber, count], in the order of the numbers. */
+/** How often each part was requested: [partNumber, count], in the order of the numbers. */
 export function fetches(network: FaultyNetwork): [number, number][] {
   const counts = new Map<number, number>()
   for (const seen of network.seen) {
@@ -99,7 +99,7 @@ export function fetches(network: FaultyNetwork): [number, number][] {
   return [...counts].sort(([a], [b]) => a - b)
 }
 
-/** Lets a receiver have the first parts; the others are held back until the returned function is called. */
+/** Lets a receiver have the first parts. The others are held until the returned function is called. */
 export function holdBackAfter(network: FaultyNetwork, partNumberLast: number): () => void {
   const gate = Promise.withResolvers<void>()
   network.rule = (seen) => ((fetchedPart(seen) ?? 0) > partNumberLast ? { heldUntil: gate.promise } : null)

@@ -1,4 +1,7 @@
-/** One upload for any number of receivers, and one second notification for each; and one account in two folders. */
+/**
+ * One upload serves any number of receivers, with a second notification for each. One account may receive into two
+ * folders.
+ */
 import { mkdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -27,7 +30,7 @@ test('a file for several receivers is uploaded once, stored once, and delivered 
   }
 })
 
-test('when one receiver takes a file and another refuses it, the sender is told both', async () => {
+test('when one receiver accepts a file and another refuses it, the sender gets both notifications', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob', 'carol'])
@@ -51,14 +54,14 @@ test('when one receiver takes a file and another refuses it, the sender is told 
   expect(await world.received('bob')).toEqual(['divided.bin'])
 })
 
-test('the parts stay in temporary storage until the last receiver has its file', async () => {
+test('the parts stay in the store until the last receiver has its file', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob', 'carol'])
   const { path, transferId } = await store(world, 'late.bin', 3, 'bob,carol')
   const bob = await world.receiver('bob')
   await bob.object((value) => value.type === 'received')
-  // The portal has told it, so whatever it does because of it is under way; a second file sees to it that it is done.
+  // The portal has sent it, so all work that results from it has started. A second file makes sure that it is done.
   await store(world, 'next.bin', 1)
   await until(async () => (await world.received('bob')).length === 2, 'the next file is delivered')
   await until(async () => (await world.stored()).length === 3, 'of the two files only the parts of one remain')
@@ -71,7 +74,7 @@ test('the parts stay in temporary storage until the last receiver has its file',
   expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'delivered', 'delivered'])
 })
 
-/** Starts a receiver of bob's account in a folder of its own; what is in it is found under the folder's name. */
+/** Starts a receiver of bob's account in another folder. Its files are found under the folder's name. */
 async function receiverInto(world: World, folder: string): Promise<Running> {
   await mkdir(world.inbox(folder), { recursive: true })
   const running = world.start(['receive', '--into', world.inbox(folder), '--create', '--profile', 'bob', '--json'])
@@ -79,7 +82,7 @@ async function receiverInto(world: World, folder: string): Promise<Running> {
   return running
 }
 
-test('of two folders that receive for one account, every file arrives in one', async () => {
+test('with two folders that receive for one account, every file arrives in one of them', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -94,7 +97,7 @@ test('of two folders that receive for one account, every file arrives in one', a
   expect(arrived.sort()).toEqual(names)
 })
 
-test('a file that one folder began and could not finish arrives in the other, and not twice', async () => {
+test('a file that one folder started and could not finish arrives in the other, and not twice', async () => {
   await using world = await World.create()
   await world.portal(['--lease', '1s'])
   await using network = await FaultyNetwork.open(() => world.portalUrl)

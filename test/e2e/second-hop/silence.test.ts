@@ -1,5 +1,7 @@
 // @tier fast
-/** Who says nothing has nothing: the lease ends, the file is offered again, and at the end of its time it has failed. */
+/**
+ * A receiver does not answer: its lease ends, the file is offered again, and when its time is up the delivery fails.
+ */
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
@@ -42,7 +44,7 @@ test('a stopped receiver is offered the file again, and delivers it exactly once
   expect(await unfinished(world, 'bob')).toEqual([])
 })
 
-test('a receiver that is killed loses its lease, and is offered the file when it comes back', async () => {
+test('a killed receiver loses its lease, and is offered the file when it comes back', async () => {
   await using world = await World.create()
   await world.portal(SHORT_LEASE)
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -64,7 +66,7 @@ test('a receiver that is killed loses its lease, and is offered the file when it
   expect(await world.received('bob')).toEqual(['again.bin'])
 })
 
-test('a receiver whose requests come to nothing until the time is up has failed as silent', async () => {
+test('a receiver whose requests never get through until the time is up fails as silent', async () => {
   await using world = await World.create()
   await world.portal([...SHORT_LEASE, '--expiry', '6s'])
   await using network = await FaultyNetwork.open(() => world.portalUrl)
@@ -81,7 +83,7 @@ test('a receiver whose requests come to nothing until the time is up has failed 
   expect(kindsOf((await recordOf(world, transferId)).notifications)).toEqual(['stored', 'failed'])
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 
-  // Once it hears again, it learns that it is too late.
+  // When its requests get through again, it learns that the time is up.
   network.rule = () => null
   network.cutHanging()
   expect(await toldProblem(bob, 'withdrawn')).toMatchObject({ code: 'receiver-silent' })
@@ -89,7 +91,7 @@ test('a receiver whose requests come to nothing until the time is up has failed 
   await until(async () => (await unfinished(world, 'bob')).length === 0, 'what was there of it is deleted')
 })
 
-test('a receiver that listens but never answers is offered the file less and less often', async () => {
+test('a receiver that listens but never answers is offered the file at growing intervals', async () => {
   await using world = await World.create()
   await world.portal(['--lease', '200ms', '--expiry', '14s'])
   await world.join(['alice', 'bob'])
@@ -107,13 +109,13 @@ test('a receiver that listens but never answers is offered the file less and les
   expect((await sending.ended).code).toBe(3)
   const [firstMs = 0, secondMs = 0, thirdMs = 0, fourthMs = 0] = offeredAtMs
   expect(fourthMs - thirdMs).toBeGreaterThan(secondMs - firstMs)
-  // The pause before the fourth offer is 4 s; without back-off it would be 1 s, and 1 s for the sweeper.
+  // The pause before the fourth offer is 4 s. Without back-off it would be 1 s, and 1 s for the sweeper.
   expect(fourthMs - thirdMs).toBeGreaterThan(3_500)
   await bob.close()
   await listening
 })
 
-test('a file for a receiver that never came has failed as expired', async () => {
+test('a file for a receiver that never came fails as expired', async () => {
   await using world = await World.create()
   await world.portal(['--expiry', '3s'])
   await world.join(['alice', 'bob'])

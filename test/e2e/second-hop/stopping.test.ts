@@ -1,4 +1,4 @@
-/** Receiver and portal end cleanly or by force in the middle of a file. The delivery continues when they are started again. */
+/** Receiver and portal are stopped or killed during a file. The delivery continues when they are started again. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { allowedMs } from '../../suites/bounds.ts'
@@ -17,7 +17,7 @@ import {
   unfinished,
 } from './scene.ts'
 
-/** What a daemon had to complain about: the audit log, which it always writes, is none of it. */
+/** The error output of a daemon without the audit log, which it always writes. */
 function complaintsOf(stderr: string): string[] {
   return stderr.split('\n').filter((line) => line !== '' && !line.includes('"audit":'))
 }
@@ -26,7 +26,7 @@ function complaintsOf(stderr: string): string[] {
 const STOP_MS_MAX = 15_000
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
-/** Ends a daemon with a signal, which it does in bounded time and without complaint. */
+/** Ends a daemon with a signal. It must end in bounded time and without errors. */
 async function expectCleanEnd(daemon: Running, signal: NodeJS.Signals): Promise<void> {
   const startedAtMs = performance.now()
   const { code, stderr } = await daemon.stop(signal)
@@ -36,7 +36,7 @@ async function expectCleanEnd(daemon: Running, signal: NodeJS.Signals): Promise<
 }
 
 test.each(SIGNALS)(
-  'a receiver that gets %s in the middle of a file ends, and continues with the file next time',
+  'a receiver that gets %s during a file ends, and continues with the file next time',
   async (signal) => {
     await using world = await World.create()
     await world.portal()
@@ -68,7 +68,7 @@ test.each([...SIGNALS, 'SIGKILL'] as const)(
     await using network = await FaultyNetwork.open(() => world.portalUrl)
     await world.join(['alice', 'bob'], { bob: network })
     const partCount = 10
-    // Slow, so that a part is on its way when the portal ends.
+    // The network is slow, so that a part is in flight when the portal ends.
     network.rule = (seen) => (fetchedPart(seen) === null ? null : { bytesPerSecond: 2 * MIB })
     const bob = await world.receiver('bob')
     const { path, transferId, sending } = await startSending(world, 'interrupted.bin', partCount)
@@ -84,7 +84,7 @@ test.each([...SIGNALS, 'SIGKILL'] as const)(
     await bob.object((value) => value.type === 'received')
     expect((await sending.ended).code).toBe(0)
     expect(notifiedOf(sending)).toEqual(['stored', 'delivered'])
-    // The receiver took every part once, and none of them twice.
+    // The receiver fetched every part once.
     const heldBytes = bob.json.filter((value) => value.type === 'fetching').map((value) => value.heldBytes)
     expect(heldBytes).toEqual(Array.from({ length: partCount }, (_, index) => (index + 1) * MIB))
     expect(await world.received('bob')).toEqual(['interrupted.bin'])
@@ -94,7 +94,7 @@ test.each([...SIGNALS, 'SIGKILL'] as const)(
   },
 )
 
-test('"receive --once" takes one file and ends; the other one waits', async () => {
+test('"receive --once" receives one file and ends; the other file waits', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -118,7 +118,7 @@ test('"receive --once" that is stopped before a file came says so with its exit 
   expect((await once.stop('SIGTERM')).code).toBe(130)
 })
 
-test('a second receiver in the same folder is told that there is one, and changes nothing', async () => {
+test('a second receiver in the same folder is refused, and changes nothing', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob', 'carol'])
@@ -132,12 +132,12 @@ test('a second receiver in the same folder is told that there is one, and change
   await store(world, 'mine.bin', 1)
   await bob.object((value) => value.type === 'received')
 
-  // The folder is free again once its receiver has ended, however it did.
+  // The folder is free again once its receiver has ended in any way.
   await bob.stop('SIGKILL')
   await world.receiver('bob')
 })
 
-test('a file that is there already is never overwritten', async () => {
+test('an existing file is never overwritten', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

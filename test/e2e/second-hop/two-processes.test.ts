@@ -1,4 +1,4 @@
-/** Two receiving processes of one instance: a folder that was copied, with what the receiver keeps in it. */
+/** Two receiving processes with the same instance id: a receiver's folder was copied together with its state. */
 import { cp } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { World } from '../harness/world.ts'

@@ -1,4 +1,4 @@
-/** Several portals over one PostgreSQL and one S3 store, behind a load balancer, are to their users one portal. */
+/** Several portals over one PostgreSQL and one S3 store, behind a load balancer, act as one portal. */
 import { expect, test } from 'vitest'
 import { loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { testDatabase } from '../../servers/postgres.ts'
@@ -9,7 +9,7 @@ import { sha256Of, until, World } from '../harness/world.ts'
 
 const MIB = 1024 * 1024
 
-test.each(loadBalancerKinds)('behind %s, files of all sizes are delivered by whatever node answers', async (kind) => {
+test.each(loadBalancerKinds)('behind %s, files of all sizes are delivered by any of the nodes', async (kind) => {
   const { world } = await Cluster.create({ kind })
   await world.join(['alice', 'bob', 'carol'])
   const files = await Promise.all([
@@ -28,12 +28,12 @@ test.each(loadBalancerKinds)('behind %s, files of all sizes are delivered by wha
   }
 })
 
-test('what is uploaded to one node is fetched from another meanwhile', async () => {
+test('a file that is uploaded to one node can be fetched from another meanwhile', async () => {
   const { world, nodes } = await Cluster.create({ nodes: 2 })
   const [up, down] = [nodes[0]?.url ?? '', nodes[1]?.url ?? '']
   await using slow = await FaultyNetwork.open(() => up)
   await using watched = await FaultyNetwork.open(() => down)
-  // The last part waits until the receiver has some of those before it, over the other node.
+  // The last part is held until the receiver has some earlier parts through the other node.
   const isFetched = Promise.withResolvers<void>()
   slow.rule = ({ method, path }) =>
     method === 'PUT' && path.endsWith('/parts/5') ? { heldUntil: isFetched.promise } : null
@@ -48,7 +48,7 @@ test('what is uploaded to one node is fetched from another meanwhile', async () 
   expect(await sha256Of(`${world.inbox('bob')}/film`)).toBe(await sha256Of(path))
 })
 
-test('the operator invites, lists and revokes over the database alone, wherever that is', async () => {
+test('the operator invites, lists and revokes with access to the database only', async () => {
   const { world, databaseUrl, balancer } = await Cluster.create({ nodes: 2 })
   world.env.GOLOOADER_DATABASE = databaseUrl
   const invited = await world.run('invite', 'alice')
@@ -62,7 +62,7 @@ test('the operator invites, lists and revokes over the database alone, wherever 
   expect((await receiver.ended).code, 'cut off by whichever node it hung on').not.toBe(0)
 })
 
-test('the ledger alone, or the store alone, can be elsewhere', async () => {
+test('only the ledger, or only the store, can be a remote service', async () => {
   const [bucket, { url: databaseUrl }] = await Promise.all([testBucket(), testDatabase()])
   for (const args of [
     ['--database', databaseUrl],

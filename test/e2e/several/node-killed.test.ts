@@ -1,20 +1,23 @@
-/** A node dies without a word. What was acknowledged is not lost, both sides go on through another, and nothing comes twice. */
+/**
+ * A node is killed. What was acknowledged is not lost, both sides continue through another node, and no file arrives
+ * twice.
+ */
 import { expect, test } from 'vitest'
 import { loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { Cluster } from '../harness/cluster.ts'
 import { type Fault, FaultyNetwork } from '../harness/proxy.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
 
-/** Of each part: several are on their way at a time. */
+/** The delay of each part. Several are in flight at a time. */
 const PACE = MIB / 4
 const PARTS = 28
 
-/** Parts are slow, and the last one comes only when all nodes have been killed: so that none is killed too late. */
+/** Parts are slow, and the last one is held until all nodes have been killed, so that no kill comes too late. */
 function paced(path: string, killed: Promise<void>): Fault {
   return path.endsWith(`/parts/${PARTS}`) ? { heldUntil: killed } : { bytesPerSecond: PACE }
 }
 
-/** Kills one node after another, each as soon as `next` has come to pass, and starts it again. */
+/** Kills one node after another, each as soon as `next` resolves, and starts it again. */
 async function killEach(cluster: Cluster, next: (index: number) => Promise<void>): Promise<void> {
   for (const { index } of cluster.nodes) {
     await next(index)
@@ -24,7 +27,7 @@ async function killEach(cluster: Cluster, next: (index: number) => Promise<void>
   }
 }
 
-test.each(loadBalancerKinds)('every node behind %s is killed once in the middle of an upload', async (kind) => {
+test.each(loadBalancerKinds)('every node behind %s is killed once during an upload', async (kind) => {
   const cluster = await Cluster.create({ kind })
   const { world, balancer } = cluster
   await using slow = await FaultyNetwork.open(() => balancer.url)
@@ -40,7 +43,7 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   await expectEmptied(cluster.bucket)
 })
 
-test.each(loadBalancerKinds)('every node behind %s is killed once in the middle of a delivery', async (kind) => {
+test.each(loadBalancerKinds)('every node behind %s is killed once during a delivery', async (kind) => {
   const cluster = await Cluster.create({ kind, args: ['--lease', '5s'] })
   const { world, balancer } = cluster
   await using slow = await FaultyNetwork.open(() => balancer.url)
@@ -57,7 +60,7 @@ test.each(loadBalancerKinds)('every node behind %s is killed once in the middle 
   await expectEmptied(cluster.bucket)
 })
 
-test('of many small files, sent while nodes are killed, each is delivered once', async () => {
+test('many small files that are sent while nodes are killed are each delivered once', async () => {
   const cluster = await Cluster.create()
   const { world } = cluster
   await world.join(['alice', 'bob'])

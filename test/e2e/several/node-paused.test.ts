@@ -1,14 +1,17 @@
-/** A node is stopped for longer than its leases and then continues. It must not overrule what other nodes did meanwhile. */
+/**
+ * A node is stopped for longer than its leases and then continues. It must not overwrite what other nodes did
+ * meanwhile.
+ */
 import { expect, test } from 'vitest'
 import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { until } from '../harness/world.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, inboxesOf, MIB } from './scene.ts'
 
-/** Of each part: several are on their way at a time. */
+/** The delay of each part. Several are in flight at a time. */
 const PACE = MIB / 2
 
-test('a node that a receiver hangs on is paused past the lease: another delivers, and the paused one finds it done', async () => {
+test('the node of a receiver is paused past the lease: another node delivers, and the paused one finds it done', async () => {
   const cluster = await Cluster.create({ nodes: 2, args: ['--lease', '3s'] })
   const { world, balancer } = cluster
   await using slow = await FaultyNetwork.open(() => balancer.url)
@@ -31,7 +34,7 @@ test('a node that a receiver hangs on is paused past the lease: another delivers
   expect(await world.received('bob')).toEqual(['film'])
 })
 
-test('a node is paused in the middle of parts, and resumed when all is over: nothing of them stays', async () => {
+test('a node is paused while it receives parts, and continues after the transfer ended: none of the parts stays', async () => {
   const cluster = await Cluster.create({ nodes: 2 })
   const { world, balancer } = cluster
   await using slow = await FaultyNetwork.open(() => balancer.url)

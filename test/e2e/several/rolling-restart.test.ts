@@ -1,4 +1,4 @@
-/** All nodes are replaced one by one, as an update does it, while fifty transfers run: all of them are delivered. */
+/** All nodes are restarted one by one, as in an update, while fifty transfers run. All of them are delivered. */
 import { expect, test } from 'vitest'
 import { loadBalancerKinds } from '../../servers/load-balancer.ts'
 import { Cluster } from '../harness/cluster.ts'
@@ -9,7 +9,7 @@ import { expectEmptied, MIB } from './scene.ts'
 const SENDERS = 5
 const FILES_EACH = 10
 
-/** Three nodes start anew one after the other, each while fifty transfers run. */
+/** Three nodes restart one after the other, each while fifty transfers run. */
 const ROLLING_MS_MAX = 1_200_000
 
 test.each(loadBalancerKinds)('behind %s', { timeout: ROLLING_MS_MAX }, async (kind) => {

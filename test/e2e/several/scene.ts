@@ -1,4 +1,4 @@
-/** What the tests of several portals have in common: looks at what came of transfers, wherever they went through. */
+/** Shared checks for tests of several portals: the results of transfers through any node. */
 import { expect } from 'vitest'
 import { parseS3Address } from '../../../src/portal/store/s3/address.ts'
 import { s3Store } from '../../../src/portal/store/s3.ts'
@@ -7,7 +7,7 @@ import { type Running, sha256Of, until, type World } from '../harness/world.ts'
 
 export const MIB = 1024 * 1024
 
-/** A sender is told each thing once, and the receiver has the file once, as it was sent. */
+/** A sender gets each notification once, and the receiver has the file once, unchanged. */
 export async function expectDeliveredOnce(
   world: World,
   sending: Running,
@@ -23,7 +23,7 @@ export async function expectDeliveredOnce(
   expect(await sha256Of(`${world.inbox(receiver)}/${name}`)).toBe(await sha256Of(path))
 }
 
-/** Resolves when nothing is left in a bucket: all is delivered, and what was late has been removed. */
+/** Resolves when a bucket is empty: everything is delivered, and late parts have been removed. */
 export async function expectEmptied({ address, env }: Pick<TestBucket, 'address' | 'env'>): Promise<void> {
   Object.assign(process.env, env)
   const store = await s3Store(parseS3Address(address))
@@ -37,17 +37,17 @@ export async function expectEmptied({ address, env }: Pick<TestBucket, 'address'
   }
 }
 
-/** Resolves once a sender has so many bytes acknowledged. */
+/** Resolves once that many bytes of a sender are acknowledged. */
 export async function acknowledged(sending: Running, bytes: number): Promise<void> {
   await sending.object((line) => line.phase === 'uploading' && Number(line.acknowledgedBytes) >= bytes)
 }
 
-/** Resolves once a receiver has so many bytes. */
+/** Resolves once a receiver has that many bytes. */
 export async function fetched(sending: Running, bytes: number): Promise<void> {
   await sending.object((line) => line.phase === 'fetching' && Number(line.fetchedBytes) >= bytes)
 }
 
-/** How many receivers hang on a node. */
+/** The number of receivers that are connected to a node. */
 export async function inboxesOf({ url }: { readonly url: string }): Promise<number> {
   const answer = await fetch(`${url}/metrics`)
   return Number(/^golooader_inboxes (\d+)$/m.exec(await answer.text())?.[1])

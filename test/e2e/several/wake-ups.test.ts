@@ -1,15 +1,15 @@
 // @tier stress
-/** Sender and receiver at different nodes: what one waits for happens at the other, and is told. */
+/** Sender and receiver use different nodes. An event at one node wakes up what waits for it at the other. */
 import { expect, test } from 'vitest'
 import { Cluster } from '../harness/cluster.ts'
 import { expectDeliveredOnce, MIB } from './scene.ts'
 
-/** Before any node looks by itself: what is done by then was done because of signals. */
+/** Shorter than any polling interval of a node: work that is done by then was caused by signals. */
 const LOOK_MS_MIN = 7_500
-/** A slow machine may be slow once, and more than once. */
+/** A slow machine may miss the bound several times. */
 const FILES = 4
 
-test('what comes in at one node is delivered by another before that would look by itself', async () => {
+test('a file that arrives at one node is delivered by another before that node would poll', async () => {
   const { world, nodes } = await Cluster.create({ nodes: 2 })
   const [here, there] = nodes.map(({ url }) => ({ url }))
   if (here === undefined || there === undefined) throw new Error('there are two nodes')

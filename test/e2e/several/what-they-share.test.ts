@@ -1,4 +1,4 @@
-/** Database or storage is away for a while: the portal says nothing that is not true, and continues by itself. */
+/** Database or store is away for a while. The portal makes no false statement, and continues by itself. */
 import { setTimeout } from 'node:timers/promises'
 import { test } from 'vitest'
 import { ownPostgres } from '../../servers/postgres.ts'
@@ -8,12 +8,12 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import type { Running } from '../harness/world.ts'
 import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from './scene.ts'
 
-/** Of each part: several are on their way at a time. */
+/** The delay of each part. Several are in flight at a time. */
 const PACE = MIB / 2
 const DATABASE_AWAY_MS = 3_000
 const STORAGE_AWAY_MS = 20_000
 
-/** A transfer that is just under way, slowly. */
+/** A slow transfer that is in progress. */
 async function underWay(cluster: Cluster) {
   const { world, balancer } = cluster
   const slow = await FaultyNetwork.open(() => balancer.url)
@@ -58,7 +58,7 @@ test.each([
   await expectEmptied(bucket)
 })
 
-/** In the middle of an upload the receiver is there already; a delivery begins when the upload is over. */
+/** During an upload the receiver is connected already. A delivery starts when the upload has ended. */
 async function reached({ world }: Cluster, sending: Running, hop: 'upload' | 'delivery'): Promise<void> {
   if (hop === 'delivery') await sending.notification('stored')
   await world.receiver('bob')

@@ -1,4 +1,4 @@
-/** A certificate authority for tests, made with the `openssl` command, and what a server shows of its certificate. */
+/** A certificate authority for tests, made with the `openssl` command, and queries for a server's certificate. */
 import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ export class Authority {
     return authority
   }
 
-  /** Makes a certificate for 127.0.0.1 and localhost. @param days less than none for one that has expired */
+  /** Creates a certificate for 127.0.0.1 and localhost. @param days negative for one that has expired */
   async certify(name: string, serial: number, { days = 30, names = 'IP:127.0.0.1,DNS:localhost' } = {}) {
     const [cert, key, request, extension] = [`${name}.pem`, `${name}.key`, `${name}.csr`, `${name}.ext`]
     await writeFile(join(this.#folder, extension), `subjectAltName=${names}\n`)
@@ -41,7 +41,7 @@ export class Authority {
     return this.#files(name)
   }
 
-  /** Makes a certificate that nobody but itself vouches for. */
+  /** Creates a self-signed certificate. */
   async selfSigned(name: string): Promise<CertificateFiles> {
     const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1']
     await this.#openssl('req', '-x509', ...KEY, '-keyout', `${name}.key`, '-out', `${name}.pem`, ...subject)
@@ -57,7 +57,7 @@ export class Authority {
   }
 }
 
-/** Puts one certificate in the place of another, as the tools do that renew them. */
+/** Replaces one certificate by another, as renewal tools do. */
 export async function replaceCertificate(place: CertificateFiles, by: CertificateFiles): Promise<void> {
   await writeFile(place.certPath, await readFile(by.certPath))
   await writeFile(place.keyPath, await readFile(by.keyPath))

@@ -1,4 +1,4 @@
-/** TLS between a portal and what it stands on, PostgreSQL and S3: with a good certificate, and with those that prove nothing. */
+/** TLS between a portal and its PostgreSQL and S3: with valid and with invalid certificates. */
 import { chmod, chown, copyFile, readFile } from 'node:fs/promises'
 import { type AddressInfo, connect } from 'node:net'
 import { dirname } from 'node:path'
@@ -9,7 +9,7 @@ import { testBucket } from '../../servers/radosgw.ts'
 import { World } from '../harness/world.ts'
 import { Authority, type CertificateFiles } from './authority.ts'
 
-/** A PostgreSQL that speaks TLS, as its own user reads its files. */
+/** A PostgreSQL with TLS, which reads its files as its own user. */
 async function securePostgres(world: World, files: CertificateFiles) {
   const place = { certPath: world.path('database.pem'), keyPath: world.path('database.key') }
   await copyFile(files.certPath, place.certPath)
@@ -26,7 +26,7 @@ async function securePostgres(world: World, files: CertificateFiles) {
   return { url, secureUrl: `${url}?sslmode=verify-full` }
 }
 
-/** The way to a server over TLS. */
+/** The connection settings for a server with TLS. */
 async function secureWay(serverPort: number, files: CertificateFiles) {
   const server: Server = createServer(await contextOf(files), (client) => {
     const upstream = connect(serverPort, '127.0.0.1')
@@ -43,7 +43,7 @@ async function contextOf({ certPath, keyPath }: CertificateFiles) {
   return { cert, key }
 }
 
-/** What a server shows, what a portal is told of authorities, and how the refusal names it. */
+/** The certificate of the server, the authorities that the portal trusts, and the expected message. */
 const wrong = [
   ['of an authority that nobody named', 'good', false, /authority[^\n]*NODE_EXTRA_CA_CERTS=ca\.pem \(\w+\)/],
   ['that is for another host', 'other', true, /it is for another host[^\n]*\(ERR_TLS_CERT_ALTNAME_INVALID\)/],
@@ -62,7 +62,7 @@ async function certificates(world: World) {
   return { caPath: authority.caPath, good, other, expired, own }
 }
 
-test('a file is delivered by a portal that reaches PostgreSQL and S3 over TLS, whose certificates it checks', async () => {
+test('a file is delivered by a portal that uses PostgreSQL and S3 over TLS and checks their certificates', async () => {
   await using world = await World.create()
   const { caPath, good } = await certificates(world)
   const postgres = await securePostgres(world, good)
@@ -84,7 +84,7 @@ test('a file is delivered by a portal that reaches PostgreSQL and S3 over TLS, w
   expect(await world.received('bob')).toEqual(['plan.bin'])
 })
 
-test.each(wrong)('PostgreSQL with a certificate %s ends the start, and the refusal says so', async (...given) => {
+test.each(wrong)('PostgreSQL with a certificate %s ends the start, and the message says so', async (...given) => {
   const [, shown, knowsAuthority, says] = given
   await using world = await World.create()
   const files = await certificates(world)
@@ -98,7 +98,7 @@ test.each(wrong)('PostgreSQL with a certificate %s ends the start, and the refus
   expect(code).toBe(2)
 })
 
-test.each(wrong)('S3 with a certificate %s ends the start, and the refusal says so', async (...given) => {
+test.each(wrong)('S3 with a certificate %s ends the start, and the message says so', async (...given) => {
   const [, shown, knowsAuthority, says] = given
   await using world = await World.create()
   const files = await certificates(world)

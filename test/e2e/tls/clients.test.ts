@@ -1,4 +1,4 @@
-/** What clients refuse: plain http to other machines, and certificates that do not hold. Nothing leaves before that. */
+/** Clients refuse plain http to other machines, and invalid certificates, before they send anything. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newToken } from '../../../src/protocol/index.ts'
@@ -10,10 +10,10 @@ import { Authority, type CertificateFiles } from './authority.ts'
 import { joinByLink } from './joining.ts'
 
 const invite = `gli_${'A'.repeat(43)}`
-/** Far below the answer timeout. */
+/** Much shorter than the answer timeout. */
 const AT_ONCE_MS = 8_000
 
-/** Writes profiles by hand, so that they can name any address. */
+/** Writes profiles directly, so that they can contain any address. */
 async function profile(world: World, name: string, portalUrl: string): Promise<void> {
   const folder = world.path('config', 'golooader', 'profiles')
   await mkdir(folder, { recursive: true })
@@ -38,7 +38,7 @@ test('plain http to another machine is refused at once, by every command', async
   await using world = await World.create()
   for (const portalUrl of ['http://192.0.2.1:7878', 'http://portal.invalid/gl']) {
     for (const args of await commands(world, 'alice', portalUrl)) {
-      // Neither an empty variable nor a no is a yes.
+      // Neither an empty variable nor "no" counts as yes.
       for (const env of [{}, { GOLOOADER_INSECURE: '0' }, { GOLOOADER_INSECURE: '' }] as Record<string, string>[]) {
         if (args[0] !== 'status' && 'GOLOOADER_INSECURE' in env) continue
         const begunAtMs = performance.now()
@@ -52,7 +52,7 @@ test('plain http to another machine is refused at once, by every command', async
   }
 })
 
-test('with --insecure, or its variable, it is tried', async () => {
+test('with --insecure, or its variable, plain http is used', async () => {
   await using world = await World.create()
   await profile(world, 'alice', 'http://portal.invalid')
   const path = await world.file('a.bin', 10)
@@ -62,11 +62,11 @@ test('with --insecure, or its variable, it is tried', async () => {
   expect(byFlag.stdout).toContain('portal.invalid')
   const byVariable = await world.start(send, { env: { GOLOOADER_INSECURE: '1' } }).ended
   expect(byVariable, byVariable.stderr).toMatchObject({ code: 5 })
-  // It was for that one time.
+  // The permission was for that one command.
   expect(await world.run(...send)).toMatchObject({ code: 2 })
 })
 
-test('plain http to this machine needs no flag, whatever it is called', async () => {
+test('plain http to this machine needs no flag, for every name of this machine', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice'])
@@ -78,7 +78,7 @@ test('plain http to this machine needs no flag, whatever it is called', async ()
   }
 })
 
-test('a certificate that does not hold is told with its reason and what to do, at once and by every command', async () => {
+test('an invalid certificate is reported with its reason and advice, at once and by every command', async () => {
   await using world = await World.create()
   const authority = await Authority.create(world.path('tls'))
   const cases: readonly (readonly [CertificateFiles, Record<string, string>, RegExp])[] = [
@@ -111,7 +111,7 @@ test('a certificate that does not hold is told with its reason and what to do, a
   }
 })
 
-test('a certificate that stops to hold in the middle ends both sides, and costs nothing: they go on later', async () => {
+test('a certificate that becomes invalid ends both sides without loss: they continue later', async () => {
   await using world = await World.create()
   const authority = await Authority.create(world.path('tls'))
   world.env.NODE_EXTRA_CA_CERTS = authority.caPath
@@ -140,7 +140,7 @@ test('a certificate that stops to hold in the middle ends both sides, and costs 
   expect(again.json.find((value) => value.phase === 'started')).toMatchObject({ isResumed: true })
 })
 
-test('a redirect is not followed: the token goes nowhere else', async () => {
+test('a redirect is not followed: the token is sent to no other server', async () => {
   await using world = await World.create()
   const strangers: string[] = []
   const stranger = await httpServer((request, response) => {

@@ -6,7 +6,7 @@ import { invite, openLedger } from '../../../src/portal/index.ts'
 import { newToken } from '../../../src/protocol/index.ts'
 import type { World } from '../harness/world.ts'
 
-/** Opens accounts with the commands that people use: `invite` beside the portal, `join` over the network. */
+/** Creates accounts with the usual commands: `invite` beside the portal, `join` over the network. */
 export async function joinByLink(world: World, ...names: string[]): Promise<void> {
   for (const name of names) {
     const invited = await world.run('invite', name, '--data', world.dataFolder)
@@ -16,7 +16,7 @@ export async function joinByLink(world: World, ...names: string[]): Promise<void
   }
 }
 
-/** Joins under a name of its own by a request made by hand, from an address of this machine, with a claim about it. */
+/** Joins by a request of the test, from an address of this machine, with a claimed forwarding header. */
 export async function joinFrom(world: World, url: string, forwardedFor: string, localAddress: string): Promise<void> {
   const ledger = await openLedger({ dataFolder: world.dataFolder })
   const secret = await invite(ledger, `who-${randomUUID()}`, 60_000).finally(() => ledger.close())

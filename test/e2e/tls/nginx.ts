@@ -10,11 +10,11 @@ import type { CertificateFiles } from './authority.ts'
 export interface ProxyOptions {
   readonly portalPort: number
   readonly certificate: CertificateFiles
-  /** Lines for the location of the portal: what is to be tried out. */
+  /** Configuration lines for the location of the portal: the case under test. */
   readonly lines: readonly string[]
 }
 
-/** A proxy that runs: `PREFIX/…` at its address is the portal. */
+/** A running proxy: `PREFIX/…` at its address is the portal. */
 export class Nginx implements AsyncDisposable {
   readonly url: string
   readonly #running: Running
@@ -24,7 +24,7 @@ export class Nginx implements AsyncDisposable {
     this.#running = running
   }
 
-  /** Starts one, with all its files in a folder that is made for it. */
+  /** Starts a proxy, with all its files in a folder of its own. */
   static async start(folder: string, { portalPort, certificate, lines }: ProxyOptions): Promise<Nginx> {
     await requireServer('nginx')
     await mkdir(folder, { recursive: true })

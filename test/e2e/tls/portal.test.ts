@@ -1,4 +1,4 @@
-/** The portal's own TLS: a whole delivery over it, its certificate renewed while it runs, and files that are no good. */
+/** The portal's own TLS: a whole delivery, a certificate that is renewed while the portal runs, and unusable files. */
 import { chmod, copyFile, writeFile } from 'node:fs/promises'
 import { connect as connectPlain } from 'node:net'
 import { connect } from 'node:tls'
@@ -10,7 +10,7 @@ import { joinByLink } from './joining.ts'
 
 const MIB = 1024 * 1024
 
-/** A portal over TLS in a world whose commands know its authority. */
+/** A portal with TLS, in a world whose commands trust its authority. */
 async function secureWorld(world: World): Promise<{ authority: Authority; files: CertificateFiles; portal: Running }> {
   const authority = await Authority.create(world.path('tls'))
   world.env.NODE_EXTRA_CA_CERTS = authority.caPath
@@ -20,7 +20,7 @@ async function secureWorld(world: World): Promise<{ authority: Authority; files:
   return { authority, files, portal }
 }
 
-test('a file is delivered over TLS, and the certificate is renewed in the middle of it', async () => {
+test('a file is delivered over TLS, and the certificate is renewed meanwhile', async () => {
   await using world = await World.create()
   const { authority, files, portal } = await secureWorld(world)
   await joinByLink(world, 'alice', 'bob')
@@ -49,7 +49,7 @@ test('a file is delivered over TLS, and the certificate is renewed in the middle
   expect(await portal.stop()).toMatchObject({ code: 0 })
 })
 
-test('files that are broken when they are read again are named in the log, and the old certificate stays', async () => {
+test('broken certificate files are reported in the log when they are reloaded, and the old certificate stays', async () => {
   await using world = await World.create()
   const { authority, files, portal } = await secureWorld(world)
   const other = await authority.certify('other', 1003)
@@ -72,7 +72,7 @@ test('files that are broken when they are read again are named in the log, and t
   await until(async () => (await servedSerial(world.portalUrl)) === 1003, 'a whole pair is taken')
 })
 
-test('a portal does not begin with settings that cannot be used, and says what is wrong', async () => {
+test('a portal does not start with unusable settings, and says what is wrong', async () => {
   await using world = await World.create()
   const authority = await Authority.create(world.path('tls'))
   const good = await authority.certify('good', 1)
@@ -99,7 +99,7 @@ test('a portal does not begin with settings that cannot be used, and says what i
   }
 })
 
-test('SIGHUP does not end a portal without TLS: there is nothing to reload', async () => {
+test('SIGHUP does not end a portal without TLS, which has nothing to reload', async () => {
   await using world = await World.create()
   const portal = await world.portal(['--log-level', 'info'])
   portal.signal('SIGHUP')
@@ -110,7 +110,7 @@ test('SIGHUP does not end a portal without TLS: there is nothing to reload', asy
 
 test('older versions of TLS than 1.2 are refused', async () => {
   await using world = await World.create()
-  // Even on a machine where Node and OpenSSL would take them.
+  // This holds even on a machine where Node and OpenSSL would accept them.
   world.env.NODE_OPTIONS = '--tls-min-v1.0 --tls-cipher-list=DEFAULT@SECLEVEL=0'
   await secureWorld(world)
   const { hostname, port } = new URL(world.portalUrl)
@@ -125,7 +125,7 @@ test('older versions of TLS than 1.2 are refused', async () => {
   expect(await protocolWith('TLSv1.1')).toBe('refused')
 })
 
-test('a handshake that does not come to its end is cut, and does not keep the portal from stopping', async () => {
+test('a handshake that never completes is cut, and does not keep the portal from stopping', async () => {
   await using world = await World.create()
   const { portal } = await secureWorld(world)
   const { hostname, port } = new URL(world.portalUrl)
@@ -135,13 +135,13 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   }
   const [silent, dribbling, plain] = [open(), open(), open()]
   plain.socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n')
-  // The beginning of a record that announces more than ever comes.
+  // The beginning of a record that announces more than is ever sent.
   const timer = setInterval(() => dribbling.socket.writable && dribbling.socket.write('\x16'), 500)
   dribbling.socket.write(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]))
   const begunAtMs = performance.now()
   await plain.closed
   expect(performance.now() - begunAtMs).toBeLessThan(allowedMs(2_000))
-  // Nor are headers that dribble in over TLS waited for longer than those of plain HTTP.
+  // Slow headers over TLS have the same time limit as those of plain HTTP.
   const secure = connect({ host: hostname, port: Number(port), rejectUnauthorized: false })
   let text = ''
   secure.on('data', (bytes) => {
@@ -163,7 +163,7 @@ test('a handshake that does not come to its end is cut, and does not keep the po
   expect(performance.now() - stoppedAtMs).toBeLessThan(allowedMs(8_000))
 })
 
-test('a portal that others can reach without TLS says so, and one that they cannot does not', async () => {
+test('a portal that others can reach without TLS warns about it, and one that they cannot reach does not', async () => {
   await using world = await World.create()
   const warns = async (...args: string[]): Promise<boolean> => {
     const portal = world.start(['portal', '--data', world.dataFolder, ...args])

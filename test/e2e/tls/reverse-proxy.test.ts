@@ -1,4 +1,4 @@
-/** The portal behind a real reverse proxy that does TLS under a path of its own. */
+/** The portal behind a real reverse proxy with TLS and a path prefix. */
 
 import { readFile } from 'node:fs/promises'
 import { request } from 'node:https'
@@ -13,7 +13,7 @@ import { Nginx } from './nginx.ts'
 
 const MIB = 1024 * 1024
 const WHO = 'proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
-/** What docs/operating.md shows. */
+/** The configuration of docs/operating.md. */
 const DOCUMENTED = [
   'client_max_body_size 64m;',
   'proxy_http_version 1.1;',
@@ -22,7 +22,7 @@ const DOCUMENTED = [
   WHO,
 ]
 const BUFFERED = ['client_max_body_size 64m;', 'proxy_http_version 1.1;', WHO]
-/** As little as a proxy can be told: the portal is asked in HTTP/1.0. */
+/** A minimal configuration: the proxy asks the portal in HTTP/1.0. */
 const SPARSE = ['client_max_body_size 64m;']
 
 interface Behind {
@@ -44,13 +44,13 @@ async function behindProxy(world: World, lines: readonly string[], ...portalArgs
   return { proxy, portal, caPath: authority.caPath }
 }
 
-/** From where the portal saw accounts join. */
+/** The client addresses that the portal logged for joining accounts. */
 function addressesOf(portal: Running): string[] {
   const lines = portal.stderr.split('\n').filter((line) => line.includes('"audit":"invite-redeemed"'))
   return lines.map((line) => JSON.parse(line).address)
 }
 
-/** The line may come a moment after the answer. */
+/** The log line may come a moment after the answer. */
 async function expectAddresses(portal: Running, expected: readonly string[]): Promise<void> {
   await until(() => addressesOf(portal).length >= expected.length, 'the portal has told of who joined')
   expect(addressesOf(portal)).toEqual(expected)
@@ -82,7 +82,7 @@ test.each([
 test.each([
   ['as docs/operating.md shows it', DOCUMENTED],
   ['that speaks HTTP/1.0 to the portal', ['client_max_body_size 64m;', 'proxy_request_buffering off;']],
-])('a part that arrives slowly through a proxy %s is answered by nothing but its answer', async (_what, lines) => {
+])('a part that arrives slowly through a proxy %s gets only its final response', async (_what, lines) => {
   await using world = await World.create()
   const { proxy, caPath } = await behindProxy(world, lines, '--trusted-proxies', '127.0.0.1')
   await using _ = proxy
@@ -105,7 +105,7 @@ test.each([
   const status = new Promise((resolve, reject) => {
     asking.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject)
   })
-  // Five seconds: two signs of life would be due.
+  // Five seconds: two interim responses would be due.
   const slices = 25
   for (let sent = 0; sent < slices; sent++) {
     const from = Math.floor((layout.sizeBytes * sent) / slices)
@@ -117,22 +117,22 @@ test.each([
   expect(informed).toEqual([])
 })
 
-test('who joins is known by the address that a trusted proxy says, and by no other', async () => {
+test('a joining client has the address that a trusted proxy reports, and no other', async () => {
   await using world = await World.create()
   const { proxy, portal } = await behindProxy(world, DOCUMENTED, '--trusted-proxies', '127.0.0.2,127.0.0.1,10.0.0.0/8')
   await using _ = proxy
-  // The proxy adds whom it serves to what that one claims.
+  // The proxy appends its client's address to the header that the client sent.
   await joinFrom(world, proxy.url, '203.0.113.7', '127.0.0.3')
   await expectAddresses(portal, ['127.0.0.3'])
-  // A client that comes directly is not believed.
+  // A client that connects directly is not believed.
   await joinFrom(world, world.portalUrl, '203.0.113.7', '127.0.0.3')
   await expectAddresses(portal, ['127.0.0.3', '127.0.0.3'])
-  // A chain of trusted proxies is followed as far as it is trusted.
+  // A chain of proxies is followed as far as it is trusted.
   await joinFrom(world, world.portalUrl, '203.0.113.7, 198.51.100.9, 10.1.2.3', '127.0.0.2')
   await expectAddresses(portal, ['127.0.0.3', '127.0.0.3', '198.51.100.9'])
 })
 
-test('without --trusted-proxies nobody is believed, the proxy neither', async () => {
+test('without --trusted-proxies no forwarding header is believed, not even the proxy’s', async () => {
   await using world = await World.create()
   const { proxy, portal } = await behindProxy(world, DOCUMENTED)
   await using _ = proxy

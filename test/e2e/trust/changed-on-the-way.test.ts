@@ -1,4 +1,4 @@
-/** A portal that changes what it passes on: nothing of it appears at the receiver, and the sender hears why. */
+/** A portal changes what it passes on. Nothing of it appears at the receiver, and the sender learns why. */
 import { expect, test } from 'vitest'
 import type { Offer, ProblemJson } from '../../../src/protocol/index.ts'
 import { AccountKeys, ContentKey, signManifest, verifyManifest } from '../../../src/trust/index.ts'
@@ -21,11 +21,11 @@ interface Case {
   readonly what: string
   readonly code: string
   readonly isPlain?: boolean
-  /** @param old a transfer of the same two, delivered before */
+  /** @param old an earlier delivered transfer between the same accounts */
   lies(scene: Scene, old: Delivered): Lies | Promise<Lies>
 }
 
-/** The parts of the transfer that is under way. */
+/** The parts of the current transfer. */
 const partsNow = ({ evil }: Scene, { transferId }: Offer): Buffer[] => evil.partsOf(transferId)
 
 const cases: readonly Case[] = [
@@ -210,7 +210,7 @@ const cases: readonly Case[] = [
   },
 ]
 
-/** Lies about each transfer as its case wants it, by the name of the file that is sent. */
+/** Applies the change of each case to its transfer, by the name of the sent file. */
 async function liesFor(scene: Scene, some: readonly Case[], old: Delivered, sending: Running): Promise<Lies> {
   const lies = await Promise.all(some.map((one) => one.lies(scene, old)))
   const known = new Map<unknown, Lies>()
@@ -230,36 +230,33 @@ async function liesFor(scene: Scene, some: readonly Case[], old: Delivered, send
 test.each([
   ['sealed', [], cases.filter(({ isPlain }) => isPlain !== true)],
   ['not sealed', ['--plain'], cases.filter(({ isPlain }) => isPlain === true)],
-])(
-  'a transfer, %s, that the portal changes on its way appears nowhere, and its sender is told why',
-  async (_, flags, some) => {
-    await using scene = await sceneWith(['alice', 'bob', 'carol'])
-    const { world, evil } = scene
-    await world.receiver('bob')
-    const old = await deliver(scene, 'old.bin', 3)
-    const paths = await Promise.all(some.map((_one, index) => world.file(`case-${index}.bin`, 3 * PART_BYTES)))
-    const sending = world.send(paths, 'bob', ...PART_FLAGS, ...flags)
-    evil.lies = await liesFor(scene, some, old, sending)
+])('a transfer, %s, that the portal changes is not published, and its sender learns why', async (_, flags, some) => {
+  await using scene = await sceneWith(['alice', 'bob', 'carol'])
+  const { world, evil } = scene
+  await world.receiver('bob')
+  const old = await deliver(scene, 'old.bin', 3)
+  const paths = await Promise.all(some.map((_one, index) => world.file(`case-${index}.bin`, 3 * PART_BYTES)))
+  const sending = world.send(paths, 'bob', ...PART_FLAGS, ...flags)
+  evil.lies = await liesFor(scene, some, old, sending)
 
-    const { code, stderr } = await sending.ended
-    expect(code, stderr).toBe(3)
-    const told = sending.json.filter(({ notification }) => notification === 'failed' || notification === 'delivered')
-    const { transfers } = sending.json.at(-1) as { transfers?: { path: string; transferId: string }[] }
-    const codes = some.map(({ what }, index) => {
-      const transferId = transfers?.find(({ path }) => path === paths[index])?.transferId
-      const answers = told.filter((one) => one.transferId === transferId)
-      return [
-        what,
-        answers.map(({ notification, problem }) => [notification, (problem as ProblemJson | undefined)?.code]),
-      ]
-    })
-    expect(codes).toEqual(some.map((one) => [one.what, [['failed', one.code]]]))
-    expect(await world.received('bob')).toEqual(['old.bin'])
-    expect(await unfinished(world, 'bob')).toEqual([])
+  const { code, stderr } = await sending.ended
+  expect(code, stderr).toBe(3)
+  const told = sending.json.filter(({ notification }) => notification === 'failed' || notification === 'delivered')
+  const { transfers } = sending.json.at(-1) as { transfers?: { path: string; transferId: string }[] }
+  const codes = some.map(({ what }, index) => {
+    const transferId = transfers?.find(({ path }) => path === paths[index])?.transferId
+    const answers = told.filter((one) => one.transferId === transferId)
+    return [
+      what,
+      answers.map(({ notification, problem }) => [notification, (problem as ProblemJson | undefined)?.code]),
+    ]
+  })
+  expect(codes).toEqual(some.map((one) => [one.what, [['failed', one.code]]]))
+  expect(await world.received('bob')).toEqual(['old.bin'])
+  expect(await unfinished(world, 'bob')).toEqual([])
 
-    // Once it is honest again, the same two get through.
-    evil.lies = {}
-    await deliver(scene, 'new.bin', 3)
-    expect(await world.received('bob')).toEqual(['new.bin', 'old.bin'])
-  },
-)
+  // Once the portal is honest again, a transfer between the same accounts succeeds.
+  evil.lies = {}
+  await deliver(scene, 'new.bin', 3)
+  expect(await world.received('bob')).toEqual(['new.bin', 'old.bin'])
+})

@@ -1,6 +1,6 @@
 /**
- * A portal that lies: a real HTTP server between accounts and a real portal, that sees everything, and changes, withholds
- * or invents what it likes, digests included. What it cannot do is what the keys of the accounts keep it from.
+ * A lying portal: a real HTTP server between accounts and a real portal. It sees everything, and changes, withholds or
+ * invents messages, digests included. It does not have the keys of the accounts.
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -18,40 +18,40 @@ export interface Asked {
   readonly path: string
 }
 
-/** A request as it came, also one that broke off. */
+/** A request as it arrived, also one that broke off. */
 export interface Request extends Asked {
   /** Target and headers, as text. */
   readonly head: string
   readonly body: Buffer
 }
 
-/** A JSON object, whatever it stands for. */
+/** Any JSON object. */
 export type Json = Readonly<Record<string, unknown>>
 
-/** Where a file's part lies, at the portal or at the receiver. */
+/** The location of a part, at the portal or at the receiver. */
 export interface PartOf {
   readonly transferId: string
   readonly partNumber: number
 }
 
-/** How this portal lies. Replace any of it at any time; nothing is what an honest portal does. */
+/** The lies of this portal. A test may replace any of them at any time. Without any, the portal is honest. */
 export interface Lies {
-  /** Changes what accounts say, on its way to the portal. */
+  /** Changes messages of accounts before they reach the portal. */
   heard?(said: Json, asked: Asked): Json | Promise<Json>
-  /** Changes what is said to accounts. `event` names a message of an event stream; null for an answer. */
+  /** Changes messages to accounts. `event` names a message of an event stream; null for an answer. */
   says?(said: Json, about: Asked & { readonly event: string | null }): Json | Promise<Json>
-  /** Gives other bytes for a part, with the digest that fits. */
+  /** Replaces the bytes of a part, with a matching digest. */
   gives?(part: PartOf, bytes: Buffer): Buffer
-  /** Answers by itself. */
+  /** Answers the request itself. */
   answers?(asked: Asked): Json | null
-  /** Never answers, and reads no more than so many bytes of the body. */
+  /** Never answers, and reads at most that many bytes of the body. */
   hangs?(asked: Asked): { readonly afterBytes: number } | null
 }
 
-/** A transfer that the portal offers by itself: a made up one, or one of old. */
+/** A transfer that the lying portal offers by itself: an invented one, or an old one. */
 export interface Forged {
   readonly offer: Offer
-  /** As they travel. */
+  /** The parts as they are transferred. */
   readonly parts: readonly Buffer[]
 }
 
@@ -92,13 +92,13 @@ export class EvilPortal implements AsyncDisposable {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const evil = new EvilPortal(server, url, portalUrl)
     server.on('request', (incoming, answer) => {
-      // A client that is killed leaves requests behind; whatever else goes wrong, its client sees.
+      // A killed client leaves requests behind. Its client sees every other error.
       evil.#serve(incoming, answer).catch(() => incoming.socket.destroy())
     })
     return evil
   }
 
-  /** What came of the parts of transfers: of every try, as many bytes as there were. */
+  /** The bytes of each upload attempt of each part. */
   get uploads(): (PartOf & { readonly bytes: Buffer })[] {
     return this.requests.flatMap(({ method, path, body }) => {
       if (method !== 'PUT') return []
@@ -109,7 +109,7 @@ export class EvilPortal implements AsyncDisposable {
     })
   }
 
-  /** What was announced, in order; that of a small file came with its content. */
+  /** The announcements, in order. Those of small files came with their content. */
   get announcements(): Json[] {
     return this.requests.flatMap(({ method, path, body }) =>
       method === 'PUT' && ANNOUNCED.test(path) ? [JSON.parse(wholeOf(body).line.toString())] : [],
@@ -129,7 +129,7 @@ export class EvilPortal implements AsyncDisposable {
    * Offers a transfer that the real portal does not offer, and serves it.
    *
    * @param token of the receiver that gets the offer
-   * @returns what the receiver says to it
+   * @returns the receiver's answer
    */
   async offer(token: string, forged: Forged): Promise<Disposition> {
     const { promise, resolve } = Promise.withResolvers<Disposition>()
@@ -142,7 +142,7 @@ export class EvilPortal implements AsyncDisposable {
     return promise
   }
 
-  /** Cuts everything that hangs, or is under way. */
+  /** Cuts all open requests. */
   cut(): void {
     this.#server.closeAllConnections()
   }
@@ -244,7 +244,7 @@ export class EvilPortal implements AsyncDisposable {
     return (await this.lies.says?.(said, { ...asked, event })) ?? said
   }
 
-  /** What is answered about a transfer that the real portal does not know, or does not offer. */
+  /** The answer about a transfer that the real portal does not know, or does not offer. */
   #ownAnswer({ method, path }: Asked, body: Buffer): Json | Buffer | null {
     const [, transferId = '', rest, partNumber] = OF_OFFER.exec(path) ?? []
     const forged = this.#forged.get(transferId)

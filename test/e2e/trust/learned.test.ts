@@ -1,4 +1,4 @@
-/** What a portal learns of a sealed file: its size, its times, who sends it to whom. Nothing more. */
+/** What a portal learns about a sealed file: its size, its times, its sender and its receivers. Nothing more. */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -10,7 +10,7 @@ import { PART_BYTES, PART_FLAGS, type Scene, sceneWith } from './scene.ts'
 const NAME = 'merger with Initech, strictly confidential.txt'
 const SENTENCE = 'We offer 4711 million for all of it. '
 
-/** Everything that the portal has on disk, and has been told. */
+/** Everything that the portal has on disk and in its log. */
 async function everythingAtPortal({ world, evil }: Scene): Promise<Map<string, Buffer>> {
   const all = new Map<string, Buffer>()
   for (const entry of await readdir(world.dataFolder, { recursive: true, withFileTypes: true })) {
@@ -24,7 +24,7 @@ async function everythingAtPortal({ world, evil }: Scene): Promise<Map<string, B
   return all
 }
 
-/** The ways in which bytes may be written. Of base64 only what does not depend on where they stand. */
+/** The encodings in which bytes may appear. Of base64 only the characters that do not depend on the offset. */
 function spellings(bytes: Buffer): Buffer[] {
   const texts = [0, 1, 2].flatMap((shift) => {
     const shifted = Buffer.concat([Buffer.alloc(shift), bytes])
@@ -37,7 +37,7 @@ function spellings(bytes: Buffer): Buffer[] {
   ]
 }
 
-/** The digests of all algorithms, each named. */
+/** The digests of all algorithms. */
 function digestsOf(what: string, bytesFor: (algorithm: DigestAlgorithm) => Buffer): [what: string, bytes: Buffer][] {
   return knownDigestAlgorithms.map((name) => [`the ${name} of ${what}`, rawDigestOf(name, bytesFor(name))])
 }
@@ -70,7 +70,7 @@ test('neither the name nor the content of a file, nor a digest of it, reaches th
         .map(([what]) => `${what} in ${place}`),
     )
   }
-  // While it lies there, once it is delivered, and when it comes again and cannot be written.
+  // While it is stored, after it is delivered, and when it is sent again and the receiver cannot write it.
   expect((await world.send(path, 'bob', ...PART_FLAGS, '--no-wait').ended).code).toBe(0)
   expect(await world.stored()).toHaveLength(3)
   expect(await search()).toEqual([])
@@ -80,7 +80,7 @@ test('neither the name nor the content of a file, nor a digest of it, reaches th
   expect(await readFile(join(world.inbox('bob'), NAME))).toEqual(content)
   expect(await search()).toEqual([])
 
-  // The search finds what is there: the same file without a seal.
+  // A check of the search: it finds the same file when it is sent without a seal.
   expect((await world.send(path, 'bob', ...PART_FLAGS, '--plain').ended).code).toBe(0)
   const found = await search()
   const [algorithm] = fastDigestAlgorithms
@@ -94,7 +94,7 @@ function profileOf({ world }: Scene, name: string): string {
   return world.path('config', 'golooader', 'profiles', `${name}.json`)
 }
 
-test('what is the same cannot be told: neither within a file, nor when a file is sent twice', async () => {
+test('equal content cannot be recognised: neither within a file, nor when a file is sent twice', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await mkdir(world.path('files'))
@@ -106,7 +106,7 @@ test('what is the same cannot be told: neither within a file, nor when a file is
   expect(new Set(beginnings).size).toBe(6)
 })
 
-test('names look alike: a short one and a long one are sealed to the same length', async () => {
+test('names do not reveal their length: a short one and a long one are sealed to the same length', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const paths = await Promise.all(['a', `${'long'.repeat(50)}.txt`].map((name) => world.file(name, 10)))
@@ -116,7 +116,7 @@ test('names look alike: a short one and a long one are sealed to the same length
   expect(new Set(lengths).size).toBe(1)
 })
 
-test('a file that its receiver does not write is refused without a word about its name', async () => {
+test('the refusal of a file that its receiver cannot write does not contain its name', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   await world.receiver('bob')

@@ -1,4 +1,4 @@
-/** An account that joins again has new keys. Neither sender nor receiver accepts them unasked. */
+/** An account that joins again has new keys. Sender and receiver do not accept them without confirmation. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { AccountKeys } from '../../../src/trust/index.ts'
@@ -6,7 +6,7 @@ import { World } from '../harness/world.ts'
 
 const SIZE_BYTES = 100_000
 
-/** Gives an account new keys, as joining anew on another machine does. @returns their fingerprint */
+/** Gives an account new keys, like joining again on another machine. @returns their fingerprint */
 async function renewKeys(world: World, name: string): Promise<string> {
   const keys = await AccountKeys.generate()
   const profile = world.path('config', 'golooader', 'profiles', `${name}.json`)
@@ -15,7 +15,7 @@ async function renewKeys(world: World, name: string): Promise<string> {
   return JSON.parse((await world.run('whoami', '--profile', name, '--json')).stdout).fingerprint
 }
 
-test('a sender with other keys than the known ones is refused until the receiving person confirms them', async () => {
+test('a sender with other keys than the known ones is refused until the receiver confirms them', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -33,7 +33,7 @@ test('a sender with other keys than the known ones is refused until the receivin
   expect((await send('third.bin')).code).toBe(0)
 })
 
-test('a receiver with other keys than the known ones is sent nothing until the sending person confirms them', async () => {
+test('a receiver with other keys than the known ones is sent nothing until the sender confirms them', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])

@@ -1,7 +1,9 @@
 /**
- * One key never seals two different contents of the same part. Here everything is tried to make it slip: a file that is
- * written over so that nothing about it tells, a sender that is killed at the worst moment, a journal that is not as the
- * sender left it. All bytes that leave the sender are kept, and compared.
+ * One key never seals two different contents of the same part. The tests attack this: a file is overwritten with its
+ * size
+ * and times restored, a sender is killed at the worst moments, and a journal is damaged. All bytes that leave the
+ * sender
+ * are kept and compared.
  */
 import { cp, open, readdir, readFile, rm, stat, truncate, utimes } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -24,12 +26,12 @@ const FLAGS = [...PART_FLAGS, '--parts-in-flight', '1']
 
 async function fileOf(world: World, partCount: number, name = 'report.bin'): Promise<string> {
   const path = await world.file(name, partCount * PART_BYTES)
-  // A time that can be set again to the nanosecond.
+  // A time that can be restored to the nanosecond.
   await utimes(path, 1_700_000_000, 1_700_000_000)
   return path
 }
 
-/** Writes other content over a file, from a byte on, and leaves it the size, the times and the inode that it had. */
+/** Overwrites a file from an offset with other content. Its size, times and inode stay the same. */
 async function writeOver(path: string, fromByte = 0): Promise<void> {
   const before = await stat(path, { bigint: true })
   const content = await readFile(path)
@@ -53,17 +55,17 @@ const isPart =
 const isWhole = ({ method, path }: Asked): boolean => method === 'PUT' && path.endsWith('/whole')
 const isComplete = ({ method, path }: Asked): boolean => method === 'POST' && path.endsWith('/complete')
 
-/** Takes so many bytes of a request that fits, and lets it hang. */
+/** Reads that many bytes of a matching request, and never answers it. */
 function hang(evil: EvilPortal, isIt: (asked: Asked) => boolean, afterBytes = NEVER): void {
   evil.lies = { hangs: (asked) => (isIt(asked) ? { afterBytes } : null) }
 }
 
-/** Resolves when a request that fits has come, with all of the bytes that are waited for. */
+/** Resolves when all the awaited bytes of a matching request have arrived. */
 function came({ requests }: EvilPortal, isIt: (asked: Asked) => boolean, bytes: number): Promise<void> {
   return until(() => requests.some((one) => isIt(one) && one.body.length >= bytes), 'the request has come')
 }
 
-/** Lets everything pass from now on, and runs the same command again, to its end. Its receiver is there. */
+/** From now on lets everything pass. Runs the same command again, to its end, with its receiver online. */
 async function sendAgain({ world, evil }: Scene, path: string): Promise<Running> {
   evil.lies = {}
   evil.cut()
@@ -113,7 +115,7 @@ test.each<
     ['--inline-max', '0'],
   ],
 ])(
-  'a file %s is written over secretly after its sender was killed: a new key seals it',
+  'a file %s is secretly overwritten after its sender was killed: a new key seals it',
   async (_what, cases, partCount, portalFlags) => {
     await using scene = await sceneWith(['alice', 'bob'], portalFlags)
     const { world, evil } = scene
@@ -130,7 +132,7 @@ test.each<
   },
 )
 
-/** Sends a file, and kills the sender when so many bytes of a request have come that then hangs. */
+/** Sends a file, and kills the sender when that many bytes of a held request have arrived. */
 async function killedAt(
   { world, evil }: Scene,
   path: string,
@@ -146,7 +148,7 @@ async function killedAt(
   return sending
 }
 
-test('killed in the middle, and the file unchanged: the same transfer continues with the missing parts', async () => {
+test('a sender that is killed while the file stays unchanged continues the same transfer with the missing parts', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -155,12 +157,12 @@ test('killed in the middle, and the file unchanged: the same transfer continues 
   const second = await sendAgain(scene, path)
   expect(transferIdOf(second)).toBe(transferIdOf(first))
   expect(second.json.find(({ phase }) => phase === 'started')).toMatchObject({ isResumed: true })
-  // The fourth was sent twice, as the portal never took the first try.
+  // The fourth was sent twice, because the portal never processed the first try.
   expect(evil.uploads.map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4, 4, 5, 6])
   expectOneContent(evil)
 })
 
-/** What the sender remembers on disk of what it has begun. */
+/** The state on disk that the sender keeps about its transfers. */
 const journalOf = (world: World): string => world.path('state', 'golooader', 'journal')
 
 async function sealRecordOf(world: World): Promise<string> {
@@ -169,7 +171,7 @@ async function sealRecordOf(world: World): Promise<string> {
   return join(journalOf(world), String(name))
 }
 
-/** What a file system gives back of what it has lost. */
+/** What a file system may return for lost content. */
 async function loseContent(world: World): Promise<void> {
   const path = await sealRecordOf(world)
   const { size } = await stat(path)
@@ -191,7 +193,7 @@ const damages: readonly [what: string, damage: (world: World) => Promise<void>][
   ],
 ]
 
-test('the record of what was sealed is not as the sender left it: a new key seals what was written over', async () => {
+test('a damaged seal record leads to a new key when the file was overwritten', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -216,7 +218,7 @@ test('the record of what was sealed is not as the sender left it: a new key seal
   }
 })
 
-test('the record of what was sealed lost its content, and the portal has nothing: a new key seals it', async () => {
+test('a seal record without content leads to a new key when the portal has nothing', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -228,7 +230,7 @@ test('the record of what was sealed lost its content, and the portal has nothing
   expectOneContent(evil)
 })
 
-test('the portal asks for a part again, and the file was written over secretly meanwhile: it is not sent', async () => {
+test('a part that the portal asks for again is not sent when the file was secretly overwritten', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -243,7 +245,7 @@ test('the portal asks for a part again, and the file was written over secretly m
       const about = { eventId: '1', at: new Date().toISOString(), transferId, attempt: 1 }
       return { ...about, notification: 'resend', problem, wanted }
     },
-    // It asks how the transfer stands after it was told to send again, and is answered when the file is another.
+    // It asks for the state of the transfer after `resend`, and gets the answer when the file has changed.
     says: async (said, { method, event }) => {
       if (method !== 'GET' || event !== null || !Array.isArray(said.parts)) return said
       await isOver.promise
@@ -264,7 +266,7 @@ test('the portal asks for a part again, and the file was written over secretly m
   expectOneContent(evil)
 })
 
-test('two runs of one command, and the file written over secretly between them: one key seals one content', async () => {
+test('two runs of one command seal one content with one key, although the file is secretly overwritten between them', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const path = await fileOf(world, PARTS)
@@ -277,7 +279,7 @@ test('two runs of one command, and the file written over secretly between them: 
     () => evil.uploads.filter(({ bytes }) => bytes.length > PART_BYTES).length === 2,
     'both send the first part',
   )
-  // The second stops where it knows of the first part alone, until the first has sent four.
+  // The second run stops when it knows only the first part, until the first run has sent four.
   second.signal('SIGSTOP')
   hang(evil, isPart(5))
   evil.cut()

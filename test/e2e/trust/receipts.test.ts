@@ -5,14 +5,14 @@ import { AccountKeys, fingerprintOf } from '../../../src/trust/index.ts'
 import type { World } from '../harness/world.ts'
 import { deliver, fingerprintOfAccount, PART_BYTES, PART_FLAGS, sceneWith, transferIdOf } from './scene.ts'
 
-/** Runs a command on another machine of alice: it has her profile and her contacts, and nothing else. */
+/** Runs a command on another machine of alice, which has only her profile and her contacts. */
 async function onAnotherMachine(world: World, ...args: string[]) {
   await cp(world.path('config'), world.path('other', 'config'), { recursive: true })
   const env = { XDG_CONFIG_HOME: world.path('other', 'config'), XDG_STATE_HOME: world.path('other', 'state') }
   return world.start(args, { env }).ended
 }
 
-test('a saved receipt proves that this file was received, with no portal: and of no other file', async () => {
+test('a saved receipt proves, without a portal, that this file was received, and proves it for no other file', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   await world.receiver('bob')
@@ -30,7 +30,7 @@ test('a saved receipt proves that this file was received, with no portal: and of
   expect(fetched.code, fetched.stderr).toBe(0)
   expect(await readFile(elsewhere, 'utf8')).toBe(await readFile(saved, 'utf8'))
 
-  // From here on there is no portal.
+  // From here on the portal is stopped.
   await evil[Symbol.asyncDispose]()
   const again = await world.run('receipt', transferId, ...mine, '--receiver', 'bob')
   expect(again.stdout).toBe(shown.stdout)
@@ -71,7 +71,7 @@ test('a saved receipt proves that this file was received, with no portal: and of
   expect((await verify(path, world.path('nowhere'))).code).toBe(2)
 })
 
-test('of several receivers each has signed: one receipt is saved at a time', async () => {
+test('of several receivers each has signed; `receipt` saves one receipt at a time', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'carol'])
   const { world, evil } = scene
   await Promise.all(['bob', 'carol'].map((name) => world.receiver(name)))
@@ -95,7 +95,7 @@ test('of several receivers each has signed: one receipt is saved at a time', asy
   const proven = await world.run('verify', path, '--receipt', world.path('one'))
   expect(proven.stdout).toMatch(/proven: carol received/)
 
-  // A portal that shows something else to another machine: nothing is shown, and nothing kept.
+  // A portal that returns something else to another machine: nothing is shown or saved.
   const { metadata } = (await deliver(scene, 'other.bin', 1)).offer
   for (const lie of [{ manifest: null }, { metadata }, { metadata: { name: 'report.bin' } }]) {
     evil.lies = { says: (said) => ('notifications' in said ? { ...said, ...lie } : said) }
@@ -105,7 +105,7 @@ test('of several receivers each has signed: one receipt is saved at a time', asy
   }
 })
 
-test('whoami and contacts say who is known by what; wrong arguments change nothing', async () => {
+test('whoami and contacts show the known fingerprints; wrong arguments change nothing', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   await world.receiver('bob')
@@ -124,7 +124,7 @@ test('whoami and contacts say who is known by what; wrong arguments change nothi
   expect((await world.run('contacts', '--profile', 'alice')).stdout).toBe(known.stdout)
 })
 
-test('a portal that takes sealed files only refuses others; what is not sealed is said to be so', async () => {
+test('a portal for sealed files only refuses others; the output says when a file is not sealed', async () => {
   await using scene = await sceneWith(['alice', 'bob'], ['--sealed-only'])
   const { world, evil } = scene
   const path = await world.file('report.bin', 10)
@@ -138,7 +138,7 @@ test('a portal that takes sealed files only refuses others; what is not sealed i
   expect(sealed.stdout).toContain(', sealed, ')
   expect(sealed.stdout).not.toContain('NOT SEALED')
 
-  // Who has a token alone cannot seal, and does not send without a seal unless that is asked for.
+  // An account with only a token cannot seal, and sends unsealed only on request.
   const env = { GOLOOADER_PORTAL: evil.url, GOLOOADER_TOKEN: await world.token('alice') }
   const keyless = await world.start(['send', path, '--to', 'bob', ...PART_FLAGS], { env }).ended
   expect(keyless.code).toBe(2)
@@ -146,7 +146,7 @@ test('a portal that takes sealed files only refuses others; what is not sealed i
   expect(evil.uploads).toHaveLength(1)
 })
 
-test('an account without keys is told that it has none, where it looks at what was sealed', async () => {
+test('an account without keys is told so when it looks at a sealed file', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   expect((await world.send(await world.file('sealed.bin', 1), 'bob', '--no-wait').ended).code).toBe(0)
@@ -155,7 +155,7 @@ test('an account without keys is told that it has none, where it looks at what w
   expect([code, stdout]).toEqual([0, expect.stringContaining('(sealed, and this account has no keys) to bob')])
 })
 
-test('a receipt that cannot be kept here is said so, and fetched again later; the delivery is proven all the same', async () => {
+test('a receipt that cannot be saved is reported and fetched again later; the delivery is still proven', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   await world.receiver('bob')

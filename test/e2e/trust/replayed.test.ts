@@ -1,4 +1,4 @@
-/** A portal that offers what nobody sends: transfers of old, of others, and its own. */
+/** A portal offers transfers that were not sent to the receiver now: old ones, those of others, and its own. */
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { type Disposition, newTransferId, type Offer } from '../../../src/protocol/index.ts'
@@ -28,14 +28,14 @@ function forgedOffer(change: Partial<Offer> = {}): Offer {
   return { ...offer, ...offerFor(offer, [CONTENT]), ...change }
 }
 
-/** What a receiver answers to a forged offer. */
+/** The answer of a receiver to a forged offer. */
 async function answerTo({ world, evil }: Scene, change: Partial<Offer> = {}, to = 'bob'): Promise<Disposition> {
   return evil.offer(await world.token(to), { offer: forgedOffer(change), parts: [CONTENT] })
 }
 
 const refused = (code: string): object => ({ disposition: 'refused', problem: { code } })
 
-test('a transfer that was received is offered again: the same answer, the same receipt, no second copy', async () => {
+test('a received transfer that is offered again gets the same answer and the same receipt, and no second copy', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'carol'])
   const { world, evil } = scene
   let bob = await world.receiver('bob')
@@ -52,7 +52,7 @@ test('a transfer that was received is offered again: the same answer, the same r
     await until(() => receivedBy(bob) === (isRestarted ? 1 : 2), 'the receiver has done with it')
     expect(again).toMatchObject({ disposition: 'received', receipt: first?.receipt })
   }
-  // Whatever else is said of it by now: other names, other senders, other content.
+  // The same holds with changed metadata: other names, other senders, other content.
   const other = { ...offer, from: 'carol', metadata: { name: 'other.bin' }, ...offerFor(offer, [CONTENT]) }
   const last = await evil.offer(token, { offer: other, parts: [CONTENT] })
   expect(last).toMatchObject({ disposition: 'received', receipt: first?.receipt })
@@ -69,7 +69,7 @@ function receivedBy(receiver: Running): number {
   return receiver.json.filter(({ type }) => type === 'received').length
 }
 
-/** What receivers answered about a transfer, in order. */
+/** The receivers' answers about a transfer, in order. */
 function answersOf({ requests }: EvilPortal, transferId: string): (Disposition & { receipt?: string })[] {
   return requests
     .filter(({ method, path }) => method === 'POST' && path === `/v1/inbox/${transferId}/disposition`)
@@ -98,7 +98,7 @@ test('a file that the portal forges in the name of a sender with known keys is r
   await deliver(scene, 'honest.bin', 1)
   expect(await answerTo(scene)).toMatchObject(refused('signature-missing'))
 
-  // Signed by keys of the portal, and then the portal names them as those of the sender.
+  // Signed with keys of the portal, which then reports them as those of the sender.
   const own = await AccountKeys.generate()
   const signed = await signedBy(own)
   expect(await answerTo(scene, signed)).toMatchObject(refused('signature-invalid'))
@@ -108,7 +108,7 @@ test('a file that the portal forges in the name of a sender with known keys is r
   const answer = await answerTo(scene, await signedBy(own))
   expect(answer).toMatchObject({ problem: { code: 'keys-changed', account: 'alice', trusted: known, offered } })
 
-  // An id of months ago: what was received then has been forgotten, and could be delivered twice.
+  // A transfer id that is months old: records of that time are deleted, so it could be delivered twice.
   const months = 100 * 86_400_000
   const oldId = newTransferId().replace(/^.{13}/, idTime(Date.now() - months))
   expect(await answerTo(scene, { transferId: oldId })).toMatchObject(refused('transfer-too-old'))
@@ -121,7 +121,7 @@ function idTime(atMs: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8)}`
 }
 
-/** What an offer of the portal's own making needs to be signed by it. */
+/** The data with which the portal signs an offer of its own. */
 async function signedBy(keys: AccountKeys): Promise<Partial<Offer>> {
   const { transferId, from, sizeBytes, partSizeBytes, digestAlgorithm, manifestDigest, metadata } = forgedOffer()
   if (!('name' in metadata) || manifestDigest === null) throw new Error('not a plain offer')
@@ -129,7 +129,7 @@ async function signedBy(keys: AccountKeys): Promise<Partial<Offer>> {
   return { transferId, manifest: await signManifest({ transferId, from, to: ['bob'], ...layout, metadata }, keys) }
 }
 
-test('a fingerprint that was compared before the first use: what the portal makes up is refused', async () => {
+test('with a fingerprint that was compared before the first use, invented files are refused', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const fingerprint = await fingerprintOfAccount(world, 'alice')
@@ -147,7 +147,7 @@ test('a fingerprint that was compared before the first use: what the portal make
   await deliver(scene, 'honest.bin', 1)
 })
 
-test('at the first use the portal is trusted: a file that it signs as an unknown sender is accepted, and the fingerprint is shown', async () => {
+test('without a known fingerprint the first file that the portal signs is accepted, and the fingerprint is shown', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const bob = await world.receiver('bob')
@@ -157,14 +157,14 @@ test('at the first use the portal is trusted: a file that it signs as an unknown
   const received = await bob.object(({ type }) => type === 'received')
   expect(received.signedBy).toBe(await fingerprintOf(own.publicKeys))
   expect(received.signedBy).not.toBe(await fingerprintOfAccount(world, 'alice'))
-  // The real alice is then noticed to have other keys.
+  // Later the receiver notices that the real alice has other keys.
   evil.lies = {}
   const sending = world.send(await world.file('report.bin', 10), 'bob')
   expect((await sending.ended).code).toBe(3)
   expect(await sending.notification('failed')).toMatchObject({ problem: { code: 'keys-changed' } })
 })
 
-test('a receiver that takes files from some takes none from others, whatever the portal says', async () => {
+test('a receiver with --from refuses other senders, whatever the portal claims', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'carol'])
   const { world, evil } = scene
   const bob = await world.receiver('bob', ['--from', 'carol'])

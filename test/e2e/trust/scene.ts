@@ -1,4 +1,4 @@
-/** What the tests with an evil portal have in common: who talks through it, and what must not have happened. */
+/** Shared set-up for tests with a lying portal: the accounts that use it, and what must not happen. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -9,18 +9,18 @@ import { type Running, sha256Of, World } from '../harness/world.ts'
 import { unfinished } from '../second-hop/scene.ts'
 import { EvilPortal, type Json } from './evil-portal.ts'
 
-/** The smallest part that there is. */
+/** The smallest part size. */
 export const PART_BYTES = 64 * 1024
 export const PART_FLAGS = ['--part-size', '64KiB'] as const
 
 export interface Scene extends AsyncDisposable {
   readonly world: World
   readonly evil: EvilPortal
-  /** The real one. */
+  /** The real portal. */
   readonly portal: Running
 }
 
-/** A world in which all accounts talk to the portal through the evil one. */
+/** A world in which all accounts reach the portal through the lying one. */
 export async function sceneWith(names: readonly string[], portalFlags: readonly string[] = []): Promise<Scene> {
   const world = await World.create()
   const evil = await EvilPortal.open(() => world.portalUrl)
@@ -37,7 +37,7 @@ export async function sceneWith(names: readonly string[], portalFlags: readonly 
   }
 }
 
-/** Everything there is to keep of an account's keys. */
+/** All private data of an account's keys. */
 export async function secretOf(world: World, name: string): Promise<string> {
   const profile = await readFile(world.path('config', 'golooader', 'profiles', `${name}.json`), 'utf8')
   return String(JSON.parse(profile).keys)
@@ -48,21 +48,21 @@ export async function keysOf(world: World, name: string): Promise<AccountKeys> {
   return AccountKeys.parse(await secretOf(world, name))
 }
 
-/** What `whoami` says on the machine of an account. */
+/** The output of `whoami` on the machine of an account. */
 export async function fingerprintOfAccount(world: World, name: string): Promise<string> {
   return fingerprintOf((await keysOf(world, name)).publicKeys)
 }
 
-/** A file that was delivered honestly, by way of the evil portal. */
+/** A file that was delivered honestly, through the lying portal. */
 export interface Delivered {
   readonly path: string
   readonly transferId: string
-  /** As it was offered once it was stored. */
+  /** The offer, once the file was stored. */
   readonly offer: Offer
   readonly parts: readonly Buffer[]
 }
 
-/** Delivers a file honestly. The receivers must be there. */
+/** Delivers a file honestly. The receivers must be online. */
 export async function deliver({ world, evil }: Scene, name: string, parts: number, to = 'bob'): Promise<Delivered> {
   const path = await world.file(name, parts * PART_BYTES)
   const sending = world.send(path, to, ...PART_FLAGS)
@@ -74,12 +74,12 @@ export async function deliver({ world, evil }: Scene, name: string, parts: numbe
   return { path, transferId, offer, parts: evil.partsOf(transferId) }
 }
 
-/** The transfer that a file is sent as in the end: one that cannot be gone on with is told of before. */
+/** The transfer that a file is finally sent as. One that cannot be continued is reported before. */
 export function transferIdOf(sending: Running): string {
   return String(sending.json.findLast((line) => line.phase === 'started')?.transferId)
 }
 
-/** Offers, and the answers about them, are what has a lease. Everything else stays as it is. */
+/** Changes offers, and the answers about them: they are the messages with a lease. */
 export function offersAs(change: (offer: Offer) => Partial<Offer> | Promise<Partial<Offer>>) {
   return async (said: Json): Promise<Json> =>
     'leaseId' in said ? { ...said, ...(await change(said as unknown as Offer)) } : said
@@ -94,7 +94,7 @@ export function digestOfParts(digestAlgorithm: string, parts: readonly Buffer[])
   )
 }
 
-/** An offer for other parts, consistent in itself. */
+/** A consistent offer for other parts. */
 export function offerFor(offer: Offer, parts: readonly Buffer[]): Partial<Offer> {
   const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0)
   const partSizeBytes = parts[0]?.length ?? offer.partSizeBytes
@@ -106,7 +106,7 @@ export function offerFor(offer: Offer, parts: readonly Buffer[]): Partial<Offer>
   }
 }
 
-/** Sends a file that the receiver must not take: the sender hears why, and nothing appears. */
+/** Sends a file that the receiver must refuse: the sender learns why, and nothing is published. */
 export async function expectRefused(
   { world }: Scene,
   { code, sendFlags = [] }: { code: string; sendFlags?: readonly string[] },
@@ -124,12 +124,12 @@ export async function expectRefused(
   expect(await unfinished(world, 'bob')).toEqual([])
 }
 
-/** The one file of that name in an inbox is this one. */
+/** Checks that the only file of that name in an inbox is this one. */
 export async function expectArrived(world: World, receiver: string, name: string, path: string): Promise<void> {
   expect(await sha256Of(join(world.inbox(receiver), name))).toBe(await sha256Of(path))
 }
 
-/** Whatever was sent of a part of a transfer is the same bytes, each time, as far as both went. */
+/** Checks that all attempts to send a part sent the same bytes, as far as each got. */
 export function expectOneContent({ uploads }: EvilPortal): void {
   expect(uploads.length).toBeGreaterThan(0)
   for (const [index, one] of uploads.entries()) {

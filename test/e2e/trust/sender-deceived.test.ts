@@ -1,4 +1,4 @@
-/** A portal that says "delivered": it is believed only with what the receiver signed. */
+/** A portal claims a delivery. The sender believes it only with the receiver's signature. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { AccountKeys, signManifest, signReceipt, verifyManifest, verifyReceiptToken } from '../../../src/trust/index.ts'
@@ -6,7 +6,7 @@ import type { Running } from '../harness/world.ts'
 import type { Asked, Json, Lies } from './evil-portal.ts'
 import { deliver, fingerprintOfAccount, keysOf, PART_BYTES, PART_FLAGS, type Scene, sceneWith } from './scene.ts'
 
-/** Changes every notification that something was delivered, by whatever way it goes to the sender. */
+/** Changes every delivery notification, on every path to the sender. */
 function deliveredAs(change: (delivered: Json) => Json | Promise<Json>): Lies {
   const isDelivered = (said: Json): boolean => said.notification === 'delivered'
   return {
@@ -19,7 +19,7 @@ function deliveredAs(change: (delivered: Json) => Json | Promise<Json>): Lies {
   }
 }
 
-/** The sender said that it failed, and why, and never that it was delivered. */
+/** The sender reported the failure and its reason, and no delivery. */
 async function expectUnproven(sending: Running, receiver = 'bob', what = ''): Promise<void> {
   const { code, stdout, stderr } = await sending.ended
   expect(code, what + stdout + stderr).toBe(3)
@@ -29,7 +29,7 @@ async function expectUnproven(sending: Running, receiver = 'bob', what = ''): Pr
   expect(sending.json.filter(({ notification }) => notification === 'delivered')).toEqual([])
 }
 
-test('a receipt that is not the one for this transfer, from this receiver, is none', async () => {
+test('a receipt for another transfer or of another receiver is rejected', async () => {
   await using scene = await sceneWith(['alice', 'bob', 'carol'])
   const { world, evil } = scene
   await Promise.all(['bob', 'carol'].map((name) => world.receiver(name)))
@@ -61,14 +61,14 @@ test('a receipt that is not the one for this transfer, from this receiver, is no
     const isOfOther = what === 'it names another receiver'
     const sending = world.send(path, 'bob', ...PART_FLAGS, ...(isOfOther ? ['--wait', '1s'] : []))
     if (isOfOther) {
-      // A delivery to an account that was sent nothing is not even reported.
+      // A delivery to an account that was sent nothing is not reported.
       expect((await sending.ended).code).toBe(6)
       expect(sending.json.filter(({ notification }) => notification === 'delivered')).toEqual([])
     } else await expectUnproven(sending, 'bob', what)
   }
 })
 
-test('that it was delivered is made up, while the receiver is away: it is not believed', async () => {
+test('an invented delivery to an offline receiver is rejected', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const path = await world.file('report.bin', PART_BYTES)
@@ -90,7 +90,7 @@ test('that it was delivered is made up, while the receiver is away: it is not be
   expect(inWords.stdout).toContain('(receipt-invalid)')
 })
 
-test('the portal shows another manifest than the sender signed, when it comes back to wait: nothing is proven', async () => {
+test('another manifest than the one that the sender signed proves nothing, also when the sender comes back to wait', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const away = world.send(await world.file('old.bin', PART_BYTES), 'bob', '--no-wait')
@@ -128,12 +128,12 @@ const isAbout =
   ({ path }: Asked): boolean =>
     path === `/v1/accounts/${name}`
 
-/** Names other keys for an account. */
+/** Reports other keys for an account. */
 function namesFor({ evil }: Scene, name: string, keys: AccountKeys['publicKeys'] | null): void {
   evil.lies = { says: (said, about) => (isAbout(name)(about) ? { ...said, keys } : said) }
 }
 
-test('the portal names other keys for a receiver that is known: nothing is sent, and it is said what to do', async () => {
+test('when the portal reports other keys for a known receiver, nothing is sent, and the sender gets advice', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   const bob = await world.receiver('bob')
@@ -153,14 +153,14 @@ test('the portal names other keys for a receiver that is known: nothing is sent,
   const since = evil.requests.slice(before)
   expect(since.filter(({ method }) => method !== 'GET')).toEqual([])
 
-  // With what the portal says alone nothing can be changed, and what is not named is not trusted.
+  // A fingerprint that comes from the portal changes nothing, and keys that are not named are not trusted.
   const wrong = await world.run('contacts', 'trust', 'bob', known, '--profile', 'alice')
   expect(wrong.code).toBe(2)
   expect(wrong.stderr).toContain('Nothing was changed')
   evil.lies = {}
   expect((await world.send(path, 'bob').ended).code).toBe(0)
 
-  // Bob joined anew on another machine: the keys are really his.
+  // Bob joined again on another machine: the new keys are really his.
   await bob.stop()
   const keys = await AccountKeys.generate()
   const profile = world.path('config', 'golooader', 'profiles', 'bob.json')
@@ -175,12 +175,12 @@ test('the portal names other keys for a receiver that is known: nothing is sent,
   expect((await world.send(path, 'bob').ended).code).toBe(0)
 })
 
-test('a fingerprint that was compared before the first use: other keys are not used', async () => {
+test('with a fingerprint that was compared before the first use, other keys are refused', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   await world.receiver('bob')
   const fingerprint = await fingerprintOfAccount(world, 'bob')
-  // The portal hides bob's keys, so that the fingerprint is all that is known.
+  // The portal hides bob's keys, so only the fingerprint is known.
   namesFor(scene, 'bob', null)
   expect((await world.run('contacts', 'trust', 'bob', fingerprint.toUpperCase(), '--profile', 'alice')).code).toBe(0)
   const path = await world.file('report.bin', PART_BYTES)
@@ -199,7 +199,7 @@ test('a fingerprint that was compared before the first use: other keys are not u
   expect(await world.received('bob')).toEqual(['report.bin'])
 })
 
-test('a portal that pretends that a receiver has no keys: nothing goes out without a seal', async () => {
+test('when the portal claims that a receiver has no keys, nothing is sent without a seal', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world, evil } = scene
   namesFor(scene, 'bob', null)
@@ -210,7 +210,7 @@ test('a portal that pretends that a receiver has no keys: nothing goes out witho
   expect(evil.requests.filter(({ method }) => method !== 'GET')).toEqual([])
 })
 
-test('at the first use the portal is believed, and the fingerprint shows that it lied', async () => {
+test('at the first use the portal is believed, and the fingerprint reveals the lie', async () => {
   await using scene = await sceneWith(['alice', 'bob'])
   const { world } = scene
   const mallory = await AccountKeys.generate()

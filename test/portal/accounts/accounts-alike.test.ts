@@ -1,5 +1,5 @@
 // @tier stress
-/** Neither an answer nor the time it takes reveals what was wrong with a token or an invite. */
+/** Neither an answer nor its duration reveals what was wrong with a token or an invite. */
 import { join as joinPath } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { authenticate, invite, join, renew } from '../../../src/portal/accounts/accounts.ts'
@@ -50,7 +50,7 @@ async function wrongInvites(ledger: Ledger): Promise<Record<string, string>> {
   return { unknown: newInvite(), used, 'run out': await invite(ledger, 'late', 0), replaced: renewed }
 }
 
-test('every failure of authentication is the same answer, byte for byte', async () => {
+test('every failure of authentication gets the same answer, byte for byte', async () => {
   const portal = await TestPortal.start()
   await portal.operate((ledger) => ledger.revokeAccount('bob'))
   const answers = new Map<string, string>()
@@ -62,7 +62,7 @@ test('every failure of authentication is the same answer, byte for byte', async 
   expect(new Set(answers.values()).size, [...answers].join('\n')).toBe(1)
 })
 
-test('invites that open nothing all get the same answer, byte for byte', async () => {
+test('all unusable invites get the same answer, byte for byte', async () => {
   const portal = await TestPortal.start()
   const invites = await portal.operate(wrongInvites)
   const answers = new Map<string, string>()
@@ -136,7 +136,7 @@ test('every failure of authentication takes the same time', async () => {
   await expectAlike(Object.fromEntries(ways))
 })
 
-test('every invite that opens nothing takes the same time', async () => {
+test('every unusable invite takes the same time', async () => {
   const ledger = await ledgerOnDisk()
   const ways = Object.entries(await wrongInvites(ledger)).map(([what, wrong]) => [
     what,

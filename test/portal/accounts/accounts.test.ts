@@ -88,7 +88,7 @@ async function everythingOpen(portal: TestPortal): Promise<Record<string, Open>>
   }
 }
 
-test('everything that a revoked account has open is cut within a second, and nobody else notices', async () => {
+test('all connections of a revoked account are cut within a second, and other accounts are not affected', async () => {
   const portal = await TestPortal.start()
   const opened = await everythingOpen(portal)
   const bystander = await open(
@@ -107,7 +107,7 @@ test('everything that a revoked account has open is cut within a second, and nob
   expect((await portal.ask('GET', '/v1/account', { token: portal.token('carol') })).status).toBe(200)
 })
 
-test('what waits for a revoked account fails, and its senders are told; new files for it find nobody', async () => {
+test('deliveries to a revoked account fail and their senders are notified; new files for it are refused', async () => {
   const portal = await TestPortal.start()
   const alice = portal.client('alice')
   const [offered, waiting, early] = [
@@ -140,7 +140,7 @@ test('what waits for a revoked account fails, and its senders are told; new file
   expect(await told(early)).toEqual(['stored', 'failed account-revoked'])
 })
 
-test('uploads of a revoked account are refused; what it got stored is still delivered', async () => {
+test('uploads of a revoked account are refused; its stored files are still delivered', async () => {
   const portal = await TestPortal.start()
   const [stored, unfinished] = [await portal.store(content), await portal.announce(content)]
   await portal.putPart(unfinished, 1, content)
@@ -170,7 +170,7 @@ test('uploads of a revoked account are refused; what it got stored is still deli
   expect(of(stored)).toMatchObject([{ notification: 'stored' }, { notification: 'delivered' }])
 })
 
-test('a new token replaces the old one when its link is used: not before, and what the old one has open is cut', async () => {
+test('a new token replaces the old one when its link is used, and then the connections of the old one are cut', async () => {
   const portal = await TestPortal.start()
   const events = (token: string) =>
     portal.request('GET', '/v1/events', { token, headers: { accept: 'text/event-stream' } })
@@ -188,7 +188,7 @@ test('a new token replaces the old one when its link is used: not before, and wh
   expect(fresh.socket.closed).toBe(false)
 })
 
-test('a link that nobody has used changes nothing', async () => {
+test('an unused link changes nothing', async () => {
   const portal = await TestPortal.start()
   await portal.operate((ledger) => ledger.createRenewal({ name: 'alice', secretHash: 'x', lifetimeMs: 60_000 }))
   expect((await portal.ask('GET', '/v1/account', { token: portal.token('alice') })).status).toBe(200)
@@ -230,7 +230,7 @@ async function anInterface(lookUp: (real: Ledger) => Partial<Ledger> = () => ({}
   return { ledger, context, openRequests, tokenId: tokenIdOf(`Bearer ${token}`), ask }
 }
 
-test('a request that was being looked up while its account was revoked is cut too', async () => {
+test('a request whose account is revoked during its look-up is cut too', async () => {
   const lookedUp = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
   const { ledger, context, openRequests, ask } = await anInterface((real) => ({
@@ -257,7 +257,7 @@ test('a request that was being looked up while its account was revoked is cut to
   expect(await asking).toBe('cut')
 })
 
-test('requests that are over are forgotten', async () => {
+test('finished requests are forgotten', async () => {
   const { openRequests, tokenId, ask } = await anInterface()
   const stream = await ask('/v1/events', 'text/event-stream')
   expect(await (await ask('/v1/account', '*/*')).json()).toEqual({ account: 'alice', keys: null })

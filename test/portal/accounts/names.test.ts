@@ -19,7 +19,7 @@ async function join(portal: TestPortal, name: string): Promise<string> {
   return token
 }
 
-test.each(names)('%s sees what came for it, also where nothing was sealed for it', async (name) => {
+test.each(names)('%s sees its deliveries, also where nothing was sealed for it', async (name) => {
   const portal = await TestPortal.start()
   const token = await join(portal, name)
   await portal.operate(async (ledger) => {
@@ -47,7 +47,7 @@ test.each(names)('%s sees what came for it, also where nothing was sealed for it
   expect(page.deliveries[0]?.metadata).toEqual({ sealed: 's'.repeat(80), keys: { [name]: wrapped } })
 })
 
-test('a receiver’s problem with members of such names reaches the sender as it is', async () => {
+test('a receiver’s problem with members of such names reaches the sender unchanged', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.store(content)
   const { leaseId } = await portal.offerOf(transferId)
@@ -65,7 +65,7 @@ function withMember(body: object, member: string): string[] {
   return [...text.matchAll(/\{/g)].map(({ index }) => `${text.slice(0, index + 1)}${member},${text.slice(index + 1)}`)
 }
 
-test('a body with a member for the prototype is refused, wherever it is, and changes nothing', async () => {
+test('a body with a member for the prototype is refused, at any depth, and changes nothing', async () => {
   const portal = await TestPortal.start()
   const stored = await portal.store(content)
   const { leaseId } = await portal.offerOf(stored)
@@ -102,7 +102,7 @@ test('a body with a member for the prototype is refused, wherever it is, and cha
   expect((await portal.client('bob').deliveries()).deliveries[0]).toMatchObject({ state: 'offered' })
 })
 
-test('there is no advice for a code that is only a name of JavaScript', () => {
+test('a code that is a property name of JavaScript has no advice', () => {
   for (const code of ['constructor', 'valueof', 'tostring', '__proto__', 'hasownproperty']) {
     const problem = { type: 'urn:x', title: 'no', status: 500, code }
     expect(adviceForSender(problem, 'bob'), code).toBeNull()

@@ -27,7 +27,7 @@ function requestsAbout(transferId: string, leaseId: string): [method: string, pa
   ]
 }
 
-test('without a valid token nothing is said, whatever is wrong with it', async () => {
+test('without a valid token the answer reveals nothing', async () => {
   const portal = await TestPortal.start()
   const alice = portal.token('alice')
   const transferId = await portal.store(content)
@@ -74,7 +74,7 @@ test('without a valid token nothing is said, whatever is wrong with it', async (
   expect((await answersTo(wrong, '401 credentials-invalid', challenge)).size, 'all look alike').toBe(1)
 })
 
-test('what belongs to others looks as if it did not exist', async () => {
+test('transfers of others look as if they did not exist', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.store(content)
   const { leaseId } = await portal.offerOf(transferId)
@@ -105,7 +105,7 @@ test('what belongs to others looks as if it did not exist', async () => {
   }
 })
 
-test('an id that another account has used is refused, without a word about its transfer', async () => {
+test('an id that another account has used is refused, and the answer reveals nothing about its transfer', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.announce(content)
   const body = announcement(content.length)
@@ -114,7 +114,7 @@ test('an id that another account has used is refused, without a word about its t
   expect(answer.body.toString()).not.toMatch(/alice|bob|plan/)
 })
 
-test('tokens and invites stand neither in the ledger nor in the log', async () => {
+test('tokens and invites appear neither in the ledger nor in the log', async () => {
   const lines: string[] = []
   const log = pino(
     { level: 'debug' },
@@ -158,7 +158,7 @@ test('tokens and invites stand neither in the ledger nor in the log', async () =
   }
 })
 
-test('an invite opens one account, once; the same answer can be asked for again', async () => {
+test('an invite creates one account, once; the same answer can be requested again', async () => {
   const portal = await TestPortal.start()
   const invite = await TestPortal.invite(portal.dataFolder, 'dora')
   const token = newToken()
@@ -184,7 +184,7 @@ test('an invite opens one account, once; the same answer can be asked for again'
   }
 })
 
-test('of two invites for one name the second opens nothing', async () => {
+test('of two invites for one name only the first use succeeds', async () => {
   const portal = await TestPortal.start()
   const invites = [
     await TestPortal.invite(portal.dataFolder, 'dora'),
@@ -197,14 +197,14 @@ test('of two invites for one name the second opens nothing', async () => {
   await expect(TestPortal.invite(portal.dataFolder, 'dora')).rejects.toMatchObject({ code: 'account-exists' })
 })
 
-test('an invite that has run out opens nothing', async () => {
+test('an expired invite creates nothing', async () => {
   const portal = await TestPortal.start()
   const invite = await TestPortal.invite(portal.dataFolder, 'dora', 0)
   const answer = await portal.ask('POST', '/v1/join', { body: { invite, token: newToken() } })
   expect(refusalOf(answer)).toBe('404 invite-invalid')
 })
 
-test('two accounts cannot be opened with one token', async () => {
+test('two accounts cannot have the same token', async () => {
   const portal = await TestPortal.start()
   const invite = await TestPortal.invite(portal.dataFolder, 'dora')
   const answer = await portal.ask('POST', '/v1/join', { body: { invite, token: portal.token('alice') } })

@@ -30,7 +30,7 @@ async function node(url: string): Promise<Signals> {
   return signals
 }
 
-test('in one process the newest ends all others at once', () => {
+test('in one process the newest connection ends all others at once', () => {
   const signals = localSignals()
   const wake = vi.fn()
   const [first, second] = [connect(signals, wake), connect(signals)]
@@ -39,7 +39,7 @@ test('in one process the newest ends all others at once', () => {
   expect([second.isOver, third.isOver]).toEqual([true, false])
 })
 
-test('the newest ends those on other nodes', async () => {
+test('the newest connection ends those on other nodes', async () => {
   const { url } = await testDatabase()
   const [here, there] = [await node(url), await node(url)]
   const older = connect(here)
@@ -86,7 +86,7 @@ async function later(): Promise<void> {
   await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(nowMs), soon)
 }
 
-test('of two processes that live the second is refused, and the first one is told', async () => {
+test('of two live processes the second is refused, and the first one is notified', async () => {
   const signals = localSignals()
   const first = connect(signals, undefined, 'process-1')
   await later()
@@ -103,14 +103,14 @@ test('of two processes that live the second is refused, and the first one is tol
   expect([firstAgain.isOver, firstAgain.contestedMs]).toEqual([false, 0])
 })
 
-test('a process that connects where no other one is connected is not held up', () => {
+test('a process that connects without a rival does not wait', () => {
   const signals = localSignals()
   connect(signals, undefined, 'process-1')[Symbol.dispose]()
   const second = connect(signals, undefined, 'process-2')
   expect([second.isOver, second.contestedMs]).toEqual([false, 0])
 })
 
-test('a process that does not come back is dead: the newer one continues, and counts as the first from then on', async () => {
+test('a process that does not come back counts as dead: the newer one continues, and counts as the first from then on', async () => {
   const signals = localSignals()
   connect(signals, undefined, 'process-1')
   await later()
@@ -121,7 +121,7 @@ test('a process that does not come back is dead: the newer one continues, and co
   expect([second.notice?.type, late.contestedMs > 0]).toEqual(['contested', true])
 })
 
-test('a receiver that does not name its process ends its older connection, and tells it nothing', async () => {
+test('a receiver that does not name its process ends its older connection, and notifies nobody', async () => {
   const signals = localSignals()
   for (const [older, newer] of [
     [null, 'process-1'],
@@ -136,7 +136,7 @@ test('a receiver that does not name its process ends its older connection, and t
   }
 })
 
-test('the second process is refused, too, where each is connected to a node of its own', async () => {
+test('the second process is refused, too, where the two are connected to different nodes', async () => {
   const { url } = await testDatabase()
   const [here, there] = [await node(url), await node(url)]
   // On a busy machine a signal can take seconds.

@@ -26,7 +26,7 @@ async function offered(): Promise<string> {
   return `/v1/inbox/${transferId}/parts/1?lease=${leaseId}`
 }
 
-test('a whole part comes with its digest, its length and a strong entity tag', async () => {
+test('a complete part has its digest, its length and a strong entity tag', async () => {
   path = await offered()
   const { status, headers, body } = await portal.ask('GET', path, { token: bob })
   expect(status).toBe(200)
@@ -49,7 +49,7 @@ test.each([
   ['bytes=65000-999999999', 65000, partSizeBytes - 1],
   ['bytes=-100', partSizeBytes - 100, partSizeBytes - 1],
   ['bytes=-999999999', 0, partSizeBytes - 1],
-])('the range %s is answered with just these bytes', async (range, first, last) => {
+])('the range %s returns exactly these bytes', async (range, first, last) => {
   for (const condition of [{}, { 'if-range': etag }]) {
     const { status, headers, body } = await portal.ask('GET', path, { token: bob, headers: { range, ...condition } })
     expect(status).toBe(206)
@@ -66,7 +66,7 @@ test.each([
   ['beyond the end, to an end', `bytes=${partSizeBytes}-${partSizeBytes + 5}`],
   ['of nothing', 'bytes=-0'],
   ['of huge numbers', `bytes=${'9'.repeat(30)}-`],
-])('a range %s is 416, with the length that there is', async (_what, range) => {
+])('a range %s gets 416 with the length of the part', async (_what, range) => {
   for (const condition of [{}, { 'if-range': etag }]) {
     const answer = await portal.ask('GET', path, { token: bob, headers: { range, ...condition } })
     expect(refusalOf(answer)).toBe('416 range-unsatisfiable')
@@ -86,14 +86,14 @@ test.each([
   ['of what it was before', { range: 'bytes=0-9', 'if-range': '"something else"' }],
   ['with a weak entity tag', { range: 'bytes=0-9', 'if-range': `W/${etag}` }],
   ['with a date', { range: 'bytes=0-9', 'if-range': 'Wed, 21 Oct 2015 07:28:00 GMT' }],
-])('a range %s is passed over, and the whole part comes', async (_what, headers: Record<string, string>) => {
+])('a range %s is ignored, and the whole part is sent', async (_what, headers: Record<string, string>) => {
   const answer = await portal.ask('GET', path, { token: bob, headers })
   expect(answer.status).toBe(200)
   expect(answer.body.equals(part)).toBe(true)
   expect(answer.headers['content-digest']).toBe(contentDigest(part))
 })
 
-test('HEAD says what GET would, without the bytes', async () => {
+test('HEAD returns the headers of GET, without the bytes', async () => {
   const answer = await portal.raw(portal.request('HEAD', path, { token: bob }))
   const { status, headers, body } = parseAnswer(answer, 'HEAD')
   expect(status).toBe(200)
@@ -101,7 +101,7 @@ test('HEAD says what GET would, without the bytes', async () => {
   expect(body.length).toBe(0)
 })
 
-test('HEAD of an event stream ends, and takes no offer away', async () => {
+test('HEAD of an event stream ends, and takes no offer', async () => {
   const transferId = await portal.store(content)
   for (const events of [`/v1/inbox?instance=${instance}`, '/v1/events', `/v1/transfers/${transferId}/events`]) {
     const ask = { token: portal.token(events.startsWith('/v1/inbox') ? 'bob' : 'alice') }
@@ -111,7 +111,7 @@ test('HEAD of an event stream ends, and takes no offer away', async () => {
   expect(deliveries).toMatchObject([{ state: 'waiting', offers: 0 }])
 })
 
-test('a part that does not exist is refused; one that has not come is asked for later', async () => {
+test('a part that does not exist is refused; one that has not arrived is answered with "later"', async () => {
   const transferId = await portal.announce(content)
   const { leaseId } = await portal.offerOf(transferId)
   const partPath = (number: number): string => `/v1/inbox/${transferId}/parts/${number}?lease=${leaseId}`
@@ -121,7 +121,7 @@ test('a part that does not exist is refused; one that has not come is asked for 
   expect(Number(pending.headers['retry-after'])).toBeGreaterThan(0)
 })
 
-test('a question for a part that has not come is held until it does', async () => {
+test('a request for a part that has not arrived is held until it does', async () => {
   const transferId = await portal.announce(content)
   const { leaseId } = await portal.offerOf(transferId)
   const held = portal.ask('GET', `/v1/inbox/${transferId}/parts/1?lease=${leaseId}`, {
@@ -133,7 +133,7 @@ test('a question for a part that has not come is held until it does', async () =
   expect((await held).body.equals(part)).toBe(true)
 })
 
-test('nothing can be received before it is stored', async () => {
+test('no file can be received before it is stored', async () => {
   const transferId = await portal.announce(content)
   const { leaseId, state, manifestDigest } = await portal.offerOf(transferId)
   expect({ state, manifestDigest }).toEqual({ state: 'receiving', manifestDigest: null })
@@ -142,7 +142,7 @@ test('nothing can be received before it is stored', async () => {
   expect(refusalOf(answer)).toBe('400 request-invalid')
 })
 
-test('the figure that a receiver gives for what it holds cannot be larger than the file', async () => {
+test('a receiver cannot report more bytes than the file has', async () => {
   const transferId = await portal.store(content)
   const { leaseId } = await portal.offerOf(transferId)
   const lied = `/v1/inbox/${transferId}?lease=${leaseId}&held=9007199254740993`
@@ -151,7 +151,7 @@ test('the figure that a receiver gives for what it holds cannot be larger than t
   expect(deliveries[0]?.fetchedBytes).toBeLessThanOrEqual(partSizeBytes + 10)
 })
 
-test('what a receiver says that it holds is told to the sender, however soon after the renewal of its lease', async () => {
+test('the progress that a receiver reports reaches the sender, also right after a renewal of its lease', async () => {
   const transferId = await portal.store(content)
   const { leaseId } = await portal.offerOf(transferId)
   const held = async (bytes: number) => {

@@ -61,7 +61,7 @@ test('a stream continues after the last event that was read, and says when it ha
   }
 })
 
-test('a stream without a point to go on from begins with what happens from now on', async () => {
+test('a stream without a starting point begins with new events', async () => {
   const { portal, alice, events } = await withEvents(2)
   const stream = alice.watchEvents()
   expect(idsOf(await read({ [Symbol.asyncIterator]: () => ({ next: () => stream.next() }) }, isCurrent))).toEqual([])
@@ -72,7 +72,7 @@ test('a stream without a point to go on from begins with what happens from now o
   await stream.return(undefined)
 })
 
-test('the stream of one transfer tells its whole story, and no other', async () => {
+test('the stream of one transfer has all of its events, and no others', async () => {
   const { portal, alice, transferIds } = await withEvents(3)
   const [, transferId = ''] = transferIds
   const { leaseId } = await portal.offerOf(transferId)
@@ -85,7 +85,7 @@ test('the stream of one transfer tells its whole story, and no other', async () 
   ])
 })
 
-test('a stream continues after an event that the portal knows; after any other it is refused, and not silent', async () => {
+test('a stream continues after an event that the portal knows; after an unknown event it is refused', async () => {
   const { portal, alice, events } = await withEvents(1)
   const known = events[0]?.eventId ?? ''
   const future = String(BigInt(known) + 1_000_000n)
@@ -103,7 +103,7 @@ test('a stream continues after an event that the portal knows; after any other i
   expect(idsOf(await read(alice.watchEvents({ after: known }), isCurrent))).toEqual([])
 })
 
-test('the sender sees how far a receiver has come, and does not get it again later', async () => {
+test('the sender sees a receiver’s progress, and does not get it again later', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.store(content)
   const { leaseId } = await portal.offerOf(transferId)
@@ -122,7 +122,7 @@ test('the sender sees how far a receiver has come, and does not get it again lat
   ])
 })
 
-test('a receiver is offered no more than its window at a time, and the next one when it has answered', async () => {
+test('a receiver is offered at most its window at a time, and the next offer after an answer', async () => {
   const { portal, transferIds } = await withEvents(5)
   const stream = portal.client('bob').watchInbox({ instanceId: instance, window: 2 })
   const next = async () => {
@@ -150,7 +150,7 @@ test('a receiver is offered no more than its window at a time, and the next one 
   await stream.return(undefined)
 })
 
-test('an offer that its sender takes back is withdrawn from the receiver', async () => {
+test('an offer that its sender cancels is withdrawn from the receiver', async () => {
   const { portal, alice, transferIds } = await withEvents(1)
   const [transferId = ''] = transferIds
   const stream = portal.client('bob').watchInbox({ instanceId: instance, window: 2 })
@@ -164,7 +164,7 @@ test('an offer that its sender takes back is withdrawn from the receiver', async
   await stream.return(undefined)
 })
 
-test('an idle receiver costs no query, however long it waits', async () => {
+test('an idle receiver causes no query, however long it waits', async () => {
   const queries: string[] = []
   const ledger = await sqliteLedger({ path: ':memory:', onQuery: (sql) => queries.push(sql) })
   onTestFinished(() => ledger.close())
@@ -197,7 +197,7 @@ test('an idle receiver costs no query, however long it waits', async () => {
   expect((await next).done).toBe(true)
 })
 
-test('when the portal stops, its streams end, and a receiver can tell', async () => {
+test('when the portal stops, its streams end recognisably for a receiver', async () => {
   const ends: (() => Promise<void>)[] = []
   const portal = await TestPortal.start({}, { onEnd: (end) => ends.push(end) })
   const socket = await portal.connect()
@@ -207,8 +207,8 @@ test('when the portal stops, its streams end, and a receiver can tell', async ()
   expect(String(await all).endsWith('0\r\n\r\n')).toBe(true)
 })
 
-describe('an answer that is held instead of a stream', () => {
-  test('begins with what happens from now on, and tells an event as soon as it happens', async () => {
+describe('a held answer instead of a stream', () => {
+  test('begins with new events, and returns an event as soon as it happens', async () => {
     const { portal, alice, events } = await withEvents(2)
     const begun = await alice.heldEvents(null, 25)
     expect(begun).toEqual({ events: [], after: events.at(-1)?.eventId })
@@ -220,7 +220,7 @@ describe('an answer that is held instead of a stream', () => {
     expect(await alice.heldEvents(after, 0), 'where nothing happens it ends').toMatchObject({ events: [], after })
   })
 
-  test('tells offers while the window has room, and how open ones ended', async () => {
+  test('returns offers while the window has room, and how open ones ended', async () => {
     const { portal, transferIds } = await withEvents(3)
     const bob = portal.client('bob')
     const question = { instanceId: instance, window: 2, isInline: false }

@@ -36,7 +36,7 @@ async function idleReceiver({ onTestFinished }: TestContext) {
   return { ledger, ada, bob, messages, queries }
 }
 
-test.concurrent('a file of which a receiver was not told is offered to it all the same, and withdrawn', {
+test.concurrent('a file is offered and withdrawn although the signals to its receiver are lost', {
   timeout: 60_000,
 }, async (context) => {
   const { ledger, ada, bob, messages } = await idleReceiver(context)
@@ -52,7 +52,7 @@ test.concurrent('a file of which a receiver was not told is offered to it all th
   )
 })
 
-test.concurrent('a look of a receiver for which nothing waits is one question to the ledger', async (context) => {
+test.concurrent('a check for a receiver without deliveries is one query', async (context) => {
   const { queries } = await idleReceiver(context)
   await vi.waitFor(() => expect(queries).not.toEqual([]), withinALook)
   await setImmediate()
@@ -60,7 +60,7 @@ test.concurrent('a look of a receiver for which nothing waits is one question to
   expect(queries[0]).toMatch(/^select "offer_at_ms" from "deliveries"/)
 })
 
-test.concurrent('a wait says what ended it', async () => {
+test.concurrent('a wait returns what ended it', async () => {
   using waiter = new Waiter(lost, 'topic')
   const stop = new AbortController()
   expect(await waiter.wait(20, stop.signal)).toBe('time')

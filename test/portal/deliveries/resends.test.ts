@@ -65,7 +65,7 @@ async function scene() {
   return { one, slow, ask, bob, carol }
 }
 
-test('a receiver that asks again and leaves is counted each time, and the portal stops reading', async () => {
+test('a receiver that asks again and disconnects is counted each time, and the portal stops reading', async () => {
   const { one, slow, ask, bob } = await scene()
   const leaseId = await leaseOf(one, bob)
   const states: string[] = []
@@ -82,7 +82,7 @@ test('a receiver that asks again and leaves is counted each time, and the portal
   expect(slow.opened, 'no more than the tries that are allowed').toBe(3)
 })
 
-test('of many requests of one receiver at once one is looked at, and those that left meanwhile are not', async () => {
+test('of concurrent requests of one receiver one is processed, and those that left meanwhile are not', async () => {
   const { one, slow, ask, bob } = await scene()
   const leaseId = await leaseOf(one, bob)
   const gone = new AbortController()
@@ -113,7 +113,7 @@ async function readBytes(): Promise<number> {
   return Number(/^rchar: (\d+)$/m.exec(await readFile('/proc/self/io', 'utf8'))?.[1])
 }
 
-test('connections that ask for a large file again and are closed at once cost next to nothing', async () => {
+test('connections that ask for a large file again and close at once cost next to nothing', async () => {
   const portal = await TestPortal.start()
   const content = randomBytes(512 * partSizeBytes)
   const transferId = newTransferId()

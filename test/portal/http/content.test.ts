@@ -13,7 +13,7 @@ const KIB = 1024
 const CHUNK_BYTES = 64 * KIB
 const CHUNKS = 1024
 
-test('no more than a little waits in memory for a receiver that does not read, and all of it comes in the end', async () => {
+test('little of a part is buffered for a receiver that does not read, and all of it arrives in the end', async () => {
   let made = 0
   const chunks = function* () {
     for (; made < CHUNKS; made++) yield Buffer.alloc(CHUNK_BYTES, made % 251)

@@ -117,13 +117,13 @@ const seenElsewhere = [
 ]
 const rows = limitRows()
 
-test('every limit of the table is tried', () => {
+test('every limit of the table is tested', () => {
   const tried = [...Object.keys(asking), ...seenElsewhere]
   expect(rows.map(({ name }) => name).sort()).toEqual(tried.sort())
 })
 
 for (const { name, value, beyond } of rows.filter((row) => row.name in asking)) {
-  test(`${name}: ${value} is taken, and beyond it: ${beyond}`, async () => {
+  test(`${name}: ${value} is accepted, and beyond it: ${beyond}`, async () => {
     const ask = asking[name]
     if (ask === undefined) throw new Error(`nothing asks for ${name}`)
     const refusal = /^(\d{3}) `([a-z-]+)`/.exec(beyond)
@@ -139,7 +139,7 @@ for (const { name, value, beyond } of rows.filter((row) => row.name in asking)) 
   })
 }
 
-test('a client that asks for a page above the limit gets a page of the limit', async () => {
+test('a request for a page above the limit gets a page of the limit', async () => {
   for (let times = 0; times <= 100; times++) expect((await announce({})).status).toBe(201)
   for (const limit of [100, 101, 100_000]) {
     const { body } = await portal.ask('GET', `/v1/transfers?limit=${limit}`, { token: asAlice() })
@@ -149,7 +149,7 @@ test('a client that asks for a page above the limit gets a page of the limit', a
   }
 })
 
-test('a page of nothing, and a number that is none, are refused', async () => {
+test('a page of zero items, and a size that is no number, are refused', async () => {
   for (const query of ['limit=0', 'limit=-1', 'limit=1.5', 'limit=ten', 'limit=']) {
     for (const path of ['/v1/transfers', '/v1/deliveries', '/v1/events']) {
       const answer = await portal.ask('GET', `${path}?${query}`, { token: asAlice() })

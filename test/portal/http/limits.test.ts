@@ -1,5 +1,5 @@
 // @tier stress
-/** How much of the portal one account, one stranger and one address may use, and what the portal answers beyond that. */
+/** What one account, one unauthenticated client and one address may use, and the answers beyond that. */
 import type { Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { invite } from '../../../src/portal/index.ts'
@@ -29,7 +29,7 @@ async function holdStream(portal: TestPortal, name: string): Promise<Socket> {
   return socket
 }
 
-test('an account that asks too often is told to wait, and for how long; others are not', async () => {
+test('an account that sends too many requests gets Retry-After; others are not affected', async () => {
   const portal = await TestPortal.start({ accountRequestsPerSecond: 5 })
   const answers = await Promise.all(Array.from({ length: 30 }, () => account(portal, 'alice')))
   const limited = answers.filter(({ status }) => status === 429)
@@ -43,7 +43,7 @@ test('an account that asks too often is told to wait, and for how long; others a
   await until(async () => (await account(portal, 'alice')).status === 200, 'the account is served again')
 })
 
-test('an account has so many requests under way and no more; those that end make room', async () => {
+test('an account has a limited number of concurrent requests; finished ones free their slots', async () => {
   const portal = await TestPortal.start({ accountConnectionsMax: 3 })
   const streams = await Promise.all([1, 2, 3].map(() => holdStream(portal, 'alice')))
   const answer = await account(portal, 'alice')
@@ -73,7 +73,7 @@ test('an address that guesses tokens or invites is slowed down; a valid token fr
   expect((await account(portal, 'alice')).status).toBe(200)
 })
 
-test('a connection too many is told so, and there is room again when one goes', async () => {
+test('a connection above the limit is refused, and a closed one frees its slot', async () => {
   const portal = await TestPortal.start({ connectionsMax: 4 })
   const idle = await Promise.all([1, 2, 3, 4].map(() => portal.connect()))
   const answer = await account(portal, 'alice')
@@ -83,7 +83,7 @@ test('a connection too many is told so, and there is room again when one goes', 
   await until(async () => (await account(portal, 'alice')).status === 200, 'there is room again')
 })
 
-test('so many invites may be open, and no more', async () => {
+test('the number of open invites is limited', async () => {
   const portal = await TestPortal.start()
   await portal.operate(async (ledger) => {
     await invite(ledger, 'dora', 60_000, { openMax: 2 })
@@ -95,7 +95,7 @@ test('so many invites may be open, and no more', async () => {
   })
 })
 
-test('want of room says when to try again; a file that never fits is told the limit instead', async () => {
+test('lack of space says when to try again; a file that never fits gets the limit instead', async () => {
   const portal = await TestPortal.start({ accountBytesMax: 3 * MIB, storageBytesMax: 2 * MIB })
   const announced = (digit: number, sizeBytes: number) =>
     portal.ask('PUT', `/v1/transfers/01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2${digit}`, {
@@ -115,7 +115,7 @@ test('want of room says when to try again; a file that never fits is told the li
   expect(JSON.parse(String(final.body))).toMatchObject(problem)
 })
 
-test('a sender that drips below the floor is cut off, and nothing of the part is kept', async () => {
+test('a sender below the minimum rate is cut off, and nothing of the part is kept', async () => {
   const portal = await TestPortal.start({ minBytesPerSecond: 10_000, minThroughputWindowMs: 300, idleMs: 10_000 })
   const content = Buffer.alloc(partSizeBytes, 1)
   const transferId = await portal.announce(content)
@@ -155,7 +155,7 @@ test('a sender that is slow, but above the minimum rate, is not cut', async () =
   expect(parseAnswer(answer, 'PUT').status).toBe(204)
 })
 
-test('a receiver that takes a part below the floor is cut off', async () => {
+test('a receiver below the minimum rate is cut off', async () => {
   const portal = await TestPortal.start({ minBytesPerSecond: 500_000, minThroughputWindowMs: 300, idleMs: 10_000 })
   // More than all socket buffers together hold.
   const size = { sizeBytes: 32 * MIB, partSizeBytes: 32 * MIB }

@@ -3,7 +3,7 @@ import fastify from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
 import { answerWithTexts } from '../../../src/portal/http/long-answer.ts'
 
-test('an answer that breaks in the middle does not look like one that has said everything', async () => {
+test('an answer that breaks off does not look like a complete one', async () => {
   const app = fastify()
   onTestFinished(() => app.close())
   const { signal } = new AbortController()

@@ -24,7 +24,7 @@ function headersOf({ parameters = [] }: Operation): string[] {
   return parameters.flatMap((one) => (one.in === 'header' ? [`${one.name}${one.required ? ' required' : ''}`] : []))
 }
 
-test('a linter finds nothing to complain about', async () => {
+test('a linter reports nothing', async () => {
   const portal = await TestPortal.start()
   const config = await createConfig({ extends: ['recommended-strict'] })
   const source = await textOf(portal)
@@ -33,17 +33,17 @@ test('a linter finds nothing to complain about', async () => {
   expect(JSON.parse(source)).toMatchObject({ openapi: '3.1.1', servers: [{ url: '/' }] })
 })
 
-test('it is put together once, and sent from one buffer after that', () => {
+test('it is built once, and then sent from one buffer', () => {
   const description = new ApiDescription(null)
   expect(description.toBytes()).toBe(description.toBytes())
 })
 
-test('it names the address under which the portal is reached, where the operator has given one', () => {
+test('it contains the public address of the portal, where the operator has set one', () => {
   const { servers } = JSON.parse(new ApiDescription('https://files.example/gl/').toBytes().toString())
   expect(servers).toEqual([{ url: 'https://files.example/gl' }])
 })
 
-test('a client that is generated from it sends a file, and learns that it was delivered', async () => {
+test('a generated client sends a file, and learns that it was delivered', async () => {
   const portal = await TestPortal.start()
   const api = new OpenAPIClientAxios({
     definition: JSON.parse(await textOf(portal)),
@@ -95,7 +95,7 @@ test('it says which requests need a token: all but joining, limits and operation
   }
 })
 
-test('every request has a name of its own, and the header fields that it heeds', async () => {
+test('every request has a name, and lists the header fields that it uses', async () => {
   const portal = await TestPortal.start()
   const operations = operationsOf(new Documentation(await textOf(portal)))
   const ids = Object.values(operations).map(({ operationId }) => operationId)
@@ -116,7 +116,7 @@ test('every request has a name of its own, and the header fields that it heeds',
   })
 })
 
-test('bodies that are no JSON are described: of parts, of whole files, and of a file in one request', async () => {
+test('bodies other than JSON are described: parts, whole files, and a file in one request', async () => {
   const portal = await TestPortal.start()
   const operations = operationsOf(new Documentation(await textOf(portal)))
   const bodies = Object.entries(operations).flatMap(([name, { requestBody }]) => {
@@ -132,7 +132,7 @@ test('bodies that are no JSON are described: of parts, of whole files, and of a 
   })
 })
 
-test('a refusal names its codes, each of the status that the table has for it, and when to come back', async () => {
+test('a refusal lists its codes with the status of the table, and Retry-After', async () => {
   const portal = await TestPortal.start()
   const documentation = new Documentation(await textOf(portal))
   const statusOf: Readonly<Record<string, { status: number; next: string }>> = problemKinds
@@ -148,7 +148,7 @@ test('a refusal names its codes, each of the status that the table has for it, a
   }
 })
 
-test('the events of both streams are of the schemas described', async () => {
+test('the events of both streams match their schemas', async () => {
   const portal = await TestPortal.start()
   const documentation = new Documentation(await textOf(portal))
   const content = Buffer.from('an event each')
@@ -171,7 +171,7 @@ test('the events of both streams are of the schemas described', async () => {
   }
 })
 
-test('lines of JSON are of the schema described, the last one too that names who is waited for', async () => {
+test('lines of JSON match their schema, also the last one, which names the pending receivers', async () => {
   const portal = await TestPortal.start()
   const documentation = new Documentation(await textOf(portal))
   const { body } = await portal.ask('PUT', '/v1/to/bob/lines.txt', {

@@ -28,7 +28,7 @@ test('the page is at the address of the portal, and where an invite link leads',
   for (const method of ['POST', 'PUT', 'DELETE']) expect(refusalOf(await portal.ask(method, '/'))).toBe('404 not-found')
 })
 
-test('what it loads is kept for good, and the page itself is asked for anew', async () => {
+test('the assets are cached without end, and the page itself is revalidated', async () => {
   const portal = await TestPortal.start()
   const html = await portal.ask('GET', '/')
   expect(html.headers['cache-control']).toBe('no-cache')
@@ -69,7 +69,7 @@ test('all of it weighs less than 120 kB on the wire', async () => {
   expect(sizesBytes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(120_000)
 })
 
-test('the page may run its own scripts, talk to its own portal, and nothing else', async () => {
+test('the page may run its own scripts, connect to its own portal, and nothing else', async () => {
   const portal = await TestPortal.start()
   const html = await portal.ask('GET', '/')
   for (const { headers } of [html, await portal.ask('GET', scriptOf(html))]) {
@@ -87,7 +87,7 @@ test('the page may run its own scripts, talk to its own portal, and nothing else
   expect(html.body.toString()).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=/)
 })
 
-test('the worker that hashes parts may compile WebAssembly, and less than the page in everything else; no other file may', async () => {
+test('only the worker that hashes parts may compile WebAssembly, and it may do less than the page otherwise', async () => {
   const portal = await TestPortal.start()
   const names = readdirSync(ASSETS).filter((name) => !name.endsWith('.br'))
   const policies = await Promise.all(
@@ -116,7 +116,7 @@ test.each(['', '/gl'])(
   },
 )
 
-test('an answer that is not the page is never one: neither JSON, nor content, nor a stream', async () => {
+test('no other answer can be used as a page: neither JSON, nor content, nor a stream', async () => {
   const portal = await TestPortal.start()
   const token = portal.token('bob')
   const content = Buffer.from('<!doctype html><script>alert(1)</script>')
@@ -145,7 +145,7 @@ test('an answer that is not the page is never one: neither JSON, nor content, no
   stream.destroy()
 })
 
-test('pages of other sites get nothing: not by what a browser says of them, and no answer allows it', async () => {
+test('pages of other sites get nothing: their requests are refused, and no answer allows them', async () => {
   const portal = await TestPortal.start()
   const token = portal.token('bob')
   for (const site of ['cross-site', 'same-site']) {
@@ -181,7 +181,7 @@ test('a portal of a checkout whose page is not built says in one line how to bui
   }
 })
 
-test('a portal can do without the page', async () => {
+test('a portal can run without the page', async () => {
   const portal = await TestPortal.start({ servesPage: false })
   for (const path of ['/', '/join']) expect(refusalOf(await portal.ask('GET', path))).toBe('404 not-found')
   expect((await portal.ask('GET', '/healthz')).status).toBe(200)

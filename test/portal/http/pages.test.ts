@@ -54,8 +54,8 @@ afterAll(async () => {
 describe.each([
   ['bob', '/v1/deliveries', 'deliveries'],
   ['alice', '/v1/transfers', 'transfers'],
-])('%s asks %s', (who, path, member) => {
-  test('no page is too long, and together they have everything once, newest first', async () => {
+])('%s requests %s', (who, path, member) => {
+  test('no page is too long, and together they contain everything once, newest first', async () => {
     const seen: string[] = []
     let pages = 0
     for (let before: string | null = ''; before !== null; pages++) {
@@ -71,7 +71,7 @@ describe.each([
   })
 })
 
-test('pages of events: no page is too long, and together they have everything once, oldest first', async () => {
+test('pages of events: no page is too long, and together they contain everything once, oldest first', async () => {
   const seen: string[] = []
   let pages = 0
   for (let after = '0'; ; pages++) {
@@ -86,7 +86,7 @@ test('pages of events: no page is too long, and together they have everything on
   expect(pages).toBeGreaterThanOrEqual(1)
 })
 
-test('offers made at the same time, all as long as they may be, stay below what a stream holds back', async () => {
+test('concurrent offers of the maximum length stay below the buffer limit of a stream', async () => {
   const offersMax = 64
   const file = Buffer.alloc(32 * 1024, 'inline ')
   await portal.operate(async (ledger) => {
@@ -121,7 +121,7 @@ test('offers made at the same time, all as long as they may be, stay below what 
   expect(stream.length + offersMax * 31 * 175).toBeLessThan(4 * 1024 * 1024)
 })
 
-test('golooader status shows as many as it is asked for, however short the pages of the portal are', async () => {
+test('golooader status shows as many items as requested, however short the pages of the portal are', async () => {
   const shown = async (who: string, ...flags: string[]): Promise<string[]> => {
     const env = { ...process.env, GOLOOADER_PORTAL: portal.url, GOLOOADER_TOKEN: portal.token(who) }
     const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
@@ -136,7 +136,7 @@ test('golooader status shows as many as it is asked for, however short the pages
   expect(await shown('alice', '--limit', '1000')).toEqual(transferIds.toReversed())
 })
 
-test('a page has one item at least, and reads few rows beyond those that it has', async () => {
+test('a page has at least one item, and reads few rows beyond its items', async () => {
   let rows = 0
   const rowsAfter = async (row: number | null, count: number): Promise<number[]> => {
     rows += count
@@ -152,7 +152,7 @@ test('a page has one item at least, and reads few rows beyond those that it has'
   expect(small).toMatchObject({ last: 100, isMore: true })
 })
 
-test('the status of the largest transfer, with the longest of all that was told about it, is an answer that clients take', () => {
+test('clients accept the status of the largest transfer with the longest notifications', () => {
   const atMs = Date.now()
   const to = Array.from({ length: 32 }, (_, index) => `receiver-${index}`.padEnd(63, 'r'))
   const transfer = {

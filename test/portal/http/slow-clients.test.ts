@@ -56,8 +56,8 @@ async function openParts(): Promise<number> {
   return (await Promise.all(links)).filter((link) => link.startsWith(join(portal.dataFolder, 'store'))).length
 }
 
-describe.concurrent('within ten seconds or so', () => {
-  test('headers that dribble in are cut', async ({ expect }) => {
+describe.concurrent('within about ten seconds', () => {
+  test('slow headers are cut', async ({ expect }) => {
     const request = portal.request('GET', '/v1/account', { headers: { 'x-long': 'x'.repeat(10_000) } })
     const sockets = await Promise.all(Array.from({ length: 50 }, () => portal.connect()))
     const answers = Promise.all(sockets.map((socket) => dribble(socket, request)))
@@ -65,13 +65,13 @@ describe.concurrent('within ten seconds or so', () => {
     for (const answer of await answers) expect(refusalOf(parseAnswer(answer))).toBe('408 request-timeout')
   })
 
-  test('a connection on which nothing is ever asked is closed', async ({ expect }) => {
+  test('a connection without a request is closed', async ({ expect }) => {
     const socket = await portal.connect()
     const answer = await readToEnd(socket)
     expect(answer.length === 0 || refusalOf(parseAnswer(answer)) === '408 request-timeout').toBe(true)
   })
 
-  test('a JSON body that dribbles in is cut', async ({ expect }) => {
+  test('a slow JSON body is cut', async ({ expect }) => {
     const request = portal.request('POST', '/v1/join', { body: { invite: 'x'.repeat(4_000), token: 'y' } })
     const headEnd = request.indexOf('\r\n\r\n') + 4
     const sockets = await Promise.all(Array.from({ length: 20 }, () => portal.connect()))
@@ -85,15 +85,15 @@ describe.concurrent('within ten seconds or so', () => {
     for (const answer of await answers) expect(refusalOf(parseAnswer(answer))).toBe('408 request-timeout')
   })
 
-  test('a body for a place that does not exist is cut too', async ({ expect }) => {
+  test('a slow body for an unknown path is cut too', async ({ expect }) => {
     const socket = await portal.connect()
     socket.write('POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n')
     expect(refusalOf(parseAnswer(await dribble(socket, Buffer.alloc(60_000, ' '))))).toMatch(/^4/)
   })
 })
 
-describe('within the idle time', () => {
-  test('parts that stall are cut, nothing of them is kept, and the upload can go on', async () => {
+describe('within the idle timeout', () => {
+  test('parts that stall are cut, nothing of them is kept, and the upload can continue', async () => {
     const content = Buffer.alloc(2 * partSizeBytes, 'stalling ')
     const part = content.subarray(0, partSizeBytes)
     const transferId = await portal.announce(content)
@@ -118,7 +118,7 @@ describe('within the idle time', () => {
     expect((await portal.putPart(transferId, 1, part)).status).toBe(204)
   })
 
-  test('downloads that nobody reads are cut, and their files closed', async () => {
+  test('downloads that the client does not read are cut, and their files closed', async () => {
     const content = Buffer.alloc(large.sizeBytes, 'nobody reads this ')
     const transferId = await portal.announce(content, large)
     const put = await portal.putPart(transferId, 1, content)
@@ -138,7 +138,7 @@ describe('within the idle time', () => {
     for (const socket of sockets) socket.destroy()
   })
 
-  test('a download that is read slowly, but is read, is not cut', async () => {
+  test('a download that is read slowly is not cut', async () => {
     const content = Buffer.alloc(large.sizeBytes, 'a client reads this ')
     const transferId = await portal.announce(content, large)
     await portal.putPart(transferId, 1, content)
@@ -158,7 +158,7 @@ describe('within the idle time', () => {
     expect(parseAnswer(Buffer.concat(gathered)).body.equals(content)).toBe(true)
   })
 
-  test('receivers that go away leave nothing behind', async () => {
+  test('receivers that disconnect leave nothing behind', async () => {
     const before = await openDescriptors()
     const inboxes = async (): Promise<number> => {
       const { body } = await portal.ask('GET', '/metrics')

@@ -1,4 +1,6 @@
-/** Strangers, and clients that send many requests and read no answer, use little of the portal. Other clients notice nothing. */
+/**
+ * Unauthenticated clients, and clients that read no answers, use little of the portal. Other clients are not affected.
+ */
 import type { Socket } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { newTransferId } from '../../../src/protocol/index.ts'
@@ -32,7 +34,7 @@ function closed(socket: Socket): Promise<unknown> {
 
 const keepAlive = { connection: 'keep-alive' }
 
-test('of many requests on one connection the next is begun once the answer before it has left', async () => {
+test('a pipelined request begins once the answer before it has been sent', async () => {
   const portal = await TestPortal.start()
   const token = portal.token('alice')
   const stream = portal.request('GET', '/v1/events', { token, headers: { ...keepAlive, accept: 'text/event-stream' } })
@@ -54,7 +56,7 @@ test('of many requests on one connection the next is begun once the answer befor
   expect(transfers.map(({ transferId }) => transferId)).not.toContain(behind)
 })
 
-test('requests that come at once over one connection are answered in their order', async () => {
+test('pipelined requests are answered in order', async () => {
   const portal = await TestPortal.start()
   const paths = ['/v1/limits', '/healthz', '/nothing', '/openapi.json', '/readyz', '/metrics', '/v1/account']
   const token = portal.token('alice')
@@ -78,7 +80,7 @@ test('requests that come at once over one connection are answered in their order
   ])
 })
 
-test('a connection on which more is asked than may wait is closed, and little of it was done', async () => {
+test('a connection with too many waiting requests is closed, and few of them were processed', async () => {
   const portal = await TestPortal.start({ pipelinedRequestsMax: 8 })
   const ask = portal.request('GET', '/openapi.json', { headers: keepAlive })
   const socket = await pour(
@@ -102,7 +104,7 @@ test('a connection on which more is asked than may wait is closed, and little of
   await until(() => text.match(/HTTP\/1\.1 200/g)?.length === 9, 'all are answered')
 })
 
-test('a connection on which more bytes are asked than may wait is closed: what waits is held in memory', async () => {
+test('a connection with too many waiting bytes is closed, because they are held in memory', async () => {
   const portal = await TestPortal.start()
   const token = portal.token('alice')
   const stream = portal.request('GET', '/v1/events', { token, headers: { ...keepAlive, accept: 'text/event-stream' } })
@@ -131,7 +133,7 @@ test('a connection on which more bytes are asked than may wait is closed: what w
   }
 })
 
-test('the description is written once, however often strangers ask for it', async () => {
+test('the OpenAPI description is serialised once, however often clients request it', async () => {
   const portal = await TestPortal.start()
   const written = vi.spyOn(JSON, 'stringify')
   onTestFinished(() => written.mockRestore())
@@ -141,7 +143,7 @@ test('the description is written once, however often strangers ask for it', asyn
   for (const { body } of answers) expect(body.equals(answers[0]?.body ?? Buffer.alloc(0))).toBe(true)
 })
 
-test('an account that asks much over one connection counts with one request, and is free again after it', async () => {
+test('an account with many pipelined requests counts with one request, and is free again afterwards', async () => {
   const portal = await TestPortal.start({ accountConnectionsMax: 2 })
   const token = portal.token('alice')
   const headers = { ...keepAlive, accept: 'text/event-stream' }
@@ -157,7 +159,7 @@ test('an account that asks much over one connection counts with one request, and
   await until(async () => (await portal.ask('GET', '/v1/account', { token })).status === 200, 'there is room')
 })
 
-test('strangers of one address, and all of them together, have a bound; accounts and health checks do not notice', async () => {
+test('unauthenticated clients of one address, and all together, are limited; accounts and health checks are not affected', async () => {
   const portal = await TestPortal.start({
     trustedProxies: ['127.0.0.1'],
     addressStrangerRequestsMax: 4,

@@ -27,7 +27,7 @@ function aLog(level: string): { log: Logger; lines: Line[]; of: (event: string) 
 const content = Buffer.alloc(partSizeBytes, 'looked after ')
 const total = (lines: Line[]): number => lines.reduce((sum, { count }) => sum + Number(count), 0)
 
-test('accounts: what is done to them, by whatever process, is told once each, and who used a link from where', async () => {
+test('every change of an account is logged once, by any process, and each use of a link with its address', async () => {
   const { log, lines, of, others } = aLog('error')
   const portal = await TestPortal.start({}, { log })
   await portal.operate((ledger) => ledger.setOperator('bob', true))
@@ -62,7 +62,7 @@ test('accounts: what is done to them, by whatever process, is told once each, an
   expect(others(), 'the other log is at its own level').toBe(0)
 })
 
-test('what happened while no portal ran is told when one starts, and not again', async () => {
+test('changes from a time without a portal are logged when one starts, and not again', async () => {
   const portal = await TestPortal.start()
   const changeIds = async (): Promise<unknown[]> => {
     const { log, lines } = aLog('warn')
@@ -80,7 +80,7 @@ test('what happened while no portal ran is told when one starts, and not again',
   expect(await changeIds()).toEqual([])
 })
 
-test('connections that are cut are told with their number', async () => {
+test('cut connections are logged with their number', async () => {
   const { log, of } = aLog('warn')
   const portal = await TestPortal.start({}, { log })
   for (let i = 0; i < 3; i++) {
@@ -94,7 +94,7 @@ test('connections that are cut are told with their number', async () => {
   expect(of('connections-cut')).toMatchObject([{ account: 'alice', connections: 3 }])
 })
 
-test('failures of authentication are told with what is known: the account, from where, and why', async () => {
+test('failures of authentication are logged with account, address and reason', async () => {
   const { log, of } = aLog('warn')
   const portal = await TestPortal.start({}, { log })
   await portal.operate((ledger) => ledger.revokeAccount('bob'))
@@ -105,7 +105,7 @@ test('failures of authentication are told with what is known: the account, from 
   expect(of('authentication-failed')[0]?.tokenId).toBe(portal.token('bob').slice(4, 20))
 })
 
-test('many failures are a line a second, which says how many they were', async () => {
+test('many failures are one line a second, with their number', async () => {
   const { log, of } = aLog('warn')
   const portal = await TestPortal.start({}, { log })
   const begunAtMs = performance.now()
@@ -117,7 +117,7 @@ test('many failures are a line a second, which says how many they were', async (
   expect(lines.length).toBeLessThanOrEqual(2 + Math.ceil((performance.now() - begunAtMs) / 1000))
 })
 
-test('what an account does again and again is a line a second, which says how often', async () => {
+test('repeated actions of an account are one line a second, with their number', async () => {
   const { log, of } = aLog('warn')
   const portal = await TestPortal.start({}, { log })
   const begunAtMs = performance.now()
@@ -164,7 +164,7 @@ test('invalid invites and attempts at transfers of other accounts are logged; at
   expect(total(of('access-denied'))).toBe(2)
 })
 
-test('a log that is silent has no audit log either', async () => {
+test('a silent log has no audit log either', async () => {
   const { log, lines } = aLog('silent')
   new Audit(log).did('keys-set', { account: 'alice' })
   expect(lines).toEqual([])
@@ -191,7 +191,7 @@ test('failures from one address are logged at most once a second, for as long as
   expect(lines, 'after a pause the first one is told at once').toHaveLength(SECONDS + 2)
 })
 
-test('a great many addresses are told together, and none of them is lost', () => {
+test('very many addresses are logged together, and none of them is lost', () => {
   vi.useFakeTimers()
   const { log, lines } = aLog('error')
   using audit = new Audit(log)
@@ -202,7 +202,7 @@ test('a great many addresses are told together, and none of them is lost', () =>
   expect(total(lines)).toBe(ADDRESSES)
 })
 
-test('however many addresses fail at one thing, what else happens is told with its address or account', () => {
+test('however many addresses fail in one way, other events are logged with their address or account', () => {
   vi.useFakeTimers()
   const { log, of } = aLog('error')
   using audit = new Audit(log)

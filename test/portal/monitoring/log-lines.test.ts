@@ -1,5 +1,5 @@
 // @tier stress
-/** Strangers and accounts can repeat a request at will without filling the portal's log or audit log. */
+/** Clients cannot fill the portal's log or audit log by repeating a request. */
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { portalLog } from '../../../src/portal/monitoring/log.ts'
@@ -18,7 +18,7 @@ function kindOf(line: string): string {
 const content = Buffer.alloc(2 * partSizeBytes, 'logged ')
 const part = content.subarray(0, partSizeBytes)
 
-test('nothing that can be done again and again writes a line each time', async () => {
+test('no repeated request writes a line each time', async () => {
   const lines: string[] = []
   const sink = new Writable({
     write: (text, _, done) => {
@@ -108,7 +108,7 @@ test('nothing that can be done again and again writes a line each time', async (
     // Once the portal answers this request, it has logged what the earlier one caused.
     await portal.ask('GET', '/readyz')
     const seconds = Math.ceil((performance.now() - begunAtMs) / 1000)
-    // Of each kind: sums of what was done before may come meanwhile.
+    // Of each kind: sums of earlier requests may appear meanwhile.
     const kinds = Object.values(Object.groupBy(lines, kindOf)).map((those) => those?.length ?? 0)
     const most = Math.max(0, ...kinds)
     expect(most, `${what}: ${lines.slice(0, 3).join('')}`).toBeLessThanOrEqual(1 + LINES_PER_SECOND * seconds)

@@ -13,7 +13,7 @@ function aLog() {
 const away = (reason: string): Problem =>
   new Problem('unavailable', { detail: 'the database does not answer at the moment' }, { cause: new Error(reason) })
 
-test('a database that is away is one line with the reason, and again every ten seconds with how often it was met', () => {
+test('a database that is away is one line with the reason, and every ten seconds another with the count', () => {
   const { log, lines, clock } = aLog()
   for (let ms = 0; ms <= 12_000; ms += 500) {
     clock.ms = ms
@@ -30,7 +30,7 @@ test('a database that is away is one line with the reason, and again every ten s
   expect(JSON.stringify(lines)).not.toMatch(/stack|log\.test/)
 })
 
-test('another reason, another message and every child of the log are told by themselves', () => {
+test('another reason, another message and each child logger are counted separately', () => {
   const { log, lines } = aLog()
   log.error({ err: away('one') }, 'a sweep failed')
   log.error({ err: away('two') }, 'a sweep failed')
@@ -43,7 +43,7 @@ test('another reason, another message and every child of the log are told by the
   ])
 })
 
-test('what may be a bug keeps its stack, each time', () => {
+test('a possible bug is logged with its stack each time', () => {
   const { log, lines } = aLog()
   for (const err of [new TypeError('a bug'), new TypeError('a bug'), new Problem('internal', {}, { cause: 'a bug' })]) {
     log.error({ err }, 'it failed')

@@ -25,7 +25,7 @@ async function statusOf(url: string): Promise<number> {
   return response.status
 }
 
-test('figures are served at the address for operations alone, health at both', async () => {
+test('metrics are served at the operations address only, health at both', async () => {
   const { url, operationsUrl } = await running()
   expect(await statusOf(`${url}/metrics`)).toBe(404)
   const figures = await fetch(`${operationsUrl}/metrics`)
@@ -47,13 +47,13 @@ test.each(['/', '/join', '/v1/limits', '/v1/account', '/v1/join', '/openapi.json
   },
 )
 
-test('without such an address the portal serves the figures itself', async () => {
+test('without an operations address the portal serves the metrics itself', async () => {
   const { url, operationsUrl } = await running({ operationsListen: null })
   expect(operationsUrl).toBeNull()
   expect(await statusOf(`${url}/metrics`)).toBe(200)
 })
 
-test('a portal whose address for operations is taken does not start', async () => {
+test('a portal whose operations address is taken does not start', async () => {
   const taken = createServer()
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void taken.close())
@@ -61,7 +61,7 @@ test('a portal whose address for operations is taken does not start', async () =
   await expect(running({ operationsListen: { host: '127.0.0.1', port } })).rejects.toMatchObject({ code: 'EADDRINUSE' })
 })
 
-test('a portal that has stopped serves nothing there either', async () => {
+test('a portal that has stopped serves nothing at either address', async () => {
   const portal = await running()
   await portal.close()
   await expect(fetch(`${portal.operationsUrl}/healthz`)).rejects.toThrow()

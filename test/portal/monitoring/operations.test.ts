@@ -9,7 +9,7 @@ import { testDatabase } from '../../servers/postgres.ts'
 import { testBucket } from '../../servers/radosgw.ts'
 import { manifestDigest, partSizeBytes, TestPortal } from '../portal.ts'
 
-test('the description names every request of the protocol', async () => {
+test('the OpenAPI description contains every request of the protocol', async () => {
   const portal = await TestPortal.start()
   const { status, body } = await portal.ask('GET', '/openapi.json')
   expect(status).toBe(200)
@@ -72,7 +72,7 @@ test('the description names every request of the protocol', async () => {
   }
 })
 
-test('the figures follow what happens', async () => {
+test('the metrics follow the events', async () => {
   const portal = await TestPortal.start()
   const figure = async (name: string): Promise<number> => {
     const { headers, body } = await portal.ask('GET', '/metrics')
@@ -105,7 +105,7 @@ test('the figures follow what happens', async () => {
   expect(await figure('golooader_ledger_statements_total')).toBeGreaterThan(10)
 })
 
-test('it says that it lives, that it is ready, and what it takes', async () => {
+test('liveness, readiness and limits are served', async () => {
   const portal = await TestPortal.start({ transferSizeBytesMax: 1234, leaseMs: 5678 })
   for (const path of ['/healthz', '/readyz']) {
     for (const method of ['GET', 'HEAD']) expect((await portal.ask(method, path)).status).toBe(200)
@@ -121,7 +121,7 @@ async function gateBefore(url: string): Promise<Gate> {
   return gate
 }
 
-test('a portal whose database goes says so to each who asks whether it is ready, and to its log once', async () => {
+test('a portal whose database is away reports it at each readiness check, and once in its log', async () => {
   const { url } = await testDatabase()
   const gate = await gateBefore(url)
   const { address, env } = await testBucket()
@@ -150,7 +150,7 @@ test('a portal whose database goes says so to each who asks whether it is ready,
   expect(told()).toEqual([expect.stringMatching(/^not ready to serve/), 'ready to serve again'])
 })
 
-test('a portal whose S3 store is away is ready: small files still go', async () => {
+test('a portal whose S3 store is away is ready: small files still work', async () => {
   const { bucket, endpoint, env } = await testBucket()
   const gate = await gateBefore(endpoint)
   Object.assign(process.env, env)

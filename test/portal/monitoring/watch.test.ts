@@ -23,7 +23,7 @@ async function refuse(portal: TestPortal, transferId: string, detail: string): P
   await portal.dispose(transferId, { leaseId, disposition: 'refused', problem })
 }
 
-test('a receiver sees all that came for it, with the times of both hops, and nothing that came for others', async () => {
+test('a receiver sees all of its deliveries with the times of both hops, and none of others', async () => {
   const portal = await TestPortal.start()
   const delivered = await portal.store(content)
   await deliver(portal, delivered)
@@ -60,7 +60,7 @@ test('a receiver sees all that came for it, with the times of both hops, and not
   expect(refusalOf(wrong)).toBe('400 request-invalid')
 })
 
-test('a sender sees when each hop of a transfer came to what it did', async () => {
+test('a sender sees the times of both hops of a transfer', async () => {
   const portal = await TestPortal.start()
   const transferId = await portal.announce(content)
   const alice = portal.client('alice')
@@ -80,7 +80,7 @@ test('a sender sees when each hop of a transfer came to what it did', async () =
   })
 })
 
-test('only an operator sees how the portal does; to others there is nothing there', async () => {
+test('only an operator sees the state of the portal; for others the path does not exist', async () => {
   const portal = await TestPortal.start()
   const asAlice = { token: portal.token('alice') }
   expect(refusalOf(await portal.ask('GET', '/v1/operations'))).toBe('401 credentials-missing')
@@ -97,7 +97,7 @@ test('only an operator sees how the portal does; to others there is nothing ther
   expect(refusalOf(await portal.ask('GET', '/v1/operations', asAlice))).toBe('404 not-found')
 })
 
-test('an operator sees what is stored, delivered and refused, and who is there, but no word about a file', async () => {
+test('an operator sees what is stored, delivered and refused, and who is connected, but nothing about a file', async () => {
   const portal = await TestPortal.start({ storageBytesMax: 1_000_000 })
   await portal.operate((ledger) => ledger.setOperator('carol', true))
   const carol = portal.client('carol')
@@ -126,7 +126,7 @@ test('an operator sees what is stored, delivered and refused, and who is there, 
   expect(JSON.stringify(operations)).not.toContain('secret-name')
 })
 
-test('an operator sees receivers come and go', async () => {
+test('an operator sees receivers connect and disconnect', async () => {
   const portal = await TestPortal.start()
   await portal.operate((ledger) => ledger.setOperator('alice', true))
   const online = async () => (await portal.client('alice').operations()).receiversOnline.map(({ account }) => account)
@@ -139,7 +139,7 @@ test('an operator sees receivers come and go', async () => {
   await until(async () => (await online()).length === 0, 'bob is gone')
 })
 
-test('who was connected to a portal that crashed is not connected to the one that is started in its place', async () => {
+test('connections to a portal that crashed are not shown at the one that replaces it', async () => {
   const portal = await TestPortal.start()
   await portal.operate((ledger) => ledger.setOperator('alice', true))
   await portal.operate((ledger) => {
@@ -152,7 +152,7 @@ test('who was connected to a portal that crashed is not connected to the one tha
   expect(operations.portals).toHaveLength(1)
 })
 
-test('a receiver is given its own key of a sealed name, and not those of others', async () => {
+test('a receiver gets its own key of a sealed name, and not those of others', async () => {
   const portal = await TestPortal.start()
   const keys = { alice: 'a'.repeat(107), bob: 'b'.repeat(107), carol: 'c'.repeat(107) }
   await portal.announce(content, { to: ['bob', 'carol'], metadata: { sealed: 'sealed', keys } })
@@ -167,7 +167,7 @@ async function oneOfSeveral(databaseUrl: string, storeUrl: string): Promise<Runn
   return portal
 }
 
-test('each of two portals says the same, of both of them', async () => {
+test('each of two portals reports the same state of both', async () => {
   const [{ url }, { address, env }] = [await testDatabase(), await testBucket()]
   Object.assign(process.env, env)
   const portals = [await oneOfSeveral(url, address), await oneOfSeveral(url, address)]

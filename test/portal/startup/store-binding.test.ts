@@ -28,7 +28,7 @@ async function start(options: Partial<PortalOptions>): Promise<RunningPortal> {
   return portal
 }
 
-test('what has belonged to nobody is paired, and found again, also after a crash in between', async () => {
+test('a store without a ledger is bound, and found again, also after a crash in between', async () => {
   const [ledger, store] = [await aLedger(), memoryStore()]
   await withTransfer(ledger)
   await bindStore({ ...ledger, bindStore: () => Promise.reject(new Error('crash')) }, store, false).catch(() => {})
@@ -37,7 +37,7 @@ test('what has belonged to nobody is paired, and found again, also after a crash
   await bindStore(ledger, store, false)
 })
 
-test('a store of another ledger is refused, and taken only when that is said', async () => {
+test('a store of another ledger is refused, unless the operator allows it', async () => {
   const [mine, theirs, store] = [await aLedger(), await aLedger(), memoryStore()]
   await bindStore(theirs, store, false)
   await expect(bindStore(mine, store, false)).rejects.toMatchObject({ code: 'storage-unusable' })
@@ -46,7 +46,7 @@ test('a store of another ledger is refused, and taken only when that is said', a
   await expect(bindStore(theirs, store, false)).rejects.toMatchObject({ code: 'storage-unusable' })
 })
 
-test('another store for a ledger is refused, and taken only when that is said: then the first is refused', async () => {
+test('another store for a ledger is refused, unless the operator allows it: then the first is refused', async () => {
   const [ledger, first, other] = [await aLedger(), memoryStore(), memoryStore()]
   await bindStore(ledger, first, false)
   await expect(bindStore(ledger, other, false)).rejects.toMatchObject({ code: 'storage-unusable' })
@@ -66,7 +66,7 @@ test('of portals that start at the same time with one store, all serve', async (
   await Promise.all([1, 2, 3].map(() => bindStore(ledger, store, false)))
 })
 
-test('of two portals that keep their parts in folders of their own, the second does not get the database of the first', async () => {
+test('of two portals with folder stores of their own, the second cannot use the database of the first', async () => {
   const { url: databaseUrl } = await testDatabase()
   await start({ databaseUrl, dataFolder: await testFolder() })
   await start({ databaseUrl, dataFolder: await testFolder() }).then(
@@ -75,7 +75,7 @@ test('of two portals that keep their parts in folders of their own, the second d
   )
 })
 
-test('a folder whose store was exchanged is noticed', async () => {
+test('a folder with another store in it is noticed', async () => {
   const [folder, other] = [await testFolder(), await testFolder()]
   for (const dataFolder of [folder, other]) await (await startPortal({ listenPort: 0, dataFolder })).close()
   await rm(join(folder, 'store'), { recursive: true })

@@ -30,7 +30,7 @@ async function answersOf(portal: TestPortal, items: readonly Buffer[]): Promise<
 const codesOf = (answers: readonly One[]): string[] =>
   answers.map(({ notification, problem }) => notification?.notification ?? problem?.code ?? '')
 
-test('each file is stored, offered and delivered as a transfer of its own; the same batch again gets the same answers', async () => {
+test('each file is stored, offered and delivered as a transfer of its own; a repeated batch gets the same answers', async () => {
   const portal = await TestPortal.start()
   const ids = Array.from({ length: 3 }, newTransferId)
   const items = ids.map((transferId, index) => item(transferId, fileOf(index)))
@@ -56,7 +56,7 @@ test('each file is stored, offered and delivered as a transfer of its own; the s
   expect((await portal.ask('GET', `/v1/transfers/${first}`, { token: portal.token('alice') })).status).toBe(200)
 })
 
-test('a file that is refused has its own problem, and hurts no other', async () => {
+test('a refused file has its own problem, and does not affect the others', async () => {
   const portal = await TestPortal.start({ wholeSizeBytesMax: 200, accountBytesMax: 2_000 })
   const taken = newTransferId()
   await answersOf(portal, [item(taken, fileOf(0))])
@@ -114,7 +114,7 @@ test.each([
   expect((await portal.ask('GET', `/v1/transfers/${good}`, { token: portal.token('alice') })).status).toBe(404)
 })
 
-test('as many files as the limits say, and no more', async () => {
+test('a batch has at most as many files as the limits say', async () => {
   const portal = await TestPortal.start()
   const limits = JSON.parse((await portal.ask('GET', '/v1/limits')).body.toString())
   expect(limits).toMatchObject({ batchItemsMax, batchBytesMax: 1024 * KIB })
@@ -132,7 +132,7 @@ test('each file of a batch counts as a request of its account', async () => {
   expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0)
 })
 
-test('it wants a token, and a Content-Length', async () => {
+test('a batch needs a token and a Content-Length', async () => {
   const portal = await TestPortal.start()
   const body = item(newTransferId(), fileOf(0))
   expect((await portal.ask('POST', '/v1/transfers/batch', { body })).status).toBe(401)
@@ -151,7 +151,7 @@ async function offersOf(portal: TestPortal, transferIds: readonly string[]): Pro
   return transferIds.map((transferId) => offers.get(transferId))
 }
 
-test('several answers of a receiver in one request: each counts by itself', async () => {
+test('several answers of a receiver in one request are processed separately', async () => {
   const portal = await TestPortal.start()
   const ids = Array.from({ length: 4 }, newTransferId)
   await answersOf(

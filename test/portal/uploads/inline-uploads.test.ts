@@ -21,7 +21,7 @@ function put(portal: TestPortal, transferId: string, body: Buffer | string, name
 const isKnown = async (portal: TestPortal, transferId: string): Promise<boolean> =>
   (await portal.ask('GET', `/v1/transfers/${transferId}`, { token: portal.token('alice') })).status === 200
 
-test('is stored by its one request, fetched as a part of any other, and delivered', async () => {
+test('is stored by one request, fetched like a part of any other, and delivered', async () => {
   const portal = await TestPortal.start()
   const transferId = newTransferId()
   const { status, body } = await put(portal, transferId, bodyOf(content))
@@ -46,7 +46,7 @@ test('is stored by its one request, fetched as a part of any other, and delivere
   expect(JSON.parse((await put(portal, transferId, bodyOf(content))).body.toString())).toEqual(stored)
 })
 
-test('is there when the portal is started again', async () => {
+test('survives a restart of the portal', async () => {
   const portal = await TestPortal.start()
   const transferId = newTransferId()
   await put(portal, transferId, bodyOf(content))
@@ -82,7 +82,7 @@ test.each([
     '400 digest-unsupported-algorithm',
   ],
   ['of more parts than one', () => bodyOf(Buffer.alloc(70 * KIB)), '413 body-too-large'],
-])('%s it is refused, and nothing of it is kept; then it can be sent as it is', async (_what, damaged, refusal) => {
+])('%s it is refused, and nothing of it is kept; then it can be sent correctly', async (_what, damaged, refusal) => {
   const portal = await TestPortal.start()
   const transferId = newTransferId()
   expect(refusalOf(await put(portal, transferId, damaged()))).toBe(refusal)
@@ -91,13 +91,13 @@ test.each([
   expect((await put(portal, transferId, bodyOf(content))).status).toBe(200)
 })
 
-test('a portal takes no larger ones than its operator says', async () => {
+test('a portal accepts inline uploads up to the size that its operator sets', async () => {
   const portal = await TestPortal.start({ wholeSizeBytesMax: 4999 })
   expect(refusalOf(await put(portal, newTransferId(), bodyOf(content)))).toBe('413 body-too-large')
   expect((await put(portal, newTransferId(), bodyOf(content.subarray(1)))).status).toBe(200)
 })
 
-test('without room it is refused, which is the first notification', async () => {
+test('without free space it is refused, which is the first notification', async () => {
   const portal = await TestPortal.start({ storageBytesMax: 4999 })
   const transferId = newTransferId()
   const answer = await put(portal, transferId, bodyOf(content))
@@ -115,7 +115,7 @@ test('an upload does not touch the transfer of another account', async () => {
   expect(refusalOf(await put(portal, transferId, bodyOf(content, { to: ['carol'] })))).toBe('409 transfer-conflict')
 })
 
-test('what has gone bad in the ledger is not given out again and again, but said', async () => {
+test('content that is damaged in the ledger is reported, and not sent repeatedly', async () => {
   const portal = await TestPortal.start()
   const transferId = newTransferId()
   await put(portal, transferId, bodyOf(content))

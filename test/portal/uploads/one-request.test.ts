@@ -38,7 +38,7 @@ test.each([
   ['a small file of unknown length', small, null],
   ['an empty file', Buffer.alloc(0), 0],
   ['an empty file of unknown length', Buffer.alloc(0), null],
-])('%s is stored, and fetched as it was sent', async (_what, content, lengthBytes) => {
+])('%s is stored, and fetched unchanged', async (_what, content, lengthBytes) => {
   const portal = await TestPortal.start()
   const answer = await sendWhole(portal, 'bob/plan.pdf', content, { lengthBytes })
   expect(answer.status).toBe(200)
@@ -58,7 +58,7 @@ test('name, media type and receivers are those of the request', async () => {
   expect(to.sort()).toEqual(['bob', 'carol'])
 })
 
-test('the longest name there is gets through, and one that is longer does not', async () => {
+test('the longest possible name is accepted, and a longer one is not', async () => {
   const portal = await TestPortal.start()
   const name = '\u4e00'.repeat(1024)
   const answer = await sendWhole(portal, `bob/${encodeURIComponent(name)}`, small)
@@ -66,7 +66,7 @@ test('the longest name there is gets through, and one that is longer does not', 
   expect((await sendWhole(portal, `bob/${'x'.repeat(1025)}`, small)).text).toMatch(/^refused: request-invalid: /)
 })
 
-test('the answer stays open until every receiver has answered, and names and problems of others cannot steer a terminal', async () => {
+test('the answer stays open until every receiver has answered, and foreign text in it cannot control a terminal', async () => {
   const portal = await TestPortal.start()
   const path = `bob,carol/${encodeURIComponent('\u001b[31mred\n\u202e\u0007')}`
   const sending = sendWhole(portal, path, small, { headers: { prefer: 'x' } })
@@ -145,19 +145,19 @@ test.each<[string, string, Record<string, string>, number, RegExp]>([
   expect(await transferCount(portal)).toBe(0)
 })
 
-test('a request without any body is not taken for an empty file', async () => {
+test('a request without any body does not count as an empty file', async () => {
   const portal = await TestPortal.start()
   const { status, body } = await portal.ask('PUT', '/v1/to/bob/x', { token: portal.token('alice') })
   expect(`${status} ${body}`).toMatch(/^411 refused: length-required: /)
 })
 
-test('a portal that takes sealed files only takes none of these', async () => {
+test('a portal for sealed files only refuses this route', async () => {
   const portal = await TestPortal.start({ sealedOnly: true })
   expect((await sendWhole(portal, 'bob/x', small)).text).toMatch(/^refused: sealing-required: /)
   expect((await sendWhole(portal, 'bob/x', large, { lengthBytes: null })).status).toBe(403)
 })
 
-test('want of room is told with when to come again', async () => {
+test('lack of space is reported with Retry-After', async () => {
   const portal = await TestPortal.start({ storageBytesMax: large.length })
   expect((await sendWhole(portal, 'bob/first', large)).status).toBe(200)
   for (const [content, lengthBytes] of [
@@ -176,7 +176,7 @@ test('want of room is told with when to come again', async () => {
 test.each([
   ['the quota', { accountBytesMax: 5 }],
   ['the storage', { storageBytesMax: 5 }],
-])('a file larger than %s is told the limit, and not to come again', async (_what, bounds) => {
+])('for a file larger than %s the answer names the limit, without Retry-After', async (_what, bounds) => {
   const portal = await TestPortal.start(bounds)
   for (const [content, lengthBytes] of [
     [small, small.length],
@@ -191,7 +191,7 @@ test.each([
   await until(async () => (await storedFiles(portal)).length === 0, 'nothing of it is kept')
 })
 
-test('the digest of the whole is verified, and where it is another one nothing is kept', async () => {
+test('the digest of the whole file is verified, and on a mismatch nothing is kept', async () => {
   const portal = await TestPortal.start()
   for (const [content, lengthBytes] of [
     [small, small.length],
@@ -215,7 +215,7 @@ test.each([
   ['is compressed on its way', 'gzip, chunked', '', 415, 'media-type-unsupported'],
   ['brings its digest behind it', 'chunked', `Repr-Digest: ${contentDigest(small)}\r\n`, 400, 'request-invalid'],
   ['brings a digest behind it that is wrong', 'chunked', 'Content-Digest: sha-256=:AA==:\r\n', 400, 'request-invalid'],
-])('a file that %s is not told to be stored', async (_what, coding, trailer, status, code) => {
+])('a file that %s is not reported as stored', async (_what, coding, trailer, status, code) => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const send = async (transferCoding: string, end: string): Promise<string> => {
@@ -240,7 +240,7 @@ test.each([
   if (trailer !== '') expect(await send(coding, trailer)).toContain(`refused: ${code}: `)
 })
 
-test('what is sent is counted', async () => {
+test('sent files are counted', async () => {
   const portal = await TestPortal.start()
   await sendWhole(portal, 'bob/x', small)
   await sendWhole(portal, 'bob/x', large)
@@ -250,7 +250,7 @@ test('what is sent is counted', async () => {
   expect(body.toString()).toContain('golooader_notifications_total{notification="stored"} 3\n')
 })
 
-test('a receiver that is online has the first part before the second one was sent', async () => {
+test('an online receiver has the first part before the second one is sent', async () => {
   const portal = await TestPortal.start()
   const sending = oneRequest(portal, 'bob/plan.pdf', { lengthBytes: large.length })
   await sending.write(large.subarray(0, 8 * MIB))
@@ -268,7 +268,7 @@ test('a receiver that is online has the first part before the second one was sen
   expect((await sending.end(large.subarray(8 * MIB))).lines[0]).toMatch(/^stored /)
 })
 
-test('a body of unknown length that gets too large is refused in the middle, and all of it deleted', async () => {
+test('a body of unknown length that exceeds the limit is refused during the upload, and deleted', async () => {
   const limits = [{ transferSizeBytesMax: 4 * MIB }, { accountBytesMax: 4 * MIB }, { storageBytesMax: 4 * MIB }]
   for (const limit of limits) {
     const portal = await TestPortal.start(limit)
@@ -287,7 +287,7 @@ test('a body of unknown length that gets too large is refused in the middle, and
   }
 })
 
-test('bodies of unknown length that come at the same time share the room of their account', async () => {
+test('concurrent bodies of unknown length share the storage limit of their account', async () => {
   const portal = await TestPortal.start({ accountBytesMax: 12 * MIB })
   const first = oneRequest(portal, 'bob/first')
   await first.write(large.subarray(0, 7 * MIB))
@@ -297,7 +297,7 @@ test('bodies of unknown length that come at the same time share the room of thei
   expect((await first.end()).lines[0]).toMatch(/^stored /)
 })
 
-test('a body that breaks off leaves nothing behind, and receivers that have begun to fetch are told', async () => {
+test('a body that breaks off leaves nothing behind, and receivers that have started to fetch are notified', async () => {
   const portal = await TestPortal.start()
   const sending = oneRequest(portal, 'bob/x', { lengthBytes: large.length })
   await sending.write(large.subarray(0, 8.5 * MIB))
@@ -346,7 +346,7 @@ test('an upload of a revoked account is cut, and nothing of it is kept', async (
   await until(async () => (await storedFiles(portal)).length === 0, 'everything of it is deleted')
 })
 
-test('the same request again is told the same, and makes no second transfer', async () => {
+test('a repeated request gets the same answer, and creates no second transfer', async () => {
   const portal = await TestPortal.start()
   for (const [content, lengthBytes] of [
     [small, small.length],
@@ -366,7 +366,7 @@ test('the same request again is told the same, and makes no second transfer', as
   }
 })
 
-test('a key that stands for anything else is a conflict', async () => {
+test('a key that was used for other content is a conflict', async () => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const headers = { 'idempotency-key': key }
@@ -411,7 +411,7 @@ test.each([
   ['of known length', large.length],
   ['of unknown length', null],
 ])(
-  'the newest request %s takes the place of one that has not ended; that of another account does not',
+  'the newest request %s replaces an unfinished one with the same key; that of another account does not',
   async (_what, lengthBytes) => {
     const portal = await TestPortal.start()
     const key = newTransferId()
@@ -426,7 +426,7 @@ test.each([
   },
 )
 
-test('one that ended otherwise keeps its key', async () => {
+test('a request that ended otherwise keeps its key', async () => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const headers = { 'idempotency-key': key }
@@ -441,7 +441,7 @@ test('one that ended otherwise keeps its key', async () => {
   expect(await storedFiles(portal)).toEqual([])
 })
 
-test('one whose sender does not come back is refused when its time is out', async () => {
+test('an upload whose sender does not come back is refused when its time is up', async () => {
   const portal = await TestPortal.start({ uploadTimeoutMs: 2_500, sweepMs: 20 })
   const key = newTransferId()
   const first = oneRequest(portal, 'bob/x', { lengthBytes: large.length, headers: { 'idempotency-key': key } })
@@ -455,7 +455,7 @@ test('one whose sender does not come back is refused when its time is out', asyn
   expect(notifications.at(-1)).toMatchObject({ notification: 'refused', problem: { code: 'upload-timeout' } })
 })
 
-test('who waits to be asked for the body is asked only once nothing stands against it', async () => {
+test('a client with Expect: 100-continue is asked for the body only once no refusal is possible', async () => {
   const portal = await TestPortal.start({ accountBytesMax: 20 * MIB })
   const headers = { expect: '100-continue' }
   for (const lengthBytes of [small.length, large.length, null]) {
@@ -478,7 +478,7 @@ test('who waits to be asked for the body is asked only once nothing stands again
   expect(full.isAskedFor).toBe(false)
 })
 
-test('other requests are asked for their bodies once their token is known, and not when there is no such place', async () => {
+test('for other requests the body is requested once the token is known, and not for an unknown path', async () => {
   const portal = await TestPortal.start()
   const expecting = (path: string, token: string | undefined, body: unknown) =>
     portal.ask('PUT', path, { token, body, headers: { expect: '100-continue' } })
@@ -491,7 +491,7 @@ test('other requests are asked for their bodies once their token is known, and n
   expect(await raw('/v1/nothing', portal.token('alice'))).toMatch(/^HTTP\/1\.1 404 /)
 })
 
-test('a client that did not wait to be asked, and is refused, gets to read why', async () => {
+test('a client that sends without waiting, and is refused, can read the reason', async () => {
   const portal = await TestPortal.start()
   const sending = oneRequest(portal, 'nobody/x', { lengthBytes: 64 * MIB })
   for (let sent = 0; sent < 32; sent++) sending.write(Buffer.alloc(MIB))
@@ -499,7 +499,7 @@ test('a client that did not wait to be asked, and is refused, gets to read why',
   sending.breakOff()
 })
 
-test('an answer that waits shows now and then that it lives', async () => {
+test('an answer that waits sends signs of life', async () => {
   const portal = await TestPortal.start()
   const sending = sendWhole(portal, 'bob/x', small, { headers: { prefer: 'wait=27' } })
   expect((await sending).text).toMatch(/^stored .+\n\nwaiting for bob; .+\n$/)

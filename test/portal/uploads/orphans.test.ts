@@ -59,7 +59,7 @@ function incoming(source: Readable, given: Partial<OneRequestFile> = {}): OneReq
 test.each([
   ['known', 2 * PART_BYTES],
   ['unknown', null],
-])('an upload of %s length that is under way is spared, and is stored whole', async (_what, sizeBytes) => {
+])('an upload of %s length in progress is spared, and is stored completely', async (_what, sizeBytes) => {
   const { context, store, ada, transfers, search } = await begin()
   const source = new PassThrough({ highWaterMark: 4 * PART_BYTES })
   const taking = receiveFile(context, transfers, ada, incoming(source, { key: newTransferId(), sizeBytes }))
@@ -74,7 +74,7 @@ test.each([
   expect(await held()).toHaveLength(1)
 })
 
-test('what a dead process took in of a body is removed, and what a sender can go on with is not', async () => {
+test('what a dead process received of a body is removed, and parts that a sender can continue with are not', async () => {
   const { ledger, store, ada, bob, search, hold } = await begin()
   const announced = async (sender: Account, isOneRequest: boolean): Promise<string> => {
     const transfer = { ...aTransfer(sender, [bob]), ...(isOneRequest ? { isOneRequest } : {}) }
@@ -93,7 +93,7 @@ test.each([
   ['known', PART_BYTES + 1],
   ['unknown', null],
 ])(
-  'a body of %s length that has arrived as a whole is stored, though its sender is gone by then',
+  'a body of %s length that has arrived completely is stored, although its sender has disconnected',
   async (_what, sizeBytes) => {
     const { context, store, ada, transfers } = await begin()
     const gone = new AbortController()
@@ -110,7 +110,7 @@ test.each([
   },
 )
 
-test('a part that is still being made durable when the one before it cannot be is removed with it', async () => {
+test('a part that becomes durable after the one before it failed is removed with it', async () => {
   const { context, store, ada, transfers } = await begin()
   const [second, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const { openPart } = store

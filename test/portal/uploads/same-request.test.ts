@@ -23,7 +23,7 @@ test.each([
   ['different in its last byte only, and of a length that is not said', large, otherLarge, null],
   ['one byte longer than a whole part', large.subarray(0, 8 * MIB), large.subarray(0, 8 * MIB + 1), null],
 ])(
-  'a content that is %s under a used key is a conflict, and the first stays',
+  'content that is %s under a used key is a conflict, and the first stays',
   async (_what, content, other, lengthBytes) => {
     const portal = await TestPortal.start()
     const headers = { 'idempotency-key': newTransferId() }
@@ -43,7 +43,7 @@ test.each([
   },
 )
 
-test('a repetition is compared after the content itself is gone', async () => {
+test('a repetition is compared also when the content is no longer stored', async () => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const headers = { 'idempotency-key': key }
@@ -58,7 +58,7 @@ test('a repetition is compared after the content itself is gone', async () => {
   ])
 })
 
-test('a repetition that is damaged on its way or breaks off may be sent again, and the stored file stays', async () => {
+test('a repetition that is damaged or breaks off may be sent again, and the stored file stays', async () => {
   const portal = await TestPortal.start()
   const headers = { 'idempotency-key': newTransferId(), 'repr-digest': contentDigest(monday) }
   await sendWhole(portal, 'bob/x', monday, { headers })
@@ -70,7 +70,7 @@ test('a repetition that is damaged on its way or breaks off may be sent again, a
   expect((await sendWhole(portal, 'bob/x', monday, { headers })).lines[0]).toMatch(/^stored /)
 })
 
-test('who waits to be asked for the body of a repetition is asked, and who asks by the key needs none', async () => {
+test('a repetition with Expect: 100-continue is asked for its body, unless it only asks by the key', async () => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const headers = { 'idempotency-key': key, expect: '100-continue' }
@@ -85,7 +85,7 @@ test('who waits to be asked for the body of a repetition is asked, and who asks 
 test.each([
   ['of known length', large.length],
   ['of unknown length', null],
-])('an upload %s under way is not cut by another file under its key', async (_what, lengthBytes) => {
+])('an upload %s in progress is not cut by another file under its key', async (_what, lengthBytes) => {
   const portal = await TestPortal.start()
   const headers = { 'idempotency-key': newTransferId() }
   const first = oneRequest(portal, 'bob/x', { lengthBytes, headers })
@@ -106,7 +106,7 @@ test.each([
 test.each([
   ['broken off', true],
   ['under way', false],
-])('a request that does not say its length brings a file whose announced upload is %s', async (_what, breaksOff) => {
+])('a request without a length sends a file whose announced upload is %s', async (_what, breaksOff) => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const headers = { 'idempotency-key': key }
@@ -126,7 +126,7 @@ test.each([
   expect((await sendWhole(portal, 'bob/x', otherLarge, sending)).status).toBe(409)
 })
 
-test('requests of one key that come at the same time do not use up the attempts of each other', async () => {
+test('concurrent requests with one key do not use up each other’s attempts', async () => {
   const portal = await TestPortal.start()
   const key = newTransferId()
   const sending = { lengthBytes: large.length, headers: { 'idempotency-key': key } }
@@ -149,7 +149,7 @@ test('requests of one key that come at the same time do not use up the attempts 
   expect(resends.slice(0, -1)).toEqual(Array(portalDefaults.attemptsMax).fill('a newer request sends the file'))
 })
 
-test('a receiver that says received again of other content is told that it does not fit', async () => {
+test('a receiver that repeats `received` for other content gets a refusal', async () => {
   const portal = await TestPortal.start()
   const content = Buffer.alloc(100, 'x')
   const transferId = await portal.store(content)

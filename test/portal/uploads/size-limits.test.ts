@@ -7,7 +7,7 @@ test.each([
   ['sealed', 16],
   ['that the portal can read', 0],
 ])(
-  'the largest file that a portal announces is taken, and one byte more is not: a file %s',
+  'the largest file that a portal announces is accepted, and one byte more is not: a file %s',
   async (_what, tagBytes) => {
     const partBytes = 64 * 1024 * 1024 - 16
     const portal = await TestPortal.start({ accountBytesMax: 2 ** 41, storageBytesMax: 2 ** 41, transferSizeBytesMax })

@@ -110,6 +110,7 @@ export const problemKinds = {
   'signature-invalid': { status: 422, title: 'The signature is not valid for this content', next: 'refused' },
   'seal-unopenable': { status: 422, title: 'The seal cannot be opened with the keys of this account', next: 'refused' },
   'seal-broken': { status: 422, title: 'The content is not what the sender sealed', next: 'refused' },
+  'tree-invalid': { status: 422, title: 'The content is not a tree of the documented form', next: 'refused' },
   'transfer-too-old': { status: 422, title: 'The transfer is older than the receiver remembers', next: 'refused' },
   'receipt-invalid': { status: 422, title: 'The receipt does not prove the delivery', next: 'refused' },
 

@@ -1,5 +1,5 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile -> trust | client | parts -> fs | async | digests |
+ * The arrows of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile -> tree | trust | client | parts -> fs | async | digests |
  * buffers -> protocol. Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
  */
 import { existsSync } from 'node:fs'
@@ -17,16 +17,18 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   parts: ['digests', 'buffers', 'async', 'protocol'],
   client: ['digests', 'buffers', 'async', 'protocol'],
   trust: ['digests', 'protocol'],
+  tree: ['protocol'],
   profile: ['trust', 'client', 'parts', 'fs', 'digests', 'async', 'protocol'],
-  sender: ['trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  sender: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   portal: ['client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
-  receiver: ['trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
-  page: ['sender', 'receiver', 'trust', 'client', 'parts', 'digests', 'buffers', 'async', 'protocol'],
+  receiver: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  page: ['sender', 'receiver', 'tree', 'trust', 'client', 'parts', 'digests', 'buffers', 'async', 'protocol'],
   library: [
     'sender',
     'portal',
     'receiver',
     'profile',
+    'tree',
     'trust',
     'client',
     'parts',
@@ -41,6 +43,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'portal',
     'receiver',
     'profile',
+    'tree',
     'trust',
     'client',
     'parts',
@@ -209,15 +212,18 @@ test('the client runs in a browser, except for its transport for Node', () => {
   expect([...loadedWith('src/client/index.ts')].filter((name) => /^(node:|undici\b)/.test(name))).toEqual([])
 })
 
-test.each(['async', 'parts', 'sender', 'receiver'])('of the room "%s" only the files that say so need Node', (room) => {
-  const bound = importsThat(
-    ({ from, target, specifier }) =>
-      folderOf(from) === room &&
-      !nodeFiles.test(from) &&
-      (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
-  )
-  expect(bound).toEqual([])
-})
+test.each(['async', 'parts', 'tree', 'sender', 'receiver'])(
+  'of the room "%s" only the files that say so need Node',
+  (room) => {
+    const bound = importsThat(
+      ({ from, target, specifier }) =>
+        folderOf(from) === room &&
+        !nodeFiles.test(from) &&
+        (/^(node:|undici\b)/.test(specifier) || (target !== null && nodeFiles.test(target))),
+    )
+    expect(bound).toEqual([])
+  },
+)
 
 test('only a page imports what is for browsers alone, and imports nothing that is for Node alone', () => {
   const isOfPage = (path: string) => folderOf(path) === 'page' || browserFiles.test(path)
@@ -232,7 +238,7 @@ test('only a page imports what is for browsers alone, and imports nothing that i
 })
 
 test('whatever the page loads of other rooms runs in a browser, and makes no code from text', () => {
-  const shared = ['async', 'client', 'digests', 'parts', 'protocol', 'receiver', 'sender', 'trust']
+  const shared = ['async', 'client', 'digests', 'parts', 'protocol', 'receiver', 'sender', 'tree', 'trust']
   for (const entry of ['src/page/main.tsx', ...shared.map((room) => `src/${room}/index.ts`)]) {
     expect(
       [...loadedInBrowserWith(entry)].filter((name) => /^(node:|undici\b|typebox\/compile)/.test(name)),

@@ -1,0 +1,80 @@
+/** What a tree consists of: files, folders and symbolic links, each with the little that travels about it. */
+import { nanosecondsOf, Problem } from '../protocol/index.ts'
+
+export type TreeEntryKind = 'file' | 'folder' | 'link'
+
+export interface TreeEntry {
+  /** Names with `/` between them. The first one is the tree's root folder. No name is empty, `.` or `..`, and none contains `/` or NUL. */
+  readonly path: string
+  readonly kind: TreeEntryKind
+  /** The length of a file; 0 for folders and links. */
+  readonly sizeBytes: number
+  /** Nanoseconds since 1970 (UTC), as a signed 64-bit number. */
+  readonly mtimeNs: bigint
+  /** Of files only. */
+  readonly isExecutable: boolean
+  /** The text of a symbolic link; null for other entries. */
+  readonly target: string | null
+}
+
+/** Most entries of a tree: files, folders and links. */
+export const treeEntriesMax = 10_000_000
+/** Most names in a path, the root folder included. */
+export const treeDepthMax = 256
+/** Longest path, in bytes of UTF-8. The longest that Linux takes in one call. */
+export const treePathBytesMax = 4095
+
+const NS_PER_SECOND = 1_000_000_000n
+const NS_MIN = -(2n ** 63n)
+const NS_MAX = 2n ** 63n - 1n
+
+/** A time that 64 bits hold: the nearest one. */
+export function clampedTimeNs(mtimeNs: bigint): bigint {
+  if (mtimeNs < NS_MIN) return NS_MIN
+  return mtimeNs > NS_MAX ? NS_MAX : mtimeNs
+}
+
+/** Reads seconds as pax records have them. Digits beyond nanoseconds are dropped. @returns null when it is none, or too large */
+export function parseTimeNs(text: string): bigint | null {
+  const ns = nanosecondsOf(text.replace(/(\.[0-9]{9})[0-9]{1,30}$/, '$1'))
+  return ns !== null && clampedTimeNs(ns) === ns ? ns : null
+}
+
+/**
+ * A time as the floating-point number of seconds that programs set times with. It is exact to a quarter of a microsecond. It is computed in
+ * this one way, because another way of rounding may give a neighbour.
+ */
+export function timeSeconds(mtimeNs: bigint): number {
+  const seconds = mtimeNs / NS_PER_SECOND
+  return Number(seconds) + Number(mtimeNs - seconds * NS_PER_SECOND) / Number(NS_PER_SECOND)
+}
+
+/** What the system says about the time of a file that was set to {@link timeSeconds}. A time that was settled before stays as it is. */
+export function settableTimeNs(mtimeNs: bigint): bigint {
+  const seconds = timeSeconds(mtimeNs)
+  const whole = Math.floor(seconds)
+  return BigInt(whole) * NS_PER_SECOND + BigInt(Math.trunc((seconds - whole) * Number(NS_PER_SECOND)))
+}
+
+/**
+ * The names of a path from outside. Empty names and `.` are dropped.
+ *
+ * @throws Problem `tree-invalid` for an absolute path, `..`, NUL, and what is longer or deeper than the limits
+ */
+export function pathNames(path: string): string[] {
+  if (path.startsWith('/')) throw invalidTree(path, 'the path is absolute')
+  if (path.includes('\0')) throw invalidTree(path, 'the path contains a NUL character')
+  const names = path.split('/').filter((name) => name !== '' && name !== '.')
+  if (names.length === 0) throw invalidTree(path, 'the path has no name')
+  if (names.includes('..')) throw invalidTree(path, 'the path leads out of the tree')
+  if (names.length > treeDepthMax) throw invalidTree(path, `the path is deeper than ${treeDepthMax} names`)
+  return names
+}
+
+/** @param path shown shortened */
+export function invalidTree(path: string | null, reason: string): Problem {
+  const at = path === null ? '' : `${path.slice(0, PATH_SHOWN_MAX)}: `
+  return new Problem('tree-invalid', { detail: `${at}${reason}` })
+}
+
+const PATH_SHOWN_MAX = 256

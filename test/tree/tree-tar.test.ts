@@ -1,0 +1,134 @@
+/** The tar of a tree: made for any offset, and read again. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { secondsText } from '../../src/protocol/index.ts'
+import { headerOf, parseTimeNs, pathNames, settableTimeNs, TreeIndex, timeSeconds } from '../../src/tree/index.ts'
+import { randomBytes, randomInt } from '../suites/random.ts'
+import { file, folder, indexOf, link, type MadeEntry, readTar, tarOf, tarPart } from './trees.ts'
+
+const long = (letter: string, length: number): string => letter.repeat(length)
+
+const everything: readonly MadeEntry[] = [
+  folder('photos'),
+  file('photos/a', randomBytes(512)),
+  folder(`photos/${long('d', 120)}`),
+  file(`photos/${long('d', 120)}/${long('ü', 120)}`, randomBytes(1)),
+  file('photos/empty', '', { mtimeNs: 0n }),
+  folder('photos/empty folder', { mtimeNs: -1n }),
+  link('photos/link', `${long('d', 120)}/${long('ü', 120)}`),
+  file('photos/old', randomBytes(10_000), { mtimeNs: -2_500_000_000n, isExecutable: true }),
+  file('photos/odd name\n= 12 path=x', 'odd'),
+]
+
+function expected(entries: readonly MadeEntry[]) {
+  return entries.map(({ content, ...entry }) => ({ ...entry, sizeBytes: content.length }))
+}
+
+test.each([1, 7, 511, 512, 513, 100_000])(
+  'a tree that is read in pieces of %i bytes is the tree that was written',
+  (pieceBytes) => {
+    const tar = tarOf(everything)
+    const { entries, contents } = readTar(tar, pieceBytes)
+    expect(entries).toEqual(expected(everything))
+    for (const { path, kind, content } of everything) {
+      if (kind === 'file') expect(Buffer.from(contents.get(path) ?? []).equals(content), path).toBe(true)
+    }
+  },
+)
+
+test('any piece of the tar, made by itself, is that piece of the whole', () => {
+  const index = indexOf(everything)
+  const tar = tarOf(everything)
+  expect(tar.length).toBe(index.sizeBytes)
+  for (let run = 0; run < 500; run++) {
+    const from = randomInt(tar.length)
+    const lengthBytes = randomInt(4096)
+    const part = tarPart(everything, index, from, lengthBytes)
+    expect(part.equals(tar.subarray(from, from + lengthBytes)), `${lengthBytes} bytes from ${from}`).toBe(true)
+  }
+  expect(tarPart(everything, index, tar.length, 10)).toHaveLength(0)
+})
+
+test('each entry is found by every offset of its header, content and padding', () => {
+  const index = indexOf(everything)
+  for (let entry = 0; entry < index.length; entry++) {
+    const end = entry + 1 < index.length ? index.offset(entry + 1) : index.sizeBytes
+    for (const offset of [index.offset(entry), Math.min(index.offset(entry) + 700, end - 1), end - 1])
+      expect(index.entryAt(offset)).toBe(entry)
+  }
+})
+
+test('an index of many folders says every path, before and after it gives memory back', () => {
+  const index = new TreeIndex()
+  const paths: string[] = []
+  const folders = [index.add({ ...folder('r'), parent: null, name: 'räume', sizeBytes: 0 })]
+  paths.push('räume')
+  for (let number = 1; number < 5000; number++) {
+    const parent = folders[randomInt(folders.length)] ?? 0
+    const isFolder = number % 10 === 0
+    const name = `${number % 7 === 0 ? 'ö' : 'o'}${number}`
+    const entry = index.add({
+      ...(isFolder ? folder('f') : file('f', '')),
+      parent,
+      name,
+      sizeBytes: isFolder ? 0 : number,
+    })
+    paths.push(`${paths[parent]}/${name}`)
+    if (isFolder) folders.push(entry)
+  }
+  const check = () => {
+    for (const [entry, path] of paths.entries()) {
+      expect(index.path(entry)).toBe(path)
+      expect(index.pathBytes(entry)).toBe(Buffer.byteLength(path))
+      const next = entry + 1 < index.length ? index.offset(entry + 1) : index.sizeBytes - 1024
+      const header = headerOf(index.entry(entry))
+      expect(next - index.offset(entry)).toBe(header.length + Math.ceil(index.size(entry) / 512) * 512)
+    }
+  }
+  check()
+  index.trim()
+  check()
+  expect(index.fileCount).toBe(paths.length - folders.length)
+})
+
+test('the same entry has the same header always, and a header says nothing of the machine', () => {
+  const [entry] = readTar(
+    tarOf([folder('x'), file('x/run.sh', '#!', { isExecutable: true, mtimeNs: 1_000_000_000_000_000_000n })]),
+  ).entries.slice(1)
+  if (entry === undefined) throw new Error('no entry')
+  const header = Buffer.from(headerOf(entry))
+  expect(header).toHaveLength(512)
+  expect(header.toString('latin1')).toBe(
+    `x/run.sh${'\0'.repeat(92)}0000755\x000000000\x000000000\x0000000000002\x0007346545000\x00` +
+      `010651\0 0${'\0'.repeat(100)}ustar\x0000${'\0'.repeat(64)}0000000\x000000000\0${'\0'.repeat(167)}`,
+  )
+})
+
+test('times are written as they were, and read again', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (ns) => {
+      expect(parseTimeNs(secondsText(ns))).toBe(ns)
+    }),
+  )
+  expect(secondsText(-1n)).toBe('-0.000000001')
+  expect(secondsText(1_500_000_000n)).toBe('1.5')
+  for (const text of ['', '.5', '1e3', '0x1', ' 1', '1 ', '--1', '9'.repeat(15), '1.2.3'])
+    expect(parseTimeNs(text), text).toBe(null)
+})
+
+test('a time that a file system has taken from a program stays as it is', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n }), (ns) => {
+      const settled = settableTimeNs(ns)
+      expect(settableTimeNs(settled)).toBe(settled)
+      expect(timeSeconds(settled)).toBe(timeSeconds(ns))
+    }),
+  )
+})
+
+test.each(['/etc/passwd', '..', 'a/../b', 'a/..', '', '/', './.', 'a\0b', Array(300).fill('d').join('/')])(
+  'the path %j is refused',
+  (path) => {
+    expect(() => pathNames(path)).toThrow(expect.objectContaining({ code: 'tree-invalid' }))
+  },
+)

@@ -13,7 +13,11 @@ import {
 export type Client = PortalClient<Readable>
 
 /** What is told of a file before its content. */
-export function announcementOf(to: readonly string[], name: string, sizeBytes: number): Announcement {
+export function announcementOf(
+  to: readonly string[],
+  name: string,
+  sizeBytes: number,
+): Announcement & { sizeBytes: number } {
   return {
     to: [...to],
     metadata: { name },

@@ -39,4 +39,6 @@ export interface InboxQuestion {
   readonly processId?: string
   readonly window: number
   readonly isInline?: boolean
+  /** Whether streams are offered before their size is known. Only of portals that say that they take streams. */
+  readonly areStreamsWanted?: boolean
 }

@@ -9,6 +9,8 @@ export interface IncomingPart<Body> {
   readonly lengthBytes: number
   /** hex */
   readonly digest: string
+  /** Whether another part follows. */
+  readonly hasNext: boolean
   readonly body: Body
   /** Discards the unread rest of the body. */
   discard(): void
@@ -19,6 +21,8 @@ export interface PartElsewhere {
   readonly link: string
   /** hex */
   readonly digest: string
+  /** Whether another part follows. */
+  readonly hasNext: boolean
 }
 
 /** How a receiver asks for a part. */
@@ -45,7 +49,8 @@ export async function incomingPartOf<Body extends AsyncIterable<Uint8Array>>(
   try {
     const digest = parseContentDigest(digestAlgorithm, response.header('content-digest') ?? undefined)
     const lengthBytes = Number(response.header('content-length'))
-    return { lengthBytes, digest, body: response.body, discard: () => response.discard() }
+    const hasNext = hasNextPart(response)
+    return { lengthBytes, digest, hasNext, body: response.body, discard: () => response.discard() }
   } catch (error) {
     response.discard()
     throw error
@@ -62,5 +67,11 @@ export async function partElsewhereOf(
   if (link === null) return null
   await drain(response, stallTimeoutMs)
   // RFC 9530: Content-Digest is about the content of this very message, so a redirect carries Repr-Digest.
-  return { link, digest: parseContentDigest(digestAlgorithm, response.header('repr-digest') ?? undefined) }
+  const digest = parseContentDigest(digestAlgorithm, response.header('repr-digest') ?? undefined)
+  return { link, digest, hasNext: hasNextPart(response) }
+}
+
+/** Whether the answer has a link to the next part (RFC 8288 section 3). Other links may stand beside it. */
+function hasNextPart(response: HttpResponse<AsyncIterable<Uint8Array>>): boolean {
+  return /;\s*rel\s*=\s*(?:next(?=\s*(?:[;,]|$))|"(?:[^"]* )?next(?: [^"]*)?")/i.test(response.header('link') ?? '')
 }

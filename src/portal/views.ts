@@ -22,6 +22,11 @@ function time<Name extends string>(name: Name, ms: number | null): { readonly [M
   return ms === null ? {} : ({ [name]: timestamp(ms) } as { [Member in Name]: string })
 }
 
+/** The size, or how far a stream reaches whose size is not known. */
+function sizeOf({ sizeBytes, isSizeKnown }: Transfer): { readonly sizeBytes: number; readonly isSizeKnown?: false } {
+  return isSizeKnown ? { sizeBytes } : { sizeBytes, isSizeKnown }
+}
+
 function storedAt(transfer: Transfer): { readonly storedAt?: string } {
   return 'storedAtMs' in transfer ? time('storedAt', transfer.storedAtMs) : {}
 }
@@ -52,7 +57,7 @@ export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
     transferId: transfer.transferId,
     from: transfer.sender,
     metadata: metadataFor(receiver, transfer.metadata),
-    sizeBytes: transfer.sizeBytes,
+    ...sizeOf(transfer),
     partSizeBytes: transfer.partSizeBytes,
     digestAlgorithm: transfer.digestAlgorithm,
     createdAt: timestamp(transfer.createdAtMs),
@@ -76,7 +81,7 @@ export function transferSummary(transfer: Transfer): TransferSummary {
     from: transfer.sender,
     to: transfer.deliveries.map((delivery) => delivery.receiver),
     metadata: transfer.metadata,
-    sizeBytes: transfer.sizeBytes,
+    ...sizeOf(transfer),
     partSizeBytes: transfer.partSizeBytes,
     digestAlgorithm: transfer.digestAlgorithm,
     createdAt: timestamp(transfer.createdAtMs),
@@ -123,7 +128,7 @@ export function offerOf(transfer: Transfer, delivery: Delivery, leaseMs: number)
     state: transfer.state,
     from: transfer.sender,
     metadata: transfer.metadata,
-    sizeBytes: transfer.sizeBytes,
+    ...sizeOf(transfer),
     partSizeBytes: transfer.partSizeBytes,
     digestAlgorithm: transfer.digestAlgorithm,
     manifestDigest: transfer.state === 'stored' ? transfer.manifestDigest : null,

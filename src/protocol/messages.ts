@@ -142,8 +142,11 @@ export const Announcement = Type.Object(
     /** Each account once. The portal checks that itself, because `uniqueItems` would compare items before it counts them. */
     to: Type.Array(AccountName, { minItems: 1, maxItems: receiversPerTransferMax }),
     metadata: Metadata,
-    /** Without a maximum, so that the portal can refuse with `transfer-too-large` and `part-size-unsuitable`. */
-    sizeBytes: Type.Integer({ minimum: 0 }),
+    /**
+     * Without a maximum, so that the portal can refuse with `transfer-too-large` and `part-size-unsuitable`. Null for a stream: its
+     * size is known only at `complete`.
+     */
+    sizeBytes: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()]),
     partSizeBytes: Type.Integer({ minimum: 1 }),
     digestAlgorithm: Type.String({ pattern: `^[a-z0-9-]{1,${digestAlgorithmLengthMax}}$` }),
   },
@@ -159,6 +162,8 @@ export const Completion = Type.Object(
     attempt: Type.Integer({ minimum: 1 }),
     /** The manifest as the sender signed it, for the receivers. Without it the receivers cannot tell who sent the file. */
     manifest: Type.Optional(SignedToken),
+    /** Of a transfer that was announced without a size. */
+    sizeBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   closed,
 )
@@ -166,7 +171,12 @@ export type Completion = Type.Static<typeof Completion>
 
 /** The JSON before the content in the body of `PUT /v1/transfers/{transferId}/whole`: announcement and completion in one. */
 export const WholeTransfer = Type.Object(
-  { ...Announcement.properties, manifestDigest: DigestHex, manifest: Type.Optional(SignedToken) },
+  {
+    ...Announcement.properties,
+    sizeBytes: Type.Integer({ minimum: 0 }),
+    manifestDigest: DigestHex,
+    manifest: Type.Optional(SignedToken),
+  },
   closed,
 )
 export type WholeTransfer = Type.Static<typeof WholeTransfer>
@@ -220,6 +230,12 @@ export type DeliveryStatus = Type.Static<typeof DeliveryStatus>
 export const HeldPart = Type.Object({ partNumber: PartNumber, digest: DigestHex })
 export type HeldPart = Type.Static<typeof HeldPart>
 
+/**
+ * Beside `sizeBytes`, while the size of a stream is not known: then `sizeBytes` is how far the parts reach that have begun to arrive.
+ * Left out when the size is known.
+ */
+const IsSizeKnown = Type.Optional(Type.Boolean())
+
 /** A transfer without its parts, as listed. */
 export const TransferSummary = Type.Object({
   transferId: TransferId,
@@ -229,6 +245,7 @@ export const TransferSummary = Type.Object({
   to: Type.Array(AccountName),
   metadata: Metadata,
   sizeBytes: Type.Integer({ minimum: 0 }),
+  isSizeKnown: IsSizeKnown,
   partSizeBytes: Type.Integer({ minimum: 1 }),
   digestAlgorithm: Type.String(),
   createdAt: Timestamp,
@@ -292,6 +309,8 @@ export const Offer = Type.Object({
   from: AccountName,
   metadata: Metadata,
   sizeBytes: Type.Integer({ minimum: 0, maximum: partsPerTransferMax * partSizeBytesMax }),
+  /** False only in offers of streams that are on their way, which go to receivers that asked for them. */
+  isSizeKnown: IsSizeKnown,
   partSizeBytes: Type.Integer({ minimum: 1, maximum: partSizeBytesMax }),
   digestAlgorithm: Type.String(),
   /** The digest that the sender sent with `complete`; null until stored. */
@@ -373,28 +392,3 @@ export const AccountWithKeys = Type.Object({
   isOperator: Type.Optional(Type.Boolean()),
 })
 export type AccountWithKeys = Type.Static<typeof AccountWithKeys>
-
-/** Answer of `GET /v1/limits`. */
-export const Limits = Type.Object({
-  /** The time of the portal's clock. */
-  at: Type.Optional(Timestamp),
-  digestAlgorithms: Type.Array(Type.String()),
-  partSizeBytesMin: Type.Integer(),
-  partSizeBytesMax: Type.Integer(),
-  partsPerTransferMax: Type.Integer(),
-  transferSizeBytesMax: Type.Integer(),
-  /** A file up to this size can be sent in one request. */
-  wholeSizeBytesMax: Type.Integer(),
-  /** Small files in one batch, and bytes of its body. A portal without batches says nothing, or 0. */
-  batchItemsMax: Type.Optional(Type.Integer()),
-  batchBytesMax: Type.Optional(Type.Integer()),
-  receiversPerTransferMax: Type.Integer(),
-  attemptsMax: Type.Integer(),
-  uploadTimeoutMs: Type.Integer(),
-  leaseMs: Type.Integer(),
-  expiryMs: Type.Integer(),
-  heartbeatMs: Type.Integer(),
-  /** Whether transfers that are not sealed are refused. */
-  sealedOnly: Type.Boolean(),
-})
-export type Limits = Type.Static<typeof Limits>

@@ -80,3 +80,29 @@ export function partsIn(ranges: readonly PartRange[]): { has(partNumber: number)
 export function isWhole(layout: PartLayout, sizeBytesMax: number): boolean {
   return layout.sizeBytes <= sizeBytesMax && partCount(layout) <= 1
 }
+
+/**
+ * How far a stream reaches once another part has begun to arrive. All parts of a stream but the last are full, so its end is known as
+ * soon as it reaches into a part: from then on no part may lie behind it.
+ *
+ * @param stream `sizeBytes` is how far the parts reach that have begun to arrive
+ * @throws Problem `part-length-wrong` for a part that such a stream cannot have; `part-unknown` for one behind its end
+ */
+export function streamBytesWith(stream: PartLayout, partNumber: number, lengthBytes: number): number {
+  const { sizeBytes, partSizeBytes } = stream
+  if (isStreamEnded(stream)) {
+    const { lengthBytes: known } = partSpan(stream, partNumber)
+    if (lengthBytes !== known) throw new Problem('part-length-wrong', { lengthBytes: known })
+    return sizeBytes
+  }
+  const offsetBytes = (partNumber - 1) * partSizeBytes
+  const isFull = lengthBytes === partSizeBytes
+  const isPossible = lengthBytes >= 1 && (isFull || (lengthBytes < partSizeBytes && offsetBytes >= sizeBytes))
+  if (!isPossible) throw new Problem('part-length-wrong', { lengthBytes: partSizeBytes })
+  return Math.max(sizeBytes, offsetBytes + lengthBytes)
+}
+
+/** Whether the last part of a stream has begun to arrive, as far as its length tells: a full part may be the last one, too. */
+export function isStreamEnded({ sizeBytes, partSizeBytes }: PartLayout): boolean {
+  return sizeBytes % partSizeBytes !== 0
+}

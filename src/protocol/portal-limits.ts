@@ -1,3 +1,4 @@
+import * as Type from 'typebox'
 import {
   batchBytesMax,
   batchItemsMax,
@@ -6,8 +7,35 @@ import {
   partsPerTransferMax,
   wholeSizeBytesMax,
 } from './limits.ts'
-import type { Limits } from './messages.ts'
+import { Timestamp } from './messages.ts'
 import { intervalMs, within } from './timers.ts'
+
+/** Answer of `GET /v1/limits`. */
+export const Limits = Type.Object({
+  /** The time of the portal's clock. */
+  at: Type.Optional(Timestamp),
+  digestAlgorithms: Type.Array(Type.String()),
+  partSizeBytesMin: Type.Integer(),
+  partSizeBytesMax: Type.Integer(),
+  partsPerTransferMax: Type.Integer(),
+  transferSizeBytesMax: Type.Integer(),
+  /** A file up to this size can be sent in one request. */
+  wholeSizeBytesMax: Type.Integer(),
+  /** Whether a transfer may be announced without its size. A portal without streams says nothing. */
+  streams: Type.Optional(Type.Boolean()),
+  /** Small files in one batch, and bytes of its body. A portal without batches says nothing, or 0. */
+  batchItemsMax: Type.Optional(Type.Integer()),
+  batchBytesMax: Type.Optional(Type.Integer()),
+  receiversPerTransferMax: Type.Integer(),
+  attemptsMax: Type.Integer(),
+  uploadTimeoutMs: Type.Integer(),
+  leaseMs: Type.Integer(),
+  expiryMs: Type.Integer(),
+  heartbeatMs: Type.Integer(),
+  /** Whether transfers that are not sealed are refused. */
+  sealedOnly: Type.Boolean(),
+})
+export type Limits = Type.Static<typeof Limits>
 
 /** A sender makes at most this many attempts at a transfer, even if the portal allows more. */
 const attemptsKnownMax = 100

@@ -12,6 +12,8 @@ export const ReceivedDelivery = Type.Object({
   /** As in the offer. Of the wrapped keys it has only the receiver's. */
   metadata: Metadata,
   sizeBytes: Count,
+  /** As in the status of a transfer. */
+  isSizeKnown: Type.Optional(Type.Boolean()),
   partSizeBytes: Type.Integer({ minimum: 1 }),
   digestAlgorithm: Type.String(),
   state: Type.Enum(deliveryStates),

@@ -12,6 +12,9 @@ import { work } from '../suites/ledger-work.ts'
 
 /** Undoes `0008-watch` and the later migrations. */
 const withoutWatch = [
+  'drop index deliveries_waiting',
+  "create index deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting'",
+  ...['transfers', 'deliveries'].map((table) => `alter table ${table} drop column size_known`),
   'drop table clock',
   'drop index deliveries_received',
   'drop index events_with_problem',

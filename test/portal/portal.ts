@@ -246,7 +246,7 @@ export class TestPortal {
   }
 }
 
-export function announcement(sizeBytes: number): Announcement {
+export function announcement(sizeBytes: number): Announcement & { sizeBytes: number } {
   return { to: ['bob'], metadata: { name: 'plan.pdf' }, sizeBytes, partSizeBytes, digestAlgorithm: 'sha-256' }
 }
 

@@ -19,7 +19,7 @@ import {
 } from '../../src/protocol/index.ts'
 
 interface Held {
-  readonly announcement: Announcement
+  readonly announcement: Announcement & { readonly sizeBytes: number }
   readonly parts: Map<number, Buffer>
   readonly notifications: Notification[]
   state: TransferState
@@ -162,7 +162,9 @@ export class ScriptedPortal implements AsyncDisposable {
     writeEvent(response, 'current', {})
   }
 
-  #announce(transferId: string, announcement: Announcement): void {
+  #announce(transferId: string, { sizeBytes, ...announced }: Announcement): void {
+    if (sizeBytes === null) throw new Error('this portal takes no streams')
+    const announcement = { ...announced, sizeBytes }
     if (this.transfers.has(transferId)) return
     const { digestAlgorithms } = this.limits
     if (!digestAlgorithms.includes(announcement.digestAlgorithm)) {

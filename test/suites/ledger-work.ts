@@ -90,6 +90,14 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.accountByName('ada')
   await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
   await ledger.accounts({ after: 'ada', limit: 2 })
+  const stream = { ...aTransfer(ada, [bob]), sizeBytes: null }
+  await ledger.announce(stream, roomy)
+  await ledger.growStream(stream.transferId, { attempt: 1, partNumber: 1, lengthBytes: 100 }, roomy)
+  await ledger.growStream(stream.transferId, { attempt: 1, partNumber: 2, lengthBytes: 7 }, roomy)
+  await ledger.nextOfferInMs(bob.accountId, { areStreamsWanted: true })
+  const early = { leaseMs, limit: 1000, areStreamsWanted: true }
+  await ledger.offerNext(bob.accountId, 'instance-2', early)
+  await move(stream.transferId, { state: 'stored', manifestDigest, manifest: null, streamBytes: 107 })
   await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })

@@ -18,6 +18,7 @@ import { testAccountCare } from './ledger-accounts.ts'
 import { testDuties } from './ledger-duties.ts'
 import { testInlineInStore } from './ledger-inline-in-store.ts'
 import { testInlineUploads } from './ledger-inline-uploads.ts'
+import { testStreams } from './ledger-streams.ts'
 import { testWatch } from './ledger-watch.ts'
 import './random.ts'
 
@@ -189,6 +190,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testInlineUploads(make)
     testInlineInStore(make)
     testDuties(make)
+    testStreams(begin)
     testWatch(begin)
 
     describe('announcing', () => {

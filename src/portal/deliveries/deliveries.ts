@@ -15,7 +15,6 @@ import {
   type Offer,
   type PartRange,
   Problem,
-  partSpan,
   partsIn,
 } from '../../protocol/index.ts'
 import { afterMove, isHeldInLedger, type PortalContext } from '../context.ts'
@@ -23,6 +22,7 @@ import type { Account, Delivery, DeliveryChange, Transfer } from '../ledger/cont
 import { notTheirs } from '../monitoring/audit.ts'
 import { topics, Waiter } from '../signals/index.ts'
 import type { PartContent, PartKey } from '../store/contract.ts'
+import { knownPart } from '../uploads/streams.ts'
 import { Transfers } from '../uploads/transfers.ts'
 import { offerOf } from '../views.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
@@ -37,6 +37,8 @@ interface PartHead {
   readonly digestAlgorithm: string
   readonly digest: string
   readonly partBytes: number
+  /** Whether another part follows. */
+  readonly hasNext: boolean
 }
 
 /** A part for the receiver: its content, or the address to fetch the content from, and the data for the header of the answer. */
@@ -112,13 +114,14 @@ export class Deliveries {
     const endAtMs = performance.now() + waitMs
     for (let current = claim; ; current = waited(claim)) {
       const { transfer } = await this.#leased(current)
-      const { lengthBytes } = partSpan(transfer, partNumber)
+      const known = knownPart(transfer, partNumber)
       if (isHeldInLedger(transfer)) return this.#inlinePart(transfer, rangeOf)
       const place = { transferId, generation: transfer.generation, partNumber }
-      const digest = await store.find(place)
-      if (digest !== null) {
+      const digest = known === null ? null : await store.find(place)
+      if (digest !== null && known !== null) {
+        const { lengthBytes, hasNext } = known
         const key = { ...place, digest }
-        const head = { digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes }
+        const head = { digestAlgorithm: transfer.digestAlgorithm, digest, partBytes: lengthBytes, hasNext }
         const link = wantsLink ? await this.#linkTo(key) : null
         if (link !== null) return { link, ...head }
         const content = await this.#read(key, rangeOf(digest, lengthBytes))
@@ -236,7 +239,8 @@ export class Deliveries {
     const bytes = range === undefined ? content : content.subarray(range.startByte, range.endByte + 1)
     const stream = Readable.from([bytes])
     const { digestAlgorithm } = transfer
-    return { link: null, content: { lengthBytes: bytes.length, partBytes, stream }, digestAlgorithm, digest, partBytes }
+    const head = { digestAlgorithm, digest, partBytes, hasNext: false }
+    return { link: null, content: { lengthBytes: bytes.length, partBytes, stream }, ...head }
   }
 
   /** A public address of the part in the store, valid for a while; null if the store gives none, or the operator did not allow it. */

@@ -40,6 +40,8 @@ export interface InboxRequest {
   readonly window: number
   /** Whether the content of small files comes with their offers. */
   readonly isInline: boolean
+  /** Whether streams are offered before their size is known. */
+  readonly areStreamsWanted?: boolean
   /** For a receiver that asks again and again for held answers; null for an event stream. */
   readonly held?: HeldInbox | null
 }
@@ -47,7 +49,7 @@ export interface InboxRequest {
 /** The messages for one connection, until `signal` aborts or the same receiving process connects again. */
 export async function* inboxMessages(
   context: PortalContext,
-  { account, instanceId, processId, window, isInline, held = null }: InboxRequest,
+  { account, instanceId, processId, window, isInline, areStreamsWanted = false, held = null }: InboxRequest,
   signal: AbortSignal,
 ): AsyncGenerator<InboxMessage> {
   const { ledger, signals, options } = context
@@ -95,9 +97,11 @@ export async function* inboxMessages(
     // Read before the leases begin, so that receivers never take a lease for younger than it is.
     const streamMs = performance.now() - begunAtMs
     // Thousands of receivers look while nothing comes for them, so the cheapest question comes first.
-    let nextMs = isMereLook && limit > 0 ? await ledger.nextOfferInMs(account.accountId) : null
+    let nextMs = isMereLook && limit > 0 ? await ledger.nextOfferInMs(account.accountId, { areStreamsWanted }) : null
     const isDue = limit > 0 && (!isMereLook || nextMs === 0)
-    const transfers = isDue ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit }) : []
+    const transfers = isDue
+      ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit, areStreamsWanted })
+      : []
     let inlineBytesLeft = isInline ? inlineBytesAtOnceMax : 0
     for (const transfer of transfers) {
       const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
@@ -105,7 +109,8 @@ export async function* inboxMessages(
       if (offer === null) continue
       open.set(offer.transferId, offer.leaseId)
       // If the content does not come along, the receiver fetches it like any part.
-      const content = transfer.sizeBytes <= inlineBytesLeft ? await inlineContent(context, transfer) : {}
+      const content =
+        transfer.isSizeKnown && transfer.sizeBytes <= inlineBytesLeft ? await inlineContent(context, transfer) : {}
       if ('content' in content) inlineBytesLeft -= transfer.sizeBytes
       hasSent = true
       yield { type: 'offer', offer: { ...offer, streamMs, ...content } }
@@ -117,7 +122,7 @@ export async function* inboxMessages(
     }
     if (held !== null && (hasSent || leftMs <= 0)) return
     // With a full window nothing can be offered until an answer comes, and a signal tells of that.
-    if (isDue) nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId) : null
+    if (isDue) nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId, { areStreamsWanted }) : null
     if (isDue && nextMs === 0 && transfers.length < limit) nextMs = HELD_MS
     wokenBy = await waiter.wait(Math.min(nextMs ?? Number.POSITIVE_INFINITY, leftMs), signal)
   }

@@ -20,7 +20,13 @@ export type { Account, Delivery, Lease, Transfer }
 
 /** The new state of a transfer. The move also logs the first notification. */
 export type TransferChange =
-  | { readonly state: 'stored'; readonly manifestDigest: string; readonly manifest: string | null }
+  | {
+      readonly state: 'stored'
+      readonly manifestDigest: string
+      readonly manifest: string | null
+      /** The size of a stream: the move fails when its parts reach further by now. */
+      readonly streamBytes?: number
+    }
   | {
       /** A new attempt: bad parts have been deleted and are wanted again. */
       readonly state: 'receiving'
@@ -74,6 +80,14 @@ export interface Admission {
   readonly storageBytesMax: number
   /** The free space of the store; null when unknown. */
   readonly freeBytes: number | null
+}
+
+/** A part of a stream that begins to arrive. */
+export interface StreamPart {
+  /** The attempt at the upload that it belongs to. */
+  readonly attempt: number
+  readonly partNumber: number
+  readonly lengthBytes: number
 }
 
 export interface NewTransfer extends Announcement {
@@ -158,6 +172,19 @@ export interface Ledger extends AccountLedger, WatchLedger {
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
 
   /**
+   * Makes room for a part of a stream before any of it is stored. The part counts in the bytes of its account and of the storage
+   * from then on.
+   *
+   * @returns the transfer, which reaches to the end of this part; null when it is no longer at that attempt
+   * @throws Problem `storage-full`; `part-length-wrong`, `part-unknown` for a part that the stream cannot have
+   */
+  growStream(
+    transferId: string,
+    part: StreamPart,
+    bounds: Pick<Admission, 'accountBytesMax' | 'storageBytesMax' | 'freeBytes'>,
+  ): Promise<Transfer | null>
+
+  /**
    * How large a transfer of unknown size may become if it is announced now. Nothing is recorded.
    *
    * @throws Problem like `announce`
@@ -224,17 +251,21 @@ export interface Ledger extends AccountLedger, WatchLedger {
 
   /**
    * Offers the next due deliveries to a receiving process, oldest first: each moves from `waiting` to `offered` with a lease of
-   * its own.
+   * its own. Streams of unknown size are left out unless they are asked for.
    *
    * @returns the transfers, each only with this delivery, so that the cost does not depend on the number of receivers
    */
-  offerNext(receiverId: number, instanceId: string, offer: { leaseMs: number; limit: number }): Promise<Transfer[]>
+  offerNext(
+    receiverId: number,
+    instanceId: string,
+    offer: { leaseMs: number; limit: number; areStreamsWanted?: boolean },
+  ): Promise<Transfer[]>
 
   /** A receiving process has connected: its own open offers, and postponed ones, become due at once. */
   receiverConnected(receiverId: number, instanceId: string): Promise<void>
 
-  /** Milliseconds until the next delivery of a receiver is due for an offer; null when none waits. */
-  nextOfferInMs(receiverId: number): Promise<number | null>
+  /** Milliseconds until the next delivery of a receiver is due for an offer, by the choice of `offerNext`; null when none waits. */
+  nextOfferInMs(receiverId: number, choice?: { areStreamsWanted?: boolean }): Promise<number | null>
 
   /**
    * Renews a lease. Cheap enough to be called for every part, because it writes only when much of the time has passed.

@@ -12,6 +12,7 @@ import * as severalPortals from './migrations/0006-several-portals.ts'
 import * as manyWriters from './migrations/0007-many-writers.ts'
 import * as watch from './migrations/0008-watch.ts'
 import * as clock from './migrations/0010-clock.ts'
+import * as streams from './migrations/0011-streams.ts'
 
 const migrations = {
   '0001-first': first,
@@ -23,6 +24,7 @@ const migrations = {
   '0007-many-writers': manyWriters,
   '0008-watch': watch,
   '0010-clock': clock,
+  '0011-streams': streams,
 }
 
 /** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */

@@ -41,7 +41,10 @@ interface TransferBase {
   readonly sender: string
   readonly attempt: number
   readonly metadata: Metadata
+  /** While the size of a stream is not known: how far the parts reach that have begun to arrive. */
   readonly sizeBytes: number
+  /** False for a stream that is not stored. */
+  readonly isSizeKnown: boolean
   readonly partSizeBytes: number
   readonly digestAlgorithm: string
   readonly createdAtMs: number

@@ -73,6 +73,7 @@ create table deliveries (
   problem text collate "C",
   offered_at_ms bigint,
   ended_at_ms bigint,
+  size_known integer not null default 1,
   constraint deliveries_key PRIMARY KEY (transfer_id, receiver_id),
   constraint deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES accounts(account_id),
   constraint deliveries_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES transfers(transfer_id) ON DELETE CASCADE
@@ -80,7 +81,7 @@ create table deliveries (
 CREATE INDEX deliveries_by_lease ON deliveries USING btree (lease_expires_at_ms) WHERE (state = 'offered'::text);
 CREATE INDEX deliveries_offered ON deliveries USING btree (receiver_id, instance_id) WHERE (state = 'offered'::text);
 CREATE INDEX deliveries_received ON deliveries USING btree (receiver_id, transfer_id) WHERE ((state <> 'failed'::text) OR (offers > 0));
-CREATE INDEX deliveries_waiting ON deliveries USING btree (receiver_id, offer_at_ms) WHERE (state = 'waiting'::text);
+CREATE INDEX deliveries_waiting ON deliveries USING btree (receiver_id, size_known, offer_at_ms) WHERE (state = 'waiting'::text);
 
 create table duties (
   duty text collate "C" not null,
@@ -190,6 +191,7 @@ create table transfers (
   one_request integer not null default 0,
   generation text collate "C" not null default ''::text,
   stored_at_ms bigint,
+  size_known integer not null default 1,
   constraint transfers_pkey PRIMARY KEY (transfer_id),
   constraint transfers_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES accounts(account_id)
 );

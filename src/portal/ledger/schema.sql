@@ -63,6 +63,7 @@ CREATE TABLE deliveries (
   problem text,
   offered_at_ms bigint,
   ended_at_ms bigint,
+  size_known integer default 1 not null,
   constraint deliveries_key primary key (transfer_id, receiver_id)
 );
 
@@ -72,7 +73,8 @@ CREATE INDEX deliveries_offered on deliveries (receiver_id, instance_id) where s
 
 CREATE INDEX deliveries_received on deliveries (receiver_id, transfer_id) where state <> 'failed' or offers > 0;
 
-CREATE INDEX deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting';
+CREATE INDEX deliveries_waiting on deliveries (receiver_id, size_known, offer_at_ms) where state = 'waiting'
+  ;
 
 CREATE TABLE duties (
   duty text not null primary key,
@@ -176,7 +178,8 @@ CREATE TABLE transfers (
   held_in_ledger integer default 0 not null,
   one_request integer default 0 not null,
   generation text default '' not null,
-  stored_at_ms bigint
+  stored_at_ms bigint,
+  size_known integer default 1 not null
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

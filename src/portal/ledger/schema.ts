@@ -112,7 +112,10 @@ export interface LedgerTables {
     /** The announcement, to recognise its repetition. */
     announcement: string
     metadata: string
+    /** Of a stream: how far the parts reach that have begun to arrive, until the size is known. */
     size_bytes: number
+    /** 0 for a stream that is not stored. */
+    size_known: ColumnType<number, number | undefined, number>
     part_size_bytes: number
     digest_algorithm: string
     manifest_digest: string | null
@@ -148,6 +151,8 @@ export interface LedgerTables {
     receiver_id: number
     receiver: string
     state: DeliveryState
+    /** As in the transfer. */
+    size_known: ColumnType<number, number | undefined, number>
     offers: number
     resends: number
     fetched_bytes: number

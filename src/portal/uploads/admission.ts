@@ -3,7 +3,9 @@ import {
   type Announcement,
   isDigestAlgorithm,
   isProblemCode,
+  type Metadata,
   type Notification,
+  type PartLayout,
   Problem,
   type ProblemJson,
   partCount,
@@ -28,12 +30,11 @@ export async function requireSuitable(
   requireParties(sender, announcement)
   if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
   await requireDigestAlgorithm(context, transferId, announcement.digestAlgorithm)
-  const { sizeBytes, partSizeBytes } = announcement
-  if (sizeBytes - sealedByBytes(announcement) > sizeBytesMax) {
-    throw new Problem('transfer-too-large', { sizeBytes, sizeBytesMax })
-  }
+  const { partSizeBytes } = announcement
+  const layout = { sizeBytes: announcement.sizeBytes ?? 0, partSizeBytes }
+  requireSize(announcement.metadata, layout, sizeBytesMax)
   const isPartSuitable = partSizeBytes >= partSizeBytesMin && partSizeBytes <= partSizeBytesMax
-  if (!isPartSuitable || partCount(announcement) > partsPerTransferMax) {
+  if (!isPartSuitable || partCount(layout) > partsPerTransferMax) {
     throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
   }
 }
@@ -55,10 +56,11 @@ function requireParties(sender: Account, { to, metadata }: Announcement): void {
   throw new Problem('request-invalid', { detail })
 }
 
-/** How many bytes sealing has added. The limit counts only the bytes of the file itself. */
-function sealedByBytes(announcement: Announcement): number {
-  if (!('sealed' in announcement.metadata)) return 0
-  return Math.min(partCount(announcement), partsPerTransferMax) * sealTagBytes
+/** The limit counts only the bytes of the file itself, without what sealing has added. @throws Problem `transfer-too-large` */
+export function requireSize(metadata: Metadata, layout: PartLayout, sizeBytesMax: number): void {
+  const { sizeBytes } = layout
+  const sealedByBytes = 'sealed' in metadata ? Math.min(partCount(layout), partsPerTransferMax) * sealTagBytes : 0
+  if (sizeBytes - sealedByBytes > sizeBytesMax) throw new Problem('transfer-too-large', { sizeBytes, sizeBytesMax })
 }
 
 /** A known transfer keeps its algorithm, even if the portal was restarted without the addon that makes it fast. */

@@ -6,7 +6,6 @@
  * request gets the same one. A mutex separates checking a transfer's parts from removing them: otherwise `stored` could be answered
  * for parts that are just being removed.
  */
-import type { Readable } from 'node:stream'
 import { SharedCalls } from '../../async/index.ts'
 import type { ManifestCheck } from '../../parts/index.ts'
 import { receivePart } from '../../parts/node-part-receiver.ts'
@@ -14,9 +13,7 @@ import {
   type Announcement,
   allParts,
   type Completion,
-  type DigestAlgorithm,
   eventsPerPageMax,
-  isDigestAlgorithm,
   type Notification,
   Problem,
   parseContentDigest,
@@ -32,21 +29,19 @@ import type { PartPlace } from '../store/contract.ts'
 import { transferStatus } from '../views.ts'
 import { admissionOf, refused, requireDiskRoom, requireSuitable } from './admission.ts'
 import { readingOf, sealIfWhole } from './body-splitter.ts'
+import {
+  algorithmOf,
+  isStorageProblem,
+  lengthOf,
+  type PartUpload,
+  type Receiving,
+  requireLength,
+  requireReceiving,
+} from './part-upload.ts'
 import { attemptsUsed, replacedProblem } from './same-request.ts'
+import { completedBytes, grown } from './streams.ts'
 
-type Receiving = Transfer & { readonly state: 'receiving' }
 type PartsAgain = Pick<ManifestCheck & { disposition: 'resend' }, 'problem' | 'wanted'> & { discardsParts: boolean }
-
-/** One part of an HTTP request, not checked yet. */
-export interface PartUpload {
-  readonly partNumber: number
-  readonly contentLength: string | undefined
-  readonly contentDigest: string | undefined
-  readonly body: Readable
-  readonly signal: AbortSignal
-  /** Called as bytes arrive. */
-  readonly onBytes: () => void
-}
 
 export class Transfers {
   readonly #context: PortalContext
@@ -99,9 +94,10 @@ export class Transfers {
   /** Receives one part. When it resolves, the part is verified and durable. */
   async receivePart(account: Account, transferId: string, part: PartUpload): Promise<void> {
     const { ledger, store, options } = this.#context
-    const transfer = requireReceiving(await this.#own(account, transferId))
-    const digestAlgorithm = algorithmOf(transfer)
+    const own = requireReceiving(await this.#own(account, transferId))
     const { partNumber } = part
+    const transfer = own.isSizeKnown ? own : await this.#grow(own, partNumber, lengthOf(part.contentLength))
+    const digestAlgorithm = algorithmOf(transfer)
     const { lengthBytes } = partSpan(transfer, partNumber)
     requireLength(part.contentLength, lengthBytes)
     const digest = parseContentDigest(digestAlgorithm, part.contentDigest)
@@ -127,6 +123,16 @@ export class Transfers {
       throw error
     }
     await this.partReceived(place, lengthBytes)
+  }
+
+  /** Makes room for a part of a stream. Where there is none, the stream is refused: its sender can neither shorten it nor wait. */
+  async #grow(stream: Receiving, partNumber: number, lengthBytes: number): Promise<Receiving> {
+    try {
+      return await grown(this.#context, stream, partNumber, lengthBytes)
+    } catch (error) {
+      const isTooLarge = error instanceof Problem && error.code === 'transfer-too-large'
+      throw isTooLarge || isStorageProblem(error) ? await this.#cannotStore(stream, error) : error
+    }
   }
 
   /** Makes a callback for arriving bytes that extends the upload deadline, because a part may take longer than the upload timeout. */
@@ -216,8 +222,9 @@ export class Transfers {
       if (transfer.state !== 'receiving' || transfer.uploadDeadlineMs !== now.uploadDeadlineMs) return
       await makeRoom(this.#context, now)
       const problem = new Problem('upload-timeout')
-      // A sender of one request does not ask for the state, so it would not learn that the content is wanted again.
-      if (now.isOneRequest) await this.#move(now, { state: 'refused', problem: problem.toJSON() })
+      // A sender of one request does not ask for the state, so it would not learn that the content is wanted again. That of a stream
+      // cannot send it again.
+      if (now.isOneRequest || !now.isSizeKnown) await this.#move(now, { state: 'refused', problem: problem.toJSON() })
       else await this.#move(now, await this.#again(now, { problem, wanted: allParts(now), discardsParts: true }, null))
     })
   }
@@ -302,10 +309,12 @@ export class Transfers {
   async #conclude(transfer: Receiving, completion: Completion): Promise<TransferChange> {
     const { store, options } = this.#context
     const { manifestDigest } = completion
+    const sizeBytes = completedBytes(transfer, completion)
     try {
-      const verdict = await sealIfWhole(store, transfer, algorithmOf(transfer), manifestDigest)
+      const verdict = await sealIfWhole(store, { ...transfer, sizeBytes }, algorithmOf(transfer), manifestDigest)
       if (verdict.disposition === 'received') {
-        return { state: 'stored', manifestDigest, manifest: completion.manifest ?? null }
+        const stream = transfer.isSizeKnown ? {} : { streamBytes: sizeBytes }
+        return { state: 'stored', manifestDigest, manifest: completion.manifest ?? null, ...stream }
       }
       const discardsParts = verdict.problem.code === 'manifest-mismatching'
       if (discardsParts) await makeRoom(this.#context, transfer)
@@ -376,23 +385,4 @@ export class Transfers {
     if (notification === null) throw new Problem('transfer-closed', { state: transfer.state })
     return notification
   }
-}
-
-function requireReceiving(transfer: Transfer): Receiving {
-  if (transfer.state !== 'receiving') throw new Problem('transfer-closed', { state: transfer.state })
-  return transfer
-}
-
-function requireLength(contentLength: string | undefined, lengthBytes: number): void {
-  if (contentLength === undefined) throw new Problem('length-required')
-  if (contentLength !== String(lengthBytes)) throw new Problem('part-length-wrong', { lengthBytes })
-}
-
-function algorithmOf({ digestAlgorithm }: Transfer): DigestAlgorithm {
-  if (!isDigestAlgorithm(digestAlgorithm)) throw new Error(`digest algorithm ${digestAlgorithm} was admitted`)
-  return digestAlgorithm
-}
-
-function isStorageProblem(error: unknown): error is Problem {
-  return error instanceof Problem && (error.code === 'storage-full' || error.code === 'store-failed')
 }

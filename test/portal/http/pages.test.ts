@@ -158,6 +158,7 @@ test('clients accept the status of the largest transfer with the longest notific
   const transfer = {
     ...{ transferId: newTransferId(), senderId: 1, sender: 'alice', attempt: 9, sizeBytes: 1e12, partSizeBytes: 1e8 },
     ...{ digestAlgorithm: 'sha-256', createdAtMs: atMs, expiresAtMs: atMs, isOneRequest: false, generation: '1' },
+    isSizeKnown: true,
     metadata: { sealed: metadata.sealed, keys: Object.fromEntries(to.map((name) => [name, wrapped])) },
     deliveries: to.map((receiver, receiverId) => ({
       ...{ receiver, receiverId, offers: 9, resends: 4, fetchedBytes: 1e12, offeredAtMs: atMs, endedAtMs: atMs },

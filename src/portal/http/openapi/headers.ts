@@ -47,6 +47,7 @@ export const contentDigest = required(
 )
 export const reprDigest = required(digest('The digest of the whole part (RFC 9530)'))
 export const etag = required(text('Strong: the digest of the part in hex, in quotes'))
+export const nextPart = text('`<./N>; rel="next"` (RFC 8288): another part follows. The last part has none')
 export const acceptRanges = required(text('`bytes`'))
 export const contentRange = required(text('Which bytes of the part these are'))
 export const lengthOfPart = required(text('The length of the part: `bytes */LENGTH` (RFC 9110 section 15.5.17)'))

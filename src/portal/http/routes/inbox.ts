@@ -50,7 +50,7 @@ const WINDOW_DEFAULT = 4
 const leaseProblems = ['not-found', 'lease-lost', 'delivery-ended'] as const
 
 /** Headers of every answer with content of a part. */
-const partHeaders = { ETag: fields.etag, 'Accept-Ranges': fields.acceptRanges }
+const partHeaders = { ETag: fields.etag, 'Accept-Ranges': fields.acceptRanges, Link: fields.nextPart }
 const partAnswers = {
   200: {
     description: 'The whole part',
@@ -66,6 +66,7 @@ const partAnswers = {
     description: 'To `Prefer: redirect`, where the store gives addresses: fetch the part from there',
     headers: {
       Location: fields.location,
+      Link: fields.nextPart,
       'Repr-Digest': fields.reprDigest,
       'Preference-Applied': fields.preferenceApplied,
     },
@@ -91,6 +92,7 @@ export function inboxRoutes(app: App, services: Services): void {
             process: Type.Optional(InstanceId),
             window: Type.Optional(countText(offersOpenMax, WINDOW_DEFAULT)),
             content: Type.Optional(Type.Literal('inline')),
+            streams: Type.Optional(Type.Literal('early')),
             open: Type.Optional(OpenOffers),
           },
           { additionalProperties: false },
@@ -117,9 +119,10 @@ export function inboxRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const window = countOf(request.query.window, offersOpenMax, WINDOW_DEFAULT)
-      const { instance: instanceId, process: processId = null, content, open } = request.query
+      const { instance: instanceId, process: processId = null, content, streams, open } = request.query
       const held = wantsHeldAnswer(request) ? { open: openIn(open), waitMs: waitMsOf(request) } : null
-      const inbox = { account: accountOf(request), instanceId, processId, window, isInline: content === 'inline', held }
+      const wanted = { isInline: content === 'inline', areStreamsWanted: streams === 'early' }
+      const inbox = { account: accountOf(request), instanceId, processId, window, ...wanted, held }
       using _ = context.heartbeat.connected(inbox.account.name)
       if (held === null) {
         await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))
@@ -193,13 +196,14 @@ export function inboxRoutes(app: App, services: Services): void {
           return range
         },
       })
-      const { digest, digestAlgorithm, partBytes } = part
+      const { digest, digestAlgorithm, partBytes, hasNext } = part
       if (!isDigestAlgorithm(digestAlgorithm)) throw new Problem('digest-unsupported-algorithm')
       const digestField = formatContentDigest(digestAlgorithm, digest)
+      const next = hasNext ? { link: `<./${Number(request.params.partNumber) + 1}>; rel="next"` } : {}
       if (part.link !== null) {
         context.metrics.partBytes.inc({ direction: 'redirected' }, partBytes)
         // RFC 9530 section 3: Repr-Digest is about the part itself, not about this message, which has no content.
-        const sent = { location: part.link, 'repr-digest': digestField, 'preference-applied': 'redirect' }
+        const sent = { location: part.link, 'repr-digest': digestField, 'preference-applied': 'redirect', ...next }
         return reply
           .code(307)
           .headers({ ...sent, 'cache-control': 'no-store' })
@@ -212,6 +216,7 @@ export function inboxRoutes(app: App, services: Services): void {
         etag: `"${digest}"`,
         'accept-ranges': 'bytes',
         'cache-control': 'no-store',
+        ...next,
       }
       context.metrics.partBytes.inc({ direction: 'out' }, content.lengthBytes)
       // Disconnects a receiver that stops reading. Node clears this timeout at the end of the answer.

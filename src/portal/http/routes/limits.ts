@@ -31,6 +31,7 @@ export function limitsRoute(app: App, { context: { options, ledger } }: Services
       partsPerTransferMax,
       transferSizeBytesMax: options.transferSizeBytesMax,
       wholeSizeBytesMax: options.wholeSizeBytesMax,
+      streams: true,
       batchItemsMax,
       batchBytesMax,
       receiversPerTransferMax,

@@ -32,6 +32,7 @@ export function partRoute(app: App, { context: { signals }, transfers, stop }: S
         problems: [
           'length-required',
           'transfer-closed',
+          'transfer-too-large',
           'storage-full',
           'store-failed',
           'part-unknown',

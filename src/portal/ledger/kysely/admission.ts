@@ -64,7 +64,9 @@ async function insertTransfer(
   inline: InlineUpload | null,
   parties: Parties,
 ): Promise<Admitted> {
-  const { transferId, senderId, sizeBytes } = transfer
+  const { transferId, senderId } = transfer
+  const sizeBytes = transfer.sizeBytes ?? 0
+  const sizeKnown = transfer.sizeBytes === null ? 0 : 1
   const { sender, receivers } = mustBeAllowed(parties, transfer, admission)
   const freeBytes = freeFor(parties, sender, admission)
   const problem = sizeBytes > freeBytes ? storageFull(sizeBytes, freeBytes, admission) : null
@@ -80,6 +82,7 @@ async function insertTransfer(
     announcement: canonicalAnnouncement(transfer),
     metadata: JSON.stringify(transfer.metadata),
     size_bytes: sizeBytes,
+    size_known: sizeKnown,
     part_size_bytes: transfer.partSizeBytes,
     digest_algorithm: transfer.digestAlgorithm,
     manifest_digest: stored?.manifestDigest ?? null,
@@ -104,6 +107,7 @@ async function insertTransfer(
     offers: 0,
     resends: 0,
     fetched_bytes: 0,
+    size_known: sizeKnown,
     offer_at_ms: atMs,
     lease_id: null,
     instance_id: null,
@@ -197,7 +201,20 @@ function toParties([[sender], receivers, [totals]]: [
   return { sender: sender ?? null, receivers, openBytes: totals.open_bytes }
 }
 
-function freeFor({ openBytes }: Parties, sender: { open_bytes: number }, admission: Admission): number {
+/** How much further a stream of an account may reach. The caller has locked the transfer, and gets the account locked. */
+export async function streamRoomBytes(tx: Tx, senderId: number, bounds: StreamBounds): Promise<number> {
+  const [[sender], [totals]] = await together(tx, lockSender.with(tx, senderId), selectTotals.with(tx))
+  if (sender === undefined || totals === undefined) throw new Error('the ledger has no totals')
+  return freeFor({ openBytes: totals.open_bytes }, sender, bounds)
+}
+
+type StreamBounds = Pick<Admission, 'accountBytesMax' | 'storageBytesMax' | 'freeBytes'>
+
+function freeFor(
+  { openBytes }: Pick<Parties, 'openBytes'>,
+  sender: { open_bytes: number },
+  admission: StreamBounds,
+): number {
   return Math.max(
     0,
     Math.min(

@@ -83,11 +83,14 @@ export function deliveries({
       })
     },
 
-    async offerNext(receiverId, instanceId, { leaseMs, limit }) {
+    async offerNext(receiverId, instanceId, { leaseMs, limit, areStreamsWanted = false }) {
       assertDeliveryMove('waiting', 'offered')
       return transact(async (tx) => {
         const atMs = now()
         const due = await selectDue(tx, receiverId, atMs, limit)
+        if (areStreamsWanted && due.length < limit) {
+          due.push(...(await selectDueStreams(tx, receiverId, atMs, limit - due.length)))
+        }
         const offers = due.map(({ transfer_id }) =>
           giveLease.with(tx, newLeaseId(), instanceId, atMs, atMs + leaseMs, transfer_id, receiverId),
         )
@@ -115,14 +118,17 @@ export function deliveries({
           .set({ offer_at_ms: atMs })
           .where('receiver_id', '=', receiverId)
           .where('state', '=', waiting)
+          // Both values, so that the index leads to the time.
+          .where('size_known', 'in', [sql.lit(0), sql.lit(1)])
           .where('offer_at_ms', '>', atMs)
         await together(tx, own.compile(), putOff.compile())
       })
     },
 
-    async nextOfferInMs(receiverId) {
-      const [row] = await selectNext(db, receiverId)
-      return row === undefined ? null : Math.max(0, row.offer_at_ms - now())
+    async nextOfferInMs(receiverId, { areStreamsWanted = false } = {}) {
+      const rows = await selectNext(db, receiverId)
+      if (areStreamsWanted) rows.push(...(await selectNextStream(db, receiverId)))
+      return rows.length === 0 ? null : Math.max(0, Math.min(...rows.map((row) => row.offer_at_ms)) - now())
     },
 
     async renewLease(transferId, receiverId, leaseId, { leaseMs, fetchedBytes }) {
@@ -169,27 +175,39 @@ const selectDelivery = prepared((db, transferId: string, receiverId: number) =>
   db.selectFrom('deliveries').selectAll().where('transfer_id', '=', transferId).where('receiver_id', '=', receiverId),
 )
 
-const selectDue = prepared((db, receiverId: number, atMs: number, limit: number) =>
-  db
-    .selectFrom('deliveries')
-    .select('transfer_id')
-    .where('receiver_id', '=', receiverId)
-    .where('state', '=', waiting)
-    .where('offer_at_ms', '<=', atMs)
-    .orderBy('offer_at_ms')
-    .limit(limit)
-    .$call(lockingFree(db)),
-)
+const selectDue = dueWhere(1)
+const selectDueStreams = dueWhere(0)
 
-const selectNext = prepared((db, receiverId: number) =>
-  db
-    .selectFrom('deliveries')
-    .select('offer_at_ms')
-    .where('receiver_id', '=', receiverId)
-    .where('state', '=', waiting)
-    .orderBy('offer_at_ms')
-    .limit(1),
-)
+function dueWhere(sizeKnown: 0 | 1) {
+  return prepared((db, receiverId: number, atMs: number, limit: number) =>
+    db
+      .selectFrom('deliveries')
+      .select('transfer_id')
+      .where('receiver_id', '=', receiverId)
+      .where('state', '=', waiting)
+      .where('size_known', '=', sql.lit(sizeKnown))
+      .where('offer_at_ms', '<=', atMs)
+      .orderBy('offer_at_ms')
+      .limit(limit)
+      .$call(lockingFree(db)),
+  )
+}
+
+const selectNext = nextWhere(1)
+const selectNextStream = nextWhere(0)
+
+function nextWhere(sizeKnown: 0 | 1) {
+  return prepared((db, receiverId: number) =>
+    db
+      .selectFrom('deliveries')
+      .select('offer_at_ms')
+      .where('receiver_id', '=', receiverId)
+      .where('state', '=', waiting)
+      .where('size_known', '=', sql.lit(sizeKnown))
+      .orderBy('offer_at_ms')
+      .limit(1),
+  )
+}
 
 const giveLease = prepared(
   (

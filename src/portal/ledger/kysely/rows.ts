@@ -63,6 +63,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
     attempt: row.attempt,
     metadata: JSON.parse(row.metadata),
     sizeBytes: row.size_bytes,
+    isSizeKnown: row.size_known === 1,
     partSizeBytes: row.part_size_bytes,
     digestAlgorithm: row.digest_algorithm,
     createdAtMs: row.created_at_ms,
@@ -122,6 +123,16 @@ export async function loadRows(
     db,
     selectTransfer.with(db, transferId),
     selectDeliveries.with(db, transferId),
+  )
+  return transfer === undefined ? null : { transfer, deliveries }
+}
+
+/** Like `loadRows`, and locks the transfer until the transaction ends. */
+export async function lockTransferRows(tx: Tx, transferId: string): ReturnType<typeof loadRows> {
+  const [[transfer], deliveries] = await together(
+    tx,
+    lockTransfer.with(tx, transferId),
+    selectDeliveries.with(tx, transferId),
   )
   return transfer === undefined ? null : { transfer, deliveries }
 }

@@ -91,7 +91,7 @@ export function sweeps(
       const deliveries: string[] = []
       // Ordered like an index that begins with the receiver. Otherwise PostgreSQL might walk through the deliveries of all receivers.
       for (const [state, order] of [
-        [sql.lit<'waiting'>('waiting'), 'offer_at_ms'],
+        [sql.lit<'waiting'>('waiting'), 'size_known'],
         [sql.lit<'offered'>('offered'), 'instance_id'],
       ] as const) {
         const rows = await db

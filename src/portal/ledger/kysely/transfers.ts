@@ -4,15 +4,18 @@ import {
   assertTransferMove,
   isFinalDelivery,
   type Notification,
+  Problem,
   type ProblemJson,
+  streamBytesWith,
 } from '../../../protocol/index.ts'
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
+import { limitOf } from '../room.ts'
 import type { LedgerTables } from '../schema.ts'
-import { admit, roomBytes } from './admission.ts'
+import { admit, roomBytes, streamRoomBytes } from './admission.ts'
 import type { DeliveryRow, LedgerContext, TransferRow, Tx } from './context.ts'
 import { type About, appendEvent, appended, eventOf } from './events.ts'
 import { prepared, together } from './prepared.ts'
-import { loadTransfer, RENEW_BELOW, selectDeliveries, toTransfer, withDeliveries } from './rows.ts'
+import { loadTransfer, lockTransferRows, RENEW_BELOW, selectDeliveries, toTransfer, withDeliveries } from './rows.ts'
 import { countOpen, type TotalsChange } from './totals.ts'
 
 /** Transfers: their admission, and the method that changes their state. */
@@ -22,7 +25,7 @@ export function transfers({
   transact,
 }: LedgerContext): Pick<
   Ledger,
-  'announce' | 'roomBytes' | 'transfer' | 'transfersOf' | 'extendUploadDeadline' | 'moveTransfer'
+  'announce' | 'growStream' | 'roomBytes' | 'transfer' | 'transfersOf' | 'extendUploadDeadline' | 'moveTransfer'
 > {
   return {
     async announce(transfer, admission) {
@@ -30,6 +33,29 @@ export function transfers({
         const admitted = await admit(tx, transfer, admission, now())
         return { transfer: admitted.transfer, isNew: admitted.isNew }
       }, transfer.senderId)
+    },
+
+    async growStream(transferId, { attempt, partNumber, lengthBytes }, bounds) {
+      return transact(async (tx) => {
+        const rows = await lockTransferRows(tx, transferId)
+        if (rows === null) return null
+        const { transfer: row, deliveries } = rows
+        if (row.state !== 'receiving' || row.attempt !== attempt || row.size_known === 1) return null
+        const before = { sizeBytes: row.size_bytes, partSizeBytes: row.part_size_bytes }
+        const sizeBytes = streamBytesWith(before, partNumber, lengthBytes)
+        const moreBytes = sizeBytes - before.sizeBytes
+        if (moreBytes === 0) return toTransfer(row, deliveries)
+        const freeBytes = await streamRoomBytes(tx, row.sender_id, bounds)
+        if (moreBytes > freeBytes) {
+          throw new Problem('storage-full', { neededBytes: moreBytes, freeBytes, ...limitOf(sizeBytes, bounds) })
+        }
+        const [[grown]] = await together(
+          tx,
+          setStreamSize.with(tx, sizeBytes, transferId),
+          ...countOpen(tx, row.sender_id, { open_transfers: 0, open_bytes: moreBytes }),
+        )
+        return toTransfer(mustBe(grown, 'receiving'), deliveries)
+      })
     },
 
     roomBytes: (transfer, admission) => roomBytes(db, transfer, admission),
@@ -113,16 +139,23 @@ export function transfers({
 interface Receiving {
   readonly transferId: string
   readonly attempt: number
+  /** Of a stream: how far it must reach. */
+  readonly streamBytes?: number | undefined
 }
 
 /** The compare-and-set statement of a move. It gives no row when the transfer was no longer at that attempt. */
-function changed(tx: Tx, { transferId, attempt }: Receiving, columns: UpdateObject<LedgerTables, 'transfers'>) {
+function changed(
+  tx: Tx,
+  { transferId, attempt, streamBytes }: Receiving,
+  columns: UpdateObject<LedgerTables, 'transfers'>,
+) {
   return tx
     .updateTable('transfers')
     .set(columns)
     .where('transfer_id', '=', transferId)
     .where('state', '=', 'receiving')
     .where('attempt', '=', attempt)
+    .$if(streamBytes !== undefined, (query) => query.where('size_bytes', '=', streamBytes ?? 0))
     .returningAll()
     .compile()
 }
@@ -134,6 +167,8 @@ interface Storing {
   readonly heldIn: 'store' | 'ledger'
   /** The generation of its parts, if it differs from the one at the announcement. */
   readonly generation?: string
+  /** Of a stream. */
+  readonly streamBytes?: number
 }
 
 /**
@@ -145,7 +180,7 @@ interface Storing {
 export async function becomeStored(
   tx: Tx,
   { transferId, attempt }: Receiving,
-  { manifestDigest, manifest, heldIn, generation }: Storing,
+  { manifestDigest, manifest, heldIn, generation, streamBytes }: Storing,
   atMs: number,
 ): Promise<{ transfer: Transfer; notification: Notification } | null> {
   assertTransferMove('receiving', 'stored')
@@ -157,9 +192,11 @@ export async function becomeStored(
     upload_deadline_ms: null,
     held_in_ledger: heldIn === 'ledger' ? 1 : 0,
     ...(generation === undefined ? {} : { generation }),
+    ...(streamBytes === undefined ? {} : { size_known: 1 }),
   } as const
-  const [row] = (await tx.executeQuery(changed(tx, { transferId, attempt }, columns))).rows
+  const [row] = (await tx.executeQuery(changed(tx, { transferId, attempt, streamBytes }, columns))).rows
   if (row === undefined) return null
+  if (streamBytes !== undefined) await tx.executeQuery(sizeIsKnown.with(tx, transferId))
   const about = { accountId: row.sender_id, transferId, atMs, attempt }
   const [events, deliveries] = await together(
     tx,
@@ -209,6 +246,15 @@ const markEnded = prepared((db, atMs: number, transferId: string) =>
     .where('transfer_id', '=', transferId)
     .where('state', '=', 'stored')
     .returningAll(),
+)
+
+const setStreamSize = prepared((db, sizeBytes: number, transferId: string) =>
+  db.updateTable('transfers').set({ size_bytes: sizeBytes }).where('transfer_id', '=', transferId).returningAll(),
+)
+
+/** From now on any receiver may be offered the stream. */
+const sizeIsKnown = prepared((db, transferId: string) =>
+  db.updateTable('deliveries').set({ size_known: 1 }).where('transfer_id', '=', transferId),
 )
 
 const deleteContent = prepared((db, transferId: string) =>

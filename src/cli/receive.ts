@@ -25,6 +25,8 @@ interface ReceiveFlags extends ProfileFlags {
   readonly into: string
   readonly create?: boolean
   readonly once?: boolean
+  /** False for `--no-times`. */
+  readonly times?: boolean
   readonly from?: readonly string[]
   readonly json?: boolean
   readonly transfers?: number
@@ -47,6 +49,7 @@ export function receiveCommand(program: Command): void {
     .addOption(flag('--create', 'create the folder, or accept one that no receiver has used'))
     .addOption(listOption('--from <names>', 'accept files only from these accounts', accountNames))
     .addOption(flag('--once', 'receive one file, then end'))
+    .addOption(flag('--no-times', 'let files have the time of their arrival, not that of their last modification'))
     .addOption(profileOption())
     .addOption(
       option('--transfers <number>', 'files to receive at the same time; 16 if not given, of large ones 4').argParser(
@@ -85,6 +88,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
       const files = me.receive(flags.into, {
         create: flags.create === true,
         once: flags.once === true,
+        times: flags.times !== false,
         ...(flags.from === undefined ? {} : { from: flags.from }),
         ...(flags.transfers === undefined ? {} : { transfersAtOnce: flags.transfers }),
         signal,

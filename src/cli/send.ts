@@ -27,6 +27,8 @@ interface SendFlags extends ProfileFlags {
   /** `--wait 10m`; false for `--no-wait`; true or undefined to wait without a limit. */
   readonly wait?: number | boolean
   readonly plain?: boolean
+  /** False for `--no-times`. */
+  readonly times?: boolean
   readonly partSize?: number
   readonly partsInFlight?: number
   readonly verbose?: boolean
@@ -62,6 +64,7 @@ export function sendCommand(program: Command): void {
     .addOption(
       flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
     )
+    .addOption(flag('--no-times', 'do not tell the receivers when the files were modified last'))
     .addOption(insecureOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
@@ -129,6 +132,7 @@ export async function runSend(
       ...(typeof flags.wait === 'number' ? { deliveryTimeoutMs: flags.wait } : {}),
       responseTimeoutMs: flags.answerTimeout,
       plain: flags.plain === true,
+      times: flags.times !== false,
       ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
       ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
       signal,

@@ -17,6 +17,7 @@ import { promisify } from 'node:util'
 import { Problem } from '../protocol/index.ts'
 import { whenDescriptorsAllow } from './descriptors.ts'
 import { hasCode } from './error-code.ts'
+import { setModified } from './file-times.ts'
 
 const syncDescriptor = promisify(fsync)
 
@@ -209,17 +210,25 @@ export async function createFile(path: string, buffers: readonly Uint8Array[], m
   await writeNewFile(path, buffers, mode, { isSynced: true })
 }
 
-/** {@link createFile}, but the content survives the loss of power only where `isSynced`. */
+export interface WriteOptions {
+  /** Whether the content survives the loss of power. */
+  readonly isSynced: boolean
+  /** The time of the last modification; null for now. */
+  readonly mtimeNs?: bigint | null
+}
+
+/** {@link createFile}, with options. */
 export async function writeNewFile(
   path: string,
   buffers: readonly Uint8Array[],
   mode: number,
-  { isSynced }: { readonly isSynced: boolean },
+  { isSynced, mtimeNs = null }: WriteOptions,
 ): Promise<void> {
   const descriptor = await whenDescriptorsAllow(() => openSync(path, 'wx', mode))
   try {
     let rest = buffers
     while (rest.length > 0) rest = restOf(rest, writevSync(descriptor, rest))
+    if (mtimeNs !== null) setModified(descriptor, mtimeNs)
     if (isSynced) await syncDescriptor(descriptor)
   } finally {
     closeSync(descriptor)

@@ -1,7 +1,7 @@
 import { RetryPolicy } from '../client/index.ts'
 import type { Connection, KnownSelf } from '../profile/index.ts'
 import { checkOptions, type OptionRule } from '../protocol/index.ts'
-import type { Decision, OpenOffer, ReceiveEvent } from '../receiver/index.ts'
+import type { Decision, OpenOffer, ReceiveEvent, ShownTraits } from '../receiver/index.ts'
 import { asLibraryError } from './error.ts'
 
 export interface ReceiveOptions {
@@ -16,6 +16,8 @@ export interface ReceiveOptions {
   readonly create?: boolean
   /** Ends after the first file that was received or refused. Default: false. */
   readonly once?: boolean
+  /** Gives the files the time of modification that their sender says. Default: true. */
+  readonly times?: boolean
   /** Files that are received at the same time. Default: 16. */
   readonly transfersAtOnce?: number
   /** Parts of one file that travel at the same time. Default: adapts to the connection. */
@@ -27,7 +29,7 @@ export interface ReceiveOptions {
 }
 
 /** A file that was received: complete, verified and durable. */
-export interface ReceivedFile {
+export interface ReceivedFile extends ShownTraits {
   readonly transferId: string
   readonly from: string
   /** The name that the sender gave. It is not safe to show unescaped. */
@@ -47,6 +49,7 @@ const optionRules = {
   from: 'texts?',
   create: 'flag?',
   once: 'flag?',
+  times: 'flag?',
   transfersAtOnce: 'number?',
   partsInFlight: 'number?',
   signal: 'signal?',
@@ -70,7 +73,7 @@ export function requireReceiveOptions(folder: string, options: ReceiveOptions): 
 export async function* deliveriesInto(
   { client, contacts }: Connection,
   folder: string,
-  { decide, from, create = false, once = false, signal, onEvent, ...others }: ReceiveOptions,
+  { decide, from, create = false, once = false, times = true, signal, onEvent, ...others }: ReceiveOptions,
   selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
 ): AsyncGenerator<ReceivedFile, void, undefined> {
   const stop = new AbortController()
@@ -96,6 +99,7 @@ export async function* deliveriesInto(
       folder,
       mayCreate: create,
       isOnce: once,
+      keepsTimes: times,
       signal: ending,
       ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(offer, voided) }),
       onEvent: (event) => {
@@ -131,5 +135,7 @@ export async function* deliveriesInto(
 
 function receivedFileOf(event: ReceiveEvent & { type: 'received' }): ReceivedFile {
   const { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy } = event
-  return { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy }
+  const { mediaType, modifiedAt, isExecutable } = event
+  const traits = { mediaType, modifiedAt, isExecutable }
+  return { transferId, from, name, path, isRenamed, sizeBytes, ...traits, isSealed, signedBy }
 }

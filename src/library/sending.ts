@@ -21,6 +21,8 @@ export interface SendOptions {
   readonly responseTimeoutMs?: number
   /** Sends without end-to-end encryption, so that the portal can read the files. They are signed all the same. Default: false. */
   readonly plain?: boolean
+  /** Tells the receivers when each file was modified last, so that it arrives with that time. Default: true. */
+  readonly times?: boolean
   /** Bytes of a part, within the limits of the portal. Default: 8 MiB, more for large files. */
   readonly partSizeBytes?: number
   /** Parts of one file that travel at the same time. Default: adapts to the connection. */
@@ -37,6 +39,7 @@ const optionRules = {
   deliveryTimeoutMs: 'number?',
   responseTimeoutMs: 'number?',
   plain: 'flag?',
+  times: 'flag?',
   partSizeBytes: 'number?',
   partsInFlight: 'number?',
   signal: 'signal?',
@@ -78,7 +81,15 @@ export function retryPolicyOf({ responseTimeoutMs, signal }: CheckedSend): Retry
 export async function sendFiles(
   { client, portalUrl, contacts }: Connection,
   { account, keys }: KnownSelf,
-  { until, deliveryTimeoutMs, responseTimeoutMs, plain = false, onEvent = () => {}, ...others }: CheckedSend,
+  {
+    until,
+    deliveryTimeoutMs,
+    responseTimeoutMs,
+    plain = false,
+    times = true,
+    onEvent = () => {},
+    ...others
+  }: CheckedSend,
 ): Promise<SendOutcome[]> {
   if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
   const { send } = await import('../sender/node.ts')
@@ -91,6 +102,7 @@ export async function sendFiles(
     answerTimeoutMs: responseTimeoutMs,
     waitMs: deliveryTimeoutMs ?? null,
     isWaiting: until !== 'stored',
+    withTimes: times,
     onEvent,
     ...others,
   })

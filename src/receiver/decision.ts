@@ -1,11 +1,12 @@
 /** A person's decision about an offer. */
 import { Problem } from '../protocol/index.ts'
+import type { ShownTraits } from './shown-traits.ts'
 
 /** The longest reason that a person may give to the sender. */
 export const declineReasonCharactersMax = 500
 
 /** An offer that a person decides about. The sender has been checked, and sealed metadata has been opened. */
-export interface OpenOffer {
+export interface OpenOffer extends ShownTraits {
   readonly transferId: string
   readonly from: string
   /** The name that the sender gave. Not to be shown unescaped. */

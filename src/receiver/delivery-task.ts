@@ -9,7 +9,14 @@ import type { Semaphore } from '../async/index.ts'
 import { type ConcurrencyBounds, isAboutToken, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { checkManifest } from '../parts/index.ts'
-import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
+import {
+  fileTraitsOf,
+  type Offer,
+  type PartRange,
+  Problem,
+  type ProblemJson,
+  type PublicKeys,
+} from '../protocol/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import type { DispositionBatcher } from './answers.ts'
 import { type Decide, declined } from './decision.ts'
@@ -20,6 +27,7 @@ import { type Inbox, type Obstacle, type Published, PublishIncompleteError } fro
 import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 import { LeasedOffer, LeaseExpiredError, type StoredOffer } from './leased-offer.ts'
 import { safeName } from './names.ts'
+import { type ShownTraits, shownTraits } from './shown-traits.ts'
 import { type AcceptPolicy, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
 
 export interface DeliveryContext<Body extends PartBody> {
@@ -33,6 +41,8 @@ export interface DeliveryContext<Body extends PartBody> {
   readonly placesFor: (sizeBytes: number) => Semaphore | null
   /** How many parts of one transfer may be in flight. */
   readonly partsInFlight: ConcurrencyBounds
+  /** Whether files get the time of modification that their sender says. */
+  readonly keepsTimes: boolean
   readonly idleMs: number
   readonly links: Links
   readonly onEvent: (event: ReceiveEvent) => void
@@ -49,7 +59,7 @@ export class DeliveryTask<Body extends PartBody> {
   readonly #context: DeliveryContext<Body>
   readonly #leased: LeasedOffer
   /** Name and size are those of the file itself, as soon as sealed metadata is open. */
-  readonly #about: {
+  readonly #about: ShownTraits & {
     readonly transferId: string
     readonly from: string
     name: string
@@ -76,6 +86,7 @@ export class DeliveryTask<Body extends PartBody> {
     const leased = this.#leased
     this.#about = {
       ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
+      ...shownTraits(fileTraitsOf('name' in metadata ? metadata.mediaType : undefined)),
       isSealed: 'sealed' in metadata,
       get isStored() {
         return leased.offer.state === 'stored'
@@ -161,7 +172,7 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** Refuses what can be refused before any byte travels, and then opens the partial file. */
   async #prepare(): Promise<{ partial: IncomingFile<Body>; opened: OpenedOffer; layout: PartialLayout; name: string }> {
-    const { inbox, onEvent, acceptPolicy } = this.#context
+    const { inbox, onEvent, acceptPolicy, keepsTimes } = this.#context
     const { transferId } = this.#about
     const { offer } = this.#leased
     try {
@@ -171,9 +182,12 @@ export class DeliveryTask<Body extends PartBody> {
       const { sizeBytes, partSizeBytes } = opened.layout
       this.#about.sizeBytes = sizeBytes
       this.#about.name = opened.metadata.name
+      const traits = fileTraitsOf(opened.metadata.mediaType)
+      Object.assign(this.#about, shownTraits(traits))
       const { name } = safeName(this.#about.name)
       if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
-      const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal)
+      const kept = keepsTimes ? traits : { ...traits, mtimeNs: null }
+      const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal, kept)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
       this.#isAnnounced = true

@@ -1,7 +1,8 @@
 /** The events of `receive`. */
 import type { ProblemJson } from '../protocol/index.ts'
+import type { ShownTraits } from './shown-traits.ts'
 
-interface About {
+interface About extends ShownTraits {
   readonly transferId: string
   readonly from: string
   /** The name that the sender gave. It is not safe to show unescaped. */

@@ -6,7 +6,7 @@
  */
 import type { Problem } from '../protocol/index.ts'
 import type { ReceiptClaims } from '../trust/index.ts'
-import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
+import type { IncomingFile, KeptTraits, PartBody, PartialLayout } from './incoming-file.ts'
 import type { Clocks } from './memory.ts'
 
 /** A file that stands under its final name, durable. */
@@ -45,9 +45,10 @@ export interface Inbox<Body extends PartBody> {
   /**
    * Opens the partial file of a transfer, or begins one. Parts of an earlier run count only after they have been verified again.
    *
+   * @param traits the same each time that a transfer is opened. An inbox keeps of them what its storage can
    * @throws what `meaningOf` knows; the signal's reason when that aborts
    */
-  open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<Body>>
+  open(transferId: string, layout: PartialLayout, signal: AbortSignal, traits?: KeptTraits): Promise<IncomingFile<Body>>
 
   /**
    * Finds a transfer that an earlier run has published, so that only the answer to the portal is missing or was lost. Completes
@@ -123,6 +124,10 @@ export interface CommitRecord {
   readonly signedBy?: string | null
   /** Whether the content gets its name by a rename instead of a link. Then the file was published when its old name is gone. */
   readonly isByRenaming?: boolean
+  /** In the log of small files: the time of the last modification, as `secondsText`. */
+  readonly mtime?: string
+  /** In the log of small files: whether the file is a program. */
+  readonly isExecutable?: boolean
 }
 
 /** What is told of a published file. @param name its name in the folder, where the user may have changed it */
@@ -139,11 +144,18 @@ export function commitRecordOf(value: unknown): CommitRecord {
     manifestDigest,
     receipt = null,
     isByRenaming,
+    mtime,
+    isExecutable,
   }: Partial<Record<keyof CommitRecord, unknown>> = value
   if (typeof transferId !== 'string' || typeof finalName !== 'string' || typeof manifestDigest !== 'string') {
     throw new Error('a member is missing')
   }
   if (typeof receipt !== 'object') throw new Error('the receipt is not an object')
   const record = { transferId, finalName, manifestDigest, receipt: receipt as ReceiptClaims | null }
-  return isByRenaming === true ? { ...record, isByRenaming } : record
+  return {
+    ...record,
+    ...(isByRenaming === true ? { isByRenaming } : {}),
+    ...(typeof mtime === 'string' ? { mtime } : {}),
+    ...(isExecutable === true ? { isExecutable } : {}),
+  }
 }

@@ -3,7 +3,7 @@
  * for small files; browsers have their own.
  */
 import type { MinThroughput } from '../parts/index.ts'
-import type { DigestAlgorithm, PartLayout } from '../protocol/index.ts'
+import type { DigestAlgorithm, FileTraits, PartLayout } from '../protocol/index.ts'
 import type { PartSeal } from '../trust/index.ts'
 
 /** The type of a part's content. Each runtime has its own. */
@@ -13,6 +13,12 @@ export type PartBody = AsyncIterable<Uint8Array>
 export interface PartialLayout extends PartLayout {
   readonly digestAlgorithm: DigestAlgorithm
 }
+
+/** What a file gets besides its name and content. */
+export type KeptTraits = Pick<FileTraits, 'mediaType' | 'mtimeNs' | 'isExecutable'>
+
+/** Nothing is known about the file. */
+export const noTraits: KeptTraits = { mediaType: null, mtimeNs: null, isExecutable: false }
 
 /** One part as it arrives: its expected properties, and its bytes. */
 export interface ArrivingPart<Body extends PartBody> {
@@ -60,7 +66,7 @@ export interface IncomingFile<Body extends PartBody> {
   receivePart(part: ArrivingPart<Body>, limits: ReceiveLimits): Promise<void>
   /** Deletes all parts. None of them counts any more. */
   startOver(): Promise<void>
-  /** Makes the whole content durable, in its exact length, and ends the writing. */
+  /** Makes the whole content durable, in its exact length and with its traits, and ends the writing. */
   finish(): Promise<void>
   /** Ends the writing and keeps the held parts. May be called again. */
   close(): Promise<void>

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream'
 import { FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
 import { Problem, transferIdsFrom, transferTimeMs } from '../protocol/index.ts'
 import { type Inbox, type Obstacle, type Published, publishedBy } from './inbox.ts'
-import type { IncomingFile, PartialLayout } from './incoming-file.ts'
+import { type IncomingFile, type KeptTraits, noTraits, type PartialLayout } from './incoming-file.ts'
 import { agreedMs, type Clocks, isForgotten } from './memory.ts'
 import { inboxFolderName } from './names.ts'
 import { ReceivedRecords, readRecord } from './node-commit-record.ts'
@@ -118,11 +118,16 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
     return isThere(this.pathsOf(transferId).parts)
   }
 
-  async open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<Readable>> {
+  async open(
+    transferId: string,
+    layout: PartialLayout,
+    signal: AbortSignal,
+    traits: KeptTraits = noTraits,
+  ): Promise<IncomingFile<Readable>> {
     this.#home.assertIsThere()
     const paths = this.pathsOf(transferId)
-    if (!isSmall(layout)) return openPartialFile(paths, layout, signal)
-    const file = new SmallFile(paths, layout, this.#logged.isUsable)
+    if (!isSmall(layout)) return openPartialFile(paths, layout, signal, traits)
+    const file = new SmallFile(paths, layout, traits, this.#logged.isUsable)
     if (this.#logged.isUsable) this.#small.set(transferId, file)
     return file
   }
@@ -247,10 +252,13 @@ async function removeLeftovers(own: string, agreedMs: number, sinceMs: number): 
     if (isForgotten(stemOf(name), sinceMs)) await removeRecord(own, join(own, name))
     else recorded.add(stemOf(name))
   }
+  // A finished file may have an old time of its own, and the list of its parts is as old as its last part.
+  const recent = new Set<string>()
+  for (const name of names.filter((one) => !one.endsWith('.commit'))) {
+    if (!(await isOlder(join(own, name), agreedMs - LEFTOVER_MS_MAX))) recent.add(stemOf(name))
+  }
   for (const name of names) {
-    if (recorded.has(stemOf(name))) continue
-    const path = join(own, name)
-    if (await isOlder(path, agreedMs - LEFTOVER_MS_MAX)) await removeFile(path)
+    if (!recorded.has(stemOf(name)) && !recent.has(stemOf(name))) await removeFile(join(own, name))
   }
 }
 

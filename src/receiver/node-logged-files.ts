@@ -12,11 +12,12 @@
 import { lstatSync, readFileSync, type Stats } from 'node:fs'
 import { link, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, removeFile, syncFolder, whenDescriptorsAllow, writeNewFile } from '../fs/index.ts'
+import { hasCode, removeFile, setModified, syncFolder, whenDescriptorsAllow, writeNewFile } from '../fs/index.ts'
+import { nanosecondsOf } from '../protocol/index.ts'
 import { type CommitRecord, type Published, publishedBy } from './inbox.ts'
 import { inboxFolderName } from './names.ts'
 import { DeliveryLog, type LoggedFile } from './node-delivery-log.ts'
-import { FILE_MODE, transferPaths } from './node-partial-file.ts'
+import { modeOf, transferPaths } from './node-partial-file.ts'
 import { LogUnusableError, type Publisher, type RecordClaims } from './node-publisher.ts'
 import type { SmallFile } from './node-small-file.ts'
 import { writeProblem } from './node-write-problem.ts'
@@ -88,7 +89,13 @@ export class LoggedFiles implements Disposable {
           throw new LogUnusableError('the log of small files cannot be written', { cause })
         }
       }
-      const record = await this.#publisher.publish(transferId, name, claims, Promise.resolve(), put)
+      const record = await this.#publisher.publish(
+        transferId,
+        name,
+        { ...claims, ...file.recordTraits },
+        Promise.resolve(),
+        put,
+      )
       await removeFile(transferPaths(this.#folder, transferId).partial)
       this.#note(record, content.length)
       return publishedBy(record)
@@ -244,9 +251,12 @@ export class LoggedFiles implements Disposable {
     const path = join(this.#folder, record.finalName)
     const found = statOrNull(path)
     if (found !== null && !found.isFile()) return isAnswered
+    const { isExecutable = false } = record
+    const mtimeNs = nanosecondsOf(record.mtime ?? '')
     const bytes = found === null ? null : found.size > content.length ? found : readFileSync(path)
     if (bytes instanceof Uint8Array && bytes.equals(content)) {
-      await syncFile(path)
+      // The time may be lost although the content is not.
+      await syncFile(path, mtimeNs)
       return true
     }
     // What a file system has lost of a file is cut off, or reads as zeros. Anything else someone has written.
@@ -254,17 +264,22 @@ export class LoggedFiles implements Disposable {
     if (found !== null && !isLost) return isAnswered
     const { partial } = transferPaths(this.#folder, record.transferId)
     await removeFile(partial)
-    await writeNewFile(partial, [content], FILE_MODE, { isSynced: true })
+    await writeNewFile(partial, [content], modeOf({ isExecutable }), { isSynced: true, mtimeNs })
     if (isLost) await rename(partial, path)
     else await link(partial, path)
     return true
   }
 }
 
-/** One that is not there any more was moved by its owner. */
-async function syncFile(path: string): Promise<void> {
+/**
+ * One that is not there any more was moved by its owner.
+ *
+ * @param mtimeNs the time of the last modification to set; null to leave it
+ */
+async function syncFile(path: string, mtimeNs: bigint | null = null): Promise<void> {
   try {
     await using handle = await whenDescriptorsAllow(() => open(path, 'r'))
+    if (mtimeNs !== null) setModified(handle.fd, mtimeNs)
     await handle.sync()
   } catch (error) {
     if (!hasCode(error, 'ENOENT', 'EISDIR', 'EACCES', 'ELOOP')) throw error

@@ -17,17 +17,30 @@ import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode, readTextOrNull, replaceFile, whenDescriptorsAllow, writeAll } from '../fs/index.ts'
+import { hasCode, readTextOrNull, replaceFile, setModified, whenDescriptorsAllow, writeAll } from '../fs/index.ts'
 import type { PartSink } from '../parts/index.ts'
 import { isDigestHex, partCount, partSpan } from '../protocol/index.ts'
 import type { PartDigests } from '../trust/index.ts'
-import type { ArrivingPart, IncomingFile, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+import {
+  type ArrivingPart,
+  type IncomingFile,
+  type KeptTraits,
+  noTraits,
+  type PartialLayout,
+  type ReceiveLimits,
+} from './incoming-file.ts'
 import { inboxFolderName } from './names.ts'
 import { receiveArrivingPart } from './node-arriving-part.ts'
 
 const READ_BYTES = 1024 * 1024
 /** The mode of the finished file, minus the umask. Before that, its folder keeps other users out. */
-export const FILE_MODE = 0o644
+const FILE_MODE = 0o644
+const PROGRAM_MODE = 0o755
+
+/** The mode with which a file is created; the umask takes its bits away. */
+export function modeOf({ isExecutable }: Pick<KeptTraits, 'isExecutable'>): number {
+  return isExecutable ? PROGRAM_MODE : FILE_MODE
+}
 
 /**
  * Opens the partial file of a transfer, or begins one.
@@ -38,33 +51,47 @@ export async function openPartialFile(
   paths: TransferPaths,
   layout: PartialLayout,
   signal: AbortSignal,
+  traits: KeptTraits = noTraits,
 ): Promise<PartialFile> {
   const listed = await readList(paths.parts, layout)
   const handle = listed.size === 0 ? null : await openKept(paths.partial)
-  if (handle === null) return begin(paths, layout)
+  if (handle === null) return begin(paths, layout, traits)
   try {
     const held = await verified(handle, layout, listed, signal)
     // Written again without lines that a crash cut off or that name a bad part.
     await writeList(paths.parts, layout, held)
-    return new PartialFile(paths, layout, handle, held)
+    return new PartialFile(paths, layout, traits, { handle, held, isNew: false })
   } catch (error) {
     await handle.close()
     throw error
   }
 }
 
+interface OpenedPartial {
+  readonly handle: FileHandle
+  readonly held: Map<number, PartDigests>
+  readonly isNew: boolean
+}
+
 export class PartialFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
+  readonly #traits: KeptTraits
   readonly #handle: FileHandle
   readonly #held: Map<number, PartDigests>
+  /** Whether nothing was in the file before this run. */
+  readonly #isNew: boolean
+  /** The parts of which bytes may be in the file. */
+  readonly #begun = new Set<number>()
   #heldBytes = 0
 
-  constructor(paths: TransferPaths, layout: PartialLayout, handle: FileHandle, held: Map<number, PartDigests>) {
+  constructor(paths: TransferPaths, layout: PartialLayout, traits: KeptTraits, { handle, held, isNew }: OpenedPartial) {
     this.#paths = paths
     this.#layout = layout
+    this.#traits = traits
     this.#handle = handle
     this.#held = held
+    this.#isNew = isNew
     for (const partNumber of held.keys()) this.#heldBytes += partSpan(layout, partNumber).lengthBytes
   }
 
@@ -90,18 +117,30 @@ export class PartialFile implements IncomingFile<Readable> {
   }
 
   /**
-   * A sink for the bytes of one part. The bytes of a discarded part do not count.
+   * A sink for the bytes of one part. The bytes of a discarded part do not count. Zeros are not written where there is nothing yet:
+   * a hole reads as zeros, and takes neither room nor time.
    *
    * @param contentDigest called before the commit; omitted where the transfer is not sealed
    */
   sink(partNumber: number, contentDigest?: () => string): PartSink {
     const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
-    let atByte: number | null = offsetBytes
+    const mayHaveHoles = this.#isNew && !this.#begun.has(partNumber)
+    this.#begun.add(partNumber)
+    let atByte = offsetBytes
+    let writtenToByte = offsetBytes
     return {
       write: async (buffers) => {
-        atByte = await writeAll(this.#handle, buffers, atByte)
+        for (const { isZeros, buffers: run, lengthBytes } of mayHaveHoles ? runsOf(buffers) : [wholeRun(buffers)]) {
+          if (!isZeros) {
+            await writeAll(this.#handle, run, atByte)
+            writtenToByte = atByte + lengthBytes
+          }
+          atByte += lengthBytes
+        }
       },
       commit: async (digest) => {
+        // A part that ends in a hole must not lie behind the end of the file.
+        if (writtenToByte < atByte) await writeAll(this.#handle, [ZEROS.subarray(0, 1)], atByte - 1)
         await this.#handle.datasync()
         // Fails when the list is missing: a vanished folder is noticed here and not made again.
         const flag = constants.O_WRONLY | constants.O_APPEND
@@ -121,10 +160,13 @@ export class PartialFile implements IncomingFile<Readable> {
     this.#heldBytes = 0
     await writeList(this.#paths.parts, this.#layout, this.#held)
     await this.#handle.truncate(0)
+    this.#begun.clear()
   }
 
   async finish(): Promise<void> {
+    const { mtimeNs } = this.#traits
     await this.#handle.truncate(this.#layout.sizeBytes)
+    if (mtimeNs !== null) setModified(this.#handle.fd, mtimeNs)
     await this.#handle.sync()
     await this.close()
   }
@@ -134,14 +176,42 @@ export class PartialFile implements IncomingFile<Readable> {
   }
 }
 
-async function begin(paths: TransferPaths, layout: PartialLayout): Promise<PartialFile> {
+/** Consecutive buffers that are all zeros, or none of them. */
+interface Run {
+  readonly isZeros: boolean
+  readonly buffers: readonly Uint8Array[]
+  readonly lengthBytes: number
+}
+
+const ZEROS = new Uint8Array(64 * 1024)
+
+function wholeRun(buffers: readonly Uint8Array[]): Run {
+  return { isZeros: false, buffers, lengthBytes: buffers.reduce((sum, { length }) => sum + length, 0) }
+}
+
+function runsOf(buffers: readonly Uint8Array[]): Run[] {
+  if (!buffers.some(isZero)) return [wholeRun(buffers)]
+  return buffers.map((bytes) => ({ isZeros: isZero(bytes), buffers: [bytes], lengthBytes: bytes.length }))
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  // Most content is told by its ends.
+  if (bytes[0] !== 0 || bytes.at(-1) !== 0) return false
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const slice = bytes.subarray(at, at + ZEROS.length)
+    if (Buffer.compare(slice, ZEROS.subarray(0, slice.length)) !== 0) return false
+  }
+  return true
+}
+
+async function begin(paths: TransferPaths, layout: PartialLayout, traits: KeptTraits): Promise<PartialFile> {
   // Removed instead of truncated: after a crash the old file may be a second name of a published file.
   await rm(paths.parts, { force: true })
   await rm(paths.partial, { force: true })
-  const handle = await whenDescriptorsAllow(() => open(paths.partial, 'wx+', FILE_MODE))
+  const handle = await whenDescriptorsAllow(() => open(paths.partial, 'wx+', modeOf(traits)))
   try {
     await writeList(paths.parts, layout, new Map())
-    return new PartialFile(paths, layout, handle, new Map())
+    return new PartialFile(paths, layout, traits, { handle, held: new Map(), isNew: true })
   } catch (error) {
     await handle.close()
     throw error

@@ -37,7 +37,7 @@ const PLACEHOLDER_MODE = 0o644
 const NAME_CODES = ['ENAMETOOLONG', 'EINVAL', 'EILSEQ', 'EIO']
 
 /** The content of a record besides the name. */
-export type RecordClaims = Pick<CommitRecord, 'manifestDigest' | 'receipt'>
+export type RecordClaims = Pick<CommitRecord, 'manifestDigest' | 'receipt' | 'mtime' | 'isExecutable'>
 
 /** Writes a record down, with the content. When it resolves, both survive the loss of power. @throws LogUnusableError */
 export type RecordLog = (record: CommitRecord) => Promise<void>

@@ -2,12 +2,13 @@
  * A small file that is being received: it is held in memory and written once it is whole. After a crash it is fetched again.
  */
 import type { Readable } from 'node:stream'
-import { removeFile, writeNewFile } from '../fs/index.ts'
+import { removeFile, type WriteOptions, writeNewFile } from '../fs/index.ts'
 import type { PartSink } from '../parts/index.ts'
-import { isWhole, wholeSizeBytesMax } from '../protocol/index.ts'
-import type { ArrivingPart, IncomingFile, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+import { isWhole, secondsText, wholeSizeBytesMax } from '../protocol/index.ts'
+import type { CommitRecord } from './inbox.ts'
+import type { ArrivingPart, IncomingFile, KeptTraits, PartialLayout, ReceiveLimits } from './incoming-file.ts'
 import { receiveArrivingPart } from './node-arriving-part.ts'
-import { FILE_MODE, type TransferPaths } from './node-partial-file.ts'
+import { modeOf, type TransferPaths } from './node-partial-file.ts'
 
 /** Whether a file is small enough to be held in memory until it is whole. */
 export function isSmall(layout: PartialLayout): boolean {
@@ -23,13 +24,15 @@ interface HeldContent {
 export class SmallFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #sizeBytes: number
+  readonly #traits: KeptTraits
   readonly #isLogged: boolean
   #content: HeldContent | null = null
 
   /** @param isLogged whether it goes through the log of small files, so that `finish` need not write it */
-  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout, isLogged: boolean) {
+  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout, traits: KeptTraits, isLogged: boolean) {
     this.#paths = paths
     this.#sizeBytes = sizeBytes
+    this.#traits = traits
     this.#isLogged = isLogged
   }
 
@@ -67,13 +70,22 @@ export class SmallFile implements IncomingFile<Readable> {
     return buffers
   }
 
+  /** The traits for the record in the log. */
+  get recordTraits(): Pick<CommitRecord, 'mtime' | 'isExecutable'> {
+    const { mtimeNs, isExecutable } = this.#traits
+    return {
+      ...(mtimeNs === null ? {} : { mtime: secondsText(mtimeNs) }),
+      ...(isExecutable ? { isExecutable } : {}),
+    }
+  }
+
   /** Writes it beside the other unfinished content. */
-  async write(how: { readonly isSynced: boolean }): Promise<void> {
+  async write(how: Pick<WriteOptions, 'isSynced'>): Promise<void> {
     const { partial } = this.#paths
     const { buffers } = this
     // Removed, not truncated: after a crash it may be the old name of a file that is published already.
     await removeFile(partial)
-    await writeNewFile(partial, buffers, FILE_MODE, how)
+    await writeNewFile(partial, buffers, modeOf(this.#traits), { ...how, mtimeNs: this.#traits.mtimeNs })
   }
 
   async close(): Promise<void> {}

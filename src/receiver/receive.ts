@@ -42,6 +42,8 @@ export interface ReceiveBasics<Body extends PartBody> {
   readonly transfersAtOnce?: number
   /** A connection that brings no byte for this time has stalled. */
   readonly idleMs?: number
+  /** Whether files get the time of modification that their sender says. Default: true, where the inbox can. */
+  readonly keepsTimes?: boolean
   /** Called before any content travels; null to accept everything. With it, small files do not come with their offers. */
   readonly decide?: Decide | null
 }
@@ -99,7 +101,7 @@ export async function receiveInto<Body extends PartBody>(
   const answers = dispositionBatcher(client, clocks.limits)
   const shared = {
     ...{ client, answers, inbox, acceptPolicy, decide, placesFor, partsInFlight, idleMs, links },
-    ...{ onEvent, onObstacle },
+    ...{ onEvent, onObstacle, keepsTimes: options.keepsTimes ?? true },
   }
   const tasks = new Tasks(shared, signal, {
     ended: (outcome) => {

@@ -88,16 +88,17 @@ async function contentKeyOf(
 async function newEntry(context: SendContext, file: OpenSource): Promise<Begun> {
   const { trust, account: from, receiverKeys } = context
   const transferId = newTransferId(context.idTimeMs())
-  const { name } = file.source
+  const { mediaType } = file
+  const metadata = { name: file.source.name, ...(mediaType === undefined ? {} : { mediaType }) }
   const wantedBytes = Math.min(context.partSizeBytes, context.way.partSizeBytesMax)
   const sealed =
     trust?.isSealing === true
-      ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, { name })
+      ? await sealMetadata({ transferId, from, keys: trust.keys, receiverKeys }, metadata)
       : null
   const entry: JournalEntry = {
     ...keyOf(context, file.source),
     transferId,
-    metadata: sealed?.metadata ?? { name },
+    metadata: sealed?.metadata ?? metadata,
     sealedFor: trust?.isSealing === true ? await sealedForText(trust.keys.publicKeys, receiverKeys) : null,
     source: file.identity,
     partSizeBytes: partSizeBytesFor(file.identity.sizeBytes, wantedBytes, context.limits),

@@ -8,6 +8,7 @@ import { fileErrorText, hasCode, whenDescriptorsAllow } from '../fs/index.ts'
 import { bytesText, type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
 import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
+import { mediaTypeOfFile } from './node-media-type.ts'
 import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
 import { isSizeTrue, readUnsized, unsizedBytesMax } from './node-unsized.ts'
 import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
@@ -15,14 +16,18 @@ import { isSameSource, type OpenSource, type Source, type SourceIdentity } from 
 /**
  * Checks every path before anything is sent.
  *
+ * @param withTimes whether the receivers are told when a file was modified
  * @returns one source per path, in their order
  * @throws Problem `source-not-a-file`, `source-unreadable`, or `request-invalid` when the same file is given twice
  */
-export async function checkSources(paths: readonly string[]): Promise<Source[]> {
+export async function checkSources(
+  paths: readonly string[],
+  { withTimes }: { readonly withTimes: boolean } = { withTimes: true },
+): Promise<Source[]> {
   const sources: Source[] = []
   const seen = new Set<string>()
   for (const path of paths) {
-    const source = await checkSource(path)
+    const source = await checkSource(path, withTimes)
     if (seen.has(source.place)) {
       throw new Problem('request-invalid', { path, detail: `${path} is given more than once` })
     }
@@ -32,7 +37,7 @@ export async function checkSources(paths: readonly string[]): Promise<Source[]> 
   return sources
 }
 
-async function checkSource(path: string): Promise<Source> {
+async function checkSource(path: string, withTimes: boolean): Promise<Source> {
   try {
     const absolute = resolve(path)
     const location = await locate(absolute)
@@ -45,7 +50,7 @@ async function checkSource(path: string): Promise<Source> {
       typeof location === 'string'
         ? realpathSync.native(location)
         : join(realpathSync.native(dirname(absolute)), basename(absolute))
-    return new FileSource(path, place, location, Number(stats.size))
+    return new FileSource(path, { place, location, sizeBytes: Number(stats.size), withTimes })
   } catch (error) {
     throw unreadable(path, error)
   }
@@ -84,6 +89,11 @@ const READ_BYTES = 1024 * 1024
 /** Without O_NONBLOCK (unknown to Windows), opening /proc/kmsg or a pipe that replaced the file would block a thread without end. */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
+interface CheckedPlace extends Pick<Source, 'place' | 'sizeBytes'> {
+  readonly location: string | Buffer
+  readonly withTimes: boolean
+}
+
 /** A file that has been checked. */
 class FileSource implements Source {
   readonly path: string
@@ -94,12 +104,20 @@ class FileSource implements Source {
   /** The path to open: bytes where the name on disk is not UTF-8. */
   readonly location: string | Buffer
 
-  constructor(path: string, place: string, location: string | Buffer, sizeBytes: number) {
+  readonly #withTimes: boolean
+
+  constructor(path: string, { place, location, sizeBytes, withTimes }: CheckedPlace) {
     this.path = path
     this.name = basename(resolve(path))
     this.place = place
     this.location = location
     this.sizeBytes = sizeBytes
+    this.#withTimes = withTimes
+  }
+
+  /** @param stats null where they say nothing about the content */
+  mediaTypeWith(stats: BigIntStats | null): string | undefined {
+    return mediaTypeOfFile(this.name, stats, { withTimes: this.#withTimes })
   }
 
   async open(): Promise<OpenSource> {
@@ -108,7 +126,7 @@ class FileSource implements Source {
       handle = await whenDescriptorsAllow(() => open(this.location, OPEN_FLAGS))
       const stats = await handle.stat({ bigint: true })
       assertIsFile(this.path, stats)
-      if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, identityOf(stats))
+      if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, stats)
       const content = await this.#readUnsized(handle, stats)
       await handle.close()
       return new HeldFile(this, content)
@@ -134,11 +152,13 @@ class FileSource implements Source {
 abstract class OpenContent implements OpenSource {
   readonly source: FileSource
   readonly identity: SourceIdentity
+  readonly mediaType: string | undefined
   readonly isIdentityProof = true
 
-  constructor(source: FileSource, identity: SourceIdentity) {
+  constructor(source: FileSource, identity: SourceIdentity, stats: BigIntStats | null) {
     this.source = source
     this.identity = identity
+    this.mediaType = source.mediaTypeWith(stats)
   }
 
   abstract assertUnchanged(onRead?: () => Promise<void>): Promise<void>
@@ -201,10 +221,10 @@ class OpenFile extends OpenContent {
   /** The modification time at which the content was last known to equal the parts read. */
   #mtimeNs: SourceIdentity[string]
 
-  constructor(source: FileSource, handle: FileHandle, identity: SourceIdentity) {
-    super(source, identity)
+  constructor(source: FileSource, handle: FileHandle, stats: BigIntStats) {
+    super(source, identityOf(stats), stats)
     this.#handle = handle
-    this.#mtimeNs = identity.mtimeNs ?? ''
+    this.#mtimeNs = this.identity.mtimeNs ?? ''
   }
 
   /**
@@ -264,7 +284,7 @@ class HeldFile extends OpenContent {
   readonly #content: Uint8Array
 
   constructor(source: FileSource, content: Uint8Array) {
-    super(source, { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) })
+    super(source, { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) }, null)
     this.#content = content
   }
 

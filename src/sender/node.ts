@@ -31,6 +31,8 @@ export interface SendFilesOptions
   /** The folder whose subfolder `journal` has the journal. */
   readonly stateFolder: string
   readonly paths: readonly string[]
+  /** Whether receivers are told when a file was modified; true by default. */
+  readonly withTimes?: boolean
   /** False: return after the first notification. */
   readonly isWaiting: boolean
   /** Parts of one transfer in flight at the same time; adapts to the connection by default. */
@@ -50,7 +52,7 @@ export interface SendFilesOptions
  */
 export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
   options.signal.throwIfAborted()
-  const sources = await checkSources(options.paths)
+  const sources = await checkSources(options.paths, { withTimes: options.withTimes ?? true })
   await requireStateFolder(options.stateFolder)
   const stop = new AbortController()
   const signal = AbortSignal.any([options.signal, stop.signal])

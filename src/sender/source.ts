@@ -31,6 +31,8 @@ export interface OpenSource extends AsyncDisposable {
   readonly source: Source
   /** The identity when the file was opened. */
   readonly identity: SourceIdentity
+  /** The media type for the metadata, with what belongs to the file (`fileMediaType`); undefined where nothing is known. */
+  readonly mediaType: string | undefined
   /**
    * Whether an equal identity is taken as proof of equal content. Where it is not, the file is read before the end of an earlier
    * run's transfer is reported for it.

@@ -5,7 +5,7 @@
  * for each receiver and for the sender, so that nobody has to keep a copy of it.
  */
 import type { PortalClient } from '../client/index.ts'
-import { type Metadata, Problem, type PublicKeys, wrappedKeyOf } from '../protocol/index.ts'
+import { type Metadata, type PlainMetadata, Problem, type PublicKeys, wrappedKeyOf } from '../protocol/index.ts'
 import { type AccountKeys, type Contacts, ContentKey, fingerprintOf, saltText } from '../trust/index.ts'
 
 /** A receipt with all data needed to check it against the file, without a portal. */
@@ -97,7 +97,7 @@ export interface SealFor {
 /** A new content key for a transfer, wrapped for its receivers and its sender, and the metadata sealed with it. */
 export async function sealMetadata(
   { transferId, from, keys, receiverKeys }: SealFor,
-  metadata: { name: string },
+  metadata: PlainMetadata,
 ): Promise<{ metadata: Metadata; contentKey: ContentKey }> {
   const contentKey = await ContentKey.generate(transferId)
   const wrapped = new Map<string, string>()

@@ -19,7 +19,12 @@ export async function unfinished(folder: string): Promise<string[]> {
 
 /** A random file, cut into parts. */
 export function newContent(sizeBytes: number, partSizeBytes: number) {
-  const bytes = randomBytes(sizeBytes)
+  return contentOf(randomBytes(sizeBytes), partSizeBytes)
+}
+
+/** A file, cut into parts. */
+export function contentOf(bytes: Buffer, partSizeBytes: number) {
+  const sizeBytes = bytes.length
   const layout = { sizeBytes, partSizeBytes, digestAlgorithm: 'sha-256' } as const
   const parts = Array.from({ length: partCount(layout) }, (_, index) => {
     const { offsetBytes, lengthBytes } = partSpan(layout, index + 1)

@@ -195,7 +195,8 @@ test('a partial file is never removed before its record, however old the two are
   const [young, old] = [await finished(first), await finished(first, 'content', oldId)]
   for (const { transferId, paths } of [young, old]) await writeFile(paths.commit, record(transferId, 'a.txt'))
   const longAgo = new Date(Date.now() - 91 * DAY_MS)
-  for (const path of [young.paths.partial, old.paths.partial, old.paths.commit]) await utimes(path, longAgo, longAgo)
+  const aged = [young.paths.partial, ...Object.values(old.paths)]
+  for (const path of aged) await utimes(path, longAgo, longAgo)
   await first[Symbol.asyncDispose]()
 
   await using second = await openInbox(folder, { mayCreate: true })
@@ -206,6 +207,18 @@ test('a partial file is never removed before its record, however old the two are
   expect(names).not.toContain(`${old.transferId}.commit`)
   expect(names).not.toContain(`${old.transferId}.partial`)
   for (const { transferId } of [young, old]) expect(await second.published(transferId)).toBeNull()
+})
+
+test('a file that was finished with an old time of its own is no leftover', async () => {
+  const folder = await testFolder()
+  const first = await openInbox(folder, { mayCreate: true })
+  const { transferId, paths } = await finished(first)
+  await utimes(paths.partial, 1, 1)
+  await first[Symbol.asyncDispose]()
+  await using second = await openInbox(folder, { mayCreate: true })
+  await second.tidy(rightClocks())
+  expect(await second.hasBegun(transferId)).toBe(true)
+  expect(await unfinished(folder)).toContain(`${transferId}.partial`)
 })
 
 test('discarded files are removed, and published ones stay', async () => {

@@ -2,13 +2,14 @@
  * Small files are published with a log. The tests check what is left, and what is restored, after a power loss before
  * the sync.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
+import { type KeptTraits, noTraits } from '../../src/receiver/incoming-file.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { testFolder } from '../suites/folder.ts'
 import { unfinished, visible } from './folders.ts'
@@ -16,11 +17,16 @@ import { unfinished, visible } from './folders.ts'
 const { signal } = new AbortController()
 
 /** Receives a small file up to its name, without the portal's word for it. @returns its transferId */
-async function receive(inbox: FolderInbox, name: string, text = `content of ${name}`): Promise<string> {
+async function receive(
+  inbox: FolderInbox,
+  name: string,
+  text = `content of ${name}`,
+  traits: KeptTraits = noTraits,
+): Promise<string> {
   const transferId = newTransferId()
   const bytes = Buffer.from(text)
   const layout = { sizeBytes: bytes.length, partSizeBytes: 65_536, digestAlgorithm: 'sha-256' } as const
-  const file = await inbox.open(transferId, layout, signal)
+  const file = await inbox.open(transferId, layout, signal, traits)
   const digest = digestOf('sha-256', bytes)
   if (bytes.length > 0) {
     const part = { partNumber: 1, lengthBytes: bytes.length, digestAlgorithm: 'sha-256', digest, seal: null } as const
@@ -123,6 +129,25 @@ describe('after a power loss before files were synced, the next start', () => {
     for (const name of ['one', 'two']) expect(await textOf(folder, name)).toBe(`content of ${name}`)
     expect(await unfinished(folder)).toEqual([])
     for (const [index, id] of ids.entries()) expect((await inbox.published(id))?.name).toBe(['one', 'two'][index])
+  })
+
+  test.each(Object.entries(lost))('gives time and executable bit back, too: %s', async (_, lose) => {
+    const folder = await testFolder()
+    const path = join(folder, 'tool')
+    const traits = { mediaType: null, mtimeNs: 1_500_000_000_500_000_000n, isExecutable: true }
+    {
+      await using inbox = await openInbox(folder, { mayCreate: true })
+      await receive(inbox, 'tool', undefined, traits)
+    }
+    const before = await stat(path, { bigint: true })
+    expect(before.mtimeNs).toBe(traits.mtimeNs)
+    await lose(path)
+    await utimes(path, 1, 1).catch(() => {})
+    startMachineAgain(folder)
+    await using _inbox = await openInbox(folder, { mayCreate: false })
+    const { mtimeNs, mode } = await stat(path, { bigint: true })
+    expect({ mtimeNs, mode }).toEqual({ mtimeNs: traits.mtimeNs, mode: before.mode })
+    expect(await textOf(folder, 'tool')).toBe('content of tool')
   })
 
   test('keeps what the user has written since, and waits for a new offer of files that may never have had their name', async () => {

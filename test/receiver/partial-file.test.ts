@@ -1,12 +1,19 @@
 /** Which parts of an unfinished file a restarted receiver accepts. */
-import { appendFile, link, open, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, link, mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { receivePart } from '../../src/parts/node-part-receiver.ts'
-import { openPartialFile, type PartialFile, type TransferPaths } from '../../src/receiver/node-partial-file.ts'
+import { newTransferId } from '../../src/protocol/index.ts'
+import {
+  openPartialFile,
+  type PartialFile,
+  type TransferPaths,
+  transferPaths,
+} from '../../src/receiver/node-partial-file.ts'
+import { Publisher } from '../../src/receiver/node-publisher.ts'
 import { testFolder } from '../suites/folder.ts'
-import { type Content, newContent } from './folders.ts'
+import { type Content, contentOf, newContent } from './folders.ts'
 
 const idle = new AbortController().signal
 
@@ -49,6 +56,49 @@ test('parts may arrive in any order, and make up the file', async () => {
   await take(file, content, 3)
   await file.finish()
   expect((await readFile(where.partial)).equals(content.bytes)).toBe(true)
+})
+
+test('runs of zeros take no room, and what was written before is overwritten by them', async () => {
+  const where = await paths()
+  const partSizeBytes = 1024 * 1024
+  const content = contentOf(Buffer.alloc(5 * partSizeBytes - 7), partSizeBytes)
+  const file = await openPartialFile(where, content.layout, idle)
+  // Something of part 2 has come, and was not right.
+  const sink = file.sink(2)
+  await sink.write([Buffer.alloc(partSizeBytes, 1)])
+  await sink.discard()
+  for (const partNumber of [4, 2, 1, 3]) await take(file, content, partNumber)
+  await file.close()
+  // Found again, and known as whole.
+  const again = await openPartialFile(where, content.layout, idle)
+  expect([...again.held.keys()].sort()).toEqual([1, 2, 3, 4])
+  await take(again, content, 5)
+  await again.finish()
+  expect((await readFile(where.partial)).equals(content.bytes)).toBe(true)
+  const { size, blocks } = await stat(where.partial)
+  expect(size).toBe(5 * partSizeBytes - 7)
+  // Part 2 and 5 were written, and a block at the end of each other part.
+  expect(blocks * 512).toBeLessThan(2.5 * partSizeBytes)
+})
+
+test.each([
+  ['by its link', true],
+  ['by renaming', false],
+])('a file has its time and its executable bit when it gets its name (%s)', async (_way, hasHonestLinks) => {
+  const folder = await testFolder()
+  await mkdir(join(folder, '.golooader'))
+  const transferId = newTransferId()
+  const where = transferPaths(folder, transferId)
+  const content = newContent(4_500, 1_000)
+  const mtimeNs = 1_732_950_000_123_456_789n
+  const file = await openPartialFile(where, content.layout, idle, { mediaType: null, mtimeNs, isExecutable: true })
+  for (const partNumber of [1, 2, 3, 4, 5]) await take(file, content, partNumber)
+  const claims = { manifestDigest: content.manifestDigest, receipt: null }
+  const publisher = new Publisher(folder, { hasHonestLinks })
+  await publisher.finish(await publisher.publish(transferId, 'tool', claims, file.finish()))
+  const stats = await stat(join(folder, 'tool'), { bigint: true })
+  expect(Math.abs(Number(stats.mtimeNs - mtimeNs))).toBeLessThan(250)
+  expect(stats.mode & 0o100n).toBe(0o100n)
 })
 
 test('a part that was damaged on the disk does not count; the good ones do', async () => {

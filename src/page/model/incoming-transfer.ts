@@ -22,6 +22,8 @@ export interface AboutIncoming {
   readonly from: string
   readonly name: string
   readonly sizeBytes: number
+  /** Type and subtype; null where it is unknown. */
+  readonly mediaType: string | null
   /** Null where the page no longer knows it. */
   readonly isSealed: boolean | null
   readonly isStored: boolean
@@ -41,6 +43,7 @@ export class IncomingTransfer implements Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
+  readonly mediaType: ReadonlySignal<string | null>
   readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<IncomingProgress>
@@ -50,6 +53,7 @@ export class IncomingTransfer implements Incoming {
   readonly #rate = new Rate()
   readonly #name = signal('')
   readonly #sizeBytes = signal(0)
+  readonly #mediaType = signal<string | null>(null)
   readonly #isStored = signal(false)
   readonly #receivedAt = signal<string | null>(null)
   readonly #progress = signal<IncomingProgress>({ phase: 'waiting', reason: 'Checking the offer…' })
@@ -62,6 +66,7 @@ export class IncomingTransfer implements Incoming {
     this.#actions = actions
     this.name = this.#name
     this.sizeBytes = this.#sizeBytes
+    this.mediaType = this.#mediaType
     this.progress = this.#progress
     this.trouble = this.#trouble
     this.picture = computed(() => ({
@@ -136,9 +141,10 @@ export class IncomingTransfer implements Incoming {
   }
 
   /** The name is known once the seal is open. */
-  #learn({ name, sizeBytes, isStored }: AboutIncoming): void {
+  #learn({ name, sizeBytes, mediaType, isStored }: AboutIncoming): void {
     this.#name.value = name === '' ? 'A sealed file' : printable(name)
     this.#sizeBytes.value = sizeBytes
+    this.#mediaType.value = mediaType
     this.#isStored.value = isStored || this.#isStored.value
   }
 

@@ -100,8 +100,9 @@ export class IncomingList implements IncomingFiles {
   }
 
   /** Files that arrived before this tab was loaded and are still in this browser. */
-  #showKept({ transferId, name, sizeBytes, from, atMs }: KeptFile): void {
-    const about = { transferId, name, sizeBytes, from: from ?? 'an unknown sender', isSealed: null, isStored: true }
+  #showKept({ transferId, name, sizeBytes, mediaType, from, atMs }: KeptFile): void {
+    const sender = from ?? 'an unknown sender'
+    const about = { transferId, name, sizeBytes, mediaType, from: sender, isSealed: null, isStored: true }
     const file = this.#add(about)
     file.received({ finalName: name, folder: null, signedBy: null, at: new Date(atMs).toISOString() })
   }
@@ -173,7 +174,7 @@ export class IncomingList implements IncomingFiles {
   async #save(file: IncomingTransfer): Promise<void> {
     const { inbox } = this.#options
     const kept = (await inbox.kept()).find(({ transferId }) => transferId === file.transferId)
-    if (kept !== undefined) download(await inbox.keptFile(file.transferId), kept.name)
+    if (kept !== undefined) download(await inbox.keptFile(file.transferId), kept.name, kept.mediaType)
   }
 
   async #removeKept(file: IncomingTransfer): Promise<void> {

@@ -156,6 +156,8 @@ export interface Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
+  /** The kind of content in plain text: type and subtype; null where it is unknown. */
+  readonly mediaType: ReadonlySignal<string | null>
   /** Null where the page no longer knows it. */
   readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>

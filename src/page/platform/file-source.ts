@@ -9,7 +9,7 @@
  * old size and time. So in every other browser than Chromium the page reads the whole file a second time after the last part, and
  * compares. This costs one more reading and hashing of the file, and no traffic.
  */
-import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
+import { type DigestAlgorithm, fileMediaType, fileTraitsOf, Problem } from '../../protocol/index.ts'
 import type { OpenSource, Source, SourceIdentity } from '../../sender/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../../trust/index.ts'
 import { refusesChangedFiles } from './browser.ts'
@@ -23,6 +23,7 @@ interface ReadPart {
   readonly contentDigest: string
 }
 
+const NS_PER_MS = 1_000_000n
 const WRITTEN = 'it was changed'
 /** The error names for a file that became unreadable. Firefox uses `AbortError`. */
 const GONE: ReadonlySet<string> = new Set(['NotReadableError', 'NotFoundError', 'AbortError'])
@@ -58,6 +59,7 @@ export class BrowserFileSource implements Source {
 class OpenPageFile implements OpenSource {
   readonly source: BrowserFileSource
   readonly identity: SourceIdentity
+  readonly mediaType: string | undefined
   readonly isIdentityProof = false
   readonly #file: File
   /** By offset. */
@@ -66,6 +68,9 @@ class OpenPageFile implements OpenSource {
   constructor(source: BrowserFileSource, file: File) {
     this.source = source
     this.identity = { sizeBytes: file.size, lastModified: file.lastModified }
+    // A page is not told whether a file is a program.
+    const { mediaType } = fileTraitsOf(file.type)
+    this.mediaType = fileMediaType({ mediaType, mtimeNs: BigInt(file.lastModified) * NS_PER_MS, isExecutable: false })
     this.#file = file
   }
 

@@ -18,6 +18,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
         <span class="name">{file.name.value}</span>
         <span class="soft small size">
           {bytesText(file.sizeBytes.value)} from <strong>{file.from}</strong>
+          {file.mediaType.value !== null && ` · ${file.mediaType.value}`}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>
       </div>

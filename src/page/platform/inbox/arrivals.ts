@@ -11,6 +11,8 @@ import { change, type PageDatabase, writing } from '../database.ts'
 interface About {
   readonly transferId: string
   readonly layout: PartialLayout
+  /** Type and subtype; missing in records of earlier versions, and null where the sender said none. */
+  readonly mediaType?: string | null
 }
 
 /** The transfer is being received. */
@@ -144,4 +146,12 @@ function textOf(arrival: ArrivalRecord | null): string {
   const place = state === 'published' ? arrival.place : null
   const { sizeBytes, partSizeBytes, digestAlgorithm } = layout
   return JSON.stringify([state, sizeBytes, partSizeBytes, digestAlgorithm, record, place])
+}
+
+export function isSameLayout(one: PartialLayout, other: PartialLayout): boolean {
+  return (
+    one.sizeBytes === other.sizeBytes &&
+    one.partSizeBytes === other.partSizeBytes &&
+    one.digestAlgorithm === other.digestAlgorithm
+  )
 }

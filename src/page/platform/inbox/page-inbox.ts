@@ -17,6 +17,7 @@ import {
   type CommitRecord,
   type Inbox,
   type IncomingFile,
+  type KeptTraits,
   numberedName,
   type PartBody,
   type PartialLayout,
@@ -31,6 +32,7 @@ import {
   Arrivals,
   type ArrivedRecord,
   type ArrivingRecord,
+  isSameLayout,
   OvertakenError,
   type PublishingRecord,
 } from './arrivals.ts'
@@ -55,6 +57,8 @@ export interface KeptFile {
   readonly transferId: string
   readonly name: string
   readonly sizeBytes: number
+  /** Type and subtype; null where it is unknown. */
+  readonly mediaType: string | null
   /** Null for an unsigned file. */
   readonly from: string | null
   readonly atMs: number
@@ -106,12 +110,17 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     return (await this.#arrivals.get(transferId)) !== null
   }
 
-  async open(transferId: string, layout: PartialLayout, signal: AbortSignal): Promise<IncomingFile<PartBody>> {
+  async open(
+    transferId: string,
+    layout: PartialLayout,
+    signal: AbortSignal,
+    { mediaType }: Pick<KeptTraits, 'mediaType'> = { mediaType: null },
+  ): Promise<IncomingFile<PartBody>> {
     const context = { staging: this.#staging, arrivals: this.#arrivals }
     const known = await this.#arrivals.get(transferId)
     if (known !== null && known.state !== 'arriving') throw new OvertakenError('another tab is publishing it')
-    const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
-    if (known === null || !isSame(known.layout, layout)) {
+    const arriving = { state: 'arriving', transferId, layout, mediaType, touchedAtMs: Date.now() } as const
+    if (known === null || !isSameLayout(known.layout, layout)) {
       await this.#arrivals.begin(known, arriving)
       await this.#staging.truncate(transferId, 0)
       return new BrowserIncomingFile(context, transferId, layout, new Map())
@@ -206,9 +215,9 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async kept(): Promise<KeptFile[]> {
     return (await this.#arrivals.all())
       .filter((one): one is ArrivedRecord => one.state === 'published' && one.place === 'browser')
-      .map(({ transferId, record, layout, atMs }) => {
+      .map(({ transferId, record, layout, mediaType = null, atMs }) => {
         const from = record.receipt?.from ?? null
-        return { transferId, name: record.finalName, sizeBytes: layout.sizeBytes, from, atMs }
+        return { transferId, name: record.finalName, sizeBytes: layout.sizeBytes, mediaType, from, atMs }
       })
       .sort((one, other) => other.atMs - one.atMs)
   }
@@ -286,10 +295,10 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     const taken = new Set((await this.kept()).map((file) => file.name))
     const finalName = namesFrom(name).find((one) => !taken.has(one))
     if (finalName === undefined) throw tooMany()
-    const { layout } = known
+    const { layout, mediaType = null } = known
     const record: CommitRecord = { transferId, finalName, ...about }
     const state = { state: 'published', place: 'browser', isAnswered: false, atMs: Date.now() } as const
-    await this.#arrivals.publish(known, { transferId, layout, record, ...state })
+    await this.#arrivals.publish(known, { transferId, layout, mediaType, record, ...state })
     return publishedBy(record)
   }
 
@@ -366,14 +375,6 @@ function namesFrom(name: string): string[] {
 
 function tooMany(): Problem {
   return new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
-}
-
-function isSame(one: PartialLayout, other: PartialLayout): boolean {
-  return (
-    one.sizeBytes === other.sizeBytes &&
-    one.partSizeBytes === other.partSizeBytes &&
-    one.digestAlgorithm === other.digestAlgorithm
-  )
 }
 
 async function isReachable(folder: FileSystemDirectoryHandle): Promise<boolean> {

@@ -53,6 +53,8 @@ export const jsonBodyBytesMax = 64 * KIB
 export const secretsBodyBytesMax = 4 * KIB
 /** Largest problem of a receiver. The portal passes it on unchanged. */
 export const problemBytesMax = 8 * KIB
+/** How deep a problem of a receiver may be nested; the problem itself is the first level. */
+export const problemLevelsMax = 32
 /** Longest values of the members that every problem has. */
 export const problemTypeLengthMax = 256
 export const problemTitleLengthMax = 512

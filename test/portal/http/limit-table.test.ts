@@ -99,6 +99,8 @@ const asking: Readonly<Record<string, (count: number) => Promise<Answer>>> = {
     const more = { type: 'urn:x', title: 'x', status: 500, code: 'x', more: '' }
     return dispose({ more: 'm'.repeat(length - JSON.stringify(more).length) })
   },
+  // The problem itself is the first level.
+  problemLevelsMax: (levels) => dispose({ more: JSON.parse('['.repeat(levels - 1) + ']'.repeat(levels - 1)) }),
   problemTypeLengthMax: (length) => dispose({ type: 't'.repeat(length) }),
   problemTitleLengthMax: (length) => dispose({ title: 't'.repeat(length) }),
   problemCodeLengthMax: (length) => dispose({ code: 'c'.repeat(length) }),

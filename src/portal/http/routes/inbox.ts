@@ -15,6 +15,7 @@ import {
   offersOpenMax,
   Problem,
   problemBytesMax,
+  problemLevelsMax,
   TransferId,
   timerMs,
   Withdrawal,
@@ -265,20 +266,30 @@ function cutIfTooSlow(response: ServerResponse, minThroughput: MinThroughput): v
   response.once('close', () => watch[Symbol.dispose]())
 }
 
-/** @throws Problem `body-too-large` for a receiver's problem that is too large to be passed on */
+/** @throws Problem `body-too-large` for a receiver's problem that is too large, or nested too deep, to be passed on */
 export function requirePassable(answer: Disposition): void {
-  if ('problem' in answer && !isPassable(answer.problem)) throw new Problem('body-too-large', { problemBytesMax })
+  if (!('problem' in answer) || isPassable(answer.problem)) return
+  throw new Problem('body-too-large', { problemBytesMax, problemLevelsMax })
 }
 
 /** Whether a receiver's problem is small enough to be passed on to the sender. */
 function isPassable(problem: unknown): boolean {
-  try {
-    return Buffer.byteLength(JSON.stringify(problem)) <= problemBytesMax
-  } catch (error) {
-    // A parsed value can be written as JSON again unless it is nested too deeply for the stack.
-    if (error instanceof RangeError) return false
-    throw error
+  // Levels first: the time that JSON.stringify takes grows with the square of the depth, until the stack is full.
+  return hasLevels(problem, problemLevelsMax) && Buffer.byteLength(JSON.stringify(problem)) <= problemBytesMax
+}
+
+/** Whether a JSON value has at most so many levels of objects and arrays. Takes time in proportion to its size. */
+function hasLevels(value: unknown, levelsMax: number): boolean {
+  let level = [value].filter(isObject)
+  for (let levels = 0; level.length > 0; levels++) {
+    if (levels === levelsMax) return false
+    level = level.flatMap((one) => Object.values(one).filter(isObject))
   }
+  return true
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 /** @returns null when the parameter is missing, because the receiver starts */

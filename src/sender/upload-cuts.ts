@@ -4,7 +4,8 @@
  *
  * Uploads also fail when the portal is away. So after each failed upload the sender makes a small request. The parts are too large
  * for the way only if small requests get through and no part does. A load balancer sends requests to a dead node until its health
- * check notices. So the uploads have to fail for longer than such a check takes.
+ * check notices. So an upload has to fail that began after such a check. When it fails does not matter: on a busy machine that can
+ * be much later.
  */
 import { isPassing, NoResponseError, RemoteProblem, type RetryPolicy } from '../client/index.ts'
 import { bytesText } from '../protocol/index.ts'
@@ -33,8 +34,8 @@ interface CutUpload {
 interface Cut {
   readonly upload: CutUpload
   readonly partNumber: number
-  /** How long the upload of the part had lasted. */
-  readonly afterMs: number
+  /** When this upload of the part began, by `performance.now()`. */
+  readonly beganAtMs: number
   readonly signal: AbortSignal
 }
 
@@ -58,21 +59,21 @@ export class UploadCuts {
    */
   async check(error: unknown, cut: Cut): Promise<void> {
     if (!isCut(error)) return
+    const nowMs = performance.now()
     if (!(await portalAnswers(cut))) {
       this.forget()
       return
     }
-    const nowMs = performance.now()
     this.#sinceMs ??= nowMs
     const count = (this.#counts.get(cut.partNumber) ?? 0) + 1
     this.#counts.set(cut.partNumber, count)
     const isPermanent = error instanceof NoResponseError && error.isPermanent
     // If the sender gives up sooner than a health check takes, it still leaves time to try smaller parts.
     const provenMs = Math.min(BALANCER_MS, cut.upload.retryPolicy.stallTimeoutMs)
-    if (!isPermanent && (count < CUTS_MAX || nowMs - this.#sinceMs < provenMs)) return
+    if (!isPermanent && (count < CUTS_MAX || cut.beganAtMs - this.#sinceMs < provenMs)) return
     // Parts of another size are counted from the start.
     this.#counts.clear()
-    throw new UploadsCutError(isPermanent ? error.message : textOf(error, cut), { cause: error })
+    throw new UploadsCutError(isPermanent ? error.message : textOf(error, cut, nowMs), { cause: error })
   }
 }
 
@@ -87,10 +88,10 @@ async function portalAnswers({ upload: { context, retryPolicy }, signal }: Cut):
   }
 }
 
-function textOf(error: Error, { upload, afterMs }: Cut): string {
+function textOf(error: Error, { upload, beganAtMs }: Cut, endedAtMs: number): string {
   const { partSizeBytes, sizeBytes } = wireLayoutOf(upload.entry)
   const size = bytesText(Math.min(partSizeBytes, sizeBytes))
-  const after = `${Math.max(1, Math.round(afterMs / 1000))} s`
+  const after = `${Math.max(1, Math.round((endedAtMs - beganAtMs) / 1000))} s`
   return (
     `each upload of ${size} ends after about ${after}, while small requests get through: probably a proxy between here and ` +
     `the portal limits how long a request may take, or how large it may be (${error.message})`

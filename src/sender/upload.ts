@@ -214,7 +214,7 @@ async function sendPart(
       furthestBytes = sentBytes
       retryPolicy.markAlive()
     }
-    const startedAtMs = performance.now()
+    const beganAtMs = performance.now()
     try {
       await context.client.putPart(
         transferId,
@@ -224,7 +224,7 @@ async function sendPart(
       )
       cuts.forget()
     } catch (error) {
-      await cuts.check(error, { upload, partNumber, afterMs: performance.now() - startedAtMs, signal })
+      await cuts.check(error, { upload, partNumber, beganAtMs, signal })
       throw error
     }
   }

@@ -101,3 +101,22 @@ test('a dead node that a load balancer still uses for some seconds does not end 
   await deliveredOnce(world, sending, path)
   expect(smallerParts(sending)).toEqual([])
 })
+
+test('an upload that began before a load balancer could notice a dead node, and is cut much later, costs no transfer', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  let deadUntilMs = Number.POSITIVE_INFINITY
+  let isLateCut = false
+  network.rule = (seen) => {
+    if (partOf(seen) !== 1 || isLateCut) return null
+    if (deadUntilMs === Number.POSITIVE_INFINITY) deadUntilMs = performance.now() + 2_000
+    if (performance.now() < deadUntilMs) return { refuse: true }
+    isLateCut = true
+    return { bytesPerSecond: 60 * KIB, cutRequestAfterMs: 11_000 }
+  }
+  const path = await world.file('report.bin', 2 * MIB)
+  await world.receiver('bob')
+  const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '1')
+  await deliveredOnce(world, sending, path)
+  expect(smallerParts(sending)).toEqual([])
+})

@@ -1,4 +1,7 @@
-/** The order of test files. Long ones start first: one that starts last runs alone, and a processor has nothing to do. */
+/**
+ * The order of test files. Long ones start first, because a long file that starts last runs alone while other
+ * processors idle.
+ */
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { longFiles, projectsInOrder } from './tiers.ts'
 

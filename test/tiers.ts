@@ -1,6 +1,6 @@
 /**
- * Which project of Vitest a test file belongs to. It follows from the file's folder and from what the file imports. A line in the file
- * says where it belongs otherwise: `// @tier fast` or `// @tier stress`.
+ * Which project of Vitest a test file belongs to. It follows from the file's folder and from its imports. A line in the
+ * file can override it: `// @tier fast` or `// @tier stress`.
  *
  * - `structure`: looks at the sources alone.
  * - `fast`: needs no server, no browser, no root and no name spaces. This is `npm test`. Marked files of `test/e2e` bring the main job and
@@ -20,8 +20,8 @@ export type Tier = (typeof tiers)[number]
 export type Project = Tier | 'firefox'
 
 /**
- * How `npm run test:all` runs the projects: those of one row at the same time, in a run of Vitest for each list. Browsers compute more
- * than they wait, and the other tests wait more than they compute. What is measured has the machine for itself.
+ * How `npm run test:all` runs the projects: those of one row at the same time, in a run of Vitest for each list.
+ * Browsers need more processor time than the other tests, which mostly wait. Measurements run alone on the machine.
  */
 export const runs: readonly (readonly (readonly Project[])[])[] = [
   [
@@ -31,7 +31,7 @@ export const runs: readonly (readonly (readonly Project[])[])[] = [
   [['stress']],
 ]
 
-/** In a run of several: those whose files wait longest come first. */
+/** In a run of several projects, those whose files wait longest come first. */
 export const projectsInOrder: readonly string[] = [
   'integration',
   'e2e',

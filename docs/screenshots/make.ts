@@ -232,7 +232,7 @@ async function make(scene: Scene): Promise<void> {
   await shoot(scene, dora, 'history')
   await dora.getByRole('link', { name: /Draft of Monday\.docx/ }).click()
   await dora.getByRole('heading', { name: 'Timeline' }).waitFor()
-  await dora.getByText('The signature was verified here.').waitFor()
+  await dora.getByText('This browser verified the signature.').waitFor()
   await shoot(scene, dora, 'timeline')
   await goTo(dora, 'Portal')
   await dora.getByRole('heading', { name: /^Receivers online/ }).waitFor()

@@ -1,4 +1,4 @@
-/** Which digest algorithm a sender chooses, and what it does when a portal does not offer that any more. */
+/** Which digest algorithm a sender chooses, and what it does when a portal no longer offers it. */
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -38,7 +38,7 @@ test.each([
   [['blake3', 'sha-256'], fastest],
   [['sha-256', 'blake3'], fastest],
   [['of-the-future', 'sha-256'], 'sha-256'],
-])('of what a portal offers, %j, the sender takes the one that is fastest for itself', async (offered, taken) => {
+])('of the portal’s offer, %j, the sender chooses the algorithm that it computes fastest', async (offered, taken) => {
   offer(...offered)
   expect(await sending()).toMatchObject([{ outcome: 'delivered' }])
   expect(portal.only().announcement.digestAlgorithm).toBe(taken)
@@ -67,7 +67,7 @@ test.runIf(fastest === 'blake3')(
   },
 )
 
-test('a portal that takes nothing of what it offers is not asked again and again', async () => {
+test('a portal that refuses its own offer is not asked in a loop', async () => {
   portal.interfere = ({ method }) => {
     if (method === 'PUT') offer('of-the-future')
   }

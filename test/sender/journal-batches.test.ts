@@ -1,4 +1,4 @@
-/** Entries that are recorded together share a file, and one sync. */
+/** Entries that are recorded together share a file and one sync. */
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -10,21 +10,21 @@ import { TestFolder } from './folder.ts'
 const entriesOf = (count: number): JournalEntry[] =>
   Array.from({ length: count }, (_, index) => entryFor(`/a/file-${index}`))
 
-/** Records all at the same time: the first goes alone, the others together. */
+/** Records all at the same time: the first alone, the others together. */
 async function recorded(folder: TestFolder, entries: readonly JournalEntry[]): Promise<FileJournal> {
   const journal = new FileJournal(folder.path)
   expect(await Promise.all(entries.map((entry) => journal.replace(null, entry)))).toEqual(entries.map(() => true))
   return journal
 }
 
-test('they take two files, are found by other runs, and leave nothing when they have gone', async () => {
+test('concurrent entries need two files, are found by other runs, and leave nothing after their removal', async () => {
   await using folder = await TestFolder.make()
   const entries = entriesOf(20)
   const journal = await recorded(folder, entries)
   expect(await readdir(folder.join('journal'))).toHaveLength(2)
   const other = new FileJournal(folder.path)
   for (const entry of entries) expect(await other.read(entry)).toEqual(entry)
-  // Removed by one run, they are gone for others, whatever these have read.
+  // An entry that one run removed is gone for other runs, also for those that have read the files already.
   await Promise.all(entries.slice(0, 10).map((entry) => journal.remove(entry)))
   for (const run of [journal, other, new FileJournal(folder.path)]) {
     for (const [index, entry] of entries.entries()) expect(await run.read(entry)).toEqual(index < 10 ? null : entry)
@@ -34,7 +34,7 @@ test('they take two files, are found by other runs, and leave nothing when they 
   expect(await journal.read(entries[15] as JournalEntry)).toBeNull()
 })
 
-test('of two that record the same file at the same time one does, in one run and in two', async () => {
+test('of two records for the same file at the same time one wins, within a run and between two', async () => {
   await using folder = await TestFolder.make()
   const journal = new FileJournal(folder.path)
   const other = new FileJournal(folder.path)
@@ -44,7 +44,7 @@ test('of two that record the same file at the same time one does, in one run and
   ]) {
     const entry = entryFor(`/a/${newTransferId()}`)
     const rivals = [entry, { ...entry, transferId: newTransferId() }]
-    // Something else is under way, so that the rivals come together.
+    // Another entry is being written, so that the rivals are written together.
     const before = journal.replace(null, entryFor(`/a/${newTransferId()}`))
     const results = await Promise.all(rivals.map((one, index) => runs[index]?.replace(null, one)))
     await before
@@ -53,7 +53,7 @@ test('of two that record the same file at the same time one does, in one run and
   }
 })
 
-test('a transfer takes the place of an outdated one, which does not come back with the newer one gone', async () => {
+test('a transfer replaces an outdated one, which does not come back when the newer one is removed', async () => {
   await using folder = await TestFolder.make()
   const entries = entriesOf(5)
   const journal = await recorded(folder, entries)
@@ -67,7 +67,7 @@ test('a transfer takes the place of an outdated one, which does not come back wi
   expect(await readdir(folder.join('journal'))).toEqual([])
 })
 
-test('a removal that a crash cut off is made again, and costs no other entry', async () => {
+test('a removal that a crash cut off is repeated, and affects no other entry', async () => {
   await using folder = await TestFolder.make()
   const entries = entriesOf(5)
   await recorded(folder, entries)

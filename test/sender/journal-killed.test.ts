@@ -1,4 +1,8 @@
-/** Killed between any two steps of the journal and of the receipts: what was said to be done is done. @see killed-journal.ts */
+/**
+ * The process is killed between any two steps of the journal and of the receipts. Every confirmed step stays done.
+ *
+ * @see killed-journal.ts
+ */
 import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,10 +19,10 @@ const ENTRIES = 6
 const STEPS_MAX = 200
 const keys = { signing: 'A'.repeat(43), encryption: 'A'.repeat(43) }
 
-/** An entry is removed after its receipt has been kept. */
+/** An entry is removed after its receipt has been saved. */
 const isKept = (said: string | undefined): boolean => said === 'kept' || said === 'removed'
 
-/** @returns what it said was done, by transfer */
+/** @returns the steps that it confirmed, by transfer */
 async function run(task: JournalTask): Promise<Map<string, string>> {
   const program = await bundledProgram(join(import.meta.dirname, 'killed-journal.ts'))
   const said = await new Promise<string>((resolve, reject) => {
@@ -31,7 +35,7 @@ async function run(task: JournalTask): Promise<Map<string, string>> {
   return new Map(lines.map((line) => line.split(' ').reverse() as [string, string]))
 }
 
-test('killed at any step, no entry and no receipt is lost that was said to be there, and none comes back', async () => {
+test('after a kill at any step, no confirmed entry or receipt is lost, and no removed one comes back', async () => {
   for (let step = 1; step < STEPS_MAX; step++) {
     const folder = await testFolder({ inMemory: true })
     const entries = Array.from({ length: ENTRIES }, (_, index) => entryFor(`/a/file-${index}`))
@@ -49,7 +53,7 @@ test('killed at any step, no entry and no receipt is lost that was said to be th
       const what = `file ${index}, killed before step ${step}`
       if (said.get(last) === 'removed') expect(found, what).toBeNull()
       else if (said.get(last) === 'replaced') expect(areAllKept ? [last, null] : [last], what).toContain(found)
-      // With all receipts kept the removals may have begun, and nothing was said of them yet.
+      // Once all receipts are saved, the removals may have begun without any confirmation.
       else if (said.has(entry.transferId) && !areAllKept) expect(found, what).not.toBeNull()
     }
     for (const receipt of receipts) {
@@ -57,7 +61,7 @@ test('killed at any step, no entry and no receipt is lost that was said to be th
         expect(await new FileReceipts(folder).of(receipt.transferId), `killed before step ${step}`).toEqual([receipt])
       }
     }
-    // The next run continues with whatever it finds.
+    // The next run continues with the files that it finds.
     for (const entry of entries) {
       const found = await journal.read(entry)
       if (found !== null) await journal.remove(found)

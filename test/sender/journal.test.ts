@@ -1,4 +1,4 @@
-/** Journal and seal records in a folder under the suites of their contracts, and tests of the files themselves. */
+/** Journal and seal records in a folder, under the suites of their contracts, and tests of the files themselves. */
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
@@ -36,7 +36,7 @@ testSealRecords('files', ['is gone', 'was cut off', 'is empty', 'lost its conten
   }
 })
 
-test('a transfer takes the place of an outdated one, and leaves nothing else in the folder', async () => {
+test('a transfer replaces an outdated one, and leaves nothing else in the folder', async () => {
   await using folder = await TestFolder.make()
   const journal = new FileJournal(folder.path)
   const first = entryFor('/a/report.pdf')

@@ -11,10 +11,10 @@ import type { ReceiptFile } from '../../src/trust/index.ts'
 export interface JournalTask {
   readonly folder: string
   readonly entries: readonly JournalEntry[]
-  /** Take the place of the first entries. */
+  /** They replace the first entries. */
   readonly newer: readonly JournalEntry[]
   readonly receipts: readonly ReceiptFile[]
-  /** Before this step the process is killed; the first one is 1. */
+  /** The process is killed before this step, counted from 1. */
   readonly killBeforeStep: number
 }
 

@@ -1,4 +1,4 @@
-/** A portal that goes back to an earlier state during a send: it was restored from a backup. */
+/** A portal returns to an earlier state during a send, because it was restored from a backup. */
 import { randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Problem } from '../../src/protocol/index.ts'
@@ -32,7 +32,7 @@ describe('a stored transfer', () => {
     ['does not know any more', () => scene.portal.transfers.clear()],
     ['takes for one that is on its way', () => goBackTo('receiving')],
     ['gave up in its other history', () => goBackTo('expired')],
-  ])('that the portal %s is told as lost, and stays in the journal', async (_what, goBack) => {
+  ])('that the portal %s is reported as lost, and stays in the journal', async (_what, goBack) => {
     const { outcomes, transferId } = await waiting()
     goBack()
     scene.portal.cutStreams()
@@ -47,7 +47,7 @@ describe('a stored transfer', () => {
     expect(await journalled()).toBe(1)
   })
 
-  test('that is lost goes as the same transfer when it is sent again', async () => {
+  test('that is lost is sent again as the same transfer', async () => {
     const { outcomes, transferId } = await waiting()
     scene.portal.transfers.clear()
     scene.portal.cutStreams()
@@ -58,7 +58,7 @@ describe('a stored transfer', () => {
     expect(await journalled()).toBe(0)
   })
 
-  test('whose notification has the id that another had in the lost history is delivered all the same', async () => {
+  test('whose notification has an id of the lost history is delivered', async () => {
     const { outcomes, transferId } = await waiting()
     const [stored] = scene.portal.only().notifications
     scene.portal.cutStreams()
@@ -69,7 +69,7 @@ describe('a stored transfer', () => {
     expect(told()).toEqual(['stored', 'delivered'])
   })
 
-  test('of which one receiver was told already tells the other, and says the first once', async () => {
+  test('with one of two deliveries reported reports the other, and the first once', async () => {
     const { outcomes, transferId } = await waiting({ to: ['bob', 'eve'] })
     scene.portal.notify(transferId, { notification: 'delivered', receiver: 'bob' })
     await expect.poll(told).toEqual(['stored', 'delivered'])
@@ -83,7 +83,7 @@ describe('a stored transfer', () => {
 })
 
 describe('an upload', () => {
-  test('of which the portal knows nothing any more begins again, and is delivered', async () => {
+  test('that the portal no longer knows starts again, and is delivered', async () => {
     scene.portal.receive = (_, receiver) => ({ notification: 'delivered', receiver })
     scene.portal.interfere = ({ path, count }) => {
       if (path.endsWith('/parts/3') && count === 1) scene.portal.transfers.clear()
@@ -93,7 +93,7 @@ describe('an upload', () => {
     expect(scene.portal.count(/^PUT .*[0-9a-f]{12}$/)).toBe(2)
   })
 
-  test('that the portal takes for an earlier attempt continues with that one', async () => {
+  test('that the portal has at an earlier attempt continues with that attempt', async () => {
     scene.portal.receive = (_, receiver) => ({ notification: 'delivered', receiver })
     scene.portal.interfere = ({ path, count }) => {
       if (!path.endsWith('/complete')) return

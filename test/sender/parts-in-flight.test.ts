@@ -1,4 +1,4 @@
-/** How many parts a sender has on their way, seen from a portal that is far away: every part takes its time. */
+/** The number of parts that a sender uploads at a time to a portal with a high latency. */
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as passed } from 'node:timers/promises'
@@ -25,7 +25,7 @@ afterEach(async () => {
   await folder[Symbol.asyncDispose]()
 })
 
-/** Sends a file. @returns the most parts that were on their way at a time */
+/** Sends a file. @returns the maximum of concurrent parts */
 async function mostInFlight(options: Partial<SendFilesOptions> = {}): Promise<number> {
   await writeFile(folder.join('file'), randomBytes(PARTS * PART_BYTES))
   let inFlight = 0
@@ -42,10 +42,10 @@ async function mostInFlight(options: Partial<SendFilesOptions> = {}): Promise<nu
   return most
 }
 
-test('where parts take long and more of them get more through, they become more', async () => {
+test('their number grows where the latency is high and more of them increase the throughput', async () => {
   expect(await mostInFlight()).toBeGreaterThanOrEqual(8)
 })
 
-test('a number that is given is kept to', async () => {
+test('a fixed number is kept', async () => {
   expect(await mostInFlight({ partsInFlight: 3 })).toBe(3)
 })

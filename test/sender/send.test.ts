@@ -29,7 +29,7 @@ async function interrupted(when: RegExp, options: Partial<SendFilesOptions> = {}
 }
 
 describe('a file', () => {
-  test('is stored and delivered, told in this order, and the journal is empty then', async () => {
+  test('is stored and delivered, reported in this order, and the journal is empty afterwards', async () => {
     expect(await sending()).toMatchObject([{ outcome: 'delivered', path: scene.folder.join('file') }])
     const held = scene.portal.only()
     expect(scene.portal.content(held).equals(content)).toBe(true)
@@ -49,7 +49,7 @@ describe('a file', () => {
     expect(scene.portal.count(/parts/)).toBe(0)
   })
 
-  test('that one of two receivers does not take has failed, with the problem of that receiver', async () => {
+  test('that one of two receivers refuses has failed, with the problem of that receiver', async () => {
     const problem = { ...new Problem('disk-full', { freeBytes: 7 }).toJSON() }
     scene.portal.receive = (_, receiver) =>
       receiver === 'eve' ? { notification: 'failed', receiver, problem } : { notification: 'delivered', receiver }
@@ -58,13 +58,13 @@ describe('a file', () => {
     expect(await journalled()).toBe(0)
   })
 
-  test('is not waited for after the first notification when nobody asked to wait', async () => {
+  test('is not followed after the first notification unless the caller waits', async () => {
     scene.portal.receive = null
     expect(await sending({ isWaiting: false })).toMatchObject([{ outcome: 'stored' }])
     expect(await journalled()).toBe(0)
   })
 
-  test('does not stop the others when it is refused', async () => {
+  test('that is refused does not stop the others', async () => {
     await writeFile(scene.folder.join('large'), randomBytes(10))
     scene.portal.interfere = ({ method }) => {
       const large = [...scene.portal.transfers.values()].find(({ announcement }) => nameOf(announcement) === 'large')
@@ -79,7 +79,7 @@ describe('a file', () => {
 })
 
 describe('the content', () => {
-  test('goes again where a part arrived damaged, and only there', async () => {
+  test('is sent again where a part arrived damaged, and only there', async () => {
     scene.portal.interfere = ({ path, count }) => {
       if (path.endsWith('/parts/2') && count <= 2) throw new Problem('digest-mismatching-value', { partNumber: 2 })
     }
@@ -91,7 +91,7 @@ describe('the content', () => {
     ])
   })
 
-  test('is given up when a part never arrives whole', async () => {
+  test('is abandoned when a part always arrives damaged', async () => {
     scene.portal.interfere = ({ path }) => {
       if (path.endsWith('/parts/2')) throw new Problem('part-incomplete', { partNumber: 2 })
     }
@@ -110,7 +110,7 @@ describe('the content', () => {
     expect(scene.portal.content(scene.portal.only()).equals(content)).toBe(true)
   })
 
-  test('of a file that is written to meanwhile is cancelled and refused', async () => {
+  test('of a file that changes meanwhile is cancelled and refused', async () => {
     scene.portal.interfere = async ({ path }) => {
       if (path.endsWith('/parts/5')) await appendFile(scene.folder.join('file'), 'more')
     }
@@ -120,7 +120,7 @@ describe('the content', () => {
     expect(await journalled()).toBe(0)
   })
 
-  test('ends when the portal breaks, with what the portal recorded', async () => {
+  test('ends when the portal fails, with the problem that the portal recorded', async () => {
     scene.portal.interfere = ({ path }) => {
       if (!path.endsWith('/parts/3')) return
       if (scene.portal.only().state === 'receiving') {
@@ -137,8 +137,8 @@ describe('the content', () => {
   })
 })
 
-describe('an answer that is lost', () => {
-  test('to any first request makes no second transfer and no second notification', async () => {
+describe('a lost answer', () => {
+  test('to any first request creates no second transfer and no second notification', async () => {
     scene.portal.interfere = ({ path, count, raw }) => {
       if (count === 1 && path !== '/v1/events') raw.destroy()
     }
@@ -147,7 +147,7 @@ describe('an answer that is lost', () => {
     expect(told()).toEqual(['stored', 'delivered'])
   })
 
-  test('to complete is asked for again, and is the first notification', async () => {
+  test('to complete is requested again, and is the first notification', async () => {
     scene.portal.receive = null
     scene.portal.interfere = ({ path, count, raw }) => {
       if (!path.endsWith('/complete') || count > 1) return
@@ -162,8 +162,8 @@ describe('an answer that is lost', () => {
   })
 })
 
-describe('a portal that is silent', () => {
-  test('from the beginning gets nothing, and that is said of every file', async () => {
+describe('a portal that does not answer', () => {
+  test('from the start receives nothing, which is reported for every file', async () => {
     await writeFile(scene.folder.join('other'), 'x')
     scene.portal.interfere = ({ raw }) => raw.destroy()
     const outcomes = await sending({
@@ -175,7 +175,7 @@ describe('a portal that is silent', () => {
     expect(scene.portal.transfers.size).toBe(0)
   })
 
-  test('in the middle ends the transfer, keeps the journal, and what was not begun is not tried', async () => {
+  test('during a send ends the transfer, keeps the journal, and files not yet started are not tried', async () => {
     await writeFile(scene.folder.join('other'), 'x')
     let isGone = false
     scene.portal.interfere = ({ path, raw }) => {
@@ -200,7 +200,7 @@ describe('a portal that is silent', () => {
     expect(scene.portal.count(/parts\/[12]$/)).toBe(1)
   })
 
-  test('but takes bytes without end is not waited for either', async () => {
+  test('but accepts bytes without end is not waited for either', async () => {
     scene.portal.interfere = ({ path }) => (path.endsWith('/parts/3') ? new Promise(() => {}) : undefined)
     expect(await sending({ answerTimeoutMs: 900 })).toMatchObject([{ outcome: 'no-answer' }])
     expect(scene.portal.count(/parts\/3$/)).toBeGreaterThan(1)
@@ -227,7 +227,7 @@ describe('a portal that is silent', () => {
     expect(await waiting).toMatchObject([{ outcome: 'delivered' }])
   })
 
-  test('does not outlast the time to wait', async () => {
+  test('does not extend the maximum wait', async () => {
     scene.portal.receive = null
     expect(await sending({ waitMs: 50 })).toMatchObject([{ outcome: 'undelivered', waitingFor: ['bob'] }])
     expect(await journalled()).toBe(1)
@@ -245,7 +245,7 @@ describe('the same command again', () => {
     expect(await journalled()).toBe(0)
   })
 
-  test('tells what happened to a stored transfer meanwhile, and sends nothing', async () => {
+  test('reports what happened to a stored transfer meanwhile, and sends nothing', async () => {
     scene.portal.receive = null
     await sending({ waitMs: 50 })
     const { transferId } = scene.portal.only()
@@ -258,7 +258,7 @@ describe('the same command again', () => {
     expect(scene.portal.count(/parts|complete/)).toBe(0)
   })
 
-  test('starts the next attempt when the portal gave the last one up', async () => {
+  test('starts the next attempt when the portal aborted the last one', async () => {
     await interrupted(/parts\/4$/)
     scene.portal.timeOut(scene.portal.only().transferId)
     scene.portal.requests.length = 0
@@ -268,7 +268,7 @@ describe('the same command again', () => {
     expect(scene.portal.only().attempt).toBe(2)
   })
 
-  test('makes a new transfer when the old one was cancelled', async () => {
+  test('creates a new transfer when the old one was cancelled', async () => {
     await interrupted(/parts\/4$/)
     const { transferId } = scene.portal.only()
     await scene.portal.client.cancel(transferId)
@@ -279,7 +279,7 @@ describe('the same command again', () => {
     expect(told()).toEqual(['stored', 'delivered'])
   })
 
-  test('makes a new transfer when the portal holds other content of a file that looks the same', async () => {
+  test('creates a new transfer when the portal holds other content of a file that looks the same', async () => {
     await interrupted(/parts\/4$/)
     const { transferId } = scene.portal.only()
     scene.portal.interfere = ({ method, path }) => {
@@ -291,7 +291,7 @@ describe('the same command again', () => {
     expect(scene.portal.transfers.get(transferId)?.state).toBe('cancelled')
   })
 
-  test('is told what happened while the event stream was away', async () => {
+  test('learns what happened while the event stream was away', async () => {
     scene.portal.receive = null
     await sending({ waitMs: 50 })
     const { transferId } = scene.portal.only()
@@ -314,7 +314,7 @@ describe('the same command again', () => {
     expect(await journalled()).toBe(1)
   })
 
-  test('for a file that has changed cancels the old transfer and makes a new one', async () => {
+  test('for a file that has changed cancels the old transfer and creates a new one', async () => {
     await interrupted(/parts\/4$/)
     const { transferId } = scene.portal.only()
     await appendFile(scene.folder.join('file'), 'more')
@@ -324,7 +324,7 @@ describe('the same command again', () => {
     expect(scene.portal.transfers.get(transferId)?.state).toBe('cancelled')
   })
 
-  test('asks now and then how the transfer stands while it only reads what the portal holds', async () => {
+  test('asks for the state of the transfer at intervals while it only reads what the portal holds', async () => {
     scene.portal.limits = { ...scene.portal.limits, uploadTimeoutMs: 3 }
     await writeFile(scene.folder.join('file'), randomBytes(64 * 1024 * 1024))
     const options = { partSizeBytes: 1024 * 1024, answerTimeoutMs: 90_000 }
@@ -339,7 +339,7 @@ describe('the same command again', () => {
     expect(scene.portal.count(/parts/)).toBe(0)
   })
 
-  test('for a file that has changed does not take back what is stored at that very moment', async () => {
+  test('for a file that has changed does not cancel a transfer that is stored at that very moment', async () => {
     await interrupted(/parts\/4$/)
     const { transferId } = scene.portal.only()
     await appendFile(scene.folder.join('file'), 'more')
@@ -381,7 +381,7 @@ describe('the same command again', () => {
     expect(await journalled()).toBe(0)
   })
 
-  test('for a file that has changed does not take back what was stored', async () => {
+  test('for a file that has changed does not cancel what was stored', async () => {
     scene.portal.receive = null
     await sending({ waitMs: 50 })
     const { transferId } = scene.portal.only()
@@ -393,7 +393,7 @@ describe('the same command again', () => {
 })
 
 describe('a refusal', () => {
-  test('of the announcement is told once, as the portal recorded it', async () => {
+  test('of the announcement is reported once, as the portal recorded it', async () => {
     scene.portal.interfere = ({ method, path }) => {
       if (method !== 'PUT') return
       const at = new Date().toISOString()

@@ -12,7 +12,7 @@ async function openOnly(path: string) {
   return source.open()
 }
 
-test('a directory is refused with the way to send it all the same', async () => {
+test('a directory is refused, with advice how to send it', async () => {
   await using folder = await TestFolder.make()
   await mkdir(folder.join('photos'))
   const problem = await checkSources([folder.join('photos')]).catch((error) => error)
@@ -20,7 +20,7 @@ test('a directory is refused with the way to send it all the same', async () => 
   expect(problem.message).toContain('tar -czf photos.tar.gz photos')
 })
 
-test('a fifo and a socket are refused, without a hint that would not help', async () => {
+test('a fifo and a socket are refused, without advice that would not help', async () => {
   await using folder = await TestFolder.make()
   execFileSync('mkfifo', [folder.join('fifo')])
   const server = createServer()
@@ -36,7 +36,7 @@ test('a fifo and a socket are refused, without a hint that would not help', asyn
   }
 })
 
-test('a file that is not there is unreadable, by its own path', async () => {
+test('a missing file is reported as unreadable, by its path', async () => {
   await using folder = await TestFolder.make()
   await writeFile(folder.join('here'), 'x')
   await expect(checkSources([folder.join('here'), folder.join('gone')])).rejects.toMatchObject({
@@ -45,7 +45,7 @@ test('a file that is not there is unreadable, by its own path', async () => {
   })
 })
 
-test('the same file twice is refused, through a link too', async () => {
+test('the same file twice is refused, also through a link', async () => {
   await using folder = await TestFolder.make()
   await writeFile(folder.join('file'), 'x')
   await symlink('file', folder.join('link'))
@@ -95,7 +95,7 @@ test.each([
   ['grows', (path: string) => appendFile(path, 'x')],
   ['is replaced by an equal one', (path: string) => replaceByEqual(path)],
   ['is removed', (path: string) => rename(path, `${path}.old`)],
-])('a file that %s meanwhile has changed', async (_, change) => {
+])('a file that is %s meanwhile has changed', async (_, change) => {
   await using folder = await TestFolder.make()
   const path = folder.join('file')
   await writeFile(path, '0123456789')
@@ -104,7 +104,7 @@ test.each([
   await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
 })
 
-test('a file whose time alone is new, as network file systems change it, is the same one: its content decides', async () => {
+test('a file with only a new time, as network file systems may report, counts as unchanged if its content is the same', async () => {
   await using folder = await TestFolder.make()
   const path = folder.join('file')
   await writeFile(path, '0123456789')
@@ -118,7 +118,7 @@ test('a file whose time alone is new, as network file systems change it, is the 
   await expect(file.assertUnchanged(), 'other content of that size').rejects.toMatchObject({ code: 'source-changed' })
 })
 
-test('a file whose time is new before all of it was read has changed: nothing tells that its parts belong together', async () => {
+test('a file with a new time before it was read completely has changed: its parts may not belong together', async () => {
   await using folder = await TestFolder.make()
   const path = folder.join('file')
   await writeFile(path, '0123456789')
@@ -128,7 +128,7 @@ test('a file whose time is new before all of it was read has changed: nothing te
   await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
 })
 
-test('a part that was read twice and differed has changed, also where the file is by now what it was', async () => {
+test('a part that differs between two reads has changed, also if the file is restored by then', async () => {
   await using folder = await TestFolder.make()
   const path = folder.join('file')
   await writeFile(path, '0123456789')
@@ -177,7 +177,7 @@ test('an empty file is empty', async () => {
   await expect(file.assertUnchanged()).rejects.toMatchObject({ code: 'source-changed' })
 })
 
-test('a pipe that takes the place of a file is no file, and is not waited for', async () => {
+test('a pipe that replaces a file is refused without waiting for it', async () => {
   await using folder = await TestFolder.make()
   const path = folder.join('file')
   await writeFile(path, 'x')

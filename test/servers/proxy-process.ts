@@ -25,18 +25,18 @@ export interface ProxyOptions {
   readonly folder: string
   /** The portal is at `/gl` of the proxy. */
   readonly isUnderPath?: boolean
-  /** Lines of the configuration that a test wants otherwise: what they begin with -> what stands there instead. */
+  /** Replaces lines of the configuration: beginning of the line -> new line. */
   readonly instead?: LoadBalancerOptions['instead']
-  /** PEM files, to speak TLS; plain HTTP if not given. */
+  /** PEM files for TLS. Without them the proxy speaks plain HTTP. */
   readonly certificate?: LoadBalancerOptions['certificate']
 }
 
 export interface ReverseProxy extends AsyncDisposable {
-  /** Of the portal behind it; without a slash at the end. */
+  /** The address of the portal behind it, without a slash at the end. */
   readonly url: string
 }
 
-/** Where it listens, and where its files are. */
+/** The address on which it listens, and the folder of its files. */
 interface Place {
   readonly port: number
   readonly folder: string
@@ -44,13 +44,13 @@ interface Place {
 }
 
 interface Server {
-  /** In `deploy/`. */
+  /** The file in `deploy/`. */
   readonly file: string
-  /** Lines that are otherwise here: what they begin with -> what stands there instead. */
+  /** Lines that differ in tests: beginning of the line -> new line. */
   readonly changes: (place: Place) => Record<string, string>
-  /** What Debian, or the operator, has in a file beside it, or says on the command line. */
+  /** Configuration that Debian or the operator has in another file, or on the command line. */
   readonly before?: (place: Place) => string
-  /** SIGTERM if not given. */
+  /** The signal that ends it; SIGTERM by default. */
   readonly endSignal?: NodeJS.Signals
   /** @param text the configuration */
   readonly command: (path: string, place: Place, text: string) => readonly [string, ...string[]]
@@ -83,7 +83,7 @@ const servers: Record<Exclude<ProxyKind, LoadBalancerKind>, Server> = {
         ...['mpm_event', 'authz_core', 'alias', 'reqtimeout', 'ssl', 'proxy', 'proxy_http'].map(
           (name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`,
         ),
-        // As Debian has it in mods-enabled/.
+        // The modules that Debian enables in mods-enabled/.
         'RequestReadTimeout header=20-40,minrate=500',
         'RequestReadTimeout body=10,minrate=500',
         '',
@@ -95,7 +95,7 @@ const servers: Record<Exclude<ProxyKind, LoadBalancerKind>, Server> = {
       SSLCertificateKeyFile: tls === undefined ? '' : `SSLCertificateKeyFile ${tls.keyPath}`,
     }),
     command: (path) => [programPath('apache2'), '-X', '-f', path],
-    // One process. Several would take ten seconds to end while there are streams.
+    // One process. Several would take ten seconds to end while streams are open.
     endSignal: 'SIGKILL',
   },
   lighttpd: {
@@ -122,7 +122,7 @@ const servers: Record<Exclude<ProxyKind, LoadBalancerKind>, Server> = {
   },
   squid: {
     file: 'squid.conf',
-    // As root it becomes the user "proxy", who has no way into the folder. It says everything on its standard error, too.
+    // As root it changes to the user "proxy", who cannot enter the folder. It logs to its standard error, too.
     before: () =>
       [
         'pid_filename none',
@@ -151,7 +151,7 @@ const servers: Record<Exclude<ProxyKind, LoadBalancerKind>, Server> = {
   },
 }
 
-/** Starts one. When this resolves, it listens. */
+/** Starts a proxy. When this resolves, it listens. */
 export async function startProxy(options: ProxyOptions): Promise<ReverseProxy> {
   const { kind, backend, folder, isUnderPath = false, certificate, instead } = options
   const path = isUnderPath ? '/gl' : ''
@@ -192,7 +192,7 @@ async function start(
   await writeFile(path, (server.before?.(place) ?? '') + text)
   const command = {
     command: '/usr/bin/env',
-    // Some keep files where their user is at home.
+    // Some proxies keep files in the home folder of their user.
     args: ['-C', folder, `HOME=${folder}`, ...server.command(path, place, text)],
     logPath: join(folder, 'log'),
     endSignal: server.endSignal ?? 'SIGTERM',

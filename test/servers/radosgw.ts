@@ -1,6 +1,6 @@
 /**
- * S3 for tests, by Ceph's gateway. One server is shared by the whole run, and each test gets an empty bucket of it; a
- * test in which the server fails gets one of its own.
+ * S3 for tests, by Ceph's gateway. All tests of a run share one server, and each test gets an empty bucket. A test in
+ * which the server fails starts a separate one.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { type AccessKey, Ceph } from './ceph.ts'
@@ -12,12 +12,12 @@ const ANSWER_MS_MAX = 30_000
 
 export interface TestBucket {
   readonly bucket: string
-  /** `http://…`, without a slash at its end. */
+  /** `http://…`, without a slash at the end. */
   readonly endpoint: string
   readonly region: string
-  /** All of it in one, as `--store` takes it. */
+  /** The value for `--store`. */
   readonly address: string
-  /** What lets one in, as the environment variables that programs for AWS know. */
+  /** The credentials, as environment variables of AWS programs. */
   readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string }
 }
 
@@ -26,7 +26,7 @@ interface Gateway {
   readonly key: AccessKey
 }
 
-/** Makes a bucket in the server of this run, and starts that if nobody has needed it yet. */
+/** Creates a bucket in the server of this run. The first call starts the server. */
 export async function testBucket(): Promise<TestBucket> {
   const gateway = await oncePerRun<Gateway>('radosgw', async () => {
     const { endpoint, key } = await OwnRadosgw.start()
@@ -35,13 +35,13 @@ export async function testBucket(): Promise<TestBucket> {
   return makeBucket(gateway)
 }
 
-/** Starts a server of one's own. */
+/** Starts a separate server. */
 export function ownRadosgw(): Promise<OwnRadosgw> {
   return OwnRadosgw.start()
 }
 
 /**
- * A server that can be killed and started again, on the same port and with the same buckets, or paused: then it takes
+ * A server that can be killed and started again, on the same port and with the same buckets. A paused one accepts
  * connections and never answers.
  */
 export class OwnRadosgw implements AsyncDisposable, Gateway {
@@ -61,7 +61,7 @@ export class OwnRadosgw implements AsyncDisposable, Gateway {
   static async start(): Promise<OwnRadosgw> {
     const ceph = await Ceph.start()
     const key = { accessKeyId: randomBytes(8).toString('hex'), secretAccessKey: randomBytes(16).toString('hex') }
-    // The first thing that is asked of the gateway's data lays them out: nothing else may do so at the same time.
+    // The first request initialises the gateway's data. No other request may run at the same time.
     await ceph.user(key)
     return onFreePort(async (port) => {
       const gateway = new OwnRadosgw(ceph, key, port)
@@ -75,7 +75,7 @@ export class OwnRadosgw implements AsyncDisposable, Gateway {
     this.#process = await this.#ceph.gateway(this.#port, () => answers(this.endpoint))
   }
 
-  /** Ends it at once: connections break, new ones are refused. What it has acknowledged stays. */
+  /** Ends it at once: connections break, new ones are refused. Acknowledged data stays. */
   async kill(): Promise<void> {
     await this.#process?.end()
   }
@@ -88,7 +88,7 @@ export class OwnRadosgw implements AsyncDisposable, Gateway {
     this.#process?.signal('SIGCONT')
   }
 
-  /** Makes an empty bucket. */
+  /** Creates an empty bucket. */
   bucket(): Promise<TestBucket> {
     return makeBucket(this)
   }
@@ -98,7 +98,7 @@ export class OwnRadosgw implements AsyncDisposable, Gateway {
   }
 }
 
-/** Makes an empty bucket in any S3 server. */
+/** Creates an empty bucket in any S3 server. */
 export async function makeBucket({ endpoint, key }: Gateway): Promise<TestBucket> {
   const bucket = `test-${randomBytes(8).toString('hex')}`
   await putBucket(endpoint, bucket, key)
@@ -111,7 +111,10 @@ export async function makeBucket({ endpoint, key }: Gateway): Promise<TestBucket
   }
 }
 
-/** The one request of S3 that is made here, signed as https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html says. */
+/**
+ * The only direct S3 request of the tests, signed according to
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+ */
 async function putBucket(endpoint: string, bucket: string, { accessKeyId, secretAccessKey }: AccessKey): Promise<void> {
   const time = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
   const scope = [time.slice(0, 8), REGION, 's3', 'aws4_request']
@@ -141,7 +144,7 @@ async function answers(endpoint: string): Promise<boolean> {
     await answer.arrayBuffer()
     return true
   } catch {
-    // Not yet. The caller decides when to stop asking.
+    // It is not ready yet. The caller decides when to give up.
     return false
   }
 }

@@ -1,6 +1,7 @@
 /**
- * A process of a test run, for the tests of what runs do: `begin` is its own run, `join` belongs to that of its
- * environment. Prints a line of JSON when it has its database. Ends, and ends its run, when its input does.
+ * A process of a test run, for the tests of runs. `begin` starts a run of its own, `join` joins the run of its
+ * environment.
+ * Prints a line of JSON when it has its database. When its input ends, it ends, and its own run with it.
  */
 import { testDatabase } from './postgres.ts'
 import { beginRun, endRun, runFolder } from './run.ts'

@@ -1,6 +1,6 @@
 /**
- * What the servers of one test run share: a folder, locks in it, and a record of every started process, so that all of
- * them end with the run, however it ends.
+ * What the servers of one test run share: a folder, locks in it, and a record of every started process. With the record
+ * all of them end with the run, however it ends.
  *
  * The run makes the folder (`global-setup.ts`). The first test that needs a server starts it, in its own process. The
  * server outlives that process, because other test files use it next. The next run finds the folder of a killed run by
@@ -23,16 +23,16 @@ import { setTimeout } from 'node:timers/promises'
 import { hasCode, lockFolder } from '../../src/fs/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
 
-/** Names the folder of the run to every process of it. */
+/** The environment variable that names the folder of the run to all of its processes. */
 const FOLDER_VARIABLE = 'GOLOOADER_TEST_RUN'
 const FOLDER_PREFIX = 'golooader-run-'
 /** Initialising a server on a busy machine takes seconds, installing one a minute or two. */
 const LOCK_WAIT_MS_MAX = 300_000
 const LOCK_PAUSE_MS = 25
-/** How long a process that was asked to end may take until it is killed. */
+/** How long a process may take to end before it is killed. */
 const END_MS_MAX = 5_000
 
-/** A process, and not another one that got its number later. */
+/** Identifies a process, also when another one gets its number later. */
 export interface ProcessIdentity {
   readonly pid: number
   /** The system's clock ticks at its start. */
@@ -40,17 +40,17 @@ export interface ProcessIdentity {
 }
 
 interface Recorded extends ProcessIdentity {
-  /** What ends it so that nothing of it stays. */
+  /** The signal that ends it completely. */
   readonly endSignal: NodeJS.Signals
 }
 
-/** Makes the folder of this run, and ends what earlier runs have left behind. */
+/** Creates the folder of this run, and ends the leftovers of earlier runs. */
 export function beginRun(): string {
   for (const name of readdirSync(tmpdir())) {
     if (name.startsWith(FOLDER_PREFIX)) endIfAbandoned(join(tmpdir(), name))
   }
   const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX))
-  // PostgreSQL runs as another user where this is root, and has to get to its own folder below.
+  // Where this process is root, PostgreSQL runs as another user, and needs access to its own folder below.
   chmodSync(folder, 0o711)
   mkdirSync(join(folder, 'processes'))
   const self = identify(process.pid)
@@ -61,8 +61,8 @@ export function beginRun(): string {
 }
 
 /**
- * Ends every process of a run, waits until they are gone, and removes the folder. Synchronous, because a process that
- * is exiting can do nothing else.
+ * Ends every process of a run, waits until they are gone, and removes the folder. It is synchronous, because a process
+ * that exits can do nothing else.
  */
 export function endRun(folder: string): void {
   if (!existsSync(folder)) return
@@ -81,19 +81,19 @@ export function runFolder(): string {
   return folder
 }
 
-/** Makes a folder of its own for one server of the run. */
+/** Creates a folder for one server of the run. */
 export function serverFolder(name: string): string {
   return mkdtempSync(join(runFolder(), `${name}-`))
 }
 
-/** Notes a process that has just been started, so that it ends with the run. */
+/** Records a process that has just been started, so that it ends with the run. */
 export function record(pid: number, endSignal: NodeJS.Signals): ProcessIdentity | null {
   const identity = identify(pid)
   if (identity !== null) writeWhole(join(runFolder(), 'processes', String(pid)), { ...identity, endSignal })
   return identity
 }
 
-/** What was started in this run and still runs. */
+/** The recorded processes of this run that still run. */
 export function runningProcesses(): readonly ProcessIdentity[] {
   return recorded(runFolder()).filter(isRunning)
 }
@@ -101,12 +101,12 @@ export function runningProcesses(): readonly ProcessIdentity[] {
 const made = new Map<string, Promise<unknown>>()
 
 /**
- * Does something once for the whole run, and gives its result, as JSON, to every process that asks. What fails is done
- * again by the next one who asks.
+ * Does something once for the whole run, and returns its result, as JSON, to every process that asks. After a failure
+ * the next caller tries again.
  */
 export function oncePerRun<Result>(name: string, make: () => Promise<Result>): Promise<Result> {
   const before = made.get(name)
-  // Only this function puts something under the name, and always what its caller makes there.
+  // Only this function creates entries under the name, always with the result of its caller.
   if (before !== undefined) return before as Promise<Result>
   const result = underLock(name, async () => {
     const path = join(runFolder(), `${name}.json`)
@@ -140,12 +140,12 @@ export async function underLock<Result>(name: string, act: () => Promise<Result>
   }
 }
 
-/** Whether it runs. A process that nobody has waited for yet does not. */
+/** Whether it runs. A zombie process does not. */
 export function isRunning({ pid, startTicks }: ProcessIdentity): boolean {
   return identify(pid)?.startTicks === startTicks
 }
 
-/** Sends a signal to that process, if it is still there. */
+/** Sends a signal to that process, if it still exists. */
 export function send(one: ProcessIdentity, signal: NodeJS.Signals): void {
   try {
     if (isRunning(one)) process.kill(one.pid, signal)
@@ -155,13 +155,13 @@ export function send(one: ProcessIdentity, signal: NodeJS.Signals): void {
 }
 
 /**
- * The process that has that number now; null when there is none, or one that only waits to be waited for.
+ * The process that has that number now; null when there is none, or only a zombie.
  * https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
  */
 export function identify(pid: number): ProcessIdentity | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field is a name, and may contain anything: what follows it begins after its last parenthesis.
+    // The second field is a name, and may contain anything. The fields after it begin after the last parenthesis.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state, startTicks] = [fields[0], fields[19]]
     return state === undefined || startTicks === undefined || 'ZX'.includes(state) ? null : { pid, startTicks }
@@ -176,7 +176,7 @@ function recorded(folder: string): Recorded[] {
   return names.map((name) => read<Recorded>(join(folder, 'processes', name))).filter((one) => one !== null)
 }
 
-/** A folder without an owner was just made by a run that begins, or is being removed by one that ends. */
+/** A folder without an owner was just created by a run that begins, or is being removed by one that ends. */
 function endIfAbandoned(folder: string): void {
   const owner = read<ProcessIdentity>(join(folder, 'owner'))
   if (owner === null || isRunning(owner) || !existsSync(join(folder, 'processes'))) return
@@ -188,13 +188,13 @@ function read<Value>(path: string): Value | null {
   try {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch (error) {
-    // Another user's run is none of our business.
+    // A run of another user is left alone.
     if (hasCode(error, 'ENOENT', 'EACCES')) return null
     throw error
   }
 }
 
-/** Others may look at any time, and must not see half of it. */
+/** Other processes may read it at any time, and must not see a partial file. */
 function writeWhole(path: string, value: unknown): void {
   writeFileSync(`${path}.${process.pid}`, JSON.stringify(value))
   renameSync(`${path}.${process.pid}`, path)

@@ -1,4 +1,4 @@
-/** A server as a process of its own, in the foreground of nobody: it ends with the run, or when it is told to. */
+/** A server as a separate process. It ends with the run, or when a test ends it. */
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isRunning, type ProcessIdentity, record, send } from './run.ts'
 
-/** Two cores that run four test files at a time make a server wait. */
+/** A server on two cores has to wait when four test files run at a time. */
 const READY_MS_MAX = 60_000
 const LOOK_MS = 20
 const TOOL_MS_MAX = 60_000
@@ -15,11 +15,11 @@ const LOG_CHARACTERS_MAX = 3_000
 export interface ServerCommand {
   readonly command: string
   readonly args: readonly string[]
-  /** Takes what it prints; appended to. */
+  /** The log file for its output; the output is appended. */
   readonly logPath: string
-  /** Another user to run as. */
+  /** The user to run as, where it is another one. */
   readonly user?: UserIds
-  /** What ends it so that nothing of it stays. */
+  /** The signal that ends it completely. */
   readonly endSignal: NodeJS.Signals
 }
 
@@ -28,7 +28,7 @@ export interface UserIds {
   readonly gid: number
 }
 
-/** Nothing of the surroundings that could change how a server behaves. */
+/** An environment without variables that could change how a server behaves. */
 const serverEnv: NodeJS.ProcessEnv = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8' }
 
 export class ServerProcess {
@@ -43,11 +43,11 @@ export class ServerProcess {
   /**
    * Starts it and waits until it is ready.
    *
-   * @throws Error with the end of its log, when it ends before it is ready, or does not get ready in time
+   * @throws Error with the end of its log, when it ends before it is ready, or is not ready in time
    */
   static async start(command: ServerCommand, isReady: () => Promise<boolean>): Promise<ServerProcess> {
     const log = openSync(command.logPath, 'a')
-    // Detached: a Ctrl-C is meant for the tests, which end their servers themselves.
+    // Detached: Ctrl-C is for the tests, which end their servers themselves.
     const child = spawn(command.command, command.args, {
       ...command.user,
       detached: true,
@@ -79,7 +79,7 @@ export class ServerProcess {
     if (this.#identity !== null) send(this.#identity, signal)
   }
 
-  /** Ends it by a signal, also where it is paused, and waits until it is gone. */
+  /** Ends it by a signal, also when it is paused, and waits until it is gone. */
   async end(signal: NodeJS.Signals = this.#command.endSignal): Promise<void> {
     this.signal(signal)
     this.signal('SIGCONT')
@@ -96,10 +96,10 @@ export class ServerProcess {
 }
 
 /**
- * Runs a program to its end, and gives what it printed. It ends with the run, too: one that waits for a server that was
- * ended would wait forever.
+ * Runs a program to its end, and returns its output. It ends with the run, too: one that waits for a server that has
+ * ended would wait without end.
  *
- * @throws Error with what it said when it fails
+ * @throws Error with its output when it fails
  */
 export async function runToEnd(command: string, args: readonly string[], user: UserIds | null = null): Promise<string> {
   const running = promisify(execFile)(command, args, { ...user, env: serverEnv, timeout: TOOL_MS_MAX })
@@ -108,7 +108,7 @@ export async function runToEnd(command: string, args: readonly string[], user: U
   return (await running).stdout
 }
 
-/** A port that nobody has: for what has to know the other's before it begins. */
+/** A free port, for two servers that need each other's port before they start. */
 export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -118,7 +118,7 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
-/** Starts something on a port that was free just now: another process may have taken it since, and then on another one. */
+/** Starts something on a port that was free just now. When another process has taken it since, tries another port. */
 export async function onFreePort<Result>(start: (port: number) => Promise<Result>): Promise<Result> {
   const triesMax = 3
   for (let tries = 1; ; tries++) {

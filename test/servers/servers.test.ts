@@ -1,4 +1,4 @@
-/** The servers that other tests rely on: they answer, they are kept apart, and nothing of them stays. */
+/** The servers for other tests: they answer, they are isolated from each other, and no process is left. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { identify, isRunning, type ProcessIdentity } from './run.ts'
 
 const program = join(import.meta.dirname, 'run-by-itself.ts')
 
-/** A process of another run, and where its database is. */
+/** A process of another run, and the address of its database. */
 async function start(what: 'begin' | 'join', env: NodeJS.ProcessEnv = {}) {
   const child = spawn(process.execPath, [program, what], { env: { ...process.env, ...env } })
   const running = new Running(child)
@@ -32,7 +32,7 @@ async function postmasterOf(url: string): Promise<ProcessIdentity> {
   return postmaster
 }
 
-/** 403 for a bucket that is there, 404 for one that is not. */
+/** 403 for an existing bucket, 404 for a missing one. */
 async function statusOf(endpoint: string, bucket: string): Promise<number> {
   const answer = await fetch(`${endpoint}/${bucket}`)
   await answer.text()
@@ -46,7 +46,7 @@ test('every test gets an empty database of its own', async () => {
   expect([await psql(one.url, tables), await psql(other.url, tables)]).toEqual(['1', '0'])
 })
 
-test('a PostgreSQL that was stopped or killed comes back on its port with what it held', async () => {
+test('a PostgreSQL that was stopped or killed starts again on its port with its data', async () => {
   await using server = await ownPostgres()
   const { url } = await server.database()
   await psql(url, 'create table kept as select 1 as id')
@@ -66,7 +66,7 @@ test('every test gets a bucket of its own', async () => {
   expect(await statusOf(one.endpoint, `${one.bucket}-not`)).toBe(404)
 })
 
-test('an S3 server that was killed comes back with its buckets; one that is paused answers when it is resumed', async () => {
+test('an S3 server that was killed starts again with its buckets; a paused one answers when it is resumed', async () => {
   await using server = await ownRadosgw()
   const { bucket } = await server.bucket()
   await server.kill()
@@ -86,7 +86,7 @@ test('an S3 server that was killed comes back with its buckets; one that is paus
   expect(await answer).toBe(403)
 })
 
-test('all processes of a run share one server, whichever needs it first, and it ends with the run', async () => {
+test('all processes of a run share one server, which ends with the run', async () => {
   const owner = await start('begin')
   const env = { GOLOOADER_TEST_RUN: owner.folder }
   const others = await Promise.all([start('join', env), start('join', env)])
@@ -105,7 +105,7 @@ test('all processes of a run share one server, whichever needs it first, and it 
   expect([isRunning(postmaster), existsSync(owner.folder)]).toEqual([false, false])
 })
 
-test('what a killed run has left ends when the next one begins', async () => {
+test('the leftovers of a killed run end when the next one begins', async () => {
   const killed = await start('begin')
   const postmaster = await postmasterOf(killed.url)
   await killed.running.stop('SIGKILL')

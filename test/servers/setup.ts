@@ -1,19 +1,23 @@
 /**
- * Installs the servers and browsers that tests need, by one `apt-get install`: `npm run test:setup`, as root, on Debian. What is there
- * already stays as it is.
+ * Installs the servers and browsers that tests need, by one `apt-get install`: `npm run test:setup`, as root, on
+ * Debian.
+ * Installed packages stay unchanged.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hasCode } from '../../src/fs/index.ts'
 import { missingServers } from './install.ts'
 
-/** Asked by Debian's packages whether they may start a service: https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt */
+/**
+ * Debian's packages ask it whether they may start a service:
+ * https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+ */
 const SERVICE_POLICY_PATH = '/usr/sbin/policy-rc.d'
 const SERVICE_POLICY =
   '#!/bin/sh\n# Made while tests of GoLooader install servers: they run none as a service.\nexit 101\n'
 /**
- * Another apt may be at work: it is waited for. What a killed machine would lose is installed again, so that nothing is synced file by
- * file.
+ * Waits for another running apt. Disables the sync of each file, because a crash of the machine only means that the
+ * packages have to be installed again.
  */
 const APT_OPTIONS = ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'DPkg::Options::=--force-unsafe-io']
 
@@ -38,14 +42,14 @@ function apt(...args: string[]): void {
   execFileSync('apt-get', [...APT_OPTIONS, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
-/** Keeps packages from starting a service of their own while they are installed. A policy of the machine's own stays. */
+/** Keeps packages from starting services during the installation. A policy of the machine stays. */
 function withoutServices(act: () => void): void {
   let isOurs = true
   try {
     writeFileSync(SERVICE_POLICY_PATH, SERVICE_POLICY, { mode: 0o755, flag: 'wx' })
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
-    // A setup that was killed here has left it.
+    // A killed setup has left it.
     isOurs = readFileSync(SERVICE_POLICY_PATH, 'utf8') === SERVICE_POLICY
   }
   try {

@@ -1,6 +1,6 @@
 /**
- * Reverse proxies and relays of Debian for which `deploy/` has no configuration, each with the least that makes it pass requests on:
- * in the foreground, on a free port of loopback.
+ * Reverse proxies and relays of Debian for which `deploy/` has no configuration, each with a minimal configuration, in
+ * the foreground, on a free port of loopback.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,6 +1,8 @@
 /**
- * OpenStack Swift with its S3 interface (s3api): a proxy, a server each for accounts, containers and objects, and memcached. One of them
- * is shared by the run. Objects lie in the folder of the run, whose file system needs extended attributes.
+ * OpenStack Swift with its S3 interface (s3api): a proxy, a server each for accounts, containers and objects, and
+ * memcached.
+ * All tests of a run share one. Objects are files in the folder of the run, whose file system needs extended
+ * attributes.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -16,7 +18,7 @@ const USER = 'tester'
 /** One device, one copy: 2^4 partitions. */
 const RING = ['4', '1', '1']
 
-/** Makes a bucket in the Swift of this run, and starts that if nobody has needed it yet. */
+/** Creates a bucket in the Swift of this run. The first call starts it. */
 export async function swiftBucket(): Promise<TestBucket> {
   return makeBucket(await oncePerRun('swift', startSwift))
 }

@@ -1,4 +1,4 @@
-/** What a browser may lack is asked for in one place, which knows that it may be undefined. */
+/** Browser features that may be missing are read in one file, which handles undefined. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -6,7 +6,7 @@ import { readSources, root } from './sources.ts'
 
 const MAY_BE_MISSING = /navigator\s*\.\s*(?:storage|locks|clipboard)|\bin navigator\b/
 
-test('navigator.storage, locks and clipboard are read in src/page/platform/browser.ts alone', () => {
+test('navigator.storage, locks and clipboard are read in src/page/platform/browser.ts only', () => {
   const places = readSources().filter(({ path, text }) => {
     const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
     return path !== 'src/page/platform/browser.ts' && MAY_BE_MISSING.test(code)

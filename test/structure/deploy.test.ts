@@ -1,4 +1,4 @@
-/** What `deploy/` and the documents tell operators to write is there: flags and variables in the program's help, files in the repository. */
+/** The flags, variables and files that `deploy/` and the documents name exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
@@ -9,7 +9,7 @@ import { portalDefaults } from '../../src/portal/options.ts'
 import { readPages } from './pages.ts'
 import { root } from './sources.ts'
 
-/** Flags of other programs, which the pages show. */
+/** Flags of other programs that the pages show. */
 const foreign: Readonly<Record<string, readonly string[]>> = {
   docker: ['--detach', '--no-deps', '--no-healthcheck', '--read-only', '--tmpfs', '--wait'],
   systemctl: ['--now'],
@@ -24,7 +24,7 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
   npm: ['--global', '--ignore-scripts', '--no-audit', '--no-fund', '--omit'],
   Dockerfile: ['--from', '--interval', '--retries', '--start-period', '--timeout'],
 }
-/** Variables that are no flags: docs/configuration.md. */
+/** Variables without a flag: docs/configuration.md. */
 const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS']
 
 const pages = [...readPages().map(({ path }) => path), ...filesUnder('deploy')]
@@ -43,13 +43,13 @@ function filesUnder(folder: string): string[] {
   })
 }
 
-/** The flags and variables of a command and of all below it. */
+/** The flags and variables of a command and of its subcommands. */
 function options(command: Command): { flags: string[]; variables: string[] } {
   const below = command.commands.map(options)
   return {
     flags: ['--help', ...command.options.map(({ long }) => long ?? ''), ...below.flatMap(({ flags }) => flags)],
     variables: [
-      // A flag without a value says its variable in its description.
+      // The description of a flag without a value contains its variable.
       ...command.options.flatMap(({ envVar, description }) => envVar ?? /\(env: (\w+)=/.exec(description)?.[1] ?? []),
       ...below.flatMap(({ variables }) => variables),
     ],
@@ -65,7 +65,7 @@ test('the options of the program are found', () => {
   for (const name of ['GOLOOADER_LISTEN', 'GOLOOADER_SEALED_ONLY']) expect(program.variables).toContain(name)
 })
 
-test('every flag that is shown exists', () => {
+test('every flag that a document shows exists', () => {
   const known = new Set([...program.flags, ...Object.values(foreign).flat()])
   const unknown = pages.flatMap(({ path, text }) =>
     flagsIn(text)
@@ -75,7 +75,7 @@ test('every flag that is shown exists', () => {
   expect(unknown).toEqual([])
 })
 
-test('every flag of another program is still shown', () => {
+test('every listed flag of another program is still shown', () => {
   const shown = new Set(pages.flatMap(({ text }) => flagsIn(text)))
   expect(
     Object.values(foreign)
@@ -84,7 +84,7 @@ test('every flag of another program is still shown', () => {
   ).toEqual([])
 })
 
-test('every variable that is shown exists', () => {
+test('every variable that a document shows exists', () => {
   const known = new Set([...program.variables, ...otherVariables])
   const unknown = pages.flatMap(({ path, text }) =>
     [...text.matchAll(/\bGOLOOADER_[A-Z_]*[A-Z]\b/g)]
@@ -97,7 +97,7 @@ test('every variable that is shown exists', () => {
 describe('Dockerfile', () => {
   const dockerfile = read('deploy/Dockerfile')
 
-  test('its Node is one that the package wants', () => {
+  test('its Node is a version that the package accepts', () => {
     const { engines } = JSON.parse(read('package.json'))
     const wanted = Number(/^>=(\d+)$/.exec(engines.node)?.[1])
     expect(Number(/^ARG NODE_VERSION=(\d+)$/m.exec(dockerfile)?.[1])).toBeGreaterThanOrEqual(wanted)
@@ -105,7 +105,7 @@ describe('Dockerfile', () => {
     expect(new Set(images)).toEqual(new Set([`node:$\{NODE_VERSION}-trixie-slim`]))
   })
 
-  test('what it copies is there, and is let through', () => {
+  test('what it copies exists, and .dockerignore lets it through', () => {
     const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = '']) => names.split(' '))
     const letThrough = read('.dockerignore').matchAll(/^!(.+)$/gm)
     expect(copied.filter((path) => !existsSync(join(root, path)))).toEqual([])
@@ -124,24 +124,24 @@ describe('compose.yaml', () => {
     expect(portals).toEqual(servers.map(([, name]) => name))
   })
 
-  test('mounts what is there, or what its own first lines have an operator make', () => {
+  test('mounts files that exist, or that its first lines tell an operator to create', () => {
     const mounted = Object.values<{ volumes?: string[] }>(services).flatMap(({ volumes = [] }) =>
       volumes.filter((volume) => volume.startsWith('./')).map((volume) => volume.slice(2).split(':')[0] ?? ''),
     )
     expect(mounted.filter((path) => !existsSync(join(root, 'deploy', path)))).toEqual(['golooader.pem'])
   })
 
-  test('confines every container, and looks after it', () => {
+  test('confines every container, and has a health check for it', () => {
     for (const service of Object.values<{ image: string; healthcheck?: unknown }>(services)) {
       expect(service).toMatchObject({ restart: 'unless-stopped', read_only: true, cap_drop: ['ALL'] })
       expect(service).toMatchObject({ security_opt: ['no-new-privileges:true'] })
-      // The image of the portals brings its own.
+      // The image of the portals contains its health check.
       expect(service.healthcheck !== undefined).toBe(service.image !== 'golooader')
     }
   })
 })
 
-test('Kubernetes gives a portal the time that it takes to stop', () => {
+test('Kubernetes gives a portal enough time to stop', () => {
   const [deployment] = parseAllDocuments(read('deploy/kubernetes/portal.yaml')).map((document) => document.toJS())
   const { terminationGracePeriodSeconds, containers } = deployment.spec.template.spec
   const untilToldMs = containers[0].lifecycle.preStop.sleep.seconds * 1000

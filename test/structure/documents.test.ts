@@ -1,6 +1,6 @@
 /**
- * What the documents say is so: links and anchors lead somewhere, commands, options and paths exist, and the generated parts are those of the
- * program.
+ * The documents are true: links and anchors lead somewhere, commands, options and paths exist, and the generated parts
+ * equal those of the program.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const pages = readPages()
 const program = await commandLine()
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** Complaints about each page, one a line. */
+/** Errors of each page, one a line. */
 function complaints(find: (page: Page) => readonly string[]): string[] {
   return pages.flatMap((page) => find(page).map((what) => `${page.path}: ${what}`))
 }
@@ -65,13 +65,13 @@ test('every script of npm that a document names exists', () => {
   expect(unknown).toEqual([])
 })
 
-/** The words of a line of a shell, roughly: quotes are taken off, and a comment, a pipe or a redirection ends it. */
+/** The words of a shell line, roughly: quotes are removed, and a comment, a pipe or a redirection ends it. */
 function wordsOf(line: string): string[] {
   const [own = ''] = line.split(/\s(?:#|\||>|&&|;|<)(?:\s|$)|\$\(|\)/)
   return (own.match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^['"]|['"]$/g, ''))
 }
 
-/** What is wrong with a call of the program, null if nothing is. */
+/** The error in a call of the program; null if there is none. */
 function faultOf(words: readonly string[]): string | null {
   let command: Command = program
   for (const word of words) {
@@ -80,14 +80,14 @@ function faultOf(words: readonly string[]): string | null {
     else if (command === program && /^[a-z]/.test(word)) return `there is no command ${word}`
     const flag = /^--[a-z][a-z-]*/.exec(word)?.[0]
     if (flag === undefined || flag === '--help' || (flag === '--version' && command === program)) continue
-    // What is an option of `accounts` alone is one of `accounts list`, which it stands for.
+    // `accounts` stands for `accounts list`, so it has the options of that command.
     const known = [command, ...command.commands].flatMap(({ options }) => options.map(({ long }) => long))
     if (!known.includes(flag)) return `${command.name()} has no ${flag}`
   }
   return null
 }
 
-test('every command that a document shows exists, with the options that it is given', () => {
+test('every command that a document shows exists, with its options', () => {
   const faults = complaints((page) =>
     [...blocksOf(page, 'sh'), ...blocksOf(page, 'text')]
       .flatMap((block) => block.replace(/\\\n\s*/g, ' ').split('\n'))
@@ -108,7 +108,7 @@ test('every method of the ledger that a document names exists', () => {
   expect(complaints((page) => named(page).filter((name) => !contract.includes(`  ${name}(`)))).toEqual([])
 })
 
-test('ARCHITECTURE.md names every room', () => {
+test('ARCHITECTURE.md names every folder of src', () => {
   const text = pages.find(({ path }) => path === 'ARCHITECTURE.md')?.text ?? ''
   const foldersIn = (folder: string): string[] =>
     readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? entry.name : []))

@@ -1,13 +1,14 @@
 /**
- * The arrows of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile -> tree | trust | client | parts -> fs | async | digests |
- * buffers -> protocol. Sender, portal and receiver never import each other, and what a browser or a light installation loads stays light.
+ * The import directions of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile ->
+ * tree | trust | client | parts -> fs | async | digests | buffers -> protocol. Sender, portal and receiver never import each
+ * other. Code for a browser or a light installation loads little.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Import, importsOf, readSources, root, type Source } from './sources.ts'
 
-/** Folder of `src` -> the folders it may import from, besides itself. A file directly in `src` is `.`. */
+/** Folder of `src` -> the other folders it may import from. A file directly in `src` is `.`. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   async: ['protocol'],
@@ -56,9 +57,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
-/** What needs Node, and what a browser must not load. */
+/** Files that need Node and must not be loaded in a browser. */
 const nodeFiles = /^src\/fs\/|\/node(-[a-z0-9-]+)?\.ts$/
-/** What a browser has in its place, and what only a browser has. */
+/** The files that replace them in a browser, and files for browsers only. */
 const browserFiles = /^src\/.*(?:\.browser|\/browser-[a-z-]+)\.ts$/
 const pageBuild = /^src\/page\/(?:vite\.config\.ts|build\/)/
 const databaseDrivers = /^(node:sqlite|pg|pg-.*|kysely.*|better-sqlite3)$/
@@ -69,7 +70,7 @@ function folderOf(path: string): string {
   return /^src\/([^/]+)\//.exec(path)?.[1] ?? '.'
 }
 
-/** The import as a line that says where to look. */
+/** The import as a line for an error message. */
 function line({ from, specifier, kind }: Import): string {
   return `${from}: ${kind} import of ${specifier}`
 }
@@ -78,7 +79,7 @@ function importsThat(isForbidden: (one: Import) => boolean): string[] {
   return imports.filter(isForbidden).map(line)
 }
 
-/** Every file and package that is loaded, at once, with `entry`: types and `import()` aside. */
+/** All files and packages that are loaded statically with `entry`, without types and `import()`. */
 function loadedWith(entry: string): Set<string> {
   const loaded = new Set([entry])
   for (const path of loaded) {
@@ -89,7 +90,7 @@ function loadedWith(entry: string): Set<string> {
   return loaded
 }
 
-/** The same in a browser, where `X.browser.ts` takes the place of `X.ts`. */
+/** The same in a browser, where `X.browser.ts` replaces `X.ts`. */
 function loadedInBrowserWith(entry: string): Set<string> {
   const loaded = new Set([entry])
   for (const path of loaded) {
@@ -124,7 +125,7 @@ describe('imports are found', () => {
     ].join('\n'),
   }
 
-  test('in every way of writing them, and nowhere else', () => {
+  test('in every form, and nowhere else', () => {
     expect(importsOf(source).map(({ kind, target, specifier }) => `${kind} ${target ?? specifier}`)).toEqual([
       'static src/parts/plain.ts',
       'type src/parts/type.ts',
@@ -138,19 +139,19 @@ describe('imports are found', () => {
     ])
   })
 
-  test('in the sources as they are, each leading to a file', () => {
+  test('in the present sources, each leading to a file', () => {
     expect(imports.length).toBeGreaterThan(50)
     const broken = imports.filter(({ target }) => target !== null && !existsSync(join(root, target)))
     expect(broken.map(line)).toEqual([])
   })
 })
 
-test('every folder of src has its place among the arrows', () => {
+test('every folder of src is in the table of folders', () => {
   const unknown = new Set(sources.map(({ path }) => folderOf(path)).filter((folder) => !(folder in arrows)))
   expect([...unknown]).toEqual([])
 })
 
-test('the arrows point one way', () => {
+test('imports follow the table of folders', () => {
   const against = importsThat(({ from, target }) => {
     if (target === null) return false
     const [own, other] = [folderOf(from), folderOf(target)]
@@ -159,7 +160,7 @@ test('the arrows point one way', () => {
   expect(against).toEqual([])
 })
 
-test('no file imports itself by way of others, types included', () => {
+test('no file imports itself through others, types included', () => {
   const targets = new Map<string, string[]>()
   for (const { from, target, kind } of imports) {
     if (target !== null && kind !== 'dynamic') targets.set(from, [...(targets.get(from) ?? []), target])
@@ -177,7 +178,7 @@ test('no file imports itself by way of others, types included', () => {
   expect(circles).toEqual([])
 })
 
-test('no circle between rooms: each may import only from rooms that stand above it in the table', () => {
+test('the table of folders has no circle: each may import only from folders above it', () => {
   const rooms = Object.keys(arrows)
   const upward = rooms.flatMap((room, index) =>
     (arrows[room] ?? []).filter((other) => rooms.indexOf(other) >= index).map((other) => `${room} -> ${other}`),
@@ -194,7 +195,7 @@ test('sender, portal and receiver never import each other', () => {
   expect(across).toEqual([])
 })
 
-test('the protocol runs anywhere: it needs nothing of ours and nothing of Node', () => {
+test('the protocol runs anywhere: it needs no other folder and nothing of Node', () => {
   const foreign = importsThat(
     ({ from, target, specifier }) =>
       folderOf(from) === 'protocol' &&
@@ -213,7 +214,7 @@ test('the client runs in a browser, except for its transport for Node', () => {
 })
 
 test.each(['async', 'parts', 'tree', 'sender', 'receiver'])(
-  'of the room "%s" only the files that say so need Node',
+  'in the folder "%s" only files named node-* need Node',
   (room) => {
     const bound = importsThat(
       ({ from, target, specifier }) =>
@@ -225,7 +226,7 @@ test.each(['async', 'parts', 'tree', 'sender', 'receiver'])(
   },
 )
 
-test('only a page imports what is for browsers alone, and imports nothing that is for Node alone', () => {
+test('only a page imports browser-only files, and it imports nothing that is only for Node', () => {
   const isOfPage = (path: string) => folderOf(path) === 'page' || browserFiles.test(path)
   const misplaced = importsThat(
     ({ from, target, specifier }) =>
@@ -237,7 +238,7 @@ test('only a page imports what is for browsers alone, and imports nothing that i
   expect(misplaced).toEqual([])
 })
 
-test('whatever the page loads of other rooms runs in a browser, and makes no code from text', () => {
+test('everything that the page loads from other folders runs in a browser, and does not evaluate text', () => {
   const shared = ['async', 'client', 'digests', 'parts', 'protocol', 'receiver', 'sender', 'tree', 'trust']
   for (const entry of ['src/page/main.tsx', ...shared.map((room) => `src/${room}/index.ts`)]) {
     expect(
@@ -247,20 +248,20 @@ test('whatever the page loads of other rooms runs in a browser, and makes no cod
   }
 })
 
-test('Node brings the only HTTP client, and only the transport for Node asks for it', () => {
+test('Node provides the only HTTP client, and only the transport for Node uses it', () => {
   const packages = imports.filter(({ specifier }) => /^(?:undici|axios|got|node-fetch)\b/.test(specifier))
   expect(packages.map(line)).toEqual([])
   const users = sources.filter(({ text }) => /getBuiltinModule\('node:https?'\)/.test(text)).map(({ path }) => path)
   expect(users).toEqual(['src/client/node-http.ts'])
 })
 
-test('digests are computed in their room alone', () => {
+test('digests are computed in src/digests only', () => {
   const libraries = /^(?:@napi-rs\/blake-hash|@noble\/hashes|hash-wasm)/
   const users = imports.filter(({ specifier, from }) => libraries.test(specifier) && !from.startsWith('src/digests/'))
   expect(users.map(line)).toEqual([])
 })
 
-test('the contracts of ledger and store know no driver', () => {
+test('the contracts of ledger and store import no driver', () => {
   const ledger = ['contract', 'accounts-contract', 'records-contract', 'watch-contract'].map(
     (name) => `src/portal/ledger/${name}.ts`,
   )
@@ -274,7 +275,7 @@ test('the contracts of ledger and store know no driver', () => {
   expect(bound).toEqual([])
 })
 
-test('only ledger, signals and the log of small files know a database; the folder lock borrows one, when it locks', () => {
+test('only ledger, signals and the log of small files use a database; the folder lock uses one for its lock', () => {
   const users = importsThat(
     ({ from, specifier, kind }) =>
       databaseDrivers.test(specifier) &&
@@ -295,7 +296,7 @@ test('the SDK of an S3 store is loaded only by a portal that is configured for o
     ({ from, specifier }) => specifier.startsWith('@aws-sdk/') && !from.startsWith('src/portal/store/s3/'),
   )
   expect(elsewhere).toEqual([])
-  // A portal without it, and what only has to read the address, load none of it.
+  // A portal without S3 loads nothing of it, and neither does code that only parses the address.
   for (const entry of ['src/portal/index.ts', 'src/portal/store/s3/address.ts']) {
     expect(
       [...loadedWith(entry)].filter((name) => name.startsWith('@aws-sdk/')),

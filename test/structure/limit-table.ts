@@ -10,7 +10,7 @@ export interface LimitRow {
   /** Its name in `src/protocol/limits.ts`. */
   readonly name: string
   readonly value: number
-  /** What happens to more, or to less. */
+  /** The effect of exceeding it. */
   readonly beyond: string
 }
 

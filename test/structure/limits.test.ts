@@ -4,14 +4,14 @@ import { problemKinds } from '../../src/protocol/problems.ts'
 import { limitRows } from './limit-table.ts'
 
 test('the limits of PROTOCOL.md are those of the source, each of them once', () => {
-  // What a sender takes if nothing says otherwise is no limit.
+  // The default of a sender is no limit.
   const { partSizeBytesDefault: _default, ...all } = limits
   const inSource = Object.entries(all).filter(([, value]) => typeof value === 'number')
   const documented = limitRows().map(({ name, value }) => [name, value])
   expect(documented.sort()).toEqual(inSource.sort())
 })
 
-test('what is said beyond a limit has a code of the table with its status, or counts as that limit', () => {
+test('the effect of a limit names a code of the table with its status, or counts as that limit', () => {
   const statusOf: Readonly<Record<string, { status: number }>> = problemKinds
   for (const { name, value, beyond } of limitRows()) {
     for (const [, status, code = ''] of beyond.matchAll(/(\d{3}) `([a-z-]+)`/g)) {

@@ -1,4 +1,4 @@
-/** Names that others choose are looked up as own members: `constructor` is the name of an account, and of what every object has. */
+/** Names from outside are looked up as own members: an account may be called `constructor`, which every object has. */
 import { expect, test } from 'vitest'
 import { readSources } from './sources.ts'
 

@@ -1,4 +1,4 @@
-/** A name that a module exports means one thing in all of `src`, and a class of errors says that it is one. */
+/** A name that a module exports means one thing in all of `src`, and the name of an error class ends in Error. */
 import { expect, test } from 'vitest'
 import { readSources, type Source } from './sources.ts'
 
@@ -10,16 +10,16 @@ const shared: ReadonlyMap<string, string> = new Map([
   ['up', 'each migration of the ledger exports its step under this name: Kysely asks for it'],
   ['join', "the library's function asks a portal for what the portal's function does"],
   ['startPortal', "the library's function has the portal's name, with defaults for its options"],
-  // These have two meanings still. Rename one of them.
+  // These names have two meanings still. Rename one of them.
   ['CallOptions', 'options of a call of the library; options of a request of the client'],
   ['Identity', "the page's account in this browser; the library's account of a profile"],
   ['LinkOptions', "a link to PostgreSQL; a person's link to the page"],
 ])
 
-/** Errors with names that PROTOCOL.md and RFC 9457 give them. */
+/** Errors with names from PROTOCOL.md and RFC 9457. */
 const errorNames: ReadonlySet<string> = new Set(['Problem', 'RemoteProblem'])
 
-/** The modules that declare each exported name. `X.browser.ts` takes the place of `X.ts` in the page, so both count as one. */
+/** The modules that declare each exported name. `X.browser.ts` replaces `X.ts` in the page, so both count as one. */
 function declarationsIn(sources: readonly Source[]): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   for (const { path, text } of sources) {

@@ -1,4 +1,4 @@
-/** What commands print goes through one place, which notices what is lost and knows what a terminal can show. */
+/** The output of commands goes through one module, which notices lost output and knows what a terminal can show. */
 import { expect, test } from 'vitest'
 import { readSources } from './sources.ts'
 

@@ -5,12 +5,12 @@ import { join, posix } from 'node:path'
 import { root } from './sources.ts'
 
 export interface Page {
-  /** From the root of the repository. */
+  /** The root of the repository. */
   readonly path: string
   readonly text: string
 }
 
-/** Every Markdown file that is part of the repository, or will be. */
+/** Every Markdown file of the repository, including untracked ones that are not ignored. */
 export function readPages(): Page[] {
   const listed = execFileSync(
     'git',
@@ -26,12 +26,12 @@ export function readPages(): Page[] {
     .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
 }
 
-/** The text without blocks of code, in which nothing is a link. */
+/** The text without code blocks, whose brackets are no links. */
 export function proseOf({ text }: Page): string {
   return text.replace(/^```[\s\S]*?^```$/gm, '')
 }
 
-/** Blocks of code in that language. */
+/** Code blocks in that language. */
 export function blocksOf({ text }: Page, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, block = '']) => block)
 }
@@ -54,7 +54,7 @@ export function anchorsOf(page: Page): Set<string> {
   )
 }
 
-/** Where the links of a page lead, but for those to the web. */
+/** The link targets of a page, without those to the web. */
 export function linksOf(page: Page): string[] {
   return [...proseOf(page).matchAll(/\]\((?![a-z]+:)([^)\s]+)\)/g)].map(([, target = '']) => target)
 }

@@ -22,8 +22,8 @@ test('every row of the table can be read back', () => {
   expect(problemRows().filter((row) => !ROW.test(row))).toEqual([])
 })
 
-test('every problem that is thrown or compared with is in the table', () => {
-  // The compiler holds `new Problem(…)` to the table; this holds comparisons with what came over the wire to it.
+test('every problem code that is thrown or compared is in the table', () => {
+  // The compiler checks `new Problem(…)`. This test checks comparisons with codes from the network.
   const codes = new Set(problemRows().map((row) => ROW.exec(row)?.[1]))
   const unknown = readSources().flatMap(({ path, text }) =>
     [...text.matchAll(/\.code (?:===|!==) '([^']+)'/g)]

@@ -11,7 +11,7 @@ import { root } from './sources.ts'
 const PLACES = ['src', 'test', 'bench', 'docs', 'deploy', 'examples', '.github']
 const TEXT_FILE = /\.(?:ts|tsx|js|md|yaml|yml)$/
 
-/** Here the phrases stand as what is looked for. */
+/** Files that contain the phrases as search terms. */
 const OWN: readonly string[] = ['test/structure/phrases.ts', 'test/structure/prose.test.ts']
 
 const COMMENT = /^\s*(?:\/\*|\*|\/\/)/
@@ -36,7 +36,7 @@ function readTexts(): Text[] {
     .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
 }
 
-/** Phrases are found across the lines of a comment or a paragraph, too. */
+/** Phrases are found across the lines of a comment or a paragraph. */
 function findings({ path, text }: Text): string[] {
   return paragraphsOf(text).flatMap(({ line, words }) =>
     forbiddenPhrases.flatMap(([phrase, instead]) =>

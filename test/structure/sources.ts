@@ -1,4 +1,4 @@
-/** The source files, and what each of them imports: what the tests of the structure look at. */
+/** The source files and their imports, for the tests of the structure. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
@@ -15,9 +15,9 @@ export interface Import {
   readonly from: string
   /** The name as it is written. */
   readonly specifier: string
-  /** The file it leads to, relative to the repository; null for packages and Node's own modules. */
+  /** The file that it resolves to, relative to the repository; null for packages and Node's own modules. */
   readonly target: string | null
-  /** `type` leaves nothing behind when it is run; `dynamic` is `import()`. */
+  /** `type` is removed at run time; `dynamic` is `import()`. */
   readonly kind: 'static' | 'dynamic' | 'type'
 }
 
@@ -34,7 +34,7 @@ const STATEMENT = /^[ \t]*(?:import|export)\s+(type\s)?(?:[^'"`;=()]*?\sfrom\s*)
 const DYNAMIC = /\bimport\s*\(\s*(['"`])([^'"`\n]+)\1/g
 const TYPE_QUERY = /\btypeof\s+$/
 
-/** What a file imports, in whatever way: `import`, `export … from`, `import()`, and types alone. */
+/** All imports of a file: `import`, `export … from`, `import()`, and type imports. */
 export function importsOf({ path, text }: Source): Import[] {
   const code = withoutComments(text)
   const found: Import[] = []
@@ -55,7 +55,7 @@ export function importsOf({ path, text }: Source): Import[] {
 }
 
 function targetOf(path: string, specifier: string): string | null {
-  // What stands behind `?` says how the page's build takes a file: as the address of a worker's script.
+  // The suffix after `?` says how the page's build treats a file, for example as the address of a worker's script.
   const [file = ''] = specifier.split('?')
   return file.startsWith('.') ? join(dirname(path), file).replaceAll('\\', '/') : null
 }

@@ -1,4 +1,4 @@
-/** `npm test` runs what needs nothing but Node; every other test file has a project, too. */
+/** `npm test` runs the files that need nothing but Node. Every other test file belongs to a project, too. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -27,12 +27,12 @@ test('`npm run test:all` runs every project once', () => {
   expect([...projectsInOrder].sort()).toEqual(projects?.sort())
 })
 
-test('the long files exist', () => {
+test('the listed long files exist', () => {
   const paths = Object.values(files).flat()
   expect(longFiles.filter((path) => !paths.includes(path))).toEqual([])
 })
 
-test('what installs servers is `npm run test:setup` alone', () => {
+test('only `npm run test:setup` installs servers', () => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect(scripts['test:setup']).toContain('test/servers/setup.ts')
   const others = Object.values(files)

@@ -1,17 +1,17 @@
 /**
- * A timer that is set for longer than it can hold goes off at once, and what waits for it spins. So the time of each is a constant of
- * its file, or goes through `timerMs`.
+ * A timer with a time above its maximum fires at once, and its caller loops. So each time is a constant of its file, or
+ * goes through `timerMs`.
  */
 import { expect, test } from 'vitest'
 import { readSources } from './sources.ts'
 
-/** `\b` lets `socket.setTimeout` be found too. */
+/** `\b` also finds `socket.setTimeout`. */
 const CALL = /\b(setTimeout|setInterval|AbortSignal\.timeout|pause)\(/g
-/** Constants and numbers, and what multiplies them at random: nothing that comes from outside. */
+/** Constants and numbers, and random factors: nothing that comes from outside. */
 const CONSTANT = /^[A-Z0-9_\s.,*/+()-]*$/
 const OF_NODE = /import \{ setTimeout(?: as (\w+))? \} from 'node:timers\/promises'/
 
-/** The arguments of a call, from behind its bracket. */
+/** The arguments of a call, after its opening bracket. */
 function argumentsAt(text: string, start: number): string[] {
   const found = ['']
   let depth = 0
@@ -24,7 +24,7 @@ function argumentsAt(text: string, start: number): string[] {
   throw new Error('the call does not end')
 }
 
-/** The times that a file gives to timers, where they are neither constants nor bounded. */
+/** The timer values of a file that are neither constants nor bounded. */
 function unbounded(text: string): string[] {
   const promised = OF_NODE.exec(text)
   const nameOfNode = promised === null ? null : (promised[1] ?? 'setTimeout')
@@ -47,7 +47,7 @@ function isConstantChoice(time: string): boolean {
   return choices?.split(':').every((one) => CONSTANT.test(one)) === true
 }
 
-test('the time of every timer is a constant, or is brought within what a timer holds', () => {
+test('the time of every timer is a constant, or goes through timerMs', () => {
   const isRoom = (path: string) => path.startsWith('src/')
   const findings = readSources()
     .filter(({ path }) => isRoom(path))
@@ -55,7 +55,7 @@ test('the time of every timer is a constant, or is brought within what a timer h
   expect(findings).toEqual([])
 })
 
-test('a time from elsewhere would be found', () => {
+test('a time from elsewhere is found', () => {
   expect(unbounded('setTimeout(() => f(1, 2), options.idleMs)')).toEqual(['options.idleMs'])
   expect(unbounded('setTimeout(f, timerMs(options.idleMs)); setInterval(f, EVERY_MS)')).toEqual([])
   expect(unbounded("import { setTimeout } from 'node:timers/promises'\nawait setTimeout(leaseMs)")).toEqual(['leaseMs'])

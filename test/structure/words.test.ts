@@ -6,7 +6,7 @@ import { readSources } from './sources.ts'
 
 const LINES_MAX = 400
 
-/** What not to write -> what to write. Words are found inside identifiers too, in both styles of joining them. */
+/** What not to write -> what to write. Words are also found inside identifiers, in camel case and with separators. */
 const forbidden: readonly (readonly [word: string, instead: string])[] = [
   ['chunk', 'part (of a file), bytes (of a stream)'],
   ['chunks', 'parts (of a file), bytes (of a stream)'],
@@ -19,12 +19,12 @@ const forbidden: readonly (readonly [word: string, instead: string])[] = [
   ['acked', 'acknowledged'],
 ]
 
-/** A place in the sources that a word of another vocabulary may stand in: that of HTTP, or of a library. */
+/** A line that may contain a word of another vocabulary: that of HTTP, or of a library. */
 const allowed: readonly { readonly path: string; readonly line: string }[] = [
   { path: 'src/portal/http/routes/to.ts', line: "const ONLY_TRANSFER_CODING = 'chunked'" },
 ]
 
-/** The words of a line: identifiers are taken apart at their humps, hyphens and underscores. */
+/** The words of a line. Identifiers are split at capital letters, hyphens and underscores. */
 function wordsOf(line: string): string {
   const apart = line.replace(/([a-z0-9])([A-Z])/g, '$1 $2').replace(/[^A-Za-z0-9]+/g, ' ')
   return ` ${apart.toLowerCase().trim()} `
@@ -44,7 +44,7 @@ test('the words of the vocabulary are used, and no synonyms', () => {
   expect(readSources().flatMap(({ path, text }) => findings(path, text))).toEqual([])
 })
 
-test('a synonym is found wherever it hides', () => {
+test('a synonym is found inside identifiers, too', () => {
   const lines = [
     'const chunkSize = 1',
     '// every chunk of it',
@@ -61,7 +61,7 @@ test('a synonym is found wherever it hides', () => {
   }
 })
 
-test('every allowance is still needed', () => {
+test('every exception is still needed', () => {
   const sources = readSources()
   const stale = allowed.filter(
     (place) =>

@@ -67,7 +67,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       return inbox.commit(content.transferId, fileName, manifestDigest)
     }
 
-    test('what was received is remembered until both clocks and a newer transfer say that it is old', async () => {
+    test('a received transfer is remembered until both clocks and a newer transfer say that it is old', async () => {
       const nowMs = Date.UTC(2026, 5, 15)
       const [right, ahead] = [nowMs, nowMs + 200 * DAY_MS]
       const rememberedMs = nowMs - 90 * DAY_MS
@@ -79,7 +79,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
         { ownMs: ahead, portalMs: right },
         { ownMs: right, portalMs: ahead },
         { ownMs: ahead, portalMs: null },
-        // Even both clocks: no newer transfer has come.
+        // Both clocks are not enough: no newer transfer has come.
         { ownMs: ahead, portalMs: ahead },
       ]) {
         await inbox.restart()
@@ -105,7 +105,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       { what: 'plain, sha-256', isSealed: false, digestAlgorithm: 'sha-256' as const },
       { what: 'sealed, sha-256', isSealed: true, digestAlgorithm: 'sha-256' as const },
       { what: 'sealed, blake3', isSealed: true, digestAlgorithm: 'blake3' as const },
-    ])('parts that were taken in are held, after a crash too ($what)', async ({ isSealed, digestAlgorithm }) => {
+    ])('received parts are kept, also after a crash ($what)', async ({ isSealed, digestAlgorithm }) => {
       const content = await newContent({ ...LAYOUT, digestAlgorithm }, isSealed)
       const { transferId, layout, bytes } = content
       expect(await inbox.hasBegun(transferId)).toBe(false)
@@ -129,7 +129,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(await inbox.contentOf(transferId, name)).toBe(sha256(bytes))
     })
 
-    test('a part that is not what it should be is not held', async () => {
+    test('a part with the wrong content is not kept', async () => {
       const content = await newContent(LAYOUT, true)
       const { transferId, layout } = content
       const good = part(content, 1)
@@ -153,7 +153,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect((await inbox.open(transferId, layout)).held).toEqual([[1, good.digest]])
     })
 
-    test('what the disk has spoiled is found out, and does not count', async () => {
+    test('a part that was damaged on the disk is detected, and does not count', async () => {
       const content = await newContent()
       const { transferId, layout } = content
       await takeAll(content)
@@ -163,7 +163,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(held.map(([partNumber]) => partNumber).sort()).toEqual([1, 3])
     })
 
-    test('what was held of other sizes does not count', async () => {
+    test('parts of other sizes do not count', async () => {
       const content = await newContent()
       await takeAll(content)
       await inbox.restart()
@@ -171,7 +171,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(await inbox.open(content.transferId, other)).toEqual({ held: [], heldBytes: 0 })
     })
 
-    test('after a new start nothing is held, and the file can still become whole', async () => {
+    test('after starting over no part is held, and the file can still be completed', async () => {
       const content = await newContent()
       const { transferId, layout, bytes } = content
       await takeAll(content)
@@ -201,7 +201,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(await inbox.contentOf(transferId, 'a.bin')).toBe(sha256(bytes))
     })
 
-    test('files of one name are told apart, also when they come at the same time', async () => {
+    test('files of one name are kept apart, also when they arrive at the same time', async () => {
       const contents = await Promise.all(Array.from({ length: 4 }, () => newContent()))
       for (const content of contents) await takeAll(content)
       const published = await Promise.all(
@@ -220,7 +220,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(await inbox.contentOf(content.transferId, 'empty')).toBe(sha256(new Uint8Array()))
     })
 
-    test('what is discarded is gone, and what is published stays', async () => {
+    test('a discarded file is removed, and a published one stays', async () => {
       const [open, done] = [await newContent(), await newContent()]
       await takeAll(open)
       await deliver(done, 'a.bin')

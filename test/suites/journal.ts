@@ -34,7 +34,7 @@ const NOTHING_HELD = new Map<number, string>()
 
 export function testJournal(name: string, open: () => Promise<JournalPlace>): void {
   describe(`journal: ${name}`, () => {
-    test('a transfer that was recorded is found again by another run', async () => {
+    test('another run finds a recorded transfer', async () => {
       await using place = await open()
       const entry = entryFor('/a/report.pdf')
       expect(await (await place.journal()).replace(null, entry)).toBe(true)
@@ -57,7 +57,7 @@ export function testJournal(name: string, open: () => Promise<JournalPlace>): vo
       for (const other of others) expect(await journal.read({ ...entry, ...other })).toBeNull()
     })
 
-    test('a transfer takes the place of an outdated one, whose seal record goes', async () => {
+    test('a transfer replaces an outdated one, whose seal record is removed', async () => {
       await using place = await open()
       const journal = await place.journal()
       const first = entryFor('/a/report.pdf')
@@ -71,7 +71,7 @@ export function testJournal(name: string, open: () => Promise<JournalPlace>): vo
       expect(record).not.toBeNull()
     })
 
-    test('a transfer whose end was told is forgotten with its seal record, also twice', async () => {
+    test('a transfer whose end was reported is removed with its seal record; removing it again succeeds', async () => {
       await using place = await open()
       const journal = await place.journal()
       const entry = entryFor('/a/report.pdf')
@@ -83,7 +83,7 @@ export function testJournal(name: string, open: () => Promise<JournalPlace>): vo
       expect(await place.sealRecords.open(entry.transferId, LAYOUT, NOTHING_HELD)).toBeNull()
     })
 
-    test('of several runs that begin at the same moment one records its transfer, and the others see it', async () => {
+    test('of several runs that start at the same moment one records its transfer, and the others see it', async () => {
       await using place = await open()
       const outdated = entryFor('/a/report.pdf')
       for (const known of [null, outdated]) {
@@ -97,7 +97,7 @@ export function testJournal(name: string, open: () => Promise<JournalPlace>): vo
       }
     })
 
-    test('the transfer that another run began for the same file is neither forgotten nor replaced', async () => {
+    test('the transfer that another run started for the same file is neither removed nor replaced', async () => {
       await using place = await open()
       const journal = await place.journal()
       const first = entryFor('/a/report.pdf')

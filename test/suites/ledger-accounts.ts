@@ -26,7 +26,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
     (await ledger.announce(aTransfer(sender, [to]), roomy)).transfer.transferId
 
   describe('renewing', () => {
-    test('a renewal replaces the token, under the same name and id; the old token belongs to nobody', async () => {
+    test('a renewal replaces the token and keeps name and id; the old token becomes unknown', async () => {
       const { ledger, ada, renewal, token, isValid } = await begin()
       await ledger.createRenewal(renewal)
       expect(await isValid('token of ada'), 'until it is used').toBe(true)
@@ -40,7 +40,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       })
     })
 
-    test('a renewal works once; again with the same token it gives the same account', async () => {
+    test('a renewal works once; repeated with the same token it returns the same account', async () => {
       const { ledger, ada, renewal, token, clock } = await begin()
       await ledger.createRenewal(renewal)
       await ledger.redeemInvite('renewal', token)
@@ -51,7 +51,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accountByTokenId('third')).toBeNull()
     })
 
-    test('an invite can be looked at, and says nothing once it cannot be used', async () => {
+    test('an invite can be queried, and returns nothing once it cannot be used', async () => {
       const { ledger, ada, renewal, token, clock } = await begin()
       await ledger.createRenewal(renewal)
       await ledger.createInvite({ name: 'carol', secretHash: 'opening', lifetimeMs: MINUTE_MS })
@@ -64,7 +64,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.inviteByHash('opening'), 'run out').toBeNull()
     })
 
-    test('one that ran out renews nothing', async () => {
+    test('an expired invite renews nothing', async () => {
       const { ledger, renewal, token, clock, isValid } = await begin()
       await ledger.createRenewal(renewal)
       clock.advance(MINUTE_MS)
@@ -81,7 +81,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       }
     })
 
-    test('the newest renewal voids the earlier ones, and its use voids all that are left', async () => {
+    test('the newest renewal voids the earlier ones, and its use voids all others', async () => {
       const { ledger, renewal, token } = await begin()
       await ledger.createRenewal({ ...renewal, secretHash: 'first' })
       await ledger.createRenewal(renewal)
@@ -91,7 +91,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.openInvites({ after: '', limit: ALL })).toEqual([])
     })
 
-    test('an invite that opened the account cannot be used again once its token was replaced', async () => {
+    test('the invite that created the account cannot be used again once its token was replaced', async () => {
       const { ledger, renewal, token } = await begin()
       await ledger.createRenewal(renewal)
       await ledger.redeemInvite('renewal', token)
@@ -100,7 +100,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accountByTokenId('token of ada')).toBeNull()
     })
 
-    test('nobody is renewed who never was', async () => {
+    test('an unknown account cannot be renewed', async () => {
       const { ledger, renewal } = await begin()
       const nobody = ledger.createRenewal({ ...renewal, name: 'nobody' })
       await expect(nobody).rejects.toMatchObject({ code: 'account-unknown' })
@@ -125,7 +125,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect({ accounts: await ledger.accounts({ after: '', limit: ALL }), changes: await changes() }).toEqual(before)
     })
 
-    test('the name stays taken, and only a renewal brings it back, with a token that is new', async () => {
+    test('the name stays taken, and only a renewal restores the account, with a new token', async () => {
       const { ledger, ada, renewal, token, isValid } = await begin()
       await ledger.revokeAccount('ada')
       const invite = ledger.createInvite({ name: 'ada', secretHash: 'invite', lifetimeMs: MINUTE_MS })
@@ -139,7 +139,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accountByTokenId('token of ada')).toBeNull()
     })
 
-    test('it voids the links that would renew the account, also one that was made after it was revoked', async () => {
+    test('a revocation voids the open renewals, also one that was made after it', async () => {
       const { ledger, renewal, token } = await begin()
       for (const secretHash of ['before', 'after']) {
         await ledger.createRenewal({ ...renewal, secretHash })
@@ -148,14 +148,14 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       }
     })
 
-    test('the use of an invite is not confirmed any more once its account is revoked', async () => {
+    test('the use of an invite is no longer confirmed once its account is revoked', async () => {
       const { ledger } = await begin()
       await ledger.revokeAccount('ada')
       const token = { tokenId: 'token of ada', tokenHash: 'hash of the token of ada' }
       expect(await ledger.redeemInvite('hash of the invite of ada', token)).toBeNull()
     })
 
-    test('to a sender a revoked receiver does not exist', async () => {
+    test('senders cannot find a revoked receiver', async () => {
       const { ledger, ada, bob } = await begin()
       await ledger.revokeAccount('bob')
       const announced = aTransfer(ada, [ada, bob])
@@ -166,7 +166,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.transfer(announced.transferId)).toBeNull()
     })
 
-    test('a request that was under way opens nothing any more', async () => {
+    test('an announcement that was in progress fails', async () => {
       const { ledger, ada, bob } = await begin()
       await ledger.revokeAccount('ada')
       const late = ledger.announce(aTransfer(ada, [bob]), roomy)
@@ -174,7 +174,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
     })
 
-    test('what is open is found until it is settled: uploads of its own, and deliveries to it', async () => {
+    test('open uploads and deliveries of the account are listed until they are settled', async () => {
       const { ledger, ada, bob, clock } = await begin()
       const upload = await announce(ledger, bob, ada)
       const stored = await announce(ledger, bob, ada)
@@ -216,7 +216,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.dueRevocations(10)).toEqual([])
     })
 
-    test('an account that was brought back keeps its open transfers, even if a late sweep settles the old revocation', async () => {
+    test('a restored account keeps its open transfers, even if a late sweep settles the old revocation', async () => {
       const { ledger, ada, renewal, token, clock } = await begin()
       await announce(ledger, ada, ada)
       await ledger.revokeAccount('ada')
@@ -250,7 +250,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accounts({ after: 'bob', limit: 2 })).toEqual(all.slice(2))
     })
 
-    test('shows for each name the invite that is good for longest, while it is good', async () => {
+    test('shows for each name the open invite that is valid longest', async () => {
       const { ledger, renewal, clock } = await begin()
       const until = (ms: number) => clock.nowMs + ms
       await ledger.createRenewal(renewal)
@@ -266,7 +266,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.openInvites({ after: 'ada', limit: 1 })).toEqual([])
     })
 
-    test('shows no invite for an account that another one has opened', async () => {
+    test('shows no invite for an account that another invite has created', async () => {
       const { ledger, token } = await begin()
       for (const secretHash of ['first', 'second']) {
         await ledger.createInvite({ name: 'dora', secretHash, lifetimeMs: MINUTE_MS })
@@ -277,7 +277,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
   })
 
   describe('the record', () => {
-    test('has every change in order, with the token that died of it', async () => {
+    test('has every change in order, with the token that it voided', async () => {
       const { ledger, renewal, token, clock, changes } = await begin()
       expect(await changes()).toEqual([
         'invite-made ada',
@@ -303,7 +303,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.accountChanges({ after, limit: 1 })).toEqual(recorded.slice(0, 1))
     })
 
-    test('has nothing of what came to nothing', async () => {
+    test('contains no failed changes', async () => {
       const { ledger, renewal, token, changes } = await begin()
       const before = await changes()
       await ledger.redeemInvite('guessed', token)
@@ -314,7 +314,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await changes()).toEqual(before)
     })
 
-    test('remembers how far the audit log has told it, and never goes back', async () => {
+    test('remembers how far the audit log has read it, and never goes back', async () => {
       const { ledger } = await begin()
       expect(await ledger.auditedChangeId()).toBe(0)
       await ledger.audited(3)
@@ -322,7 +322,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
       expect(await ledger.auditedChangeId()).toBe(3)
     })
 
-    test('is forgotten when it is old; ids are not given again', async () => {
+    test('is deleted when it is old; ids are not reused', async () => {
       const { ledger, clock, changes } = await begin()
       const ids = (await ledger.accountChanges({ after: 0, limit: ALL })).map(({ changeId }) => changeId)
       clock.advance(1000)

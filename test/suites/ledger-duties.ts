@@ -1,4 +1,4 @@
-/** The part of the ledger's suite about several portals: duties, and their common address. */
+/** The part of the ledger's suite about several portals: duties, and their public address. */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Ledger } from '../../src/portal/ledger/contract.ts'
 import { FakeClock } from './ledger.ts'
@@ -23,7 +23,7 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
       expect(await ledger.takeDuty('sweep', 'other', { leaseMs: 1000 })).toBe(false)
     })
 
-    test('goes to another portal when its own has not come back', async () => {
+    test('goes to another portal when its portal has not renewed it', async () => {
       const { ledger, clock } = await begin()
       await ledger.takeDuty('sweep', 'one', { leaseMs: 1000 })
       clock.advance(1000)
@@ -31,13 +31,13 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
       expect(await ledger.takeDuty('sweep', 'one', { leaseMs: 1000 })).toBe(false)
     })
 
-    test('is not another duty', async () => {
+    test('is independent of other duties', async () => {
       const { ledger } = await begin()
       expect(await ledger.takeDuty('sweep', 'one', { leaseMs: 1000 })).toBe(true)
       expect(await ledger.takeDuty('audit', 'other', { leaseMs: 1000 })).toBe(true)
     })
 
-    test('that all take at once is had by one', async () => {
+    test('goes to one portal when several request it at the same time', async () => {
       const { ledger } = await begin()
       const portals = Array.from({ length: 9 }, (_, index) => `portal ${index}`)
       const taken = await Promise.all(portals.map((portal) => ledger.takeDuty('orphans', portal, { leaseMs: 1000 })))
@@ -46,7 +46,7 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
   })
 
   describe('the store binding', () => {
-    test('is with the first store, or with the one that takes its place', async () => {
+    test('belongs to the first store, or to the one that replaces it', async () => {
       const { ledger } = await begin()
       const before = await ledger.storeBinding()
       expect(before).toEqual({ ledgerId: expect.stringMatching(/^[0-9a-f-]{36}$/), storeId: null })
@@ -59,7 +59,7 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
   })
 
   describe('the address', () => {
-    test('is not known before a portal has told it, and then the last that was told', async () => {
+    test('is unknown before a portal has set it, and then the last one that was set', async () => {
       const { ledger } = await begin()
       expect(await ledger.address()).toBeNull()
       await ledger.setAddress('http://127.0.0.1:7878')
@@ -68,7 +68,7 @@ export function testDuties(make: (now: () => number) => Promise<Ledger>): void {
     })
   })
 
-  test('the clock is the one it was given', async () => {
+  test('the clock is the given one', async () => {
     const { ledger, clock } = await begin()
     expect(ledger.nowMs()).toBe(clock.nowMs)
   })

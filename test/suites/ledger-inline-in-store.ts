@@ -23,7 +23,7 @@ export function testInlineInStore(make: (now: () => number) => Promise<Ledger>):
   }
 
   describe('a transfer whose parts are in the store already', () => {
-    test('is stored with the transaction that makes it known, and offered', async () => {
+    test('is stored by the transaction that creates it, and offered', async () => {
       const { ledger, ada, bob, inStore } = await begin()
       const transfer = { ...aTransfer(ada, [bob]), isOneRequest: true } as const
       const { notification } = await ledger.storeInline(transfer, roomy, inStore)
@@ -48,7 +48,7 @@ export function testInlineInStore(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.dueRemovals(9)).toEqual([transfer.transferId])
     })
 
-    test('is told once, however often it is said', async () => {
+    test('is reported once, also when it is recorded repeatedly', async () => {
       const { ledger, ada, bob, inStore } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.storeInline(transfer, roomy, inStore)
@@ -70,7 +70,7 @@ export function testInlineInStore(make: (now: () => number) => Promise<Ledger>):
   })
 
   describe('a transfer whose parts have come in for too long', () => {
-    test('is not recorded any more: they may just be being removed', async () => {
+    test('is no longer recorded: they may be being removed', async () => {
       const { ledger, clock, ada, bob, inStore } = await begin()
       const transfer = aTransfer(ada, [bob])
       clock.advance(roomy.expiryMs + 1)
@@ -80,7 +80,7 @@ export function testInlineInStore(make: (now: () => number) => Promise<Ledger>):
   })
 
   describe('the room for a transfer whose size is not known', () => {
-    test('is what account, storage and disk leave', async () => {
+    test('is the rest of account, storage and disk', async () => {
       const { ledger, ada, bob } = await begin()
       await ledger.announce(aTransfer(ada, [bob], 1000), roomy)
       const parties = { senderId: ada.accountId, to: ['bob'] }
@@ -93,7 +93,7 @@ export function testInlineInStore(make: (now: () => number) => Promise<Ledger>):
       )
     })
 
-    test('is asked in vain where nothing could be announced', async () => {
+    test('is refused where nothing could be announced', async () => {
       const { ledger, ada, bob } = await begin()
       const parties = { senderId: ada.accountId, to: ['bob'] }
       await expect(ledger.roomBytes({ ...parties, to: ['nobody'] }, roomy)).rejects.toMatchObject({

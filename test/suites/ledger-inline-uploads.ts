@@ -37,7 +37,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
   }
 
   describe('small files', () => {
-    test('a transfer is stored with its content at once, told of, and offered', async () => {
+    test('a transfer is stored with its content at once, reported, and offered', async () => {
       const { ledger, ada, bob, told } = await begin()
       const transfer = aTransfer(ada, [bob])
       const { transfer: stored, notification } = await ledger.storeInline(transfer, roomy, whole)
@@ -53,7 +53,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
     })
 
-    test('the same again changes nothing, and says so; other content under the same id is a conflict', async () => {
+    test('a repetition changes nothing, and is reported as one; other content under the same id is a conflict', async () => {
       const { ledger, ada, bob, cy, told } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.storeInline(transfer, roomy, whole)
@@ -72,7 +72,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
     })
 
-    test('what was announced before, even in a later attempt, is stored by it', async () => {
+    test('it stores a transfer that was announced before, even in a later attempt', async () => {
       const { ledger, ada, bob } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.announce(transfer, roomy)
@@ -88,7 +88,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.dueUploads(10)).toEqual([])
     })
 
-    test('what the store may hold of an earlier try is removed at the end; otherwise there is nothing to remove', async () => {
+    test('parts in the store from an earlier try are removed at the end; otherwise there is nothing to remove', async () => {
       const { ledger, ada, bob, refuse } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.announce(transfer, roomy)
@@ -99,7 +99,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.dueRemovals(10)).toEqual([transfer.transferId])
     })
 
-    test('without room nothing is kept, and the refusal is told', async () => {
+    test('without space nothing is kept, and the refusal is reported', async () => {
       const { ledger, ada, bob, told } = await begin()
       const transfer = aTransfer(ada, [bob])
       const full = { ...roomy, storageBytesMax: 10 }
@@ -111,7 +111,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
     })
 
-    test('for a receiver that nobody is nothing is recorded', async () => {
+    test('for an unknown receiver nothing is recorded', async () => {
       const { ledger, ada, bob, told } = await begin()
       const transfer = { ...aTransfer(ada, [bob]), to: ['nobody'] }
       await expect(ledger.storeInline(transfer, roomy, whole)).rejects.toMatchObject({ code: 'receiver-unknown' })
@@ -128,7 +128,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.content(transfer.transferId)).toBeNull()
     })
 
-    test('the content goes with the last outcome, and the rest with the history', async () => {
+    test('the content is deleted with the last outcome, and the rest with the history', async () => {
       const { clock, ledger, ada, bob, told, refuse } = await begin()
       const { transferId } = (await ledger.storeInline(aTransfer(ada, [bob]), roomy, whole)).transfer
       await refuse('disk-full')
@@ -140,7 +140,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.transfer(transferId)).toBeNull()
     })
 
-    test('where every receiver refused it while it was announced, it is stored and over at once', async () => {
+    test('where every receiver refused it while it was announced, it is stored and ended at once', async () => {
       const { ledger, ada, bob, told, refuse } = await begin()
       const transfer = aTransfer(ada, [bob])
       await ledger.announce(transfer, roomy)
@@ -152,7 +152,7 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await told()).toEqual(['stored', 'failed'])
     })
 
-    test('asked for many times at once, it is stored once', async () => {
+    test('recorded many times at once, it is stored once', async () => {
       const { ledger, ada, bob, told } = await begin()
       const transfer = aTransfer(ada, [bob])
       const results = await Promise.all(Array.from({ length: 8 }, () => ledger.storeInline(transfer, roomy, whole)))

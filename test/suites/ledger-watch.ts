@@ -9,11 +9,11 @@ import { aTransfer, manifestDigest, problem, roomy } from './ledger.ts'
 const MINUTE_MS = 60_000
 
 export function testWatch(begin: () => Promise<LedgerTest>): void {
-  describe('what came for a receiver', () => {
+  describe('the deliveries of a receiver', () => {
     const idsOf = async (ledger: Ledger, receiverId: number, before: string | null = null, limit = 10) =>
       (await ledger.transfersTo(receiverId, { before, limit })).map(({ transferId }) => transferId)
 
-    test('is what waits for it or was offered to it, newest first, page by page, and nothing of others', async () => {
+    test('are those that wait or were offered, newest first, page by page, without those of others', async () => {
       const { ledger, bob, cy, announce, store, offer, settle } = await begin()
       const first = await store([bob, cy])
       await offer()
@@ -28,7 +28,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       expect(found[0]?.deliveries.map(({ receiver, state }) => [receiver, state])).toEqual([['bob', 'delivered']])
     })
 
-    test('has nothing that was taken back before it was ever offered', async () => {
+    test('omit transfers that were cancelled before any offer', async () => {
       const { ledger, bob, announce, move, offer } = await begin()
       const cancelled = { state: 'cancelled', problem: problem('cancelled') } as const
       const { transferId: unseen } = await announce([bob])
@@ -69,7 +69,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       })
     })
 
-    test('are those of one moment where a file is there as a whole, and where it is refused', async () => {
+    test('are equal where a file is stored in one request, and where it is refused', async () => {
       const { ledger, clock, ada, bob, announce, move } = await begin()
       const whole = { manifestDigest, manifest: null, digest: 'cd'.repeat(32), content: new Uint8Array(1000) }
       const { transfer } = await ledger.storeInline(aTransfer(ada, [bob]), roomy, whole)
@@ -90,7 +90,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       accounts: 3,
     }
 
-    test('counts every state that a transfer and a delivery go through, until they are forgotten', async () => {
+    test('counts every state of transfers and deliveries, until they are deleted', async () => {
       const { ledger, clock, ada, bob, cy, announce, move, offer, settle } = await begin()
       const census = async () => {
         const { transfers, deliveries } = await ledger.census()
@@ -150,7 +150,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
     })
   })
 
-  test('the newest problems are told, without what a receiver wrote', async () => {
+  test('the newest problems are listed, without text of receivers', async () => {
     const { ledger, clock, bob, store, announce, move, offer, settle } = await begin()
     const full = new Problem('disk-full', { detail: 'no room for secret.pdf' }).toJSON()
     const failed = await store()
@@ -177,7 +177,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
     })
     const forget = { forgetMs: 10 * MINUTE_MS }
 
-    test('say that they are there and who is connected to them, and are left out when they are silent', async () => {
+    test('report that they run and who is connected to them, and are omitted when they are silent', async () => {
       const { ledger, clock } = await begin()
       const [one, two] = [portal('one', 1, 'bob', 'cy'), portal('two', 2)]
       await ledger.recordHeartbeat(two, [], forget)
@@ -194,7 +194,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       expect(await ledger.portals(MINUTE_MS / 2, 10)).toEqual([])
     })
 
-    test('say what they moved, minute by minute, and what they say again takes the place of it', async () => {
+    test('report their throughput by the minute, and a repeated report replaces the earlier one', async () => {
       const { ledger, clock } = await begin()
       const minute = (atMs: number, bytes: number): Minute => ({
         atMs,
@@ -226,7 +226,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
     const changesOf = async (ledger: Ledger, name: string) =>
       (await ledger.accountChanges({ after: 0, limit: 100 })).flatMap((one) => (one.name === name ? [one.change] : []))
 
-    test('are made, and unmade, and each of it is on record once', async () => {
+    test('are appointed and dismissed, and each change is recorded once', async () => {
       const { ledger } = await begin()
       await ledger.setOperator('ada', true)
       await ledger.setOperator('ada', true)
@@ -246,7 +246,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       await expect(ledger.setOperator('nobody', true)).rejects.toMatchObject({ code: 'account-unknown' })
     })
 
-    test('join by an invite that says so', async () => {
+    test('join by an invite that makes them operators', async () => {
       const { ledger } = await begin()
       await ledger.createInvite({ name: 'dora', secretHash: 'invite', lifetimeMs: MINUTE_MS, isOperator: true })
       await ledger.redeemInvite('invite', { tokenId: 'id', tokenHash: 'hash' })
@@ -254,7 +254,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       expect(await changesOf(ledger, 'dora')).toEqual(['invite-made', 'account-opened', 'operator-made'])
     })
 
-    test('come back from a revocation as accounts like any other', async () => {
+    test('are ordinary accounts after a revocation', async () => {
       const { ledger } = await begin()
       await ledger.setOperator('cy', true)
       await ledger.revokeAccount('cy')

@@ -128,7 +128,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
       const invite = { name: 'dora', secretHash: 'invite', lifetimeMs: MINUTE_MS }
       const token = { tokenId: 'id', tokenHash: 'hash' }
 
-      test('an invite opens its account, which is then found by its token', async () => {
+      test('an invite creates its account, which is then found by its token', async () => {
         const { ledger } = await begin()
         await ledger.createInvite(invite)
         expect(await ledger.accountByTokenId('id')).toBeNull()
@@ -142,7 +142,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         })
       })
 
-      test('an invite works once; again with the same token it gives the same account', async () => {
+      test('an invite works once; repeated with the same token it returns the same account', async () => {
         const { ledger, clock } = await begin()
         await ledger.createInvite(invite)
         const account = await ledger.redeemInvite('invite', token)
@@ -153,7 +153,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.accountByTokenId('other')).toBeNull()
       })
 
-      test('an invite that ran out, and one that never was, open nothing', async () => {
+      test('an expired invite, and an unknown one, create nothing', async () => {
         const { ledger, clock } = await begin()
         await ledger.createInvite(invite)
         expect(await ledger.redeemInvite('guessed', token)).toBeNull()
@@ -162,14 +162,14 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.accountByTokenId('id')).toBeNull()
       })
 
-      test('an invite is good until the moment at which it runs out', async () => {
+      test('an invite is valid until the moment at which it expires', async () => {
         const { ledger, clock } = await begin()
         await ledger.createInvite(invite)
         clock.advance(MINUTE_MS - 1)
         expect(await ledger.redeemInvite('invite', token)).toMatchObject({ name: 'dora' })
       })
 
-      test('nobody is invited under a name that is taken', async () => {
+      test('a taken name cannot be invited', async () => {
         const { ledger } = await begin()
         await expect(ledger.createInvite({ ...invite, name: 'ada' })).rejects.toMatchObject({ code: 'account-exists' })
       })
@@ -194,7 +194,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testWatch(begin)
 
     describe('announcing', () => {
-      test('a transfer is recorded as it was announced, with a delivery for each receiver', async () => {
+      test('a transfer is recorded as announced, with a delivery for each receiver', async () => {
         const { ledger, ada, bob, cy, clock } = await begin()
         const announced = aTransfer(ada, [cy, bob], 5_000_000_000)
         const { transfer, isNew } = await ledger.announce(announced, roomy)
@@ -217,7 +217,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.transfer(newTransferId())).toBeNull()
       })
 
-      test('the same announcement again changes nothing, in whatever order it names things', async () => {
+      test('a repeated announcement changes nothing, in any order of its receivers', async () => {
         const { ledger, ada, bob, cy } = await begin()
         const announced = aTransfer(ada, [bob, cy])
         const first = await ledger.announce(announced, roomy)
@@ -234,7 +234,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
       })
 
-      test('the same announcement again finds the transfer even where there would be no room for it', async () => {
+      test('a repeated announcement finds the transfer even where there is no space for it', async () => {
         const { ledger, ada, bob } = await begin()
         const announced = aTransfer(ada, [bob])
         await ledger.announce(announced, roomy)
@@ -266,7 +266,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await expect(stolen).rejects.toMatchObject({ code: 'transfer-conflict' })
       })
 
-      test('a receiver that nobody is makes it all void', async () => {
+      test('an unknown receiver makes the announcement fail as a whole', async () => {
         const { ledger, ada, bob } = await begin()
         const announced = { ...aTransfer(ada, [bob]), to: ['bob', 'nobody'] }
         await expect(ledger.announce(announced, roomy)).rejects.toMatchObject({
@@ -282,7 +282,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect((await announce([ada])).deliveries).toMatchObject([{ receiver: 'ada', state: 'waiting' }])
       })
 
-      test('more open transfers than an account may have are put off, and come again when one has ended', async () => {
+      test('announcements above the open transfers of an account are refused for now, and succeed when one has ended', async () => {
         const { ledger, ada, bob, cy, move } = await begin()
         const narrow = { ...roomy, accountTransfersMax: 1 }
         const { transfer } = await ledger.announce(aTransfer(ada, [bob]), narrow)
@@ -299,7 +299,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
       test.each([
         ['the account', { accountBytesMax: 1500 }],
         ['the storage of all accounts', { storageBytesMax: 1500 }],
-      ])('a transfer beyond the bytes of %s is refused, and the room comes back', async (_, bound) => {
+      ])('a transfer beyond the bytes of %s is refused, and its space becomes free again', async (_, bound) => {
         const { ledger, ada, bob, move, told, offer } = await begin()
         const narrow = { ...roomy, ...bound }
         const { transfer: first } = await ledger.announce(aTransfer(ada, [bob], 1000), narrow)
@@ -325,7 +325,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         })
       })
 
-      test('a transfer beyond the free bytes of the store is refused; asked again, it is the same refusal', async () => {
+      test('a transfer beyond the free bytes of the store is refused; repeated, it gets the same refusal', async () => {
         const { ledger, ada, bob, told } = await begin()
         const announced = aTransfer(ada, [bob], 1000)
         const { transfer } = await ledger.announce(announced, { ...roomy, freeBytes: 999 })
@@ -334,7 +334,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await told()).toEqual(['refused'])
       })
 
-      test('a bound that has since been lowered leaves no room, not less than none', async () => {
+      test('a lowered bound leaves no room, and never a negative amount', async () => {
         const { ledger, ada, bob, announce } = await begin()
         await announce([bob], 1000)
         const { transfer } = await ledger.announce(aTransfer(ada, [bob], 1), { ...roomy, accountBytesMax: 10 })
@@ -347,7 +347,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(transfer.state).toBe('receiving')
       })
 
-      test('one transfer announced many times at once is made once', async () => {
+      test('one transfer that is announced many times at once is created once', async () => {
         const { ledger, ada, bob } = await begin()
         const announced = aTransfer(ada, [bob])
         const results = await Promise.all(Array.from({ length: 8 }, () => ledger.announce(announced, roomy)))
@@ -357,7 +357,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('listing transfers', () => {
-      test('a sender sees its own, the newest first, page by page', async () => {
+      test('a sender sees its own transfers, newest first, page by page', async () => {
         const { ledger, ada, bob, cy } = await begin()
         const ids: string[] = []
         for (let i = 0; i < 5; i++) {
@@ -377,7 +377,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('the first hop', () => {
-      test('stored: the sender is told, the manifestDigest is kept, the bytes stay counted', async () => {
+      test('stored: the sender is notified, the manifestDigest is kept, the bytes stay counted', async () => {
         const { ledger, announce, move, told } = await begin()
         const { transferId } = await announce()
         const moved = await move(transferId, { state: 'stored', manifestDigest, manifest: null })
@@ -387,7 +387,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
       })
 
-      test('resend: a new attempt begins, and the event names the old one and what is wanted', async () => {
+      test('resend: a new attempt begins, and the event contains the old one and the wanted parts', async () => {
         const { ledger, announce, move, ada, clock } = await begin()
         const { transferId } = await announce()
         const wanted: [number, number][] = [
@@ -437,7 +437,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         },
       )
 
-      test('a verdict about one attempt never hits the next', async () => {
+      test('a decision about one attempt never affects the next', async () => {
         const { announce, move, told } = await begin()
         const { transferId } = await announce()
         const resend = {
@@ -456,7 +456,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         })
       })
 
-      test('of several verdicts at the same time, one wins and the others are told so', async () => {
+      test('of several concurrent decisions one wins, and the others are rejected', async () => {
         const { announce, move, told } = await begin()
         const { transferId } = await announce()
         const results = await Promise.all([
@@ -469,7 +469,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await told()).toHaveLength(1)
       })
 
-      test('a transfer that is not there, or no longer receiving, is not moved', async () => {
+      test('a transfer that does not exist, or is no longer receiving, cannot be moved', async () => {
         const { move, store } = await begin()
         expect(await move(newTransferId(), { state: 'stored', manifestDigest, manifest: null })).toBeNull()
         const transferId = await store()
@@ -478,7 +478,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('offers', () => {
-      test('what is due is offered under a lease of its own, the oldest first, while the upload still runs', async () => {
+      test('due deliveries are offered under a new lease, oldest first, also during the upload', async () => {
         const { announce, offer, clock, bob } = await begin()
         const ids: string[] = []
         for (let i = 0; i < 3; i++) {
@@ -507,7 +507,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(ids).toHaveLength(6)
       })
 
-      test('each receiver gets what is for it', async () => {
+      test('each receiver gets its own deliveries', async () => {
         const { announce, offer, bob, cy, delivery } = await begin()
         const { transferId } = await announce([bob, cy])
         await announce([cy])
@@ -520,7 +520,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await offer(cy)).toHaveLength(2)
       })
 
-      test('an offer that was put off comes when its time is there, not before', async () => {
+      test('a postponed offer becomes due at its time, and not before', async () => {
         const { ledger, store, offer, settle, bob, clock, delivery } = await begin()
         expect(await ledger.nextOfferInMs(bob.accountId)).toBeNull()
         const transferId = await store()
@@ -539,7 +539,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.nextOfferInMs(bob.accountId)).toBeNull()
       })
 
-      test('a receiving process that comes back gets its own offers again, and what was put off, at once', async () => {
+      test('a receiving process that comes back gets its own offers again, and postponed ones, at once', async () => {
         const { ledger, store, offer, settle, bob, cy, delivery, leaseOf } = await begin()
         const [mine, others, putOff] = [await store([bob, cy]), await store(), await store()]
         await offer(bob, 'instance-1', 1)
@@ -560,7 +560,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         })
       })
 
-      test('a receiver that connects leaves outcomes alone', async () => {
+      test('a receiver that connects does not change ended deliveries', async () => {
         const { ledger, store, offer, settle, bob, delivery } = await begin()
         const transferId = await store()
         await offer()
@@ -572,7 +572,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('leases', () => {
-      test('renewing puts off the end of a lease, and notes what was fetched', async () => {
+      test('renewing extends a lease, and records the fetched bytes', async () => {
         const { ledger, store, offer, bob, clock, leaseOf, delivery } = await begin()
         const transferId = await store()
         await offer()
@@ -591,7 +591,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.dueLeases(10)).toEqual([{ transferId, receiverId: bob.accountId, leaseId, offers: 1 }])
       })
 
-      test('what a receiver holds is recorded under its lease alone, however soon', async () => {
+      test('fetched bytes are recorded only under the current lease, at any time', async () => {
         const { ledger, store, offer, bob, leaseOf, delivery } = await begin()
         const transferId = await store()
         await offer()
@@ -603,7 +603,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await delivery(transferId)).toMatchObject({ fetchedBytes: 7, lease })
       })
 
-      test('renewing just after the offer succeeds too', async () => {
+      test('renewing right after the offer succeeds too', async () => {
         const { ledger, store, offer, bob, leaseOf } = await begin()
         const transferId = await store()
         await offer()
@@ -611,7 +611,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.renewLease(transferId, bob.accountId, leaseId, { leaseMs, fetchedBytes: 1 })).toBe(true)
       })
 
-      test('a lease that is no longer the delivery’s is neither renewed nor answered', async () => {
+      test('an outdated lease can neither be renewed nor answered', async () => {
         const { ledger, store, offer, settle, bob, cy, leaseOf, told, clock } = await begin()
         const transferId = await store()
         await offer()
@@ -638,7 +638,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.renewLease(transferId, bob.accountId, now, renewal), 'ended').toBe(false)
       })
 
-      test('an offer that is kept after a resend has the same lease, longer, and is counted', async () => {
+      test('an offer that is kept after a resend has the same lease, extended, and is counted', async () => {
         const { store, offer, settle, bob, delivery, leaseOf, clock } = await begin()
         const transferId = await store()
         await offer()
@@ -655,7 +655,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('the second hop', () => {
-      test('delivered: the sender is told, and the last delivery ends the transfer', async () => {
+      test('delivered: the sender is notified, and the last delivery ends the transfer', async () => {
         const { ledger, store, offer, settle, told, ada, bob, cy, leaseOf, delivery } = await begin()
         const transferId = await store([bob, cy])
         await offer(bob)
@@ -681,7 +681,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.dueRemovals(10)).toEqual([transferId])
       })
 
-      test('a delivery that waits can fail, as on expiry', async () => {
+      test('a waiting delivery can fail, as on expiry', async () => {
         const { ledger, store, bob, told } = await begin()
         const transferId = await store()
         const failure = { state: 'failed', problem: problem('expired') } as const
@@ -691,7 +691,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await told()).toEqual(['stored', 'failed bob'])
       })
 
-      test('a receiver that refuses early is told of only once the transfer is stored', async () => {
+      test('an early refusal of a receiver is reported only once the transfer is stored', async () => {
         const { announce, offer, settle, move, told, bob, cy, ledger } = await begin()
         const { transferId } = await announce([bob, cy])
         await offer(bob)
@@ -707,7 +707,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
       })
 
-      test('when all receivers refused early, being stored ends the transfer', async () => {
+      test('when all receivers refused early, storing ends the transfer', async () => {
         const { announce, offer, settle, move, told, bob, cy, ledger } = await begin()
         const { transferId } = await announce([bob, cy])
         for (const receiver of [bob, cy]) {
@@ -723,7 +723,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.totals()).toEqual({ openTransfers: 0, openBytes: 0 })
       })
 
-      test('a receiver that refused early is not told of when the transfer never gets stored', async () => {
+      test('an early refusal is not reported when the transfer is never stored', async () => {
         const { announce, offer, settle, move, told, bob, delivery } = await begin()
         const { transferId } = await announce()
         await offer()
@@ -733,7 +733,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await delivery(transferId), 'its own problem stays').toMatchObject({ problem: { code: 'name-refused' } })
       })
 
-      test('of several outcomes at the same time, one wins', async () => {
+      test('of several concurrent outcomes one wins', async () => {
         const { ledger, store, offer, bob, leaseOf, told } = await begin()
         const transferId = await store()
         await offer()
@@ -748,7 +748,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect((await told()).length).toBeLessThanOrEqual(2)
       })
 
-      test('a delivery that is not there is not moved', async () => {
+      test('a delivery that does not exist cannot be moved', async () => {
         const { ledger, store, bob, cy } = await begin()
         const transferId = await store([bob])
         const failure = { state: 'failed', problem: problem('expired') } as const
@@ -760,7 +760,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('moves that are programming errors', () => {
-      test('nothing is delivered of a transfer that is not stored', async () => {
+      test('a transfer that is not stored cannot be delivered', async () => {
         const { announce, offer, settle, bob, delivery, told } = await begin()
         const { transferId } = await announce()
         await offer()
@@ -769,7 +769,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await told()).toEqual([])
       })
 
-      test('a delivery that was never offered is not delivered', async () => {
+      test('a delivery that was never offered cannot be delivered', async () => {
         const { ledger, store, bob, delivery } = await begin()
         const transferId = await store()
         const move = ledger.moveDelivery(
@@ -782,7 +782,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await delivery(transferId)).toMatchObject({ state: 'waiting' })
       })
 
-      test('a delivery is offered by offerNext alone, which gives it its lease', async () => {
+      test('only offerNext offers a delivery and gives it a lease', async () => {
         const { ledger, store, bob, delivery } = await begin()
         const transferId = await store()
         const before = await delivery(transferId)
@@ -793,7 +793,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('events', () => {
-      test('an id that no event of the account has is told, and not taken for a place in the log', async () => {
+      test('an unknown event id is rejected, and not used as a position in the log', async () => {
         const { ledger, store, ada, bob } = await begin()
         const ids = [await store(), await store()]
         const [first, last] = await ledger.events(ada.accountId, { after: '0', limit: 100, transferId: null })
@@ -813,7 +813,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await expect(ofBob).rejects.toMatchObject({ code: 'event-unknown' })
       })
 
-      test('come in order, page by page, for the account or for one transfer of it', async () => {
+      test('are listed in order, page by page, for the account or for one of its transfers', async () => {
         const { ledger, store, offer, settle, ada, bob, cy } = await begin()
         expect(await ledger.lastEventId(ada.accountId)).toBe('0')
         const ids = [await store(), await store(), await store()]
@@ -839,7 +839,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.events(cy.accountId, { after: '0', limit: 100, transferId: null })).toEqual([])
       })
 
-      test('of a transfer are told to its sender alone', async () => {
+      test('of a transfer are visible to its sender only', async () => {
         const { ledger, store, bob } = await begin()
         const transferId = await store()
         expect(await ledger.events(bob.accountId, { after: '0', limit: 100, transferId })).toEqual([])
@@ -848,7 +848,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('what is due', () => {
-      test('uploads that went silent, the most overdue first; a sign of life puts them off', async () => {
+      test('silent uploads, the most overdue first; a sign of life postpones them', async () => {
         const { ledger, announce, move, store, clock } = await begin()
         const first = (await announce()).transferId
         clock.advance(1)
@@ -891,7 +891,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.dueUploads(10)).toHaveLength(1)
       })
 
-      test('leases that ran out, the oldest first', async () => {
+      test('expired leases, oldest first', async () => {
         const { ledger, store, offer, settle, bob, clock } = await begin()
         const [first, second, third] = [await store(), await store(), await store()]
         for (const _ of [first, second, third]) {
@@ -908,7 +908,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect((await ledger.dueLeases(10)).map((one) => one.transferId)).toEqual([first])
       })
 
-      test('expiries, of what is still open alone', async () => {
+      test('expired open transfers only', async () => {
         const { ledger, announce, move, store, offer, settle, bob, clock } = await begin()
         const receiving = (await announce()).transferId
         clock.advance(1)
@@ -943,7 +943,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     })
 
     describe('history', () => {
-      test('ended transfers are forgotten with their events when they are old and their parts are gone', async () => {
+      test('ended transfers are deleted with their events when they are old and their parts are gone', async () => {
         const { ledger, ada, store, offer, settle, bob, clock, told } = await begin()
         const [old, young, partsLeft, open] = [await store(), await store(), await store(), await store()]
         await offer(bob, 'instance-1', 3)
@@ -968,7 +968,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await ledger.announce(aTransfer(ada, [bob]), roomy)
       })
 
-      test('the ids of events that were forgotten are not given again', async () => {
+      test('the ids of deleted events are not reused', async () => {
         const { ledger, ada, store, offer, settle, bob, clock } = await begin()
         const transferId = await store()
         await offer()
@@ -981,7 +981,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(Number(await ledger.lastEventId(ada.accountId))).toBeGreaterThan(lastEventId)
       })
 
-      test('no more is forgotten at once than was asked for', async () => {
+      test('at most the requested number is deleted at once', async () => {
         const { ledger, store, offer, settle, bob } = await begin()
         for (let i = 0; i < 3; i++) {
           const transferId = await store()
@@ -993,7 +993,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         expect(await ledger.prune(0, 2)).toBe(1)
       })
 
-      test('an invite that ran out is forgotten, one that is good is not', async () => {
+      test('an expired invite is deleted, a valid one is not', async () => {
         const { ledger, clock } = await begin()
         await ledger.createInvite({ name: 'eve', secretHash: 'short', lifetimeMs: 1000 })
         await ledger.createInvite({ name: 'flo', secretHash: 'long', lifetimeMs: 10_000 })

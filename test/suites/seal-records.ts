@@ -36,7 +36,7 @@ async function begun(place: RecordsPlace): Promise<string> {
 /** @param damages the names of the place's damages */
 export function testSealRecords(name: string, damages: readonly string[], open: () => Promise<RecordsPlace>): void {
   describe(`seal records: ${name}`, () => {
-    test('the same content is sealed again, by the same run and the next, and no other', async () => {
+    test('the same content can be sealed again, by the same run and the next, and no other content', async () => {
       await using place = await open()
       const transferId = await begun(place)
       await using record = await opened(await place.records(), transferId)
@@ -50,7 +50,7 @@ export function testSealRecords(name: string, damages: readonly string[], open: 
       await expect(next.note(3, digest('2'))).rejects.toEqual(otherwise)
     })
 
-    test('of several runs that seal the same part with different content one may send it', async () => {
+    test('of several runs that seal the same part with different content only one may send it', async () => {
       await using place = await open()
       const transferId = await begun(place)
       const runs = await Promise.all(['a', 'b', 'c'].map(async () => opened(await place.records(), transferId)))
@@ -63,7 +63,7 @@ export function testSealRecords(name: string, damages: readonly string[], open: 
       for (const record of runs) await record[Symbol.asyncDispose]()
     })
 
-    test('parts that are sealed at the same time are all on record', async () => {
+    test('parts that are sealed at the same time are all recorded', async () => {
       await using place = await open()
       const transferId = newTransferId()
       const records = await place.records()
@@ -75,7 +75,7 @@ export function testSealRecords(name: string, damages: readonly string[], open: 
       await expect(next.note(4, digest('1'))).rejects.toEqual(otherwise)
     })
 
-    test('a record that lacks what the portal holds is an older copy, and counts as none', async () => {
+    test('a record that lacks parts of the portal is an older copy, and counts as none', async () => {
       await using place = await open()
       const transferId = await begun(place)
       const records = await place.records()
@@ -86,7 +86,7 @@ export function testSealRecords(name: string, damages: readonly string[], open: 
       await record.note(3, digest('3'))
     })
 
-    test('a record of other sizes, one that was removed and one that was never begun are none', async () => {
+    test('a record of other sizes, a removed one and one that was never started count as none', async () => {
       await using place = await open()
       const transferId = await begun(place)
       const records = await place.records()
@@ -106,7 +106,7 @@ export function testSealRecords(name: string, damages: readonly string[], open: 
       await expect(record.note(1, digest('9'))).rejects.toEqual(otherwise)
     })
 
-    test.each(damages)('a record that %s lets no other content be sealed', async (what) => {
+    test.each(damages)('a record that %s allows no other content to be sealed', async (what) => {
       await using place = await open()
       const transferId = await begun(place)
       await place.damages[what]?.(transferId)

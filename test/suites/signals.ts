@@ -1,11 +1,11 @@
-/** What every driver of signals promises to its subscribers in the same process. */
+/** The promises of every signals driver to its subscribers in the same process. */
 import { expect, test } from 'vitest'
 import type { Signals } from '../../src/portal/signals/index.ts'
 
 const noGap = (): void => {}
 
 export function testSignals(name: string, open: () => Promise<Signals>): void {
-  test(`${name}: who subscribed has heard a signal when publishing it returns, and nobody else`, async () => {
+  test(`${name}: every subscriber, and no other, has received a signal when publishing it returns`, async () => {
     const signals = await open()
     const heard: string[] = []
     const endFirst = signals.subscribe('a', (payload) => heard.push(`first ${payload}`), noGap)
@@ -20,7 +20,7 @@ export function testSignals(name: string, open: () => Promise<Signals>): void {
     expect(heard).toEqual(['first 1', 'second 1', 'second '])
   })
 
-  test(`${name}: who subscribes or leaves while a signal is told disturbs no other`, async () => {
+  test(`${name}: subscribing or leaving during a signal does not affect others`, async () => {
     const signals = await open()
     const heard: string[] = []
     const end = signals.subscribe(

@@ -66,7 +66,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
     })
     afterEach(() => cleanUp())
 
-    test('a part that was committed is found, listed and read as it was written', async () => {
+    test('a committed part is found, listed and read as it was written', async () => {
       const part = somePart(transferId, 1)
       await put(store, part)
       expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
@@ -75,7 +75,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
-    test('a part of a single byte, and one larger than any buffer, come back whole', async () => {
+    test('a part of a single byte, and one larger than any buffer, are returned complete', async () => {
       const parts = [somePart(transferId, 1, 1), somePart(transferId, 2, 3 * 1024 * 1024 + 17)]
       for (const part of parts) {
         await put(store, part)
@@ -100,7 +100,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       )
     })
 
-    test('what is not there is null or empty, not an error', async () => {
+    test('missing parts are null or empty, not an error', async () => {
       const { key } = somePart(transferId, 1)
       expect(await store.find({ ...first(transferId), partNumber: 1 })).toBeNull()
       expect(await store.findBeforePut({ ...first(transferId), partNumber: 1 })).toBeNull()
@@ -141,14 +141,14 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
-    test('of two tries at the same part the content is that of one, whole', async () => {
+    test('of two tries at the same part the content is that of one, complete', async () => {
       const part = somePart(transferId, 1)
       await Promise.all([put(store, part), put(store, part), put(store, part)])
       expect([...(await store.list(first(transferId)))]).toEqual([[1, part.key.digest]])
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
-    test('what is held is never replaced by other content', async () => {
+    test('a held part is never replaced by other content', async () => {
       const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
       await put(store, held)
       const sink = await store.openPart(late.key)
@@ -160,7 +160,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(held.bytes.equals((await contentOf(store, held.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
-    test('of different contents that come for one part at the same time, exactly one is held', async () => {
+    test('of different concurrent contents for one part exactly one is held', async () => {
       for (let partNumber = 1; partNumber <= 20; partNumber++) {
         const versions = [1, 2, 3, 4, 5].map(() => somePart(transferId, partNumber, 100))
         const outcomes = await Promise.all(
@@ -203,7 +203,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       }
     })
 
-    test('a reader that leaves early harms nobody', async () => {
+    test('a reader that leaves early affects nothing else', async () => {
       const part = somePart(transferId, 1, 3 * 1024 * 1024)
       await put(store, part)
       const content = await store.read(part.key)
@@ -218,7 +218,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       for (const bytes of read) expect(part.bytes.equals(bytes ?? Buffer.alloc(0))).toBe(true)
     })
 
-    test('a part that was removed is gone, the others stay, and removing it again succeeds', async () => {
+    test('a removed part is gone, the others stay, and removing it again succeeds', async () => {
       const [gone, stays] = [somePart(transferId, 1), somePart(transferId, 2)]
       await put(store, gone)
       await put(store, stays)
@@ -246,7 +246,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       }
     })
 
-    test('a list that was handed out does not change afterwards', async () => {
+    test('a returned list does not change afterwards', async () => {
       await put(store, somePart(transferId, 1))
       const before = await store.list(first(transferId))
       await put(store, somePart(transferId, 2))
@@ -254,7 +254,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect([...before.keys()]).toEqual([1])
     })
 
-    test('removing a transfer removes all of it and nothing else, and again succeeds', async () => {
+    test('removing a transfer removes all of it and nothing else, and succeeds again', async () => {
       const [mine, other] = [somePart(transferId, 1), somePart(newTransferId(), 1)]
       await put(store, mine)
       await put(store, somePart(transferId, 2))
@@ -268,7 +268,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await store.find({ ...first(other.key.transferId), partNumber: 1 })).toBe(other.key.digest)
     })
 
-    test('it belongs to nobody until it is claimed; that is neither held nor in the way', async () => {
+    test('it is unbound until a ledger claims it; the claim is not listed as a part', async () => {
       expect(await store.owner()).toBeNull()
       await store.claim('one', { isOnlyFirst: true })
       expect(await store.owner()).toBe('one')
@@ -281,7 +281,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await store.owner()).toBe('another')
     })
 
-    test('parts of one generation are not those of another, under the same number too', async () => {
+    test('parts of different generations are independent, under the same number too', async () => {
       const old = somePart(transferId, 1)
       const [fresh, further] = [1, 2].map((partNumber) => {
         const part = somePart(transferId, partNumber)
@@ -304,7 +304,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       await store.seal(fresh.key)
     })
 
-    test.each(['', '2'])('removing generation "%s" leaves the other one, and again succeeds', async (generation) => {
+    test.each(['', '2'])('removing generation "%s" leaves the other one, and succeeds again', async (generation) => {
       const other = generation === '' ? '2' : ''
       const parts = [generation, other].map((one) => {
         const part = somePart(transferId, 1)
@@ -335,19 +335,19 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await idsOf(store)).toEqual([])
     })
 
-    test('what is held says when the newest of it came', async () => {
+    test('the age of a transfer is that of its newest part', async () => {
       await put(store, somePart(transferId, 1))
       for await (const { newestAtMs } of store.held()) expect(Math.abs(newestAtMs - Date.now())).toBeLessThan(60_000)
     })
 
-    test('every transfer with a part is among the stored ones', async () => {
+    test('every transfer with a part is listed', async () => {
       expect(await idsOf(store)).toEqual([])
       const ids = Array.from({ length: 5 }, newTransferId)
       for (const id of ids) await put(store, somePart(id, 1))
       expect(await idsOf(store)).toEqual(ids.sort())
     })
 
-    test('sealing succeeds with parts, again, and for a transfer of an empty file', async () => {
+    test('sealing succeeds with parts, repeatedly, and for a transfer of an empty file', async () => {
       const part = somePart(transferId, 1)
       await put(store, part)
       await store.seal(first(transferId))
@@ -356,7 +356,7 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await store.find({ ...first(transferId), partNumber: 1 })).toBe(part.key.digest)
     })
 
-    test('the room that is left is a number of bytes, or unknown', async () => {
+    test('the free space is a number of bytes, or unknown', async () => {
       const freeBytes = await store.freeBytes()
       if (freeBytes !== null) expect(freeBytes).toBeGreaterThanOrEqual(0)
     })

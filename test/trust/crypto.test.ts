@@ -8,7 +8,7 @@ import { hpkeVector, privateKey, testCryptoDriver } from '../suites/crypto-drive
 testCryptoDriver('node:crypto', nodeCrypto)
 testCryptoDriver('WebCrypto', browserCrypto)
 
-test('with the ephemeral key of RFC 9180, Node seals the very bytes that stand there', () => {
+test('with the ephemeral key of RFC 9180, Node seals exactly the published bytes', () => {
   const { info, aad, ephemeralKey, publicKey, plain, sealed } = hpkeVector
   const made = hpkeSealFrom(privateKey('X25519', ephemeralKey), publicKey, { info, aad }, plain)
   expect(Buffer.from(made).toString('hex')).toBe(Buffer.from(sealed).toString('hex'))

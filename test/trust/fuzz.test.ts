@@ -95,7 +95,7 @@ test('tokens', async () => {
   )
 })
 
-test('a token that is bent anywhere is never taken for valid', async () => {
+test('a token with any change is never accepted', async () => {
   await fc.assert(
     fc.asyncProperty(
       bent(() => receipt),
@@ -144,7 +144,7 @@ test('sizes', async () => {
   )
 })
 
-test('what people write: keys, fingerprints, receipt files', async () => {
+test('text that people type: keys, fingerprints, receipt files', async () => {
   await fc.assert(
     fc.asyncProperty(
       any(() => keys.secret),

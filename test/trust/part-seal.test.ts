@@ -7,20 +7,23 @@ import { partOpener, partSealer } from '../../src/trust/node-part-cipher.ts'
 
 const KIB = 1024
 
-test.each([0, 1, 15, 16, 17, 64 * KIB, 1000 * KIB])('%i bytes, sealed here and opened there', async (lengthBytes) => {
-  const partKey = randomBytes(32)
-  const plain = randomBytes(lengthBytes)
-  const position = { transferId: newTransferId(), partNumber: 70_000, isLast: lengthBytes > 0 }
-  const sealer = partSealer(partKey, position)
-  const byNode = Buffer.concat([sealer.update(plain), sealer.finish()])
-  expect(Buffer.from(await sealPart(partKey, position, plain))).toEqual(byNode)
-  expect(Buffer.from(await openPart(partKey, position, byNode))).toEqual(plain)
-  const opener = partOpener(partKey, position)
-  expect(opener.update(byNode.subarray(0, -sealTagBytes))).toEqual(plain)
-  opener.finish(byNode.subarray(-sealTagBytes))
-})
+test.each([0, 1, 15, 16, 17, 64 * KIB, 1000 * KIB])(
+  '%i bytes, sealed by Node and opened by a browser',
+  async (lengthBytes) => {
+    const partKey = randomBytes(32)
+    const plain = randomBytes(lengthBytes)
+    const position = { transferId: newTransferId(), partNumber: 70_000, isLast: lengthBytes > 0 }
+    const sealer = partSealer(partKey, position)
+    const byNode = Buffer.concat([sealer.update(plain), sealer.finish()])
+    expect(Buffer.from(await sealPart(partKey, position, plain))).toEqual(byNode)
+    expect(Buffer.from(await openPart(partKey, position, byNode))).toEqual(plain)
+    const opener = partOpener(partKey, position)
+    expect(opener.update(byNode.subarray(0, -sealTagBytes))).toEqual(plain)
+    opener.finish(byNode.subarray(-sealTagBytes))
+  },
+)
 
-test('a part does not open at another place, nor when a bit of it changed, nor when it is too short for a seal', async () => {
+test('a part does not open at another position, with a changed bit, or when it is too short for a seal', async () => {
   const partKey = randomBytes(32)
   const position = { transferId: newTransferId(), partNumber: 2, isLast: false }
   const sealed = await sealPart(partKey, position, randomBytes(100))

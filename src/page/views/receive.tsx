@@ -81,8 +81,8 @@ function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
     <section class="card" aria-label="Kept in this browser" data-focus-next="inbox">
       <p>
         {isOne ? <strong>{first?.name.value}</strong> : <strong>{files.length} files</strong>} ({bytesText(sizeBytes)})
-        {isOne ? ' is' : ' are'} still kept in this browser. Check first that{' '}
-        {isOne ? 'the download is' : 'the downloads are'} complete.
+        {isOne ? ' is' : ' are'} still kept in this browser. Check{' '}
+        {isOne ? 'the download before you remove it' : 'the downloads before you remove them'} here.
       </p>
       <div class="row small">
         <button type="button" class="slim" onClick={() => saveAll(files)}>

@@ -1,6 +1,5 @@
 /**
- * A faulty network: a real HTTP proxy between a client and the portal. It corrupts, cuts, delays or slows requests as
- * a
+ * A faulty network: a real HTTP proxy between a client and the portal. It corrupts, cuts, delays or slows requests as a
  * test asks. It forwards bytes as they arrive.
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'

@@ -19,8 +19,9 @@ const SIZE_BYTES = 64 * MIB
 const crowdProgram = fileURLToPath(new URL('./slow-crowd.ts', import.meta.url))
 
 /**
- * A transfer with one large part that is not sent yet, and one that carol is offered. @returns the arguments of the
- * crowd
+ * A transfer with one large part that is not sent yet, and one that carol is offered.
+ *
+ * @returns the arguments of the crowd
  */
 async function bait(world: World): Promise<string[]> {
   const mallory = await world.client('mallory')

@@ -1,7 +1,6 @@
 /**
  * A crowd of clients that hold their connections for as long as the portal lets them. It is a process of its own, so
- * that its memory does not count as memory of the test. It prints the number of open connections once all are open,
- * and
+ * that its memory does not count as memory of the test. It prints the number of open connections once all are open, and
  * ends when its standard input ends.
  *
  *     node slow-crowd.ts PORT COUNT TOKEN_OF_SENDER TOKEN_OF_RECEIVER TRANSFER_TO_SEND OFFERED_TRANSFER LEASE

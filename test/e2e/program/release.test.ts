@@ -1,7 +1,6 @@
 /**
  * `npm run release`: a release is packed, tested and tagged, or the checkout stays unchanged. Its package is the
- * command
- * line and the library, with types that every consumer resolves.
+ * command line and the library, with types that every consumer resolves.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'

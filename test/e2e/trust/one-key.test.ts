@@ -1,9 +1,7 @@
 /**
  * One key never seals two different contents of the same part. The tests attack this: a file is overwritten with its
- * size
- * and times restored, a sender is killed at the worst moments, and a journal is damaged. All bytes that leave the
- * sender
- * are kept and compared.
+ * size and times restored, a sender is killed at the worst moments, and a journal is damaged. All bytes that leave the
+ * sender are kept and compared.
  */
 import { cp, open, readdir, readFile, rm, stat, truncate, utimes } from 'node:fs/promises'
 import { basename, join } from 'node:path'

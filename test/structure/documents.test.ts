@@ -47,6 +47,21 @@ test('every path of the repository that a document names exists', () => {
   expect(missing).toEqual([])
 })
 
+test('every test title that a document quotes is in the file that it names', () => {
+  const texts = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => ({ path: `test/${path}`, text: readFileSync(join(root, 'test', path), 'utf8') }))
+  const quotes = /`([\w./-]+\.test\.ts)` \("([^"…]+?) ?…?"\)/g
+  const lost = complaints((page) =>
+    [...proseOf(page).matchAll(quotes)]
+      .filter(
+        ([, file = '', title = '']) => !texts.some(({ path, text }) => path.endsWith(file) && text.includes(title)),
+      )
+      .map(([quote]) => quote),
+  )
+  expect(lost).toEqual([])
+})
+
 test('documents are plain sentences with an actor', () => {
   const phrases = [...forbiddenPhrases.map(([phrase]) => phrase), /\banew\b/gi]
   expect(complaints((page) => phrases.flatMap((phrase) => proseOf(page).match(phrase) ?? []))).toEqual([])

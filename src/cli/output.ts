@@ -35,6 +35,8 @@ export class StandardOutput {
   readonly #isNullDevice: boolean
   #failure: Error | null = null
   #isMidLine = false
+  /** Whether text waits in the stream for the end of this turn of the event loop. */
+  #isCorked = false
 
   /** @param onLost called at the first loss, but not when the reader has gone */
   constructor(stream: OutputStream, onLost: (error: Error) => void) {
@@ -57,7 +59,10 @@ export class StandardOutput {
   write(text: string): void {
     const shown = textFor(this.stream, text)
     if (this.#isDirect) this.#writeDirectly(shown)
-    else if (this.#failure === null) this.stream.write(shown)
+    else if (this.#failure === null) {
+      this.#cork()
+      this.stream.write(shown)
+    }
   }
 
   /** Prints a line. It never throws. */
@@ -81,6 +86,7 @@ export class StandardOutput {
   async flush(): Promise<void> {
     if (this.#isRegularFile) this.#sync()
     if (this.#isDirect || this.#failure !== null) return
+    this.#uncork()
     await new Promise<void>((resolve) => {
       this.stream.once('error', () => resolve())
       this.stream.write('', (error) => {
@@ -88,6 +94,20 @@ export class StandardOutput {
         resolve()
       })
     })
+  }
+
+  /** Makes one system call of all lines of a turn: with many small files each line would cost as much as the rest of its event. */
+  #cork(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    this.stream.cork()
+    process.nextTick(() => this.#uncork())
+  }
+
+  #uncork(): void {
+    if (!this.#isCorked) return
+    this.#isCorked = false
+    this.stream.uncork()
   }
 
   #writeDirectly(text: string): void {

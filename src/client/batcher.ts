@@ -1,6 +1,7 @@
 /**
- * Combines items of several callers into one request. A single item is sent at once; items that come while a request is running are
- * collected for the next one. Each item gets its own answer or its own error.
+ * Combines items of several callers into one request. An item that is alone is sent at once. While further items are expected, a request
+ * waits for them for a moment; items that come while a request is running are collected for the next one. Each item gets its own answer or
+ * its own error.
  */
 import { isAboutToken, RemoteProblem } from './answers.ts'
 import type { BatchResult } from './batches.ts'
@@ -9,6 +10,8 @@ import { NoResponseError } from './transport.ts'
 
 /** A second request begins only when a whole batch is waiting. */
 const REQUESTS_AT_ONCE_MAX = 2
+/** The longest wait for expected items. They are late when their files are read from a slow disk. */
+const EXPECTED_MS_MAX = 20
 
 export interface BatcherOptions<Item, Value> {
   /** The most items in one request. With fewer than 2, and for an item that is too long, each item gets a request of its own. */
@@ -32,6 +35,9 @@ export class Batcher<Item, Value> {
   readonly #options: BatcherOptions<Item, Value>
   readonly #waiting = new Set<Waiting<Item, Value>>()
   #requests = 0
+  #expected = 0
+  /** Runs while a request waits for expected items. */
+  #lingering: ReturnType<typeof setTimeout> | null = null
   /** Whether a proxy refuses batches although the portal announces them. */
   #isWithoutBatches: boolean
 
@@ -63,15 +69,48 @@ export class Batcher<Item, Value> {
     }
   }
 
-  #begin(): void {
+  /**
+   * Announces an item that is being prepared, so that a request waits for it.
+   *
+   * @returns to be disposed of right before `send`, or when the item does not come after all. A second time does nothing
+   */
+  expect(): Disposable {
+    let isExpected = true
+    this.#expected++
+    return {
+      [Symbol.dispose]: () => {
+        if (!isExpected) return
+        isExpected = false
+        this.#expected--
+        // In the next turn of microtasks: `send` follows at once.
+        if (this.#expected === 0) queueMicrotask(() => this.#begin())
+      },
+    }
+  }
+
+  #begin({ isLate = false } = {}): void {
     while (this.#waiting.size > 0 && this.#requests < REQUESTS_AT_ONCE_MAX) {
-      if (this.#requests > 0 && this.#waiting.size < this.#options.itemsMax) return
+      const isFull = this.#waiting.size >= this.#options.itemsMax
+      if (this.#requests > 0 && !isFull) return
+      if (this.#expected > 0 && !isFull && !isLate) {
+        this.#linger()
+        return
+      }
+      if (this.#lingering !== null) clearTimeout(this.#lingering)
+      this.#lingering = null
       this.#requests++
       void this.#send(this.#next()).finally(() => {
         this.#requests--
         this.#begin()
       })
     }
+  }
+
+  #linger(): void {
+    this.#lingering ??= setTimeout(() => {
+      this.#lingering = null
+      this.#begin({ isLate: true })
+    }, EXPECTED_MS_MAX)
   }
 
   /** Takes as many items as fit into a request, at least one. */

@@ -28,3 +28,9 @@ export function causeOf(problem: ProblemJson): ProblemJson {
   const cause = problem.problem
   return conforms(ProblemBody, cause) ? cause : problem
 }
+
+/** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
+export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
+
+/** The reason of signals that end with a task. One for all, because making an error costs more than ending a task. */
+export const taskEnded = new Error('the task has ended')

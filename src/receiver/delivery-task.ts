@@ -20,7 +20,7 @@ import {
 import { fingerprintOf } from '../trust/index.ts'
 import type { DispositionBatcher } from './answers.ts'
 import { type Decide, declined } from './decision.ts'
-import { causeOf, DeliveryWithdrawnError, isEnded } from './delivery-end.ts'
+import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded, taskEnded } from './delivery-end.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailedError, fetchMissingParts, type Links } from './fetch-parts.ts'
 import { type Inbox, type Obstacle, type Published, PublishIncompleteError } from './inbox.ts'
@@ -52,9 +52,6 @@ export interface DeliveryContext<Body extends PartBody> {
   readonly signal: AbortSignal
 }
 
-/** How a delivery left this receiver. Without an answer (`open`) the portal will offer it again. */
-export type DeliveryOutcome = 'received' | 'refused' | 'withdrawn' | 'open'
-
 export class DeliveryTask<Body extends PartBody> {
   readonly #context: DeliveryContext<Body>
   readonly #leased: LeasedOffer
@@ -75,6 +72,8 @@ export class DeliveryTask<Body extends PartBody> {
   #hasGivenUp = false
   #isAnnounced = false
   #redirectedBytes = 0
+  /** Lets `answers` wait for the answer, which follows soon where the content came with the offer. */
+  readonly #expected: Disposable | null
   /** The number of answers in flight. Meanwhile the portal's response to them tells the state of the delivery. */
   #answering = 0
 
@@ -84,6 +83,7 @@ export class DeliveryTask<Body extends PartBody> {
     this.#context = context
     this.#leased = new LeasedOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
     const leased = this.#leased
+    this.#expected = offer.content === undefined ? null : context.answers.expect()
     this.#about = {
       ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
       ...shownTraits(fileTraitsOf('name' in metadata ? metadata.mediaType : undefined)),
@@ -127,7 +127,8 @@ export class DeliveryTask<Body extends PartBody> {
     } catch (error) {
       return await this.#end(error)
     } finally {
-      keeping.abort()
+      this.#expected?.[Symbol.dispose]()
+      keeping.abort(taskEnded)
       await this.#partial?.close()
       await keeper
     }
@@ -325,6 +326,7 @@ export class DeliveryTask<Body extends PartBody> {
     try {
       const { state } = await this.#leased.retry(({ transferId, leaseId }) => {
         const options = { signal: this.#signal }
+        this.#expected?.[Symbol.dispose]()
         // The portal looks at its own copy before it answers a `resend`. Other answers do not wait for that.
         if (answer.disposition === 'resend') return client.disposition(transferId, { leaseId, ...answer }, options)
         return answers.send({ transferId, answer: { leaseId, ...answer } }, options)

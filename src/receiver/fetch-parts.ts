@@ -93,6 +93,11 @@ export async function fetchMissingParts<Body extends PartBody>(
   options: FetchOptions<Body>,
   signal: AbortSignal,
 ): Promise<void> {
+  const missing = missingParts(options.layout, options.partial.held)
+  if (missing.length > 0 && (await receiveInlineContent(options, signal))) {
+    options.onHeld()
+    return signal.throwIfAborted()
+  }
   const ending = new AbortController()
   const partSignal = AbortSignal.any([signal, ending.signal])
   const places = new AdaptiveConcurrency(options.partsInFlight, () => options.client.roundTrips.shortestMs)
@@ -106,7 +111,7 @@ export async function fetchMissingParts<Body extends PartBody>(
       ending.abort(error)
     }
   }
-  for (const partNumber of numbersOf(missingParts(options.layout, options.partial.held))) {
+  for (const partNumber of numbersOf(missing)) {
     while (underway.size >= places.allowed) await Promise.race(underway)
     if (partSignal.aborted) break
     const fetching = fetch(partNumber).finally(() => underway.delete(fetching))
@@ -126,7 +131,6 @@ async function fetchPart<Body extends PartBody>(
   inFlight: PartInFlight,
   signal: AbortSignal,
 ): Promise<void> {
-  if (await receiveInlineContent(options, partNumber, signal)) return options.onHeld()
   let isFirstTry = true
   while (true) {
     let wrongLengths = 0
@@ -162,14 +166,14 @@ async function fetchPart<Body extends PartBody>(
  */
 async function receiveInlineContent<Body extends PartBody>(
   options: FetchOptions<Body>,
-  partNumber: number,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { leased, layout, partial, idleMs } = options
-  if (partNumber !== partCount(layout)) return false
+  const partNumber = 1
+  if (partCount(layout) !== partNumber) return false
   const content = leased.consumeInlineContent()
   const { lengthBytes } = partSpan(layout, partNumber)
-  if (content === null || partNumber !== 1 || content.length !== lengthBytes) return false
+  if (content?.length !== lengthBytes) return false
   const { digestAlgorithm } = layout
   const digest = digestOf(digestAlgorithm, content)
   const seal = sealOf(options, leased.offer.transferId, partNumber)

@@ -30,7 +30,7 @@ export interface ArrivingPart<Body extends PartBody> {
   readonly digest: string
   /** Null where the transfer is not sealed. */
   readonly seal: PartSeal | null
-  /** An array where the content came with the offer. */
+  /** An array where the content came with the offer. Then `digest` was taken from it. */
   readonly body: Body | Uint8Array
 }
 

@@ -2,7 +2,7 @@
  * Opens a sealed part while it is written to the file. Bytes written before the tag is verified do not count, because only
  * `commit` enters the part in the list of parts.
  */
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { releaseBuffer } from '../buffers/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import type { PartSink } from '../parts/index.ts'
@@ -68,8 +68,26 @@ export async function receiveArrivingPart(
 ): Promise<void> {
   const { body, seal } = part
   const openSink = async () => (seal === null ? sinkFor() : openingSink(seal, part, sinkFor))
-  if (body instanceof Uint8Array) return receivePart(Readable.from([body]), part, openSink, limits)
+  if (body instanceof Uint8Array) return receiveHeld(body, part, await openSink())
   // The connection may break before the body is read, and an error without a listener would end the process.
   body.on('error', () => {})
   await receivePart(body, part, openSink, { ...limits, transfersOwnership: true })
+}
+
+/** Receives content that is in memory already. Its digest was taken from it, so only the seal and the file as a whole can be wrong. */
+async function receiveHeld(
+  content: Uint8Array,
+  { partNumber, lengthBytes, digest }: ArrivingPart<Readable>,
+  sink: PartSink,
+): Promise<void> {
+  try {
+    if (content.length !== lengthBytes) {
+      throw new Problem('part-incomplete', { partNumber, arrivedBytes: content.length, lengthBytes })
+    }
+    if (content.length > 0) await sink.write([content])
+    await sink.commit(digest)
+  } catch (error) {
+    await sink.discard()
+    throw error
+  }
 }

@@ -36,6 +36,8 @@ interface Waiting {
 }
 
 const FILE_NAME = 'small-files.sqlite'
+/** How many turns of the event loop a write waits for further files. */
+const TURNS_WAITED_MAX = 8
 /** The log file shrinks to this size when it can. */
 const WAL_BYTES_MAX = 64 * 1024 * 1024
 const SCHEMA = `
@@ -184,7 +186,14 @@ export class DeliveryLog implements Disposable {
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    setImmediate(() => this.#writeWaiting())
+    setImmediate(() => this.#writeWhenAllCame(this.#waiting.length, TURNS_WAITED_MAX))
+  }
+
+  /** Many offers take several reads of the network. While each turn of the event loop brings more, one sync does for all of them. */
+  #writeWhenAllCame(knownCount: number, turnsLeft: number): void {
+    const count = this.#waiting.length
+    if (turnsLeft === 0 || (count === knownCount && turnsLeft < TURNS_WAITED_MAX)) this.#writeWaiting()
+    else setImmediate(() => this.#writeWhenAllCame(count, turnsLeft - 1))
   }
 
   #writeWaiting(): void {

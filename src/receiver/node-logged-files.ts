@@ -9,7 +9,7 @@
  * Half a minute later the system has written the files by itself. They are synced, which costs little then, and the log lets the
  * contents go.
  */
-import { lstatSync, readFileSync, type Stats } from 'node:fs'
+import { lstatSync, readFileSync, type Stats, unlinkSync } from 'node:fs'
 import { link, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode, removeFile, setModified, syncFolder, whenDescriptorsAllow, writeNewFile } from '../fs/index.ts'
@@ -96,7 +96,7 @@ export class LoggedFiles implements Disposable {
         Promise.resolve(),
         put,
       )
-      await removeFile(transferPaths(this.#folder, transferId).partial)
+      removeSmall(transferPaths(this.#folder, transferId).partial)
       this.#note(record, content.length)
       return publishedBy(record)
     } catch (error) {
@@ -127,7 +127,7 @@ export class LoggedFiles implements Disposable {
   /** The portal has confirmed an answer. @returns false where the file did not come by way of the log */
   async answered(transferId: string): Promise<boolean> {
     const log = await this.#current()
-    if (log === null || log.read(transferId) === null) return false
+    if (log === null || !(this.#unsynced.has(transferId) || log.read(transferId) !== null)) return false
     log.answered(transferId)
     return true
   }
@@ -268,6 +268,15 @@ export class LoggedFiles implements Disposable {
     if (isLost) await rename(partial, path)
     else await link(partial, path)
     return true
+  }
+}
+
+/** Removes a name of a small file, in this thread: the way to another one costs more. */
+function removeSmall(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
   }
 }
 

@@ -19,7 +19,7 @@
  *
  * Within one run no two transfers have records with the same name, so a placeholder belongs to the record that has its name.
  */
-import { type BigIntStats, lstatSync } from 'node:fs'
+import { type BigIntStats, linkSync, lstatSync } from 'node:fs'
 import { type FileHandle, link, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode, removeFile, replaceFile, syncFolder, whenDescriptorsAllow } from '../fs/index.ts'
@@ -171,7 +171,7 @@ export class Publisher {
     if (this.#abilities.hasHonestLinks) {
       if (log === null) await replaceFile(commit, recordText(record), { after: finished })
       else await log(record)
-      const isLinked = await this.#link(record)
+      const isLinked = await this.#link(record, log !== null)
       if (isLinked !== null) return isLinked ? record : null
     }
     if (log !== null) throw new LogUnusableError('the file system does not link this file')
@@ -180,11 +180,15 @@ export class Publisher {
     return (await this.#renameTo(renaming)) ? renaming : null
   }
 
-  /** @returns false when the name is taken; null when links do not work */
-  async #link({ transferId, finalName }: CommitRecord): Promise<boolean | null> {
+  /**
+   * @param isSmall whether to link in this thread: for a small file the way to another one costs more than the link
+   * @returns false when the name is taken; null when links do not work
+   */
+  async #link({ transferId, finalName }: CommitRecord, isSmall: boolean): Promise<boolean | null> {
     const { partial } = this.#pathsOf(transferId)
     try {
-      await this.#naming(() => link(partial, join(this.#folder, finalName)), 'EIO', 'EINVAL')
+      const path = join(this.#folder, finalName)
+      await this.#naming(async () => (isSmall ? linkSync(partial, path) : link(partial, path)), 'EIO', 'EINVAL')
       return true
     } catch (error) {
       // On a network file system only the answer of the first try may have been lost. The second try then fails with EEXIST.

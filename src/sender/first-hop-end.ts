@@ -1,8 +1,9 @@
-/** The possible ends of the first hop. */
+/** The possible ends of the first hop, and what the transfers of one file share. */
 import type { CallOptions } from '../client/index.ts'
 import type { Problem, ProblemJson } from '../protocol/index.ts'
 import type { JournalEntry } from './journal.ts'
 import type { NotificationLog } from './notification-log.ts'
+import type { UploadCuts } from './upload-cuts.ts'
 
 export type End =
   | { readonly end: 'stored' }
@@ -17,3 +18,12 @@ export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: No
 
 /** Repeats a request until it gets an answer. */
 export type Retry = <Result>(request: (options: CallOptions) => Promise<Result>) => Promise<Result>
+
+/** Ends when `batchUploads` need not wait for the file any more; null for one that goes in parts. */
+export type Expected = Disposable | null
+
+/** What the transfers of one file share, where one takes the place of another. */
+export interface FileState {
+  readonly cuts: UploadCuts
+  readonly expected: Expected
+}

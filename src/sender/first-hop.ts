@@ -20,7 +20,7 @@ import { heldBy, isAboutAccount, isLogged, isLost, isOver, isUnknown, lossOf, re
 import { batchedFile } from './batch-uploads.ts'
 import { type Begun, begin, cancelUnstored, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
-import type { End, FirstHopEnd, Retry } from './first-hop-end.ts'
+import type { End, Expected, FileState, FirstHopEnd, Retry } from './first-hop-end.ts'
 import type { JournalEntry } from './journal.ts'
 import { digestsInOrder, layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
 import { NotificationLog } from './notification-log.ts'
@@ -41,13 +41,15 @@ import { UploadCuts, UploadsCutError } from './upload-cuts.ts'
  *   RemoteProblem `credentials-invalid`; the signal's reason
  */
 export async function passFirstHop(context: SendContext, source: Source): Promise<FirstHopEnd> {
+  const isBatched = source.sizeBytes <= context.limits.wholeSizeBytesMax
+  using expected = isBatched ? context.batchUploads.expect() : null
   await using file = await source.open()
   const cuts = new UploadCuts()
   let over: string | null = null
   for (;;) {
     const begun = await begin(context, file, over)
     const { entry, isResumed } = begun
-    const hop = new FirstHop(context, file, begun, cuts)
+    const hop = new FirstHop(context, file, begun, { cuts, expected })
     const end = await hop.pass()
     if (end !== null) return end
     if (!isResumed && !hop.needsSmallerParts) throw new Error('only a resumed transfer can turn out to be over')
@@ -74,8 +76,10 @@ class FirstHop {
   #isAnnounced = false
   #attempt = 0
   readonly #cuts: UploadCuts
+  readonly #expected: Expected
 
-  constructor(context: SendContext, file: OpenSource, begun: Begun, cuts: UploadCuts) {
+  constructor(context: SendContext, file: OpenSource, begun: Begun, { cuts, expected }: FileState) {
+    this.#expected = expected
     const { entry, contentKey, isResumed, sealedPart } = begun
     this.#cuts = cuts
     this.#context = context
@@ -111,6 +115,7 @@ class FirstHop {
 
   async #pass(): Promise<End | null> {
     const whole = await this.#passWhole()
+    this.#expected?.[Symbol.dispose]()
     if (whole !== null) return whole
     for (let losses = 0; losses <= LOSSES_MAX; losses++) {
       const end = await this.#passParts()
@@ -182,6 +187,7 @@ class FirstHop {
     const whole = { to: [...to], metadata, ...layout, digestAlgorithm, ...completion }
     try {
       const upload = batchedFile({ transferId, whole, content })
+      this.#expected?.[Symbol.dispose]()
       const notification = await batchUploads.send(upload, {
         stallTimeoutMs: this.#retryPolicy.stallTimeoutMs,
         signal,
@@ -373,13 +379,10 @@ class FirstHop {
     if (!(error instanceof RemoteProblem) || isAboutAccount(error)) throw error
     if (error.next === 'retry') return { end: 'no-answer', reason: error.message }
     await this.#abandon()
-    this.#tellRefusal(refusalOf(this.#entry.transferId, error.problem))
-    return { end: 'refused', problem: error.problem }
-  }
-
-  #tellRefusal(notification: ReturnType<typeof refusalOf>): void {
+    const notification = refusalOf(this.#entry.transferId, error.problem)
     if (isLogged(notification)) this.#log.tell(notification)
     else this.#context.onEvent({ type: 'notification', notification })
+    return { end: 'refused', problem: error.problem }
   }
 
   /** Cancels the transfer, because nothing more will be sent, so that the portal can delete the parts. */

@@ -17,11 +17,13 @@ import type { JournalEntry } from './journal.ts'
 
 const syncContent = promisify(fdatasync)
 const BATCH = /^[0-9a-f]{12}\.batch$/
+/** An entry that has a file of its own: see `FileJournal`. */
+const ALONE = /\.json$/
 
 interface Batch {
   /** By transfer. */
   readonly entries: Map<string, JournalEntry>
-  /** Of the file, when it was read. */
+  /** Of the file, as far as it is known here. */
   readonly sizeBytes: number
 }
 
@@ -39,10 +41,20 @@ export class JournalBatches {
   /** Key -> the names of the files that have an entry of it. */
   readonly #names = new Map<string, Set<string>>()
   #listedAtNs = -1n
+  /** Whether all files were looked at in this turn of the event loop. */
+  #isFresh = false
+  /** Whether the folder has entries that have a file of their own. */
+  #hasOthers = true
 
   constructor(folder: string, codec: BatchCodec) {
     this.#folder = folder
     this.#codec = codec
+  }
+
+  /** Whether the folder may have entries that are in no batch. */
+  get mayHaveOthers(): boolean {
+    this.#list()
+    return this.#hasOthers
   }
 
   /** The newest entry of a key; null when there is none. */
@@ -61,8 +73,9 @@ export class JournalBatches {
   /** The entries are durable once the folder has been synced. */
   async add(entries: readonly JournalEntry[]): Promise<void> {
     const name = `${randomBytes(6).toString('hex')}.batch`
-    await placeFile(join(this.#folder, name), entries.map((entry) => `${this.#codec.textOf(entry)}\n`).join(''))
-    this.#read(name)
+    const text = entries.map((entry) => `${this.#codec.textOf(entry)}\n`).join('')
+    await placeFile(join(this.#folder, name), text)
+    this.#keep(name, new Map(entries.map((entry) => [entry.transferId, entry])), Buffer.byteLength(text))
   }
 
   /** Removes the entries of the same keys as these, except those `kept`. That is durable once the folder has been synced, too. */
@@ -84,23 +97,28 @@ export class JournalBatches {
 
   async #removeFrom(name: string, transferIds: readonly string[]): Promise<void> {
     const path = join(this.#folder, name)
-    const left = (this.#read(name)?.entries.size ?? 0) - new Set(transferIds).size
-    if (left <= 0) {
+    const batch = this.#read(name)
+    const gone = new Set(transferIds)
+    if (batch === null || batch.entries.size <= gone.size) {
       await removeFile(path)
       return this.#drop(name)
     }
+    // A line feed first: a crash may have cut off the line before.
+    const text = `${transferIds.map((removed) => `\n${JSON.stringify({ removed })}`).join('')}\n`
     const descriptor = await whenDescriptorsAllow(() => openSync(path, 'a'))
     try {
-      // A line feed first: a crash may have cut off the line before.
-      appendFileSync(descriptor, `${transferIds.map((removed) => `\n${JSON.stringify({ removed })}`).join('')}\n`)
+      appendFileSync(descriptor, text)
       await syncContent(descriptor)
     } finally {
       closeSync(descriptor)
     }
+    const entries = [...batch.entries].filter(([id]) => !gone.has(id))
+    this.#keep(name, new Map(entries), batch.sizeBytes + Buffer.byteLength(text))
   }
 
   /** Looks which files there are, if the folder has changed since. */
   #list(): void {
+    if (this.#isFresh) return
     const changedAtNs = statSync(this.#folder, { bigint: true, throwIfNoEntry: false })?.mtimeNs
     if (changedAtNs === undefined || changedAtNs === this.#listedAtNs) return
     this.refresh()
@@ -109,14 +127,22 @@ export class JournalBatches {
 
   /** Finds what others have recorded. The time of a folder is too coarse for that: to be called under the lock, before a change. */
   refresh(): void {
-    const names = new Set(readdirSync(this.#folder).filter((name) => BATCH.test(name)))
+    const all = readdirSync(this.#folder)
+    const names = new Set(all.filter((name) => BATCH.test(name)))
+    this.#isFresh = false
     for (const name of [...this.#batches.keys()]) if (!names.has(name)) this.#drop(name)
     for (const name of names) this.#read(name)
+    this.#hasOthers = all.some((name) => ALONE.test(name))
+    this.#isFresh = true
+    setImmediate(() => {
+      this.#isFresh = false
+    })
   }
 
   /** A batch as it is now; null when it has gone. */
   #read(name: string): Batch | null {
     const known = this.#batches.get(name)
+    if (this.#isFresh) return known ?? null
     const path = join(this.#folder, name)
     const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size
     if (known !== undefined && known.sizeBytes === sizeBytes) return known
@@ -129,11 +155,19 @@ export class JournalBatches {
       if (entry !== null) entries.set(entry.transferId, entry)
       else if (typeof value === 'object' && value !== null && 'removed' in value) entries.delete(String(value.removed))
     }
+    return this.#keep(name, entries, Buffer.byteLength(text))
+  }
+
+  /** Remembers what a file holds. */
+  #keep(name: string, entries: Map<string, JournalEntry>, sizeBytes: number): Batch {
+    this.#drop(name)
     for (const entry of entries.values()) {
       const key = this.#codec.keyOf(entry)
-      this.#names.set(key, (this.#names.get(key) ?? new Set()).add(name))
+      const names = this.#names.get(key)
+      if (names === undefined) this.#names.set(key, new Set([name]))
+      else names.add(name)
     }
-    const batch = { entries, sizeBytes: Buffer.byteLength(text) }
+    const batch = { entries, sizeBytes }
     this.#batches.set(name, batch)
     return batch
   }

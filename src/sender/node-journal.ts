@@ -48,7 +48,7 @@ export class FileJournal implements Journal {
     this.#folder = join(stateFolder, 'journal')
     this.#sealRecords = new FileSealRecords(stateFolder)
     const textOf = (entry: JournalEntry): string => JSON.stringify(stored(entry))
-    this.#batches = new JournalBatches(this.#folder, { keyOf: keyText, textOf, parse: entryIn })
+    this.#batches = new JournalBatches(this.#folder, { keyOf: keptKeyText, textOf, parse: entryIn })
   }
 
   async read(key: JournalKey): Promise<JournalEntry | null> {
@@ -60,6 +60,7 @@ export class FileJournal implements Journal {
   }
 
   async #readAlone(key: JournalKey): Promise<JournalEntry | null> {
+    if (!this.#batches.mayHaveOthers) return null
     const text = await readTextOrNull(this.#pathOf(key))
     const entry = text === null ? null : parseEntry(text)
     return entry !== null && keyText(entry) === keyText(key) ? entry : null
@@ -98,12 +99,13 @@ export class FileJournal implements Journal {
   #alone<Result>(act: (group: Group) => Promise<Result>): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
     this.#waiting.push({ act, resolve, reject })
-    if (!this.#isWorking) void this.#work()
+    // After everything that this turn of the event loop asks for.
+    if (!this.#isWorking) setImmediate(() => void this.#work())
+    this.#isWorking = true
     return promise
   }
 
   async #work(): Promise<void> {
-    this.#isWorking = true
     while (this.#waiting.length > 0) {
       const changes = this.#waiting
       this.#waiting = []
@@ -149,6 +151,18 @@ export class FileJournal implements Journal {
   #pathOf(key: JournalKey): string {
     return join(this.#folder, `${digestOf('sha-256', new TextEncoder().encode(keyText(key)))}.json`)
   }
+}
+
+const keyTexts = new WeakMap<JournalEntry, string>()
+
+/** {@link keyText} of an entry, made once. */
+function keptKeyText(entry: JournalEntry): string {
+  let text = keyTexts.get(entry)
+  if (text === undefined) {
+    text = keyText(entry)
+    keyTexts.set(entry, text)
+  }
+  return text
 }
 
 /** Renames a file, if there is one. */

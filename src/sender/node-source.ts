@@ -1,6 +1,6 @@
 /** Files to send: checked before any request, then read part by part through one handle. */
 import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
-import { constants, type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { constants, readdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { releaseBuffer } from '../buffers/index.ts'
 import { digestDriver, digestOf } from '../digests/index.ts'
@@ -10,6 +10,7 @@ import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts
 import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
 import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
+import { openSourceHandle, type SourceHandle } from './node-source-handle.ts'
 import { isSizeTrue, readUnsized, unsizedBytesMax } from './node-unsized.ts'
 import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
 
@@ -121,9 +122,9 @@ class FileSource implements Source {
   }
 
   async open(): Promise<OpenSource> {
-    let handle: FileHandle | null = null
+    let handle: SourceHandle | null = null
     try {
-      handle = await whenDescriptorsAllow(() => open(this.location, OPEN_FLAGS))
+      handle = await whenDescriptorsAllow(() => openSourceHandle(this.location, OPEN_FLAGS, this.sizeBytes))
       const stats = await handle.stat({ bigint: true })
       assertIsFile(this.path, stats)
       if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, stats)
@@ -136,7 +137,7 @@ class FileSource implements Source {
     }
   }
 
-  async #readUnsized(handle: FileHandle, stats: BigIntStats): Promise<Uint8Array> {
+  async #readUnsized(handle: SourceHandle, stats: BigIntStats): Promise<Uint8Array> {
     const content = await readUnsized(handle)
     // When the size changes, a program is writing to the file.
     if ((await handle.stat({ bigint: true })).size !== stats.size) throw changed(this.path, 'it was written to')
@@ -216,12 +217,12 @@ function isSameFile({ mtimeNs: _, ...one }: SourceIdentity, { mtimeNs: __, ...ot
 
 /** A file whose size is true: read part by part. */
 class OpenFile extends OpenContent {
-  readonly #handle: FileHandle
+  readonly #handle: SourceHandle
   readonly #parts = new PartsRead()
   /** The modification time at which the content was last known to equal the parts read. */
   #mtimeNs: SourceIdentity[string]
 
-  constructor(source: FileSource, handle: FileHandle, stats: BigIntStats) {
+  constructor(source: FileSource, handle: SourceHandle, stats: BigIntStats) {
     super(source, identityOf(stats), stats)
     this.#handle = handle
     this.#mtimeNs = this.identity.mtimeNs ?? ''
@@ -236,7 +237,7 @@ class OpenFile extends OpenContent {
     try {
       // A file system may report an old size although data was appended.
       if (!(await isSizeTrue(this.#handle, this.identity.sizeBytes))) throw this.changed('it is not as long as it was')
-      const named = identityOf(await stat(this.source.location, { bigint: true }))
+      const named = identityOf(statSync(this.source.location, { bigint: true }))
       if (!isSameFile(named, this.identity)) throw this.changed('another file has taken its place')
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.changed('it was removed', error)

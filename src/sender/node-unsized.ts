@@ -5,7 +5,7 @@
  * The sender trusts a size only when a read confirms it: the last byte exists, and none follows it. It reads any other file to its
  * end at once, into memory, and sends that.
  */
-import type { FileHandle } from 'node:fs/promises'
+import type { SourceHandle } from './node-source-handle.ts'
 
 /** The longest such file that is held in memory. Files in /proc or /sys that people send are shorter. */
 export const unsizedBytesMax = 32 * 1024 * 1024
@@ -13,7 +13,7 @@ export const unsizedBytesMax = 32 * 1024 * 1024
 const READ_BYTES = 64 * 1024
 
 /** Whether a file ends where its size says. */
-export async function isSizeTrue(handle: FileHandle, sizeBytes: number): Promise<boolean> {
+export async function isSizeTrue(handle: SourceHandle, sizeBytes: number): Promise<boolean> {
   const lastBytes = Math.min(sizeBytes, 1)
   const probe = new Uint8Array(lastBytes + 1)
   const { bytesRead } = await handle.read(probe, 0, probe.length, sizeBytes - lastBytes)
@@ -26,7 +26,7 @@ export async function isSizeTrue(handle: FileHandle, sizeBytes: number): Promise
  * @returns null for one of more than {@link unsizedBytesMax}
  * @throws errors of the file system
  */
-export async function readUnsized(handle: FileHandle): Promise<Uint8Array | null> {
+export async function readUnsized(handle: SourceHandle): Promise<Uint8Array | null> {
   const buffer = new Uint8Array(READ_BYTES)
   const read: Uint8Array[] = []
   let sizeBytes = 0

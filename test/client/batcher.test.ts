@@ -1,5 +1,5 @@
 /** Items that are added at the same time share a request; each gets its own answer. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Batcher, type BatchResult, NoResponseError, RemoteProblem } from '../../src/client/index.ts'
 import { Problem } from '../../src/protocol/index.ts'
 
@@ -62,6 +62,40 @@ test('a second request starts only for a full batch, which is bounded by count a
   await answer()
   expect(requests.at(-1)).toBe('hhhh,i')
   expect(await Promise.all(all)).toHaveLength(9)
+})
+
+test('a request waits for items that are expected, but not for long, and not when it is full', async () => {
+  const { batcher, requests, answer } = scene()
+  const [readyA, readyB] = [batcher.expect(), batcher.expect()]
+  readyA[Symbol.dispose]()
+  const a = batcher.send('a', {})
+  readyB[Symbol.dispose]()
+  const b = batcher.send('b', {})
+  readyB[Symbol.dispose]()
+  await Promise.resolve()
+  expect(requests).toEqual(['a,b'])
+  await answer()
+  await Promise.all([a, b])
+
+  const failed = batcher.expect()
+  const c = batcher.send('c', {})
+  expect(requests).toHaveLength(1)
+  failed[Symbol.dispose]()
+  await Promise.resolve()
+  expect(requests.at(-1)).toBe('c')
+  await answer()
+  await c
+
+  // One that never comes.
+  batcher.expect()
+  const d = batcher.send('d', {})
+  expect(requests).toHaveLength(2)
+  await vi.waitFor(() => expect(requests.at(-1)).toBe('d'), { timeout: 60_000 })
+  const full = ['e', 'f', 'g', 'h'].map((item) => batcher.send(item, {}))
+  expect(requests.at(-1)).toBe('e,f,g,h')
+  await answer()
+  await answer()
+  await Promise.all([d, ...full])
 })
 
 test('an item that is too long is sent alone, and so is every item when the portal has no batches', async () => {

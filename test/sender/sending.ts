@@ -1,5 +1,5 @@
 /** Sends the file of a test to a scripted portal. */
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach } from 'vitest'
 import type { SendEvent, SendOutcome } from '../../src/sender/index.ts'
 import { type SendFilesOptions, send } from '../../src/sender/node.ts'
@@ -60,6 +60,17 @@ export function sendScene(content: Uint8Array) {
     told: (): string[] =>
       events.flatMap((event) => (event.type === 'notification' ? [event.notification.notification] : [])),
     /** How many transfers are in the journal. */
-    journalled: async (): Promise<number> => (await readdir(folder.join('state', 'journal'))).length,
+    journalled: async (): Promise<number> => {
+      const names = await readdir(folder.join('state', 'journal'))
+      const batches = await Promise.all(
+        names
+          .filter((name) => name.endsWith('.batch'))
+          .map((name) => readFile(folder.join('state', 'journal', name), 'utf8')),
+      )
+      const lines = batches.flatMap((text) => text.split('\n').filter((line) => line !== ''))
+      // A line is an entry, or removes one.
+      const removed = lines.filter((line) => line.startsWith('{"removed"')).length
+      return names.length - batches.length + lines.length - 2 * removed
+    },
   }
 }

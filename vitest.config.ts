@@ -1,11 +1,11 @@
 /** `test/tiers.ts` says which files each project runs. `npm test` runs `fast`, `npm run test:all` all of them (`test/all.ts`). */
 import { defineConfig } from 'vitest/config'
 import LongFirst from './test/sequencer.ts'
-import { filesOfTiers, tiers } from './test/tiers.ts'
+import { chromiumFiles, filesOfTiers, tiers } from './test/tiers.ts'
 
-/** What runs in Chromium runs in Firefox, too, except for bounds on time and memory. WebKitGTK has a test of its own. */
+/** What depends on the browser runs in Firefox, too, except for bounds on time and memory. */
 const isInFirefox = (path: string): boolean =>
-  path === 'test/drivers/inbox.test.ts' || (/^test\/(e2e\/)?page\//.test(path) && !path.includes('webkit'))
+  path === 'test/drivers/inbox.test.ts' || (/^test\/(e2e\/)?page\//.test(path) && !chromiumFiles.includes(path))
 
 /** A test that hangs ends at some time. The bound is wide, because a busy machine makes tests slower and none of them fail. */
 const TEST_MS_MAX = 400_000

@@ -16,7 +16,7 @@ import { importsOf, root } from './structure/sources.ts'
 
 export const tiers = ['structure', 'fast', 'integration', 'browser', 'e2e', 'stress'] as const
 export type Tier = (typeof tiers)[number]
-/** Files of `browser` run in Firefox, too. */
+/** `firefox` runs files of `browser` again. */
 export type Project = Tier | 'firefox'
 
 /**
@@ -29,6 +29,20 @@ export const runs: readonly (readonly (readonly Project[])[])[] = [
     ['browser', 'firefox'],
   ],
   [['stress']],
+]
+
+/**
+ * Files of `browser` that the project `firefox` leaves out. They test the model and the core behind the page, which do not depend on the
+ * browser. Single tests of other files are marked by `chromiumTest` (`test/page/harness/once.ts`).
+ */
+export const chromiumFiles: readonly string[] = [
+  'test/e2e/page/deceived.test.ts',
+  'test/e2e/page/decide.test.ts',
+  'test/e2e/page/operator.test.ts',
+  'test/e2e/page/restored.test.ts',
+  'test/e2e/page/troubles.test.ts',
+  'test/e2e/page/webkit.test.ts',
+  'test/page/history.test.ts',
 ]
 
 /** In a run of several projects, those whose files wait longest come first. */

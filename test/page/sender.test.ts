@@ -11,9 +11,9 @@ import type { Asked, EvilPortal } from '../e2e/trust/evil-portal.ts'
 import { expectOneContent, PART_BYTES, type Scene, sceneWith, secretOf } from '../e2e/trust/scene.ts'
 import { type Account, type Chosen, fileContent } from './chosen.ts'
 import { type BrowserPage, browserPage } from './harness/browser.ts'
+import { chromiumTest } from './harness/once.ts'
 
 const MODULE = 'test/page/browser/sender.ts'
-const TEST_MS = 400_000
 const PARTS = 6
 const LAST_MODIFIED = 1_700_000_000_000
 
@@ -113,7 +113,7 @@ test.each([
   expect(browser.complaints).toEqual([])
 })
 
-test('a file that is sent without a seal is signed and delivered', async () => {
+chromiumTest('a file that is sent without a seal is signed and delivered', async () => {
   const scene = await browserScene([], false)
   await scene.world.receiver('bob')
   const chosen = fileOf(PARTS)
@@ -121,9 +121,7 @@ test('a file that is sent without a seal is signed and delivered', async () => {
   await expectReceived(scene, chosen)
 })
 
-test('after a reload, the same file chosen again continues the transfer with the missing parts', {
-  timeout: TEST_MS,
-}, async () => {
+test('after a reload, the same file chosen again continues the transfer with the missing parts', async () => {
   const scene = await browserScene()
   const { world, evil, browser } = scene
   await world.receiver('bob')
@@ -142,28 +140,24 @@ test('after a reload, the same file chosen again continues the transfer with the
   await expectReceived(scene, chosen)
 })
 
-test.each([
+chromiumTest.each([
   ['part of it was at the portal', 4],
   ['the portal had nothing', 1],
-])(
-  'after a reload when %s, another file that looks the same is sealed with a new key',
-  { timeout: TEST_MS },
-  async (_when, part) => {
-    const scene = await browserScene()
-    const { world, evil, browser } = scene
-    await world.receiver('bob')
-    const transferId = await reloadedAt(scene, fileOf(PARTS), part)
-    const other = fileOf(PARTS, 2)
-    const end = await outcome(browser, await send(browser, other))
-    expect(end).toMatchObject({ outcome: 'delivered' })
-    expect(end.transferId).not.toBe(transferId)
-    expectOneContent(evil)
-    await expectReceived(scene, other)
-    expect(await world.received('bob')).toEqual([other.name])
-  },
-)
+])('after a reload when %s, another file that looks the same is sealed with a new key', async (_when, part) => {
+  const scene = await browserScene()
+  const { world, evil, browser } = scene
+  await world.receiver('bob')
+  const transferId = await reloadedAt(scene, fileOf(PARTS), part)
+  const other = fileOf(PARTS, 2)
+  const end = await outcome(browser, await send(browser, other))
+  expect(end).toMatchObject({ outcome: 'delivered' })
+  expect(end.transferId).not.toBe(transferId)
+  expectOneContent(evil)
+  await expectReceived(scene, other)
+  expect(await world.received('bob')).toEqual([other.name])
+})
 
-test('without the seal record a new key seals the file', async () => {
+chromiumTest('without the seal record a new key seals the file', async () => {
   const scene = await browserScene()
   const { world, evil, browser } = scene
   await world.receiver('bob')
@@ -191,7 +185,7 @@ test('two tabs that continue a file at once make one transfer and one delivery',
   expect(await world.received('bob')).toEqual([chosen.name])
 })
 
-test('two tabs that start a file at once make one transfer', async () => {
+chromiumTest('two tabs that start a file at once make one transfer', async () => {
   const { world, evil, browser, account } = await browserScene()
   await world.receiver('bob')
   const other = await browser.tab()
@@ -205,7 +199,7 @@ test('two tabs that start a file at once make one transfer', async () => {
   expect(await world.received('bob')).toHaveLength(1)
 })
 
-test('a transfer continues by itself after the portal was restarted', async () => {
+chromiumTest('a transfer continues by itself after the portal was restarted', async () => {
   const scene = await browserScene()
   const { world, evil, browser, portal } = scene
   hang(evil, isPart(4))
@@ -225,9 +219,7 @@ test('a transfer continues by itself after the portal was restarted', async () =
   await expectReceived(scene, chosen)
 })
 
-test('a transfer that is paused longer than the upload timeout frees its slot and loses nothing', {
-  timeout: TEST_MS,
-}, async () => {
+chromiumTest('a transfer that is paused longer than the upload timeout frees its slot and loses nothing', async () => {
   const uploadTimeoutMs = 3_000
   const scene = await browserScene(['--upload-timeout', `${uploadTimeoutMs}ms`])
   const { world, evil, browser } = scene
@@ -254,9 +246,7 @@ test('a transfer that is paused longer than the upload timeout frees its slot an
   await expectReceived(scene, chosen)
 })
 
-test('a sender notices that its paused transfer was cancelled elsewhere', {
-  timeout: TEST_MS,
-}, async () => {
+chromiumTest('a sender notices that its paused transfer was cancelled elsewhere', async () => {
   const { world, evil, browser } = await browserScene(['--upload-timeout', '1500ms'])
   hang(evil, isPart(4))
   const sending = await send(browser, fileOf(PARTS))
@@ -286,9 +276,7 @@ async function reloadedWhenStored({ browser, account }: BrowserScene, chosen: Ch
   return started?.transferId ?? ''
 }
 
-test('after a reload a stored file is followed without the file, and its receipt is kept', {
-  timeout: TEST_MS,
-}, async () => {
+test('after a reload a stored file is followed without the file, and its receipt is kept', async () => {
   const scene = await browserScene()
   const { world, browser } = scene
   const transferId = await reloadedWhenStored(scene, fileOf(PARTS))
@@ -300,12 +288,11 @@ test('after a reload a stored file is followed without the file, and its receipt
   expect(await unfinished(browser)).toEqual([])
 })
 
-test.each([
+chromiumTest.each([
   ['of several parts', PARTS],
   ['of one part', 1],
 ])(
   'a file %s that is chosen again while its receiver is awaited stays one transfer; another file is sent',
-  { timeout: TEST_MS },
   async (_what, parts) => {
     const scene = await browserScene()
     const { world, browser, evil } = scene
@@ -331,7 +318,7 @@ test.each([
   },
 )
 
-test('two files of a folder that look the same are two transfers', async () => {
+chromiumTest('two files of a folder that look the same are two transfers', async () => {
   const { world, browser, evil } = await browserScene()
   await world.receiver('bob')
   const names = ['a - report.bin', 'b - report.bin']
@@ -344,23 +331,24 @@ test('two files of a folder that look the same are two transfers', async () => {
   expectOneContent(evil)
 })
 
-test('an unfinished transfer that is cancelled is deleted at the portal, and the file can be sent as a new one', {
-  timeout: TEST_MS,
-}, async () => {
-  const scene = await browserScene()
-  const { world, browser } = scene
-  const chosen = fileOf(PARTS)
-  const transferId = await reloadedAt(scene, chosen, 4)
-  await browser.run(MODULE, 'forgetOne', transferId)
-  expect(await unfinished(browser)).toEqual([])
-  expect(await (await world.client('alice')).transfer(transferId)).toMatchObject({ state: 'cancelled' })
-  await world.receiver('bob')
-  const end = await outcome(browser, await send(browser, chosen))
-  expect(end).toMatchObject({ outcome: 'delivered' })
-  expect(end.transferId).not.toBe(transferId)
-})
+chromiumTest(
+  'an unfinished transfer that is cancelled is deleted at the portal, and the file can be sent as a new one',
+  async () => {
+    const scene = await browserScene()
+    const { world, browser } = scene
+    const chosen = fileOf(PARTS)
+    const transferId = await reloadedAt(scene, chosen, 4)
+    await browser.run(MODULE, 'forgetOne', transferId)
+    expect(await unfinished(browser)).toEqual([])
+    expect(await (await world.client('alice')).transfer(transferId)).toMatchObject({ state: 'cancelled' })
+    await world.receiver('bob')
+    const end = await outcome(browser, await send(browser, chosen))
+    expect(end).toMatchObject({ outcome: 'delivered' })
+    expect(end.transferId).not.toBe(transferId)
+  },
+)
 
-test('nothing is sent to a receiver with other keys than the known ones', async () => {
+chromiumTest('nothing is sent to a receiver with other keys than the known ones', async () => {
   const scene = await sceneWith(['alice', 'bob'])
   onTestFinished(() => scene[Symbol.asyncDispose]())
   const browser = await browserPage({ portalUrl: scene.evil.url })
@@ -383,28 +371,24 @@ test.each([
   ['is overwritten in a part that was sent', overwriteByte] as const,
   ['is cut short', (path: string) => truncate(path, PART_BYTES)] as const,
   ['is removed', (path: string) => rm(path)] as const,
-])(
-  'a file that is %s during the upload is not sent, and the error says so',
-  { timeout: TEST_MS },
-  async (_how, change) => {
-    const { world, evil, browser } = await browserScene()
-    const path = await world.file('disk.bin', PARTS * PART_BYTES)
-    await browser.run(MODULE, 'showField')
-    await browser.page.setInputFiles('input', path)
-    hang(evil, isPart(3))
-    const sending = await browser.run<number>(MODULE, 'sendChosen')
-    await came(evil, isPart(3), PART_BYTES)
-    await change(path)
-    evil.lies = {}
-    evil.cut()
-    const end = await outcome(browser, sending)
-    expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
-    expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
-    expect(await unfinished(browser)).toEqual([])
-  },
-)
+])('a file that is %s during the upload is not sent, and the error says so', async (_how, change) => {
+  const { world, evil, browser } = await browserScene()
+  const path = await world.file('disk.bin', PARTS * PART_BYTES)
+  await browser.run(MODULE, 'showField')
+  await browser.page.setInputFiles('input', path)
+  hang(evil, isPart(3))
+  const sending = await browser.run<number>(MODULE, 'sendChosen')
+  await came(evil, isPart(3), PART_BYTES)
+  await change(path)
+  evil.lies = {}
+  evil.cut()
+  const end = await outcome(browser, sending)
+  expect(end).toMatchObject({ outcome: 'refused', problem: { code: 'source-changed' } })
+  expect(await (await world.client('alice')).transfer(end.transferId ?? '')).toMatchObject({ state: 'cancelled' })
+  expect(await unfinished(browser)).toEqual([])
+})
 
-test('an empty file that is written to after it was chosen is not sent as empty', { timeout: TEST_MS }, async () => {
+test('an empty file that is written to after it was chosen is not sent as empty', async () => {
   const { world, browser } = await browserScene()
   const path = await world.file('empty.bin', 0)
   await browser.run(MODULE, 'showField')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import config from '../../vitest.config.ts'
-import { filesOfTiers, longFiles, projectsInOrder, runs, tiers } from '../tiers.ts'
+import { chromiumFiles, filesOfTiers, longFiles, projectsInOrder, runs, tiers } from '../tiers.ts'
 import { root } from './sources.ts'
 
 const files = filesOfTiers()
@@ -27,9 +27,9 @@ test('`npm run test:all` runs every project once', () => {
   expect([...projectsInOrder].sort()).toEqual(projects?.sort())
 })
 
-test('the listed long files exist', () => {
+test('the listed files exist', () => {
   const paths = Object.values(files).flat()
-  expect(longFiles.filter((path) => !paths.includes(path))).toEqual([])
+  expect([...longFiles, ...chromiumFiles].filter((path) => !paths.includes(path))).toEqual([])
 })
 
 test('only `npm run test:setup` installs servers', () => {

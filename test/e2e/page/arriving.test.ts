@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { inChromiumOnly } from '../../page/harness/engine.ts'
+import { chromiumTest } from '../../page/harness/once.ts'
 import type { Visitor } from '../../page/harness/visitor.ts'
 import { type Running, sha256Of } from '../harness/world.ts'
 import { eventually, MIB, type Scene, sceneWith } from './visit.ts'
@@ -91,7 +92,7 @@ test('files that are kept in the browser are still there after a reload', async 
   expect(await sha256Of(again.path)).toBe(digest)
 })
 
-test('all offers can be accepted at once, and then all files automatically', async () => {
+chromiumTest('all offers can be accepted at once, and then all files automatically', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   await visitor.goTo('Receive')
@@ -110,7 +111,7 @@ test('all offers can be accepted at once, and then all files automatically', asy
   await expectDelivered((await sendTo(scene, 'four.bin', 9 * MIB)).sending)
 })
 
-test('the sender learns why the user declined a file, and the page receives none of its content', async () => {
+chromiumTest('the sender learns why the user declined a file, and the page receives none of its content', async () => {
   await using scene = await sceneWith(['alice'])
   const visitor = await scene.visit('carol')
   await visitor.goTo('Receive')
@@ -131,7 +132,7 @@ test('the sender learns why the user declined a file, and the page receives none
   expect(await digestsIn(visitor)).toEqual([])
 })
 
-test('a transfer that its sender cancels is no longer offered', async () => {
+chromiumTest('a transfer that its sender cancels is no longer offered', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -167,7 +168,7 @@ test('files are written to a chosen folder, and never over an existing file', as
   expect(files['Incoming/report (1).bin']).toBe(second.digest)
 })
 
-test('two people use two browsers: one sends, the other accepts one file and declines the other', async () => {
+chromiumTest('two people use two browsers: one sends, the other accepts one file and declines the other', async () => {
   await using scene = await sceneWith([])
   const { world } = scene
   const [carol, dave] = await Promise.all([scene.visit('carol'), scene.visit('dave')])

@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import { expect, onTestFinished, test } from 'vitest'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { insideFunction, type Visitor } from '../../page/harness/visitor.ts'
 import type { World } from '../harness/world.ts'
 import { eventually, sceneWith, transfersOf } from './visit.ts'
@@ -103,7 +104,7 @@ test('markup in the reason of a receiver is shown as text, whichever program sen
   await expectInert(carol)
 })
 
-test('the transfers of another account are invisible, even to a client that knows their ids', async () => {
+chromiumTest('the transfers of another account are invisible, even to a client that knows their ids', async () => {
   await using scene = await sceneWith(['bob'])
   const [carol, dave] = await Promise.all([scene.visit('carol'), scene.visit('dave')])
   await carol.send([await scene.world.file('secret plan.txt', 10)], ['bob'])

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import { until } from '../harness/world.ts'
 import {
@@ -86,7 +87,7 @@ test('a browser that is killed during an upload continues when it starts again',
   await goOn(visitor, scene, path, transferId)
 })
 
-test('an upload continues by itself after the portal was killed and restarted', async () => {
+chromiumTest('an upload continues by itself after the portal was killed and restarted', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const release = holdPartsAfter(network, 1)
@@ -115,7 +116,7 @@ test('an upload continues by itself after the portal was killed and restarted', 
   await visitor.page.getByText('no connection').waitFor({ state: 'detached' })
 })
 
-test('the picture never shows more than the portal has acknowledged', async () => {
+chromiumTest('the picture never shows more than the portal has acknowledged', async () => {
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const visitor = await scene.visit('carol')

@@ -1,5 +1,6 @@
 /** An invite link creates an account. The browser makes its keys, and they never leave it. */
 import { expect, test } from 'vitest'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import type { World } from '../harness/world.ts'
 import { eventually, sceneWith } from './visit.ts'
@@ -91,7 +92,7 @@ test('the fingerprint can be copied, and equals the one that others see', async 
   await page.getByText('The fingerprints match: these are the keys of alice.').waitFor()
 })
 
-test('a used invite says what to do, and so does a text without one', async () => {
+chromiumTest('a used invite says what to do, and so does a text without one', async () => {
   await using scene = await sceneWith([])
   const link = await scene.link('carol')
   const first = await openVisit()
@@ -113,7 +114,7 @@ test('a used invite says what to do, and so does a text without one', async () =
   await third.isMember()
 })
 
-test('an account that the operator renews comes back with the same keys', async () => {
+chromiumTest('an account that the operator renews comes back with the same keys', async () => {
   await using scene = await sceneWith(['alice'])
   const { world, network } = scene
   const visitor = await scene.visit('carol')
@@ -134,7 +135,7 @@ test('an account that the operator renews comes back with the same keys', async 
   await visitor.card('a.txt').phase('stored')
 })
 
-test('a member who opens the invite of another account can keep their own account', async () => {
+chromiumTest('a member who opens the invite of another account can keep their own account', async () => {
   await using scene = await sceneWith([])
   const visitor = await scene.visit('carol')
   await visitor.open(await scene.link('dave'))

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import { eventually, MIB, PART_BYTES, type Scene, sceneWith, sentPart } from './visit.ts'
 
@@ -50,25 +51,28 @@ test('200 files are one list: a total, failed files in view, finished files fold
   expect((await world.received('bob')).length).toBe(FILES_COUNT)
 })
 
-test('among many files the failed ones are in view with their reason, and can be sent again together', async () => {
-  await using scene = await sceneWith(['bob'])
-  const { world } = scene
-  const bob = await world.receiver('bob', ['--from', 'dave'])
-  const visitor = await scene.visit('carol')
-  await visitor.send(await manyFiles(scene, 12), ['bob'])
-  const total = visitor.page.locator('[data-total]')
-  await eventually(() => total.innerText()).toMatch(/: 12 failed$/)
-  expect(await visitor.page.getByRole('article').count()).toBe(10)
-  await visitor.card('photo 12.jpg').says('bob accepts files from chosen senders only. Ask to be added.')
-  bob.child.kill('SIGTERM')
-  await bob.ended
-  await world.receiver('bob')
-  await visitor.page.getByRole('button', { name: 'Send 12 failed files again' }).click()
-  await eventually(() => total.innerText()).toMatch(/: 12 delivered or cancelled$/)
-  expect((await world.received('bob')).length).toBe(12)
-})
+chromiumTest(
+  'among many files the failed ones are in view with their reason, and can be sent again together',
+  async () => {
+    await using scene = await sceneWith(['bob'])
+    const { world } = scene
+    const bob = await world.receiver('bob', ['--from', 'dave'])
+    const visitor = await scene.visit('carol')
+    await visitor.send(await manyFiles(scene, 12), ['bob'])
+    const total = visitor.page.locator('[data-total]')
+    await eventually(() => total.innerText()).toMatch(/: 12 failed$/)
+    expect(await visitor.page.getByRole('article').count()).toBe(10)
+    await visitor.card('photo 12.jpg').says('bob accepts files from chosen senders only. Ask to be added.')
+    bob.child.kill('SIGTERM')
+    await bob.ended
+    await world.receiver('bob')
+    await visitor.page.getByRole('button', { name: 'Send 12 failed files again' }).click()
+    await eventually(() => total.innerText()).toMatch(/: 12 delivered or cancelled$/)
+    expect((await world.received('bob')).length).toBe(12)
+  },
+)
 
-test('many incoming files are one list, and one notice counts those that are kept here', async () => {
+chromiumTest('many incoming files are one list, and one notice counts those that are kept here', async () => {
   await using scene = await sceneWith(['alice'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -142,7 +146,7 @@ test('on a phone nothing says "drop", and at 200 % the page fits with a name of 
   expect(shown).toBeLessThanOrEqual(320)
 })
 
-test('a failure of this browser is not attributed to the portal', async () => {
+chromiumTest('a failure of this browser is not attributed to the portal', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -159,7 +163,7 @@ test('a failure of this browser is not attributed to the portal', async () => {
   expect(await card.text()).not.toContain('Portal:')
 })
 
-test('a browser whose account was revoked says so, and does not claim to retry', async () => {
+chromiumTest('a browser whose account was revoked says so, and does not claim to retry', async () => {
   await using scene = await sceneWith([])
   const { world } = scene
   const visitor = await scene.visit('carol')

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { downloaded, engine, limitStorage } from '../../page/harness/engine.ts'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { sha256Of, until } from '../harness/world.ts'
 import {
   DISPOSITION,
@@ -43,7 +44,7 @@ test.each([
   expect(page.browser.complaints).toEqual([])
 })
 
-test('a file that the sender hashed with sha-256 arrives like one hashed with blake3', async () => {
+chromiumTest('a file that the sender hashed with sha-256 arrives like one hashed with blake3', async () => {
   const { world, page } = await scene(['--digests', 'sha-256'])
   await page.open()
   const { path, sending } = await startSending(world, NAME, 3)
@@ -110,7 +111,7 @@ test.each([false, true])(
   },
 )
 
-test('a corrupted part is requested again, the good ones are not', async () => {
+chromiumTest('a corrupted part is requested again, the good ones are not', async () => {
   const { world, network, page } = await scene()
   network.rule = ({ method, path, count }) =>
     method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { corruptAnswer: true } : null
@@ -187,7 +188,7 @@ test('a file is saved as a download, and is removed when its owner says so', asy
   expect(await page.run('stagedFiles')).toEqual([])
 })
 
-test('two files with the same name are both kept', async () => {
+chromiumTest('two files with the same name are both kept', async () => {
   const { world, page } = await scene()
   await page.open()
   for (const _ of [1, 2]) expect((await (await startSending(world, NAME, 2)).sending.ended).code).toBe(0)

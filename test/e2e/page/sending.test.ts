@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { inChromiumOnly } from '../../page/harness/engine.ts'
+import { chromiumTest } from '../../page/harness/once.ts'
 import { expectArrived, MIB, sceneWith, transfersOf } from './visit.ts'
 
 test('several files, a folder, and dropped files arrive unchanged, each with a verified receipt', async (context) => {
@@ -89,7 +90,7 @@ test('the timeline shows both hops, and its receipt proves the delivery to anyon
   await page.getByText('No matches.').waitFor()
 })
 
-test('a receiver that does not exist is reported in plain words, before anything is sent', async () => {
+chromiumTest('a receiver that does not exist is reported in plain words, before anything is sent', async () => {
   await using scene = await sceneWith(['bob'])
   const visitor = await scene.visit('carol')
   const { page } = visitor
@@ -109,31 +110,34 @@ test('a receiver that does not exist is reported in plain words, before anything
   expect(scene.network.count('PUT', /\/v1\/transfers\//)).toBe(0)
 })
 
-test('of several typed names the wrong ones stay and are named, and nothing is sent before they are removed', async () => {
-  await using scene = await sceneWith(['bob', 'rita'])
-  const visitor = await scene.visit('carol')
-  const { page } = visitor
-  await visitor.choose([await scene.world.file('a.txt', 10)])
-  const to = page.getByLabel('To', { exact: true })
-  await to.fill('nobody rita b@d')
-  await to.press('Enter')
-  const alert = page.getByRole('alert')
-  await alert.getByText('There is no account "nobody" at this portal.').waitFor()
-  await alert.getByText('"b@d" cannot be the name of an account.').waitFor()
-  expect(await to.inputValue()).toBe('nobody b@d')
-  expect(await to.getAttribute('aria-invalid')).toBe('true')
-  await page.getByRole('button', { name: 'Remove rita' }).waitFor()
-  const send = page.getByRole('button', { name: /^Send it/ })
-  expect(await send.isDisabled()).toBe(true)
-  await to.fill('bob')
-  await to.press('Enter')
-  await page.getByRole('button', { name: 'Send it to rita and bob' }).click()
-  await visitor.card('a.txt').phase('stored')
-  const [transfer] = await transfersOf(visitor)
-  expect(transfer?.to).toEqual(['bob', 'rita'])
-})
+chromiumTest(
+  'of several typed names the wrong ones stay and are named, and nothing is sent before they are removed',
+  async () => {
+    await using scene = await sceneWith(['bob', 'rita'])
+    const visitor = await scene.visit('carol')
+    const { page } = visitor
+    await visitor.choose([await scene.world.file('a.txt', 10)])
+    const to = page.getByLabel('To', { exact: true })
+    await to.fill('nobody rita b@d')
+    await to.press('Enter')
+    const alert = page.getByRole('alert')
+    await alert.getByText('There is no account "nobody" at this portal.').waitFor()
+    await alert.getByText('"b@d" cannot be the name of an account.').waitFor()
+    expect(await to.inputValue()).toBe('nobody b@d')
+    expect(await to.getAttribute('aria-invalid')).toBe('true')
+    await page.getByRole('button', { name: 'Remove rita' }).waitFor()
+    const send = page.getByRole('button', { name: /^Send it/ })
+    expect(await send.isDisabled()).toBe(true)
+    await to.fill('bob')
+    await to.press('Enter')
+    await page.getByRole('button', { name: 'Send it to rita and bob' }).click()
+    await visitor.card('a.txt').phase('stored')
+    const [transfer] = await transfersOf(visitor)
+    expect(transfer?.to).toEqual(['bob', 'rita'])
+  },
+)
 
-test('a file for an offline receiver is stored, and the page may be closed', async () => {
+chromiumTest('a file for an offline receiver is stored, and the page may be closed', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   const visitor = await scene.visit('carol')
@@ -157,7 +161,7 @@ test('a file for an offline receiver is stored, and the page may be closed', asy
   await page.getByText('signed that exactly this file arrived complete. This browser verified the signature.').waitFor()
 })
 
-test('files are sealed by default; a warning says that the portal can read an unsealed one', async () => {
+chromiumTest('files are sealed by default; a warning says that the portal can read an unsealed one', async () => {
   await using scene = await sceneWith(['bob'])
   const { world } = scene
   await mkdir(world.path('files'), { recursive: true })
@@ -189,7 +193,7 @@ test('files are sealed by default; a warning says that the portal can read an un
   }
 })
 
-test('a portal for sealed files only offers no choice, and accepts what the page sends', async () => {
+chromiumTest('a portal for sealed files only offers no choice, and accepts what the page sends', async () => {
   await using scene = await sceneWith(['bob'], ['--sealed-only'])
   const visitor = await scene.visit('carol')
   await scene.world.receiver('bob')

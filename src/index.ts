@@ -12,7 +12,7 @@ export {
 } from './library/profile.ts'
 export type { Receipt } from './library/receipts.ts'
 export type { ReceivedFile, ReceiveOptions } from './library/receiving.ts'
-export type { SendOptions } from './library/sending.ts'
+export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
 export type { ProblemJson } from './protocol/index.ts'
 export type { Decision, OpenOffer, ReceiveEvent } from './receiver/index.ts'

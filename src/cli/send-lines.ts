@@ -17,6 +17,11 @@ function receiptText({ receipt }: { readonly receipt?: string }): string {
   return receipt === undefined ? ' (says the portal: there is no receipt)' : ', receipt verified'
 }
 
+/** The size of a file; of a stream, that it is not known. */
+function sizeText({ sizeBytes, isSizeKnown }: { readonly sizeBytes: number; readonly isSizeKnown?: boolean }): string {
+  return isSizeKnown === false ? 'size not known yet' : bytesText(sizeBytes)
+}
+
 /** The line for an event; null for events without one. */
 export function eventLine(event: SendEvent, file: FileProgress | null): string | null {
   const label = file?.label ?? ''
@@ -24,7 +29,7 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
     case 'started':
       return event.isResumed
         ? `… ${label}: resuming transfer ${event.transferId}`
-        : `… ${label}: ${bytesText(event.sizeBytes)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
+        : `… ${label}: ${sizeText(event)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
     case 'repeating':
       return `↻ ${label}: ${problemText(event.problem)}. Sending the lost parts again`
     case 'smaller-parts':
@@ -43,6 +48,7 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
     case 'notification':
       return notificationLine(event.notification, file)
     case 'uploading':
+    case 'sized':
     case 'fetched':
       return null
   }
@@ -74,6 +80,12 @@ export function outcomeLine(outcome: SendOutcome): string | null {
   const label = printable(outcome.path)
   switch (outcome.outcome) {
     case 'no-answer':
+      if (outcome.problem?.code === 'stream-broken') {
+        return (
+          `✘ ${label}: ${problemText(outcome.problem)}: assume that it was not received.\n` +
+          '  Nothing of it is kept at the portal. Run the whole pipeline again.'
+        )
+      }
       if (outcome.problem !== undefined) {
         return (
           `✘ ${label}: ${problemText(outcome.problem)}: assume that it was not received.\n` +
@@ -92,7 +104,7 @@ export function outcomeLine(outcome: SendOutcome): string | null {
     case 'stored':
       return `  See the result later: golooader status ${outcome.transferId}`
     case 'refused':
-      return outcome.transferId === null || outcome.problem.code === 'source-changed'
+      return outcome.transferId === null || outcome.problem.code.startsWith('source-')
         ? `✘ ${label}: ${problemText(outcome.problem)}`
         : null
     default:

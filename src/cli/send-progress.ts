@@ -15,7 +15,9 @@ export interface FileProgress {
   readonly path: string
   /** Safe to show. */
   readonly label: string
-  readonly sizeBytes: number
+  /** 0 while it is not known. */
+  sizeBytes: number
+  isSizeKnown: boolean
   readonly to: readonly string[]
   readonly startedAtMs: number
   hashedBytes: number
@@ -44,6 +46,10 @@ export class SendProgress {
         file.acknowledgedBytes = event.acknowledgedBytes
         file.rate.add(event.acknowledgedBytes)
         break
+      case 'sized':
+        file.sizeBytes = event.sizeBytes
+        file.isSizeKnown = true
+        break
       case 'fetched':
         if (file.receivers.get(event.receiver)?.state === 'waiting') {
           file.receivers.set(event.receiver, { state: 'waiting', fetchedBytes: event.fetchedBytes })
@@ -60,13 +66,14 @@ export class SendProgress {
   }
 
   #start(event: SendEvent & { type: 'started' }): FileProgress {
-    const { transferId, path, sizeBytes, to } = event
+    const { transferId, path, sizeBytes, isSizeKnown = true, to } = event
     const receivers = new Map(to.map((name) => [name, { state: 'waiting' as const, fetchedBytes: 0 }]))
     const file: FileProgress = {
       transferId,
       path,
       label: printable(basename(path)),
       sizeBytes,
+      isSizeKnown,
       to,
       startedAtMs: performance.now(),
       hashedBytes: 0,

@@ -118,14 +118,13 @@ function jsonView(output: Output): SendView {
           break
         case 'uploading': {
           const { type: _type, ...figures } = event
-          if (isDue(event.transferId))
-            write({ type: 'progress', phase: 'uploading', ...figures, sizeBytes: file?.sizeBytes })
+          if (isDue(event.transferId)) write({ type: 'progress', phase: 'uploading', ...figures, ...sizeOf(file) })
           break
         }
         case 'fetched': {
           const { type: _type, ...figures } = event
           if (isDue(`${event.transferId} ${event.receiver}`)) {
-            write({ type: 'progress', phase: 'fetching', ...figures, sizeBytes: file?.sizeBytes })
+            write({ type: 'progress', phase: 'fetching', ...figures, ...sizeOf(file) })
           }
           break
         }
@@ -139,6 +138,11 @@ function jsonView(output: Output): SendView {
       write({ type: 'summary', exitCode, transfers: outcomes })
     },
   }
+}
+
+/** The size as programs get it: null while it is not known. */
+function sizeOf(file: FileProgress | null): { sizeBytes?: number | null } {
+  return file === null ? {} : { sizeBytes: file.isSizeKnown ? file.sizeBytes : null }
 }
 
 function writeLine(output: Output, line: string | null): void {
@@ -159,7 +163,8 @@ function liveText(progress: SendProgress, columns: number): string {
 
 /** The two hops of a file for a narrow terminal. */
 function shortText(file: FileProgress): string[] {
-  const { storedAtMs, acknowledgedBytes, sizeBytes } = file
+  const { storedAtMs, acknowledgedBytes, sizeBytes, isSizeKnown } = file
+  if (!isSizeKnown) return [`portal ${bytesText(acknowledgedBytes)} so far`]
   return [
     `portal ${percent(storedAtMs === null ? share(acknowledgedBytes, sizeBytes) : 1)}`,
     ...[...file.receivers].map(([name, receiver]) => {
@@ -176,12 +181,13 @@ function fileText(file: FileProgress): string[] {
 
 function firstHopText(file: FileProgress): string {
   if (file.storedAtMs !== null) return `to the portal  ${bar(1)} stored`
-  const { acknowledgedBytes, hashedBytes, sentBytes, sizeBytes } = file
+  const { acknowledgedBytes, hashedBytes, sentBytes, sizeBytes, isSizeKnown } = file
   if (hashedBytes < acknowledgedBytes) {
     return `to the portal  ${bar(share(hashedBytes, sizeBytes))} hashing what the portal has already`
   }
   const rate = file.rate.bytesPerSecond
   const pace = rate === null ? '' : `  ${bytesText(rate)}/s`
+  if (!isSizeKnown) return `to the portal  ${bytesText(acknowledgedBytes)} so far, size not known yet${pace}`
   const leftMs = rate === null || rate < 1 ? null : ((sizeBytes - acknowledgedBytes) / rate) * 1000
   const left = leftMs === null ? '' : `  ${durationText(leftMs)} left`
   const underWay = sentBytes > acknowledgedBytes ? ` (${bytesText(sentBytes - acknowledgedBytes)} on the way)` : ''
@@ -190,17 +196,15 @@ function firstHopText(file: FileProgress): string {
 }
 
 function secondHopText(file: FileProgress): string[] {
-  return [...file.receivers].map(
-    ([name, receiver]) => `to ${name.padEnd(10)}  ${receiverText(receiver, file.sizeBytes)}`,
-  )
+  return [...file.receivers].map(([name, receiver]) => `to ${name.padEnd(10)}  ${receiverText(receiver, file)}`)
 }
 
-function receiverText(receiver: ReceiverProgress, sizeBytes: number): string {
+function receiverText(receiver: ReceiverProgress, { sizeBytes, isSizeKnown }: FileProgress): string {
   switch (receiver.state) {
     case 'waiting': {
       const { fetchedBytes } = receiver
       const what = fetchedBytes === 0 ? 'waiting' : `${bytesText(fetchedBytes)} fetched`
-      return `${bar(share(fetchedBytes, sizeBytes))} ${what}`
+      return isSizeKnown ? `${bar(share(fetchedBytes, sizeBytes))} ${what}` : what
     }
     case 'delivered':
       return `${bar(1)} delivered`

@@ -22,6 +22,7 @@ import { chooseView, type SendView } from './send-view.ts'
 
 interface SendFlags extends ProfileFlags {
   readonly to: readonly string[]
+  readonly name?: string
   readonly json?: boolean
   readonly answerTimeout: number
   /** `--wait 10m`; false for `--no-wait`; true or undefined to wait without a limit. */
@@ -35,8 +36,9 @@ interface SendFlags extends ProfileFlags {
 }
 
 const ANSWER_TIMEOUT_MS_DEFAULT = 60_000
-const NO_STANDARD_INPUT =
-  'standard input cannot be sent yet: write it to a file, and send that. A file that is called - is ./-'
+const ONLY_STANDARD_INPUT =
+  'standard input (-) is sent by itself: leave the other files out. A file that is called - is ./-'
+const NAME_NEEDED = 'standard input has no name: give the one for the receiver, like --name dump.sql'
 
 export function sendCommand(program: Command): void {
   program
@@ -46,8 +48,9 @@ export function sendCommand(program: Command): void {
       'Sends files to one or more receivers through the portal, and reports twice about each:\n' +
         'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
     )
-    .argument('<file...>', 'files to send')
+    .argument('<file...>', 'files to send; - for standard input')
     .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
+    .addOption(option('--name <name>', 'the name for the receivers of standard input (-) or of a FIFO'))
     .addOption(profileOption())
     .addOption(
       option('--answer-timeout <duration>', 'time without a response before send gives up with exit code 5')
@@ -81,7 +84,10 @@ export function sendCommand(program: Command): void {
     )
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
-      if (paths.includes('-')) throw new UsageError(NO_STANDARD_INPUT)
+      if (paths.includes('-')) {
+        if (paths.length > 1) throw new UsageError(ONLY_STANDARD_INPUT)
+        if (flags.name === undefined) throw new UsageError(NAME_NEEDED)
+      }
       const signal = interruptSignal()
       await using me = await openedProfile(flags)
       if (me.isStateTemporary) warnOfTemporaryState()
@@ -98,11 +104,16 @@ Examples:
   golooader send big.iso --to bob --no-wait          return once the portal has it; see later: golooader status
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
+  pg_dump db | golooader send - --name dump.sql --to bob   what a program writes, of any length
 
 Files are sealed for their receivers, that is, end-to-end encrypted: the portal can read neither them nor their names.
 Receivers sign a receipt, and 'delivered' is said only with a valid one: golooader receipt TRANSFER.
 
 Interrupted? Run the same command again: it continues.
+
+Standard input, FIFOs and <(…) of a shell are sent while they come, without a copy on the disk. They cannot be
+continued: what breaks off is deleted at the portal (exit code 5), and is sent again from its beginning. A pipe does
+not tell whether the program before it failed. So begin a script with: set -o pipefail
 
 Exit codes:
   0    delivered to all receivers (with --no-wait: stored)
@@ -126,8 +137,9 @@ export async function runSend(
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
   try {
-    outcomes = await me.send(paths, {
+    outcomes = await me.send(paths[0] === '-' ? process.stdin : paths, {
       to: flags.to,
+      ...(flags.name === undefined ? {} : { name: flags.name }),
       until: flags.wait === false ? 'stored' : 'delivered',
       ...(typeof flags.wait === 'number' ? { deliveryTimeoutMs: flags.wait } : {}),
       responseTimeoutMs: flags.answerTimeout,

@@ -79,7 +79,7 @@ async function showList(transfers: readonly TransferSummary[], me: Profile, isJs
     const name = await shownName(me, transfer)
     print(
       `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${bytesText(transfer.sizeBytes).padStart(9)}  ` +
-        `${name} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
+        `${name}${unsizedText(transfer)} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
     )
   }
 }
@@ -95,7 +95,7 @@ async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile
     const name = await shownName(me, delivery)
     print(
       `${transferId}  ${localTime(createdAt)}  ${bytesText(sizeBytes).padStart(9)}  ` +
-        `${name} from ${from}: ${delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)}\n`,
+        `${name}${unsizedText(delivery)} from ${from}: ${delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)}\n`,
     )
   }
 }
@@ -108,7 +108,7 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
   }
   const { sizeBytes, from, to } = transfer
   const lines = [
-    `${await shownName(me, transfer)}, ${bytesText(sizeBytes)}, from ${from} to ${listText(to)}`,
+    `${await shownName(me, transfer)}, ${bytesText(sizeBytes)}${unsizedText(transfer)}, from ${from} to ${listText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
     ...transfer.deliveries.map(
@@ -121,6 +121,11 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
       : []),
   ]
   print(`${lines.join('\n')}\n`)
+}
+
+/** For a stream whose size is not known: then the shown size is what has come so far. */
+function unsizedText({ isSizeKnown }: Pick<TransferSummary, 'isSizeKnown'>): string {
+  return isSizeKnown === false ? ' (so far, size not known yet)' : ''
 }
 
 /** Whether a notification has a receipt. */

@@ -31,7 +31,7 @@ import { fileNameOf, type NamedItem } from './file-names.ts'
 import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
 import { deliveriesInto, type ReceivedFile, type ReceiveOptions, requireReceiveOptions } from './receiving.ts'
-import { retryPolicyOf, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
+import { retryPolicyOf, type SendInput, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
 
 const LIST_LENGTH_DEFAULT = 20
 
@@ -94,14 +94,15 @@ export class Profile implements AsyncDisposable {
    * Sends files, each as a transfer of its own, and waits until each receiver has answered. A call with the same files and receivers
    * resumes what an earlier one has begun.
    *
-   * @param paths one regular file, or several
+   * @param input the path of a regular file, several paths, or a stream, whose `name` the options give. A stream cannot be resumed: the
+   *   outcome of one that breaks off is `no-answer` with the problem `stream-broken`
    * @returns one outcome per path, in their order
    * @throws GoLooaderError before anything is sent: `options-invalid`, `source-not-a-file`, `source-unreadable`, `keys-changed`,
    *   `keys-missing`, `folder-unavailable`, `credentials-invalid`, `profile-unusable`
    */
-  send(paths: string | readonly string[], options: SendOptions): Promise<SendOutcome[]> {
+  send(input: SendInput, options: SendOptions): Promise<SendOutcome[]> {
     return asLibraryCall(async () => {
-      const checked = sendOptionsOf(paths, options)
+      const checked = sendOptionsOf(input, options)
       const self = await this.#knownSelf(checked.signal, retryPolicyOf(checked))
       return sendFiles(this.#connection, self, checked)
     })

@@ -9,8 +9,11 @@ import {
   withoutUndefined,
 } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/index.ts'
+import { fifoStream, isFifo, programStream, type StreamInput } from '../sender/node-stream-input.ts'
 
 export interface SendOptions {
+  /** The name for the receiver of what has none: a stream, or a FIFO. */
+  readonly name?: string
   /** The accounts that receive each file: one, or several. */
   readonly to: string | readonly string[]
   /** `delivered`: waits for every receiver. `stored`: waits only for the portal. Default: `delivered`. */
@@ -34,6 +37,7 @@ export interface SendOptions {
 }
 
 const optionRules = {
+  name: 'text?',
   to: 'texts',
   until: 'text?',
   deliveryTimeoutMs: 'number?',
@@ -46,31 +50,50 @@ const optionRules = {
   onEvent: 'function?',
 } as const satisfies Record<keyof SendOptions, OptionRule>
 
+/** Paths of files, or content that can be read only once. Text counts as UTF-8. */
+export type SendInput = string | readonly string[] | AsyncIterable<Uint8Array | string>
+
 const RESPONSE_TIMEOUT_MS_DEFAULT = 60_000
 const NO_KEYS =
   'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
 
 /** Checked options with all defaults filled in. */
-export interface CheckedSend extends Omit<SendOptions, 'to' | 'signal'> {
-  readonly paths: readonly string[]
+export interface CheckedSend extends Omit<SendOptions, 'name' | 'to' | 'signal'> {
+  readonly paths: readonly (string | StreamInput)[]
   readonly to: readonly string[]
   readonly responseTimeoutMs: number
   readonly signal: AbortSignal
 }
 
 /** @throws Problem `options-invalid` */
-export function sendOptionsOf(paths: string | readonly string[], options: SendOptions): CheckedSend {
+export function sendOptionsOf(input: SendInput, options: SendOptions): CheckedSend {
   const given = typeof options?.to === 'string' ? { ...options, to: [options.to] } : options
   checkOptions('send()', given, optionRules)
-  const all = typeof paths === 'string' ? [paths] : paths
-  checkOptions('send()', { paths: all }, { paths: 'texts' })
+  const paths = inputsOf(input, given.name)
   const to = given.to as readonly string[]
   to.forEach(requireAccountName)
   if (to.length === 0) throw optionsInvalid("send() needs 'to': the name of an account")
   const { until = 'delivered' } = given
   if (until !== 'delivered' && until !== 'stored') throw optionsInvalid("send() needs 'until': 'delivered' or 'stored'")
   const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = given
-  return { ...withoutUndefined(given), paths: all, to, responseTimeoutMs, signal }
+  const { name: _, ...others } = given
+  return { ...withoutUndefined(others), paths, to, responseTimeoutMs, signal }
+}
+
+/** @throws Problem `options-invalid` */
+function inputsOf(input: SendInput, name: string | undefined): CheckedSend['paths'] {
+  if (typeof input === 'object' && input !== null && Symbol.asyncIterator in input) {
+    if (name === undefined) throw optionsInvalid("send() needs 'name' for a stream: the name for the receiver")
+    return [programStream(input, name)]
+  }
+  const paths = typeof input === 'string' ? [input] : input
+  checkOptions('send()', { paths }, { paths: 'texts' })
+  if (name === undefined) return paths
+  const [path, ...others] = paths
+  if (path === undefined || others.length > 0 || !isFifo(path)) {
+    throw optionsInvalid("send() takes 'name' for one stream or one FIFO; a file has a name of its own")
+  }
+  return [fifoStream(path, name)]
 }
 
 export function retryPolicyOf({ responseTimeoutMs, signal }: CheckedSend): RetryPolicy {

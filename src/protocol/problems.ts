@@ -129,6 +129,16 @@ export const problemKinds = {
   'certificate-invalid': { status: 502, title: 'The TLS certificate cannot be used', next: 'fix' },
   'ledger-unusable': { status: 502, title: 'The ledger cannot be used', next: 'fix' },
   'storage-unusable': { status: 502, title: 'The storage cannot be used', next: 'fix' },
+  'stream-unsupported': {
+    status: 501,
+    title: 'This portal takes no content of unknown length',
+    next: 'refused',
+  },
+  'stream-broken': {
+    status: 410,
+    title: 'The stream broke off and cannot be continued; send it again from its beginning',
+    next: 'resend',
+  },
   'transfer-lost': { status: 410, title: 'The portal no longer knows the transfer; send it again', next: 'resend' },
   'clock-off': { status: 409, title: 'The clocks of this machine and the portal differ', next: 'retry' },
   'no-answer': {

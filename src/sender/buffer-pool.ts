@@ -6,11 +6,15 @@ export class BufferPool {
   readonly count: number
   readonly #sizeBytes: number
   readonly #semaphore: Semaphore
-  readonly #free: Uint8Array[] = []
+  readonly #free: Uint8Array[]
   readonly #releases = new Map<Uint8Array, Release>()
 
-  /** @param count the largest number of buffers; each is made when it is first needed */
-  constructor(count: number, sizeBytes: number) {
+  /**
+   * @param count the largest number of buffers; each is made when it is first needed
+   * @param first buffers that were made already
+   */
+  constructor(count: number, sizeBytes: number, first: readonly Uint8Array[] = []) {
+    this.#free = [...first]
     this.count = count
     this.#semaphore = new Semaphore(count)
     this.#sizeBytes = sizeBytes

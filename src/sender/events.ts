@@ -22,6 +22,8 @@ export type SendEvent =
       readonly transferId: string
       readonly path: string
       readonly sizeBytes: number
+      /** False for a stream: then `sizeBytes` is 0, and `sized` follows once its end was read. Left out when the size is known. */
+      readonly isSizeKnown?: boolean
       readonly to: readonly string[]
       /** Whether the file is end-to-end encrypted. */
       readonly isSealed: boolean
@@ -38,6 +40,8 @@ export type SendEvent =
       readonly sentBytes: number
       readonly acknowledgedBytes: number
     }
+  /** The end of a stream was read. */
+  | { readonly type: 'sized'; readonly transferId: string; readonly sizeBytes: number }
   /**
    * A proxy on the way ends uploads of this size. The transfer has been cancelled, and another one with parts of `partSizeBytes`
    * follows, which begins with a second `started`.
@@ -88,7 +92,7 @@ export type SendOutcome =
       | { readonly outcome: 'refused'; readonly problem: ProblemJson }
       /**
        * The caller must assume that the portal does not have the file. With the `problem` `transfer-lost` the portal had it and has
-       * lost it, because it was restored from a backup.
+       * lost it, because it was restored from a backup. With `stream-broken` the input has to come again from its beginning.
        */
       | { readonly outcome: 'no-answer'; readonly reason: string; readonly problem?: ProblemJson }
     ))

@@ -2,16 +2,16 @@
 import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
 import { constants, readdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { releaseBuffer } from '../buffers/index.ts'
 import { digestDriver, digestOf } from '../digests/index.ts'
 import { fileErrorText, hasCode, whenDescriptorsAllow } from '../fs/index.ts'
-import { bytesText, type DigestAlgorithm, Problem } from '../protocol/index.ts'
+import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
-import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
+import { partSealer } from '../trust/node-part-cipher.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
+import { sealInPlace } from './node-part-bytes.ts'
 import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
 import { openSourceHandle, type SourceHandle } from './node-source-handle.ts'
-import { isSizeTrue, readUnsized, unsizedBytesMax } from './node-unsized.ts'
+import { isSizeTrue, readUnsized, UnsizedFileError } from './node-unsized.ts'
 import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
 
 /**
@@ -133,7 +133,7 @@ class FileSource implements Source {
       return new HeldFile(this, content)
     } catch (error) {
       await handle?.close()
-      throw unreadable(this.path, error)
+      throw error instanceof UnsizedFileError ? error : unreadable(this.path, error)
     }
   }
 
@@ -142,10 +142,7 @@ class FileSource implements Source {
     // When the size changes, a program is writing to the file.
     if ((await handle.stat({ bigint: true })).size !== stats.size) throw changed(this.path, 'it was written to')
     if (content !== null) return content
-    const detail =
-      `${this.path} holds more than ${bytesText(unsizedBytesMax)}, and the system does not say how much. ` +
-      'Copy it to a disk, and send the copy.'
-    throw new Problem('source-unreadable', { path: this.path, detail })
+    throw new UnsizedFileError(this.path, this.location)
   }
 }
 
@@ -304,18 +301,6 @@ class HeldFile extends OpenContent {
 function changed(path: string, how: string, cause?: unknown): Problem {
   const detail = `${path}: ${how}. Send it again once nothing writes to it.`
   return new Problem('source-changed', { path, detail }, { cause })
-}
-
-/** Bytes sealed and hashed at a time: they stay in the processor's cache between the steps. */
-const SEAL_BYTES = 128 * 1024
-
-function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; at += SEAL_BYTES) {
-    const slice = bytes.subarray(at, at + SEAL_BYTES)
-    const sealed = sealer.update(slice)
-    slice.set(sealed)
-    releaseBuffer(sealed)
-  }
 }
 
 function identityOf(stats: BigIntStats): SourceIdentity {

@@ -12,6 +12,18 @@ export const unsizedBytesMax = 32 * 1024 * 1024
 
 const READ_BYTES = 64 * 1024
 
+/** A file is longer than that, and is to be sent as a stream. */
+export class UnsizedFileError extends Error {
+  override readonly name = 'UnsizedFileError'
+  /** What to open: see `FileSource`. */
+  readonly location: string | Buffer
+
+  constructor(path: string, location: string | Buffer) {
+    super(`${path} is long, and the system does not say how long`)
+    this.location = location
+  }
+}
+
 /** Whether a file ends where its size says. */
 export async function isSizeTrue(handle: SourceHandle, sizeBytes: number): Promise<boolean> {
   const lastBytes = Math.min(sizeBytes, 1)

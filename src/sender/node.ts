@@ -10,6 +10,9 @@ import type { SendOutcome } from './events.ts'
 import { FileJournal } from './node-journal.ts'
 import { FileSealRecords } from './node-seal-record.ts'
 import { checkSources } from './node-source.ts'
+import { passStream } from './node-stream.ts'
+import { fifoStream, isFifo, type StreamInput, unsizedFileStream } from './node-stream-input.ts'
+import { UnsizedFileError } from './node-unsized.ts'
 import { sendSlots } from './send-slot.ts'
 import { beginSending, type FirstHop, outcomeOf, type SendingOptions, sendFirst } from './sending.ts'
 import type { Source } from './source.ts'
@@ -30,7 +33,8 @@ export interface SendFilesOptions
   extends Omit<SendingOptions, 'journal' | 'sealRecords' | 'events' | 'partsInFlight' | 'bufferBytesMax'> {
   /** The folder whose subfolder `journal` has the journal. */
   readonly stateFolder: string
-  readonly paths: readonly string[]
+  /** Paths of files, and what can be read only once. */
+  readonly paths: readonly (string | StreamInput)[]
   /** Whether receivers are told when a file was modified; true by default. */
   readonly withTimes?: boolean
   /** False: return after the first notification. */
@@ -52,7 +56,7 @@ export interface SendFilesOptions
  */
 export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
   options.signal.throwIfAborted()
-  const sources = await checkSources(options.paths, { withTimes: options.withTimes ?? true })
+  const sources = await checkInputs(options.paths, { withTimes: options.withTimes ?? true })
   await requireStateFolder(options.stateFolder)
   const stop = new AbortController()
   const signal = AbortSignal.any([options.signal, stop.signal])
@@ -81,7 +85,8 @@ export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
       signal,
     })
     await publishing
-    return await sendAll({ isWaiting: options.isWaiting, transfersAtOnce }, context, sources, stop)
+    const streamPartBytes = options.partSizeBytes ?? null
+    return await sendAll({ isWaiting: options.isWaiting, transfersAtOnce, streamPartBytes }, context, sources, stop)
   } catch (error) {
     options.signal.throwIfAborted()
     // Only `beginSending` throws this problem, so nothing has been sent.
@@ -95,6 +100,23 @@ export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
     stop.abort()
     await following
   }
+}
+
+/** Checks every path before anything is sent. @throws like `checkSources` */
+async function checkInputs(
+  inputs: SendFilesOptions['paths'],
+  options: { withTimes: boolean },
+): Promise<(Source | StreamInput)[]> {
+  const found = inputs.map((input) => (typeof input === 'string' && isFifo(input) ? fifoStream(input) : input))
+  const files = await checkSources(
+    found.filter((input) => typeof input === 'string'),
+    options,
+  )
+  return found.map((input) => {
+    const source = typeof input === 'string' ? files.shift() : input
+    if (source === undefined) throw new Error('a path has no source')
+    return source
+  })
 }
 
 /** A receiver refuses a sealed file of a sender whose keys the portal does not have. Other errors show when the files are sent. */
@@ -120,9 +142,9 @@ async function requireStateFolder(folder: string): Promise<void> {
 
 /** Sends each file as soon as there is a slot for it. One that is stored waits for its receivers beside the others. */
 async function sendAll(
-  { isWaiting, transfersAtOnce }: { isWaiting: boolean; transfersAtOnce: number },
+  { isWaiting, transfersAtOnce, streamPartBytes }: SendingAll,
   context: SendContext,
-  sources: readonly Source[],
+  sources: readonly (Source | StreamInput)[],
   stop: AbortController,
 ): Promise<SendOutcome[]> {
   const slotFor = sendSlots({
@@ -130,18 +152,21 @@ async function sendAll(
     largeAtOnce: LARGE_AT_ONCE_MAX,
   })
   let silence: string | null = null
-  const sendOne = async (source: Source): Promise<SendOutcome> => {
-    const release = await slotFor(source.sizeBytes)(context.signal)
-    let sent: FirstHop
+  const sendOne = async (source: Source | StreamInput): Promise<SendOutcome> => {
+    const isStream = !('sizeBytes' in source)
+    const release = await slotFor(isStream ? 0 : source.sizeBytes)(context.signal)
+    let passed: Awaited<ReturnType<typeof passStream>>
     try {
       // Checked only now, because the portal may have fallen silent while this file waited for its place.
       if (silence !== null) return unsent(source, silence)
-      sent = await sendFirst(context, source)
-      if (sent.end === 'no-answer') silence = sent.reason
+      passed = isStream
+        ? await passStream(context, source, streamPartBytes)
+        : await passFile(context, source, streamPartBytes)
+      if (passed.sent.end === 'no-answer') silence = passed.sent.reason
     } finally {
       release()
     }
-    return outcomeOf(context, source, sent, isWaiting)
+    return outcomeOf(passed.context, source, passed.sent, isWaiting)
   }
   const outcomes = sources.map(sendOne)
   // A failure stops everything at once, long before this function awaits the outcome.
@@ -151,6 +176,27 @@ async function sendAll(
   return Promise.all(outcomes)
 }
 
-function unsent({ path }: Source, reason: string): SendOutcome {
+interface SendingAll {
+  readonly isWaiting: boolean
+  readonly transfersAtOnce: number
+  /** The part size that the caller wants for streams, too; null for the default. */
+  readonly streamPartBytes: number | null
+}
+
+/** A long file of which the system does not say how long it is becomes a stream. */
+async function passFile(
+  context: SendContext,
+  source: Source,
+  streamPartBytes: number | null,
+): Promise<{ context: SendContext; sent: FirstHop }> {
+  try {
+    return { context, sent: await sendFirst(context, source) }
+  } catch (error) {
+    if (!(error instanceof UnsizedFileError)) throw error
+    return passStream(context, unsizedFileStream(source.path, error.location, source.name), streamPartBytes)
+  }
+}
+
+function unsent({ path }: Pick<Source, 'path'>, reason: string): SendOutcome {
   return { path, transferId: null, outcome: 'no-answer', reason }
 }

@@ -135,7 +135,7 @@ class KeepAlive {
 }
 
 /** Sends several parts at the same time. The first failure stops the others. */
-class PartUploader {
+export class PartUploader {
   readonly #context: SendContext
   readonly #concurrency: AdaptiveConcurrency
   readonly #stop = new AbortController()
@@ -149,6 +149,11 @@ class PartUploader {
 
   get isStopped(): boolean {
     return this.#context.signal.aborted || this.#stop.signal.aborted
+  }
+
+  /** Aborts when a part has failed. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal
   }
 
   /** A signal that aborts when the uploader stops. Each part gets its own, so that listeners do not pile up on one. */
@@ -190,8 +195,8 @@ interface PartOnItsWay {
 }
 
 /** Sends one part until the portal holds it. */
-async function sendPart(
-  upload: UploadAttempt,
+export async function sendPart(
+  upload: Omit<UploadAttempt, 'file' | 'digests'>,
   { partNumber, bytes, lengthBytes, digest, progress, inFlight, signal }: PartOnItsWay,
 ): Promise<void> {
   const { context, entry, retryPolicy, seal, cuts } = upload
@@ -259,13 +264,13 @@ function boundsOf({ partsInFlight: { min, max } }: SendContext, pool: BufferPool
 }
 
 /** Counts hashed, sent and acknowledged bytes over the whole file, and reports them. */
-class UploadProgress {
-  readonly #upload: UploadAttempt
+export class UploadProgress {
+  readonly #upload: Pick<UploadAttempt, 'context' | 'entry'>
   readonly #onTheirWay = new Map<number, number>()
   #hashedBytes = 0
   #acknowledgedBytes = 0
 
-  constructor(upload: UploadAttempt) {
+  constructor(upload: Pick<UploadAttempt, 'context' | 'entry'>) {
     this.#upload = upload
   }
 

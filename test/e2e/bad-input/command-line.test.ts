@@ -32,7 +32,7 @@ test('wrong usage ends with exit code 2 and says what to do', async () => {
     ['contacts trust Bob! abcd', /'Bob!' cannot be the name of an account: use lower-case letters/],
     ['receive --into=', /Give the way to a folder or a file/],
     ['portal --data=', /Give the way to a folder or a file/],
-    ['send - --to bob', /standard input cannot be sent yet: write it to a file/],
+    ['send - --to bob', /standard input has no name: give the one for the receiver/],
     ['verify nowhere.bin --receipt nowhere.receipt', /the receipt cannot be read: there is no nowhere\.receipt/],
     ['send a.txt', /--to <names>' not specified/],
     ['send --to bob', /missing required argument 'file'/],

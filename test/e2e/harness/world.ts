@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
@@ -115,6 +116,8 @@ interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Another program that runs it, for example `unshare`. */
   readonly wrapper?: readonly string[]
+  /** Gives the command a pipe as its standard input. */
+  readonly hasInput?: boolean
 }
 
 export interface PortalProcess extends Running {
@@ -163,7 +166,13 @@ export class World implements AsyncDisposable {
       ...this.env,
       ...options.env,
     }
-    const running = new Running(spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: this.folder }))
+    const running = new Running(
+      spawn(command, rest, {
+        env,
+        stdio: [options.hasInput === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+        cwd: this.folder,
+      }),
+    )
     this.#running.push(running)
     return running
   }
@@ -215,6 +224,17 @@ export class World implements AsyncDisposable {
   send(file: string | readonly string[], to: string, ...args: string[]): Running {
     const files = typeof file === 'string' ? [file] : file
     return this.start(['send', ...files, '--to', to, '--profile', 'alice', '--json', ...args])
+  }
+
+  /** Starts a sender that reads its standard input. */
+  sendInput(to: string, ...args: string[]): Running & { readonly input: Writable } {
+    const all = ['send', '-', '--name', 'dump.sql', '--to', to, '--profile', 'alice', '--json', ...args]
+    const running = this.start(all, { hasInput: true })
+    const input = running.child.stdin
+    if (input === null) throw new Error('the child has no input')
+    // A sender that ends early breaks the pipe.
+    input.on('error', () => {})
+    return Object.assign(running, { input })
   }
 
   /** Starts a receiver that writes to a folder of its name. Resolves when it is connected. */

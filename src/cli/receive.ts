@@ -138,12 +138,16 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
     switch (event.type) {
       case 'offered':
         toldAtMs.set(event.transferId, performance.now())
-        return say(`… ${event.isResumed ? 'going on with ' : ''}${what}, ${bytesText(event.sizeBytes)}`)
+        return say(`… ${event.isResumed ? 'going on with ' : ''}${what}, ${sizeText(event)}`)
       case 'fetching': {
         if (performance.now() - (toldAtMs.get(event.transferId) ?? 0) < FETCHING_EVERY_MS) return
         toldAtMs.set(event.transferId, performance.now())
-        return say(`  ${what}: ${bytesText(event.heldBytes)} of ${bytesText(event.sizeBytes)}`)
+        return say(`  ${what}: ${progressText(event)}`)
       }
+      case 'entries-renamed':
+        for (const { path, writtenAs } of event.renamed)
+          say(`! ${what}: ${printable(path)} is written as ${printable(writtenAs)}`)
+        return
       case 'link-failed':
         return say(`  ${what}: not from the portal's storage (${printable(event.reason)}), from the portal instead`)
       case 'repeating':
@@ -166,4 +170,16 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
         return say(`✘ ${what}: withdrawn: ${problemText(event.problem)}`)
     }
   }
+}
+
+/** Of a folder its files and their bytes, without what the tar adds. */
+function sizeText({ tree, sizeBytes }: Pick<ReceiveEvent & { type: 'offered' }, 'tree' | 'sizeBytes'>): string {
+  return tree === null ? bytesText(sizeBytes) : `${tree.fileCount} files, ${bytesText(tree.contentBytes)}`
+}
+
+function progressText({ tree, unpacked, heldBytes, sizeBytes }: ReceiveEvent & { type: 'fetching' }): string {
+  if (tree === null || unpacked === null) return `${bytesText(heldBytes)} of ${bytesText(sizeBytes)}`
+  const { fileCount, contentBytes, path } = unpacked
+  const file = path === null ? '' : `, ${printable(path)}`
+  return `${fileCount} of ${tree.fileCount} files, ${bytesText(contentBytes)} of ${bytesText(tree.contentBytes)}${file}`
 }

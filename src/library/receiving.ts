@@ -135,7 +135,7 @@ export async function* deliveriesInto(
 
 function receivedFileOf(event: ReceiveEvent & { type: 'received' }): ReceivedFile {
   const { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy } = event
-  const { mediaType, modifiedAt, isExecutable } = event
-  const traits = { mediaType, modifiedAt, isExecutable }
+  const { mediaType, modifiedAt, isExecutable, tree } = event
+  const traits = { mediaType, modifiedAt, isExecutable, tree }
   return { transferId, from, name, path, isRenamed, sizeBytes, ...traits, isSealed, signedBy }
 }

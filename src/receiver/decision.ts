@@ -1,6 +1,6 @@
 /** A person's decision about an offer. */
 import { Problem } from '../protocol/index.ts'
-import type { ShownTraits } from './shown-traits.ts'
+import type { ShownTraits } from './traits.ts'
 
 /** The longest reason that a person may give to the sender. */
 export const declineReasonCharactersMax = 500

@@ -9,14 +9,7 @@ import type { Semaphore } from '../async/index.ts'
 import { type ConcurrencyBounds, isAboutToken, type PortalClient, RemoteProblem } from '../client/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { checkManifest } from '../parts/index.ts'
-import {
-  fileTraitsOf,
-  type Offer,
-  type PartRange,
-  Problem,
-  type ProblemJson,
-  type PublicKeys,
-} from '../protocol/index.ts'
+import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import type { DispositionBatcher } from './answers.ts'
 import { type Decide, declined } from './decision.ts'
@@ -27,7 +20,8 @@ import { type Inbox, type Obstacle, type Published, PublishIncompleteError } fro
 import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 import { LeasedOffer, LeaseExpiredError, type StoredOffer } from './leased-offer.ts'
 import { safeName } from './names.ts'
-import { type ShownTraits, shownTraits } from './shown-traits.ts'
+import { requireRoom } from './room.ts'
+import { describe, type ShownTraits } from './traits.ts'
 import { type AcceptPolicy, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
 
 export interface DeliveryContext<Body extends PartBody> {
@@ -85,8 +79,9 @@ export class DeliveryTask<Body extends PartBody> {
     const leased = this.#leased
     this.#expected = offer.content === undefined ? null : context.answers.expect()
     this.#about = {
-      ...{ transferId, from, name: 'name' in metadata ? metadata.name : '', sizeBytes },
-      ...shownTraits(fileTraitsOf('name' in metadata ? metadata.mediaType : undefined)),
+      ...{ transferId, from, sizeBytes },
+      ...describe('name' in metadata ? metadata : null, { unpacksTrees: context.inbox.unpacksTrees, keepsTimes: true })
+        .shown,
       isSealed: 'sealed' in metadata,
       get isStored() {
         return leased.offer.state === 'stored'
@@ -167,6 +162,7 @@ export class DeliveryTask<Body extends PartBody> {
     } finally {
       // Waits even after an error, because the file must not be closed or deleted while a write runs.
       await finished.catch(() => {})
+      this.#tellRenamed(partial)
     }
     return this.#answerReceived(this.#published)
   }
@@ -182,22 +178,15 @@ export class DeliveryTask<Body extends PartBody> {
       const opened = await openOffer(acceptPolicy, offer, this.#askKeys)
       const { sizeBytes, partSizeBytes } = opened.layout
       this.#about.sizeBytes = sizeBytes
-      this.#about.name = opened.metadata.name
-      const traits = fileTraitsOf(opened.metadata.mediaType)
-      Object.assign(this.#about, shownTraits(traits))
+      const { shown, kept } = describe(opened.metadata, { unpacksTrees: inbox.unpacksTrees, keepsTimes })
+      Object.assign(this.#about, shown)
       const { name } = safeName(this.#about.name)
       if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
-      const kept = keepsTimes ? traits : { ...traits, mtimeNs: null }
       const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal, kept)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
       this.#isAnnounced = true
-      const neededBytes = sizeBytes - partial.heldBytes
-      const freeBytes = await inbox.freeBytes()
-      if (neededBytes > freeBytes) {
-        const detail = `the receiver has room for ${freeBytes} bytes, and ${neededBytes} are needed`
-        throw new Problem('disk-full', { neededBytes, freeBytes, detail })
-      }
+      requireRoom(partial, sizeBytes, await inbox.freeBytes())
       return { partial, opened, layout, name }
     } catch (error) {
       if (!this.#isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
@@ -253,7 +242,9 @@ export class DeliveryTask<Body extends PartBody> {
     const { client, partsInFlight, idleMs, links, onEvent } = this.#context
     const onHeld = () => {
       const redirectedBytes = this.#redirectedBytes
-      onEvent({ type: 'fetching', heldBytes: partial.heldBytes, redirectedBytes, ...this.#about })
+      const unpacked = partial.tree?.progress ?? null
+      onEvent({ type: 'fetching', heldBytes: partial.heldBytes, redirectedBytes, unpacked, ...this.#about })
+      this.#tellRenamed(partial)
     }
     const onRedirected = (byteCount: number) => {
       this.#redirectedBytes += byteCount
@@ -277,6 +268,11 @@ export class DeliveryTask<Body extends PartBody> {
       onRepeat(verdict.problem)
       await this.#askAgain(verdict.problem, verdict.wanted)
     }
+  }
+
+  #tellRenamed({ tree }: IncomingFile<Body>): void {
+    const renamed = tree?.takeRenamed() ?? []
+    if (renamed.length > 0) this.#context.onEvent({ type: 'entries-renamed', renamed, ...this.#about })
   }
 
   /** @throws DeliveryFailedError when the portal will not send the parts again */

@@ -1,11 +1,13 @@
 /** The events of `receive`. */
 import type { ProblemJson } from '../protocol/index.ts'
-import type { ShownTraits } from './shown-traits.ts'
+import type { TreeProgress } from './incoming-file.ts'
+import type { ShownTraits } from './traits.ts'
+import type { RenamedEntry } from './tree-names.ts'
 
 interface About extends ShownTraits {
   readonly transferId: string
   readonly from: string
-  /** The name that the sender gave. It is not safe to show unescaped. */
+  /** The name that the sender gave, that of a folder without the `.tar` of its transfer. It is not safe to show unescaped. */
   readonly name: string
   readonly sizeBytes: number
   readonly isSealed: boolean
@@ -29,7 +31,18 @@ export type ReceiveEvent =
   /** A person is asked whether to accept the file. The event comes again when the portal has stored all of it meanwhile. */
   | ({ readonly type: 'asking' } & About)
   /** `heldBytes` are written and verified. `redirectedBytes` came directly from the portal's storage. */
-  | ({ readonly type: 'fetching'; readonly heldBytes: number; readonly redirectedBytes: number } & About)
+  | ({
+      readonly type: 'fetching'
+      readonly heldBytes: number
+      readonly redirectedBytes: number
+      /** What is unpacked of a folder; null where the content is a file. */
+      readonly unpacked: TreeProgress | null
+    } & About)
+  /**
+   * Entries of a folder are written under other names than their own, because these are not safe, or are taken. Of one folder, the event
+   * tells 100 of them at most.
+   */
+  | ({ readonly type: 'entries-renamed'; readonly renamed: readonly RenamedEntry[] } & About)
   /** A part could not be fetched from the portal's storage. The receiver fetches it from the portal. */
   | ({ readonly type: 'link-failed'; readonly reason: string } & About)
   /** Bad content was deleted and is fetched again. */

@@ -112,7 +112,8 @@ export async function fetchMissingParts<Body extends PartBody>(
     }
   }
   for (const partNumber of numbersOf(missing)) {
-    while (underway.size >= places.allowed) await Promise.race(underway)
+    const isTooEarly = (): boolean => options.partial.tree?.isTooEarly(partNumber) === true && underway.size > 0
+    while (underway.size >= places.allowed || isTooEarly()) await Promise.race(underway)
     if (partSignal.aborted) break
     const fetching = fetch(partNumber).finally(() => underway.delete(fetching))
     underway.add(fetching)

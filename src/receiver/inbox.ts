@@ -27,6 +27,9 @@ export interface Inbox<Body extends PartBody> {
   /** Identifies this inbox to the portal, so that a restarted receiver gets its own offers again. */
   readonly instanceId: string
 
+  /** Whether it unpacks trees. Elsewhere a tree is a file like any other, a tar. */
+  readonly unpacksTrees: boolean
+
   /**
    * Deletes unfinished content of transfers that are long over, and records of transfers that are too old to be accepted again.
    * Both clocks have to agree about the age. Called once, before any other method.
@@ -124,6 +127,8 @@ export interface CommitRecord {
   readonly signedBy?: string | null
   /** Whether the content gets its name by a rename instead of a link. Then the file was published when its old name is gone. */
   readonly isByRenaming?: boolean
+  /** Whether the content is a folder, which gets its name by a rename over an empty folder. */
+  readonly isTree?: boolean
   /** In the log of small files: the time of the last modification, as `secondsText`. */
   readonly mtime?: string
   /** In the log of small files: whether the file is a program. */
@@ -144,6 +149,7 @@ export function commitRecordOf(value: unknown): CommitRecord {
     manifestDigest,
     receipt = null,
     isByRenaming,
+    isTree,
     mtime,
     isExecutable,
   }: Partial<Record<keyof CommitRecord, unknown>> = value
@@ -155,6 +161,7 @@ export function commitRecordOf(value: unknown): CommitRecord {
   return {
     ...record,
     ...(isByRenaming === true ? { isByRenaming } : {}),
+    ...(isTree === true ? { isTree } : {}),
     ...(typeof mtime === 'string' ? { mtime } : {}),
     ...(isExecutable === true ? { isExecutable } : {}),
   }

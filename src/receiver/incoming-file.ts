@@ -5,6 +5,7 @@
 import type { MinThroughput } from '../parts/index.ts'
 import type { DigestAlgorithm, FileTraits, PartLayout } from '../protocol/index.ts'
 import type { PartSeal } from '../trust/index.ts'
+import type { RenamedEntry } from './tree-names.ts'
 
 /** The type of a part's content. Each runtime has its own. */
 export type PartBody = AsyncIterable<Uint8Array>
@@ -15,10 +16,19 @@ export interface PartialLayout extends PartLayout {
 }
 
 /** What a file gets besides its name and content. */
-export type KeptTraits = Pick<FileTraits, 'mediaType' | 'mtimeNs' | 'isExecutable'>
+export interface KeptTraits extends FileTraits {
+  /** Whether files get the times that their sender says. */
+  readonly keepsTimes: boolean
+}
 
 /** Nothing is known about the file. */
-export const noTraits: KeptTraits = { mediaType: null, mtimeNs: null, isExecutable: false }
+export const noTraits: KeptTraits = {
+  mediaType: null,
+  mtimeNs: null,
+  isExecutable: false,
+  tree: null,
+  keepsTimes: true,
+}
 
 /** One part as it arrives: its expected properties, and its bytes. */
 export interface ArrivingPart<Body extends PartBody> {
@@ -42,10 +52,31 @@ export interface ReceiveLimits {
   readonly signal: AbortSignal
 }
 
+/** How far a tree is unpacked. */
+export interface TreeProgress {
+  readonly fileCount: number
+  /** Of the files, without what the tar adds. */
+  readonly contentBytes: number
+  /** The path of the file that came last, as its sender wrote it; null before the first one. Not to be shown unescaped. */
+  readonly path: string | null
+}
+
+export interface IncomingTree {
+  readonly progress: TreeProgress
+  /** The entries that were written under other names than their own, since the last call. */
+  takeRenamed(): readonly RenamedEntry[]
+  /** Whether a part would have to wait too long for the parts before it, so that it should not be fetched yet. */
+  isTooEarly(partNumber: number): boolean
+}
+
 /**
  * A file that is being received. Several parts may be received at the same time, but each number only once at a time.
  */
 export interface IncomingFile<Body extends PartBody> {
+  /** Bytes that the rest of it still takes on the disk, where that is not what is missing of its content. */
+  readonly neededBytes?: number
+  /** Of a tree that is unpacked as it comes. */
+  readonly tree?: IncomingTree
   /** The verified parts: part number -> digest in hex of the part as it travelled. */
   readonly held: ReadonlyMap<number, string>
   /** How many bytes of the file are verified. */

@@ -4,9 +4,18 @@ export { type Decide, type Decision, declineReasonCharactersMax, type OpenOffer 
 export type { ReceiveEvent } from './events.ts'
 export type { CommitRecord } from './inbox.ts'
 export { type Inbox, type Obstacle, type Published, PublishIncompleteError, publishedBy } from './inbox.ts'
-export type { ArrivingPart, IncomingFile, KeptTraits, PartBody, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+export type {
+  ArrivingPart,
+  IncomingFile,
+  IncomingTree,
+  PartBody,
+  PartialLayout,
+  ReceiveLimits,
+  TreeProgress,
+} from './incoming-file.ts'
 export { agreedMs, type Clocks, isForgotten, rememberedSinceMs } from './memory.ts'
 export { numberedName, sameNamesMax } from './names.ts'
 export { type ReceiveIntoOptions, type ReceiveResult, receiveInto } from './receive.ts'
-export type { ShownTraits } from './shown-traits.ts'
+export type { ShownTraits } from './traits.ts'
+export type { RenamedEntry } from './tree-names.ts'
 export type { ReceiverTrust } from './trust.ts'

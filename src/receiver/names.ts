@@ -58,14 +58,28 @@ export function safeName(name: string): { readonly name: string; readonly isChan
   return { name: safe, isChanged: safe !== name }
 }
 
+/** The rule that does not hold inside of a folder that is received: such a name hides nothing that was there. */
+const DOT_RULE = 'a dot at the start'
+
+/**
+ * A name that is safe to write inside of a folder that is received. Unlike {@link safeName} it refuses none, because one name should not
+ * keep the whole folder from arriving.
+ */
+export function safeNameInTree(name: string): string {
+  const rules = nameRules.filter((rule) => rule.name !== DOT_RULE)
+  const safe = rules.reduce((changed, rule) => rule.apply(changed), name.replace(/\\/g, '_'))
+  return safe.toLowerCase() === inboxFolderName ? `_${safe.slice(1)}` : safe
+}
+
 /**
  * The name for the `number`th file of the same name: `report.pdf`, `report (1).pdf`, `report (2).pdf`… The stem is
  * shortened where the whole would be too long.
  *
  * @param name from {@link safeName}
+ * @param isFolder the number of a folder stands at the end of its name: `photos (1)`
  */
-export function numberedName(name: string, number: number): string {
-  const [stem, extension] = stemAndExtension(name)
+export function numberedName(name: string, number: number, { isFolder = false } = {}): string {
+  const [stem, extension] = isFolder ? [name, ''] : stemAndExtension(name)
   const ending = (number === 0 ? '' : ` (${number})`) + extension
   return withoutOpenEnd(shortened(stem, NAME_BYTES_MAX - byteLength(ending)) + ending)
 }

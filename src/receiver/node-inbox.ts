@@ -1,6 +1,6 @@
 /** The inbox that is a folder. {@link Publisher} gives files their names there. */
 import { lstatSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
@@ -13,9 +13,10 @@ import { ReceivedRecords, readRecord } from './node-commit-record.ts'
 import { probeFolder } from './node-folder-probe.ts'
 import { Home, HomeAwayError, requireHome } from './node-home.ts'
 import { LoggedFiles } from './node-logged-files.ts'
-import { openPartialFile, type TransferPaths, transferPaths } from './node-partial-file.ts'
+import { openPartialFile, type TransferPaths, transferPaths, treePaths } from './node-partial-file.ts'
 import { Publisher, type RecordClaims, removeRecord } from './node-publisher.ts'
 import { isSmall, SmallFile } from './node-small-file.ts'
+import { beginTree, removeTree } from './node-tree-file.ts'
 import { isShortage, shortageOf, writeProblem } from './node-write-problem.ts'
 
 const DAY_MS = 86_400_000
@@ -71,6 +72,7 @@ export async function requireInbox(folder: string): Promise<void> {
 export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly folder: string
   readonly instanceId: string
+  readonly unpacksTrees = true
   /** Records of transfers whose answer the portal has confirmed. */
   readonly received: ReceivedRecords
   readonly #home: Home
@@ -78,6 +80,8 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly #logged: LoggedFiles
   /** Small files that are being received, and go by way of the log. */
   readonly #small = new Map<string, SmallFile>()
+  /** Trees that are being received. */
+  readonly #trees = new Set<string>()
   readonly #freeSpace: FreeSpace
 
   constructor(home: Home, publisher: Publisher, logged: LoggedFiles) {
@@ -115,7 +119,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   }
 
   async hasBegun(transferId: string): Promise<boolean> {
-    return isThere(this.pathsOf(transferId).parts)
+    return isThere(this.pathsOf(transferId).parts) || isThere(treePaths(this.folder, transferId).tree)
   }
 
   async open(
@@ -126,6 +130,10 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   ): Promise<IncomingFile<Readable>> {
     this.#home.assertIsThere()
     const paths = this.pathsOf(transferId)
+    if (traits.tree !== null) {
+      this.#trees.add(transferId)
+      return beginTree(treePaths(this.folder, transferId), layout, { size: traits.tree, withTimes: traits.keepsTimes })
+    }
     if (!isSmall(layout)) return openPartialFile(paths, layout, signal, traits)
     const file = new SmallFile(paths, layout, traits, this.#logged.isUsable)
     if (this.#logged.isUsable) this.#small.set(transferId, file)
@@ -168,7 +176,8 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
       if (published !== null) return published
       await small.write({ isSynced: true })
     }
-    const record = await this.#publisher.publish(transferId, name, { manifestDigest, receipt }, finished)
+    const isTree = this.#trees.delete(transferId)
+    const record = await this.#publisher.publish(transferId, name, { manifestDigest, receipt }, finished, { isTree })
     await this.#publisher.finish(record)
     return publishedBy(record)
   }
@@ -179,7 +188,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
       if (writeProblem(error) !== null) return []
       throw error
     })
-    const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit)$/.exec(name)?.[1] ?? [])
+    const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit|tree)$/.exec(name)?.[1] ?? [])
     return [...new Set([...ids, ...(await this.#logged.unanswered())])]
   }
 
@@ -204,6 +213,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   async discard(transferId: string): Promise<void> {
     const { partial, parts, commit } = this.pathsOf(transferId)
     this.#small.delete(transferId)
+    this.#trees.delete(transferId)
     try {
       await this.#logged.discard(transferId)
       // A record without a partial file means "published". So the record goes first: it is deleted, or, if the file was published,
@@ -215,6 +225,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
       }
       await removeFile(parts)
       await removeFile(partial)
+      await removeTree(treePaths(this.folder, transferId))
     } catch (error) {
       if (writeProblem(error) === null) throw error
     }
@@ -245,7 +256,9 @@ async function removeHalfWritten(own: string): Promise<void> {
  * @param sinceMs older transfers are not accepted any more, so their records are not needed
  */
 async function removeLeftovers(own: string, agreedMs: number, sinceMs: number): Promise<void> {
-  const names = (await readdir(own)).filter((name) => /^[^.].*\.(?:partial|parts|commit)$/.test(name))
+  const names = (await readdir(own)).filter((name) =>
+    /^[^.].*\.(?:partial|parts|commit|tree|later|waiting-\d+)$/.test(name),
+  )
   // A partial file with a record stays, however old: the record alone would mean "published".
   const recorded = new Set<string>()
   for (const name of names.filter((one) => one.endsWith('.commit'))) {
@@ -258,7 +271,9 @@ async function removeLeftovers(own: string, agreedMs: number, sinceMs: number): 
     if (!(await isOlder(join(own, name), agreedMs - LEFTOVER_MS_MAX))) recent.add(stemOf(name))
   }
   for (const name of names) {
-    if (!recorded.has(stemOf(name)) && !recent.has(stemOf(name))) await removeFile(join(own, name))
+    if (recorded.has(stemOf(name)) || recent.has(stemOf(name))) continue
+    if (name.endsWith('.tree')) await rm(join(own, name), { recursive: true, force: true })
+    else await removeFile(join(own, name))
   }
 }
 

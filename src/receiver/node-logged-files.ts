@@ -94,7 +94,7 @@ export class LoggedFiles implements Disposable {
         name,
         { ...claims, ...file.recordTraits },
         Promise.resolve(),
-        put,
+        { log: put },
       )
       removeSmall(transferPaths(this.#folder, transferId).partial)
       this.#note(record, content.length)

@@ -19,12 +19,11 @@ import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
 import { hasCode, readTextOrNull, replaceFile, setModified, whenDescriptorsAllow, writeAll } from '../fs/index.ts'
 import type { PartSink } from '../parts/index.ts'
-import { isDigestHex, partCount, partSpan } from '../protocol/index.ts'
+import { type FileTraits, isDigestHex, partCount, partSpan } from '../protocol/index.ts'
 import type { PartDigests } from '../trust/index.ts'
 import {
   type ArrivingPart,
   type IncomingFile,
-  type KeptTraits,
   noTraits,
   type PartialLayout,
   type ReceiveLimits,
@@ -38,7 +37,7 @@ const FILE_MODE = 0o644
 const PROGRAM_MODE = 0o755
 
 /** The mode with which a file is created; the umask takes its bits away. */
-export function modeOf({ isExecutable }: Pick<KeptTraits, 'isExecutable'>): number {
+export function modeOf({ isExecutable }: Pick<FileTraits, 'isExecutable'>): number {
   return isExecutable ? PROGRAM_MODE : FILE_MODE
 }
 
@@ -51,7 +50,7 @@ export async function openPartialFile(
   paths: TransferPaths,
   layout: PartialLayout,
   signal: AbortSignal,
-  traits: KeptTraits = noTraits,
+  traits: FileTraits = noTraits,
 ): Promise<PartialFile> {
   const listed = await readList(paths.parts, layout)
   const handle = listed.size === 0 ? null : await openKept(paths.partial)
@@ -76,7 +75,7 @@ interface OpenedPartial {
 export class PartialFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #layout: PartialLayout
-  readonly #traits: KeptTraits
+  readonly #traits: FileTraits
   readonly #handle: FileHandle
   readonly #held: Map<number, PartDigests>
   /** Whether nothing was in the file before this run. */
@@ -85,7 +84,7 @@ export class PartialFile implements IncomingFile<Readable> {
   readonly #begun = new Set<number>()
   #heldBytes = 0
 
-  constructor(paths: TransferPaths, layout: PartialLayout, traits: KeptTraits, { handle, held, isNew }: OpenedPartial) {
+  constructor(paths: TransferPaths, layout: PartialLayout, traits: FileTraits, { handle, held, isNew }: OpenedPartial) {
     this.#paths = paths
     this.#layout = layout
     this.#traits = traits
@@ -204,7 +203,7 @@ function isZero(bytes: Uint8Array): boolean {
   return true
 }
 
-async function begin(paths: TransferPaths, layout: PartialLayout, traits: KeptTraits): Promise<PartialFile> {
+async function begin(paths: TransferPaths, layout: PartialLayout, traits: FileTraits): Promise<PartialFile> {
   // Removed instead of truncated: after a crash the old file may be a second name of a published file.
   await rm(paths.parts, { force: true })
   await rm(paths.partial, { force: true })
@@ -302,4 +301,20 @@ export interface TransferPaths {
 export function transferPaths(folder: string, transferId: string): TransferPaths {
   const base = join(folder, inboxFolderName, transferId)
   return { partial: `${base}.partial`, parts: `${base}.parts`, commit: `${base}.commit` }
+}
+
+/** The files of one tree that is not finished. */
+export interface TreePaths {
+  /** The root folder. */
+  readonly tree: string
+  /** What is done last, where that is much. */
+  readonly later: string
+  /** A part before its turn: its number follows. */
+  readonly waiting: string
+}
+
+/** @param transferId must be validated, because it becomes part of a path */
+export function treePaths(folder: string, transferId: string): TreePaths {
+  const base = join(folder, inboxFolderName, transferId)
+  return { tree: `${base}.tree`, later: `${base}.later`, waiting: `${base}.waiting-` }
 }

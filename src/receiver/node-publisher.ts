@@ -17,18 +17,23 @@
  * next start removes the placeholder and then the record. This includes the empty placeholder of a run that was killed right after
  * it created the file.
  *
+ * A tree, whose content is a folder: an empty folder, made exclusively, takes the name, and the tree is renamed over it, which a file system
+ * does only while that folder is empty. A record without the old name means that it was published. Otherwise the next start removes the
+ * empty folder and then the record.
+ *
  * Within one run no two transfers have records with the same name, so a placeholder belongs to the record that has its name.
  */
 import { type BigIntStats, linkSync, lstatSync } from 'node:fs'
-import { type FileHandle, link, open, readdir, readFile, rename } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, removeFile, replaceFile, syncFolder, whenDescriptorsAllow } from '../fs/index.ts'
+import { hasCode, isThere, removeFile, replaceFile, syncFolder } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { type CommitRecord, PublishIncompleteError } from './inbox.ts'
 import { inboxFolderName, nameVariants, numberedName, sameNamesMax } from './names.ts'
 import { readRecord, recordText } from './node-commit-record.ts'
 import { type FolderAbilities, isWithoutLinks } from './node-folder-probe.ts'
-import { type TransferPaths, transferPaths } from './node-partial-file.ts'
+import { type TransferPaths, type TreePaths, transferPaths, treePaths } from './node-partial-file.ts'
+import { haveSameContent } from './node-same-content.ts'
 import { writeProblem } from './node-write-problem.ts'
 
 /** The mode of a placeholder, minus the umask. */
@@ -38,6 +43,13 @@ const NAME_CODES = ['ENAMETOOLONG', 'EINVAL', 'EILSEQ', 'EIO']
 
 /** The content of a record besides the name. */
 export type RecordClaims = Pick<CommitRecord, 'manifestDigest' | 'receipt' | 'mtime' | 'isExecutable'>
+
+/** How the content gets its name. */
+export interface PublishOptions {
+  /** Where the record goes, together with the content, which then need not be durable; null for a file of its own. */
+  readonly log?: RecordLog | null
+  readonly isTree?: boolean
+}
 
 /** Writes a record down, with the content. When it resolves, both survive the loss of power. @throws LogUnusableError */
 export type RecordLog = (record: CommitRecord) => Promise<void>
@@ -67,7 +79,6 @@ export class Publisher {
 
   /**
    * @param finished resolves when the content is durable and closed
-   * @param log where the record goes, together with the content, which then need not be durable; null for a file of its own
    * @returns the record. The content has its name now; {@link finish} makes that durable
    * @throws Problem `name-refused`; errors of the file system
    */
@@ -76,12 +87,13 @@ export class Publisher {
     name: string,
     claims: RecordClaims,
     finished: Promise<void>,
-    log: RecordLog | null = null,
+    { log = null, isTree = false }: PublishOptions = {},
   ): Promise<CommitRecord> {
     let refusal: NameNotTakenError | null = null
     for (const variant of nameVariants(name)) {
       try {
-        return await this.#publishNumbered(transferId, variant, claims, finished, log)
+        const named = { transferId, finalName: variant, ...claims, ...(isTree ? { isTree } : {}) }
+        return await this.#publishNumbered(named, finished, log)
       } catch (error) {
         if (!(error instanceof NameNotTakenError)) throw error
         refusal = error
@@ -95,8 +107,9 @@ export class Publisher {
 
   /** The name that the content of a record has in the folder; null when it has none. */
   async nameOf(record: CommitRecord): Promise<string | null> {
-    const { transferId, finalName, isByRenaming = false } = record
-    const { partial } = this.#pathsOf(transferId)
+    const { transferId, finalName, isByRenaming = false, isTree = false } = record
+    const { partial, tree } = this.#pathsOf(transferId)
+    if (isTree) return isThere(tree) ? null : finalName
     if (await isGone(partial)) return finalName
     if (!isByRenaming && this.#abilities.hasHonestLinks) return this.#linkedName(partial, finalName)
     // A rename removes the old name. It is back when the power was lost before both folders were synced.
@@ -109,11 +122,11 @@ export class Publisher {
    *
    * @throws PublishIncompleteError
    */
-  async finish({ transferId, isByRenaming = false }: CommitRecord): Promise<void> {
+  async finish({ transferId, isByRenaming = false, isTree = false }: CommitRecord): Promise<void> {
     const { partial, parts } = this.#pathsOf(transferId)
     try {
       await syncFolder(this.#folder)
-      if (isByRenaming) await syncFolder(this.#own)
+      if (isByRenaming || isTree) await syncFolder(this.#own)
       await removeFile(parts)
       await removeFile(partial)
     } catch (cause) {
@@ -123,8 +136,9 @@ export class Publisher {
   }
 
   /** Removes the placeholder and then the record of a transfer that was not published. Durably. */
-  async forget({ transferId, finalName }: CommitRecord): Promise<void> {
-    await this.#removePlaceholder(transferId, finalName, { mayBeUnfinished: false })
+  async forget({ transferId, finalName, isTree = false }: CommitRecord): Promise<void> {
+    if (isTree) await this.#removeEmpty(finalName)
+    else await this.#removePlaceholder(transferId, finalName, { mayBeUnfinished: false })
     await removeRecord(this.#own, this.#pathsOf(transferId).commit)
     this.#reserved.delete(transferId)
   }
@@ -135,25 +149,22 @@ export class Publisher {
       const [, transferId] = /^([0-9a-f-]{36})\.commit$/.exec(file) ?? []
       if (transferId === undefined) continue
       const record = await readRecord(join(this.#own, file)).catch(nullIfUnreadable)
-      if (record?.isByRenaming !== true || (await this.nameOf(record)) !== null) continue
-      await this.#removePlaceholder(transferId, record.finalName, { mayBeUnfinished: true })
+      if (record === null || (record.isByRenaming !== true && record.isTree !== true)) continue
+      if ((await this.nameOf(record)) !== null) continue
+      if (record.isTree === true) await this.#removeEmpty(record.finalName)
+      else await this.#removePlaceholder(transferId, record.finalName, { mayBeUnfinished: true })
       await removeRecord(this.#own, join(this.#own, file))
     }
   }
 
-  async #publishNumbered(
-    transferId: string,
-    name: string,
-    claims: RecordClaims,
-    finished: Promise<void>,
-    log: RecordLog | null,
-  ): Promise<CommitRecord> {
+  async #publishNumbered(named: CommitRecord, finished: Promise<void>, log: RecordLog | null): Promise<CommitRecord> {
+    const { transferId, isTree = false } = named
     for (let number = 0; number <= sameNamesMax; number++) {
-      const finalName = numberedName(name, number)
+      const finalName = numberedName(named.finalName, number, { isFolder: isTree })
       if (!this.#reserve(finalName, transferId)) continue
       // This look only saves writing a record for a name that is clearly taken. `#publishAs` decides.
       if (await this.#isTaken(finalName, transferId)) continue
-      const record = await this.#publishAs({ transferId, finalName, ...claims }, finished, log)
+      const record = await this.#publishAs({ ...named, finalName }, finished, log)
       if (record === null) continue
       this.#reserved.delete(transferId)
       return record
@@ -168,6 +179,10 @@ export class Publisher {
    */
   async #publishAs(record: CommitRecord, finished: Promise<void>, log: RecordLog | null): Promise<CommitRecord | null> {
     const { commit } = this.#pathsOf(record.transferId)
+    if (record.isTree === true) {
+      await replaceFile(commit, recordText(record), { after: finished })
+      return (await this.#renameTree(record)) ? record : null
+    }
     if (this.#abilities.hasHonestLinks) {
       if (log === null) await replaceFile(commit, recordText(record), { after: finished })
       else await log(record)
@@ -213,6 +228,39 @@ export class Publisher {
       throw error
     }
     return true
+  }
+
+  /** @returns false when the name is taken */
+  async #renameTree({ transferId, finalName }: CommitRecord): Promise<boolean> {
+    const { tree } = this.#pathsOf(transferId)
+    const path = join(this.#folder, finalName)
+    try {
+      await this.#naming(() => mkdir(path))
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) return false
+      throw error
+    }
+    try {
+      await rename(tree, path)
+    } catch (error) {
+      // On a network file system the rename may have succeeded and only its answer been lost.
+      if (!isThere(tree)) return true
+      // Someone has put something into the empty folder.
+      if (hasCode(error, 'ENOTEMPTY', 'EEXIST')) return false
+      await this.#removeEmpty(finalName).catch(() => {})
+      throw error
+    }
+    return true
+  }
+
+  /** Removes the empty folder that was made for a tree, if it still is empty. Durably. */
+  async #removeEmpty(name: string): Promise<void> {
+    try {
+      await rmdir(join(this.#folder, name))
+      await syncFolder(this.#folder)
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR')) throw error
+    }
   }
 
   /** @returns false when the name is taken */
@@ -298,8 +346,8 @@ export class Publisher {
     }
   }
 
-  #pathsOf(transferId: string): TransferPaths {
-    return transferPaths(this.#folder, transferId)
+  #pathsOf(transferId: string): TransferPaths & TreePaths {
+    return { ...transferPaths(this.#folder, transferId), ...treePaths(this.#folder, transferId) }
   }
 }
 
@@ -342,36 +390,4 @@ function isSameFile(one: BigIntStats | null, other: BigIntStats | null): boolean
 function nullIfUnreadable(error: unknown): null {
   if (error instanceof Problem) return null
   throw error
-}
-
-const READ_BYTES = 1024 * 1024
-
-/** @returns false when one of them is missing or is not a file */
-export async function haveSameContent(one: string, other: string): Promise<boolean> {
-  try {
-    await using first = await whenDescriptorsAllow(() => open(one, 'r'))
-    await using second = await whenDescriptorsAllow(() => open(other, 'r'))
-    const [firstStat, secondStat] = [await first.stat(), await second.stat()]
-    if (!firstStat.isFile() || !secondStat.isFile() || firstStat.size !== secondStat.size) return false
-    for (let atByte = 0; atByte < firstStat.size; atByte += READ_BYTES) {
-      const lengthBytes = Math.min(READ_BYTES, firstStat.size - atByte)
-      const [a, b] = await Promise.all([read(first, atByte, lengthBytes), read(second, atByte, lengthBytes)])
-      if (!a.equals(b)) return false
-    }
-    return true
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG')) return false
-    throw error
-  }
-}
-
-async function read(handle: FileHandle, startByte: number, lengthBytes: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(lengthBytes)
-  let readBytes = 0
-  while (readBytes < lengthBytes) {
-    const { bytesRead } = await handle.read(buffer, readBytes, lengthBytes - readBytes, startByte + readBytes)
-    if (bytesRead === 0) break
-    readBytes += bytesRead
-  }
-  return buffer.subarray(0, readBytes)
 }

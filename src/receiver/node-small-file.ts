@@ -4,9 +4,9 @@
 import type { Readable } from 'node:stream'
 import { removeFile, type WriteOptions, writeNewFile } from '../fs/index.ts'
 import type { PartSink } from '../parts/index.ts'
-import { isWhole, secondsText, wholeSizeBytesMax } from '../protocol/index.ts'
+import { type FileTraits, isWhole, secondsText, wholeSizeBytesMax } from '../protocol/index.ts'
 import type { CommitRecord } from './inbox.ts'
-import type { ArrivingPart, IncomingFile, KeptTraits, PartialLayout, ReceiveLimits } from './incoming-file.ts'
+import type { ArrivingPart, IncomingFile, PartialLayout, ReceiveLimits } from './incoming-file.ts'
 import { receiveArrivingPart } from './node-arriving-part.ts'
 import { modeOf, type TransferPaths } from './node-partial-file.ts'
 
@@ -24,12 +24,12 @@ interface HeldContent {
 export class SmallFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
   readonly #sizeBytes: number
-  readonly #traits: KeptTraits
+  readonly #traits: FileTraits
   readonly #isLogged: boolean
   #content: HeldContent | null = null
 
   /** @param isLogged whether it goes through the log of small files, so that `finish` need not write it */
-  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout, traits: KeptTraits, isLogged: boolean) {
+  constructor(paths: TransferPaths, { sizeBytes }: PartialLayout, traits: FileTraits, isLogged: boolean) {
     this.#paths = paths
     this.#sizeBytes = sizeBytes
     this.#traits = traits

@@ -1,5 +1,5 @@
 /** What a tree consists of: files, folders and symbolic links, each with the little that travels about it. */
-import { nanosecondsOf, Problem } from '../protocol/index.ts'
+import { nanosecondsOf, Problem, secondsText } from '../protocol/index.ts'
 
 export type TreeEntryKind = 'file' | 'folder' | 'link'
 
@@ -41,18 +41,12 @@ export function parseTimeNs(text: string): bigint | null {
 }
 
 /**
- * A time as the floating-point number of seconds that programs set times with. It is exact to a quarter of a microsecond. It is computed in
- * this one way, because another way of rounding may give a neighbour.
+ * What the system says about the time of a file that was set to a time, as a floating-point number of seconds: a quarter of a microsecond
+ * is as exact as that is today. A time that was settled before stays as it is.
  */
-export function timeSeconds(mtimeNs: bigint): number {
-  const seconds = mtimeNs / NS_PER_SECOND
-  return Number(seconds) + Number(mtimeNs - seconds * NS_PER_SECOND) / Number(NS_PER_SECOND)
-}
-
-/** What the system says about the time of a file that was set to {@link timeSeconds}. A time that was settled before stays as it is. */
 export function settableTimeNs(mtimeNs: bigint): bigint {
-  const seconds = timeSeconds(mtimeNs)
-  const whole = Math.floor(seconds)
+  const seconds = Number(secondsText(mtimeNs))
+  const whole = Math.trunc(seconds)
   return BigInt(whole) * NS_PER_SECOND + BigInt(Math.trunc((seconds - whole) * Number(NS_PER_SECOND)))
 }
 
@@ -78,3 +72,22 @@ export function invalidTree(path: string | null, reason: string): Problem {
 }
 
 const PATH_SHOWN_MAX = 256
+
+/**
+ * Whether a symbolic link leads to a place inside the tree, whatever else is in it. Names that go up may only begin a target: behind another
+ * link they would lead to a place that the text does not say. The place may be empty.
+ *
+ * @param path of the link
+ */
+export function leadsInside(path: string, target: string): boolean {
+  if (target === '' || target.startsWith('/') || target.includes('\0') || target.includes('\\')) return false
+  // The names between the root folder and the link are those of folders.
+  let up = path.split('/').length - 2
+  let isBegun = false
+  for (const name of target.split('/')) {
+    if (name === '' || name === '.') continue
+    if (name !== '..') isBegun = true
+    else if (isBegun || up-- === 0) return false
+  }
+  return true
+}

@@ -242,6 +242,11 @@ test('a folder keeps its instance id, and old unfinished files are removed', asy
   const longAgo = new Date(Date.now() - 9 * DAY_MS)
   for (const path of [...Object.values(paths).slice(0, 2), ...Object.values(recorded)])
     await utimes(path, longAgo, longAgo)
+  // What a receiver that was killed has left of a folder.
+  const tree = join(folder, '.golooader', old)
+  await mkdir(`${tree}.tree`)
+  for (const path of [join(`${tree}.tree`, 'file'), `${tree}.later`, `${tree}.waiting-7`]) await writeFile(path, 'x')
+  for (const ending of ['tree', 'later', 'waiting-7']) await utimes(`${tree}.${ending}`, longAgo, longAgo)
   // A temporary file of a receiver that was killed while it replaced a small file. Only the next start removes it.
   await writeFile(join(folder, '.golooader', '.0a1b2c3d4e5f.partial'), 'x')
   await first[Symbol.asyncDispose]()

@@ -134,7 +134,7 @@ describe('after a power loss before files were synced, the next start', () => {
   test.each(Object.entries(lost))('gives time and executable bit back, too: %s', async (_, lose) => {
     const folder = await testFolder()
     const path = join(folder, 'tool')
-    const traits = { mediaType: null, mtimeNs: 1_500_000_000_500_000_000n, isExecutable: true }
+    const traits = { ...noTraits, mtimeNs: 1_500_000_000_500_000_000n, isExecutable: true }
     {
       await using inbox = await openInbox(folder, { mayCreate: true })
       await receive(inbox, 'tool', undefined, traits)

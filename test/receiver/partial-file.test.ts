@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { receivePart } from '../../src/parts/node-part-receiver.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
+import { noTraits } from '../../src/receiver/incoming-file.ts'
 import {
   openPartialFile,
   type PartialFile,
@@ -91,7 +92,7 @@ test.each([
   const where = transferPaths(folder, transferId)
   const content = newContent(4_500, 1_000)
   const mtimeNs = 1_732_950_000_123_456_789n
-  const file = await openPartialFile(where, content.layout, idle, { mediaType: null, mtimeNs, isExecutable: true })
+  const file = await openPartialFile(where, content.layout, idle, { ...noTraits, mtimeNs, isExecutable: true })
   for (const partNumber of [1, 2, 3, 4, 5]) await take(file, content, partNumber)
   const claims = { manifestDigest: content.manifestDigest, receipt: null }
   const publisher = new Publisher(folder, { hasHonestLinks })

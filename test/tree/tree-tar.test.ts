@@ -1,8 +1,12 @@
 /** The tar of a tree: made for any offset, and read again. */
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { setModifiedAt } from '../../src/fs/index.ts'
 import { secondsText } from '../../src/protocol/index.ts'
-import { headerOf, parseTimeNs, pathNames, settableTimeNs, TreeIndex, timeSeconds } from '../../src/tree/index.ts'
+import { headerOf, leadsInside, parseTimeNs, pathNames, settableTimeNs, TreeIndex } from '../../src/tree/index.ts'
+import { testFolder } from '../suites/folder.ts'
 import { randomBytes, randomInt } from '../suites/random.ts'
 import { file, folder, indexOf, link, type MadeEntry, readTar, tarOf, tarPart } from './trees.ts'
 
@@ -116,14 +120,34 @@ test('times are written as they were, and read again', () => {
     expect(parseTimeNs(text), text).toBe(null)
 })
 
-test('a time that a file system has taken from a program stays as it is', () => {
+test('a time that a file system has taken from a program stays as it is', async () => {
+  const path = join(await testFolder(), 'file')
+  writeFileSync(path, '')
   fc.assert(
-    fc.property(fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n }), (ns) => {
+    fc.property(fc.bigInt({ min: -(2n ** 60n), max: 2n ** 62n }), (ns) => {
       const settled = settableTimeNs(ns)
       expect(settableTimeNs(settled)).toBe(settled)
-      expect(timeSeconds(settled)).toBe(timeSeconds(ns))
+      for (const time of [ns, settled]) {
+        setModifiedAt(path, time)
+        expect(statSync(path, { bigint: true }).mtimeNs, String(time)).toBe(settled)
+      }
     }),
   )
+})
+
+test.each([
+  ['t/link', 'file', true],
+  ['t/link', 'a/b/../c', false],
+  ['t/link', '..', false],
+  ['t/a/link', '..', true],
+  ['t/a/link', '../../b', false],
+  ['t/a/b/link', './../..//c', true],
+  ['t/link', '/etc', false],
+  ['t/link', '', false],
+  ['t/link', 'a\\..\\..', false],
+  ['t/link', '.', true],
+])('the link %s to %s leads to a place in the tree: %s', (path, target, isInside) => {
+  expect(leadsInside(path, target)).toBe(isInside)
 })
 
 test.each(['/etc/passwd', '..', 'a/../b', 'a/..', '', '/', './.', 'a\0b', Array(300).fill('d').join('/')])(

@@ -10,14 +10,13 @@
  * the user renames the copy between the two records and the browser crashes then, a second copy is created.
  */
 import { KeyedMutex } from '../../../async/index.ts'
-import { Problem, randomText } from '../../../protocol/index.ts'
+import { type FileTraits, Problem, randomText } from '../../../protocol/index.ts'
 import {
   agreedMs,
   type Clocks,
   type CommitRecord,
   type Inbox,
   type IncomingFile,
-  type KeptTraits,
   numberedName,
   type PartBody,
   type PartialLayout,
@@ -85,6 +84,7 @@ export async function openPageInbox(options: PageInboxOptions): Promise<PageInbo
 
 export class PageInbox implements Inbox<PartBody>, Disposable {
   readonly instanceId: string
+  readonly unpacksTrees = false
   /** The folder for copies, if the user has chosen one. */
   readonly folder: ChosenFolder
   readonly #database: PageDatabase
@@ -114,7 +114,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     transferId: string,
     layout: PartialLayout,
     signal: AbortSignal,
-    { mediaType }: Pick<KeptTraits, 'mediaType'> = { mediaType: null },
+    { mediaType }: Pick<FileTraits, 'mediaType'> = { mediaType: null },
   ): Promise<IncomingFile<PartBody>> {
     const context = { staging: this.#staging, arrivals: this.#arrivals }
     const known = await this.#arrivals.get(transferId)

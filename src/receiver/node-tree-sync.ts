@@ -1,0 +1,72 @@
+/**
+ * Makes a tree durable: each file, each folder and their names.
+ *
+ * One sync of the whole file system (syncfs) takes far less than one for each file, where the file system is known to keep it: bench/RESULTS.md.
+ * Node has no call for it, so the command `sync -f` makes it, which GNU and BusyBox have. Elsewhere, and where the command fails, each file and
+ * folder is synced by itself.
+ */
+import { execFile } from 'node:child_process'
+import { closeSync, fsync, openSync, statfsSync } from 'node:fs'
+import { opendir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { syncFolder, whenDescriptorsAllow } from '../fs/index.ts'
+
+/** File systems of this machine whose syncfs has written all data when it returns, by their number in `statfs` (linux/magic.h). */
+const SYNCED_AS_WHOLE: ReadonlySet<number> = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x9123683e, // btrfs
+  0x58465342, // xfs
+  0x01021994, // tmpfs
+  0x794c7630, // overlayfs
+  0x2fc12fc1, // zfs
+  0xf2f52010, // f2fs
+])
+const SYNCED_AT_ONCE_MAX = 16
+
+const run = promisify(execFile)
+const syncDescriptor = promisify(fsync)
+
+export async function syncTree(folder: string): Promise<void> {
+  if (await syncWhole(folder)) return
+  await syncEach(folder)
+}
+
+/** @returns false where that is not possible */
+async function syncWhole(folder: string): Promise<boolean> {
+  if (process.platform !== 'linux' || !SYNCED_AS_WHOLE.has(statfsSync(folder).type)) return false
+  try {
+    await run('sync', ['-f', folder])
+    return true
+  } catch {
+    // There is no such command, or it does not know the option, or the disk has failed: then the sync of a file fails, too.
+    return false
+  }
+}
+
+/** Syncs every file and folder, a folder after what is in it. */
+export async function syncEach(folder: string): Promise<void> {
+  const syncing = new Set<Promise<void>>()
+  for await (const entry of await opendir(folder)) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) await syncEach(path)
+    else if (entry.isFile()) {
+      while (syncing.size >= SYNCED_AT_ONCE_MAX) await Promise.race(syncing)
+      const one = syncFile(path).finally(() => syncing.delete(one))
+      // The wait for one of them throws its error; until then it is not "unhandled".
+      one.catch(() => {})
+      syncing.add(one)
+    }
+  }
+  await Promise.all(syncing)
+  await syncFolder(folder)
+}
+
+async function syncFile(path: string): Promise<void> {
+  const descriptor = await whenDescriptorsAllow(() => openSync(path, 'r'))
+  try {
+    await syncDescriptor(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}

@@ -1,0 +1,50 @@
+/** What belongs to a file besides its name and size: what events and decisions tell of it, and what an inbox keeps. */
+import {
+  type FileTraits,
+  fileTraitsOf,
+  type PlainMetadata,
+  rfc3339Text,
+  type TreeSize,
+  treeNameEnd,
+} from '../protocol/index.ts'
+import type { KeptTraits } from './incoming-file.ts'
+
+export interface ShownTraits {
+  /** Type and subtype, in lower case; null where the sender said none, or the metadata is not open yet. */
+  readonly mediaType: string | null
+  /** When the file was modified last, at its sender: RFC 3339, with up to nine digits of a second; null where it is unknown. */
+  readonly modifiedAt: string | null
+  readonly isExecutable: boolean
+  /** What the sender announced of a folder; null where the content is a file. `sizeBytes` is that of its tar. */
+  readonly tree: TreeSize | null
+}
+
+/** What belongs to a file by its metadata. */
+export interface Described {
+  /** Name and traits for events. */
+  readonly shown: ShownTraits & { readonly name: string }
+  readonly kept: KeptTraits
+}
+
+/** @param metadata null while it is sealed */
+export function describe(
+  metadata: PlainMetadata | null,
+  { unpacksTrees, keepsTimes }: { readonly unpacksTrees: boolean; readonly keepsTimes: boolean },
+): Described {
+  const traits = fileTraitsOf(metadata?.mediaType)
+  const tree = unpacksTrees ? traits.tree : null
+  const name = metadata?.name ?? ''
+  return {
+    shown: { name: tree === null ? name : folderName(name), ...shownTraits(traits) },
+    kept: { ...traits, tree, mtimeNs: keepsTimes ? traits.mtimeNs : null, keepsTimes },
+  }
+}
+
+function shownTraits({ mediaType, mtimeNs, isExecutable, tree }: FileTraits): ShownTraits {
+  return { mediaType, modifiedAt: mtimeNs === null ? null : rfc3339Text(mtimeNs), isExecutable, tree }
+}
+
+/** The name of a folder: without the ending of its tar. */
+function folderName(name: string): string {
+  return name.length > treeNameEnd.length && name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
+}

@@ -8,6 +8,7 @@
 import type { LookupFunction, Socket } from 'node:net'
 import { timerMs } from '../protocol/index.ts'
 import { BulkBody } from './node-body.ts'
+import { limitConnecting } from './node-connect-limit.ts'
 import { closedText } from './transport.ts'
 
 const HEAD_BYTES_MAX = 16 * 1024
@@ -107,7 +108,7 @@ class BulkConnection {
       callback: (byteCount) => this.#arrived(byteCount),
     })
     this.#socket.setNoDelay(true)
-    this.#limitConnecting(url.protocol)
+    limitConnecting(this.#socket, url.protocol, options.connectMs)
     this.#socket.on('error', (error) => {
       this.#error = error
     })
@@ -225,15 +226,6 @@ class BulkConnection {
     const error = this.#error ?? new Error(closedText)
     this.#body?.broke(this.#error ?? new Error('the connection was closed before the end of the content'))
     this.#fail(error)
-  }
-
-  #limitConnecting(protocol: string): void {
-    const { connectMs } = this.#options
-    const late = new Error(`no connection within ${connectMs} ms`)
-    const timer = setTimeout(() => this.#socket.destroy(late), timerMs(connectMs))
-    const end = (): void => clearTimeout(timer)
-    this.#socket.once(protocol === 'https:' ? 'secureConnect' : 'connect', end)
-    this.#socket.once('close', end)
   }
 }
 

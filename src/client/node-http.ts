@@ -5,8 +5,8 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import type { LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
-import { timerMs } from '../protocol/index.ts'
 import type { BulkAnswer, BulkHttp } from './node-bulk.ts'
+import { limitConnecting } from './node-connect-limit.ts'
 import { closedText, type HttpResponse } from './transport.ts'
 
 /** A body is sent in slices, so that a slow upload can be told from a stalled one. Slices grow while they leave fast. */
@@ -142,7 +142,9 @@ export class NodeHttp {
         })
         resolve(response)
       })
-      this.#limitConnecting(request, url.protocol)
+      request.once('socket', (socket) => {
+        if (socket.connecting) limitConnecting(socket, url.protocol, this.#options.connectMs)
+      })
       if (body === undefined || body.length <= SLICE_BYTES_MIN) request.end(body)
       else void sendSlices(request, body, onSlice)
     })
@@ -164,18 +166,6 @@ export class NodeHttp {
       this.#agents.set(protocol, agent)
     }
     return agent
-  }
-
-  #limitConnecting(request: ClientRequest, protocol: string): void {
-    const { connectMs } = this.#options
-    request.once('socket', (socket) => {
-      if (!socket.connecting) return
-      const late = new Error(`no connection within ${connectMs} ms`)
-      const timer = setTimeout(() => request.destroy(late), timerMs(connectMs))
-      const end = (): void => clearTimeout(timer)
-      socket.once(protocol === 'https:' ? 'secureConnect' : 'connect', end)
-      request.once('close', end)
-    })
   }
 }
 

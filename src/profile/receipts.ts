@@ -11,7 +11,7 @@ const NAME_BYTES = 6
 /** The receipts that a sender keeps. */
 export class FileReceipts {
   readonly #folder: string
-  readonly #kept = new Gatherer((receipts: readonly ReceiptFile[]) => this.#write(receipts))
+  readonly #kept = new Gatherer((receipts: readonly ReceiptFile[]) => this.#write(receipts), setImmediate)
 
   /** @param stateFolder the receipts lie in its subfolder `receipts` */
   constructor(stateFolder: string) {

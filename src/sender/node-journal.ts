@@ -1,10 +1,11 @@
 /**
  * The journal in a folder: one JSON file per portal, account, file and receivers, named by the digest of these. Entries that are
- * recorded together share a file (`node-journal-batches.ts`). Entries
- * are changed under a lock that the system releases when its process ends.
+ * recorded together share a file (`node-journal-batches.ts`). Entries are changed under a lock that the system releases when its process
+ * ends.
  */
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Gatherer } from '../async/index.ts'
 import { digestOf } from '../digests/index.ts'
 import {
   hasCode,
@@ -22,26 +23,21 @@ import { FileSealRecords } from './node-seal-record.ts'
 
 const JOURNAL_VERSION = 2
 
-/** What the changes that are made together come to. */
+/** The combined result of the changes that are made together. */
 interface Group {
   /** By key. */
   readonly added: Map<string, JournalEntry>
   readonly removed: JournalEntry[]
 }
 
-/** A queued change. */
-interface Change {
-  readonly act: (group: Group) => Promise<unknown>
-  readonly resolve: (result: never) => void
-  readonly reject: (error: unknown) => void
-}
+/** One change of the journal. Its own error does not affect the others of its group. */
+type Change = (group: Group) => Promise<void>
 
 export class FileJournal implements Journal {
   readonly #folder: string
   readonly #sealRecords: FileSealRecords
   readonly #batches: JournalBatches
-  #waiting: Change[] = []
-  #isWorking = false
+  readonly #changes = new Gatherer((changes: readonly Change[]) => this.#make(changes), setImmediate)
 
   /** @param stateFolder the entries lie in its folder `journal` */
   constructor(stateFolder: string) {
@@ -96,42 +92,23 @@ export class FileJournal implements Journal {
    * Changes an entry while no other process changes the journal. Changes of different entries that are requested at the same
    * time are made together under one lock, and wait for the disk together.
    */
-  #alone<Result>(act: (group: Group) => Promise<Result>): Promise<Result> {
-    const { promise, resolve, reject } = Promise.withResolvers<Result>()
-    this.#waiting.push({ act, resolve, reject })
-    // After everything that this turn of the event loop asks for.
-    if (!this.#isWorking) setImmediate(() => void this.#work())
-    this.#isWorking = true
+  async #alone<Result>(act: (group: Group) => Promise<Result>): Promise<Result> {
+    const { promise, resolve } = Promise.withResolvers<Result>()
+    await this.#changes.add(async (group) => {
+      resolve(act(group))
+      await promise.catch(() => {})
+    })
     return promise
   }
 
-  async #work(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const changes = this.#waiting
-      this.#waiting = []
-      try {
-        const results = await this.#make(changes)
-        for (const [index, { resolve, reject }] of changes.entries()) {
-          const result = results[index]
-          if (result?.status === 'fulfilled') resolve(result.value as never)
-          else reject(result?.reason)
-        }
-      } catch (error) {
-        for (const { reject } of changes) reject(error)
-      }
-    }
-    this.#isWorking = false
-  }
-
-  async #make(changes: readonly Change[]): Promise<PromiseSettledResult<unknown>[]> {
+  async #make(changes: readonly Change[]): Promise<void> {
     await makeOwnFolder(this.#folder, { withParents: true })
-    return withFolderLock(this.#folder, `${this.#folder}.lock`, async () => {
+    await withFolderLock(this.#folder, `${this.#folder}.lock`, async () => {
       const group: Group = { added: new Map(), removed: [] }
       this.#batches.refresh()
-      const results = await Promise.allSettled(changes.map(({ act }) => act(group)))
+      await Promise.all(changes.map((change) => change(group)))
       await this.#write(group)
       await syncFolder(this.#folder)
-      return results
     })
   }
 

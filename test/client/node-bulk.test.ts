@@ -143,6 +143,17 @@ test('over TLS it works the same, and an untrusted server gets no request', asyn
   expect((await contentOf(body)).content.equals(content)).toBe(true)
 })
 
+test.each([true, false])(
+  'a TLS handshake that never completes ends at the connect timeout (bulk: %s)',
+  async (isBulk) => {
+    const { url } = await rawServer(() => {})
+    const http = new NodeHttp({ ...TIMES, connectMs: 200 })
+    onTestFinished(() => http.close())
+    url.protocol = 'https:'
+    await expect(http.request(url, { method: 'GET', isBulk, signal })).rejects.toThrow('no connection within 200 ms')
+  },
+)
+
 test('a slow reader applies back-pressure, and gets all of it later', async () => {
   const content = randomBytes(64 * MIB)
   const { url, sockets } = await httpServer((_, response) => void response.end(content))

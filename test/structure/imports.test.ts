@@ -56,7 +56,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   '.': ['library', 'sender', 'receiver', 'protocol'],
 }
 
-const nodeTransport = /^src\/client\/node-[a-z]+\.ts$/
+const nodeTransport = /^src\/client\/node-[a-z-]+\.ts$/
 /** Files that need Node and must not be loaded in a browser. */
 const nodeFiles = /^src\/fs\/|\/node(-[a-z0-9-]+)?\.ts$/
 /** The files that replace them in a browser, and files for browsers only. */

@@ -15,7 +15,7 @@ import { kyselyLedger } from './kysely/index.ts'
 import { UNWATCHED_MS_MAX } from './kysely/time.ts'
 import { migrate } from './migrate.ts'
 import { startFault } from './postgres/faults.ts'
-import { PoolDialect } from './postgres/pool-driver.ts'
+import { poolDialect } from './postgres/pool-driver.ts'
 import { probeCommit, probeSessions, type SessionTraits } from './postgres/session-probe.ts'
 import { retrying } from './postgres/transact.ts'
 import { ProcessClock } from './process-clock.ts'
@@ -107,7 +107,7 @@ async function openDatabase(options: PostgresLedgerOptions, traits: SessionTrait
     onWarning?.('an idle connection to the database was lost', { reason: plainReason(error) }),
   )
   return new Kysely<LedgerTables>({
-    dialect: new PoolDialect({ pool, close, traits, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
+    dialect: poolDialect({ pool, close, traits, sessionSql: sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX) }),
     ...(onQuery === undefined ? {} : { log: ({ query }) => onQuery(query.sql, query.parameters) }),
   })
 }
@@ -138,7 +138,7 @@ async function beforehand<Result>(
 ): Promise<Result> {
   const { pool, close } = await openPool(options, { max: 1 })
   pool.on('error', () => {})
-  const dialect = new PoolDialect({ pool, close, traits: { namedStatements: false }, sessionSql: sessionSql(0, 0) })
+  const dialect = poolDialect({ pool, close, traits: { namedStatements: false }, sessionSql: sessionSql(0, 0) })
   const db = new Kysely<unknown>({ dialect })
   try {
     return await act(db)

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import {
   type Dialect,
-  type Driver,
   Kysely,
   SqliteAdapter,
   SqliteIntrospector,
@@ -83,7 +82,7 @@ async function opened(options: SqliteLedgerOptions): Promise<Ledger> {
   // Keeps the data for undoing savepoints in memory. It is useless after the commit, and in a file it costs dozens of writes per operation.
   database.exec('pragma temp_store = memory')
   const db = new Kysely<LedgerTables>({
-    dialect: new LedgerDialect({
+    dialect: ledgerDialect({
       writer: adapt(database),
       reader: openReader(path),
       beforeCommit: guardOf(path),
@@ -143,27 +142,12 @@ class LedgerAdapter extends SqliteAdapter {
   }
 }
 
-class LedgerDialect implements Dialect {
-  readonly #options: GroupOptions
-
-  constructor(options: GroupOptions) {
-    this.#options = options
-  }
-
-  createDriver(): Driver {
-    return new GroupCommitDriver(this.#options)
-  }
-
-  createQueryCompiler(): SqliteQueryCompiler {
-    return new SqliteQueryCompiler()
-  }
-
-  createAdapter(): SqliteAdapter {
-    return new LedgerAdapter()
-  }
-
-  createIntrospector(db: Kysely<unknown>): SqliteIntrospector {
-    return new SqliteIntrospector(db)
+function ledgerDialect(options: GroupOptions): Dialect {
+  return {
+    createDriver: () => new GroupCommitDriver(options),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+    createAdapter: () => new LedgerAdapter(),
+    createIntrospector: (db) => new SqliteIntrospector(db),
   }
 }
 

@@ -7,7 +7,6 @@ import {
   type DatabaseConnection,
   type Dialect,
   type Driver,
-  type Kysely,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
@@ -218,26 +217,11 @@ class PoolConnection implements DatabaseConnection {
   }
 }
 
-export class PoolDialect implements Dialect {
-  readonly #options: PoolDriverOptions
-
-  constructor(options: PoolDriverOptions) {
-    this.#options = options
-  }
-
-  createDriver(): PoolDriver {
-    return new PoolDriver(this.#options)
-  }
-
-  createQueryCompiler(): PostgresQueryCompiler {
-    return new PostgresQueryCompiler()
-  }
-
-  createAdapter(): PostgresAdapter {
-    return new PostgresAdapter()
-  }
-
-  createIntrospector(db: Kysely<unknown>): PostgresIntrospector {
-    return new PostgresIntrospector(db)
+export function poolDialect(options: PoolDriverOptions): Dialect {
+  return {
+    createDriver: () => new PoolDriver(options),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createAdapter: () => new PostgresAdapter(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
   }
 }

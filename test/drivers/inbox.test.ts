@@ -8,6 +8,7 @@ import { Problem } from '../../src/protocol/index.ts'
 import type { IncomingFile } from '../../src/receiver/index.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { browserPage } from '../page/harness/browser.ts'
+import { engine } from '../page/harness/engine.ts'
 import { testFolder } from '../suites/folder.ts'
 import { testInbox } from '../suites/inbox.ts'
 import type { InboxUnderTest } from '../suites/inbox-calls.ts'
@@ -116,6 +117,7 @@ async function pageInbox(keeping: 'files' | 'database'): Promise<InboxUnderTest>
   }
 }
 
-testInbox('folder', folderInbox)
+// The project `firefox` runs this file for the other two.
+if (engine === 'chromium') testInbox('folder', folderInbox)
 testInbox('browser', () => pageInbox('files'))
 testInbox('browser without files', () => pageInbox('database'))

@@ -17,6 +17,12 @@ export interface Chosen {
   readonly toldAs?: string
 }
 
+/** A folder for a test: the paths in it, and their files; null for an empty folder. */
+export interface ChosenFolder {
+  readonly name: string
+  readonly entries: Readonly<Record<string, Omit<Chosen, 'name' | 'toldAs'> | null>>
+}
+
 /** The content of a file for a seed, equal in Node and in a browser. */
 export function fileContent(seed: number, sizeBytes: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(sizeBytes)

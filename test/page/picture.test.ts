@@ -26,7 +26,7 @@ function aFile(onAgain: (to: readonly string[]) => void = () => {}): OutgoingFil
   const again = (_file: OutgoingFile, names: readonly string[]): void => onAgain(names)
   const actions = { cancel: async () => {}, again, dismiss: () => {} }
   return new OutgoingFile(
-    { key: 1, name: 'report.pdf', sizeBytes: SIZE_BYTES, to, isSealed: true, account: 'alice' },
+    { key: 1, name: 'report.pdf', sizeBytes: SIZE_BYTES, tree: null, to, isSealed: true, account: 'alice', at: null },
     actions,
   )
 }

@@ -5,86 +5,31 @@
 import { appendFile, open, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import type { JournalEntry, KeptReceipt, SendEvent, SendOutcome } from '../../src/sender/index.ts'
+import type { KeptReceipt, SendEvent } from '../../src/sender/index.ts'
 import { until } from '../e2e/harness/world.ts'
-import type { Asked, EvilPortal } from '../e2e/trust/evil-portal.ts'
-import { expectOneContent, PART_BYTES, type Scene, sceneWith, secretOf } from '../e2e/trust/scene.ts'
-import { type Account, type Chosen, fileContent } from './chosen.ts'
-import { type BrowserPage, browserPage } from './harness/browser.ts'
+import { expectOneContent, PART_BYTES, sceneWith } from '../e2e/trust/scene.ts'
+import { type Chosen, fileContent } from './chosen.ts'
+import { browserPage } from './harness/browser.ts'
 import { chromiumTest } from './harness/once.ts'
-
-const MODULE = 'test/page/browser/sender.ts'
-const PARTS = 6
-const LAST_MODIFIED = 1_700_000_000_000
-
-interface BrowserScene extends Scene {
-  readonly browser: BrowserPage
-  readonly account: Account
-}
-
-/** Alice in a browser, bob on the command line. */
-async function browserScene(portalFlags: readonly string[] = [], isSealing = true): Promise<BrowserScene> {
-  const scene = await sceneWith(['alice', 'bob'], portalFlags)
-  onTestFinished(() => scene[Symbol.asyncDispose]())
-  const browser = await browserPage({ portalUrl: scene.evil.url })
-  onTestFinished(() => browser.close())
-  const account = await accountOf(scene, isSealing)
-  expect(await begin(browser, account)).toBeNull()
-  return { ...scene, browser, account }
-}
-
-async function accountOf({ world }: Scene, isSealing = true): Promise<Account> {
-  return { name: 'alice', token: await world.token('alice'), keys: await secretOf(world, 'alice'), isSealing }
-}
-
-const begin = (browser: BrowserPage, account: Account) => browser.run<string | null>(MODULE, 'begin', account)
-const send = (browser: BrowserPage, chosen: Chosen) => browser.run<number>(MODULE, 'send', chosen)
-const outcome = (browser: BrowserPage, sending: number) => browser.run<SendOutcome>(MODULE, 'outcome', sending)
-const unfinished = (browser: BrowserPage) => browser.run<JournalEntry[]>(MODULE, 'unfinished')
-
-async function startedOf(browser: BrowserPage, sending: number) {
-  const events = await browser.run<SendEvent[]>(MODULE, 'events', sending)
-  return events.filter((event) => event.type === 'started')
-}
-
-function fileOf(partCount: number, seed = 1, name = 'report.bin'): Chosen {
-  return { name, sizeBytes: partCount * PART_BYTES, seed, lastModified: LAST_MODIFIED }
-}
-
-async function expectReceived({ world }: Scene, { name, seed, sizeBytes }: Chosen): Promise<void> {
-  const received = await readFile(join(world.inbox('bob'), name))
-  expect(received.equals(fileContent(seed, sizeBytes)), `${name} arrived as it was`).toBe(true)
-}
-
-const isPart =
-  (partNumber: number) =>
-  ({ method, path }: Asked): boolean =>
-    method === 'PUT' && path.endsWith(`/parts/${partNumber}`)
-
-/** Passes some bytes of a matching request, and stalls it. */
-function hang(evil: EvilPortal, isIt: (asked: Asked) => boolean, afterBytes = Number.POSITIVE_INFINITY): void {
-  evil.lies = { hangs: (asked) => (isIt(asked) ? { afterBytes } : null) }
-}
-
-function came({ requests }: EvilPortal, isIt: (asked: Asked) => boolean, bytes = 1): Promise<void> {
-  return until(() => requests.some((one) => isIt(one) && one.body.length >= bytes), 'the request has come')
-}
-
-/**
- * Sends until a part stalls, then reloads the page.
- *
- * @returns the transfer
- */
-async function reloadedAt({ evil, browser, account }: BrowserScene, chosen: Chosen, part: number): Promise<string> {
-  hang(evil, isPart(part))
-  const sending = await send(browser, chosen)
-  await came(evil, isPart(part), PART_BYTES)
-  const [started] = await startedOf(browser, sending)
-  await browser.reload()
-  evil.lies = {}
-  expect(await begin(browser, account)).toBeNull()
-  return started?.transferId ?? ''
-}
+import {
+  accountOf,
+  type BrowserScene,
+  begin,
+  browserScene,
+  came,
+  expectReceived,
+  fileOf,
+  hang,
+  isPart,
+  LAST_MODIFIED,
+  MODULE,
+  outcome,
+  PARTS,
+  reloadedAt,
+  send,
+  startedOf,
+  unfinished,
+} from './sender-scene.ts'
 
 test.each([
   ['of several parts', PARTS, []],

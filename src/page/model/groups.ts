@@ -1,7 +1,7 @@
 /**
  * The order of a long file list: files that need the user, active files, failed files, waiting files, finished files.
  */
-import { bytesText } from '../../protocol/index.ts'
+import { bytesText, listText, type TreeSize } from '../../protocol/index.ts'
 import type { IncomingProgress, OutgoingProgress } from './types.ts'
 
 export const groups = ['asking', 'moving', 'failed', 'waiting', 'stored', 'over'] as const
@@ -43,19 +43,47 @@ export function groupOfIncoming(progress: IncomingProgress): Group {
   }
 }
 
+interface Sized {
+  readonly sizeBytes: number
+  /** Null for a file. */
+  readonly tree: TreeSize | null
+}
+
+/** 1 file · 200 files */
+export function filesText(count: number): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? 'file' : 'files'}`
+}
+
+/** 2.5 MiB · of a folder: 120 files, 2.5 MiB */
+export function sizeText({ sizeBytes, tree }: Sized): string {
+  return tree === null ? bytesText(sizeBytes) : `${filesText(tree.fileCount)}, ${bytesText(tree.contentBytes)}`
+}
+
+/** 2 files and 1 folder */
+export function itemsText(all: readonly Pick<Sized, 'tree'>[]): string {
+  const folderCount = all.filter(({ tree }) => tree !== null).length
+  const fileCount = all.length - folderCount
+  const folders = folderCount === 0 ? [] : [`${folderCount} ${folderCount === 1 ? 'folder' : 'folders'}`]
+  return listText([...(fileCount > 0 || folderCount === 0 ? [filesText(fileCount)] : []), ...folders])
+}
+
+/** How many bytes of files these are together. */
+export function contentBytesOf(all: readonly Sized[]): number {
+  return all.reduce((sum, { sizeBytes, tree }) => sum + (tree?.contentBytes ?? sizeBytes), 0)
+}
+
 /**
- * 200 files, 1.2 GiB: 3 on their way, 1 failed, 196 over.
+ * 200 files and 1 folder, 1.2 GiB: 3 on their way, 1 failed, 196 over.
  *
  * @param words the names of the groups
  */
 export function totalText(
-  files: readonly { readonly group: Group; readonly sizeBytes: number }[],
+  files: readonly (Sized & { readonly group: Group })[],
   words: Readonly<Record<Group, string>>,
 ): string {
-  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
   const counts = groups
     .map((group) => ({ group, count: files.filter((file) => file.group === group).length }))
     .filter(({ count }) => count > 0)
     .map(({ group, count }) => `${count} ${words[group]}`)
-  return `${files.length} files, ${bytesText(sizeBytes)}: ${counts.join(', ')}`
+  return `${itemsText(files)}, ${bytesText(contentBytesOf(files))}: ${counts.join(', ')}`
 }

@@ -198,11 +198,11 @@ export class PageHistory implements History {
 
   async #sentLine(transfer: TransferSummary): Promise<HistoryLine> {
     const { transferId, from, to, createdAt, deliveries, state } = transfer
-    const { name, sizeBytes } = await this.#names.of(transfer)
+    const { name, sizeBytes, tree } = await this.#names.of(transfer)
     const failed = deliveries.filter((one) => one.state === 'failed').length
     const isLost = state === 'refused' || state === 'expired' || state === 'cancelled'
     return {
-      ...{ transferId, isOwn: true, name, sizeBytes, from, to, createdAt },
+      ...{ transferId, isOwn: true, name, sizeBytes, tree, from, to, createdAt },
       picture: pictureOf(transfer),
       outcome: sentOutcome(transfer, failed),
       isBad: state !== 'cancelled' && (isLost || failed > 0),
@@ -212,11 +212,11 @@ export class PageHistory implements History {
   async #receivedLine(delivery: ReceivedDelivery): Promise<HistoryLine> {
     const { transferId, from, createdAt, state, fetchedBytes, offers, problem, storedAt } = delivery
     const { account } = this.#options
-    const { name, sizeBytes } = await this.#names.of(delivery)
+    const { name, sizeBytes, tree } = await this.#names.of(delivery)
     const status = { receiver: account, state, fetchedBytes, offers, ...(problem === undefined ? {} : { problem }) }
     const isStored = storedAt !== undefined || state === 'delivered'
     return {
-      ...{ transferId, isOwn: false, name, sizeBytes, from, to: [account], createdAt },
+      ...{ transferId, isOwn: false, name, sizeBytes, tree, from, to: [account], createdAt },
       picture: {
         sender: from,
         first: isStored ? { state: 'done', at: storedAt ?? null } : { state: 'held', doneBytes: 0, sizeBytes },

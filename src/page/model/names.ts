@@ -1,10 +1,13 @@
 /** Opens the sealed name and size of a file with the keys of this browser. */
 import {
+  fileTraitsOf,
   type Metadata,
   type PartLayout,
   Problem,
   printable,
   type SealedMetadata,
+  type TreeSize,
+  treeNameEnd,
   wrappedKeyOf,
 } from '../../protocol/index.ts'
 import { type AccountKeys, ContentKey, openedLayout, saltText } from '../../trust/index.ts'
@@ -20,7 +23,19 @@ export interface OpenedAbout {
   readonly name: string | null
   /** The size of the original file. */
   readonly sizeBytes: number
+  /** Null for a file, and where this browser cannot open it. */
+  readonly tree: TreeSize | null
   readonly isSealed: boolean
+}
+
+/** The name of a folder, of the name by which its tree travels. */
+export function folderName(name: string): string {
+  return name.endsWith(treeNameEnd) && name.length > treeNameEnd.length ? name.slice(0, -treeNameEnd.length) : name
+}
+
+function shown({ name, mediaType }: { readonly name: string; readonly mediaType?: string }) {
+  const { tree } = fileTraitsOf(mediaType)
+  return { name: printable(tree === null ? name : folderName(name)), tree }
 }
 
 /**
@@ -57,9 +72,10 @@ export class Names {
 
   async #open(about: SealedAbout): Promise<OpenedAbout> {
     const { metadata, sizeBytes } = about
-    if (!('sealed' in metadata)) return { name: printable(metadata.name), sizeBytes, isSealed: false }
+    if (!('sealed' in metadata)) return { ...shown(metadata), sizeBytes, isSealed: false }
+    const opened = await nullIfProblem(async () => shown((await this.#unseal(about, metadata)).opened))
     return {
-      name: await nullIfProblem(async () => printable((await this.#unseal(about, metadata)).opened.name)),
+      ...(opened ?? { name: null, tree: null }),
       sizeBytes: (await nullIfProblem(() => openedLayout(about).sizeBytes)) ?? sizeBytes,
       isSealed: true,
     }

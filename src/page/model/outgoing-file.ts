@@ -1,10 +1,10 @@
-/** One outgoing file: turns the sender's events into what the page shows. */
+/** One outgoing file or folder: turns the sender's events into what the page shows. */
 import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { Rate } from '../../client/index.ts'
-import type { ProblemJson } from '../../protocol/index.ts'
+import type { ProblemJson, TreeSize } from '../../protocol/index.ts'
 import { Pause, type SendEvent, type SendOutcome } from '../../sender/index.ts'
 import type { Hop, Picture } from './hops.ts'
-import type { DeliveryFailure, Outgoing, OutgoingProgress } from './types.ts'
+import type { DeliveryFailure, Outgoing, OutgoingProgress, ShownContent } from './types.ts'
 
 /** The state of one receiver. */
 type ReceiverState =
@@ -21,14 +21,14 @@ export interface OutgoingActions {
   dismiss(file: OutgoingFile): void
 }
 
-export interface AboutOutgoing {
+export interface AboutOutgoing extends ShownContent {
   readonly key: number
-  readonly name: string
-  readonly sizeBytes: number
   readonly to: readonly string[]
   readonly isSealed: boolean
   /** The sending account. */
   readonly account: string
+  /** What lies at an offset of a folder's tar; null for a file, and where the page no longer has the folder. */
+  readonly at: ((offsetBytes: number) => { readonly doneCount: number; readonly path: string | null }) | null
 }
 
 /** The progress of the first hop. */
@@ -42,12 +42,14 @@ export class OutgoingFile implements Outgoing {
   readonly key: number
   readonly name: string
   readonly sizeBytes: number
+  readonly tree: TreeSize | null
   readonly to: readonly string[]
   readonly isSealed: boolean
   readonly transferId: ReadonlySignal<string | null>
   readonly picture: ReadonlySignal<Picture>
   readonly progress: ReadonlySignal<OutgoingProgress>
   readonly pauseOfSend = new Pause()
+  readonly #at: AboutOutgoing['at']
   readonly #actions: OutgoingActions
   readonly #stop = new AbortController()
   readonly #rate = new Rate()
@@ -60,10 +62,12 @@ export class OutgoingFile implements Outgoing {
   readonly #refusal = signal<{ readonly problem: ProblemJson; readonly at: string | null } | null>(null)
   readonly #receivers: Signal<ReadonlyMap<string, ReceiverState>>
 
-  constructor({ key, name, sizeBytes, to, isSealed, account }: AboutOutgoing, actions: OutgoingActions) {
+  constructor({ key, name, sizeBytes, tree, to, isSealed, account, at }: AboutOutgoing, actions: OutgoingActions) {
     this.key = key
     this.name = name
     this.sizeBytes = sizeBytes
+    this.tree = tree
+    this.#at = at
     this.to = to
     this.isSealed = isSealed
     this.#actions = actions
@@ -233,7 +237,8 @@ export class OutgoingFile implements Outgoing {
         const { bytesPerSecond } = this.#rate
         const underwayBytes = Math.max(0, sentBytes - acknowledgedBytes)
         const leftMs = leftMsAt(bytesPerSecond, this.sizeBytes - acknowledgedBytes)
-        return { phase: 'sending', acknowledgedBytes, underwayBytes, bytesPerSecond, leftMs }
+        const files = this.#at?.(acknowledgedBytes) ?? null
+        return { phase: 'sending', acknowledgedBytes, underwayBytes, bytesPerSecond, leftMs, files }
       }
     }
   }

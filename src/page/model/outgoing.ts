@@ -10,14 +10,18 @@ import {
   type SendContext,
   type SenderTrust,
   type SendOutcome,
+  type Source,
   sendOne,
   sendSlots,
 } from '../../sender/index.ts'
 import { BrowserFileSource } from '../platform/file-source.ts'
+import { BrowserFolderSource } from '../platform/folder-source.ts'
 import type { PageJournal } from '../platform/journal.ts'
+import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
+import { folderName } from './names.ts'
 import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
-import type { NamedFile, OutgoingFiles, Unfinished } from './types.ts'
+import type { OutgoingFiles, ShownContent, Unfinished } from './types.ts'
 
 /** The number of transfers that upload at the same time. Transfers that wait for receivers do not count. */
 const LINE = { transfersAtOnce: 3, largeAtOnce: 1 }
@@ -78,8 +82,8 @@ export class OutgoingList implements OutgoingFiles {
 
   async #follow(entry: JournalEntry): Promise<void> {
     const { signal: stop, onChange, onTrouble } = this.#options
-    const { transferId, name, to, isSealed } = entry
-    const outgoing = this.#fileOf({ name, sizeBytes: entry.source.sizeBytes, to, isSealed }, null)
+    const { transferId, to, isSealed } = entry
+    const outgoing = this.#fileOf({ ...contentOf(entry), to, isSealed }, null)
     outgoing.begun(transferId)
     try {
       const context = await this.#begin(to, isSealed)
@@ -114,11 +118,19 @@ export class OutgoingList implements OutgoingFiles {
     if (!this.#files.value.includes(outgoing)) this.#files.value = [outgoing, ...this.#files.value]
   }
 
-  send(files: readonly NamedFile[], to: readonly string[], { isSealed }: { isSealed: boolean }): void {
+  send(picked: readonly Picked[], to: readonly string[], { isSealed }: { isSealed: boolean }): void {
+    this.#send(
+      picked.map((one) => ({ name: one.name, picked: one })),
+      to,
+      { isSealed },
+    )
+  }
+
+  #send(named: readonly Named[], to: readonly string[], { isSealed }: { isSealed: boolean }): void {
     const context = this.#begin(to, isSealed)
     // Each file that waits for the portal shows the error itself.
     context.catch(() => {})
-    for (const { name, file } of files) this.#add(name, file, to, isSealed, context)
+    for (const one of named) this.#add(one, to, isSealed, context)
   }
 
   #begin(to: readonly string[], isSealing: boolean): Promise<SendContext> {
@@ -137,33 +149,38 @@ export class OutgoingList implements OutgoingFiles {
     })
   }
 
-  #add(name: string, file: File, to: readonly string[], isSealed: boolean, context: Promise<SendContext>): void {
-    const outgoing = this.#fileOf({ name, sizeBytes: file.size, to, isSealed }, file)
+  #add(named: Named, to: readonly string[], isSealed: boolean, context: Promise<SendContext>): void {
+    const source = sourceOf(named)
+    const { name, picked } = named
+    const tree = picked instanceof PickedFolder ? picked.size : null
+    const outgoing = this.#fileOf({ name, sizeBytes: source.sizeBytes, tree, to, isSealed }, named)
     this.#show(outgoing)
-    void this.#run(outgoing, new BrowserFileSource(file, name), context)
+    void this.#run(outgoing, source, context)
   }
 
-  /** @param file null where an earlier tab sent it */
-  #fileOf(about: Omit<AboutOutgoing, 'key' | 'account'>, file: File | null): OutgoingFile {
+  /** @param named null where an earlier tab sent it */
+  #fileOf(about: Omit<AboutOutgoing, 'key' | 'account' | 'at'>, named: Named | null): OutgoingFile {
     const { account } = this.#options
-    const { name, isSealed } = about
+    const { isSealed } = about
+    const picked = named?.picked
+    const at = picked instanceof PickedFolder ? (offsetBytes: number) => picked.at(offsetBytes) : null
     return new OutgoingFile(
-      { ...about, key: ++this.#count, account },
+      { ...about, key: ++this.#count, account, at },
       {
         cancel: (one) => this.#cancel(one),
         again:
-          file === null
+          named === null
             ? null
             : (one, lacking) => {
                 this.#remove(one)
-                this.send([{ name, file }], lacking, { isSealed })
+                this.#send([named], lacking, { isSealed })
               },
         dismiss: (one) => this.#remove(one),
       },
     )
   }
 
-  async #run(outgoing: OutgoingFile, source: BrowserFileSource, context: Promise<SendContext>): Promise<void> {
+  async #run(outgoing: OutgoingFile, source: Source, context: Promise<SendContext>): Promise<void> {
     const { onChange, onTrouble, signal: stop } = this.#options
     try {
       const outcome = await sendOne(await context, source, {
@@ -222,13 +239,17 @@ export class OutgoingList implements OutgoingFiles {
       this.#unfinished.value = this.#unfinished.value.filter((other) => other.transferId !== transferId)
     }
     return {
-      ...{ transferId, name, to, createdAt },
-      sizeBytes: entry.source.sizeBytes,
-      resume: (file) => {
-        if (new BrowserFileSource(file, name).place !== entry.place || !name.endsWith(file.name))
-          return differenceOf(entry, file)
+      ...contentOf(entry),
+      ...{ transferId, to, createdAt },
+      resume: (picked) => {
+        const isFolder = picked instanceof PickedFolder
+        // A file keeps the name under which it was sent: earlier versions added the path in its folder.
+        const named = { name: isFolder ? picked.name : name, picked }
+        const source = sourceOf(named)
+        const isOfName = isFolder ? source.name === name : name.endsWith(picked.name)
+        if (source.place !== entry.place || !isOfName) return differenceOf(entry, named, source)
         done()
-        this.send([{ name, file }], to, { isSealed })
+        this.#send([named], to, { isSealed })
         return null
       },
       forget: async () => {
@@ -248,9 +269,32 @@ async function removeEntry(journal: PageJournal, transferId: string): Promise<vo
   if (entry !== undefined) await journal.remove(entry)
 }
 
-function differenceOf({ name, source }: JournalEntry, file: File): string {
-  if (!name.endsWith(file.name)) return `This is another file: ${file.name}.`
-  return file.size === source.sizeBytes
+/** What the user chose, and the name to send it by. */
+interface Named {
+  readonly name: string
+  readonly picked: Picked
+}
+
+function sourceOf({ name, picked }: Named): Source {
+  return picked instanceof PickedFolder ? new BrowserFolderSource(picked) : new BrowserFileSource(picked, name)
+}
+
+/** The size of a folder stands beside its identity. */
+function contentOf({ name, source }: JournalEntry): ShownContent {
+  const { sizeBytes, fileCount, contentBytes } = source
+  const isTree = typeof fileCount === 'number' && typeof contentBytes === 'number'
+  const tree = isTree ? { fileCount, contentBytes } : null
+  return { name: tree === null ? name : folderName(name), sizeBytes, tree }
+}
+
+function differenceOf(entry: JournalEntry, { picked }: Named, { sizeBytes }: Source): string {
+  const { name, tree } = contentOf(entry)
+  const kind = tree === null ? 'file' : 'folder'
+  if (picked instanceof PickedFolder !== (tree !== null)) return `This is not a ${kind}: ${picked.name}.`
+  const isOfName = tree === null ? name.endsWith(picked.name) : name === picked.name
+  if (!isOfName) return `This is another ${kind}: ${picked.name}.`
+  if (tree !== null) return 'The folder has changed since: send it as a new transfer.'
+  return sizeBytes === entry.source.sizeBytes
     ? 'The file has changed since: send it as a new transfer.'
     : 'The file has another size than before: send it as a new transfer.'
 }

@@ -1,7 +1,8 @@
 /** The state that the views show and the actions that they call. Everything that changes is a signal. */
 import type { ReadonlySignal } from '@preact/signals'
-import type { InviteStatus, Operations, ProblemJson } from '../../protocol/index.ts'
+import type { InviteStatus, Operations, ProblemJson, TreeSize } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
+import type { Picked } from '../platform/picked-folder.ts'
 import type { Picture } from './hops.ts'
 
 /** The state of the page as a whole. */
@@ -56,25 +57,27 @@ export interface Member {
   readonly operations: ReadonlySignal<OperationsModel | null>
 }
 
-/** The outgoing files of this tab. */
+/** The outgoing files and folders of this tab. Each is one delivery. */
 export interface OutgoingFiles {
   readonly files: ReadonlySignal<readonly Outgoing[]>
-  /** Transfers of earlier tabs. Each one resumes once the user has chosen the same file again. */
+  /** Transfers of earlier tabs. Each one resumes once the user has chosen the same file or folder again. */
   readonly unfinished: ReadonlySignal<readonly Unfinished[]>
   readonly isSealedOnly: ReadonlySignal<boolean>
-  send(files: readonly NamedFile[], to: readonly string[], options: { isSealed: boolean }): void
+  send(picked: readonly Picked[], to: readonly string[], options: { isSealed: boolean }): void
 }
 
-/** A file and the name that receivers see. The name of a file in a folder includes the path. */
-export interface NamedFile {
+/** What is sent or received, as people know it. */
+export interface ShownContent {
+  /** The name of the file or folder. */
   readonly name: string
-  readonly file: File
-}
-
-export interface Outgoing {
-  readonly key: number
-  readonly name: string
+  /** How many bytes travel; those of a tree's tar. */
   readonly sizeBytes: number
+  /** Null for a file. */
+  readonly tree: TreeSize | null
+}
+
+export interface Outgoing extends ShownContent {
+  readonly key: number
   readonly to: readonly string[]
   readonly isSealed: boolean
   readonly transferId: ReadonlySignal<string | null>
@@ -102,6 +105,8 @@ export type OutgoingProgress =
       readonly underwayBytes: number
       readonly bytesPerSecond: number | null
       readonly leftMs: number | null
+      /** Of a folder: how many files the portal has, and the path of the file that follows. Null for a file. */
+      readonly files: { readonly doneCount: number; readonly path: string | null } | null
     }
   | { readonly phase: 'paused'; readonly acknowledgedBytes: number }
   /** The portal does not answer. The page retries. */
@@ -116,18 +121,16 @@ export interface DeliveryFailure {
   readonly problem: ProblemJson
 }
 
-export interface Unfinished {
+export interface Unfinished extends ShownContent {
   readonly transferId: string
-  readonly name: string
-  readonly sizeBytes: number
   readonly to: readonly string[]
   readonly createdAt: string
   /**
-   * Resumes with the same file, which the user has chosen again.
+   * Resumes with the same file or folder, which the user has chosen again.
    *
    * @returns why it is refused, in plain words; null on success
    */
-  resume(file: File): string | null
+  resume(picked: Picked): string | null
   /** Cancels the transfer. The portal deletes the bytes that it has. */
   forget(): Promise<void>
 }
@@ -213,6 +216,8 @@ export interface HistoryLine {
   /** Null where the keys of this browser cannot open it. */
   readonly name: string | null
   readonly sizeBytes: number
+  /** Null for a file. */
+  readonly tree: TreeSize | null
   readonly from: string
   readonly to: readonly string[]
   readonly createdAt: string

@@ -1,11 +1,12 @@
 /** One transfer: the picture, and one line for each event of both hops. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { bytesText, listText } from '../../protocol/index.ts'
+import { listText } from '../../protocol/index.ts'
 import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.ts'
 import { download } from '../platform/inbox/download.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
+import { Size } from './size.tsx'
 import { calledOf, exactTimeText } from './words.ts'
 
 export interface DetailProps {
@@ -75,7 +76,10 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
       <dl class="facts">
         <dt>Size</dt>
         <dd>
-          {bytesText(detail.sizeBytes)} <span class="soft small">({detail.sizeBytes.toLocaleString()} bytes)</span>
+          <Size sizeBytes={detail.sizeBytes} tree={detail.tree} />{' '}
+          <span class="soft small">
+            ({detail.sizeBytes.toLocaleString()} bytes{detail.tree !== null && ' as a tar'})
+          </span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>
         <dd>

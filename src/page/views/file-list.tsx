@@ -4,15 +4,14 @@
  */
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { bytesText } from '../../protocol/index.ts'
 import { type Group, groups, totalText } from '../model/groups.ts'
+import { Size, type SizeProps } from './size.tsx'
 
-export interface ListedFile {
+export interface ListedFile extends SizeProps {
   readonly key: string | number
   readonly group: Group
   /** Safe to show. */
   readonly name: string
-  readonly sizeBytes: number
   /** The address of the detail view; null where there is none yet. */
   readonly href: string | null
   card(): ComponentChildren
@@ -105,7 +104,9 @@ function Folded({ title, files }: GroupProps) {
               <span class="name" title={file.name}>
                 {file.href === null ? file.name : <a href={file.href}>{file.name}</a>}
               </span>
-              <span class="soft small size push">{bytesText(file.sizeBytes)}</span>
+              <span class="soft small size push">
+                <Size sizeBytes={file.sizeBytes} tree={file.tree} />
+              </span>
             </li>
           ))}
         </ul>

@@ -4,10 +4,11 @@
  */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { bytesText, listText } from '../../protocol/index.ts'
+import { listText } from '../../protocol/index.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { detailHash } from './route.ts'
+import { Size } from './size.tsx'
 import { calledOf, timeText } from './words.ts'
 
 type Kind = 'all' | 'sent' | 'received' | 'bad'
@@ -93,7 +94,7 @@ export function HistoryView({ member }: { readonly member: Member }) {
 }
 
 function Line({ line, own }: { readonly line: HistoryLine; readonly own: string }) {
-  const { transferId, isOwn, name, picture, sizeBytes, createdAt, from, to, outcome, isBad } = line
+  const { transferId, isOwn, name, picture, sizeBytes, tree, createdAt, from, to, outcome, isBad } = line
   return (
     <a class="line" href={detailHash(transferId, isOwn)}>
       <span class="tiny">
@@ -105,7 +106,7 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
         </span>
         <span class="soft small">
           {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
-          {bytesText(sizeBytes)}
+          <Size sizeBytes={sizeBytes} tree={tree} />
         </span>
       </span>
       <span class="small" style={{ textAlign: 'end' }}>

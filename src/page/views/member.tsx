@@ -4,9 +4,11 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useErrorBoundary } from 'preact/hooks'
 import { tokenRemovedText } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
-import type { Member, NamedFile } from '../model/types.ts'
+import { problemOf } from '../model/outgoing.ts'
+import type { Member } from '../model/types.ts'
+import type { Picked } from '../platform/picked-folder.ts'
+import { pickedOfDrop } from '../platform/picking.ts'
 import { Detail } from './detail.tsx'
-import { filesOfDrop } from './drop.ts'
 import { HistoryView } from './history.tsx'
 import { IdentityView } from './identity.tsx'
 import { focusOn } from './kept-focus.ts'
@@ -19,11 +21,20 @@ import { type Route, route } from './route.ts'
 import { Send } from './send.tsx'
 
 export function MemberView({ member }: { readonly member: Member }) {
-  const chosen = useSignal<readonly NamedFile[]>([])
+  const chosen = useSignal<readonly Picked[]>([])
+  const unreadable = useSignal<ProblemJson | null>(null)
   useLeaveWarning(member)
-  const isOver = useDrop((files) => {
-    chosen.value = [...chosen.value, ...files]
+  const isOver = useDrop((picking) => {
+    unreadable.value = null
     location.hash = '#send'
+    picking.then(
+      (picked) => {
+        chosen.value = [...chosen.value, ...picked]
+      },
+      (error: unknown) => {
+        unreadable.value = problemOf(error)
+      },
+    )
   })
   return (
     <div class={isOver ? 'dropping' : ''} data-drop="Drop to send">
@@ -32,7 +43,7 @@ export function MemberView({ member }: { readonly member: Member }) {
         <Notices member={member} />
         <main id="main">
           <Guarded key={location.hash}>
-            <Chosen member={member} now={route.value} chosen={chosen} />
+            <Chosen member={member} now={route.value} chosen={chosen} unreadable={unreadable} />
           </Guarded>
         </main>
       </div>
@@ -55,13 +66,14 @@ function Guarded({ children }: { readonly children: ComponentChildren }) {
 interface ChosenProps {
   readonly member: Member
   readonly now: Route
-  readonly chosen: { value: readonly NamedFile[] }
+  readonly chosen: { value: readonly Picked[] }
+  readonly unreadable: { value: ProblemJson | null }
 }
 
-function Chosen({ member, now, chosen }: ChosenProps) {
+function Chosen({ member, now, chosen, unreadable }: ChosenProps) {
   switch (now.view) {
     case 'send':
-      return <Send member={member} chosen={chosen} />
+      return <Send member={member} chosen={chosen} unreadable={unreadable} />
     case 'receive':
       return <Receive member={member} />
     case 'history':
@@ -72,7 +84,7 @@ function Chosen({ member, now, chosen }: ChosenProps) {
       return <IdentityView member={member} />
     case 'portal':
       return member.operations.value === null ? (
-        <Send member={member} chosen={chosen} />
+        <Send member={member} chosen={chosen} unreadable={unreadable} />
       ) : (
         <OperationsView operations={member.operations.value} />
       )
@@ -192,11 +204,11 @@ function useLeaveWarning(member: Member): void {
 }
 
 /**
- * Accepts files that are dropped anywhere on the page.
+ * Accepts files and folders that are dropped anywhere on the page.
  *
  * @returns whether the user holds files over the page
  */
-function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {
+function useDrop(onDrop: (picking: Promise<readonly Picked[]>) => void): boolean {
   const isOver = useSignal(false)
   useEffect(() => {
     const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true
@@ -212,7 +224,7 @@ function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {
       if (!hasFiles(event) || event.dataTransfer === null) return
       event.preventDefault()
       isOver.value = false
-      void filesOfDrop(event.dataTransfer).then(onFiles)
+      onDrop(pickedOfDrop(event.dataTransfer))
     }
     addEventListener('dragover', over)
     addEventListener('dragleave', leave)
@@ -222,6 +234,6 @@ function useDrop(onFiles: (files: readonly NamedFile[]) => void): boolean {
       removeEventListener('dragleave', leave)
       removeEventListener('drop', drop)
     }
-  }, [isOver, onFiles])
+  }, [isOver, onDrop])
   return isOver.value
 }

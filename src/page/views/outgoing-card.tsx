@@ -1,11 +1,13 @@
-/** One outgoing file. */
-import { bytesText, listText, printable } from '../../protocol/index.ts'
+/** One outgoing file or folder. */
+import { bytesText, listText, printable, type TreeSize } from '../../protocol/index.ts'
 import { adviceForSender, refusedBy } from '../model/advice.ts'
+import { filesText } from '../model/groups.ts'
 import type { DeliveryFailure, Outgoing, OutgoingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { isOffline } from './offline.ts'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
+import { Size } from './size.tsx'
 import { calledOf, roundDurationText } from './words.ts'
 
 export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
@@ -16,7 +18,7 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
       <div class="title">
         <span class="name">{name}</span>
         <span class="soft small size">
-          {bytesText(file.sizeBytes)}
+          <Size sizeBytes={file.sizeBytes} tree={file.tree} />
           {file.isSealed ? ' · sealed' : ' · open'}
         </span>
       </div>
@@ -80,7 +82,14 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
         </p>
       )
     case 'sending':
-      return <p>{sendingText(progress, whole)}</p>
+      return (
+        <>
+          <p>{sendingText(progress, whole, file.tree)}</p>
+          {progress.files !== null && progress.files.path !== null && (
+            <p class="soft small path">{printable(progress.files.path)}</p>
+          )}
+        </>
+      )
     case 'paused':
       return (
         <p>
@@ -90,16 +99,16 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
     case 'silent':
       return (
         <p>
-          The portal does not answer, and does not have the whole file yet. This page retries automatically.{' '}
-          <span class="soft small">{progress.reason}</span>
+          The portal does not answer, and does not have the whole {file.tree === null ? 'file' : 'folder'} yet. This
+          page retries automatically. <span class="soft small">{progress.reason}</span>
         </p>
       )
     case 'stored':
       return (
         <>
           <p>
-            The portal has the whole file, verified. Waiting for {listText(progress.waitingFor.map(call))}. You can
-            close this page now.
+            The portal has the whole {file.tree === null ? 'file' : 'folder'}, verified. Waiting for{' '}
+            {listText(progress.waitingFor.map(call))}. You can close this page now.
           </p>
           <Failures failures={progress.failures} />
         </>
@@ -118,10 +127,13 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
 }
 
 function sendingText(
-  { acknowledgedBytes, underwayBytes, bytesPerSecond, leftMs }: OutgoingProgress & { phase: 'sending' },
+  { acknowledgedBytes, underwayBytes, bytesPerSecond, leftMs, files }: OutgoingProgress & { phase: 'sending' },
   whole: string,
+  tree: TreeSize | null,
 ): string {
   const figures = [`The portal has ${bytesText(acknowledgedBytes)} of ${whole}`]
+  if (files !== null && tree !== null)
+    figures.push(`${files.doneCount.toLocaleString('en')} of ${filesText(tree.fileCount)}`)
   if (underwayBytes > 0) figures.push(`${bytesText(underwayBytes)} in transit`)
   if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
   if (leftMs !== null) figures.push(`about ${roundDurationText(leftMs)} left`)

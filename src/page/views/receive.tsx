@@ -67,6 +67,7 @@ function listed(file: Incoming, own: string): ListedFile {
     group: groupOfIncoming(file.progress.value),
     name: file.name.value,
     sizeBytes: file.sizeBytes.value,
+    tree: null,
     href: detailHash(file.transferId, false),
     card: () => <IncomingCard file={file} own={own} />,
   }

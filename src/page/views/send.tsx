@@ -1,21 +1,27 @@
 /** Sending: the chosen files, their receivers, and the active transfers. */
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
-import { bytesText, listText, printable } from '../../protocol/index.ts'
-import { type Group, groupOfOutgoing } from '../model/groups.ts'
+import { bytesText, listText, type ProblemJson, printable, type TreeSize } from '../../protocol/index.ts'
+import { contentBytesOf, type Group, groupOfOutgoing, itemsText } from '../model/groups.ts'
 import type { Picture } from '../model/hops.ts'
-import type { Member, NamedFile, Outgoing, Unfinished } from '../model/types.ts'
-import { filesOfInput } from './drop.ts'
+import { problemOf } from '../model/outgoing.ts'
+import type { Member, Outgoing, Unfinished } from '../model/types.ts'
+import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
+import { hasFolderDialogue, pickedOfInput, pickFolder } from '../platform/picking.ts'
 import { FileList, type ListedFile } from './file-list.tsx'
 import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
 import { PeoplePicker } from './people-picker.tsx'
+import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
+import { Size } from './size.tsx'
 import { timeText } from './words.ts'
 
 interface SendProps {
   readonly member: Member
-  readonly chosen: { value: readonly NamedFile[] }
+  readonly chosen: { value: readonly Picked[] }
+  /** Why something that the user dropped or chose cannot be sent. */
+  readonly unreadable: { value: ProblemJson | null }
 }
 
 const OVER: readonly string[] = ['ended', 'refused']
@@ -29,7 +35,7 @@ const groupWords: Readonly<Record<Group, string>> = {
   over: 'delivered or cancelled',
 }
 
-export function Send({ member, chosen }: SendProps) {
+export function Send({ member, chosen, unreadable }: SendProps) {
   const { outgoing, account } = member
   const to = useSignal<readonly string[]>([])
   const written = useSignal('')
@@ -50,7 +56,7 @@ export function Send({ member, chosen }: SendProps) {
     <>
       <h1 class="unseen">Send</h1>
       <div class="stack">
-        <Chooser chosen={chosen} />
+        <Chooser chosen={chosen} unreadable={unreadable} />
         {chosen.value.length > 0 && (
           <section class="card" aria-label="To be sent" data-focus-next="underway">
             <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
@@ -74,7 +80,7 @@ export function Send({ member, chosen }: SendProps) {
             )}
             <div class="row">
               <button type="button" class="main" disabled={!canSend} onClick={send}>
-                Send {chosen.value.length === 1 ? 'it' : `${chosen.value.length} files`}
+                Send {chosen.value.length === 1 ? 'it' : itemsText(chosen.value.map(contentOf))}
                 {to.value.length > 0 && ` to ${listText(to.value)}`}
               </button>
               {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
@@ -117,6 +123,7 @@ function listed(file: Outgoing, own: string): ListedFile {
     group: groupOfOutgoing(file.progress.value),
     name: printable(file.name),
     sizeBytes: file.sizeBytes,
+    tree: file.tree,
     href: transferId === null ? null : detailHash(transferId, true),
     card: () => <OutgoingCard file={file} own={own} />,
   }
@@ -135,13 +142,39 @@ function canDrop(): boolean {
   return matchMedia('(any-hover: hover) and (any-pointer: fine)').matches
 }
 
-function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
+/** The size of something that the user dropped or chose. */
+function contentOf(picked: Picked): { readonly sizeBytes: number; readonly tree: TreeSize | null } {
+  return picked instanceof PickedFolder
+    ? { sizeBytes: picked.index.sizeBytes, tree: picked.size }
+    : { sizeBytes: picked.size, tree: null }
+}
+
+/** Takes the files of an input out of it. The reset lets the user choose the same ones again. */
+function takeFiles(input: HTMLInputElement): File[] {
+  const files = [...(input.files ?? [])]
+  input.value = ''
+  return files
+}
+
+function Chooser({ chosen, unreadable }: Pick<SendProps, 'chosen' | 'unreadable'>) {
   const files = useRef<HTMLInputElement>(null)
   const folder = useRef<HTMLInputElement>(null)
-  const take = (event: { readonly currentTarget: HTMLInputElement }): void => {
-    chosen.value = [...chosen.value, ...filesOfInput(event.currentTarget)]
-    // The reset lets the user choose the same file again.
-    event.currentTarget.value = ''
+  const add = (picking: Promise<readonly Picked[]>): void => {
+    unreadable.value = null
+    picking.then(
+      (picked) => {
+        chosen.value = [...chosen.value, ...picked]
+      },
+      (error: unknown) => {
+        unreadable.value = problemOf(error)
+      },
+    )
+  }
+  const take = (event: { readonly currentTarget: HTMLInputElement }): void =>
+    add(pickedOfInput(takeFiles(event.currentTarget)))
+  const chooseFolder = (): void => {
+    if (hasFolderDialogue()) add(pickFolder().then((one) => (one === null ? [] : [one])))
+    else folder.current?.click()
   }
   return (
     <section class={chosen.value.length === 0 ? 'drop' : 'drop filled'} aria-label="Files to send">
@@ -159,10 +192,15 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
         <button type="button" onClick={() => files.current?.click()}>
           {chosen.value.length === 0 ? 'Choose files…' : 'Add files…'}
         </button>
-        <button type="button" onClick={() => folder.current?.click()}>
-          Choose a folder…
+        <button type="button" onClick={chooseFolder}>
+          {chosen.value.length === 0 ? 'Choose a folder…' : 'Add a folder…'}
         </button>
       </div>
+      {unreadable.value !== null && (
+        <div role="alert">
+          <ProblemText problem={unreadable.value} advice={null} />
+        </div>
+      )}
       {/* The keys stop Preact from reusing one input for the other, which would keep the folder attributes. */}
       <input
         key="files"
@@ -195,9 +233,9 @@ function Chooser({ chosen }: { readonly chosen: { value: readonly NamedFile[] } 
 
 const SHOWN_MAX = 100
 
-function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[] } }) {
+function ChosenList({ chosen }: Pick<SendProps, 'chosen'>) {
   const all = chosen.value
-  const totalBytes = all.reduce((sum, { file }) => sum + file.size, 0)
+  const sizes = all.map(contentOf)
   return (
     <div class="stack" style={{ width: '100%', textAlign: 'start' }}>
       <ul class="chosen">
@@ -206,7 +244,9 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
             <span class="name" title={printable(one.name)}>
               {printable(one.name)}
             </span>
-            <span class="soft small size">{bytesText(one.file.size)}</span>
+            <span class="soft small size">
+              <Size {...contentOf(one)} />
+            </span>
             <button
               type="button"
               class="plain slim push"
@@ -223,7 +263,7 @@ function ChosenList({ chosen }: { readonly chosen: { value: readonly NamedFile[]
       {all.length > 1 && (
         <p class="soft small">
           {all.length > SHOWN_MAX && `and ${all.length - SHOWN_MAX} more: `}
-          {all.length} files, {bytesText(totalBytes)}
+          {itemsText(sizes)}, {bytesText(contentBytesOf(sizes))}
         </p>
       )}
     </div>
@@ -254,39 +294,55 @@ function UnfinishedList({ unfinished, own }: { readonly unfinished: readonly Unf
 function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: string }) {
   const input = useRef<HTMLInputElement>(null)
   const wrong = useSignal<string | null>(null)
+  const kind = one.tree === null ? 'file' : 'folder'
+  const resume = async (picking: Promise<readonly Picked[]>): Promise<void> => {
+    try {
+      const [picked] = await picking
+      if (picked !== undefined) wrong.value = one.resume(picked)
+    } catch (error) {
+      const { title, detail = title } = problemOf(error)
+      wrong.value = detail
+    }
+  }
+  const choose = (): void => {
+    if (one.tree !== null && hasFolderDialogue()) {
+      void resume(pickFolder().then((folder) => (folder === null ? [] : [folder])))
+    } else input.current?.click()
+  }
   return (
     <div class="card">
       <div class="title">
         <span class="name">{printable(one.name)}</span>
-        <span class="soft small size">{bytesText(one.sizeBytes)}</span>
+        <span class="soft small size">
+          <Size sizeBytes={one.sizeBytes} tree={one.tree} />
+        </span>
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />
       <p>
-        Started {timeText(one.createdAt)}, to {listText(one.to)}. Choose the same file again to resume.
+        Started {timeText(one.createdAt)}, to {listText(one.to)}. Choose the same {kind} again to resume.
       </p>
       <p class="problem" role="alert">
         {wrong.value}
       </p>
       <div class="row">
-        <button type="button" onClick={() => input.current?.click()}>
-          Choose the file…
+        <button type="button" onClick={choose}>
+          Choose the {kind}…
         </button>
         <button type="button" class="plain" onClick={() => void one.forget()}>
           Cancel<span class="unseen"> {printable(one.name)}</span>
         </button>
       </div>
       <input
-        ref={input}
+        ref={(element) => {
+          input.current = element
+          if (element !== null) element.webkitdirectory = one.tree !== null
+        }}
         class="unseen"
         type="file"
         tabIndex={-1}
         aria-hidden="true"
         data-for={one.transferId}
-        onChange={(event) => {
-          const [file] = event.currentTarget.files ?? []
-          if (file !== undefined) wrong.value = one.resume(file)
-          event.currentTarget.value = ''
-        }}
+        onChange={(event) => void resume(pickedOfInput(takeFiles(event.currentTarget)))}
       />
     </div>
   )

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { inChromiumOnly } from '../../page/harness/engine.ts'
 import { chromiumTest } from '../../page/harness/once.ts'
+import { receivedTree } from '../../page/received-tree.ts'
 import { expectArrived, MIB, sceneWith, transfersOf } from './visit.ts'
 
-test('several files, a folder, and dropped files arrive unchanged, each with a verified receipt', async (context) => {
+test('several files and dropped files arrive unchanged, and a folder as one delivery, each with a verified receipt', async (context) => {
   inChromiumOnly(context, 'WebDriver BiDi drops no files, and Playwright chooses no folders by it')
   await using scene = await sceneWith(['bob'])
   const { world } = scene
@@ -21,7 +22,7 @@ test('several files, a folder, and dropped files arrive unchanged, each with a v
   await mkdir(world.path('files', 'holiday', 'day 1'), { recursive: true })
   await writeFile(world.path('files', 'holiday', 'list.txt'), 'towel')
   await writeFile(world.path('files', 'holiday', 'day 1', 'beach.jpg'), 'not really')
-  await mkdir(world.path('files', 'dropped'))
+  await mkdir(world.path('files', 'dropped', 'empty'), { recursive: true })
   await writeFile(world.path('files', 'dropped', 'deep.txt'), 'deep')
   await writeFile(world.path('files', 'beside.txt'), 'beside')
 
@@ -34,23 +35,27 @@ test('several files, a folder, and dropped files arrive unchanged, each with a v
   await visitor.addReceiver('bob')
   await visitor.pressSend()
 
-  const names = {
-    'empty.txt': 'empty.txt',
-    'small.bin': 'small.bin',
-    'large.bin': 'large.bin',
-    'holiday - list.txt': 'holiday/list.txt',
-    'holiday - day 1 - beach.jpg': 'holiday/day 1/beach.jpg',
-    'dropped - deep.txt': 'dropped/deep.txt',
-    'beside.txt': 'beside.txt',
-  }
-  for (const [name, path] of Object.entries(names)) {
+  const files = ['beside.txt', 'empty.txt', 'large.bin', 'small.bin']
+  for (const name of [...files, 'holiday', 'dropped']) {
     const card = visitor.card(name)
     await card.phase('ended')
     await card.says('Delivered to bob: arrived, intact, receipt verified.')
     expect(await card.picture()).toMatch(/^from you to the portal: stored .*; from the portal to bob: delivered /)
-    await expectArrived(world, 'bob', name, world.path('files', path))
   }
-  expect(await world.received('bob')).toEqual(Object.keys(names).sort())
+  for (const name of files) await expectArrived(world, 'bob', name, world.path('files', name))
+  expect(await transfersOf(visitor)).toHaveLength(files.length + 2)
+  await visitor.card('holiday').says('folder, 2 files, 15 B')
+  const holiday = await receivedTree(world, 'bob', 'holiday')
+  expect([...holiday].map(([path, { content }]) => [path, content?.toString()])).toEqual([
+    ['day 1', undefined],
+    ['day 1/beach.jpg', 'not really'],
+    ['list.txt', 'towel'],
+  ])
+  // A drop shows the empty folder; an input does not.
+  expect([...(await receivedTree(world, 'bob', 'dropped')).keys()]).toEqual(['deep.txt', 'empty'])
+  await visitor.goTo('History')
+  await page.getByRole('link', { name: /holiday .*folder, 2 files/ }).click()
+  await page.getByRole('heading', { name: 'holiday' }).waitFor()
 })
 
 test('the timeline shows both hops, and its receipt proves the delivery to anyone', async () => {

@@ -217,3 +217,30 @@ export async function keptDecryptionKey(): Promise<string> {
   const { wrappingKey } = key as { wrappingKey: CryptoKey }
   return `wrapped by ${wrappingKey.algorithm.name}, ${wrappingKey.extractable}`
 }
+
+/** Fills the folder that `answerFolderDialogue` gives: files of that many bytes, which are all 7, and empty folders. */
+export async function fillFolder({
+  name,
+  files,
+  folders,
+}: {
+  name: string
+  files: Record<string, number>
+  folders: string[]
+}): Promise<void> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true })
+  const folderOf = async (names: readonly string[]): Promise<FileSystemDirectoryHandle> => {
+    let folder = root
+    for (const one of names) folder = await folder.getDirectoryHandle(one, { create: true })
+    return folder
+  }
+  for (const path of folders) await folderOf(path.split('/'))
+  for (const [path, sizeBytes] of Object.entries(files)) {
+    const names = path.split('/')
+    const last = names.pop() ?? ''
+    const handle = await (await folderOf(names)).getFileHandle(last, { create: true })
+    const writable = await handle.createWritable()
+    await writable.write(new Uint8Array(sizeBytes).fill(7))
+    await writable.close()
+  }
+}

@@ -5,7 +5,9 @@ import { pageTransport } from '../../../src/page/platform/bulk-fetcher.ts'
 import { PageContacts } from '../../../src/page/platform/contacts.ts'
 import { openDatabase } from '../../../src/page/platform/database.ts'
 import { BrowserFileSource } from '../../../src/page/platform/file-source.ts'
+import { BrowserFolderSource } from '../../../src/page/platform/folder-source.ts'
 import { PageJournal } from '../../../src/page/platform/journal.ts'
+import { type FolderContent, PickedFolder } from '../../../src/page/platform/picked-folder.ts'
 import { PageReceipts } from '../../../src/page/platform/receipts.ts'
 import { PageSealRecords } from '../../../src/page/platform/seal-records.ts'
 import {
@@ -19,11 +21,12 @@ import {
   type SendContext,
   type SendEvent,
   type SendOutcome,
+  type Source,
   sendOne,
   sendSlots,
 } from '../../../src/sender/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
-import { type Account, type Chosen, fileContent } from '../chosen.ts'
+import { type Account, type Chosen, type ChosenFolder, fileContent } from '../chosen.ts'
 
 interface Sending {
   readonly pause: Pause
@@ -92,22 +95,57 @@ export function send({ name, sizeBytes, seed, lastModified, toldAs }: Chosen): n
   return sendFile(new File([fileContent(seed, sizeBytes)], name, { lastModified }), toldAs)
 }
 
+/** @returns the number of the call, valid until a reload */
+export async function sendFolder({ name, entries }: ChosenFolder): Promise<number> {
+  const root: FolderContent = new Map()
+  for (const [path, chosen] of Object.entries(entries)) {
+    const names = path.split('/')
+    const last = names.pop() ?? ''
+    const folder = names.reduce((above, one) => folderIn(above, one), root)
+    if (chosen === null) folderIn(folder, last)
+    else folder.set(last, new File([fileContent(chosen.seed, chosen.sizeBytes)], last, chosen))
+  }
+  return sendSource(new BrowserFolderSource(await PickedFolder.of(name, root)))
+}
+
+function folderIn(above: FolderContent, name: string): FolderContent {
+  const known = above.get(name)
+  if (known instanceof Map) return known
+  const folder: FolderContent = new Map()
+  above.set(name, folder)
+  return folder
+}
+
+function chosenFiles(): File[] {
+  return [...(document.querySelector('input')?.files ?? [])]
+}
+
 /** Sends the file of the first file input. */
 export function sendChosen(): number {
-  const [file] = document.querySelector('input')?.files ?? []
+  const [file] = chosenFiles()
   if (file === undefined) throw new Error('nothing was chosen')
   return sendFile(file)
 }
 
+/** Sends the files of the first file input as a folder. */
+export async function sendChosenAsFolder(name: string): Promise<number> {
+  const content = new Map(chosenFiles().map((file) => [file.name, file]))
+  return sendSource(new BrowserFolderSource(await PickedFolder.of(name, content)))
+}
+
 function sendFile(file: File, toldAs?: string): number {
+  return sendSource(new BrowserFileSource(file, toldAs))
+}
+
+function sendSource(source: Source): number {
   const pause = new Pause()
   const stop = new AbortController()
   const events: SendEvent[] = []
-  const outcome = sendOne(context, new BrowserFileSource(file, toldAs), {
+  const outcome = sendOne(context, source, {
     signal: stop.signal,
     isWaiting: true,
     pause,
-    acquireSlot: lineOf(file.size),
+    acquireSlot: lineOf(source.sizeBytes),
     onEvent: (event) => events.push(event),
   })
   outcome.catch(() => {})
@@ -118,6 +156,7 @@ function sendFile(file: File, toldAs?: string): number {
 export function showField(): void {
   const field = document.createElement('input')
   field.type = 'file'
+  field.multiple = true
   document.body.append(field)
 }
 

@@ -198,7 +198,7 @@ export class Visitor {
   }
 
   async pressSend(): Promise<void> {
-    await this.page.getByRole('button', { name: /^Send (it|\d+ files) to / }).click()
+    await this.page.getByRole('button', { name: /^Send (it|\d.*) to / }).click()
   }
 
   /** Sends files by their paths, without waiting for a result. */

@@ -2,7 +2,7 @@
 import { listText, type ProblemJson, problemSentence } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { FileProgress } from './send-progress.ts'
-import { bytesText, durationText, printable } from './text.ts'
+import { bytesText, durationText, printable, treeText } from './text.ts'
 
 /** A problem as text, with the reporter's own words. */
 export function problemText(problem: ProblemJson): string {
@@ -17,8 +17,9 @@ function receiptText({ receipt }: { readonly receipt?: string }): string {
   return receipt === undefined ? ' (says the portal: there is no receipt)' : ', receipt verified'
 }
 
-/** The size of a file; of a stream, that it is not known. */
-function sizeText({ sizeBytes, isSizeKnown }: { readonly sizeBytes: number; readonly isSizeKnown?: boolean }): string {
+/** The size of a file; of a folder, how many files there are; of a stream, that it is not known. */
+function sizeText({ sizeBytes, isSizeKnown, tree }: SendEvent & { readonly type: 'started' }): string {
+  if (tree !== null) return treeText(tree)
   return isSizeKnown === false ? 'size not known yet' : bytesText(sizeBytes)
 }
 
@@ -30,6 +31,8 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
       return event.isResumed
         ? `… ${label}: resuming transfer ${event.transferId}`
         : `… ${label}: ${sizeText(event)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
+    case 'left-out':
+      return `! ${printable(event.path)} is left out: ${printable(event.reason)}`
     case 'repeating':
       return `↻ ${label}: ${problemText(event.problem)}. Sending the lost parts again`
     case 'smaller-parts':

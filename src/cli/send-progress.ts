@@ -1,6 +1,7 @@
 /** The progress of the files being sent, computed from the sender's events. All views show it. */
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { Rate } from '../client/index.ts'
+import type { TreeSize } from '../protocol/index.ts'
 import type { SendEvent } from '../sender/events.ts'
 import { printable } from './text.ts'
 
@@ -18,8 +19,12 @@ export interface FileProgress {
   /** 0 while it is not known. */
   sizeBytes: number
   isSizeKnown: boolean
+  /** What is in a folder; null for a file. */
+  readonly tree: TreeSize | null
   readonly to: readonly string[]
   readonly startedAtMs: number
+  /** Of a folder: how many files the portal holds, and what is being read. */
+  underWay: { readonly done: number; readonly path: string } | null
   hashedBytes: number
   sentBytes: number
   acknowledgedBytes: number
@@ -42,6 +47,7 @@ export class SendProgress {
     switch (event.type) {
       case 'uploading':
         file.hashedBytes = event.hashedBytes
+        file.underWay = event.files ?? null
         file.sentBytes = event.sentBytes
         file.acknowledgedBytes = event.acknowledgedBytes
         file.rate.add(event.acknowledgedBytes)
@@ -66,16 +72,18 @@ export class SendProgress {
   }
 
   #start(event: SendEvent & { type: 'started' }): FileProgress {
-    const { transferId, path, sizeBytes, isSizeKnown = true, to } = event
+    const { transferId, path, sizeBytes, isSizeKnown = true, to, tree } = event
     const receivers = new Map(to.map((name) => [name, { state: 'waiting' as const, fetchedBytes: 0 }]))
     const file: FileProgress = {
       transferId,
       path,
-      label: printable(basename(path)),
+      label: printable(tree === null ? basename(path) : `${basename(resolve(path))}/`),
       sizeBytes,
       isSizeKnown,
+      tree,
       to,
       startedAtMs: performance.now(),
+      underWay: null,
       hashedBytes: 0,
       sentBytes: 0,
       acknowledgedBytes: 0,

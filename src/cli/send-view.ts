@@ -4,7 +4,7 @@ import type { StandardOutput } from './output.ts'
 import { eventLine, outcomeLine } from './send-lines.ts'
 import { type FileProgress, type ReceiverProgress, SendProgress } from './send-progress.ts'
 import { canDraw, textFor, widthOf } from './terminal.ts'
-import { bytesText, durationText } from './text.ts'
+import { bytesText, durationText, printable } from './text.ts'
 
 export interface SendView {
   onEvent(event: SendEvent): void
@@ -20,6 +20,8 @@ const JSON_EVERY_MS = 500
 const BAR_WIDTH = 24
 /** On a narrower terminal only percentages are shown, because bars and figures would wrap. */
 const WIDE_COLUMNS = 60
+/** A longer path of a file in a folder loses its beginning. */
+const PATH_SHOWN_MAX = 40
 /** With more files at once, one line sums them up. */
 const LIVE_FILES_MAX = 6
 
@@ -154,7 +156,9 @@ function liveText(progress: SendProgress, columns: number): string {
   const open = [...progress.files.values()].filter((file) => !file.isOver)
   const shown = open.slice(0, LIVE_FILES_MAX)
   const lines = shown.flatMap((file) => {
-    const texts = isWide ? fileText(file).map((line) => `    ${line}`) : shortText(file).map((line) => ` ${line}`)
+    const texts = isWide
+      ? [...fileText(file), ...pathText(file)].map((line) => `    ${line}`)
+      : shortText(file).map((line) => ` ${line}`)
     return [isWide ? `  ${file.label}` : file.label, ...texts]
   })
   if (open.length > shown.length) lines.push(`  and ${open.length - shown.length} more`)
@@ -191,8 +195,20 @@ function firstHopText(file: FileProgress): string {
   const leftMs = rate === null || rate < 1 ? null : ((sizeBytes - acknowledgedBytes) / rate) * 1000
   const left = leftMs === null ? '' : `  ${durationText(leftMs)} left`
   const underWay = sentBytes > acknowledgedBytes ? ` (${bytesText(sentBytes - acknowledgedBytes)} on the way)` : ''
-  const figures = `${bytesText(acknowledgedBytes)} of ${bytesText(sizeBytes)}${underWay}`
+  const figures = `${filesText(file)}${bytesText(acknowledgedBytes)} of ${bytesText(sizeBytes)}${underWay}`
   return `to the portal  ${bar(share(acknowledgedBytes, sizeBytes))} ${figures}${pace}${left}`
+}
+
+/** Of a folder: how many of its files the portal holds. */
+function filesText({ tree, underWay }: FileProgress): string {
+  return tree === null || underWay === null ? '' : `${underWay.done} of ${tree.fileCount} files, `
+}
+
+/** The file of a folder that is being read, shortened at its beginning. */
+function pathText({ underWay, storedAtMs }: FileProgress): string[] {
+  if (underWay === null || storedAtMs !== null) return []
+  const path = printable(underWay.path)
+  return [`               ${path.length > PATH_SHOWN_MAX ? `…${path.slice(1 - PATH_SHOWN_MAX)}` : path}`]
 }
 
 function secondHopText(file: FileProgress): string[] {

@@ -18,6 +18,7 @@ import {
   wholeNumber,
 } from './options.ts'
 import { output, traceRequests, warnOfTemporaryState } from './output.ts'
+import { listSources } from './send-dry-run.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
 interface SendFlags extends ProfileFlags {
@@ -32,6 +33,10 @@ interface SendFlags extends ProfileFlags {
   readonly times?: boolean
   readonly partSize?: number
   readonly partsInFlight?: number
+  readonly exclude?: readonly string[]
+  readonly as?: string
+  readonly strict?: boolean
+  readonly dryRun?: boolean
   readonly verbose?: boolean
 }
 
@@ -43,12 +48,13 @@ const NAME_NEEDED = 'standard input has no name: give the one for the receiver, 
 export function sendCommand(program: Command): void {
   program
     .command('send')
-    .summary('send files, and report when the portal has each, and when its receivers do')
+    .summary('send files and folders, and report when the portal has each, and when its receivers do')
     .description(
-      'Sends files to one or more receivers through the portal, and reports twice about each:\n' +
-        'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).',
+      'Sends files and folders to one or more receivers through the portal, and reports twice about each:\n' +
+        'first whether the portal has it (stored, refused), then whether the receiver has it (delivered, failed).\n' +
+        'A folder is one delivery: it arrives as a whole or not at all.',
     )
-    .argument('<file...>', 'files to send; - for standard input')
+    .argument('<path...>', 'files and folders to send; - for standard input')
     .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
     .addOption(option('--name <name>', 'the name for the receivers of standard input (-) or of a FIFO'))
     .addOption(profileOption())
@@ -68,6 +74,21 @@ export function sendCommand(program: Command): void {
       flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
     )
     .addOption(flag('--no-times', 'do not tell the receivers when the files were modified last'))
+    .addOption(
+      option(
+        '--as <name>',
+        'send all paths together, as one folder of this name; otherwise each is a delivery of its own',
+      ),
+    )
+    .addOption(
+      listOption(
+        '--exclude <pattern>',
+        'leave out of folders what matches, as in .gitignore; may be repeated',
+        (text) => [text],
+      ),
+    )
+    .addOption(flag('--strict', 'refuse a folder with something that cannot be sent, instead of leaving that out'))
+    .addOption(flag('--dry-run', 'list what would be sent, and send nothing'))
     .addOption(insecureOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
@@ -88,6 +109,7 @@ export function sendCommand(program: Command): void {
         if (paths.length > 1) throw new UsageError(ONLY_STANDARD_INPUT)
         if (flags.name === undefined) throw new UsageError(NAME_NEEDED)
       }
+      if (flags.dryRun === true) return listSources(paths, flags)
       const signal = interruptSignal()
       await using me = await openedProfile(flags)
       if (me.isStateTemporary) warnOfTemporaryState()
@@ -101,6 +123,7 @@ const sendHelp = `
 Examples:
   golooader send report.pdf --to bob                 wait until bob has it
   golooader send *.jpg --to bob,carol                several files, several receivers
+  golooader send photos --to bob                     a folder, as one delivery
   golooader send big.iso --to bob --no-wait          return once the portal has it; see later: golooader status
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
@@ -108,6 +131,9 @@ Examples:
 
 Files are sealed for their receivers, that is, end-to-end encrypted: the portal can read neither them nor their names.
 Receivers sign a receipt, and 'delivered' is said only with a valid one: golooader receipt TRANSFER.
+
+Folders keep times, the executable bit, empty folders, and links that stay inside. What a file .golooaderignore in
+a folder names is left out, as with .gitignore. See what would be sent: --dry-run.
 
 Interrupted? Run the same command again: it continues.
 
@@ -145,6 +171,9 @@ export async function runSend(
       responseTimeoutMs: flags.answerTimeout,
       plain: flags.plain === true,
       times: flags.times !== false,
+      ...(flags.as === undefined ? {} : { as: flags.as }),
+      ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
+      strict: flags.strict === true,
       ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
       ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
       signal,

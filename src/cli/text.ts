@@ -1,6 +1,6 @@
 /** Text and figures for people. */
 
-export { bytesText, durationText, listText, printable } from '../protocol/index.ts'
+export { bytesText, durationText, listText, printable, treeText } from '../protocol/index.ts'
 
 const DURATION_UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const SIZE_UNITS_BYTES = { '': 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 } as const

@@ -2,10 +2,12 @@ import { RetryPolicy } from '../client/index.ts'
 import { type Connection, FileReceipts, type KnownSelf, stateFolder } from '../profile/index.ts'
 import {
   checkOptions,
+  nameLengthMax,
   type OptionRule,
   optionsInvalid,
   Problem,
   requireAccountName,
+  treeNameEnd,
   withoutUndefined,
 } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/index.ts'
@@ -26,6 +28,12 @@ export interface SendOptions {
   readonly plain?: boolean
   /** Tells the receivers when each file was modified last, so that it arrives with that time. Default: true. */
   readonly times?: boolean
+  /** The name of one folder that all paths are sent as, together. Default: each path is a delivery of its own. */
+  readonly as?: string
+  /** Patterns of what is left out of folders, as in gitignore(5), besides those in files `.golooaderignore`. Default: none. */
+  readonly exclude?: string | readonly string[]
+  /** Refuses folders with something that cannot be sent, instead of leaving that out. Default: false. */
+  readonly strict?: boolean
   /** Bytes of a part, within the limits of the portal. Default: 8 MiB, more for large files. */
   readonly partSizeBytes?: number
   /** Parts of one file that travel at the same time. Default: adapts to the connection. */
@@ -44,6 +52,9 @@ const optionRules = {
   responseTimeoutMs: 'number?',
   plain: 'flag?',
   times: 'flag?',
+  as: 'text?',
+  exclude: 'texts?',
+  strict: 'flag?',
   partSizeBytes: 'number?',
   partsInFlight: 'number?',
   signal: 'signal?',
@@ -58,26 +69,39 @@ const NO_KEYS =
   'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
 
 /** Checked options with all defaults filled in. */
-export interface CheckedSend extends Omit<SendOptions, 'name' | 'to' | 'signal'> {
+export interface CheckedSend extends Omit<SendOptions, 'name' | 'to' | 'signal' | 'exclude'> {
   readonly paths: readonly (string | StreamInput)[]
   readonly to: readonly string[]
+  readonly exclude?: readonly string[]
   readonly responseTimeoutMs: number
   readonly signal: AbortSignal
 }
 
 /** @throws Problem `options-invalid` */
 export function sendOptionsOf(input: SendInput, options: SendOptions): CheckedSend {
-  const given = typeof options?.to === 'string' ? { ...options, to: [options.to] } : options
+  const given = {
+    ...options,
+    ...(typeof options?.to === 'string' ? { to: [options.to] } : {}),
+    ...(typeof options?.exclude === 'string' ? { exclude: [options.exclude] } : {}),
+  }
   checkOptions('send()', given, optionRules)
   const paths = inputsOf(input, given.name)
   const to = given.to as readonly string[]
   to.forEach(requireAccountName)
   if (to.length === 0) throw optionsInvalid("send() needs 'to': the name of an account")
-  const { until = 'delivered' } = given
+  const { until = 'delivered', as } = given
+  if (as !== undefined && !isFolderName(as)) throw optionsInvalid(`'${as}' cannot be the name of a folder`)
   if (until !== 'delivered' && until !== 'stored') throw optionsInvalid("send() needs 'until': 'delivered' or 'stored'")
   const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = given
-  const { name: _, ...others } = given
-  return { ...withoutUndefined(others), paths, to, responseTimeoutMs, signal }
+  const { name: _, exclude, ...others } = withoutUndefined(given)
+  const patterns = exclude === undefined ? {} : { exclude: exclude as readonly string[] }
+  return { ...others, ...patterns, paths, to, responseTimeoutMs, signal }
+}
+
+/** One name, without a way to somewhere else, that has room for `.tar` behind it. */
+function isFolderName(name: string): boolean {
+  const isOneName = name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name)
+  return isOneName && name.length + treeNameEnd.length <= nameLengthMax
 }
 
 /** @throws Problem `options-invalid` */
@@ -110,6 +134,7 @@ export async function sendFiles(
     responseTimeoutMs,
     plain = false,
     times = true,
+    strict = false,
     onEvent = () => {},
     ...others
   }: CheckedSend,
@@ -126,6 +151,7 @@ export async function sendFiles(
     waitMs: deliveryTimeoutMs ?? null,
     isWaiting: until !== 'stored',
     withTimes: times,
+    isStrict: strict,
     onEvent,
     ...others,
   })

@@ -1,5 +1,6 @@
 /** Text and figures for people. Sender, portal and receiver write them alike. */
 import { replaceUnsafe } from './characters.ts'
+import type { TreeSize } from './media-type.ts'
 import type { ProblemJson } from './problems.ts'
 
 /** Makes text from a peer safe for a terminal: control, direction and invisible characters become escapes. */
@@ -19,6 +20,11 @@ export function bytesText(bytes: number): string {
   }
   const digits = unit === 0 || value >= 100 ? 0 : 1
   return `${value.toFixed(digits)} ${UNITS[unit]}`
+}
+
+/** 1 file, 3 B; 20000 files, 78.1 MiB */
+export function treeText({ fileCount, contentBytes }: TreeSize): string {
+  return `${fileCount} ${fileCount === 1 ? 'file' : 'files'}, ${bytesText(contentBytes)}`
 }
 
 /** bob; bob and carol; bob, carol and dave */

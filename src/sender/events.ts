@@ -1,5 +1,5 @@
 /** The events of `send`, and its result. */
-import type { Notification, PartRange, Problem, ProblemJson } from '../protocol/index.ts'
+import type { Notification, PartRange, Problem, ProblemJson, TreeSize } from '../protocol/index.ts'
 
 /** A notification from the portal's log, or a refusal that the portal did not log. */
 export type SenderNotification =
@@ -28,6 +28,8 @@ export type SendEvent =
       /** Whether the file is end-to-end encrypted. */
       readonly isSealed: boolean
       readonly isResumed: boolean
+      /** What is in the folder that is sent; null for a file. `sizeBytes` is then the length of its tar. */
+      readonly tree: TreeSize | null
     }
   /**
    * Progress of the first hop. The portal holds and has verified `acknowledgedBytes`; `sentBytes` have left this process;
@@ -39,6 +41,8 @@ export type SendEvent =
       readonly hashedBytes: number
       readonly sentBytes: number
       readonly acknowledgedBytes: number
+      /** Only of folders: how many files the portal holds, and the path of what is being read. */
+      readonly files?: { readonly done: number; readonly path: string }
     }
   /** The end of a stream was read. */
   | { readonly type: 'sized'; readonly transferId: string; readonly sizeBytes: number }
@@ -70,6 +74,8 @@ export type SendEvent =
     }
   /** Progress of the second hop: how much the receiver has fetched and verified. */
   | { readonly type: 'fetched'; readonly transferId: string; readonly receiver: string; readonly fetchedBytes: number }
+  /** Something in a folder cannot be sent, and is left out. `path` begins with the name of the folder. */
+  | { readonly type: 'left-out'; readonly transferId: null; readonly path: string; readonly reason: string }
   /** The clocks of this machine and of the portal differ: `clock-off`, with `aheadMs`. */
   | { readonly type: 'clock-off'; readonly transferId: null; readonly problem: ProblemJson }
   /** A proxy holds event streams back, so the sender asks the portal again and again instead. */

@@ -7,7 +7,7 @@
  */
 import { isPassing, NoResponseError, RemoteProblem, type RetryPolicy } from '../client/index.ts'
 import { manifestDigestOf } from '../digests/index.ts'
-import { isWhole, type Notification, Problem, type TransferStatus } from '../protocol/index.ts'
+import { fileTraitsOf, isWhole, type Notification, Problem, type TransferStatus } from '../protocol/index.ts'
 import {
   type ContentKey,
   contentDigestOf,
@@ -102,7 +102,8 @@ class FirstHop {
     const { transferId, source, to } = this.#entry
     const { path } = this.#file.source
     const flags = { isSealed: this.#contentKey !== null, isResumed: this.#isResumed }
-    onEvent({ type: 'started', transferId, path, sizeBytes: source.sizeBytes, to, ...flags })
+    const { tree } = fileTraitsOf(this.#file.mediaType)
+    onEvent({ type: 'started', transferId, path, sizeBytes: source.sizeBytes, to, ...flags, tree })
     const unheard = events.onHeard(this.#retryPolicy.markAlive)
     events.subscribe(this.#log)
     const end = await this.#pass()

@@ -2,75 +2,130 @@
 import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
 import { constants, readdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { digestDriver, digestOf } from '../digests/index.ts'
-import { fileErrorText, hasCode, whenDescriptorsAllow } from '../fs/index.ts'
-import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
-import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
-import { partSealer } from '../trust/node-part-cipher.ts'
+import { digestOf } from '../digests/index.ts'
+import { hasCode, whenDescriptorsAllow } from '../fs/index.ts'
+import { Problem } from '../protocol/index.ts'
+import { changedSource, type NodeSource, OpenContent, openFlags, readBytes, unreadable } from './node-content.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
-import { sealInPlace } from './node-part-bytes.ts'
 import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
 import { openSourceHandle, type SourceHandle } from './node-source-handle.ts'
+import { TreeSource } from './node-tree-source.ts'
+import type { Location } from './node-tree-walk.ts'
 import { isSizeTrue, readUnsized, UnsizedFileError } from './node-unsized.ts'
 import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
 
+/** What is sent, and how. */
+export interface SourceOptions {
+  /** Whether the receivers are told when a file was modified. */
+  readonly withTimes: boolean
+  /** Patterns of what is left out of folders, as in gitignore(5). */
+  readonly exclude: readonly string[]
+  /** The name of the tree that all paths together become; null when each is a delivery of its own. */
+  readonly as: string | null
+  /** Whether it is refused to leave something out of a folder that no pattern excludes. */
+  readonly isStrict: boolean
+}
+
+const optionsDefault: SourceOptions = { withTimes: true, exclude: [], as: null, isStrict: false }
+
 /**
- * Checks every path before anything is sent.
+ * Checks every path before anything is sent. A folder is gone through.
  *
- * @param withTimes whether the receivers are told when a file was modified
- * @returns one source per path, in their order
- * @throws Problem `source-not-a-file`, `source-unreadable`, or `request-invalid` when the same file is given twice
+ * @returns one source per path, in their order; with `as` one for all
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`; `request-invalid` when the same file is given twice
  */
 export async function checkSources(
   paths: readonly string[],
-  { withTimes }: { readonly withTimes: boolean } = { withTimes: true },
-): Promise<Source[]> {
-  const sources: Source[] = []
+  options: Partial<SourceOptions> = {},
+): Promise<NodeSource[]> {
+  const chosen = { ...optionsDefault, ...options }
+  const given: GivenPath[] = []
   const seen = new Set<string>()
   for (const path of paths) {
-    const source = await checkSource(path, withTimes)
-    if (seen.has(source.place)) {
+    const one = await lookAt(path)
+    if (seen.has(one.place)) {
       throw new Problem('request-invalid', { path, detail: `${path} is given more than once` })
     }
-    seen.add(source.place)
-    sources.push(source)
+    seen.add(one.place)
+    given.push(one)
   }
+  const sources: NodeSource[] = chosen.as === null ? [] : [await together(chosen.as, given, chosen)]
+  if (chosen.as === null) for (const one of given) sources.push(await sourceOf(one, chosen))
+  if (chosen.isStrict) sources.forEach(requireComplete)
   return sources
 }
 
-async function checkSource(path: string, withTimes: boolean): Promise<Source> {
+/** A path that was given, and what is there. */
+interface GivenPath {
+  readonly path: string
+  readonly place: string
+  readonly location: Location
+  readonly stats: BigIntStats
+}
+
+async function lookAt(path: string): Promise<GivenPath> {
   try {
     const absolute = resolve(path)
     const location = await locate(absolute)
     // In this thread: for thousands of files the way to another one and back costs more than the look.
     const stats = statSync(location, { bigint: true })
-    assertIsFile(path, stats)
+    if (!stats.isDirectory()) assertIsFile(path, stats)
     accessSync(location, constants.R_OK)
     // `realpath` of a name that is not UTF-8 would not be text either, so only its folder is resolved.
     const place =
       typeof location === 'string'
         ? realpathSync.native(location)
         : join(realpathSync.native(dirname(absolute)), basename(absolute))
-    return new FileSource(path, { place, location, sizeBytes: Number(stats.size), withTimes })
+    return { path, place, location, stats }
   } catch (error) {
     throw unreadable(path, error)
   }
 }
 
+async function sourceOf({ path, place, location, stats }: GivenPath, options: SourceOptions): Promise<NodeSource> {
+  const { withTimes, exclude } = options
+  if (!stats.isDirectory()) return new FileSource(path, { place, location, sizeBytes: Number(stats.size), withTimes })
+  const from = typeof location === 'string' ? place : location
+  return TreeSource.find(path, place, { root: nameOf(path), from, withTimes, exclude })
+}
+
+/** All paths as one tree, in which each has its name. */
+async function together(root: string, given: readonly GivenPath[], options: SourceOptions): Promise<NodeSource> {
+  const { withTimes, exclude } = options
+  const from = new Map<string, Location>()
+  for (const { path, place, location } of given) {
+    const name = nameOf(path)
+    if (from.has(name)) throw new Problem('request-invalid', { path, detail: `two of the paths have the name ${name}` })
+    from.set(name, typeof location === 'string' ? place : location)
+  }
+  const place = JSON.stringify(given.map((one) => one.place).sort())
+  return TreeSource.find(root, place, { root, from, withTimes, exclude })
+}
+
+function nameOf(path: string): string {
+  const name = basename(resolve(path))
+  if (name !== '') return name
+  throw new Problem('request-invalid', { path, detail: `${path} has no name: give one with --as` })
+}
+
+function requireComplete({ path, leftOut }: NodeSource): void {
+  const [first] = leftOut
+  if (first === undefined) return
+  const others = leftOut.length === 1 ? '' : `, and ${leftOut.length - 1} more`
+  const detail = `${first.path}: ${first.reason}${others}`
+  throw new Problem('source-incomplete', { path, leftOut: leftOut.length, detail })
+}
+
 function assertIsFile(path: string, stats: BigIntStats): void {
   if (stats.isFile()) return
-  const name = basename(resolve(path))
-  const detail = stats.isDirectory()
-    ? `${path} is a directory: not yet. Pack it first: tar -czf ${name}.tar.gz ${name}`
-    : `${path} is not a regular file`
-  throw new Problem('source-not-a-file', { path, detail })
+  throw new Problem('source-not-a-file', { path, detail: `${path} is not a regular file` })
 }
 
 /**
  * Node shows bytes of a name that are not UTF-8 as U+FFFD, and then cannot find the file. So the entries of the folder are read
  * as bytes to find the file.
  */
-async function locate(absolute: string): Promise<string | Buffer> {
+async function locate(absolute: string): Promise<Location> {
   const name = basename(absolute)
   if (!name.includes('\uFFFD')) return absolute
   const entries = await whenDescriptorsAllow(() => readdir(dirname(absolute), { encoding: 'buffer' }))
@@ -80,30 +135,22 @@ async function locate(absolute: string): Promise<string | Buffer> {
   return Buffer.concat([Buffer.from(join(dirname(absolute), '/')), match])
 }
 
-function unreadable(path: string, cause: unknown): unknown {
-  if (cause instanceof Problem || !(cause instanceof Error)) return cause
-  return new Problem('source-unreadable', { path, detail: fileErrorText(path, cause) }, { cause })
-}
-
-/** The size of a read. Between reads the process does other work, so that hashing a large part does not block it. */
-const READ_BYTES = 1024 * 1024
-/** Without O_NONBLOCK (unknown to Windows), opening /proc/kmsg or a pipe that replaced the file would block a thread without end. */
-const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
-
 interface CheckedPlace extends Pick<Source, 'place' | 'sizeBytes'> {
-  readonly location: string | Buffer
+  readonly location: Location
   readonly withTimes: boolean
 }
 
 /** A file that has been checked. */
-class FileSource implements Source {
+class FileSource implements NodeSource {
   readonly path: string
   /** The last element of the path. */
   readonly name: string
   readonly place: string
   readonly sizeBytes: number
+  readonly leftOut = []
+  readonly tree = null
   /** The path to open: bytes where the name on disk is not UTF-8. */
-  readonly location: string | Buffer
+  readonly location: Location
 
   readonly #withTimes: boolean
 
@@ -124,7 +171,7 @@ class FileSource implements Source {
   async open(): Promise<OpenSource> {
     let handle: SourceHandle | null = null
     try {
-      handle = await whenDescriptorsAllow(() => openSourceHandle(this.location, OPEN_FLAGS, this.sizeBytes))
+      handle = await whenDescriptorsAllow(() => openSourceHandle(this.location, openFlags, this.sizeBytes))
       const stats = await handle.stat({ bigint: true })
       assertIsFile(this.path, stats)
       if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, stats)
@@ -140,66 +187,9 @@ class FileSource implements Source {
   async #readUnsized(handle: SourceHandle, stats: BigIntStats): Promise<Uint8Array> {
     const content = await readUnsized(handle)
     // When the size changes, a program is writing to the file.
-    if ((await handle.stat({ bigint: true })).size !== stats.size) throw changed(this.path, 'it was written to')
+    if ((await handle.stat({ bigint: true })).size !== stats.size) throw changedSource(this.path, 'it was written to')
     if (content !== null) return content
     throw new UnsizedFileError(this.path, this.location)
-  }
-}
-
-/** The common part of the open files below. */
-abstract class OpenContent implements OpenSource {
-  readonly source: FileSource
-  readonly identity: SourceIdentity
-  readonly mediaType: string | undefined
-  readonly isIdentityProof = true
-
-  constructor(source: FileSource, identity: SourceIdentity, stats: BigIntStats | null) {
-    this.source = source
-    this.identity = identity
-    this.mediaType = source.mediaTypeWith(stats)
-  }
-
-  abstract assertUnchanged(onRead?: () => Promise<void>): Promise<void>
-  abstract [Symbol.asyncDispose](): Promise<void>
-  /** Reads into `target` from `at` on, once. @returns the bytes read; 0 at the end */
-  protected abstract read(target: Uint8Array, at: number, position: number): Promise<number>
-
-  async readPart(
-    target: Uint8Array,
-    offsetBytes: number,
-    digestAlgorithm: DigestAlgorithm,
-    seal: PartSeal | null,
-  ): Promise<PartDigests> {
-    const sealer = seal === null ? null : partSealer(seal.partKey, seal.position)
-    const hasher = digestDriver(digestAlgorithm).create()
-    const contentHasher = sealer === null ? null : digestDriver(digestAlgorithm).create()
-    const lengthBytes = target.length - (sealer === null ? 0 : sealTagBytes)
-    for (let at = 0; at < lengthBytes; ) {
-      const bytesRead = await this.read(target.subarray(0, lengthBytes), at, offsetBytes + at)
-      if (bytesRead === 0) throw this.changed('it is shorter than it was')
-      const bytes = target.subarray(at, at + bytesRead)
-      // The sealed bytes replace the plain ones in the same buffer.
-      contentHasher?.update(bytes)
-      if (sealer !== null) sealInPlace(sealer, bytes)
-      hasher.update(bytes)
-      at += bytesRead
-    }
-    if (sealer !== null) {
-      const tag = sealer.finish()
-      target.set(tag, lengthBytes)
-      hasher.update(tag)
-    }
-    const digest = hasher.digest()
-    const contentDigest = contentHasher?.digest() ?? digest
-    this.noteRead({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest })
-    return { digest, contentDigest }
-  }
-
-  /** Called for each part that was read. */
-  protected noteRead(_part: ReadPart): void {}
-
-  changed(how: string, cause?: unknown): Problem {
-    return changed(this.source.path, how, cause)
   }
 }
 
@@ -216,12 +206,14 @@ function isSameFile({ mtimeNs: _, ...one }: SourceIdentity, { mtimeNs: __, ...ot
 class OpenFile extends OpenContent {
   readonly #handle: SourceHandle
   readonly #parts = new PartsRead()
+  readonly #location: Location
   /** The modification time at which the content was last known to equal the parts read. */
   #mtimeNs: SourceIdentity[string]
 
   constructor(source: FileSource, handle: SourceHandle, stats: BigIntStats) {
-    super(source, identityOf(stats), stats)
+    super(source, identityOf(stats), source.mediaTypeWith(stats))
     this.#handle = handle
+    this.#location = source.location
     this.#mtimeNs = this.identity.mtimeNs ?? ''
   }
 
@@ -234,7 +226,7 @@ class OpenFile extends OpenContent {
     try {
       // A file system may report an old size although data was appended.
       if (!(await isSizeTrue(this.#handle, this.identity.sizeBytes))) throw this.changed('it is not as long as it was')
-      const named = identityOf(statSync(this.source.location, { bigint: true }))
+      const named = identityOf(statSync(this.#location, { bigint: true }))
       if (!isSameFile(named, this.identity)) throw this.changed('another file has taken its place')
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.changed('it was removed', error)
@@ -265,7 +257,7 @@ class OpenFile extends OpenContent {
   }
 
   protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
-    return this.#readAt(target.subarray(at, at + READ_BYTES), position)
+    return this.#readAt(target.subarray(at, at + readBytes), position)
   }
 
   async #readAt(target: Uint8Array, position: number): Promise<number> {
@@ -282,7 +274,11 @@ class HeldFile extends OpenContent {
   readonly #content: Uint8Array
 
   constructor(source: FileSource, content: Uint8Array) {
-    super(source, { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) }, null)
+    super(
+      source,
+      { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) },
+      source.mediaTypeWith(null),
+    )
     this.#content = content
   }
 
@@ -292,15 +288,10 @@ class HeldFile extends OpenContent {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
-    const bytes = this.#content.subarray(position, position + Math.min(READ_BYTES, target.length - at))
+    const bytes = this.#content.subarray(position, position + Math.min(readBytes, target.length - at))
     target.set(bytes, at)
     return bytes.length
   }
-}
-
-function changed(path: string, how: string, cause?: unknown): Problem {
-  const detail = `${path}: ${how}. Send it again once nothing writes to it.`
-  return new Problem('source-changed', { path, detail }, { cause })
 }
 
 function identityOf(stats: BigIntStats): SourceIdentity {

@@ -158,7 +158,7 @@ class StreamHop {
   async pass(first: Uint8Array): Promise<FirstHop> {
     const { events, onEvent } = this.#context
     const { transferId, place, to, isSealed } = this.#entry
-    const flags = { isSealed, isResumed: false, isSizeKnown: false } as const
+    const flags = { isSealed, isResumed: false, isSizeKnown: false, tree: null } as const
     onEvent({ type: 'started', transferId, path: place, sizeBytes: 0, to, ...flags })
     const unheard = events.onHeard(this.#retryPolicy.markAlive)
     events.subscribe(this.#log)

@@ -9,7 +9,7 @@ import { EventWatch } from './event-watch.ts'
 import type { SendOutcome } from './events.ts'
 import { FileJournal } from './node-journal.ts'
 import { FileSealRecords } from './node-seal-record.ts'
-import { checkSources } from './node-source.ts'
+import { checkSources, type SourceOptions } from './node-source.ts'
 import { passStream } from './node-stream.ts'
 import { fifoStream, isFifo, type StreamInput, unsizedFileStream } from './node-stream-input.ts'
 import { UnsizedFileError } from './node-unsized.ts'
@@ -30,13 +30,12 @@ const BUFFER_BYTES_MAX = 96 * 1024 * 1024
 
 /** What the library has checked: see `SendOptions` there. */
 export interface SendFilesOptions
-  extends Omit<SendingOptions, 'journal' | 'sealRecords' | 'events' | 'partsInFlight' | 'bufferBytesMax'> {
+  extends Omit<SendingOptions, 'journal' | 'sealRecords' | 'events' | 'partsInFlight' | 'bufferBytesMax'>,
+    Partial<SourceOptions> {
   /** The folder whose subfolder `journal` has the journal. */
   readonly stateFolder: string
-  /** Paths of files, and what can be read only once. */
+  /** Paths of files and folders, and what can be read only once. */
   readonly paths: readonly (string | StreamInput)[]
-  /** Whether receivers are told when a file was modified; true by default. */
-  readonly withTimes?: boolean
   /** False: return after the first notification. */
   readonly isWaiting: boolean
   /** Parts of one transfer in flight at the same time; adapts to the connection by default. */
@@ -50,13 +49,13 @@ export interface SendFilesOptions
  *
  * A failed file does not stop the others. Silence of the portal does: files that have not been started by then are not tried.
  *
- * @returns one outcome per path, in their order
- * @throws Problem `source-not-a-file`, `source-unreadable`, `request-invalid`, `keys-changed`, `keys-missing`,
+ * @returns one outcome per path, in their order; with `as` one for all
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`, `request-invalid`, `keys-changed`, `keys-missing`,
  *   `folder-unavailable` before anything is sent; RemoteProblem `credentials-invalid`; the signal's reason when that aborts
  */
 export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
   options.signal.throwIfAborted()
-  const sources = await checkInputs(options.paths, { withTimes: options.withTimes ?? true })
+  const sources = await checkInputs(options)
   await requireStateFolder(options.stateFolder)
   const stop = new AbortController()
   const signal = AbortSignal.any([options.signal, stop.signal])
@@ -103,15 +102,19 @@ export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
 }
 
 /** Checks every path before anything is sent. @throws like `checkSources` */
-async function checkInputs(
-  inputs: SendFilesOptions['paths'],
-  options: { withTimes: boolean },
-): Promise<(Source | StreamInput)[]> {
-  const found = inputs.map((input) => (typeof input === 'string' && isFifo(input) ? fifoStream(input) : input))
+async function checkInputs(options: SendFilesOptions): Promise<(Source | StreamInput)[]> {
+  const isTogether = options.as != null
+  const found = options.paths.map((input) => {
+    return typeof input === 'string' && !isTogether && isFifo(input) ? fifoStream(input) : input
+  })
   const files = await checkSources(
     found.filter((input) => typeof input === 'string'),
     options,
   )
+  for (const one of files.flatMap(({ leftOut }) => leftOut)) {
+    options.onEvent({ type: 'left-out', transferId: null, ...one })
+  }
+  if (isTogether) return files
   return found.map((input) => {
     const source = typeof input === 'string' ? files.shift() : input
     if (source === undefined) throw new Error('a path has no source')

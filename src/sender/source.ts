@@ -60,6 +60,9 @@ export interface OpenSource extends AsyncDisposable {
    */
   assertUnchanged(onRead?: () => Promise<void>): Promise<void>
 
+  /** Only of folders: how far a number of bytes of its tar goes. */
+  treeProgress?(bytes: number): { readonly done: number; readonly path: string }
+
   /** The problem to throw when the file turns out to have changed since it was opened. */
   changed(how: string, cause?: unknown): Problem
 }

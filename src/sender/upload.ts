@@ -263,14 +263,17 @@ function boundsOf({ partsInFlight: { min, max } }: SendContext, pool: BufferPool
   return { min: Math.min(min, most), max: most }
 }
 
+/** A stream has no file. */
+type ReportedUpload = Pick<UploadAttempt, 'context' | 'entry'> & Partial<Pick<UploadAttempt, 'file'>>
+
 /** Counts hashed, sent and acknowledged bytes over the whole file, and reports them. */
 export class UploadProgress {
-  readonly #upload: Pick<UploadAttempt, 'context' | 'entry'>
+  readonly #upload: ReportedUpload
   readonly #onTheirWay = new Map<number, number>()
   #hashedBytes = 0
   #acknowledgedBytes = 0
 
-  constructor(upload: Pick<UploadAttempt, 'context' | 'entry'>) {
+  constructor(upload: ReportedUpload) {
     this.#upload = upload
   }
 
@@ -298,6 +301,13 @@ export class UploadProgress {
     this.#tell()
   }
 
+  #files(): { readonly files?: { readonly done: number; readonly path: string } } {
+    const { file } = this.#upload
+    if (file?.treeProgress === undefined) return {}
+    const { path } = file.treeProgress(this.#hashedBytes)
+    return { files: { done: file.treeProgress(this.#acknowledgedBytes).done, path } }
+  }
+
   #tell(): void {
     let sentBytes = this.#acknowledgedBytes
     for (const byteCount of this.#onTheirWay.values()) sentBytes += byteCount
@@ -307,6 +317,7 @@ export class UploadProgress {
       hashedBytes: this.#hashedBytes,
       sentBytes,
       acknowledgedBytes: this.#acknowledgedBytes,
+      ...this.#files(),
     })
   }
 }

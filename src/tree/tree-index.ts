@@ -49,6 +49,7 @@ export class TreeIndex {
   #sizes = new Float64Array(CAPACITY_FIRST)
   #times = new BigInt64Array(CAPACITY_FIRST)
   #offsets = new Float64Array(CAPACITY_FIRST)
+  #filesBefore = new Uint32Array(CAPACITY_FIRST)
   /** The path of the folder that was asked for last: files of a folder come one after another. */
   #lastFolder: { readonly entry: number; readonly path: string } | null = null
 
@@ -88,6 +89,7 @@ export class TreeIndex {
     const time = clampedTimeNs(mtimeNs)
     this.#times[entry] = time
     this.#offsets[entry] = this.#endBytes
+    this.#filesBefore[entry] = this.#fileCount
     this.#length++
     const isAboveAscii = parent === null || (this.#flagsOf(parent) & ASCII_PATH) !== 0
     const isPathAscii = isAboveAscii && isAscii(this.#names.subarray(nameAt, targetAt))
@@ -139,6 +141,11 @@ export class TreeIndex {
   /** Where the header of the entry begins. */
   offset(entry: number): number {
     return this.#at(this.#offsets, entry)
+  }
+
+  /** How many files come before the entry. */
+  filesBefore(entry: number): number {
+    return this.#at(this.#filesBefore, entry)
   }
 
   /** The number of the folder that the entry lies in; null for the root folder. */
@@ -235,6 +242,7 @@ export class TreeIndex {
     this.#sizes = resized(this.#sizes, capacity)
     this.#times = resized(this.#times, capacity)
     this.#offsets = resized(this.#offsets, capacity)
+    this.#filesBefore = resized(this.#filesBefore, capacity)
   }
 }
 

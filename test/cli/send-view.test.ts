@@ -94,6 +94,7 @@ test('a file that makes no progress has one plain line, however long it waits', 
     to: ['bob'],
     isSealed: true,
     isResumed: false,
+    tree: null,
   })
   const lines = (): number => text().match(/to the portal/g)?.length ?? 0
   await vi.advanceTimersByTimeAsync(60_000)

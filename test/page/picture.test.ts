@@ -38,7 +38,7 @@ const about = { transferId, at, attempt: 1, eventId: '1' }
 
 const anyEvent: fc.Arbitrary<SendEvent> = fc.oneof(
   fc.record({ isResumed: fc.boolean() }).map(({ isResumed }): SendEvent => {
-    return { type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed }
+    return { type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed, tree: null }
   }),
   fc
     .tuple(bytes, bytes, bytes)
@@ -104,7 +104,16 @@ describe('a sent file', () => {
   test('a stored file that the portal has lost is no longer drawn as stored, and is sent to all receivers again', () => {
     const again: (readonly string[])[] = []
     const file = aFile((names) => again.push(names))
-    file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
+    file.apply({
+      type: 'started',
+      transferId,
+      path: 'x',
+      sizeBytes: SIZE_BYTES,
+      to,
+      isSealed: true,
+      isResumed: false,
+      tree: null,
+    })
     file.apply({ type: 'notification', notification: { ...about, notification: 'stored' } })
     file.apply({ type: 'notification', notification: { ...about, notification: 'delivered', receiver: 'bob' } })
     expect(file.progress.value).toMatchObject({ phase: 'stored', waitingFor: ['carol'] })
@@ -118,7 +127,16 @@ describe('a sent file', () => {
 
   test('silence is shown until the next sign of life', () => {
     const file = aFile()
-    file.apply({ type: 'started', transferId, path: 'x', sizeBytes: SIZE_BYTES, to, isSealed: true, isResumed: false })
+    file.apply({
+      type: 'started',
+      transferId,
+      path: 'x',
+      sizeBytes: SIZE_BYTES,
+      to,
+      isSealed: true,
+      isResumed: false,
+      tree: null,
+    })
     file.apply({ type: 'uploading', transferId, acknowledgedBytes: 10, sentBytes: 500, hashedBytes: 500 })
     file.apply({ type: 'silence', transferId, reason: 'the connection broke', pauseMs: 100 })
     expect(file.progress.value).toEqual({ phase: 'silent', reason: 'the connection broke' })

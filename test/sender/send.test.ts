@@ -431,7 +431,7 @@ describe('a refusal', () => {
 })
 
 test('nothing is sent when one of the paths is not a file', async () => {
-  await expect(sending({ paths: [scene.folder.join('file'), scene.folder.path] })).rejects.toMatchObject({
+  await expect(sending({ paths: [scene.folder.join('file'), '/dev/null'] })).rejects.toMatchObject({
     code: 'source-not-a-file',
   })
   expect(scene.portal.requests).toEqual([])

@@ -12,14 +12,6 @@ async function openOnly(path: string) {
   return source.open()
 }
 
-test('a directory is refused, with advice how to send it', async () => {
-  await using folder = await TestFolder.make()
-  await mkdir(folder.join('photos'))
-  const problem = await checkSources([folder.join('photos')]).catch((error) => error)
-  expect(problem).toMatchObject({ code: 'source-not-a-file', details: { path: folder.join('photos') } })
-  expect(problem.message).toContain('tar -czf photos.tar.gz photos')
-})
-
 test('a fifo and a socket are refused, without advice that would not help', async () => {
   await using folder = await TestFolder.make()
   execFileSync('mkfifo', [folder.join('fifo')])

@@ -27,14 +27,6 @@ async function watched() {
 
 test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>([
   [
-    'a directory',
-    async (world) => {
-      await mkdir(world.path('photos'))
-      return world.path('photos')
-    },
-    /photos is a directory: not yet\. Pack it first: tar -czf photos\.tar\.gz photos.*\(source-not-a-file\)/,
-  ],
-  [
     'a file that does not exist',
     async (world) => world.path('nowhere.bin'),
     /The file cannot be read: there is no \S+\/nowhere\.bin \(source-unreadable\)/,

@@ -1,0 +1,176 @@
+// @tier fast
+/** A folder is one delivery. It survives what a file survives, because any part of its tar can be made again. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, lstatSync, readdirSync } from 'node:fs'
+import { appendFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { settableTimeNs } from '../../../src/tree/index.ts'
+import { FaultyNetwork } from '../harness/proxy.ts'
+import { until, World } from '../harness/world.ts'
+import { gate, kindsOf, MIB, notificationsOf, partOf, partsSent, startOf } from './requests.ts'
+
+const PARTS = ['--part-size', '1MiB', '--answer-timeout', '30s'] as const
+
+/** A folder of files, large and small, of more than five parts of one MiB. */
+async function makeFolder(world: World, name: string): Promise<string> {
+  const folder = world.path('files', name)
+  await mkdir(join(folder, 'sub/empty'), { recursive: true })
+  await world.file(`${name}/sub/film.bin`, 3 * MIB + 1)
+  for (let number = 0; number < 400; number++) await world.file(`${name}/sub/${number}.txt`, 5000)
+  await writeFile(join(folder, 'run.sh'), '#!/bin/sh\n', { mode: 0o755 })
+  await symlink('sub/film.bin', join(folder, 'link'))
+  return folder
+}
+
+/** Where the folder has arrived at a receiver: as a folder, or as a tar that is extracted now. */
+async function arrived(world: World, receiver: string, name: string): Promise<string> {
+  const folder = join(world.inbox(receiver), name)
+  if (existsSync(folder)) return folder
+  const place = world.path('extracted', receiver)
+  await mkdir(place, { recursive: true })
+  execFileSync('tar', ['-xf', `${folder}.tar`, '-C', place])
+  return join(place, name)
+}
+
+/** Contents, links, modes, and times as exactly as programs can set them. */
+function requireSame(one: string, other: string): void {
+  execFileSync('diff', ['-r', '--no-dereference', one, other])
+  for (const path of ['', ...readdirSync(one, { recursive: true, encoding: 'utf8' })]) {
+    const [sent, received] = [one, other].map((folder) => lstatSync(join(folder, path), { bigint: true }))
+    expect(received?.mtimeNs, path).toBe(settableTimeNs(sent?.mtimeNs ?? 0n))
+    expect(received?.mode, path).toBe(sent?.mode)
+  }
+}
+
+describe('in one world', () => {
+  let world: World
+  let network: FaultyNetwork
+  beforeAll(async () => {
+    world = await World.create({ isShared: true })
+    network = await FaultyNetwork.open(() => world.portalUrl)
+    await world.portal()
+    await world.join(['alice', 'bob', 'carol'], { alice: network })
+    await Promise.all([world.receiver('bob'), world.receiver('carol')])
+  })
+  afterAll(async () => {
+    await network[Symbol.asyncDispose]()
+    await world[Symbol.asyncDispose]()
+  })
+
+  test.each([
+    ['sealed', []],
+    ['plain', ['--plain']],
+  ])('a folder is delivered as one transfer to several receivers (%s)', async (how, args) => {
+    const folder = await makeFolder(world, `photos-${how}`)
+    const sending = world.send(folder, 'bob,carol', ...PARTS, ...args)
+    expect((await sending.ended).code).toBe(0)
+    expect(kindsOf(sending).sort()).toEqual(['delivered', 'delivered', 'stored'])
+    expect(await startOf(sending)).toMatchObject({
+      tree: { fileCount: 402, contentBytes: 3 * MIB + 1 + 400 * 5000 + 10 },
+    })
+    for (const name of ['bob', 'carol']) requireSame(folder, await arrived(world, name, `photos-${how}`))
+  })
+
+  test('a folder that fits into one request is delivered, too', async () => {
+    const folder = world.path('files/small')
+    await mkdir(join(folder, 'empty'), { recursive: true })
+    await writeFile(join(folder, 'a'), 'a')
+    const sending = world.send(folder, 'bob')
+    expect((await sending.ended).code).toBe(0)
+    requireSame(folder, await arrived(world, 'bob', 'small'))
+  })
+
+  test('several paths are one delivery with --as, and deliveries of their own without', async () => {
+    const one = await makeFolder(world, 'one')
+    const other = await world.file('other.bin', 1000)
+    const sending = world.send([one, other], 'bob', '--as', 'both')
+    expect((await sending.ended).code).toBe(0)
+    expect(kindsOf(sending)).toEqual(['stored', 'delivered'])
+    requireSame(one, join(await arrived(world, 'bob', 'both'), 'one'))
+    const apart = world.send([one, other], 'carol')
+    expect((await apart.ended).code).toBe(0)
+    expect(kindsOf(apart).sort()).toEqual(['delivered', 'delivered', 'stored', 'stored'])
+  })
+
+  test('a folder that is sent again after kill -9 continues, and only the missing parts are sent', async () => {
+    const folder = await makeFolder(world, 'killed')
+    const held = gate(network, (seen) => (partOf(seen) ?? 0) > 3)
+    const sending = world.send(folder, 'bob', ...PARTS)
+    const { transferId } = await startOf(sending)
+    await until(async () => (await world.stored()).filter((name) => /^[123]\./.test(name)).length === 3, 'three parts')
+    await sending.stop('SIGKILL')
+    held.open()
+    const from = network.seen.length
+    const again = world.send(folder, 'bob', ...PARTS)
+    expect(await startOf(again)).toMatchObject({ transferId, isResumed: true })
+    expect((await again.ended).code).toBe(0)
+    expect(Object.keys(partsSent(network, from)).map(Number)).toEqual([4, 5, 6])
+    requireSame(folder, await arrived(world, 'bob', 'killed'))
+  })
+
+  test('a part that arrives damaged is made again by itself', async () => {
+    const folder = await makeFolder(world, 'damaged')
+    let isDamaged = false
+    network.rule = (seen) => {
+      if (isDamaged || partOf(seen) !== 2) return null
+      isDamaged = true
+      return { corruptRequest: true }
+    }
+    const from = network.seen.length
+    const sending = world.send(folder, 'bob', ...PARTS)
+    expect((await sending.ended).code).toBe(0)
+    network.rule = () => null
+    expect(partsSent(network, from)).toEqual({ 1: 1, 2: 2, 3: 1, 4: 1, 5: 1, 6: 1 })
+    requireSame(folder, await arrived(world, 'bob', 'damaged'))
+  })
+
+  test('a file that is written to meanwhile is named, and nothing is delivered', async () => {
+    const folder = await makeFolder(world, 'changing')
+    const from = network.seen.length
+    const held = gate(network, (seen) => partOf(seen) === 6)
+    const sending = world.send(folder, 'bob', ...PARTS)
+    await until(() => network.seen.slice(from).some((seen) => partOf(seen) === 6), 'the last part')
+    await appendFile(join(folder, 'sub/7.txt'), 'more')
+    held.open()
+    expect((await sending.ended).code).toBe(4)
+    const [summary] = sending.json.filter(({ type }) => type === 'summary')
+    expect(summary).toMatchObject({
+      transfers: [{ outcome: 'refused', problem: { code: 'source-changed', path: 'changing/sub/7.txt' } }],
+    })
+    expect(notificationsOf(sending)).toEqual([])
+    expect((await world.received('bob')).filter((name) => name.startsWith('changing'))).toEqual([])
+  })
+
+  test('what cannot be sent is a warning with exit code 0, or refused with --strict; --dry-run sends nothing', async () => {
+    const folder = world.path('files/links')
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'a.log'), 'a')
+    await writeFile(join(folder, 'b'), 'b')
+    await symlink('/etc', join(folder, 'out'))
+    const from = network.seen.length
+    const strict = world.send(folder, 'bob', '--strict')
+    expect((await strict.ended).code).toBe(2)
+    expect(strict.stderr).toMatch(/links\/out: the link leads out of the folder: \/etc \(source-incomplete\)/)
+    const listed = await world.send(folder, 'bob', '--dry-run', '--exclude', '*.log').ended
+    expect(
+      listed.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toMatchObject([
+      { type: 'entry', path: 'links', kind: 'folder' },
+      { type: 'entry', path: 'links/b', kind: 'file', sizeBytes: 1 },
+      { type: 'left-out', path: 'links/out' },
+      { type: 'delivery', tree: { fileCount: 1, contentBytes: 1 } },
+    ])
+    expect(network.seen.length).toBe(from)
+    const sending = world.send(folder, 'bob', '--exclude', '*.log')
+    expect((await sending.ended).code).toBe(0)
+    expect(sending.json).toContainEqual(expect.objectContaining({ phase: 'left-out', path: 'links/out' }))
+    const place = await arrived(world, 'bob', 'links')
+    await rm(join(folder, 'a.log'))
+    await rm(join(folder, 'out'))
+    execFileSync('diff', ['-r', folder, place])
+  })
+})

@@ -3,7 +3,7 @@
  * right one, from just before its announcement (with the content, or without) leaves to when it has arrived. Every offer is
  * taken and compared, and none may reach anybody else. Receivers are bare connections in processes of their own.
  *
- *     npm run bench -- many [--receivers N] [--idle SECONDS] [--offers N]
+ *     npm run bench -- many [--receivers N] [--idle SECONDS] [--offers N] [--json]
  */
 import { spawn } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
@@ -41,7 +41,12 @@ const NS_PER_MS = 1e6
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
-  options: { receivers: { type: 'string' }, idle: { type: 'string' }, offers: { type: 'string' } },
+  options: {
+    receivers: { type: 'string' },
+    idle: { type: 'string' },
+    offers: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
 })
 const wantedCount = Number(values.receivers ?? RECEIVERS_DEFAULT)
 const idleSeconds = Number(values.idle ?? IDLE_SECONDS_DEFAULT)
@@ -180,7 +185,20 @@ async function connectionsMax(): Promise<number> {
   return Math.floor((await openFilesMax()) * CONNECTIONS_SHARE) - CONNECTIONS_SPARE
 }
 
+/** What `--json` prints, on the last line. */
+export interface IdleFigures {
+  readonly receivers: number
+  readonly idleBytes: number
+  /** Of one processor. */
+  readonly idleCpuPercent: number
+}
+
 function print(): void {
+  if (values.json) {
+    const figures: IdleFigures = { receivers: receiverCount, idleBytes, idleCpuPercent: idleCpuMs / idleSeconds / 10 }
+    process.stdout.write(`${JSON.stringify(figures)}\n`)
+    return
+  }
   const each = (idleBytes - emptyBytes) / receiverCount / KIB
   const figures = [
     ['connected, all in', `${short(connectingMs / 1000)} s`],

@@ -2,7 +2,7 @@
  * The page beside the command line: the same file, sealed, from `golooader send` to a page in Chromium and to `golooader receive` in
  * turn, and from the page to the same receiver. From the start of sending until the sender knows that it was delivered.
  *
- *     npm run bench -- page [--rounds N] [--size MiB] [--chromium PATH]
+ *     npm run bench -- page [--rounds N] [--size MiB] [--chromium PATH] [--digests NAME,NAME]
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,7 +19,12 @@ const DELIVERED_MS_MAX = 300_000
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
-  options: { rounds: { type: 'string' }, size: { type: 'string' }, chromium: { type: 'string' } },
+  options: {
+    rounds: { type: 'string' },
+    size: { type: 'string' },
+    chromium: { type: 'string' },
+    digests: { type: 'string' },
+  },
 })
 const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
 const sizeMib = Number(values.size ?? SIZE_MIB_DEFAULT)
@@ -27,7 +32,7 @@ const sizeMib = Number(values.size ?? SIZE_MIB_DEFAULT)
 process.stdout.write(
   `| ${sizeMib} MiB, ${rounds} rounds, MiB/s | cli -> page | page -> cli | cli -> cli |\n|---|---|---|---|\n`,
 )
-for (const digest of ['blake3', 'sha-256']) await measure(digest)
+for (const digest of values.digests?.split(',') ?? ['blake3', 'sha-256']) await measure(digest)
 
 async function measure(digest: string): Promise<void> {
   await using world = await BenchWorld.start({ flags: ['--digests', digest === 'blake3' ? 'blake3,sha-256' : digest] })
@@ -43,7 +48,7 @@ async function measure(digest: string): Promise<void> {
     await page.goto(await inviteOf(world, 'carol'))
     await page.getByRole('button', { name: 'Join', exact: true }).click()
     await page.getByRole('link', { name: /^Receive/ }).click()
-    await page.getByLabel(/Accept everything/).check()
+    await page.getByLabel(/Accept all files automatically/).check()
     const rates = { toPage: [] as number[], fromPage: [] as number[], cli: [] as number[] }
     // The first round warms caches and compilers, and does not count.
     for (let round = 0; round <= rounds; round++) {

@@ -4,7 +4,18 @@ import { access, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FileSet } from './file-set.ts'
 import type { Missing } from './peers.ts'
-import { end, freePort, isInstalled, listening, mustRun, type Usage, usageOf, usedSince } from './processes.ts'
+import {
+  end,
+  freePort,
+  isInstalled,
+  listening,
+  mustRun,
+  together,
+  type Usage,
+  usageOf,
+  usedSince,
+} from './processes.ts'
+import type { BenchWorld } from './world.ts'
 
 /** One way to get many files there. */
 export interface SmallContender extends AsyncDisposable {
@@ -20,6 +31,38 @@ const DAV_MODULE = '/usr/lib/nginx/modules/ngx_http_dav_ext_module.so'
 const TRANSFERS_MANY = 16
 /** Its pace is its own, and does not depend on how many there are: see `rclone`. */
 const RCLONE_SHARE = 0.2
+
+/** `golooader send` of all files to bob, by one account or by several at once. */
+export function ourSmall(
+  name: string,
+  world: BenchWorld,
+  from: readonly string[],
+  args: readonly string[],
+): SmallContender {
+  return {
+    name,
+    share: 1,
+    async deliver({ paths }) {
+      const before = await world.usage()
+      const sent = await Promise.all(
+        from.map((account, index) => {
+          const share = paths.filter((_, at) => at % from.length === index)
+          return share.length === 0 ? null : world.sendAll(share, args, { from: account, to: ['bob'] })
+        }),
+      )
+      const ended = sent.filter((one) => one !== null)
+      for (const { code, output } of ended) if (code !== 0) throw new Error(`send ended with ${code}:\n${output}`)
+      const after = await world.usage()
+      const usage = {
+        sender: together(ended),
+        middle: usedSince(before.portal, after.portal),
+        receiver: usedSince(before.receiver, after.receiver),
+      }
+      return { folder: world.inbox('bob'), usage }
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
 
 /** All peers, those that are missing with the reason. */
 export async function smallPeers(folder: string): Promise<(SmallContender | Missing)[]> {

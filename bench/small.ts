@@ -11,8 +11,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { circumstances, KIB, mebibytes, median, range, short, table } from './figures.ts'
 import { empty, type FileSet, makeFileSet, mustHold, spanMs } from './file-set.ts'
-import { together, type Usage, usedSince } from './processes.ts'
-import { type SmallContender, smallPeers } from './small-peers.ts'
+import type { Usage } from './processes.ts'
+import { ourSmall, type SmallContender, smallPeers } from './small-peers.ts'
 import { BenchWorld } from './world.ts'
 
 const ROUNDS_DEFAULT = 2
@@ -51,10 +51,10 @@ await using world = await BenchWorld.start({ senders: ['alice', ...senders], rec
 await using stack = new AsyncDisposableStack()
 const contenders: SmallContender[] = []
 const all = [
-  ours(OURS, ['alice'], ['--plain']),
-  ours('golooader, sealed', ['alice'], []),
-  ours(`golooader, plain, ${SENDERS_MANY} senders`, senders, ['--plain']),
-  ours(`golooader, sealed, ${SENDERS_MANY} senders`, senders, []),
+  ourSmall(OURS, world, ['alice'], ['--plain']),
+  ourSmall('golooader, sealed', world, ['alice'], []),
+  ourSmall(`golooader, plain, ${SENDERS_MANY} senders`, world, senders, ['--plain']),
+  ourSmall(`golooader, sealed, ${SENDERS_MANY} senders`, world, senders, []),
   ...(await smallPeers(join(world.folder, 'peers'))),
 ]
 for (const one of all) {
@@ -106,32 +106,6 @@ async function measure(contender: SmallContender, files: FileSet): Promise<Sampl
   const sample = { count: files.paths.length, wallMs, usage, spanMs: await spanMs(folder) }
   await empty(folder)
   return sample
-}
-
-function ours(name: string, from: readonly string[], args: readonly string[]): SmallContender {
-  return {
-    name,
-    share: 1,
-    async deliver({ paths }) {
-      const before = await world.usage()
-      const sent = await Promise.all(
-        from.map((account, index) => {
-          const share = paths.filter((_, at) => at % from.length === index)
-          return share.length === 0 ? null : world.sendAll(share, args, { from: account, to: ['bob'] })
-        }),
-      )
-      const ended = sent.filter((one) => one !== null)
-      for (const { code, output } of ended) if (code !== 0) throw new Error(`send ended with ${code}:\n${output}`)
-      const after = await world.usage()
-      const usage = {
-        sender: together(ended),
-        middle: usedSince(before.portal, after.portal),
-        receiver: usedSince(before.receiver, after.receiver),
-      }
-      return { folder: world.inbox('bob'), usage }
-    },
-    async [Symbol.asyncDispose]() {},
-  }
 }
 
 /** Files a second. */

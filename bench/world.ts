@@ -14,6 +14,8 @@ export interface WorldOptions {
   readonly receivers?: readonly string[]
   /** Of the portal, beside those that make it run here. */
   readonly flags?: readonly string[]
+  /** For senders and receivers, beside what each of them has. */
+  readonly env?: NodeJS.ProcessEnv
   /** What is to be the portal instead of one process with a folder. */
   readonly several?: { readonly databaseUrl: string; readonly start: (folder: string) => Promise<WorldPortal> }
 }
@@ -36,20 +38,22 @@ export class BenchWorld implements AsyncDisposable {
   readonly folder: string
   readonly portal: WorldPortal
   readonly #receivers = new Map<string, ChildProcess>()
+  readonly #env: NodeJS.ProcessEnv
 
-  private constructor(folder: string, portal: WorldPortal) {
+  private constructor(folder: string, portal: WorldPortal, env: NodeJS.ProcessEnv) {
     this.folder = folder
     this.portal = portal
+    this.#env = env
   }
 
   /** A portal; alice, who sends, and bob, who waits for files, if nobody else is named. */
   static async start(options: WorldOptions = {}): Promise<BenchWorld> {
-    const { senders = ['alice'], receivers = ['bob'], flags = [], several } = options
+    const { senders = ['alice'], receivers = ['bob'], flags = [], env = {}, several } = options
     const folder = await mkdtemp(join(tmpdir(), 'golooader-bench-'))
     const data = join(folder, 'portal')
     const accounts = await openAccounts(data, [...senders, ...receivers], several?.databaseUrl)
     const portal = await (several?.start(folder) ?? PortalProcess.start(data, flags))
-    const world = new BenchWorld(folder, portal)
+    const world = new BenchWorld(folder, portal, env)
     for (const account of accounts) await giveProfile(world.home(account.name), world.portal.url, account)
     await Promise.all(receivers.map((name) => world.#receive(name)))
     return world
@@ -68,7 +72,7 @@ export class BenchWorld implements AsyncDisposable {
   /** For a process that acts as an account. */
   env(name: string): NodeJS.ProcessEnv {
     // Compiled code is kept as it is for anybody who has run a command before.
-    return { PATH: process.env.PATH, HOME: this.home(name), XDG_CACHE_HOME: cacheFolder }
+    return { PATH: process.env.PATH, HOME: this.home(name), XDG_CACHE_HOME: cacheFolder, ...this.#env }
   }
 
   send(path: string, args: readonly string[], parties?: Parties): Promise<Ended> {

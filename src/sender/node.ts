@@ -26,7 +26,7 @@ const DESCRIPTORS_PER_TRANSFER = 6
 /** Few large files at a time: they share the bandwidth, and finishing one is better than having many half done. */
 const LARGE_AT_ONCE_MAX = 2
 /** Memory for all parts in flight together. */
-const BUFFER_BYTES_MAX = 96 * 1024 * 1024
+const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 
 /** What the library has checked: see `SendOptions` there. */
 export interface SendFilesOptions

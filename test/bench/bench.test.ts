@@ -1,10 +1,12 @@
 /** Each benchmark of this repository still runs. The test runs each of them at its smallest size. */
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { rows as tableRows } from '../../bench/table-rows.ts'
 import { root } from '../structure/sources.ts'
 
 /** Each benchmark starts several processes, and the machine may be busy. */
@@ -25,6 +27,40 @@ test.concurrent(
     expect(told).toMatch(/^\| golooader, sealed, 16 senders \| [\d.]+ /m)
   },
   TIMEOUT_MS,
+)
+
+test.concurrent(
+  'the table of targets has a row for each, with what was measured',
+  async () => {
+    const least = [
+      '--mib',
+      '1',
+      '--rounds',
+      '1',
+      '--files',
+      '10',
+      '--seconds',
+      '0.2',
+      '--gib',
+      '0.01',
+      '--receivers',
+      '10',
+    ]
+    const told = await bench('table', '--only', 'starts,small,idle,memory', ...least)
+    expect(told).toMatch(/^\| `--version`.* \| [\d.]+ \|$/m)
+    expect(told).toMatch(/^\| 5,000 × 4 KiB in one `send`, plain.* \| [\d.]+ \|$/m)
+    expect(told).toMatch(/^\| one file of 10 GiB.* \| \d+ \/ \d+ \/ \d+ \|$/m)
+    expect(told).toMatch(/^\| 10,000 idle receivers.* \| \d+ \|$/m)
+    const rows = readFileSync(join(root, 'bench/RESULTS.md'), 'utf8').split('\n')
+    for (const { what, target, before } of tableRows) {
+      expect(
+        rows.some((row) => row.startsWith(`| ${what} | ${target} | ${before} |`)),
+        what,
+      ).toBe(true)
+    }
+  },
+  // It starts dozens of commands.
+  4 * TIMEOUT_MS,
 )
 
 test.concurrent(

@@ -247,6 +247,10 @@ export async function openedProfile({ profile, insecure = false }: ProfileFlags)
   return openProfile(profile, { insecure })
 }
 
+/** Patterns of gitignore(5). One pattern may contain a comma. */
+export const excludeOption = (description: string): Option =>
+  listOption('--exclude <pattern>', description, (text) => [text])
+
 export const jsonOption = (): Option => flag('--json', 'one JSON object a line, for programs')
 
 export const verboseOption = (): Option =>

@@ -5,6 +5,7 @@ import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
   durationMs,
+  excludeOption,
   flag,
   insecureOption,
   jsonOption,
@@ -80,13 +81,7 @@ export function sendCommand(program: Command): void {
         'send all paths together, as one folder of this name; otherwise each is a delivery of its own',
       ),
     )
-    .addOption(
-      listOption(
-        '--exclude <pattern>',
-        'leave out of folders what matches, as in .gitignore; may be repeated',
-        (text) => [text],
-      ),
-    )
+    .addOption(excludeOption('leave out of folders what matches, as in .gitignore; may be repeated'))
     .addOption(flag('--strict', 'refuse a folder with something that cannot be sent, instead of leaving that out'))
     .addOption(flag('--dry-run', 'list what would be sent, and send nothing'))
     .addOption(insecureOption())

@@ -1,6 +1,8 @@
+import { basename, resolve } from 'node:path'
 import { digestDriver } from '../digests/index.ts'
-import { checkOptions, optionsInvalid, Problem, partCount, partSpan } from '../protocol/index.ts'
+import { checkOptions, type OptionRule, optionsInvalid, Problem, partCount, partSpan } from '../protocol/index.ts'
 import type { OpenSource } from '../sender/index.ts'
+import type { NodeSource } from '../sender/node-content.ts'
 import {
   contentDigestOf,
   fingerprintOf,
@@ -23,34 +25,77 @@ export interface ReceiptProof {
   readonly claims: ReceiptClaims | null
 }
 
+export interface VerifyOptions {
+  /** That of the keys that must have signed. */
+  readonly fingerprint?: string
+  /** The name that a folder had when it was sent, if it has another one now. */
+  readonly as?: string
+  /** Patterns of what was left out of a folder, as in gitignore(5), besides those in files `.golooaderignore`. */
+  readonly exclude?: string | readonly string[]
+}
+
+const optionRules = {
+  fingerprint: 'text?',
+  as: 'text?',
+  exclude: 'texts?',
+} as const satisfies Record<keyof VerifyOptions, OptionRule>
+
 /**
- * Verifies, without a portal, that a file has exactly the content for which the receiver signed.
+ * Verifies, without a portal, that a file or a folder has exactly the content for which the receiver signed. Of a folder that includes the
+ * names, times and executable bits of all that is in it.
  *
- * @param path of the file
+ * @param path of the file or folder
  * @param receipt from `receipts()`, or the text of a receipt file
- * @param options `fingerprint`: that of the keys that must have signed
  * @throws GoLooaderError `receipt-invalid` for other text; `options-invalid`, `source-unreadable`, `source-not-a-file`,
  *   `source-changed`
  */
 export function verifyReceipt(
   path: string,
   receipt: Receipt | string,
-  options: { readonly fingerprint?: string } = {},
+  options: VerifyOptions = {},
 ): Promise<ReceiptProof> {
   return asLibraryCall(async () => {
-    checkOptions('verifyReceipt()', { path, ...options }, { path: 'text', fingerprint: 'text?' })
+    const exclude = typeof options.exclude === 'string' ? [options.exclude] : (options.exclude ?? [])
+    checkOptions('verifyReceipt()', { path, ...options, exclude }, { path: 'text', ...optionRules })
     const text = options.fingerprint ?? null
     const wanted = text === null ? null : parseFingerprint(text)
     if (text !== null && wanted === null) throw optionsInvalid(`'${text}' is not a fingerprint`)
     const parsed = parseReceiptFile(typeof receipt === 'string' ? receipt : String(JSON.stringify(receipt)))
-    const { checkSources } = await import('../sender/node-source.ts')
-    const [source] = await checkSources([path])
-    if (source === undefined) throw new Error('one path is one source')
-    await using file = await source.open()
     const fingerprint = await fingerprintOf(parsed.keys)
-    const { reason, claims } = await failureOf(file, parsed, { fingerprint, wanted })
+    let failure: Failure | null = null
+    for await (const source of sourcesOf(path, options.as ?? null, exclude)) {
+      await using file = await source.open()
+      const found = await failureOf(file, parsed, { fingerprint, wanted })
+      // The first way is the most likely one, so its reason is told.
+      if (failure === null || found.reason === null) failure = found
+      if (found.reason === null || found.claims === null) break
+    }
+    if (failure === null) throw new Error('each path has a source')
+    const { reason, claims } = failure
     return { isProven: reason === null, reason, fingerprint, claims }
   })
+}
+
+interface Failure {
+  readonly reason: string | null
+  readonly claims: ReceiptClaims | null
+}
+
+/** A number that a receiver has added to the name of a folder: `photos (1)`. */
+const ADDED_NUMBER = / \(\d{1,3}\)$/
+
+/** A file; or a folder in the ways in which it may have been sent: with its name, without a number, with times and without. */
+async function* sourcesOf(path: string, as: string | null, exclude: readonly string[]): AsyncGenerator<NodeSource> {
+  const { checkSources, folderSource } = await import('../sender/node-source.ts')
+  const name = basename(resolve(path))
+  const roots = as === null ? [...new Set([name, name.replace(ADDED_NUMBER, '')])] : [as]
+  for (const withTimes of [true, false]) {
+    for (const root of roots) {
+      const folder = await folderSource(path, { root, withTimes, exclude })
+      if (folder === null) return yield* await checkSources([path])
+      yield folder
+    }
+  }
 }
 
 /** @returns why the receipt proves nothing, or null; and its claims when the signature is valid */
@@ -58,7 +103,7 @@ async function failureOf(
   file: OpenSource,
   { receipt, keys, salt, receiver, transferId }: Receipt,
   { fingerprint, wanted }: { fingerprint: string; wanted: string | null },
-): Promise<{ reason: string | null; claims: ReceiptClaims | null }> {
+): Promise<Failure> {
   let claims: ReceiptClaims | null = null
   try {
     claims = await verifyReceiptToken(receipt, keys)
@@ -77,7 +122,9 @@ async function failureOf(
 
 async function contentFailureOf(file: OpenSource, claims: ReceiptClaims, salt: string | null): Promise<string | null> {
   const { sizeBytes } = file.identity
-  if (sizeBytes !== claims.sizeBytes) return `the file has ${sizeBytes} bytes, and ${claims.sizeBytes} were received`
+  const isFolder = file.treeProgress !== undefined
+  const what = isFolder ? 'the tar of the folder' : 'the file'
+  if (sizeBytes !== claims.sizeBytes) return `${what} has ${sizeBytes} bytes, and ${claims.sizeBytes} were received`
   const { name: digestAlgorithm } = digestDriver(claims.digestAlgorithm)
   const digests: string[] = []
   const buffer = new Uint8Array(Math.min(claims.partSizeBytes, sizeBytes))
@@ -88,5 +135,6 @@ async function contentFailureOf(file: OpenSource, claims: ReceiptClaims, salt: s
   }
   await file.assertUnchanged()
   const actual = contentDigestOf(digestAlgorithm, salt === null ? null : Buffer.from(salt, 'base64url'), digests)
-  return actual === claims.contentDigest ? null : 'the file has other content than was received'
+  if (actual === claims.contentDigest) return null
+  return isFolder ? 'something in the folder is not what was received' : 'the file has other content than was received'
 }

@@ -89,6 +89,23 @@ async function sourceOf({ path, place, location, stats }: GivenPath, options: So
   return TreeSource.find(path, place, { root: nameOf(path), from, withTimes, exclude })
 }
 
+/**
+ * A folder under a name of its own, as it may have been sent.
+ *
+ * @param root null for the folder's own name
+ * @returns null when the path does not lead to a folder
+ * @throws Problem `source-unreadable`
+ */
+export async function folderSource(
+  path: string,
+  { root, ...options }: Pick<SourceOptions, 'withTimes' | 'exclude'> & { readonly root: string | null },
+): Promise<NodeSource | null> {
+  const { place, location, stats } = await lookAt(path)
+  if (!stats.isDirectory()) return null
+  const from = typeof location === 'string' ? place : location
+  return TreeSource.find(path, place, { root: root ?? nameOf(path), from, ...options })
+}
+
 /** All paths as one tree, in which each has its name. */
 async function together(root: string, given: readonly GivenPath[], options: SourceOptions): Promise<NodeSource> {
   const { withTimes, exclude } = options

@@ -1,8 +1,8 @@
 // @tier fast
 /** A folder is one delivery. It survives what a file survives, because any part of its tar can be made again. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, readdirSync } from 'node:fs'
-import { appendFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { lstatSync, readdirSync } from 'node:fs'
+import { appendFile, chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { settableTimeNs } from '../../../src/tree/index.ts'
@@ -23,14 +23,9 @@ async function makeFolder(world: World, name: string): Promise<string> {
   return folder
 }
 
-/** Where the folder has arrived at a receiver: as a folder, or as a tar that is extracted now. */
-async function arrived(world: World, receiver: string, name: string): Promise<string> {
-  const folder = join(world.inbox(receiver), name)
-  if (existsSync(folder)) return folder
-  const place = world.path('extracted', receiver)
-  await mkdir(place, { recursive: true })
-  execFileSync('tar', ['-xf', `${folder}.tar`, '-C', place])
-  return join(place, name)
+/** Where the folder has arrived at a receiver. */
+function arrived(world: World, receiver: string, name: string): string {
+  return join(world.inbox(receiver), name)
 }
 
 /** Contents, links, modes, and times as exactly as programs can set them. */
@@ -69,7 +64,7 @@ describe('in one world', () => {
     expect(await startOf(sending)).toMatchObject({
       tree: { fileCount: 402, contentBytes: 3 * MIB + 1 + 400 * 5000 + 10 },
     })
-    for (const name of ['bob', 'carol']) requireSame(folder, await arrived(world, name, `photos-${how}`))
+    for (const name of ['bob', 'carol']) requireSame(folder, arrived(world, name, `photos-${how}`))
   })
 
   test('a folder that fits into one request is delivered, too', async () => {
@@ -78,7 +73,7 @@ describe('in one world', () => {
     await writeFile(join(folder, 'a'), 'a')
     const sending = world.send(folder, 'bob')
     expect((await sending.ended).code).toBe(0)
-    requireSame(folder, await arrived(world, 'bob', 'small'))
+    requireSame(folder, arrived(world, 'bob', 'small'))
   })
 
   test('several paths are one delivery with --as, and deliveries of their own without', async () => {
@@ -87,7 +82,7 @@ describe('in one world', () => {
     const sending = world.send([one, other], 'bob', '--as', 'both')
     expect((await sending.ended).code).toBe(0)
     expect(kindsOf(sending)).toEqual(['stored', 'delivered'])
-    requireSame(one, join(await arrived(world, 'bob', 'both'), 'one'))
+    requireSame(one, join(arrived(world, 'bob', 'both'), 'one'))
     const apart = world.send([one, other], 'carol')
     expect((await apart.ended).code).toBe(0)
     expect(kindsOf(apart).sort()).toEqual(['delivered', 'delivered', 'stored', 'stored'])
@@ -106,7 +101,7 @@ describe('in one world', () => {
     expect(await startOf(again)).toMatchObject({ transferId, isResumed: true })
     expect((await again.ended).code).toBe(0)
     expect(Object.keys(partsSent(network, from)).map(Number)).toEqual([4, 5, 6])
-    requireSame(folder, await arrived(world, 'bob', 'killed'))
+    requireSame(folder, arrived(world, 'bob', 'killed'))
   })
 
   test('a part that arrives damaged is made again by itself', async () => {
@@ -122,7 +117,7 @@ describe('in one world', () => {
     expect((await sending.ended).code).toBe(0)
     network.rule = () => null
     expect(partsSent(network, from)).toEqual({ 1: 1, 2: 2, 3: 1, 4: 1, 5: 1, 6: 1 })
-    requireSame(folder, await arrived(world, 'bob', 'damaged'))
+    requireSame(folder, arrived(world, 'bob', 'damaged'))
   })
 
   test('a file that is written to meanwhile is named, and nothing is delivered', async () => {
@@ -168,9 +163,52 @@ describe('in one world', () => {
     const sending = world.send(folder, 'bob', '--exclude', '*.log')
     expect((await sending.ended).code).toBe(0)
     expect(sending.json).toContainEqual(expect.objectContaining({ phase: 'left-out', path: 'links/out' }))
-    const place = await arrived(world, 'bob', 'links')
+    const place = arrived(world, 'bob', 'links')
     await rm(join(folder, 'a.log'))
     await rm(join(folder, 'out'))
     execFileSync('diff', ['-r', folder, place])
+  })
+
+  test('a folder arrives while it is still being sent', async () => {
+    const folder = await makeFolder(world, 'fetched-early')
+    const held = gate(network, (seen) => partOf(seen) === 6)
+    const sending = world.send(folder, 'bob', ...PARTS)
+    await sending.object((line) => line.phase === 'fetching' && Number(line.fetchedBytes) > 0)
+    expect(kindsOf(sending)).toEqual([])
+    held.open()
+    expect((await sending.ended).code).toBe(0)
+    requireSame(folder, arrived(world, 'bob', 'fetched-early'))
+  })
+
+  test('a receipt proves the folder that was sent and the one that was received, without the portal', async () => {
+    const folder = await makeFolder(world, 'proven')
+    await writeFile(join(folder, 'left out.log'), '')
+    const args = [...PARTS, '--exclude', '*.log']
+    for (const times of [[], ['--no-times']]) {
+      const sending = world.send(folder, 'bob', ...args, ...times)
+      expect((await sending.ended).code).toBe(0)
+      const { transferId } = await startOf(sending)
+      const receipt = world.path(`proven${times.length}.receipt`)
+      await world.run('receipt', String(transferId), '--profile', 'alice', '--out', receipt)
+      const verify = (path: string, ...more: string[]) => world.run('verify', path, '--receipt', receipt, ...more)
+      const received = arrived(world, 'bob', times.length === 0 ? 'proven' : 'proven (1)')
+      const sent = await verify(folder, '--exclude', '*.log')
+      expect(sent.stdout, sent.stderr).toMatch(/proven: bob received exactly this folder/)
+      expect((await verify(received)).code).toBe(0)
+      await rename(received, `${received} moved`)
+      // So the next one gets a number.
+      await mkdir(received)
+      expect((await verify(`${received} moved`)).code).toBe(3)
+      expect((await verify(`${received} moved`, '--as', 'proven')).code).toBe(0)
+      expect((await verify(folder)).stdout).toMatch(
+        /not proven: the tar of the folder has \d+ bytes, and \d+ were received/,
+      )
+      await chmod(join(`${received} moved`, 'run.sh'), 0o644)
+      const changed = await verify(`${received} moved`, '--as', 'proven')
+      expect(changed).toMatchObject({
+        code: 3,
+        stdout: '✘ not proven: something in the folder is not what was received\n',
+      })
+    }
   })
 })

@@ -10,7 +10,7 @@ import { until } from '../e2e/harness/world.ts'
 import { expectOneContent, PART_BYTES, sceneWith } from '../e2e/trust/scene.ts'
 import { type Chosen, fileContent } from './chosen.ts'
 import { browserPage } from './harness/browser.ts'
-import { chromiumTest } from './harness/once.ts'
+import { chromiumTest, rowsOf } from './harness/once.ts'
 import {
   accountOf,
   type BrowserScene,
@@ -31,12 +31,14 @@ import {
   unfinished,
 } from './sender-scene.ts'
 
-test.each([
+const kinds = [
   ['of several parts', PARTS, []],
-  ['of one part', 1, ['--one-request', '0']],
   ['in one request', 1, []],
+  ['of one part', 1, ['--one-request', '0']],
   ['that is empty', 0, []],
-])('a file %s is delivered, and its receipt is kept', async (_what, parts, flags) => {
+] as const
+
+test.each(rowsOf(kinds, 2))('a file %s is delivered, and its receipt is kept', async (_what, parts, flags) => {
   const scene = await browserScene(flags)
   const { world, evil, browser } = scene
   await world.receiver('bob')

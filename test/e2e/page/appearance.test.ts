@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { AxeResults, RunOptions } from 'axe-core'
 import { expect, test } from 'vitest'
+import { rowsOf } from '../../page/harness/once.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import { holdPartsAfter, PART_BYTES, type Scene, sceneWith } from './visit.ts'
 
@@ -48,62 +49,65 @@ async function expectFits(visitor: Visitor, where: string): Promise<void> {
   expect(shown, where).toBeLessThanOrEqual(room)
 }
 
-test.each(['light', 'dark'] as const)('every view is accessible in %s, and fits a phone', async (colorScheme) => {
-  await using scene = await sceneWith(['alice', 'bob', 'dave', 'erin'])
-  const { world } = scene
-  // The page's security policy forbids axe, so the context bypasses it.
-  const options = { colorScheme, bypassCSP: true }
-  const stranger = await openVisit({ ...options, viewport: PHONE })
-  await stranger.open(scene.network.url)
-  await stranger.page.getByLabel('Your invite').fill('no invite')
-  await stranger.page.getByRole('button', { name: 'Continue' }).click()
-  await expectAccessible(stranger, 'welcome')
-  await expectFits(stranger, 'welcome')
-  await stranger.open(await scene.link('frank'))
-  await stranger.page.reload()
-  await stranger.page.getByRole('heading', { name: /^Files that arrive/ }).waitFor()
-  await expectAccessible(stranger, 'invited')
-  await expectFits(stranger, 'invited')
-  await stranger.close()
+test.each(rowsOf(['light', 'dark'] as const, 1))(
+  'every view is accessible in %s, and fits a phone',
+  async (colorScheme) => {
+    await using scene = await sceneWith(['alice', 'bob', 'dave', 'erin'])
+    const { world } = scene
+    // The page's security policy forbids axe, so the context bypasses it.
+    const options = { colorScheme, bypassCSP: true }
+    const stranger = await openVisit({ ...options, viewport: PHONE })
+    await stranger.open(scene.network.url)
+    await stranger.page.getByLabel('Your invite').fill('no invite')
+    await stranger.page.getByRole('button', { name: 'Continue' }).click()
+    await expectAccessible(stranger, 'welcome')
+    await expectFits(stranger, 'welcome')
+    await stranger.open(await scene.link('frank'))
+    await stranger.page.reload()
+    await stranger.page.getByRole('heading', { name: /^Files that arrive/ }).waitFor()
+    await expectAccessible(stranger, 'invited')
+    await expectFits(stranger, 'invited')
+    await stranger.close()
 
-  await world.receiver('bob')
-  await world.receiver('erin', ['--from', 'bob'])
-  const visitor = await fullPage(scene, options)
-  const { page } = visitor
-  await world.run('accounts', 'operator', 'carol', '--data', world.dataFolder)
-  const lookAt = async (where: string): Promise<void> => {
-    await page.setViewportSize({ width: 1280, height: 800 })
-    await expectAccessible(visitor, where)
-    await page.setViewportSize(PHONE)
-    await expectAccessible(visitor, `${where}, on a phone`)
-    await expectFits(visitor, where)
-  }
-  await visitor.goTo('Send')
-  await visitor.choose([await world.file('another.bin', 10), await world.file('and one more.bin', 10)])
-  await page.getByLabel('To', { exact: true }).fill('nobody')
-  await page.getByRole('button', { name: 'Add', exact: true }).click()
-  await page.getByText('There is no account "nobody" at this portal.').waitFor()
-  await lookAt('send')
-  await visitor.goTo('Receive')
-  await visitor.card('one.bin').press('Decline…')
-  await lookAt('receive')
-  await visitor.goTo('History')
-  await page.getByRole('link', { name: /delivered\.bin/ }).waitFor()
-  await lookAt('history')
-  await page.getByRole('link', { name: /a very long name/ }).click()
-  await page.getByRole('heading', { name: 'Timeline' }).waitFor()
-  await page.getByText('Not delivered to erin').waitFor()
-  await lookAt('detail')
-  await visitor.goTo('You')
-  await page.getByText('Compare', { exact: true }).first().click()
-  await lookAt('you')
-  await page.reload()
-  // The interrupted transfer waits for its file now.
-  await page.getByRole('heading', { name: 'You are carol' }).waitFor()
-  await visitor.goTo('Send')
-  await page.getByRole('heading', { name: 'Unfinished' }).waitFor()
-  await lookAt('not finished')
-  await visitor.goTo('Portal')
-  await page.getByRole('heading', { name: /^Receivers online/ }).waitFor()
-  await lookAt('portal')
-})
+    await world.receiver('bob')
+    await world.receiver('erin', ['--from', 'bob'])
+    const visitor = await fullPage(scene, options)
+    const { page } = visitor
+    await world.run('accounts', 'operator', 'carol', '--data', world.dataFolder)
+    const lookAt = async (where: string): Promise<void> => {
+      await page.setViewportSize({ width: 1280, height: 800 })
+      await expectAccessible(visitor, where)
+      await page.setViewportSize(PHONE)
+      await expectAccessible(visitor, `${where}, on a phone`)
+      await expectFits(visitor, where)
+    }
+    await visitor.goTo('Send')
+    await visitor.choose([await world.file('another.bin', 10), await world.file('and one more.bin', 10)])
+    await page.getByLabel('To', { exact: true }).fill('nobody')
+    await page.getByRole('button', { name: 'Add', exact: true }).click()
+    await page.getByText('There is no account "nobody" at this portal.').waitFor()
+    await lookAt('send')
+    await visitor.goTo('Receive')
+    await visitor.card('one.bin').press('Decline…')
+    await lookAt('receive')
+    await visitor.goTo('History')
+    await page.getByRole('link', { name: /delivered\.bin/ }).waitFor()
+    await lookAt('history')
+    await page.getByRole('link', { name: /a very long name/ }).click()
+    await page.getByRole('heading', { name: 'Timeline' }).waitFor()
+    await page.getByText('Not delivered to erin').waitFor()
+    await lookAt('detail')
+    await visitor.goTo('You')
+    await page.getByText('Compare', { exact: true }).first().click()
+    await lookAt('you')
+    await page.reload()
+    // The interrupted transfer waits for its file now.
+    await page.getByRole('heading', { name: 'You are carol' }).waitFor()
+    await visitor.goTo('Send')
+    await page.getByRole('heading', { name: 'Unfinished' }).waitFor()
+    await lookAt('not finished')
+    await visitor.goTo('Portal')
+    await page.getByRole('heading', { name: /^Receivers online/ }).waitFor()
+    await lookAt('portal')
+  },
+)

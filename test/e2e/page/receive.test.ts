@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { downloaded, engine, limitStorage } from '../../page/harness/engine.ts'
-import { chromiumTest } from '../../page/harness/once.ts'
+import { chromiumTest, rowsOf } from '../../page/harness/once.ts'
 import { sha256Of, until } from '../harness/world.ts'
 import {
   DISPOSITION,
@@ -26,23 +26,28 @@ async function expectKept(page: PageReceiver, path: string): Promise<void> {
   expect(file).toMatchObject({ name: NAME, digest: await sha256Of(path) })
 }
 
-test.each([
-  { what: 'an empty file', sizeBytes: 0, args: [] },
+const kinds = [
   { what: 'a small file', sizeBytes: 10_000, args: [] },
   { what: 'a file of several parts', sizeBytes: 3 * MIB + 1, args: ['--part-size', '1MiB'] },
+  { what: 'an empty file', sizeBytes: 0, args: [] },
   { what: 'a small file that is not sealed', sizeBytes: 10_000, args: ['--plain'] },
   { what: 'a file that is not sealed', sizeBytes: 2 * MIB, args: ['--part-size', '1MiB', '--plain'] },
-])('$what arrives in a page complete, with a receipt that the sender has verified', async ({ sizeBytes, args }) => {
-  const { world, page } = await scene()
-  await page.open()
-  const path = await world.file(NAME, sizeBytes)
-  const { code, stdout, stderr } = await world.send(path, 'bob', ...args).ended
-  expect(code, stdout + stderr).toBe(0)
-  expect(stdout).toContain('"delivered"')
-  await expectKept(page, path)
-  expect(await page.kept()).toMatchObject([{ sizeBytes, from: 'alice' }])
-  expect(page.browser.complaints).toEqual([])
-})
+]
+
+test.each(rowsOf(kinds, 2))(
+  '$what arrives in a page complete, with a receipt that the sender has verified',
+  async ({ sizeBytes, args }) => {
+    const { world, page } = await scene()
+    await page.open()
+    const path = await world.file(NAME, sizeBytes)
+    const { code, stdout, stderr } = await world.send(path, 'bob', ...args).ended
+    expect(code, stdout + stderr).toBe(0)
+    expect(stdout).toContain('"delivered"')
+    await expectKept(page, path)
+    expect(await page.kept()).toMatchObject([{ sizeBytes, from: 'alice' }])
+    expect(page.browser.complaints).toEqual([])
+  },
+)
 
 chromiumTest('a file that the sender hashed with sha-256 arrives like one hashed with blake3', async () => {
   const { world, page } = await scene(['--digests', 'sha-256'])
@@ -127,7 +132,7 @@ chromiumTest('a corrupted part is requested again, the good ones are not', async
   ])
 })
 
-test('a connection that breaks off within a part is opened again', async () => {
+chromiumTest('a connection that breaks off within a part is opened again', async () => {
   const { world, network, page } = await scene()
   network.rule = ({ method, path, count }) =>
     method === 'GET' && path.endsWith('/parts/2') && count === 1 ? { cutAnswerAfterBytes: 100_000 } : null

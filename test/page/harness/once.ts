@@ -7,3 +7,8 @@ import { engine } from './engine.ts'
  * `firefox` leaves it out.
  */
 export const chromiumTest = test.runIf(engine === 'chromium')
+
+/** Rows for `test.each`: all of them in Chromium, the first ones in Firefox. The others differ in what does not depend on the browser. */
+export function rowsOf<Row>(rows: readonly Row[], inFirefox: number): readonly Row[] {
+  return engine === 'chromium' ? rows : rows.slice(0, inFirefox)
+}

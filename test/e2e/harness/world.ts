@@ -21,7 +21,7 @@ import { newToken } from '../../../src/protocol/index.ts'
 import { AccountKeys } from '../../../src/trust/index.ts'
 
 const program = fileURLToPath(new URL('../../../bin/golooader.js', import.meta.url))
-const UNTIL_MS = 90_000
+const UNTIL_MS = 240_000
 
 /** The result of a command. */
 export interface Ended {
@@ -39,7 +39,13 @@ export class Running {
   readonly ended: Promise<Ended>
   readonly lines: string[] = []
   #stderr = ''
-  #wake: () => void = () => {}
+  /** Resolves at the next line, and at the end. */
+  #changed = Promise.withResolvers<void>()
+  /** Whether the process has ended, and all of its output is here. */
+  #isClosed = false
+  readonly #objects: JsonLine[] = []
+  /** How many lines have been parsed. */
+  #parsedCount = 0
 
   constructor(child: ChildProcess) {
     this.child = child
@@ -47,14 +53,15 @@ export class Running {
     const reading = createInterface({ input: child.stdout })
     reading.on('line', (line) => {
       this.lines.push(line)
-      this.#wake()
+      this.#change()
     })
     child.stderr.on('data', (data) => {
       this.#stderr += data
     })
     this.ended = new Promise((resolve) => {
       child.once('close', (code, signal) => {
-        this.#wake()
+        this.#isClosed = true
+        this.#change()
         const stdout = `${this.lines.join('\n')}\n`
         resolve({ code: code ?? (signal === 'SIGKILL' ? 137 : 143), stdout, stderr: this.#stderr })
       })
@@ -67,23 +74,34 @@ export class Running {
 
   /** The objects that `--json` has printed. */
   get json(): JsonLine[] {
-    return this.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+    // Each line is parsed once, because tests look often and some commands print thousands of lines.
+    for (; this.#parsedCount < this.lines.length; this.#parsedCount++) {
+      const line = this.lines[this.#parsedCount] ?? ''
+      if (line.startsWith('{')) this.#objects.push(JSON.parse(line))
+    }
+    return [...this.#objects]
   }
 
   /** Resolves with the first line of output, past or future, that matches. Fails when the process ends without one. */
   async line(isIt: (line: string) => boolean): Promise<string> {
     const deadline = AbortSignal.timeout(UNTIL_MS)
+    const late = new Promise<void>((resolve) => deadline.addEventListener('abort', () => resolve(), { once: true }))
+    let seenCount = 0
     while (true) {
-      const found = this.lines.find(isIt)
+      const { promise: changed } = this.#changed
+      const found = this.lines.slice(seenCount).find(isIt)
       if (found !== undefined) return found
-      if (this.child.exitCode !== null || this.child.signalCode !== null || deadline.aborted) {
+      seenCount = this.lines.length
+      if (this.#isClosed || deadline.aborted) {
         throw new Error(`no such line\nstdout:\n${this.lines.join('\n')}\nstderr:\n${this.#stderr}`)
       }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-        setTimeout(resolve, 1_000).unref()
-      })
+      await Promise.race([changed, late])
     }
+  }
+
+  #change(): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers()
   }
 
   /** Resolves with the first object of `--json` that matches. */

@@ -14,7 +14,7 @@ export const MIB = 1024 * 1024
 /** The default part size of a sender. */
 export const PART_BYTES = 8 * MIB
 const INVITE_MS = 60_000
-const EVENTUALLY_MS = 90_000
+const EVENTUALLY_MS = 240_000
 
 export interface Scene extends AsyncDisposable {
   readonly world: World

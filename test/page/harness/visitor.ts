@@ -20,7 +20,7 @@ import {
 } from './engine.ts'
 
 /** The timeout for steps that involve a file, a process or a portal on a busy machine. */
-const WAIT_MS = 90_000
+const WAIT_MS = 240_000
 
 export interface VisitOptions {
   /** The profile folder. With it the visit has a browser of its own, which a test can kill. */

@@ -173,11 +173,23 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
 }
 
 /** Of a folder its files and their bytes, without what the tar adds. */
-function sizeText({ tree, sizeBytes }: Pick<ReceiveEvent & { type: 'offered' }, 'tree' | 'sizeBytes'>): string {
+function sizeText({
+  tree,
+  sizeBytes,
+  isSizeKnown,
+}: Pick<ReceiveEvent & { type: 'offered' }, 'tree' | 'sizeBytes' | 'isSizeKnown'>): string {
+  if (isSizeKnown === false) return 'size not known yet'
   return tree === null ? bytesText(sizeBytes) : `${tree.fileCount} files, ${bytesText(tree.contentBytes)}`
 }
 
-function progressText({ tree, unpacked, heldBytes, sizeBytes }: ReceiveEvent & { type: 'fetching' }): string {
+function progressText({
+  tree,
+  unpacked,
+  heldBytes,
+  sizeBytes,
+  isSizeKnown,
+}: ReceiveEvent & { type: 'fetching' }): string {
+  if (isSizeKnown === false) return `${bytesText(heldBytes)} so far, size not known yet`
   if (tree === null || unpacked === null) return `${bytesText(heldBytes)} of ${bytesText(sizeBytes)}`
   const { fileCount, contentBytes, path } = unpacked
   const file = path === null ? '' : `, ${printable(path)}`

@@ -13,6 +13,8 @@ export interface OpenOffer extends ShownTraits {
   readonly name: string
   /** The size of the file itself, without what sealing adds. */
   readonly sizeBytes: number
+  /** Only of a stream that has not ended: then `sizeBytes` is 0. */
+  readonly isSizeKnown?: false
 }
 
 /** The reason goes to the sender, cut at {@link declineReasonCharactersMax}; it may be empty. */

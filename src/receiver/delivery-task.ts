@@ -12,7 +12,8 @@ import { checkManifest } from '../parts/index.ts'
 import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import type { DispositionBatcher } from './answers.ts'
-import { type Decide, declined } from './decision.ts'
+import { askPerson } from './ask-person.ts'
+import type { Decide } from './decision.ts'
 import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded, taskEnded } from './delivery-end.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailedError, fetchMissingParts, type Links } from './fetch-parts.ts'
@@ -21,8 +22,16 @@ import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
 import { LeasedOffer, LeaseExpiredError, type StoredOffer } from './leased-offer.ts'
 import { safeName } from './names.ts'
 import { requireRoom } from './room.ts'
-import { describe, type ShownTraits } from './traits.ts'
-import { type AcceptPolicy, type OpenedOffer, openOffer, receiptClaims, receiptOf, requireSigned } from './trust.ts'
+import { describe, type Shown, shownOf } from './traits.ts'
+import {
+  type AcceptPolicy,
+  endedStream,
+  type OpenedOffer,
+  openOffer,
+  receiptClaims,
+  receiptOf,
+  requireSigned,
+} from './trust.ts'
 
 export interface DeliveryContext<Body extends PartBody> {
   readonly client: PortalClient<Body>
@@ -49,15 +58,7 @@ export interface DeliveryContext<Body extends PartBody> {
 export class DeliveryTask<Body extends PartBody> {
   readonly #context: DeliveryContext<Body>
   readonly #leased: LeasedOffer
-  /** Name and size are those of the file itself, as soon as sealed metadata is open. */
-  readonly #about: ShownTraits & {
-    readonly transferId: string
-    readonly from: string
-    name: string
-    sizeBytes: number
-    readonly isSealed: boolean
-    readonly isStored: boolean
-  }
+  readonly #about: Shown
   readonly #withdrawal = new AbortController()
   readonly #signal: AbortSignal
   #partial: IncomingFile<Body> | null = null
@@ -73,20 +74,10 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** @param leasedAtMs the lease did not begin before this, by `performance.now()` */
   constructor(context: DeliveryContext<Body>, offer: Offer, leasedAtMs: number) {
-    const { transferId, from, metadata, sizeBytes } = offer
     this.#context = context
     this.#leased = new LeasedOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
-    const leased = this.#leased
     this.#expected = offer.content === undefined ? null : context.answers.expect()
-    this.#about = {
-      ...{ transferId, from, sizeBytes },
-      ...describe('name' in metadata ? metadata : null, { unpacksTrees: context.inbox.unpacksTrees, keepsTimes: true })
-        .shown,
-      isSealed: 'sealed' in metadata,
-      get isStored() {
-        return leased.offer.state === 'stored'
-      },
-    }
+    this.#about = shownOf(this.#leased, context.inbox)
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
 
@@ -145,9 +136,11 @@ export class DeliveryTask<Body extends PartBody> {
       await this.#leased.stored(this.#signal)
       return this.#answerReceived(this.#published)
     }
-    const { partial, opened, layout, name } = await this.#prepare()
-    const leave = await this.#context.placesFor(layout.sizeBytes)?.acquire(this.#signal)
-    const stored = await this.#complete(partial, opened, layout).finally(leave)
+    const { partial, opened: offered, layout, name } = await this.#prepare()
+    // A stream may pause for hours, and others would wait for its place.
+    const places = layout.isSizeKnown === false ? null : this.#context.placesFor(layout.sizeBytes)
+    const leave = await places?.acquire(this.#signal)
+    const { stored, opened } = await this.#complete(partial, offered, layout).finally(leave)
     const { acceptPolicy } = this.#context
     await requireSigned(acceptPolicy, opened, stored, this.#askKeys)
     if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)
@@ -174,19 +167,24 @@ export class DeliveryTask<Body extends PartBody> {
     const { offer } = this.#leased
     try {
       const digestAlgorithm = digestDriver(offer.digestAlgorithm).name
-      const layout = { sizeBytes: offer.sizeBytes, partSizeBytes: offer.partSizeBytes, digestAlgorithm }
+      const isStream = offer.isSizeKnown === false
+      const unsized = isStream ? { isSizeKnown: false as const } : {}
+      const layout = { sizeBytes: offer.sizeBytes, partSizeBytes: offer.partSizeBytes, digestAlgorithm, ...unsized }
       const opened = await openOffer(acceptPolicy, offer, this.#askKeys)
       const { sizeBytes, partSizeBytes } = opened.layout
-      this.#about.sizeBytes = sizeBytes
-      const { shown, kept } = describe(opened.metadata, { unpacksTrees: inbox.unpacksTrees, keepsTimes })
+      this.#about.sizeBytes = isStream ? 0 : sizeBytes
+      const { shown, kept } = describe(opened.metadata, {
+        unpacksTrees: inbox.unpacksTrees && !isStream,
+        keepsTimes,
+      })
       Object.assign(this.#about, shown)
       const { name } = safeName(this.#about.name)
       if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
-      const partial = await inbox.open(transferId, { sizeBytes, partSizeBytes, digestAlgorithm }, this.#signal, kept)
+      const partial = await inbox.open(transferId, { ...layout, sizeBytes, partSizeBytes }, this.#signal, kept)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
       this.#isAnnounced = true
-      requireRoom(partial, sizeBytes, await inbox.freeBytes())
+      requireRoom(partial, isStream ? partial.heldBytes + partSizeBytes : sizeBytes, await inbox.freeBytes())
       return { partial, opened, layout, name }
     } catch (error) {
       if (!this.#isAnnounced && !this.#signal.aborted) onEvent({ type: 'offered', isResumed: false, ...this.#about })
@@ -194,28 +192,13 @@ export class DeliveryTask<Body extends PartBody> {
     }
   }
 
-  /**
-   * Asks for a decision, if the options have `decide`. A file that has begun was accepted by an earlier run.
-   *
-   * @throws Problem `declined`; DeliveryWithdrawnError when the portal ends the delivery meanwhile
-   */
+  /** Asks for a decision, if the options have `decide`. @throws like `askPerson` */
   async #askPerson(): Promise<void> {
     const { decide, onEvent } = this.#context
     if (decide === null) return
-    onEvent({ type: 'asking', ...this.#about })
-    this.#leased.onStored = () => onEvent({ type: 'asking', ...this.#about })
     this.#isAnnounced = true
-    const ending = Promise.withResolvers<never>()
-    const end = (): void => ending.reject(this.#signal.reason)
-    this.#signal.addEventListener('abort', end, { once: true })
-    try {
-      this.#signal.throwIfAborted()
-      const decision = await Promise.race([decide({ ...this.#about }, this.#signal), ending.promise])
-      if (decision !== 'accept') throw declined(decision.refuse)
-    } finally {
-      this.#leased.onStored = null
-      this.#signal.removeEventListener('abort', end)
-    }
+    const tellAsking = () => onEvent({ type: 'asking', ...this.#about })
+    await askPerson(decide, { leased: this.#leased, tellAsking, offer: () => ({ ...this.#about }) }, this.#signal)
   }
 
   /** Asks the portal for the keys of an account. */
@@ -236,9 +219,10 @@ export class DeliveryTask<Body extends PartBody> {
    */
   async #complete(
     partial: IncomingFile<Body>,
-    { contentKey }: OpenedOffer,
+    opened: OpenedOffer,
     layout: PartialLayout,
-  ): Promise<StoredOffer> {
+  ): Promise<{ stored: StoredOffer; opened: OpenedOffer }> {
+    const { contentKey } = opened
     const { client, partsInFlight, idleMs, links, onEvent } = this.#context
     const onHeld = () => {
       const redirectedBytes = this.#redirectedBytes
@@ -262,8 +246,13 @@ export class DeliveryTask<Body extends PartBody> {
         this.#signal,
       )
       const stored = await leased.stored(this.#signal)
+      if (layout.isSizeKnown === false) {
+        ;({ layout, opened } = endedStream(opened, layout, stored.sizeBytes))
+        await this.#sized(partial, opened.layout.sizeBytes)
+        continue
+      }
       const verdict = checkManifest(layout, layout.digestAlgorithm, partial.held, stored.manifestDigest)
-      if (verdict.disposition === 'received') return stored
+      if (verdict.disposition === 'received') return { stored, opened }
       await partial.startOver()
       onRepeat(verdict.problem)
       await this.#askAgain(verdict.problem, verdict.wanted)
@@ -273,6 +262,13 @@ export class DeliveryTask<Body extends PartBody> {
   #tellRenamed({ tree }: IncomingFile<Body>): void {
     const renamed = tree?.takeRenamed() ?? []
     if (renamed.length > 0) this.#context.onEvent({ type: 'entries-renamed', renamed, ...this.#about })
+  }
+
+  /** A stream has ended at the portal. */
+  async #sized(partial: IncomingFile<Body>, sizeBytes: number): Promise<void> {
+    await partial.sized?.(sizeBytes)
+    this.#about.sizeBytes = sizeBytes
+    delete this.#about.isSizeKnown
   }
 
   /** @throws DeliveryFailedError when the portal will not send the parts again */

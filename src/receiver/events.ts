@@ -9,7 +9,10 @@ interface About extends ShownTraits {
   readonly from: string
   /** The name that the sender gave, that of a folder without the `.tar` of its transfer. It is not safe to show unescaped. */
   readonly name: string
+  /** 0 while the size of a stream is not known. */
   readonly sizeBytes: number
+  /** Only of a stream that has not ended. */
+  readonly isSizeKnown?: false
   readonly isSealed: boolean
   /** Whether the portal is known to hold the whole file. */
   readonly isStored: boolean

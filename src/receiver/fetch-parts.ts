@@ -14,6 +14,7 @@ import {
   type PartElsewhere,
   type PartInFlight,
   type PortalClient,
+  RemoteProblem,
 } from '../client/index.ts'
 import { digestOf } from '../digests/index.ts'
 import type { MinThroughput } from '../parts/index.ts'
@@ -84,8 +85,13 @@ class WrongLengthError extends NoResponseError {
   }
 }
 
+/** Whether the portal says that a stream ends before this part. */
+function isBehindEnd(error: unknown): boolean {
+  return error instanceof RemoteProblem && error.code === 'part-unknown'
+}
+
 /**
- * Fetches until every part is held.
+ * Fetches until every part is held; of a stream that has not ended, until a part behind its end is asked for.
  *
  * @throws what `LeasedOffer.retry` throws; DeliveryFailedError; what `Inbox.meaningOf` knows
  */
@@ -103,10 +109,15 @@ export async function fetchMissingParts<Body extends PartBody>(
   const places = new AdaptiveConcurrency(options.partsInFlight, () => options.client.roundTrips.shortestMs)
   const underway = new Set<Promise<void>>()
   const failures: unknown[] = []
+  let isStreamOver = false
   const fetch = async (partNumber: number): Promise<void> => {
     try {
       await fetchPart(options, partNumber, places.started(), partSignal)
     } catch (error) {
+      if (options.layout.isSizeKnown === false && isBehindEnd(error)) {
+        isStreamOver = true
+        return
+      }
       failures.push(error)
       ending.abort(error)
     }
@@ -114,7 +125,7 @@ export async function fetchMissingParts<Body extends PartBody>(
   for (const partNumber of numbersOf(missing)) {
     const isTooEarly = (): boolean => options.partial.tree?.isTooEarly(partNumber) === true && underway.size > 0
     while (underway.size >= places.allowed || isTooEarly()) await Promise.race(underway)
-    if (partSignal.aborted) break
+    if (partSignal.aborted || isStreamOver) break
     const fetching = fetch(partNumber).finally(() => underway.delete(fetching))
     underway.add(fetching)
   }
@@ -190,10 +201,34 @@ function sealOf<Body extends PartBody>(
   { contentKey, layout }: FetchOptions<Body>,
   transferId: string,
   partNumber: number,
+  isLast: boolean = partNumber === partCount(layout),
 ): PartSeal | null {
-  if (contentKey === null) return null
-  const position = { transferId, partNumber, isLast: partNumber === partCount(layout) }
-  return { partKey: contentKey.partKey, position }
+  return contentKey === null ? null : { partKey: contentKey.partKey, position: { transferId, partNumber, isLast } }
+}
+
+/** What is known of a part once its answer has begun. Of a stream that has not ended, the answer tells it. */
+interface ExpectedPart {
+  readonly lengthBytes: number
+  readonly isLast: boolean
+}
+
+/** @throws WrongLengthError */
+function expectedOf(
+  { partSizeBytes, isSizeKnown, ...layout }: PartialLayout,
+  partNumber: number,
+  offered: { readonly lengthBytes: number; readonly hasNext: boolean } | null,
+): ExpectedPart {
+  const known = partSpan({ ...layout, partSizeBytes }, partNumber)
+  if (isSizeKnown === false && offered !== null) {
+    const { lengthBytes, hasNext } = offered
+    const isPossible = hasNext ? lengthBytes === partSizeBytes : lengthBytes >= 1 && lengthBytes <= partSizeBytes
+    if (!isPossible) throw new WrongLengthError(partNumber, lengthBytes, partSizeBytes)
+    return { lengthBytes, isLast: !hasNext }
+  }
+  if (offered !== null && offered.lengthBytes !== known.lengthBytes) {
+    throw new WrongLengthError(partNumber, offered.lengthBytes, known.lengthBytes)
+  }
+  return { lengthBytes: known.lengthBytes, isLast: partNumber === partCount({ ...layout, partSizeBytes }) }
 }
 
 /** One try at one part. */
@@ -210,7 +245,6 @@ interface Try {
 async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, offer: Offer, one: Try): Promise<void> {
   const { client, links, onRepeat } = options
   const { partNumber, inFlight, signal } = one
-  const { lengthBytes } = partSpan(options.layout, partNumber)
   const askedAtMs = performance.now()
   const noteWait = (answeredAtMs: number): void => {
     // When the answer took longer than its content, it may have waited until the part arrived at the portal.
@@ -219,7 +253,8 @@ async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, off
   }
   const question = questionOf(options, offer, one)
   let found: IncomingPart<Body> | PartElsewhere | null = null
-  if (links.areWanted) {
+  // The address of a part in the storage does not tell how long it is.
+  if (links.areWanted && options.layout.isSizeKnown !== false) {
     found = await client.partOrLink(...question).catch((cause: unknown) => {
       if (cause instanceof Problem) links.failed()
       return withoutDigest(cause)
@@ -234,8 +269,9 @@ async function fetchOnce<Body extends PartBody>(options: FetchOptions<Body>, off
   const incoming = found ?? (await client.incomingPart(...question).catch(withoutDigest))
   const answeredAtMs = performance.now()
   try {
-    if (incoming.lengthBytes !== lengthBytes) throw new WrongLengthError(partNumber, incoming.lengthBytes, lengthBytes)
-    await receive(options, offer, one, incoming)
+    const { body, digest } = incoming
+    const expected = expectedOf(options.layout, partNumber, incoming)
+    await receive(options, offer, one, { body, digest, ...expected })
     noteWait(answeredAtMs)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'part-incomplete') throw error
@@ -281,7 +317,8 @@ async function fetchLinked<Body extends PartBody>(
   try {
     const { body, discard } = await client.linkedContent(part.link, { stallTimeoutMs: idleMs, signal })
     try {
-      await receive(options, offer, one, { body, digest: part.digest }, { idleMs, minThroughput: LINK_MIN_THROUGHPUT })
+      const arriving = { body, digest: part.digest, ...expectedOf(options.layout, partNumber, null) }
+      await receive(options, offer, one, arriving, { idleMs, minThroughput: LINK_MIN_THROUGHPUT })
     } finally {
       discard()
     }
@@ -306,12 +343,11 @@ async function receive<Body extends PartBody>(
   options: FetchOptions<Body>,
   { transferId }: Offer,
   { partNumber, signal }: Try,
-  { body, digest }: { readonly body: Body; readonly digest: string },
+  { body, digest, lengthBytes, isLast }: ExpectedPart & { readonly body: Body; readonly digest: string },
   limits: { readonly idleMs: number; readonly minThroughput?: MinThroughput } = { idleMs: options.idleMs },
 ): Promise<void> {
   const { digestAlgorithm } = options.layout
-  const { lengthBytes } = partSpan(options.layout, partNumber)
-  const seal = sealOf(options, transferId, partNumber)
+  const seal = sealOf(options, transferId, partNumber, isLast)
   await options.partial.receivePart(
     { partNumber, lengthBytes, digestAlgorithm, digest, seal, body },
     { ...limits, signal },

@@ -30,6 +30,9 @@ export interface Inbox<Body extends PartBody> {
   /** Whether it unpacks trees. Elsewhere a tree is a file like any other, a tar. */
   readonly unpacksTrees: boolean
 
+  /** Whether it takes streams that have not ended. */
+  readonly takesStreams?: boolean
+
   /**
    * Deletes unfinished content of transfers that are long over, and records of transfers that are too old to be accepted again.
    * Both clocks have to agree about the age. Called once, before any other method.

@@ -13,6 +13,8 @@ export type PartBody = AsyncIterable<Uint8Array>
 /** The layout of the parts, in the sizes of the file itself. Parts of another layout cannot be used. */
 export interface PartialLayout extends PartLayout {
   readonly digestAlgorithm: DigestAlgorithm
+  /** False for a stream that has not ended: then `sizeBytes` is the most that its parts can have. */
+  readonly isSizeKnown?: false
 }
 
 /** What a file gets besides its name and content. */
@@ -95,6 +97,8 @@ export interface IncomingFile<Body extends PartBody> {
    *   knows
    */
   receivePart(part: ArrivingPart<Body>, limits: ReceiveLimits): Promise<void>
+  /** The size of a stream is known from now on. Absent where an inbox takes no streams before their end. */
+  sized?(sizeBytes: number): Promise<void>
   /** Deletes all parts. None of them counts any more. */
   startOver(): Promise<void>
   /** Makes the whole content durable, in its exact length and with its traits, and ends the writing. */

@@ -4,7 +4,7 @@
  */
 import { backoffMs, retry, sleep } from '../async/index.ts'
 import { NoResponseError, type PortalClient, pauseAfter, portalBackoff, RemoteProblem } from '../client/index.ts'
-import { intervalMs, type Offer, waitSecondsMax } from '../protocol/index.ts'
+import { intervalMs, type Offer, partsPerTransferMax, waitSecondsMax } from '../protocol/index.ts'
 
 /** After the loss of a lease the task waits this many lease times for a new offer, and then ends. */
 const LEASES_WAITED_MAX = 2
@@ -142,8 +142,15 @@ export class LeasedOffer {
 
   #take(told: Offer, confirmedAtMs: number): void {
     // The data of the first offer stay: a person accepted them, the content is written by them, and the signature has to match them.
-    const { from, metadata, sizeBytes, partSizeBytes, digestAlgorithm } = this.#offer
-    const offer = { ...bounded(told), from, metadata, sizeBytes, partSizeBytes, digestAlgorithm }
+    const { from, metadata, partSizeBytes, digestAlgorithm } = this.#offer
+    const newest = bounded(told)
+    // Only the size of a stream may come later.
+    const { sizeBytes, isSizeKnown } = this.#offer.isSizeKnown === false ? newest : this.#offer
+    const { isSizeKnown: _, ...others } = newest
+    const offer = {
+      ...{ ...others, from, metadata, sizeBytes, partSizeBytes, digestAlgorithm },
+      ...(isSizeKnown === undefined ? {} : { isSizeKnown }),
+    }
     // Answers can overtake each other, and a stored transfer stays stored.
     const wasStored = this.#offer.state === 'stored'
     const isOutdated = wasStored && offer.state === 'receiving'
@@ -182,9 +189,14 @@ export class LeasedOffer {
   }
 }
 
-/** The offer with its lease time brought within bounds that a receiver can keep. */
+/**
+ * The offer with its lease time brought within bounds that a receiver can keep. A stream whose size is not known gets the largest that
+ * its parts can have.
+ */
 function bounded(offer: Offer): Offer {
-  return { ...offer, leaseMs: intervalMs(offer.leaseMs) }
+  const { partSizeBytes, isSizeKnown } = offer
+  const size = isSizeKnown === false ? { sizeBytes: partsPerTransferMax * partSizeBytes } : {}
+  return { ...offer, ...size, leaseMs: intervalMs(offer.leaseMs) }
 }
 
 /** The pause after an answer to "wait", by when that was asked: none where the portal has waited. */

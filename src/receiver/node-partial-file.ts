@@ -2,7 +2,7 @@
  * A file that is being received: the content, written at the offsets of its parts, and beside it a list of the verified
  * parts.
  *
- *     <transferId>.parts:   golooader-parts 2 <sizeBytes> <partSizeBytes> <digestAlgorithm>
+ *     <transferId>.parts:   golooader-parts 2 <sizeBytes, or ? for a stream that has not ended> <partSizeBytes> <digestAlgorithm>
  *                           <partNumber> <digest> <contentDigest>
  *                           ...
  *
@@ -74,7 +74,7 @@ interface OpenedPartial {
 
 export class PartialFile implements IncomingFile<Readable> {
   readonly #paths: TransferPaths
-  readonly #layout: PartialLayout
+  #layout: PartialLayout
   readonly #traits: FileTraits
   readonly #handle: FileHandle
   readonly #held: Map<number, PartDigests>
@@ -122,7 +122,7 @@ export class PartialFile implements IncomingFile<Readable> {
    * @param contentDigest called before the commit; omitted where the transfer is not sealed
    */
   sink(partNumber: number, contentDigest?: () => string): PartSink {
-    const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
+    const { offsetBytes } = partSpan(this.#layout, partNumber)
     const mayHaveHoles = this.#isNew && !this.#begun.has(partNumber)
     this.#begun.add(partNumber)
     let atByte = offsetBytes
@@ -145,13 +145,24 @@ export class PartialFile implements IncomingFile<Readable> {
         const flag = constants.O_WRONLY | constants.O_APPEND
         const held: PartDigests = { digest, contentDigest: contentDigest?.() ?? digest }
         await whenDescriptorsAllow(() => appendFile(this.#paths.parts, lineOf(partNumber, held), { flag }))
-        if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
+        if (!this.#held.has(partNumber)) this.#heldBytes += atByte - offsetBytes
         this.#held.set(partNumber, held)
       },
       discard: async () => {
         // The bytes stay in the file, unlisted, until the next try replaces them.
       },
     }
+  }
+
+  async sized(sizeBytes: number): Promise<void> {
+    const { partSizeBytes, digestAlgorithm } = this.#layout
+    this.#layout = { sizeBytes, partSizeBytes, digestAlgorithm }
+    for (const partNumber of this.#held.keys()) {
+      if (partNumber > partCount(this.#layout)) this.#held.delete(partNumber)
+    }
+    this.#heldBytes = 0
+    for (const partNumber of this.#held.keys()) this.#heldBytes += partSpan(this.#layout, partNumber).lengthBytes
+    await writeList(this.#paths.parts, this.#layout, this.#held)
   }
 
   async startOver(): Promise<void> {
@@ -232,8 +243,8 @@ async function openKept(path: string): Promise<FileHandle | null> {
   return null
 }
 
-function headOf({ sizeBytes, partSizeBytes, digestAlgorithm }: PartialLayout): string {
-  return `golooader-parts 2 ${sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
+function headOf({ sizeBytes, partSizeBytes, digestAlgorithm, isSizeKnown }: PartialLayout): string {
+  return `golooader-parts 2 ${isSizeKnown === false ? '?' : sizeBytes} ${partSizeBytes} ${digestAlgorithm}`
 }
 
 function lineOf(partNumber: number, { digest, contentDigest }: PartDigests): string {
@@ -251,7 +262,8 @@ async function readList(path: string, layout: PartialLayout): Promise<Map<number
   const text = await readTextOrNull(path)
   if (text === null) return listed
   const [head, ...lines] = text.split('\n')
-  if (head !== headOf(layout)) return listed
+  // A stream may have ended since.
+  if (head !== headOf(layout) && head !== headOf({ ...layout, isSizeKnown: false })) return listed
   const count = partCount(layout)
   for (const line of lines) {
     const [, number, digest, contentDigest] = /^([1-9][0-9]{0,5}) ([0-9a-f]+) ([0-9a-f]+)$/.exec(line) ?? []

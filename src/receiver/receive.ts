@@ -55,6 +55,8 @@ export interface ReceiveIntoOptions<Body extends PartBody> extends ReceiveBasics
   readonly contentsAtOnce?: number
   /** Identifies this process; omitted where only one process can have the inbox. */
   readonly processId?: string
+  /** False where content must be verified by a digest of its part: then small files do not come with their offers. */
+  readonly isInline?: boolean
   /** Bounds of the parts in flight per transfer. Within them the number adapts to the connection. */
   readonly partsInFlight?: ConcurrencyBounds
 }
@@ -113,9 +115,11 @@ export async function receiveInto<Body extends PartBody>(
   try {
     while (!signal.aborted) {
       const session = standstill.newSession(signal)
-      const receiver = { instanceId: inbox.instanceId, window: session.window, isInline: decide === null, ...process }
+      const isInline = decide === null && options.isInline !== false
+      const receiver = { instanceId: inbox.instanceId, window: session.window, isInline, ...process }
+      const areStreamsWanted = () => inbox.takesStreams === true && clocks.limits?.streams === true
       tasks.beginSession(session.window, session.signal)
-      await watch(options, receiver, clocks, tasks, session.signal)
+      await watch(options, () => ({ ...receiver, areStreamsWanted: areStreamsWanted() }), clocks, tasks, session.signal)
       await tasks.settled()
       await standstill.untilOver(signal)
     }
@@ -171,7 +175,7 @@ function contentPlaces(contentsAtOnce: number | undefined): (sizeBytes: number) 
 /** Follows the inbox until the signal aborts, connecting again whenever that breaks. */
 async function watch<Body extends PartBody>(
   { client, onEvent }: ReceiveBasics<Body>,
-  receiver: InboxQuestion,
+  receiver: () => InboxQuestion,
   clocks: ReceiverClocks,
   { open, take }: Pick<Tasks<Body>, 'open' | 'take'>,
   signal: AbortSignal,
@@ -182,7 +186,7 @@ async function watch<Body extends PartBody>(
   const follow = async (): Promise<void> => {
     await clocks.agree(signal)
     let isConnected = false
-    for await (const event of hearInbox(client, receiver, { open, onHeldBack }, { signal })) {
+    for await (const event of hearInbox(client, receiver(), { open, onHeldBack }, { signal })) {
       if (signal.aborted) return
       // The portal offers the file again after the next connection.
       if (clocks.isOff) break

@@ -8,6 +8,7 @@ import {
   treeNameEnd,
 } from '../protocol/index.ts'
 import type { KeptTraits } from './incoming-file.ts'
+import type { LeasedOffer } from './leased-offer.ts'
 
 export interface ShownTraits {
   /** Type and subtype, in lower case; null where the sender said none, or the metadata is not open yet. */
@@ -47,4 +48,31 @@ function shownTraits({ mediaType, mtimeNs, isExecutable, tree }: FileTraits): Sh
 /** The name of a folder: without the ending of its tar. */
 function folderName(name: string): string {
   return name.length > treeNameEnd.length && name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
+}
+
+/** What events tell of a delivery. Name and size are those of the file itself, as soon as sealed metadata is open. */
+export type Shown = ShownTraits & {
+  readonly transferId: string
+  readonly from: string
+  name: string
+  /** 0 while the size of a stream is not known. */
+  sizeBytes: number
+  isSizeKnown?: false
+  readonly isSealed: boolean
+  readonly isStored: boolean
+}
+
+export function shownOf(leased: LeasedOffer, { unpacksTrees }: { readonly unpacksTrees: boolean }): Shown {
+  const { transferId, from, metadata, sizeBytes, isSizeKnown } = leased.offer
+  const isStream = isSizeKnown === false
+  const plain = 'name' in metadata ? metadata : null
+  return {
+    ...{ transferId, from },
+    ...(isStream ? { sizeBytes: 0, isSizeKnown } : { sizeBytes }),
+    ...describe(plain, { unpacksTrees: unpacksTrees && !isStream, keepsTimes: true }).shown,
+    isSealed: 'sealed' in metadata,
+    get isStored() {
+      return leased.offer.state === 'stored'
+    },
+  }
 }

@@ -130,6 +130,22 @@ export async function requireSigned(
   }
 }
 
+/**
+ * A stream has ended at the portal: its layouts with their true size.
+ *
+ * @param layout of the parts as they travel
+ * @param sizeBytes as it travels
+ * @throws Problem `seal-broken` for a size that no sealed file has
+ */
+export function endedStream(
+  opened: OpenedOffer,
+  { partSizeBytes, digestAlgorithm }: PartialLayout,
+  sizeBytes: number,
+): { opened: OpenedOffer; layout: PartialLayout } {
+  const layout = { sizeBytes, partSizeBytes, digestAlgorithm }
+  return { layout, opened: { ...opened, layout: opened.contentKey === null ? layout : openedLayout(layout) } }
+}
+
 /** The claims of the receipt for a whole and verified file that is about to be published. */
 export function receiptClaims(
   { account }: ReceiverTrust,

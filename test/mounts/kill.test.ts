@@ -1,17 +1,19 @@
 /** The test kills a receiver between any two steps, on each file system. After the next start each file is there once, and whole. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { lstatSync } from 'node:fs'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { inboxFolderName } from '../../src/receiver/names.ts'
 import { probeFolder } from '../../src/receiver/node-folder-probe.ts'
+import { treeIn } from '../receiver/receive-tree.ts'
 import { runFolder } from '../servers/run.ts'
 import { bundledProgram } from '../suites/bundled.ts'
 import type { Task } from './killed-receiver.ts'
 import { type MountName, mount, mountKinds, whyNot } from './mounts.ts'
 import { davfs, mountPoor, whyNot as whyNotDavfs } from './poor-disks.ts'
-import { contentOf, newFile, type TestFile } from './test-file.ts'
+import { contentOf, entriesOf, newFile, newTree, type TestFile } from './test-file.ts'
 
 const PART_BYTES = 20_000
 const STEPS_MAX = 400
@@ -49,8 +51,28 @@ async function runReceiver(task: Task): Promise<{ readonly said: string; readonl
 /** The names, without their numbers, and the digests of the files in the folder. The order of ` (1)` and ` (2)` does not matter. */
 async function contentsIn(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => name !== inboxFolderName)
-  const digests = names.map(async (name) => `${stemOf(name)} ${digestOf(await readFile(join(folder, name)))}`)
+  const digests = names.map(async (name) => {
+    const path = join(folder, name)
+    const isFolder = lstatSync(path).isDirectory()
+    return `${stemOf(name)} ${isFolder ? treeText(treeIn(path)) : digestOf(await readFile(path))}`
+  })
   return (await Promise.all(digests)).sort()
+}
+
+/** Paths, and digests of the contents. */
+function treeText(found: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(found).map(([path, content]) => `${path}: ${digestOf(Buffer.from(content, 'latin1'))}`)
+  return lines.sort().join(', ')
+}
+
+/** The same text for a folder that was made. */
+function madeText(made: TestFile): string {
+  const inside = entriesOf(made).slice(1)
+  const contents = inside.map(({ path, kind, target, content }) => {
+    const text = kind === 'folder' ? '/' : kind === 'link' ? `-> ${target}` : Buffer.from(content).toString('latin1')
+    return [path.slice(path.indexOf('/') + 1), text]
+  })
+  return treeText(Object.fromEntries(contents))
 }
 
 function digestOf(bytes: Uint8Array): string {
@@ -63,7 +85,8 @@ function stemOf(name: string): string {
 
 /** The same lines that {@link contentsIn} returns. */
 function linesOf(files: readonly TestFile[]): string[] {
-  return files.map((file) => `${file.name} ${digestOf(contentOf(file))}`).sort()
+  const textOf = (file: TestFile) => (file.isTree === true ? madeText(file) : digestOf(contentOf(file)))
+  return files.map((file) => `${file.name} ${textOf(file)}`).sort()
 }
 
 interface Killing {
@@ -100,7 +123,7 @@ async function killAtEachStep(folder: string, { filesOf, isFromStart = false, st
     }
     // The killed process may or may not have completed these files.
     const open = new Set(files.map(({ name }) => name))
-    const finished = found.filter((line) => !open.has(line.slice(0, line.lastIndexOf(' '))))
+    const finished = found.filter((line) => !open.has(line.slice(0, line.indexOf(' '))))
     expect(finished, `after one was killed ${killed}`).toEqual(linesOf(done))
     killed = said
     earlier = files
@@ -148,6 +171,33 @@ test.concurrent.each(oneOfEachWay)(
     await killAtEachStep(mounted.folder, { filesOf, stride: 3 })
   },
 )
+
+/** File systems with symbolic links, local ones and others. */
+const withLinks = ['the local disk', 'btrfs', 'xfs', 'overlayfs', 'sshfs', 'ntfs-3g'] as const satisfies MountName[]
+
+test.concurrent.each(withLinks)('after a kill at any step, a folder is there once and complete: %s', async (name) => {
+  if (isMissing(name)) return
+  await using mounted = await mount(name)
+  const stride = name === 'the local disk' ? 1 : 3
+  const filesOf = (step: number) => [newTree(`${step}`, 2 * PART_BYTES)]
+  console.log(`${name}: ${await killAtEachStep(mounted.folder, { filesOf, stride })} steps of a folder`)
+})
+
+test.concurrent.each(oneOfEachWay)(
+  'two concurrent folders of one name, killed: both are there once: %s',
+  async (name) => {
+    if (isMissing(name) || name.startsWith('rclone')) return
+    await using mounted = await mount(name)
+    const filesOf = (step: number) => [0, 1].map(() => newTree(`${step}`, PART_BYTES))
+    await killAtEachStep(mounted.folder, { filesOf, stride: 3 })
+  },
+)
+
+test('after a second kill during the restart, each folder is there once, too', { timeout: 1_500_000 }, async () => {
+  await using mounted = await mount('the local disk')
+  const filesOf = (step: number) => [newTree(`${step}`, PART_BYTES)]
+  await killAtEachStep(mounted.folder, { filesOf, isFromStart: true, stride: 2 })
+})
 
 test.concurrent.each(oneOfEachWay)('concurrent small files, killed: each is there once: %s', async (name) => {
   if (isMissing(name)) return

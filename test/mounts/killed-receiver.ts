@@ -22,13 +22,16 @@ export interface Task {
 }
 
 const task: Task = JSON.parse(process.argv[2] ?? '{}')
+/** The uncounted call. */
+const { writeSync } = fs
+const say = (text: string): void => void writeSync(1, text)
 let steps: number | null = task.isFromStart === true ? 0 : null
 
 function beforeStep(name: string): void {
   if (steps === null) return
   steps++
   if (steps !== task.killBeforeStep) return
-  fs.writeSync(1, `before ${name}`)
+  say(`before ${name}`)
   process.kill(process.pid, 'SIGKILL')
 }
 
@@ -45,11 +48,13 @@ function count(owner: object, name: string, isStep: (args: readonly unknown[]) =
 const isWriting = ([, flag = 'r']: readonly unknown[]): boolean => flag !== 'r'
 
 await using anyFile = await fs.promises.open('/dev/null')
-for (const name of ['link', 'rename', 'unlink', 'rm', 'mkdir', 'appendFile']) count(fs.promises, name)
+for (const name of ['link', 'rename', 'unlink', 'rm', 'rmdir', 'mkdir', 'appendFile']) count(fs.promises, name)
 for (const name of ['writev', 'write', 'writeFile', 'sync', 'datasync', 'truncate']) {
   count(Object.getPrototypeOf(anyFile), name)
 }
-for (const name of ['writevSync', 'fsync']) count(fs, name)
+for (const name of ['writevSync', 'writeSync', 'mkdirSync', 'symlinkSync', 'futimesSync', 'lutimesSync', 'fsync']) {
+  count(fs, name)
+}
 count(fs.promises, 'open', isWriting)
 count(fs, 'openSync', isWriting)
 // Each statement of the log of small files: before `commit` nothing of a batch is there, after it all of it is.
@@ -63,4 +68,4 @@ await using receiver = await openReceiver(task.folder)
 for (const file of task.earlier) await receiver.receive(file)
 steps ??= 0
 await Promise.all(task.files.map(receiver.receive))
-fs.writeSync(1, `after ${steps} steps`)
+say(`after ${steps} steps`)

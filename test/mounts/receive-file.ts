@@ -2,8 +2,9 @@
 import { Readable } from 'node:stream'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { partCount, partSpan } from '../../src/protocol/index.ts'
+import { noTraits } from '../../src/receiver/incoming-file.ts'
 import { openInbox } from '../../src/receiver/node-inbox.ts'
-import { contentOf, type TestFile } from './test-file.ts'
+import { contentOf, type TestFile, treeSizeOf } from './test-file.ts'
 
 const PART_BYTES = 20_000
 
@@ -16,12 +17,12 @@ export async function openReceiver(folder: string): Promise<TestReceiver> {
   const inbox = await openInbox(folder, { mayCreate: true })
 
   async function receive(file: TestFile): Promise<void> {
-    const { transferId, name, sizeBytes } = file
+    const { transferId, name } = file
     const bytes = contentOf(file)
-    const layout = { sizeBytes, partSizeBytes: PART_BYTES, digestAlgorithm: 'sha-256' } as const
+    const layout = { sizeBytes: bytes.length, partSizeBytes: PART_BYTES, digestAlgorithm: 'sha-256' } as const
     const { signal } = new AbortController()
     if ((await inbox.published(transferId)) === null) {
-      const incoming = await inbox.open(transferId, layout, signal)
+      const incoming = await inbox.open(transferId, layout, signal, { ...noTraits, tree: treeSizeOf(file) })
       for (let partNumber = 1; partNumber <= partCount(layout); partNumber++) {
         const { offsetBytes, lengthBytes } = partSpan(layout, partNumber)
         const part = bytes.subarray(offsetBytes, offsetBytes + lengthBytes)

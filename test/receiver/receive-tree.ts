@@ -62,14 +62,14 @@ export async function receivePart(
   await incoming.receivePart(part, { idleMs: 60_000, signal })
 }
 
-/** Everything in a folder: paths, and contents of files, `/` for folders, and `-> target` for links. */
+/** Everything in a folder: paths, and contents of files byte by byte, `/` for folders, and `-> target` for links. */
 export function treeIn(folder: string): Record<string, string> {
   const found: Record<string, string> = {}
   for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
     const stats = lstatSync(join(folder, path))
     if (stats.isDirectory()) found[path] = '/'
     else if (stats.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(folder, path))}`
-    else found[path] = readFileSync(join(folder, path), 'utf8')
+    else found[path] = readFileSync(join(folder, path), 'latin1')
   }
   return found
 }

@@ -97,7 +97,7 @@ const patternsOf = (texts: readonly string[]): string => texts.map((text) => `'$
 /** A quoted word for a shell. Only fish interprets a backslash in it. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** What bash and zsh say in different words. */
+/** The parts of a script that differ between bash and zsh. */
 interface Dialect {
   /** The head of a loop over the words before the one to complete. */
   readonly loop: string

@@ -83,7 +83,7 @@ interface Shown {
   readonly check: string
   readonly verdict: Finding['verdict']
   readonly text: string
-  /** With which code a command ends that meets it. */
+  /** The exit code of a command that fails for this reason. */
   readonly exitCode: number
 }
 

@@ -40,7 +40,7 @@ interface PortalFlags {
 /** A flag, and the option of the portal that it sets; null where it sets none alone. */
 type Setting = readonly [name: keyof PortalOptions | null, flag: Option]
 
-/** In the order of the help. What the environment says is read when they are made. */
+/** In the order of the help. Environment variables are read when the options are created. */
 const allSettings = (): readonly Setting[] => [
   [
     null,

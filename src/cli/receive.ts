@@ -172,7 +172,7 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
   }
 }
 
-/** Of a folder its files and their bytes, without what the tar adds. */
+/** For a folder, the number and size of its files, without the overhead of the tar. */
 function sizeText({
   tree,
   sizeBytes,

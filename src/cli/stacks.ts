@@ -11,7 +11,7 @@ const folder = import.meta.dirname
 const folderAddress = pathToFileURL(join(folder, '/')).href
 /** A position in a file of the bundle: `NAME.js:LINE:COLUMN`. */
 const PLACE = /([\w.-]+\.js):(\d+):(\d+)/y
-/** By the name of the file; null for a file without a map, such as the sources themselves. */
+/** Source maps by file name; null for a file without one, such as the sources themselves. */
 const maps = new Map<string, SourceMap | null>()
 
 /** The message for an unexpected error. */

@@ -123,7 +123,7 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
   print(`${lines.join('\n')}\n`)
 }
 
-/** For a stream whose size is not known: then the shown size is what has come so far. */
+/** For a stream whose size is not known yet: the shown size is the number of bytes so far. */
 function unsizedText({ isSizeKnown }: Pick<TransferSummary, 'isSizeKnown'>): string {
   return isSizeKnown === false ? ' (so far, size not known yet)' : ''
 }

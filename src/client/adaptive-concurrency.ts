@@ -26,7 +26,7 @@ const START = 4
 /** On a path as short as that, two parts fill it: one is on its way while the other is made durable. */
 const SHORT_ROUND_TRIP_MS = 10
 const SHORT_START = 2
-/** What a connection carries in one round trip, however its windows are set. Many carry more. */
+/** Every connection carries this many bytes in a round trip, with any window settings. Many carry more. */
 const WINDOW_BYTES = 1024 * 1024
 /** A part with this pace does not wait for a portal or a storage that takes its time. */
 const BRISK_BYTES_PER_MS = 32 * 1024

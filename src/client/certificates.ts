@@ -1,4 +1,4 @@
-/** Why a certificate was not accepted, and who has to do what about it. */
+/** Explains why a certificate was rejected, and who can fix it. */
 
 /** OpenSSL's verification errors by the names that Node gives them (its documentation: TLS, X509 certificate errors). */
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 /** Names and addresses that never leave this machine. */
 
-/** Whether a host, as `URL.hostname` says it or without brackets, is this very machine (RFC 6761 section 6.3). */
+/** Whether a host, as `URL.hostname` says it or without brackets, is this machine (RFC 6761 section 6.3). */
 export function isLoopback(host: string): boolean {
   const name = host.replace(/^\[|\]$/g, '').toLowerCase()
   return name === '::1' || isLocalName(name) || /^127(?:\.\d{1,3}){3}$/.test(name)

@@ -1,7 +1,7 @@
 /** Throughput, for display. */
 /** The window over which a rate is averaged: long enough to be steady, short enough to be current. */
 const RATE_WINDOW_MS = 3_000
-/** A shorter window says too little. */
+/** A rate over a shorter time is not reliable. */
 const RATE_SPAN_MS_MIN = 200
 
 /** Bytes per second over the last few seconds. */

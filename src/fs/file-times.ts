@@ -14,7 +14,7 @@ const UNSETTABLE = ['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVA
 
 /** Sets the time of an open file. Where the file system does not set it, the file keeps the present time. */
 export function setModified(descriptor: number, mtimeNs: bigint): void {
-  // As text, because Node takes a negative number for the present time.
+  // As text, because Node interprets a negative number as the present time.
   settable(() => futimesSync(descriptor, Date.now() / MS_PER_SECOND, secondsText(mtimeNs)))
 }
 

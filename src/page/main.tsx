@@ -14,6 +14,6 @@ const place = document.getElementById('page')
 if (place === null) throw new Error('the page has no place for itself')
 const { stage, takeOver } = startPage()
 keepFocus()
-// What stands there is for browsers that do not come this far.
+// The static text is for browsers that cannot run this script.
 place.replaceChildren()
 render(<AppView stage={stage} takeOver={takeOver} />, place)

@@ -82,7 +82,7 @@ export async function receiveNextPart(
   return lengthBytes === 0 ? null : { lengthBytes, digest }
 }
 
-/** What the bytes of a part have to satisfy. */
+/** The expected length and digest of a part. */
 interface Demand {
   /** Whether the source may bring more than this part. What follows stays in it. */
   readonly hasMore: boolean

@@ -12,7 +12,7 @@ export interface PartSink {
   discard(): Promise<void>
 }
 
-/** What the part has to be. */
+/** The expected part. */
 export interface PartExpectation {
   readonly partNumber: number
   readonly lengthBytes: number

@@ -172,7 +172,7 @@ const nullableRules: Readonly<Record<string, OptionRule>> = {
   storeUrl: 'text or null?',
 }
 
-/** What an option has to be: of the type of its default. */
+/** The schema of an option, from the type of its default. */
 function ruleOf([name, value]: readonly [name: string, value: unknown]): [name: string, rule: OptionRule] {
   const types: Readonly<Record<string, OptionRule>> = { number: 'number?', boolean: 'flag?', string: 'text?' }
   return [name, nullableRules[name] ?? types[typeof value] ?? 'texts?']

@@ -24,7 +24,7 @@ export interface TreeSize {
   readonly contentBytes: number
 }
 
-/** What a media type says about a file. */
+/** The properties of a file that its media type contains. */
 export interface FileTraits {
   /** Type and subtype in lower case, without parameters; null where the sender said none. */
   readonly mediaType: string | null

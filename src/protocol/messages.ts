@@ -162,7 +162,7 @@ export const Completion = Type.Object(
     attempt: Type.Integer({ minimum: 1 }),
     /** The manifest as the sender signed it, for the receivers. Without it the receivers cannot tell who sent the file. */
     manifest: Type.Optional(SignedToken),
-    /** Of a transfer that was announced without a size. */
+    /** For a transfer that was announced without a size. */
     sizeBytes: Type.Optional(Type.Integer({ minimum: 0 })),
   },
   closed,

@@ -69,7 +69,7 @@ export function notAnAccountName(text: string): string {
   return `'${printable(text)}' cannot be the name of an account: ${form}`
 }
 
-/** For what a caller of the library, or a person, has given. */
+/** Validates options of a library caller or a user. */
 export function optionsInvalid(detail: string): Problem {
   return new Problem('options-invalid', { detail })
 }

@@ -9,10 +9,10 @@ const Count = Type.Integer({ minimum: 0 })
 export const ReceivedDelivery = Type.Object({
   transferId: TransferId,
   from: AccountName,
-  /** As in the offer. Of the wrapped keys it has only the receiver's. */
+  /** The metadata of the offer. Of the wrapped keys it has only the receiver's. */
   metadata: Metadata,
   sizeBytes: Count,
-  /** As in the status of a transfer. */
+  /** The same as in the status of a transfer. */
   isSizeKnown: Type.Optional(Type.Boolean()),
   partSizeBytes: Type.Integer({ minimum: 1 }),
   digestAlgorithm: Type.String(),
@@ -82,7 +82,7 @@ export const Operations = Type.Object({
   deliveries: countsOf(deliveryStates),
   /** The last sixty minutes, oldest first; the last one is still running. */
   throughput: Type.Array(OperationsMinute),
-  /** Those that have been connected for the longest time come first. */
+  /** Sorted by connection time, the oldest first. */
   receiversOnline: Type.Array(Type.Object({ account: AccountName, since: Timestamp })),
   /** The number of all of them. The list above is cut when there are very many. */
   receiversOnlineCount: Count,

@@ -38,7 +38,7 @@ export type ReceiveEvent =
       readonly type: 'fetching'
       readonly heldBytes: number
       readonly redirectedBytes: number
-      /** What is unpacked of a folder; null where the content is a file. */
+      /** The progress of unpacking a folder; null where the content is a file. */
       readonly unpacked: TreeProgress | null
     } & About)
   /**

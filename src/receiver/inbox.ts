@@ -113,7 +113,7 @@ export interface Inbox<Body extends PartBody> {
 
 /** Why no file can be taken at the moment. */
 export interface Obstacle {
-  /** For people. */
+  /** The reason, as text. */
   readonly reason: string
   /** Whether fewer files at a time would help, because memory or descriptors are short. */
   readonly isShortage: boolean
@@ -138,7 +138,7 @@ export interface CommitRecord {
   readonly isExecutable?: boolean
 }
 
-/** What is told of a published file. @param name its name in the folder, where the user may have changed it */
+/** The report of a published file. @param name its name in the folder, where the user may have changed it */
 export function publishedBy({ finalName, manifestDigest, receipt }: CommitRecord, name: string = finalName): Published {
   return { name, manifestDigest, receipt }
 }

@@ -17,7 +17,7 @@ export interface PartialLayout extends PartLayout {
   readonly isSizeKnown?: false
 }
 
-/** What a file gets besides its name and content. */
+/** The properties of a file besides its name and content. */
 export interface KeptTraits extends FileTraits {
   /** Whether files get the times that their sender says. */
   readonly keepsTimes: boolean
@@ -57,7 +57,7 @@ export interface ReceiveLimits {
 /** How far a tree is unpacked. */
 export interface TreeProgress {
   readonly fileCount: number
-  /** Of the files, without what the tar adds. */
+  /** The size of the files, without the overhead of the tar. */
   readonly contentBytes: number
   /** The path of the file that came last, as its sender wrote it; null before the first one. Not to be shown unescaped. */
   readonly path: string | null
@@ -77,7 +77,7 @@ export interface IncomingTree {
 export interface IncomingFile<Body extends PartBody> {
   /** Bytes that the rest of it still takes on the disk, where that is not what is missing of its content. */
   readonly neededBytes?: number
-  /** Of a tree that is unpacked as it comes. */
+  /** For a tree that is unpacked as it arrives. */
   readonly tree?: IncomingTree
   /** The verified parts: part number -> digest in hex of the part as it travelled. */
   readonly held: ReadonlyMap<number, string>

@@ -75,7 +75,7 @@ export class DeliveryLog implements Disposable {
     try {
       return await DeliveryLog.#open(path)
     } catch (cause) {
-      // What was just begun holds nothing, and would be taken for a log that cannot be read.
+      // A log that was just created is empty, and would count as one that cannot be read.
       if (isNew) for (const ending of ['', '-wal', '-journal']) await removeFile(path + ending)
       throw problemOf(cause)
     }
@@ -87,7 +87,7 @@ export class DeliveryLog implements Disposable {
     const { DatabaseSync } = await import('node:sqlite')
     const database = await whenDescriptorsAllow(() => new DatabaseSync(path, { timeout: 0 }))
     try {
-      // With the lock for itself SQLite needs no memory that is shared by a file.
+      // With an exclusive lock SQLite needs no shared-memory file.
       database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full')
       database.exec(`pragma temp_store = memory; pragma journal_size_limit = ${WAL_BYTES_MAX}; ${SCHEMA}`)
       return new DeliveryLog(database, path)

@@ -168,7 +168,7 @@ function refuse(): never {
   throw new Problem('folder-unavailable', { detail })
 }
 
-/** Not synced: when the power goes, the owner is dead anyway. */
+/** It is not synced, because after a power loss the owner no longer runs. */
 async function write(path: string, { process, beat, identity }: Owner): Promise<void> {
   const { space, pid, startTicks } = identity ?? { space: '-', pid: 0, startTicks: '-' }
   const text = `golooader-owner 1 ${process} ${beat} ${space} ${pid} ${startTicks} `

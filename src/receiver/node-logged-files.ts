@@ -42,7 +42,7 @@ export class LoggedFiles implements Disposable {
   #log: DeliveryLog | null = null
   #opening: Promise<DeliveryLog> | null = null
   #isUsable: boolean
-  /** What the log still has the content of, oldest first. */
+  /** The files whose content is still in the log, oldest first. */
   readonly #unsynced = new Map<string, Unsynced>()
   #unsyncedBytes = 0
   #timer: ReturnType<typeof setInterval> | null = null
@@ -259,7 +259,7 @@ export class LoggedFiles implements Disposable {
       await syncFile(path, mtimeNs)
       return true
     }
-    // What a file system has lost of a file is cut off, or reads as zeros. Anything else someone has written.
+    // A file that lost content is shorter, or has zeros. Any other difference was written by the user.
     const isLost = bytes instanceof Uint8Array && bytes.every((byte, index) => byte === 0 || byte === content[index])
     if (found !== null && !isLost) return isAnswered
     const { partial } = transferPaths(this.#folder, record.transferId)

@@ -319,7 +319,7 @@ export function transferPaths(folder: string, transferId: string): TransferPaths
 export interface TreePaths {
   /** The root folder. */
   readonly tree: string
-  /** What is done last, where that is much. */
+  /** The last step, which may take long. */
   readonly later: string
   /** A part before its turn: its number follows. */
   readonly waiting: string

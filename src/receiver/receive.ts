@@ -181,7 +181,7 @@ async function watch<Body extends PartBody>(
   signal: AbortSignal,
 ): Promise<void> {
   const onHeldBack = (): void => onEvent({ type: 'held-back', reason: heldBackText })
-  /** Since the portal was heard last. */
+  /** The number of tries since the last sign of life of the portal. */
   let tries = 0
   const follow = async (): Promise<void> => {
     await clocks.agree(signal)

@@ -16,11 +16,11 @@ export interface ShownTraits {
   /** When the file was modified last, at its sender: RFC 3339, with up to nine digits of a second; null where it is unknown. */
   readonly modifiedAt: string | null
   readonly isExecutable: boolean
-  /** What the sender announced of a folder; null where the content is a file. `sizeBytes` is that of its tar. */
+  /** The announced size of a folder; null where the content is a file. `sizeBytes` is the size of its tar. */
   readonly tree: TreeSize | null
 }
 
-/** What belongs to a file by its metadata. */
+/** The properties of a file in its metadata. */
 export interface Described {
   /** Name and traits for events. */
   readonly shown: ShownTraits & { readonly name: string }

@@ -29,7 +29,7 @@ export class TreeNames {
   readonly #owners = new Map<string, string>()
   /** The next number for a name that is taken: by the path on the disk without a number. */
   readonly #numbers = new Map<string, number>()
-  /** All folders, by their paths in lower case, where the disk does not tell the two apart; null where it does. */
+  /** On a disk that ignores case, all folders by their lower-case paths; null on any other disk. */
   readonly #folded: Map<string, string> | null
   #renamed = 0
   #untold: RenamedEntry[] = []

@@ -11,7 +11,7 @@ import type { SenderTrust } from './trust.ts'
 /** State and settings that all transfers to the same receivers share. */
 export interface SendContext {
   readonly client: PortalClient
-  /** What small files go through. */
+  /** Uploads small files in batches. */
   readonly batchUploads: BatchUploads
   readonly journal: Journal
   readonly sealRecords: SealRecords

@@ -22,7 +22,7 @@ export type Retry = <Result>(request: (options: CallOptions) => Promise<Result>)
 /** Ends when `batchUploads` need not wait for the file any more; null for one that goes in parts. */
 export type Expected = Disposable | null
 
-/** What the transfers of one file share, where one takes the place of another. */
+/** State that is shared by the transfers of one file, when one replaces another. */
 export interface FileState {
   readonly cuts: UploadCuts
   readonly expected: Expected

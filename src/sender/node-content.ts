@@ -7,7 +7,7 @@ import type { TreeIndex } from '../tree/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
 import { partSealer } from '../trust/node-part-cipher.ts'
 import { sealInPlace } from './node-part-bytes.ts'
-import type { ReadPart } from './node-parts-read.ts'
+import type { ReadPart } from './parts-read.ts'
 import type { OpenSource, Source, SourceIdentity } from './source.ts'
 
 /** The size of a read. Between reads the process does other work, so that hashing a large part does not block it. */

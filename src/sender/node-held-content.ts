@@ -58,7 +58,7 @@ export class HeldContent implements Source, OpenSource {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** For what no later run can continue: nothing is recorded on the disk. */
+/** For content that no later run can resume: nothing is recorded on the disk. */
 export function memoryJournal(): Journal {
   let known: JournalEntry | null = null
   return {

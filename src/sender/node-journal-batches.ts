@@ -23,7 +23,7 @@ const ALONE = /\.json$/
 interface Batch {
   /** By transfer. */
   readonly entries: Map<string, JournalEntry>
-  /** Of the file, as far as it is known here. */
+  /** The size of the file, as far as this process knows it. */
   readonly sizeBytes: number
 }
 

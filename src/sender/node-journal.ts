@@ -112,7 +112,7 @@ export class FileJournal implements Journal {
     })
   }
 
-  /** What is new first: until an older entry of the same key is removed, the newer one counts. */
+  /** Writes new entries first: until an older entry of the same key is removed, the newer one counts. */
   async #write({ added, removed }: Group): Promise<void> {
     const [only, ...others] = added.values()
     if (only !== undefined && others.length === 0) await placeFile(this.#pathOf(only), entryText(only))

@@ -2,16 +2,16 @@
 import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
 import { constants, readdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { digestOf } from '../digests/index.ts'
+import { digestDriver, digestOf } from '../digests/index.ts'
 import { hasCode, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { changedSource, type NodeSource, OpenContent, openFlags, readBytes, unreadable } from './node-content.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
-import { PartsRead, type ReadAt, type ReadPart } from './node-parts-read.ts'
 import { openSourceHandle, type SourceHandle } from './node-source-handle.ts'
 import { TreeSource } from './node-tree-source.ts'
 import type { Location } from './node-tree-walk.ts'
 import { isSizeTrue, readUnsized, UnsizedFileError } from './node-unsized.ts'
+import { PartsRead, type ReadPart } from './parts-read.ts'
 import { isSameSource, type OpenSource, type Source, type SourceIdentity } from './source.ts'
 
 /** What is sent, and how. */
@@ -67,7 +67,7 @@ async function lookAt(path: string): Promise<GivenPath> {
   try {
     const absolute = resolve(path)
     const location = await locate(absolute)
-    // In this thread: for thousands of files the way to another one and back costs more than the look.
+    // Synchronous, because for thousands of files another thread costs more than the call itself.
     const stats = statSync(location, { bigint: true })
     if (!stats.isDirectory()) assertIsFile(path, stats)
     accessSync(location, constants.R_OK)
@@ -261,8 +261,9 @@ class OpenFile extends OpenContent {
       const found = identityOf(await this.#handle.stat({ bigint: true }))
       if (!isSameFile(found, this.identity)) throw this.changed(WRITTEN)
       if (found.mtimeNs === this.#mtimeNs) return
-      const readAt: ReadAt = (target, position) => this.#readAt(target, position)
-      const isSame = tries <= REREADS_MAX && (await this.#parts.isSame(sizeBytes, readAt, onRead))
+      const buffer = new Uint8Array(Math.min(readBytes, sizeBytes))
+      const digestNow = (part: ReadPart): Promise<string | null> => this.#digestOf(part, buffer)
+      const isSame = tries <= REREADS_MAX && (await this.#parts.isSame(sizeBytes, digestNow, onRead))
       if (!isSame) throw this.changed(WRITTEN)
       // The time is checked once more, because a program may have written where the file had been read already.
       this.#mtimeNs = found.mtimeNs ?? ''
@@ -275,6 +276,19 @@ class OpenFile extends OpenContent {
 
   protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
     return this.#readAt(target.subarray(at, at + readBytes), position)
+  }
+
+  /** @returns null when the file ends before the part does */
+  async #digestOf(part: ReadPart, buffer: Uint8Array): Promise<string | null> {
+    const hasher = digestDriver(part.digestAlgorithm).create()
+    for (let at = 0; at < part.lengthBytes; ) {
+      const target = buffer.subarray(0, Math.min(buffer.length, part.lengthBytes - at))
+      const bytesRead = await this.#readAt(target, part.offsetBytes + at)
+      if (bytesRead === 0) return null
+      hasher.update(target.subarray(0, bytesRead))
+      at += bytesRead
+    }
+    return hasher.digest()
   }
 
   async #readAt(target: Uint8Array, position: number): Promise<number> {

@@ -28,7 +28,7 @@ const LARGE_AT_ONCE_MAX = 2
 /** Memory for all parts in flight together. */
 const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 
-/** What the library has checked: see `SendOptions` there. */
+/** The options that the library has checked: see `SendOptions`. */
 export interface SendFilesOptions
   extends Omit<SendingOptions, 'journal' | 'sealRecords' | 'events' | 'partsInFlight' | 'bufferBytesMax'>,
     Partial<SourceOptions> {

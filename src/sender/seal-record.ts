@@ -48,7 +48,7 @@ export interface SealRecords {
   remove(transferId: string): Promise<void>
 }
 
-/** What identifies a transfer and its only part for its record. */
+/** Identifies a transfer and its only part in the record. */
 export interface SealedTransfer {
   readonly transferId: string
   /** The digest of the sealed part of a transfer with only one. */

@@ -60,7 +60,7 @@ export type AcquireSlot = (signal: AbortSignal) => Promise<() => void>
  */
 export function sendSlots(bounds: {
   transfersAtOnce: number
-  /** Of those that do not travel in one request. */
+  /** The limit for files that are not sent in one request. */
   inPartsAtOnce?: number
   largeAtOnce: number
 }): (sizeBytes: number) => AcquireSlot {

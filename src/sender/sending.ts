@@ -93,7 +93,7 @@ export async function beginSending(options: SendingOptions): Promise<SendContext
     sealRecords: options.sealRecords,
     events: options.events,
     limits,
-    // With an id from months ago a receiver would refuse the file as one that it may have forgotten.
+    // A receiver refuses a transfer id that is months old, because it may have deleted its record.
     idTimeMs: () => (clock !== null && clock.aheadMs < -clocksDifferMsMax ? clock.portalMs : undefined),
     digestAlgorithm:
       fastDigestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,

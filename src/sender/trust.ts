@@ -12,7 +12,7 @@ import { type AccountKeys, type Contacts, ContentKey, fingerprintOf, saltText } 
 export interface KeptReceipt {
   readonly transferId: string
   readonly receiver: string
-  /** As the receiver signed it. */
+  /** The token that the receiver signed. */
   readonly receipt: string
   /** The keys with which its signature was verified. */
   readonly keys: PublicKeys

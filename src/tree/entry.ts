@@ -1,4 +1,4 @@
-/** What a tree consists of: files, folders and symbolic links, each with the little that travels about it. */
+/** The entries of a tree: files, folders and symbolic links, each with the properties that are sent. */
 import { nanosecondsOf, Problem, secondsText } from '../protocol/index.ts'
 
 export type TreeEntryKind = 'file' | 'folder' | 'link'
@@ -11,7 +11,7 @@ export interface TreeEntry {
   readonly sizeBytes: number
   /** Nanoseconds since 1970 (UTC), as a signed 64-bit number. */
   readonly mtimeNs: bigint
-  /** Of files only. */
+  /** For files only. */
   readonly isExecutable: boolean
   /** The text of a symbolic link; null for other entries. */
   readonly target: string | null

@@ -42,7 +42,7 @@ const encoder = new TextEncoder()
 
 /** Lengths that a header's length follows from. Lengths of texts are in bytes of UTF-8. */
 export interface HeaderMeasures {
-  /** With the `/` at the end of a folder's path. */
+  /** A folder's path has `/` at its end. */
   readonly pathBytes: number
   readonly isPathAscii: boolean
   /** 0 for what is not a link. */
@@ -118,7 +118,7 @@ function fitsTime(mtimeNs: bigint): boolean {
   return mtimeNs >= 0n && mtimeNs < OCTAL_MAX_NS && mtimeNs % NS_PER_SECOND === 0n
 }
 
-/** What programs that know no pax records see of a text that does not fit: its beginning, as ASCII. */
+/** The text that programs without support for pax records see instead of a long one: its beginning, as ASCII. */
 function cut(text: Uint8Array): Uint8Array {
   return text.length <= NAME_BYTES && isAscii(text)
     ? text

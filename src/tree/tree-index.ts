@@ -15,7 +15,7 @@ export interface NewTreeEntry extends Omit<TreeEntry, 'path'> {
   readonly name: string
 }
 
-/** What lies at some place of the tar: bytes of a header, padding or the end, or bytes of a file's content. */
+/** A segment of the tar: bytes of a header, padding or the end, or bytes of a file's content. */
 export type TarSegment =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'content'; readonly entry: number; readonly offsetBytes: number; readonly lengthBytes: number }
@@ -187,7 +187,7 @@ export class TreeIndex {
     return from
   }
 
-  /** What lies from `offsetBytes` on, in order. Nothing lies beyond the end of the tar. */
+  /** The segments from `offsetBytes` on, in order, up to the end of the tar. */
   *segments(offsetBytes: number, lengthBytes: number): Generator<TarSegment, void, undefined> {
     const end = Math.min(offsetBytes + lengthBytes, this.sizeBytes)
     let at = offsetBytes

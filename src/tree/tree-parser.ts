@@ -44,7 +44,7 @@ const kinds: ReadonlyMap<string, TreeEntryKind> = new Map([
   ['5', 'folder'],
   ['2', 'link'],
 ])
-/** What follows is not an entry, but says something about the next one. */
+/** A header that only describes the next entry. */
 const isAboutNext = (type: string): boolean => type === 'x' || type === 'g' || type === 'L' || type === 'K'
 const UTF8_OF_PAX = 'ISO-IR 10646 2000 UTF-8'
 /** Records that change what content an entry has, or how its names are to be read. */
@@ -52,7 +52,7 @@ const REFUSED_RECORDS = /^(?:GNU\.sparse\.|SCHILY\.realsize$|SUN\.holesdata$)/
 const ASCII = new TextDecoder('latin1')
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** What records before a header say about its entry. */
+/** The records before a header, which describe its entry. */
 interface Records {
   path?: string
   linkpath?: string

@@ -3,9 +3,9 @@ import { type DigestAlgorithm, fromHex } from '../protocol/index.ts'
 
 /** The two digests of one part, in hex. Without a seal they are the same. */
 export interface PartDigests {
-  /** Of the part as it travels. */
+  /** The digest of the part as it is sent. */
   readonly digest: string
-  /** Of the part's content in the file. */
+  /** The digest of the part's content in the file. */
   readonly contentDigest: string
 }
 

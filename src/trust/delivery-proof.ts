@@ -66,7 +66,7 @@ export async function ownManifest(
   return claims
 }
 
-/** What a receipt has to prove. `manifest` is the one that the sender itself signed. */
+/** The values that a receipt must prove. `manifest` is the one that the sender itself signed. */
 export interface ExpectedReceipt {
   readonly manifest: ManifestClaims
   readonly receiver: string

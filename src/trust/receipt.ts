@@ -93,7 +93,7 @@ function claimsOf({ iss, aud, sub, iat, ...rest }: ReceiptPayload): ReceiptClaim
 export const ReceiptFile = Type.Object({
   transferId: TransferId,
   receiver: AccountName,
-  /** As the receiver signed it. */
+  /** The token that the receiver signed. */
   receipt: SignedToken,
   /** The keys that verify its signature. */
   keys: PublicKeys,

@@ -79,7 +79,7 @@ async function codeOf(response: IncomingMessage): Promise<string | null> {
   try {
     return String(JSON.parse(text).code)
   } catch {
-    // Not an answer of a portal.
+    // The answer does not come from a portal.
     return null
   }
 }

@@ -1,4 +1,4 @@
-/** What the page's build does that Vite does not do by itself. */
+/** Vite plugins for the build of the page. */
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'

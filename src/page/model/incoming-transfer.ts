@@ -7,7 +7,7 @@ import type { Hop, Picture } from './hops.ts'
 import { leftMsAt } from './outgoing-file.ts'
 import type { Incoming, IncomingProgress } from './types.ts'
 
-/** What an incoming file asks of its list. */
+/** Actions of the list that an incoming file calls. */
 export interface IncomingActions {
   save(file: IncomingTransfer): Promise<void>
   remove(file: IncomingTransfer): Promise<void>

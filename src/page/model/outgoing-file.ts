@@ -12,7 +12,7 @@ type ReceiverState =
   | { readonly state: 'delivered'; readonly at: string; readonly isProven: boolean }
   | { readonly state: 'failed'; readonly at: string | null; readonly problem: ProblemJson }
 
-/** What an outgoing file asks of its list. */
+/** Actions of the list that an outgoing file calls. */
 export interface OutgoingActions {
   /** Cancels the transfer at the portal, for the receivers that do not have it yet. */
   cancel(file: OutgoingFile): Promise<void>

@@ -8,7 +8,7 @@ import { Problem } from '../../protocol/index.ts'
 import type { ReceiveLimits } from '../../receiver/index.ts'
 import { type GatheredPart, gather } from './inbox/gather.ts'
 
-/** What the page asks about a request: at most one thing at a time, and to abort it. */
+/** Messages of the page about a request: one at a time, and the abort. */
 export type FetchRequest = { readonly number: number } & (
   | { readonly ask: 'fetch'; readonly url: string; readonly headers: Record<string, string> }
   | { readonly ask: 'gather'; readonly part: GatheredPart; readonly limits: Omit<ReceiveLimits, 'signal'> }
@@ -24,7 +24,7 @@ export type FetchAnswer = { readonly number: number } & (
   | {
       readonly answer: 'failed'
       readonly message: string
-      /** Of a problem. */
+      /** The members of a problem. */
       readonly code?: string
       readonly details?: Readonly<Record<string, unknown>>
     }

@@ -6,18 +6,10 @@
  * compares. This costs one more reading and hashing of it, and no traffic.
  */
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
-import type { OpenSource, Source, SourceIdentity } from '../../sender/index.ts'
+import { type OpenSource, PartsRead, type ReadPart, type Source, type SourceIdentity } from '../../sender/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../../trust/index.ts'
 import { refusesChangedFiles } from './browser.ts'
 import { digestLent, readPart } from './part-workers.ts'
-
-/** One part that was read. */
-interface ReadPart {
-  readonly lengthBytes: number
-  readonly digestAlgorithm: DigestAlgorithm
-  /** Of what the content was, in hex. */
-  readonly contentDigest: string
-}
 
 const WRITTEN = 'it was changed'
 export const gone = 'it was changed, moved or removed'
@@ -29,8 +21,7 @@ export abstract class OpenPageContent implements OpenSource {
   readonly identity: SourceIdentity
   readonly mediaType: string | undefined
   readonly isIdentityProof = false
-  /** By offset. */
-  readonly #parts = new Map<number, ReadPart>()
+  readonly #parts = new PartsRead()
 
   constructor(source: Source, identity: SourceIdentity, mediaType: string | undefined) {
     this.source = source
@@ -61,7 +52,8 @@ export abstract class OpenPageContent implements OpenSource {
     if (bytes.length !== target.length) {
       throw changed(await this.changedPath(offsetBytes, lengthBytes), 'it is shorter than it was')
     }
-    this.#note(offsetBytes, { lengthBytes, digestAlgorithm, contentDigest })
+    // A write between two reads of a part is detected at once.
+    if (!this.#parts.note({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest })) throw this.changed(WRITTEN)
     target.set(bytes)
     return { digest, contentDigest }
   }
@@ -70,7 +62,7 @@ export abstract class OpenPageContent implements OpenSource {
   async assertUnchanged(onRead?: () => Promise<void>): Promise<void> {
     try {
       await this.look()
-      if (!refusesChangedFiles) await this.#readAgain(onRead)
+      if (!refusesChangedFiles && !this.#parts.isEmpty) await this.#readAgain(onRead)
     } catch (error) {
       throw failed(error, this.source.path)
     }
@@ -82,30 +74,19 @@ export abstract class OpenPageContent implements OpenSource {
     return changed(this.source.path, how, cause)
   }
 
-  #note(offsetBytes: number, part: ReadPart): void {
-    const before = this.#parts.get(offsetBytes)
-    const isSameLayout = before?.lengthBytes === part.lengthBytes && before.digestAlgorithm === part.digestAlgorithm
-    // Another transfer of the same content starts, with a different part size.
-    if (!isSameLayout && offsetBytes === 0) this.#parts.clear()
-    if (isSameLayout && before.contentDigest !== part.contentDigest) throw this.changed(WRITTEN)
-    this.#parts.set(offsetBytes, part)
-  }
-
   /** Compares the digests of the parts with the present content. It ends where the files end now, so that appended bytes are detected. */
   async #readAgain(onRead: (() => Promise<void>) | undefined): Promise<void> {
-    const parts = [...this.#parts].sort(([one], [other]) => one - other)
-    if (parts.length === 0) return
     const content = new ContentReader(this.stream())
+    let spare: Uint8Array<ArrayBuffer> = new Uint8Array()
+    const digestOf = async ({ lengthBytes, digestAlgorithm }: ReadPart): Promise<string | null> => {
+      const bytes = spare.length === lengthBytes ? spare : new Uint8Array(lengthBytes)
+      if ((await content.fill(bytes)) < lengthBytes) return null
+      const lent = await digestLent(digestAlgorithm, bytes)
+      spare = lent.bytes
+      return lent.digest
+    }
     try {
-      let spare: Uint8Array<ArrayBuffer> | null = null
-      for (const [, { lengthBytes, digestAlgorithm, contentDigest }] of parts) {
-        const bytes: Uint8Array<ArrayBuffer> = spare?.length === lengthBytes ? spare : new Uint8Array(lengthBytes)
-        if ((await content.fill(bytes)) < lengthBytes) throw this.changed('it is shorter than it was')
-        const lent = await digestLent(digestAlgorithm, bytes)
-        if (lent.digest !== contentDigest) throw this.changed(WRITTEN)
-        spare = lent.bytes
-        await onRead?.()
-      }
+      if (!(await this.#parts.isSame(this.identity.sizeBytes, digestOf, onRead))) throw this.changed(WRITTEN)
       if ((await content.fill(new Uint8Array(1))) > 0) throw this.changed('it is longer than it was')
     } catch (error) {
       // Firefox reports this error where the file was removed.

@@ -21,7 +21,7 @@ export type PartTask = {
 
 /** A part after the work on it. Its buffer is transferred to the page. */
 export interface WorkedPart extends PartDigests {
-  /** As it travels after `read`, its content after `open`. */
+  /** The part as it is sent, for `read`; its content, for `open`. */
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 

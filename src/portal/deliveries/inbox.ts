@@ -42,7 +42,7 @@ export interface InboxRequest {
   readonly isInline: boolean
   /** Whether streams are offered before their size is known. */
   readonly areStreamsWanted?: boolean
-  /** For a receiver that asks again and again for held answers; null for an event stream. */
+  /** For a receiver that polls with held answers; null for an event stream. */
   readonly held?: HeldInbox | null
 }
 
@@ -121,7 +121,7 @@ export async function* inboxMessages(
       yield { type: 'current' }
     }
     if (held !== null && (hasSent || leftMs <= 0)) return
-    // With a full window nothing can be offered until an answer comes, and a signal tells of that.
+    // With a full window nothing can be offered until the receiver answers. A signal reports that answer.
     if (isDue) nextMs = open.size < window ? await ledger.nextOfferInMs(account.accountId, { areStreamsWanted }) : null
     if (isDue && nextMs === 0 && transfers.length < limit) nextMs = HELD_MS
     wokenBy = await waiter.wait(Math.min(nextMs ?? Number.POSITIVE_INFINITY, leftMs), signal)

@@ -108,7 +108,7 @@ export class RequestLimits {
 /** Which addresses are exempt from bounds by address, because many clients may come from them: this machine, and trusted proxies. */
 export function exemptAddresses({ trustedProxies }: PortalOptions): (address: string) => boolean {
   const exempt = new BlockList()
-  // All clients of a proxy come from its one address. And a user of this machine has better ways to do harm.
+  // All clients of a proxy come from its one address. A user of this machine can do more harm in other ways.
   for (const network of ['127.0.0.0/8', '::1/128', ...trustedProxies]) {
     const [address = '', bits] = network.split('/')
     const family = isIPv6(address) ? 'ipv6' : 'ipv4'

@@ -112,7 +112,7 @@ export interface LedgerTables {
     /** The announcement, to recognise its repetition. */
     announcement: string
     metadata: string
-    /** Of a stream: how far the parts reach that have begun to arrive, until the size is known. */
+    /** For a stream, until its size is known: the end of the last part that has begun to arrive. */
     size_bytes: number
     /** 0 for a stream that is not stored. */
     size_known: ColumnType<number, number | undefined, number>
@@ -151,7 +151,7 @@ export interface LedgerTables {
     receiver_id: number
     receiver: string
     state: DeliveryState
-    /** As in the transfer. */
+    /** The same as in the transfer. */
     size_known: ColumnType<number, number | undefined, number>
     offers: number
     resends: number

@@ -38,13 +38,13 @@ type CountedEvent = RefusalEvent | AccountEvent
 interface Counted {
   /** How many events came since the last line. */
   count: number
-  /** The details of the last one. */
+  /** The details of the last event. */
   details: AuditDetails
 }
 
 export class Audit implements Disposable {
   readonly #log: Logger
-  /** By event, so that one frequent event does not suppress another; then by address or account. */
+  /** Counters by event, so that one frequent event does not suppress another, and by address or account. */
   readonly #counted = new Map<CountedEvent, Map<string, Counted>>()
   readonly #timers = new Set<ReturnType<typeof setTimeout>>()
 

@@ -47,7 +47,7 @@ export class OperationsSummary {
       ledger.portals(PORTAL_SILENT_MS, PORTALS_MAX),
     ])
     const { transfers, deliveries, accounts, openBytes } = census
-    // With a ledger of its own there is only this portal. Other rows are left by crashed processes.
+    // A portal with its own ledger is the only one. Other rows are left by crashed processes.
     const portals = ledger.traits.isShared ? recorded : recorded.filter((one) => one.portalId === portalId)
     return {
       at: timestamp(ledger.nowMs()),

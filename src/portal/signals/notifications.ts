@@ -20,7 +20,7 @@ export function packSignals(signals: Iterable<Signal>, bodyBytesMax: number): { 
   const bodies: string[] = []
   const tooLong: Signal[] = []
   let texts: string[] = []
-  // For the brackets.
+  // The bytes of the brackets.
   let bodyBytes = 2
   const close = (): void => {
     if (texts.length > 0) bodies.push(`[${texts.join(',')}]`)
@@ -29,7 +29,7 @@ export function packSignals(signals: Iterable<Signal>, bodyBytesMax: number): { 
   }
   for (const signal of signals) {
     const text = JSON.stringify([signal.topic, signal.payload]).slice(1, -1)
-    // With the comma in front of it.
+    // The item and the comma before it.
     const textBytes = Buffer.byteLength(text) + 1
     if (2 + textBytes > bodyBytesMax) {
       tooLong.push(signal)

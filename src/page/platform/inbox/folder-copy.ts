@@ -56,7 +56,7 @@ export async function removeEmpty(folder: FileSystemDirectoryHandle, name: strin
     const entry = await entryIn(folder, name)
     if (entry instanceof File && entry.size === 0 && sizeBytes > 0) await folder.removeEntry(name)
   } catch (error) {
-    // Without the permission the empty file stays, beside the delivered one.
+    // Without the permission the empty file stays in the folder, in addition to the delivered one.
     if (storageReasonOf(error) === null) throw error
   }
 }

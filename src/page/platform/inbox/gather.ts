@@ -9,7 +9,7 @@ import type { ArrivingPart, PartBody, ReceiveLimits } from '../../../receiver/in
 
 const NO_MIN_THROUGHPUT = { bytesPerSecond: 0, windowMs: 0 }
 
-/** What of a part `gather` looks at. */
+/** The properties of a part that `gather` uses. */
 export type GatheredPart = Pick<ArrivingPart<PartBody>, 'partNumber' | 'lengthBytes'>
 
 /** A body that is in another thread, and collected there. */

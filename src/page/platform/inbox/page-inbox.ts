@@ -43,7 +43,7 @@ import { type FileKeeping, openStaging } from './open-staging.ts'
 import { type Staging, StagingError } from './staging.ts'
 import { meaningOf, storageReasonOf } from './storage-problem.ts'
 
-/** What is recorded of a file beside its name. */
+/** The record of a file, without its name. */
 type CommitAbout = Pick<CommitRecord, 'manifestDigest' | 'receipt' | 'signedBy'>
 
 const INSTANCE_BYTES = 18

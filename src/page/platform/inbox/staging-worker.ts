@@ -13,7 +13,7 @@ export type StagingOperation =
   | { readonly operation: 'close' }
   | { readonly operation: 'remove' }
 
-/** What the worker is asked. The number comes back with its answer. */
+/** A request to the worker. Its answer has the same number. */
 export type StagingRequest = StagingOperation & {
   readonly number: number
   readonly folder: string

@@ -9,7 +9,7 @@ const text = (description: string): HeaderField => ({ description, schema: Type.
 const required = (field: HeaderField): HeaderField => ({ ...field, isRequired: true })
 const digest = (description: string): HeaderField => ({ description, schema: Type.String({ pattern: DIGEST_FIELD }) })
 
-// Of requests.
+// Request headers.
 
 export const contentDigestOfPart = required(
   digest("The digest of the part (RFC 9530), by the transfer's algorithm: `sha-256=:BASE64:`"),
@@ -35,7 +35,7 @@ export const lastEventId = text(
 export const idempotencyKey = text('A UUIDv7, in quotes or not. It becomes the transferId')
 export const expect = text('`100-continue` (RFC 9110): the portal asks for the body only once it admits the file')
 
-// Of answers.
+// Response headers.
 
 export const retryAfter: HeaderField = {
   description: 'Seconds after which the request may succeed (RFC 9110 section 10.2.3)',

@@ -37,7 +37,7 @@ declare module 'fastify' {
     readonly requestHeaders?: HeaderFields
     /** The body, if it is not JSON of the schema `body`. */
     readonly requestBody?: { readonly description: string; readonly content: Content }
-    /** By status. A missing status is described by `response` alone. */
+    /** Descriptions by status. A missing status is described by `response` alone. */
     readonly answers?: Readonly<Record<number, AnswerDescription>>
     /** The media types of refusals, if there are others than the problem of RFC 9457. */
     readonly refusalContent?: Content

@@ -19,7 +19,7 @@ export function healthRoutes(app: App, { context, stop }: Services): void {
   app.get('/healthz', { schema: healthz }, async () => ({ status: 'ok' as const }))
 
   const readiness = new Readiness(context)
-  // S3 is not asked: while it is away small files still get through, and another node would have the same trouble.
+  // S3 is not asked: while it is away small files still get through, and another node would have the same problem.
   const readyz = {
     operationId: 'getReadiness',
     summary: 'Whether it can serve: its ledger answers, and its folder where it has one',

@@ -139,7 +139,7 @@ export function transfers({
 interface Receiving {
   readonly transferId: string
   readonly attempt: number
-  /** Of a stream: how far it must reach. */
+  /** For a stream, the number of bytes that it must have at least. */
   readonly streamBytes?: number | undefined
 }
 

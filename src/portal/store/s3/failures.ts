@@ -45,7 +45,7 @@ const NO_ROOM: ReadonlySet<string> = new Set(['QuotaExceeded', 'XMinioStorageFul
 export interface Failure {
   readonly isPassing: boolean
   readonly code: ProblemCode
-  /** For people. Senders see it, too, so it has no names of hosts or buckets. */
+  /** The message. Senders see it, too, so it has no names of hosts or buckets. */
   readonly detail: string
 }
 

@@ -296,7 +296,7 @@ function clientOf(address: S3Address, { connectMs, idleMs }: RequestOptions): S3
     forcePathStyle: address.isPathStyle,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // With the header, Node sends the body at once all the same, and the SDK would not reuse the connection.
+    // With the header, Node would still send the body at once, and the SDK would not reuse the connection.
     expectContinueHeader: false,
     requestHandler: {
       httpAgent: new HttpAgent(agentOptions),

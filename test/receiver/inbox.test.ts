@@ -1,7 +1,7 @@
 /** Publishing a finished file: never over another file, and exactly once, wherever an earlier run ended. */
 import { chmod, chown, link, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { type Clocks, PublishIncompleteError } from '../../src/receiver/index.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
@@ -72,6 +72,16 @@ test('many concurrent files of one name are all kept', async () => {
 })
 
 describe('a restart finds out what happened after a kill', () => {
+  /** An inbox with a complete file and its record: the state right before the file gets its name. */
+  async function recorded(content?: string) {
+    const folder = await testFolder()
+    const inbox = await openInbox(folder, { mayCreate: true })
+    onTestFinished(() => inbox[Symbol.asyncDispose]())
+    const { transferId, paths } = await finished(inbox, content)
+    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    return { folder, inbox, transferId, paths }
+  }
+
   test('before anything was recorded: the file was not published', async () => {
     const folder = await testFolder()
     await using inbox = await openInbox(folder, { mayCreate: true })
@@ -80,10 +90,7 @@ describe('a restart finds out what happened after a kill', () => {
   })
 
   test('between the record and the name: publishing is repeated, once', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId } = await recorded()
     expect(await inbox.published(transferId)).toBeNull()
     await inbox.commit(transferId, 'a.txt', { manifestDigest, receipt: null })
     expect(await visible(folder)).toEqual(['a.txt'])
@@ -93,10 +100,7 @@ describe('a restart finds out what happened after a kill', () => {
     ['empty', 0],
     ['of one part', 10],
   ])('the same with a file that is %s, killed again just before it is fetched again', async (_, sizeBytes) => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox, 'x'.repeat(sizeBytes))
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId, paths } = await recorded('x'.repeat(sizeBytes))
     expect(await inbox.published(transferId)).toBeNull()
     expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
     // The first step of a fetch; the kill comes before the new file is made.
@@ -107,10 +111,7 @@ describe('a restart finds out what happened after a kill', () => {
   })
 
   test('killed a second time, when a backup had given it a second name', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId, paths } = await recorded()
     await link(paths.partial, join(folder, '.golooader', 'backup'))
     expect(await inbox.published(transferId)).toBeNull()
     await rm(paths.partial)
@@ -118,10 +119,7 @@ describe('a restart finds out what happened after a kill', () => {
   })
 
   test('between the name and the removal of the old one: the file was published', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId, paths } = await recorded()
     await link(paths.partial, join(folder, 'a.txt'))
     expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
     expect(await visible(folder)).toEqual(['a.txt'])
@@ -130,20 +128,14 @@ describe('a restart finds out what happened after a kill', () => {
   })
 
   test('the same, and the user has renamed the file since', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId, paths } = await recorded()
     await link(paths.partial, join(folder, 'renamed.txt'))
     expect(await inbox.published(transferId)).toMatchObject({ name: 'renamed.txt' })
     expect(await visible(folder)).toEqual(['renamed.txt'])
   })
 
   test('a second name from a backup elsewhere does not count as published', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId, paths } = await recorded()
     await link(paths.partial, join(folder, '.golooader', 'backup'))
     expect(await inbox.published(transferId)).toBeNull()
   })
@@ -159,10 +151,7 @@ describe('a restart finds out what happened after a kill', () => {
   })
 
   test('after the placeholder, where there are no hard links: its name is used, and no other', async () => {
-    const folder = await testFolder()
-    await using inbox = await openInbox(folder, { mayCreate: true })
-    const { transferId, paths } = await finished(inbox)
-    await writeFile(paths.commit, record(transferId, 'a.txt'))
+    const { folder, inbox, transferId } = await recorded()
     const placeholder = `golooader: the file of transfer ${transferId} is about to take this place\n`
     await writeFile(join(folder, 'a.txt'), placeholder)
     expect(await inbox.published(transferId)).toBeNull()

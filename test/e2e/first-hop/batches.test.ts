@@ -3,15 +3,16 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Limits } from '../../../src/protocol/index.ts'
-import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
-import { World } from '../harness/world.ts'
+import type { FaultyNetwork, Seen } from '../harness/proxy.ts'
+import type { World } from '../harness/world.ts'
+import { aliceBehindNetwork } from './scene.ts'
 
 const FILES = 40
 const PATIENT = ['--answer-timeout', '40s'] as const
 const isBatch = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/transfers/batch')
 const isWhole = ({ method, path }: Seen): boolean => method === 'PUT' && path.endsWith('/whole')
 
-interface Scene extends AsyncDisposable {
+interface Scene {
   readonly world: World
   readonly network: FaultyNetwork
   readonly paths: readonly string[]
@@ -19,21 +20,10 @@ interface Scene extends AsyncDisposable {
 
 /** A portal, alice behind a faulty network, bob, and small files that alice sends. */
 async function scene(): Promise<Scene> {
-  const world = await World.create()
-  const network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
+  const { world, network } = await aliceBehindNetwork()
   const paths: string[] = []
   for (let index = 0; index < FILES; index++) paths.push(await world.file(`file-${index}.bin`, 100 + index))
-  return {
-    world,
-    network,
-    paths,
-    async [Symbol.asyncDispose]() {
-      await network[Symbol.asyncDispose]()
-      await world[Symbol.asyncDispose]()
-    },
-  }
+  return { world, network, paths }
 }
 
 /** Sends all files, and checks that each arrived once and has its own two notifications. */
@@ -60,7 +50,7 @@ test.each([
   ['sealed', []],
   ['plain', ['--plain']],
 ])('files that are sent together, %s, take few requests', async (_, args) => {
-  await using all = await scene()
+  const all = await scene()
   await all.world.receiver('bob')
   await expectEachOnce(all, ...args)
   expect(all.network.seen.filter((seen) => isBatch(seen) || isWhole(seen)).length).toBeLessThan(FILES / 2)
@@ -71,7 +61,7 @@ test.each([
   ['is lost', { loseAnswer: true }],
   ['is damaged', { corruptAnswer: true }],
 ])('the answer to a batch is %s: no file is sent twice, and each arrives once', async (_, fault) => {
-  await using all = await scene()
+  const all = await scene()
   await all.world.receiver('bob')
   all.network.rule = (seen) => {
     if (!isBatch(seen)) return null
@@ -82,7 +72,7 @@ test.each([
 })
 
 test('one batch is cut off and another is damaged: each file is delivered once', async () => {
-  await using all = await scene()
+  const all = await scene()
   await all.world.receiver('bob')
   let faults = 0
   all.network.rule = (seen) => {
@@ -93,7 +83,7 @@ test('one batch is cut off and another is damaged: each file is delivered once',
 })
 
 test('a proxy refuses the body of a batch: each file is sent in a request of its own', async () => {
-  await using all = await scene()
+  const all = await scene()
   await all.world.receiver('bob')
   all.network.rule = (seen) => (isBatch(seen) ? { answer: { status: 413, body: '' } } : null)
   await expectEachOnce(all)
@@ -102,7 +92,7 @@ test('a proxy refuses the body of a batch: each file is sent in a request of its
 })
 
 test('a portal without support for batches is sent none', async () => {
-  await using all = await scene()
+  const all = await scene()
   await all.world.receiver('bob')
   const asked = await fetch(`${all.world.portalUrl}/v1/limits`)
   const { batchItemsMax, batchBytesMax, ...limits } = (await asked.json()) as Limits

@@ -1,42 +1,24 @@
 /** A small file is uploaded in one request. After any failure of that request the file is delivered once. */
 import { expect, test } from 'vitest'
-import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
-import { until, World } from '../harness/world.ts'
+import type { Seen } from '../harness/proxy.ts'
+import { until } from '../harness/world.ts'
 import { deliveredOnce } from './delivered-once.ts'
 import { isComplete, partsSent } from './requests.ts'
+import { aliceBehindNetwork } from './scene.ts'
 
 const PATIENT = ['--answer-timeout', '40s'] as const
 const SIZE_BYTES = 100_000
 
 const isWhole = ({ method, path }: Seen): boolean => method === 'PUT' && path.endsWith('/whole')
 
-interface Sent extends AsyncDisposable {
-  readonly world: World
-  readonly network: FaultyNetwork
-  readonly path: string
-}
-
 /** A portal, alice behind a faulty network, and a small file. */
-async function scene(): Promise<Sent> {
-  const world = await World.create()
-  const network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
-  const path = await world.file('report.bin', SIZE_BYTES)
-  return {
-    world,
-    network,
-    path,
-    async [Symbol.asyncDispose]() {
-      await network[Symbol.asyncDispose]()
-      await world[Symbol.asyncDispose]()
-    },
-  }
+async function scene() {
+  const all = await aliceBehindNetwork()
+  return { ...all, path: await all.world.file('report.bin', SIZE_BYTES) }
 }
 
 test('a small file is uploaded in one request', async () => {
-  await using sent = await scene()
-  const { world, network, path } = sent
+  const { world, network, path } = await scene()
   await world.receiver('bob')
   await deliveredOnce(world, world.send(path, 'bob'), path)
   const ups = network.seen.filter(({ method }) => method !== 'GET')
@@ -46,8 +28,7 @@ test('a small file is uploaded in one request', async () => {
 })
 
 test('an answer that is lost on a kept connection is requested again by the same request: there is one transfer', async () => {
-  await using sent = await scene()
-  const { world, network, path } = sent
+  const { world, network, path } = await scene()
   await world.receiver('bob')
   network.rule = (seen) => (isWhole(seen) && seen.count === 1 ? { loseAnswer: true } : null)
   await deliveredOnce(world, world.send(path, 'bob', ...PATIENT), path)
@@ -56,8 +37,7 @@ test('an answer that is lost on a kept connection is requested again by the same
 })
 
 test('where every answer is lost, the state says that the portal has the file, and no part is sent', async () => {
-  await using sent = await scene()
-  const { world, network, path } = sent
+  const { world, network, path } = await scene()
   await world.receiver('bob')
   network.rule = (seen) => (isWhole(seen) ? { loseAnswer: true } : null)
   await deliveredOnce(world, world.send(path, 'bob', ...PATIENT), path)
@@ -65,8 +45,7 @@ test('where every answer is lost, the state says that the portal has the file, a
 })
 
 test('a request that never gets through is replaced by parts', async () => {
-  await using sent = await scene()
-  const { world, network, path } = sent
+  const { world, network, path } = await scene()
   await world.receiver('bob')
   network.rule = (seen) => (isWhole(seen) ? { refuse: true } : null)
   await deliveredOnce(world, world.send(path, 'bob', ...PATIENT), path)
@@ -76,11 +55,7 @@ test('a request that never gets through is replaced by parts', async () => {
 test.each([0, 2, 5, 10, 25])(
   'a portal that is killed %i ms after the request arrived has stored the file, or receives it again',
   async (ms) => {
-    await using world = await World.create()
-    await using network = await FaultyNetwork.open(() => world.portalUrl)
-    const portal = await world.portal()
-    await world.join(['alice', 'bob'], { alice: network })
-    const path = await world.file('report.bin', SIZE_BYTES)
+    const { world, network, portal, path } = await scene()
     network.rule = (seen) => {
       if (!isWhole(seen)) return null
       network.rule = () => null
@@ -96,8 +71,7 @@ test.each([0, 2, 5, 10, 25])(
 )
 
 test('a sender that is killed right after its one request continues the same transfer', async () => {
-  await using sent = await scene()
-  const { world, network, path } = sent
+  const { world, network, path } = await scene()
   network.rule = (seen) => (isWhole(seen) ? { loseAnswer: true } : null)
   const first = world.send(path, 'bob')
   await until(async () => (await world.stored()).length === 0 && network.seen.some(isWhole), 'the request has come')
@@ -110,10 +84,7 @@ test('a sender that is killed right after its one request continues the same tra
 })
 
 test('a stored file survives a kill -9 of the portal right after the notification', async () => {
-  await using world = await World.create()
-  const portal = await world.portal()
-  await world.join(['alice', 'bob'])
-  const path = await world.file('report.bin', SIZE_BYTES)
+  const { world, portal, path } = await scene()
   const sending = world.send(path, 'bob')
   await sending.notification('stored')
   await portal.stop('SIGKILL')

@@ -1,19 +1,16 @@
 /** The portal is killed with SIGKILL during an upload. What it acknowledged stays true, and the rest is sent again. */
 import { expect, test } from 'vitest'
-import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
 import { deliveredOnce } from './delivered-once.ts'
 import { isComplete, MIB, notificationsOf, partOf, partsSent } from './requests.ts'
+import { aliceBehindNetwork } from './scene.ts'
 
 const PATIENT = ['--answer-timeout', '40s'] as const
 
 test.each([1, 3, 5])(
   'an upload continues after the portal was killed at part %i, and acknowledged parts are kept',
   async (at) => {
-    await using world = await World.create()
-    await using network = await FaultyNetwork.open(() => world.portalUrl)
-    const portal = await world.portal()
-    await world.join(['alice', 'bob'], { alice: network })
+    const { world, network, portal } = await aliceBehindNetwork()
     const path = await world.file('report.bin', 5 * MIB)
     network.rule = (seen) => {
       if (partOf(seen) === at) portal.signal('SIGKILL')
@@ -34,10 +31,7 @@ test.each([1, 3, 5])(
 )
 
 test('an upload continues after the portal was killed with several parts in flight', async () => {
-  await using world = await World.create()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  const portal = await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
+  const { world, network, portal } = await aliceBehindNetwork()
   const path = await world.file('report.bin', 12 * MIB)
   let parts = 0
   network.rule = (seen) => {
@@ -55,10 +49,8 @@ test('an upload continues after the portal was killed with several parts in flig
 })
 
 test('an upload continues each time after the portal was killed in several attempts', async () => {
-  await using world = await World.create()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  let portal = await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
+  const { world, network, ...first } = await aliceBehindNetwork()
+  let { portal } = first
   const path = await world.file('report.bin', 6 * MIB)
   let fatal = 2
   network.rule = (seen) => {
@@ -80,10 +72,7 @@ test('an upload continues each time after the portal was killed in several attem
 test.each([0, 2, 5, 10, 25])(
   'a portal that is killed %i ms after `complete` arrived has stored the file, or is asked again',
   async (ms) => {
-    await using world = await World.create()
-    await using network = await FaultyNetwork.open(() => world.portalUrl)
-    const portal = await world.portal()
-    await world.join(['alice', 'bob'], { alice: network })
+    const { world, network, portal } = await aliceBehindNetwork()
     const path = await world.file('report.bin', 3 * MIB)
     network.rule = (seen) => {
       if (!isComplete(seen)) return null
@@ -103,10 +92,7 @@ test.each([0, 2, 5, 10, 25])(
 )
 
 test('a portal that is killed after it stored the file and before its answer got through says stored again', async () => {
-  await using world = await World.create()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  const portal = await world.portal()
-  await world.join(['alice', 'bob'], { alice: network })
+  const { world, network, portal } = await aliceBehindNetwork()
   const path = await world.file('report.bin', 3 * MIB)
   // From the answer on, no request of the sender gets through until the portal has been killed.
   network.rule = (seen) => {

@@ -1,5 +1,5 @@
 /** A transfer that is cancelled or expires is deleted on all sides, and sender and receiver learn why. */
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, until, World } from '../harness/world.ts'
 import { holdBackAfter, holds, kindsOf, notifiedOf, recordOf, startSending, toldProblem, unfinished } from './scene.ts'
@@ -11,6 +11,21 @@ interface Scene {
   readonly bob: Running
   readonly sending: Running
   readonly transferId: string
+}
+
+/** A stored file of five parts, of which bob has fetched two and gets no more. */
+async function fetching(portalFlags: readonly string[] = []): Promise<Scene> {
+  const world = await World.create()
+  await world.portal(portalFlags)
+  const network = await FaultyNetwork.open(() => world.portalUrl)
+  onTestFinished(() => network[Symbol.asyncDispose]())
+  await world.join(['alice', 'bob'], { bob: network })
+  holdBackAfter(network, 2)
+  const bob = await world.receiver('bob')
+  const { transferId, sending } = await startSending(world, 'regretted.bin', 5)
+  await sending.notification('stored')
+  await holds(bob, 2)
+  return { world, bob, sending, transferId }
 }
 
 /** The transfer has ended for sender, portal and receiver: nothing of it is left, and all report the same. */
@@ -58,15 +73,7 @@ test.each<[string, { portal: string[]; isCancelled: boolean; code: string }]>([
   ['cancelled', { portal: [], isCancelled: true, code: 'cancelled' }],
   ['not delivered in its time', { portal: ['--expiry', '6s'], isCancelled: false, code: 'receiver-silent' }],
 ])('a stored file that is %s fails, and a receiver that is fetching it deletes what it has', async (_what, options) => {
-  await using world = await World.create()
-  await world.portal(options.portal)
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { bob: network })
-  holdBackAfter(network, 2)
-  const bob = await world.receiver('bob')
-  const { transferId, sending } = await startSending(world, 'regretted.bin', 5)
-  await sending.notification('stored')
-  await holds(bob, 2)
+  const { world, bob, sending, transferId } = await fetching(options.portal)
   expect(await unfinished(world, 'bob')).toHaveLength(2)
   if (options.isCancelled) {
     const cancelled = await world.run('cancel', transferId, '--profile', 'alice', '--json')
@@ -102,15 +109,7 @@ test('cancelling a second time, or after the delivery, changes nothing', async (
 })
 
 test('a receiver that was stopped while its file was cancelled deletes its parts when it continues', async () => {
-  await using world = await World.create()
-  await world.portal()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { bob: network })
-  holdBackAfter(network, 2)
-  const bob = await world.receiver('bob')
-  const { transferId, sending } = await startSending(world, 'gone.bin', 5)
-  await sending.notification('stored')
-  await holds(bob, 2)
+  const { world, bob, sending, transferId } = await fetching()
   bob.signal('SIGSTOP')
   expect((await world.run('cancel', transferId, '--profile', 'alice')).code).toBe(0)
   bob.signal('SIGCONT')
@@ -118,15 +117,7 @@ test('a receiver that was stopped while its file was cancelled deletes its parts
 })
 
 test('a receiver that was killed while its file was cancelled deletes its parts when it starts again', async () => {
-  await using world = await World.create()
-  await world.portal()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { bob: network })
-  holdBackAfter(network, 2)
-  const bob = await world.receiver('bob')
-  const { transferId, sending } = await startSending(world, 'gone.bin', 5)
-  await sending.notification('stored')
-  await holds(bob, 2)
+  const { world, bob, transferId } = await fetching()
   await bob.stop('SIGKILL')
   expect((await world.run('cancel', transferId, '--profile', 'alice')).code).toBe(0)
   expect(await unfinished(world, 'bob')).not.toEqual([])

@@ -75,6 +75,9 @@ function checkManifest(manifest: Readonly<Record<string, unknown>>): void {
   const missing = FIELDS.filter((field) => manifest[field] === undefined)
   if (missing.length > 0)
     throw new ReleaseError(`package.json has no ${missing.join(', ')}: see CONTRIBUTING.md, Releases`)
+  const { repository } = manifest
+  if (typeof repository !== 'object' || repository === null || !('type' in repository && 'url' in repository))
+    throw new ReleaseError('repository in package.json must be an object with type and url')
 }
 
 /** CHANGELOG.md with what is unreleased under the version, and an empty "Unreleased" above it. */

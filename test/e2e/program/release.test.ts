@@ -116,7 +116,10 @@ test('a release needs a version, a clean checkout, and the fields that only the 
   const { status, stderr } = release(folder, '9.8.7')
   expect(status).toBe(1)
   expect(stderr).toContain('package.json has no repository, bugs, homepage: see CONTRIBUTING.md, Releases')
-  edit(folder, 'package.json', (text) => JSON.stringify({ ...JSON.parse(text), ...owned }))
+  const withFields = (fields: object) => (text: string) => JSON.stringify({ ...JSON.parse(text), ...fields })
+  edit(folder, 'package.json', withFields({ ...owned, repository: 'forge.example/golooader' }))
+  expect(release(folder, '9.8.7').stderr).toContain('repository in package.json must be an object with type and url')
+  edit(folder, 'package.json', withFields(owned))
   expect(release(folder, '9.8.7').stderr).toContain('the checkout has changes')
 })
 

@@ -1,5 +1,4 @@
 import { writeSync } from 'node:fs'
-import { setFlagsFromString } from 'node:v8'
 import type { Command, Option } from 'commander'
 import { isLoopback } from '../client/index.ts'
 import type { Portal } from '../library/portal.ts'
@@ -170,14 +169,7 @@ Examples:
 Next, in another terminal:
   golooader invite alice        prints a link with which alice joins`
 
-/**
- * Of each idle connection V8 would keep half in its young generation, which grows to 32 MiB and more while thousands connect. A young
- * generation of the initial size is collected more often; that costs no measurable time, because little of it survives.
- */
-const KEEP_YOUNG_GENERATION = '--semi-space-growth-factor=1'
-
 async function runPortal(settings: readonly Setting[], flags: PortalFlags): Promise<void> {
-  setFlagsFromString(KEEP_YOUNG_GENERATION)
   const signal = interruptSignal()
   const { listen, logLevel } = flags
   const options: Partial<PortalOptions> = {

@@ -66,8 +66,9 @@ export function verifyReceipt(
     for await (const source of sourcesOf(path, options.as ?? null, exclude)) {
       await using file = await source.open()
       const found = await failureOf(file, parsed, { fingerprint, wanted })
-      // The first way is the most likely one, so its reason is told.
-      if (failure === null || found.reason === null) failure = found
+      // A way that gives the right size is the likeliest one, so its reason is told.
+      const isOfSize = found.claims?.sizeBytes === file.identity.sizeBytes
+      if (failure === null || isOfSize) failure = found
       if (found.reason === null || found.claims === null) break
     }
     if (failure === null) throw new Error('each path has a source')

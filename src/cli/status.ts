@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
+import type { NamedItem } from '../library/describe-file.ts'
 import { GoLooaderError } from '../library/error.ts'
-import type { NamedItem } from '../library/file-names.ts'
 import type { Profile } from '../library/profile.ts'
 import type {
   DeliveryStatus,
@@ -9,6 +9,7 @@ import type {
   TransferStatus,
   TransferSummary,
 } from '../protocol/index.ts'
+import { treeNameEnd } from '../protocol/media-type.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import {
   flag,
@@ -23,7 +24,7 @@ import {
 } from './options.ts'
 import { print } from './output.ts'
 import { problemText } from './send-lines.ts'
-import { bytesText, listText, printable } from './text.ts'
+import { bytesText, listText, printable, treeText } from './text.ts'
 
 interface StatusFlags extends ProfileFlags {
   readonly json?: boolean
@@ -179,12 +180,18 @@ export function localTime(timestamp: string): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
 }
 
-/** The name of the file of a transfer or delivery, safe to show. A name that the account's keys do not open is shown as such. */
+/** The name of the file of a transfer or delivery, safe to show; of a folder, also what is in it. A name that the account's keys do not open is shown as such. */
 async function shownName(me: Profile, item: NamedItem): Promise<string> {
   try {
-    return printable(await me.fileName(item))
+    const { name, tree } = await me.describe(item)
+    return tree === null ? printable(name) : `${printable(folderName(name))}/ (${treeText(tree)})`
   } catch (error) {
     if (!(error instanceof GoLooaderError && /^seal-/.test(error.code))) throw error
     return (await me.identity()).keys === null ? '(sealed, and this account has no keys)' : '(sealed with other keys)'
   }
+}
+
+/** The name of a folder, which travels as a tar. */
+function folderName(name: string): string {
+  return name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
 }

@@ -26,8 +26,8 @@ import {
 import type { SendOutcome } from '../sender/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import { trustFingerprint } from './contacts.ts'
+import { describeFile, type FileDescription, type NamedItem } from './describe-file.ts'
 import { asLibraryCall } from './error.ts'
-import { fileNameOf, type NamedItem } from './file-names.ts'
 import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
 import { deliveriesInto, type ReceivedFile, type ReceiveOptions, requireReceiveOptions } from './receiving.ts'
@@ -162,7 +162,18 @@ export class Profile implements AsyncDisposable {
    * @throws GoLooaderError `seal-unopenable`, `seal-broken` when the keys of this account do not open it
    */
   fileName(item: NamedItem, options: CallOptions = {}): Promise<string> {
-    return this.#call('fileName()', options, async (signal) => fileNameOf(item, () => this.#knownSelf(signal)))
+    return this.#call('fileName()', options, async (signal) => {
+      return (await describeFile(item, () => this.#knownSelf(signal))).name
+    })
+  }
+
+  /**
+   * The name of the file of a transfer or delivery from a list above; of a folder, also what is in it.
+   *
+   * @throws GoLooaderError `seal-unopenable`, `seal-broken` when the keys of this account do not open it
+   */
+  describe(item: NamedItem, options: CallOptions = {}): Promise<FileDescription> {
+    return this.#call('describe()', options, async (signal) => describeFile(item, () => this.#knownSelf(signal)))
   }
 
   /**

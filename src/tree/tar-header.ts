@@ -39,6 +39,8 @@ const PAX_NAME = 'PaxHeaders/entry'
 const PAX_TYPE = 'x'
 const types: Readonly<Record<TreeEntryKind, string>> = { file: '0', folder: '5', link: '2' }
 const encoder = new TextEncoder()
+const nothing = new Uint8Array()
+const paxName = encoder.encode(PAX_NAME)
 
 /** Lengths that a header's length follows from. Lengths of texts are in bytes of UTF-8. */
 export interface HeaderMeasures {
@@ -67,7 +69,7 @@ export function headerLengthBytes(measures: HeaderMeasures): number {
 export function headerOf(entry: TreeEntry): Uint8Array {
   const { kind, sizeBytes, mtimeNs } = entry
   const path = encoder.encode(kind === 'folder' ? `${entry.path}/` : entry.path)
-  const target = encoder.encode(entry.target ?? '')
+  const target = entry.target === null ? nothing : encoder.encode(entry.target)
   const isPathAscii = isAscii(path)
   const isTargetAscii = isAscii(target)
   const measures = {
@@ -87,7 +89,7 @@ export function headerOf(entry: TreeEntry): Uint8Array {
     if (sizeBytes > OCTAL_MAX) at = writeRecord(header, at, 'size', encoder.encode(String(sizeBytes)))
     if (!fitsTime(mtimeNs)) at = writeRecord(header, at, 'mtime', encoder.encode(secondsText(mtimeNs)))
     const records = { type: PAX_TYPE, mode: 0o644, sizeBytes: at - blockBytes, mtimeSeconds: 0 }
-    writeBlock(header, 0, encoder.encode(PAX_NAME), new Uint8Array(), records)
+    writeBlock(header, 0, paxName, nothing, records)
   }
   const isFullMode = kind === 'folder' || (kind === 'file' && entry.isExecutable)
   writeBlock(header, last, cut(path), cut(target), {
@@ -105,7 +107,7 @@ export function paddedBytes(lengthBytes: number): number {
 }
 
 export function isAscii(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte > 0x7f) return false
+  for (let index = 0; index < bytes.length; index++) if ((bytes[index] ?? 0) > 0x7f) return false
   return true
 }
 
@@ -169,17 +171,22 @@ function writeBlock(header: Uint8Array, at: number, name: Uint8Array, linkName: 
   const [checksumAt, checksumBytes] = ustarFields.checksum
   block.fill(BLANK, checksumAt, checksumAt + checksumBytes)
   let sum = 0
-  for (const byte of block) sum += byte
+  for (let index = 0; index < blockBytes; index++) sum += block[index] ?? 0
   // Six digits, NUL, blank: as tar has always written it.
   writeOctal(block, [checksumAt, checksumBytes - 1], sum)
 }
 
 const BLANK = 0x20
+const ZERO = 0x30
 
 /** Octal digits up to the end of the field, which is NUL. */
 function writeOctal(block: Uint8Array, [at, lengthBytes]: readonly [number, number], value: number): void {
-  writeAscii(block, at, value.toString(8).padStart(lengthBytes - 1, '0'))
+  let left = value
   block[at + lengthBytes - 1] = 0
+  for (let index = at + lengthBytes - 2; index >= at; index--) {
+    block[index] = ZERO + (left % 8)
+    left = Math.floor(left / 8)
+  }
 }
 
 function writeAscii(target: Uint8Array, at: number, text: string): void {

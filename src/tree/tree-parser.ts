@@ -246,11 +246,17 @@ function bytesOf(block: Uint8Array, field: keyof typeof ustarFields): Uint8Array
 
 /** `ustar`, NUL and `00`; or as GNU tar writes it, with blanks. */
 function isUstar(block: Uint8Array): boolean {
-  return isPosix(block) || ASCII.decode(bytesOf(block, 'magic')) === 'ustar  \0'
+  return isPosix(block) || hasMagic(block, 'ustar  \0')
 }
 
 function isPosix(block: Uint8Array): boolean {
-  return ASCII.decode(bytesOf(block, 'magic')).startsWith('ustar\0')
+  return hasMagic(block, 'ustar\0')
+}
+
+function hasMagic(block: Uint8Array, magic: string): boolean {
+  const [at] = ustarFields.magic
+  for (let index = 0; index < magic.length; index++) if (block[at + index] !== magic.charCodeAt(index)) return false
+  return true
 }
 
 /** GNU tar has other things where POSIX has the beginning of a long path. */

@@ -64,6 +64,10 @@ describe('in one world', () => {
     expect(await startOf(sending)).toMatchObject({
       tree: { fileCount: 402, contentBytes: 3 * MIB + 1 + 400 * 5000 + 10 },
     })
+    const status = await world.run('status', '--profile', 'alice', '--limit', '1')
+    expect(status.stdout).toContain(` photos-${how}/ (402 files, 4.9 MiB) to bob and carol: delivered`)
+    const waiting = await world.run('status', '--received', '--profile', 'bob', '--limit', '1')
+    expect(waiting.stdout).toContain(` photos-${how}/ (402 files, 4.9 MiB) from alice: delivered`)
     for (const name of ['bob', 'carol']) requireSame(folder, arrived(world, name, `photos-${how}`))
   })
 

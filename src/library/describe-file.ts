@@ -1,5 +1,12 @@
 import type { KnownSelf } from '../profile/index.ts'
-import { type Metadata, Problem, wrappedKeyOf } from '../protocol/index.ts'
+import {
+  fileTraitsOf,
+  type Metadata,
+  type PlainMetadata,
+  Problem,
+  type TreeSize,
+  wrappedKeyOf,
+} from '../protocol/index.ts'
 import { ownContentKey } from '../sender/trust.ts'
 import { ContentKey } from '../trust/index.ts'
 
@@ -11,10 +18,23 @@ export interface NamedItem {
   readonly metadata: Metadata
 }
 
+/** What the sender says about what it sent. */
+export interface FileDescription {
+  /** It is not safe to show unescaped. That of a folder ends with `.tar`. */
+  readonly name: string
+  /** How many files a folder has, and how many bytes they have together; null for a file. */
+  readonly tree: TreeSize | null
+}
+
 /** @throws Problem `seal-unopenable`, `seal-broken` */
-export async function fileNameOf(item: NamedItem, self: () => Promise<KnownSelf>): Promise<string> {
+export async function describeFile(item: NamedItem, self: () => Promise<KnownSelf>): Promise<FileDescription> {
+  const { name, mediaType } = await metadataOf(item, self)
+  return { name, tree: fileTraitsOf(mediaType).tree }
+}
+
+async function metadataOf(item: NamedItem, self: () => Promise<KnownSelf>): Promise<PlainMetadata> {
   const { transferId, from, to, metadata } = item
-  if (!('sealed' in metadata)) return metadata.name
+  if (!('sealed' in metadata)) return metadata
   const { account, keys } = await self()
   if (keys === null) throw unopenable('this account has no keys')
   const wrapped = wrappedKeyOf(metadata, account)
@@ -24,7 +44,7 @@ export async function fileNameOf(item: NamedItem, self: () => Promise<KnownSelf>
       ? await ownContentKey(transferId, from, metadata, keys)
       : await ContentKey.unwrap(wrapped, { transferId, from, to: account }, keys)
   if (contentKey === null) throw unopenable('it has no key')
-  return (await contentKey.openMetadata(metadata.sealed)).name
+  return contentKey.openMetadata(metadata.sealed)
 }
 
 function unopenable(detail: string): Problem {

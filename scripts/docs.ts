@@ -1,5 +1,5 @@
 /**
- * `npm run docs`: writes the generated parts of the documents anew, from the command line itself. They stand between the lines
+ * `npm run docs`: writes the generated parts of the documents from the command line itself. They stand between the lines
  * `<!-- generated: NAME -->` and `<!-- end -->`. A test compares them with what this makes (`test/structure/documents.test.ts`).
  */
 import { readFileSync, writeFileSync } from 'node:fs'

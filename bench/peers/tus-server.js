@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { FileStore } from '@tus/file-store'
 import { Server } from '@tus/server'
 
-// Its streams are closed twice where a client goes at the end of its body; what was uploaded is whole all the same.
+// When a client disconnects at the end of its body, the streams are closed twice. The upload is still complete.
 process.on('uncaughtException', (error) => {
   if (error.code !== 'ERR_INVALID_STATE') throw error
 })

@@ -24,7 +24,7 @@ export interface SendOptions {
   readonly deliveryTimeoutMs?: number
   /** Milliseconds without a response from the portal before a file is given up as `no-answer`. Default: 60 000. */
   readonly responseTimeoutMs?: number
-  /** Sends without end-to-end encryption, so that the portal can read the files. They are signed all the same. Default: false. */
+  /** Sends without end-to-end encryption, so that the portal can read the files. They are still signed. Default: false. */
   readonly plain?: boolean
   /** Tells the receivers when each file was modified last, so that it arrives with that time. Default: true. */
   readonly times?: boolean

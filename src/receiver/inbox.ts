@@ -71,7 +71,7 @@ export interface Inbox<Body extends PartBody> {
    *
    * @param name from `safeName`; a number is added when it is taken
    * @param finished resolves when the content is durable and closed. Nothing is published or recorded before
-   * @param signal ends the wait when a person has to grant access first. Publishing that has begun is completed all the same
+   * @param signal ends the wait when a person has to grant access first. Publishing that has begun is still completed
    * @throws Problem `name-refused` when all numbers are taken, or the file system takes no form of the name;
    *   PublishIncompleteError; what `meaningOf` knows, and then the file has not been published
    */

@@ -8,7 +8,7 @@ import ignore, { type Ignore } from 'ignore'
 /** A file with patterns for the folder that it lies in, and for all below. It is not sent itself. */
 export const ignoreFileName = '.golooaderignore'
 
-/** The library remembers each path that it was asked about. After so many it begins anew. */
+/** The library remembers each path that it was asked about. After this number of paths it starts again. */
 const REMEMBERED_MAX = 10_000
 
 /** Patterns for one folder and all below it. */

@@ -56,7 +56,7 @@ export class ReceiptCheck {
     }
   }
 
-  /** Keeps a receipt on this machine. If that fails, the delivery is proven all the same, and the portal keeps the receipt, too. */
+  /** Keeps a receipt on this machine. If that fails, the delivery is still proven, and the portal keeps the receipt, too. */
   async #keep(receipt: KeptReceipt): Promise<void> {
     const { trust, onEvent } = this.#context
     const { transferId, receiver } = receipt

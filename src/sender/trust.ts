@@ -29,7 +29,7 @@ export interface Receipts {
 export interface SenderTrust {
   readonly keys: AccountKeys
   readonly contacts: Contacts
-  /** False to send without end-to-end encryption. The transfer is signed all the same. */
+  /** False to send without end-to-end encryption. The transfer is still signed. */
   readonly isSealing: boolean
   readonly receipts: Receipts
 }

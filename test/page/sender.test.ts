@@ -247,7 +247,7 @@ chromiumTest.each([
     const transferId = await reloadedWhenStored(scene, chosen)
     const uploads = evil.uploads.length
     const again = await send(browser, chosen)
-    await until(async () => (await startedOf(browser, again)).length > 0, 'it is gone on with')
+    await until(async () => (await startedOf(browser, again)).length > 0, 'it continues')
     const other = await send(browser, fileOf(parts, 2))
     await until(async () => (await startedOf(browser, other)).length === 2, 'it turned out to be another one')
     await world.receiver('bob')

@@ -104,7 +104,7 @@ class Process implements LoadBalancer {
     await writeFile(this.#path, await configOf(options, this.#port))
     const before = this.#workers
     this.#child.kill(this.#options.kind === 'haproxy' ? 'SIGUSR2' : 'SIGHUP')
-    await this.until(() => this.#workers > before, 'it has read its configuration anew')
+    await this.until(() => this.#workers > before, 'it has read its configuration again')
     // nginx may give a new connection to its old worker until that has closed its listening socket.
     if (this.#options.kind === 'nginx') await this.until(() => this.#retired >= before, 'its old worker takes no more')
   }

@@ -63,7 +63,7 @@ test('every test title that a document quotes is in the file that it names', () 
 })
 
 test('documents are plain sentences with an actor', () => {
-  const phrases = [...forbiddenPhrases.map(([phrase]) => phrase), /\banew\b/gi]
+  const phrases = forbiddenPhrases.map(([phrase]) => phrase)
   expect(complaints((page) => phrases.flatMap((phrase) => proseOf(page).match(phrase) ?? []))).toEqual([])
 })
 

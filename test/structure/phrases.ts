@@ -10,7 +10,9 @@ export const forbiddenPhrases: readonly (readonly [phrase: RegExp, instead: stri
   [/\bfor ever\b/gi, 'without end, until …'],
   [/\bwhat (?:becomes|became) of\b/gi, 'what happens to'],
   [/\bis borne\b/gi, 'is tolerated, is waited for'],
-  [/\bbegun anew\b/gi, 'restarted, started again'],
+  [/\banew\b/gi, 'again, or a word for what it is: new, next'],
+  [/\bgone on with\b/gi, 'continued'],
+  [/\ball the same\b/gi, 'still, before the verb'],
   [/\bgoes on\b/gi, 'continues'],
   [/(?:^|[.:;!?] |\*\* ?)So (?:much|many)\b/g, 'the number, or the limit, as the subject'],
 ]

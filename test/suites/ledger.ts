@@ -412,8 +412,8 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         ])
         const silent = await move(transferId, { ...resend, uploadTimeoutMs: null }, 2)
         expect(silent).toMatchObject({ attempt: 3, uploadDeadlineMs: null, generation: '' })
-        const anew = await move(transferId, { ...resend, discardsParts: true }, 3)
-        expect(anew).toMatchObject({ attempt: 4, generation: '4' })
+        const next = await move(transferId, { ...resend, discardsParts: true }, 3)
+        expect(next).toMatchObject({ attempt: 4, generation: '4' })
         expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
       })
 
@@ -622,7 +622,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
         await offer()
         clock.advance(leaseMs / 2)
         const now = await leaseOf(transferId)
-        expect(await ledger.renewLease(transferId, bob.accountId, old, renewal), 'offered anew').toBe(false)
+        expect(await ledger.renewLease(transferId, bob.accountId, old, renewal), 'offered again').toBe(false)
         expect(await ledger.renewLease(transferId, cy.accountId, now, renewal), 'not its receiver').toBe(false)
         expect(await ledger.renewLease(newTransferId(), bob.accountId, now, renewal), 'not its transfer').toBe(false)
         const answer = (leaseId: string) =>

@@ -146,7 +146,7 @@ export class Deliveries {
   /**
    * Handles the receiver's answer.
    *
-   * @param signal aborts when the receiver does not wait for the response any more. Its answer counts all the same
+   * @param signal aborts when the receiver does not wait for the response any more. Its answer still counts
    * @returns the state of the delivery afterwards. `offered` means that the receiver fetches the parts again under the same lease
    * @throws Problem `lease-lost`, `delivery-ended`, `not-found`, `manifest-mismatching`
    */

@@ -25,7 +25,7 @@ interface Totals {
 
 /** Values that are looked up when the metrics are read. */
 interface Sources {
-  /** If it fails, the other metrics are given all the same. */
+  /** If it fails, the other metrics are still returned. */
   totals(): Promise<Totals>
   /** Connections of receivers to this process. */
   inboxes(): number

@@ -78,7 +78,7 @@ export interface Store {
 
   /**
    * The same, for a caller that is about to put a part. To save a request per part, it may miss a part that another process has put
-   * recently. The first part counts all the same, and `list` shows it.
+   * recently. The first part still counts, and `list` shows it.
    */
   findBeforePut(place: PartPlace): Promise<string | null>
 

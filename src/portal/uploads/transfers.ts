@@ -245,7 +245,7 @@ export class Transfers {
       await makeRoom(this.#context, now).catch(() => {})
       return this.#move(
         now,
-        isWantedAgain ? await this.#anew(now, problem) : { state: 'refused', problem: problem.toJSON() },
+        isWantedAgain ? await this.#nextAttempt(now, problem) : { state: 'refused', problem: problem.toJSON() },
       )
     })
   }
@@ -260,7 +260,7 @@ export class Transfers {
     return this.#whileReceiving(transferId, async (now) => {
       if (now.attempt !== attempt || (await this.#context.store.list(now)).size === 0) return null
       await makeRoom(this.#context, now)
-      return this.#move(now, await this.#anew(now, replacedProblem()))
+      return this.#move(now, await this.#nextAttempt(now, replacedProblem()))
     })
   }
 
@@ -327,7 +327,7 @@ export class Transfers {
   }
 
   /** Requests all parts again from a connected sender. */
-  #anew(transfer: Receiving, problem: Problem): Promise<TransferChange> {
+  #nextAttempt(transfer: Receiving, problem: Problem): Promise<TransferChange> {
     const again = { problem, wanted: allParts(transfer), discardsParts: true }
     return this.#again(transfer, again, this.#context.options.uploadTimeoutMs)
   }

@@ -231,7 +231,7 @@ test('a stream that outgrows the quota is refused, the program that writes notic
   await expectNothingLeft(world)
 })
 
-test('an older portal that takes no streams is named by a code; what fits into one part is sent all the same', async () => {
+test('an older portal without streams gets its own problem code; content that fits into one part is still sent', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()

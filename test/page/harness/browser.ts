@@ -68,7 +68,7 @@ export class BrowserPage {
 
   /**
    * Calls an exported function inside the page. The module stays as it is loaded, with what it remembers, until the page is
-   * loaded anew.
+   * loaded again.
    *
    * @param path of the module, relative to the repository
    * @param args what can be cloned: JSON, and typed arrays

@@ -451,7 +451,7 @@ describe('a request', () => {
     expect(refusalOf(await portal.ask('GET', '/v1/limits', { headers: many }))).toBe('431 headers-too-large')
   })
 
-  test('that expects something else than 100-continue is served all the same', async () => {
+  test('with another expectation than 100-continue is served', async () => {
     const answer = await portal.ask('GET', '/v1/limits', { headers: { expect: 'the-unexpected' } })
     expect(answer.status).toBe(200)
   })

@@ -230,7 +230,7 @@ const LOOKS_MAX = 20
 
 type Rival =
   | 'part'
-  | 'sent anew'
+  | 'sent again'
   | 'complete'
   | 'complete wrong'
   | 'cancel'
@@ -240,7 +240,7 @@ type Rival =
   | 'resend'
 
 /** Acts like a sender that got `resend`: sends all parts again and completes the next attempt. */
-async function sentAnew(system: System, transfer: ModelTransfer): Promise<string> {
+async function sentAgain(system: System, transfer: ModelTransfer): Promise<string> {
   const { transferId, fileIndex, attempt } = transfer
   for (let looks = 0; looks < LOOKS_MAX; looks++) {
     const real = await system.context.ledger.transfer(transferId)
@@ -267,7 +267,7 @@ const race = fc
     fc.array(
       fc.constantFrom<Rival>(
         'part',
-        'sent anew',
+        'sent again',
         'complete',
         'complete',
         'complete wrong',
@@ -306,7 +306,7 @@ const race = fc
           )
         const calls: Record<Rival, () => Promise<string>> = {
           part: () => system.putPart(transferId, fileIndex, 1, 'right'),
-          'sent anew': () => sentAnew(system, transfer),
+          'sent again': () => sentAgain(system, transfer),
           complete: () => system.complete(transferId, rightDigest(transfer), attempt),
           'complete wrong': () => system.complete(transferId, '0'.repeat(64), attempt),
           cancel: () => system.cancel(transferId),

@@ -14,8 +14,8 @@ export type {
   TreeProgress,
 } from './incoming-file.ts'
 export { agreedMs, type Clocks, isForgotten, rememberedSinceMs } from './memory.ts'
-export { numberedName, sameNamesMax } from './names.ts'
+export { nameVariants, numberedName, sameNamesMax } from './names.ts'
 export { type ReceiveIntoOptions, type ReceiveResult, receiveInto } from './receive.ts'
-export type { ShownTraits } from './traits.ts'
-export type { RenamedEntry } from './tree-names.ts'
+export { folderName, type ShownTraits } from './traits.ts'
+export { joinPath, type RenamedEntry, safeTreeName, splitPath } from './tree-names.ts'
 export type { ReceiverTrust } from './trust.ts'

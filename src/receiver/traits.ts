@@ -46,7 +46,7 @@ function shownTraits({ mediaType, mtimeNs, isExecutable, tree }: FileTraits): Sh
 }
 
 /** The name of a folder: without the ending of its tar. */
-function folderName(name: string): string {
+export function folderName(name: string): string {
   return name.length > treeNameEnd.length && name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
 }
 

@@ -36,7 +36,7 @@ const holiday: ChosenFolder = {
     'day 2/deep/er/one.bin': file(4, 512, LAST_MODIFIED + 123),
     'nothing yet': null,
     'Ünïcode \u{1f3d6} \uff5e.txt': file(5, 100),
-    ['long '.repeat(40) + '.txt']: file(6, 1000),
+    [`${'long '.repeat(40)}.txt`]: file(6, 1000),
   },
 }
 

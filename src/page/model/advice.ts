@@ -43,6 +43,7 @@ const forSender = byCode<(who: string) => string>({
 const forReceiver = byCode<string>({
   'disk-full': 'Make room on this device. The sender has been told, and can send it again.',
   'write-failed': 'Check the disk of this device. The sender can send it again.',
+  'tree-invalid': 'What arrived is no valid folder. Nothing was kept.',
   'folder-unavailable': 'Choose the folder again. The sender can send it again.',
   'keys-changed': 'Compare fingerprints with the sender by phone before you trust the new keys.',
   'signature-missing': 'The sender did not prove who they are. Nothing was kept.',

@@ -31,6 +31,7 @@ export function groupOfIncoming(progress: IncomingProgress): Group {
     case 'asking':
       return 'asking'
     case 'fetching':
+    case 'unpacking':
       return 'moving'
     case 'waiting':
       return 'waiting'

@@ -1,8 +1,9 @@
 /** One incoming file: turns the receiver's events into what the page shows. */
 import { computed, type ReadonlySignal, signal } from '@preact/signals'
 import { Rate } from '../../client/index.ts'
-import { printable } from '../../protocol/index.ts'
+import { printable, type TreeSize } from '../../protocol/index.ts'
 import type { Decision, ReceiveEvent } from '../../receiver/index.ts'
+import type { Unpacked, WritingProgress } from '../platform/inbox/tree-progress.ts'
 import type { Hop, Picture } from './hops.ts'
 import { leftMsAt } from './outgoing-file.ts'
 import type { Incoming, IncomingProgress } from './types.ts'
@@ -24,6 +25,8 @@ export interface AboutIncoming {
   readonly sizeBytes: number
   /** Type and subtype; null where it is unknown. */
   readonly mediaType: string | null
+  /** Null for a file. */
+  readonly tree: TreeSize | null
   /** Null where the page no longer knows it. */
   readonly isSealed: boolean | null
   readonly isStored: boolean
@@ -36,6 +39,7 @@ export interface Placed {
   readonly folder: string | null
   readonly signedBy: string | null
   readonly at: string
+  readonly unpacked: Unpacked | null
 }
 
 export class IncomingTransfer implements Incoming {
@@ -43,6 +47,7 @@ export class IncomingTransfer implements Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
+  readonly tree: ReadonlySignal<TreeSize | null>
   readonly mediaType: ReadonlySignal<string | null>
   readonly isSealed: boolean | null
   readonly picture: ReadonlySignal<Picture>
@@ -53,6 +58,7 @@ export class IncomingTransfer implements Incoming {
   readonly #rate = new Rate()
   readonly #name = signal('')
   readonly #sizeBytes = signal(0)
+  readonly #tree = signal<TreeSize | null>(null)
   readonly #mediaType = signal<string | null>(null)
   readonly #isStored = signal(false)
   readonly #receivedAt = signal<string | null>(null)
@@ -66,6 +72,7 @@ export class IncomingTransfer implements Incoming {
     this.#actions = actions
     this.name = this.#name
     this.sizeBytes = this.#sizeBytes
+    this.tree = this.#tree
     this.mediaType = this.#mediaType
     this.progress = this.#progress
     this.trouble = this.#trouble
@@ -134,17 +141,23 @@ export class IncomingTransfer implements Incoming {
     }
   }
 
-  received({ finalName, folder, signedBy, at }: Placed): void {
+  /** The tree is complete here, and its files are being written into the chosen folder. */
+  unpacking({ doneCount, path }: WritingProgress): void {
+    this.#progress.value = { phase: 'unpacking', doneCount, path: printable(path) }
+  }
+
+  received({ finalName, folder, signedBy, at, unpacked }: Placed): void {
     this.#isStored.value = true
     this.#receivedAt.value = at
-    this.#progress.value = { phase: 'received', finalName, folder, keptHere: folder === null, signedBy }
+    this.#progress.value = { phase: 'received', finalName, folder, keptHere: folder === null, signedBy, unpacked }
   }
 
   /** The name is known once the seal is open. */
-  #learn({ name, sizeBytes, mediaType, isStored }: AboutIncoming): void {
+  #learn({ name, sizeBytes, mediaType, tree, isStored }: AboutIncoming): void {
     this.#name.value = name === '' ? 'A sealed file' : printable(name)
     this.#sizeBytes.value = sizeBytes
     this.#mediaType.value = mediaType
+    this.#tree.value = tree
     this.#isStored.value = isStored || this.#isStored.value
   }
 
@@ -191,6 +204,9 @@ export class IncomingTransfer implements Incoming {
         return { state: 'held', doneBytes: 0, sizeBytes }
       case 'fetching':
         return { state: 'moving', doneBytes: now.heldBytes, sizeBytes }
+      // The receipt follows when all files are written.
+      case 'unpacking':
+        return { state: 'moving', doneBytes: sizeBytes, sizeBytes }
       case 'received':
         return { state: 'done', at: this.#receivedAt.value }
       case 'declined':

@@ -2,13 +2,21 @@
 import { type ReadonlySignal, signal } from '@preact/signals'
 import type { PortalClient } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
-import type { Decision, OpenOffer, PartBody, ReceiveEvent, ReceiverTrust } from '../../receiver/index.ts'
+import {
+  type Decision,
+  folderName,
+  type OpenOffer,
+  type PartBody,
+  type ReceiveEvent,
+  type ReceiverTrust,
+} from '../../receiver/index.ts'
 import { askToPersist } from '../platform/browser.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
 import { ChosenFolder, type FolderLapse } from '../platform/inbox/chosen-folder.ts'
 import { download } from '../platform/inbox/download.ts'
 import type { KeptFile, PageInbox } from '../platform/inbox/page-inbox.ts'
 import { receiveHere } from '../platform/inbox/receive-here.ts'
+import type { WritingProgress } from '../platform/inbox/tree-progress.ts'
 import { type AboutIncoming, type FileEvent, IncomingTransfer } from './incoming-transfer.ts'
 import { problemOf } from './outgoing.ts'
 import type { ConnectionState, Incoming, IncomingFiles } from './types.ts'
@@ -99,12 +107,28 @@ export class IncomingList implements IncomingFiles {
     for (const file of this.#files.value) if (file.progress.value.phase === 'asking') file.accept()
   }
 
+  /** The inbox writes a file of a tree into the chosen folder. */
+  unpacking(transferId: string, progress: WritingProgress): void {
+    this.#files.value.find((file) => file.transferId === transferId)?.unpacking(progress)
+  }
+
   /** Files that arrived before this tab was loaded and are still in this browser. */
-  #showKept({ transferId, name, sizeBytes, mediaType, from, atMs }: KeptFile): void {
+  #showKept({ transferId, name, sizeBytes, mediaType, tree, from, atMs }: KeptFile): void {
     const sender = from ?? 'an unknown sender'
-    const about = { transferId, name, sizeBytes, mediaType, from: sender, isSealed: null, isStored: true }
+    const shownName = tree === null ? name : folderName(name)
+    const about = {
+      transferId,
+      name: shownName,
+      sizeBytes,
+      mediaType,
+      tree,
+      from: sender,
+      isSealed: null,
+      isStored: true,
+    }
     const file = this.#add(about)
-    file.received({ finalName: name, folder: null, signedBy: null, at: new Date(atMs).toISOString() })
+    const at = new Date(atMs).toISOString()
+    file.received({ finalName: name, folder: null, signedBy: null, at, unpacked: null })
   }
 
   async #decide(offer: OpenOffer, signal: AbortSignal): Promise<Decision> {
@@ -162,11 +186,12 @@ export class IncomingList implements IncomingFiles {
     const kept = (await this.#options.inbox.kept()).find(({ transferId }) => transferId === file.transferId)
     const at = new Date().toISOString()
     if (kept === undefined) {
-      file.received({ finalName: path, folder: this.#options.inbox.folder.name, signedBy, at })
+      const unpacked = await this.#options.inbox.unpacked(file.transferId)
+      file.received({ finalName: path, folder: this.#options.inbox.folder.name, signedBy, at, unpacked })
       file.notKeptHere()
       return
     }
-    file.received({ finalName: kept.name, folder: null, signedBy, at })
+    file.received({ finalName: kept.name, folder: null, signedBy, at, unpacked: null })
     void askToPersist()
     await file.save()
   }

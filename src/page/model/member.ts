@@ -66,6 +66,7 @@ export async function openMember(options: MemberOptions): Promise<Member> {
     onFolderLapse: (now) => {
       lapse.value = now
     },
+    onWriting: (transferId, progress) => incoming.unpacking(transferId, progress),
   })
   const recordOf = (transferId: string) => inbox.recordOf(transferId)
   const history = new PageHistory({ client, account, keys, contacts, recordOf, signal: stop })

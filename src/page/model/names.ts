@@ -7,9 +7,9 @@ import {
   printable,
   type SealedMetadata,
   type TreeSize,
-  treeNameEnd,
   wrappedKeyOf,
 } from '../../protocol/index.ts'
+import { folderName } from '../../receiver/index.ts'
 import { type AccountKeys, ContentKey, openedLayout, saltText } from '../../trust/index.ts'
 
 export interface SealedAbout extends PartLayout {
@@ -26,11 +26,6 @@ export interface OpenedAbout {
   /** Null for a file, and where this browser cannot open it. */
   readonly tree: TreeSize | null
   readonly isSealed: boolean
-}
-
-/** The name of a folder, of the name by which its tree travels. */
-export function folderName(name: string): string {
-  return name.endsWith(treeNameEnd) && name.length > treeNameEnd.length ? name.slice(0, -treeNameEnd.length) : name
 }
 
 function shown({ name, mediaType }: { readonly name: string; readonly mediaType?: string }) {

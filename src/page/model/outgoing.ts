@@ -2,6 +2,7 @@
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { isAboutToken, type PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
 import { Problem, type ProblemJson } from '../../protocol/index.ts'
+import { folderName } from '../../receiver/index.ts'
 import {
   beginSending,
   type EventWatch,
@@ -19,7 +20,6 @@ import { BrowserFolderSource } from '../platform/folder-source.ts'
 import type { PageJournal } from '../platform/journal.ts'
 import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
-import { folderName } from './names.ts'
 import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
 import type { OutgoingFiles, ShownContent, Unfinished } from './types.ts'
 

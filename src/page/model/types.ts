@@ -2,6 +2,7 @@
 import type { ReadonlySignal } from '@preact/signals'
 import type { InviteStatus, Operations, ProblemJson, TreeSize } from '../../protocol/index.ts'
 import type { Contact } from '../../trust/index.ts'
+import type { Unpacked } from '../platform/inbox/tree-progress.ts'
 import type { Picked } from '../platform/picked-folder.ts'
 import type { Picture } from './hops.ts'
 
@@ -159,6 +160,8 @@ export interface Incoming {
   readonly from: string
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number>
+  /** Null for a file, and while the metadata is sealed. */
+  readonly tree: ReadonlySignal<TreeSize | null>
   /** The kind of content in plain text: type and subtype; null where it is unknown. */
   readonly mediaType: ReadonlySignal<string | null>
   /** Null where the page no longer knows it. */
@@ -185,6 +188,8 @@ export type IncomingProgress =
       readonly bytesPerSecond: number | null
       readonly leftMs: number | null
     }
+  /** The files of a folder are being written into the chosen folder. `path` is the last one. */
+  | { readonly phase: 'unpacking'; readonly doneCount: number; readonly path: string | null }
   | { readonly phase: 'waiting'; readonly reason: string }
   /** `signedBy` is the fingerprint of the sender. `keptHere` says whether the file is still in this browser. */
   | {
@@ -193,6 +198,8 @@ export type IncomingProgress =
       readonly folder: string | null
       readonly keptHere: boolean
       readonly signedBy: string | null
+      /** What of a folder is not as its sender has it; null for a file. */
+      readonly unpacked: Unpacked | null
     }
   | { readonly phase: 'declined'; readonly problem: ProblemJson }
   | { readonly phase: 'withdrawn'; readonly problem: ProblemJson }

@@ -1,11 +1,13 @@
-/** One incoming file. */
+/** One incoming file or folder. */
 import { useSignal } from '@preact/signals'
 import { bytesText, type ProblemJson, printable } from '../../protocol/index.ts'
 import { adviceForReceiver } from '../model/advice.ts'
+import { filesText } from '../model/groups.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
+import { Size } from './size.tsx'
 import { roundDurationText } from './words.ts'
 
 export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
@@ -17,8 +19,8 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
       <div class="title">
         <span class="name">{file.name.value}</span>
         <span class="soft small size">
-          {bytesText(file.sizeBytes.value)} from <strong>{file.from}</strong>
-          {file.mediaType.value !== null && ` · ${file.mediaType.value}`}
+          <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from <strong>{file.from}</strong>
+          {file.tree.value === null && file.mediaType.value !== null && ` · ${file.mediaType.value}`}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>
       </div>
@@ -43,6 +45,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
 const saidOnce: Readonly<Record<IncomingProgress['phase'], string>> = {
   asking: 'needs your decision',
   fetching: 'is being received',
+  unpacking: 'is being written into your folder',
   waiting: 'waits',
   received: 'received',
   declined: 'not accepted',
@@ -59,11 +62,22 @@ function Told({ file, progress }: PartProps) {
     case 'asking':
       return (
         <p>
-          <strong>{file.from}</strong> offers you this file. Nothing has been received yet.
+          <strong>{file.from}</strong> offers you this {file.tree.value === null ? 'file' : 'folder'}. Nothing has been
+          received yet.
         </p>
       )
     case 'fetching':
       return <p>{fetchingText(progress, file.sizeBytes.value)}</p>
+    case 'unpacking':
+      return (
+        <>
+          <p>
+            All of it is here, verified. {progress.doneCount.toLocaleString('en')} of{' '}
+            {filesText(file.tree.value?.fileCount ?? 0)} are in your folder.
+          </p>
+          {progress.path !== null && <p class="soft small path">{progress.path}</p>}
+        </>
+      )
     case 'waiting':
       return <p>{progress.reason}</p>
     case 'received':
@@ -103,7 +117,7 @@ interface ReceivedProps {
 }
 
 function ReceivedText({ progress, from }: ReceivedProps) {
-  const { finalName, folder, signedBy } = progress
+  const { finalName, folder, signedBy, unpacked } = progress
   return (
     <>
       <p>
@@ -118,6 +132,27 @@ function ReceivedText({ progress, from }: ReceivedProps) {
           </>
         )}
       </p>
+      {unpacked !== null && unpacked.linkCount > 0 && (
+        <p class="soft small">
+          Left out: {unpacked.linkCount.toLocaleString('en')} symbolic {unpacked.linkCount === 1 ? 'link' : 'links'}.
+          Browsers cannot make them.
+        </p>
+      )}
+      {unpacked !== null && unpacked.renamedCount > 0 && (
+        <details class="soft small">
+          <summary>
+            {unpacked.renamedCount.toLocaleString('en')} {unpacked.renamedCount === 1 ? 'entry has' : 'entries have'}{' '}
+            another name than at its sender.
+          </summary>
+          <ul>
+            {unpacked.renamed.map(({ path, writtenAs }) => (
+              <li key={path}>
+                <bdi>{printable(path)}</bdi> is <bdi>{printable(writtenAs)}</bdi>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
       {signedBy !== null && (
         <p class="soft small">
           Signed by {from}, whose keys are <span class="code">{signedBy}</span>

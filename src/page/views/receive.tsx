@@ -1,6 +1,6 @@
 /** Receiving: the offers, the incoming files, and their destination. */
 import { bytesText } from '../../protocol/index.ts'
-import { type Group, groupOfIncoming } from '../model/groups.ts'
+import { contentBytesOf, type Group, groupOfIncoming } from '../model/groups.ts'
 import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
 import { FileList, type ListedFile } from './file-list.tsx'
 import { IncomingCard } from './incoming-card.tsx'
@@ -20,7 +20,7 @@ export function Receive({ member }: { readonly member: Member }) {
   const { incoming, account } = member
   const files = incoming.files.value
   const asking = files.filter(({ progress }) => progress.value.phase === 'asking')
-  const askingBytes = asking.reduce((sum, { sizeBytes }) => sum + sizeBytes.value, 0)
+  const askingBytes = contentBytesOf(asking.map(sizeOf))
   const kept = files.filter(({ progress: { value } }) => value.phase === 'received' && value.keptHere)
   const over = files.filter((file) => OVER.includes(file.progress.value.phase) && !kept.includes(file))
   return (
@@ -57,6 +57,10 @@ export function Receive({ member }: { readonly member: Member }) {
   )
 }
 
+function sizeOf({ sizeBytes, tree }: Incoming) {
+  return { sizeBytes: sizeBytes.value, tree: tree.value }
+}
+
 function dismissAll(files: readonly Incoming[]): void {
   for (const file of files) file.dismiss()
 }
@@ -67,7 +71,7 @@ function listed(file: Incoming, own: string): ListedFile {
     group: groupOfIncoming(file.progress.value),
     name: file.name.value,
     sizeBytes: file.sizeBytes.value,
-    tree: null,
+    tree: file.tree.value,
     href: detailHash(file.transferId, false),
     card: () => <IncomingCard file={file} own={own} />,
   }
@@ -75,7 +79,7 @@ function listed(file: Incoming, own: string): ListedFile {
 
 /** Browsers do not report whether a download succeeded, so a file stays here until its owner removes it. */
 function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
-  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes.value, 0)
+  const sizeBytes = contentBytesOf(files.map(sizeOf))
   const [first] = files
   const isOne = files.length === 1
   return (

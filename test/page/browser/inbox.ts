@@ -2,7 +2,8 @@
 import { openDatabase } from '../../../src/page/platform/database.ts'
 import type { FileKeeping } from '../../../src/page/platform/inbox/open-staging.ts'
 import { openPageInbox, type PageInbox } from '../../../src/page/platform/inbox/page-inbox.ts'
-import { Problem, toHex } from '../../../src/protocol/index.ts'
+import type { Unpacked } from '../../../src/page/platform/inbox/tree-progress.ts'
+import { Problem, type TreeSize, toHex } from '../../../src/protocol/index.ts'
 import type { Clocks, IncomingFile, PartBody, PartialLayout, Published } from '../../../src/receiver/index.ts'
 import type { HeldInFile, PlainPart } from '../../suites/inbox-calls.ts'
 
@@ -44,6 +45,75 @@ export async function open(transferId: string, layout: PartialLayout): Promise<H
   await files.get(transferId)?.close()
   files.set(transferId, await (await inbox()).open(transferId, layout, signal))
   return look(transferId)
+}
+
+/** The whole tar of a tree is here, verified. */
+export async function bringTree(transferId: string, tar: Uint8Array<ArrayBuffer>, tree: TreeSize): Promise<void> {
+  const layout = { sizeBytes: tar.length, partSizeBytes: tar.length, digestAlgorithm: 'sha-256' } as const
+  const traits = { mediaType: 'application/x-tar', mtimeNs: null, isExecutable: false, keepsTimes: true, tree }
+  files.set(transferId, await (await inbox()).open(transferId, layout, signal, traits))
+  const digest = toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', tar)))
+  const part = { partNumber: 1, digestAlgorithm: 'sha-256', lengthBytes: tar.length, seal: null, bytes: tar } as const
+  const problem = await take(transferId, { ...part, digest })
+  if (problem !== null) throw new Error(problem)
+}
+
+/** Publishes it. @returns its name and what is left out; or the code of the problem */
+export async function commitTree(transferId: string, name: string): Promise<(Unpacked & { name: string }) | string> {
+  try {
+    const published = await commit(transferId, name, 'ab'.repeat(32))
+    const unpacked = (await (await inbox()).unpacked(transferId)) ?? { linkCount: 0, renamedCount: 0, renamed: [] }
+    return { ...unpacked, name: published.name }
+  } catch (error) {
+    if (error instanceof Problem) return error.code
+    throw error
+  }
+}
+
+/** The folder that a person chose. Files of the origin have the same interface. */
+async function chosen(): Promise<FileSystemDirectoryHandle> {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle('chosen by a person', { create: true })
+}
+
+export async function chooseFolder(): Promise<void> {
+  Object.assign(globalThis, { showDirectoryPicker: chosen })
+  await (await inbox()).folder.choose()
+}
+
+export async function putIntoFolder(path: string, text: string): Promise<void> {
+  const names = path.split('/')
+  const last = names.pop() ?? ''
+  let folder = await chosen()
+  for (const name of names) folder = await folder.getDirectoryHandle(name, { create: true })
+  const writable = await (await folder.getFileHandle(last, { create: true })).createWritable()
+  await writable.write(text)
+  await writable.close()
+}
+
+/** All that is in the chosen folder: paths, and the text of files; null for folders. */
+export async function inFolder(): Promise<Record<string, string | null>> {
+  const found: Record<string, string | null> = {}
+  const visit = async (folder: FileSystemDirectoryHandle, above: string): Promise<void> => {
+    for await (const [name, handle] of folder.entries()) {
+      const path = `${above}${name}`
+      found[path] = null
+      if (handle instanceof FileSystemDirectoryHandle) await visit(handle, `${path}/`)
+      else found[path] = await (await (handle as FileSystemFileHandle).getFile()).text()
+    }
+  }
+  await visit(await chosen(), '')
+  return found
+}
+
+/** The n-th write into the chosen folder fails, as when the disk is full. */
+export async function failAtWrite(number: number, reason: string): Promise<void> {
+  const { prototype } = FileSystemFileHandle
+  const { createWritable } = prototype
+  let count = 0
+  prototype.createWritable = async function (...args) {
+    if (++count === number) throw new DOMException('the test says so', reason)
+    return createWritable.apply(this, args)
+  }
 }
 
 export async function look(transferId: string): Promise<HeldInFile> {

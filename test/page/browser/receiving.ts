@@ -139,6 +139,62 @@ export async function folderFiles(): Promise<Named[]> {
   return found.sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
+/** All that is in the chosen folder, by its path; null for folders. */
+export async function folderTree(): Promise<Record<string, Named | null>> {
+  const found: Record<string, Named | null> = {}
+  const visit = async (folder: FileSystemDirectoryHandle, above: string): Promise<void> => {
+    for await (const [name, handle] of folder.entries()) {
+      const path = `${above}${name}`
+      found[path] = null
+      if (handle instanceof FileSystemDirectoryHandle) await visit(handle, `${path}/`)
+      else found[path] = await named(name, await getFile.apply(handle as FileSystemFileHandle))
+    }
+  }
+  await visit(await folderOfTest(), '')
+  return found
+}
+
+/** How many files with content are in a folder of the chosen folder. It reads none, because they may be being written. */
+export async function writtenCount(name: string): Promise<number> {
+  const count = async (folder: FileSystemDirectoryHandle): Promise<number> => {
+    let sum = 0
+    for await (const handle of folder.values()) {
+      if (handle instanceof FileSystemDirectoryHandle) sum += await count(handle)
+      else if ((await getFile.apply(handle as FileSystemFileHandle)).size > 0) sum++
+    }
+    return sum
+  }
+  const folder = await (await folderOfTest()).getDirectoryHandle(name).catch(() => null)
+  return folder === null ? 0 : count(folder)
+}
+
+/** What of a tree is left out or changed in the chosen folder. */
+export async function unpacked(transferId: string): Promise<unknown> {
+  return opened().unpacked(transferId)
+}
+
+/** Copies stop after a number of files: the next one stays as the empty file that it begins with. */
+export async function stallAfter(fileCount: number): Promise<void> {
+  const { prototype } = FileSystemFileHandle
+  const { createWritable } = prototype
+  let count = 0
+  prototype.createWritable = async function (...args) {
+    return count++ < fileCount ? createWritable.apply(this, args) : new Promise<never>(() => {})
+  }
+}
+
+/** The browser takes its permission back after a number of files. */
+export async function refuseAfter(fileCount: number): Promise<void> {
+  const { prototype } = FileSystemFileHandle
+  const { createWritable } = prototype
+  let count = 0
+  prototype.createWritable = async function (...args) {
+    if (count++ !== fileCount) return createWritable.apply(this, args)
+    await takePermissionBack()
+    throw new DOMException('the permission was taken back', 'NotAllowedError')
+  }
+}
+
 const { getFile } = FileSystemFileHandle.prototype
 
 /** Whether a file of that size is in the folder. */

@@ -4,15 +4,19 @@
  * still is what the caller has read. Reason: during a takeover the other tab still runs for a moment, and a transfer
  * that it has published must not start again.
  */
+import type { TreeSize } from '../../../protocol/index.ts'
 import type { CommitRecord, PartialLayout } from '../../../receiver/index.ts'
 import type { PartDigests } from '../../../trust/index.ts'
 import { change, type PageDatabase, writing } from '../database.ts'
+import type { Unpacked } from './tree-progress.ts'
 
 interface About {
   readonly transferId: string
   readonly layout: PartialLayout
   /** Type and subtype; missing in records of earlier versions, and null where the sender said none. */
   readonly mediaType?: string | null
+  /** Missing in records of earlier versions, and null for a file. */
+  readonly tree?: TreeSize | null
 }
 
 /** The transfer is being received. */
@@ -21,7 +25,7 @@ export interface ArrivingRecord extends About {
   readonly touchedAtMs: number
 }
 
-/** The file is being copied into a folder. Only the folder shows whether the copy is complete. */
+/** The file or tree is being copied into a folder. Only the folder shows whether the copy is complete. */
 export interface PublishingRecord extends About {
   readonly state: 'publishing'
   readonly record: CommitRecord
@@ -35,6 +39,8 @@ export interface ArrivedRecord extends About {
   readonly place: 'browser' | 'folder' | 'gone'
   readonly isAnswered: boolean
   readonly atMs: number
+  /** Of a tree in a folder that the user has chosen. */
+  readonly unpacked?: Unpacked | null
 }
 
 export type ArrivalRecord = ArrivingRecord | PublishingRecord | ArrivedRecord

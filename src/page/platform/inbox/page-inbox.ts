@@ -2,27 +2,28 @@
  * The inbox in a browser, and how it publishes exactly once.
  *
  * Content goes to files of the origin; the database records the verified parts. Without a chosen folder, one transaction publishes
- * a file by naming it, and the browser keeps it until its owner removes it. With a chosen folder, the page copies the file there:
- * it records transfer, name and folder before the copy, and the success after it. A later run that finds only the first record
- * compares the file of that name by its digests, and copies again unless it is whole. The browser's copy is deleted last.
+ * a file by naming it, and the browser keeps it until its owner removes it. With a chosen folder, the page copies the file there
+ * (`folder-publisher.ts`). The browser's copy is deleted last.
  *
- * Two limits remain. A name that is free cannot be reserved: another program that creates it in the same moment loses its file. If
- * the user renames the copy between the two records and the browser crashes then, a second copy is created.
+ * A tree arrives as a tar. It is unpacked into the chosen folder, once all of it is verified. Without one it stays a tar: browsers cannot
+ * download a folder.
+ *
+ * Three limits remain. A name that is free cannot be reserved: another program that creates it in the same moment loses its file. If
+ * the user renames the copy between the two records and the browser crashes then, a second copy is created. A browser cannot rename
+ * folders, so that a tree is seen while it is written.
  */
 import { KeyedMutex } from '../../../async/index.ts'
-import { type FileTraits, Problem, randomText } from '../../../protocol/index.ts'
+import { type FileTraits, type Problem, randomText, type TreeSize, treeNameEnd } from '../../../protocol/index.ts'
 import {
   agreedMs,
   type Clocks,
   type CommitRecord,
   type Inbox,
   type IncomingFile,
-  numberedName,
   type PartBody,
   type PartialLayout,
   type Published,
   publishedBy,
-  sameNamesMax,
 } from '../../../receiver/index.ts'
 import { leftBytes } from '../browser.ts'
 import { change, type PageDatabase } from '../database.ts'
@@ -33,18 +34,15 @@ import {
   type ArrivingRecord,
   isSameLayout,
   OvertakenError,
-  type PublishingRecord,
 } from './arrivals.ts'
 import { BrowserIncomingFile, verifiedParts } from './browser-incoming-file.ts'
 import { ChosenFolder, type FolderLapse } from './chosen-folder.ts'
-import { copyInto, entryIn, holdsContent, removeEmpty } from './folder-copy.ts'
+import { type CommitAbout, FolderPublisher, namesFrom, type PublisherContext, tooMany } from './folder-publisher.ts'
 import { isLeftover, keepSince } from './memory.ts'
 import { type FileKeeping, openStaging } from './open-staging.ts'
 import { type Staging, StagingError } from './staging.ts'
 import { meaningOf, storageReasonOf } from './storage-problem.ts'
-
-/** The record of a file, without its name. */
-type CommitAbout = Pick<CommitRecord, 'manifestDigest' | 'receipt' | 'signedBy'>
+import type { Unpacked, WritingProgress } from './tree-progress.ts'
 
 const INSTANCE_BYTES = 18
 const INSTANCE_KEY = 'instance'
@@ -58,6 +56,8 @@ export interface KeptFile {
   readonly sizeBytes: number
   /** Type and subtype; null where it is unknown. */
   readonly mediaType: string | null
+  /** What is in it, where it is the tar of a tree; null for a file. */
+  readonly tree: TreeSize | null
   /** Null for an unsigned file. */
   readonly from: string | null
   readonly atMs: number
@@ -70,36 +70,48 @@ export interface PageInboxOptions {
   readonly fileKeeping: FileKeeping
   /** Called when the chosen folder needs the user; null: no longer. */
   readonly onFolderLapse: (lapse: FolderLapse | null) => void
+  /** Called while a tree is written into that folder. */
+  readonly onWriting?: (transferId: string, progress: WritingProgress) => void
 }
 
 /** Only one instance may be open in a browser. The caller ensures that. */
 export async function openPageInbox(options: PageInboxOptions): Promise<PageInbox> {
-  const { database, portalUrl, fileKeeping, onFolderLapse } = options
+  const { database, portalUrl, fileKeeping, onFolderLapse, onWriting = () => {} } = options
   const folder = await ChosenFolder.open(database, onFolderLapse)
   const staging = openStaging(fileKeeping, database, portalUrl, 'inbox')
-  const inbox = new PageInbox(await instanceOf(database), database, staging, folder)
+  const inbox = new PageInbox(await instanceOf(database), database, staging, folder, onWriting)
   await inbox.removeOrphans()
   return inbox
 }
 
 export class PageInbox implements Inbox<PartBody>, Disposable {
   readonly instanceId: string
-  readonly unpacksTrees = false
+  readonly unpacksTrees = true
   /** The folder for copies, if the user has chosen one. */
   readonly folder: ChosenFolder
   readonly #database: PageDatabase
   readonly #arrivals: Arrivals
   readonly #staging: Staging
   readonly #turns = new KeyedMutex()
-  /** Aborts copies into the folder when this inbox closes, because another tab may then make them. */
+  readonly #publisher: FolderPublisher
   readonly #ending = new AbortController()
 
-  constructor(instanceId: string, database: PageDatabase, staging: Staging, folder: ChosenFolder) {
+  constructor(
+    instanceId: string,
+    database: PageDatabase,
+    staging: Staging,
+    folder: ChosenFolder,
+    onWriting: PublisherContext['onWriting'],
+  ) {
     this.instanceId = instanceId
     this.folder = folder
     this.#database = database
     this.#arrivals = new Arrivals(database)
     this.#staging = staging
+    this.#publisher = new FolderPublisher({
+      ...{ arrivals: this.#arrivals, staging, onWriting },
+      ending: this.#ending.signal,
+    })
   }
 
   async freeBytes(): Promise<number> {
@@ -114,12 +126,12 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     transferId: string,
     layout: PartialLayout,
     signal: AbortSignal,
-    { mediaType }: Pick<FileTraits, 'mediaType'> = { mediaType: null },
+    { mediaType, tree }: Pick<FileTraits, 'mediaType' | 'tree'> = { mediaType: null, tree: null },
   ): Promise<IncomingFile<PartBody>> {
     const context = { staging: this.#staging, arrivals: this.#arrivals }
     const known = await this.#arrivals.get(transferId)
     if (known !== null && known.state !== 'arriving') throw new OvertakenError('another tab is publishing it')
-    const arriving = { state: 'arriving', transferId, layout, mediaType, touchedAtMs: Date.now() } as const
+    const arriving = { state: 'arriving', transferId, layout, mediaType, tree, touchedAtMs: Date.now() } as const
     if (known === null || !isSameLayout(known.layout, layout)) {
       await this.#arrivals.begin(known, arriving)
       await this.#staging.truncate(transferId, 0)
@@ -138,16 +150,10 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
       return null
     }
     if (known?.state !== 'publishing') return null
-    const found = await this.#whileUsable(signal, async (folder) =>
-      // The user has chosen another folder since, and the old one may be unreadable now.
-      (await folder.isSameEntry(known.folder)) ? this.#isPublished(known) : this.#isPublished(known).catch(() => false),
-    )
+    const found = await this.#whileUsable(signal, (folder) => this.#publisher.hasPublished(known, folder))
     // No folder is chosen any more. The file may be complete in the previous one.
-    if (found ?? (await this.#isPublished(known).catch(() => false))) {
-      await this.#hasPublished(known)
-      return publishedBy(known.record)
-    }
-    await this.#unpublish(known)
+    if (found ?? (await this.#publisher.hasPublished(known, null))) return publishedBy(known.record)
+    await this.#publisher.unpublish(known)
     return null
   }
 
@@ -160,7 +166,7 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   ): Promise<Published> {
     await finished
     const published = await this.#whileUsable(signal, (folder) =>
-      this.#turns.run(NAMES, () => this.#copyTo(folder, transferId, name, about)),
+      this.#turns.run(NAMES, () => this.#publisher.publish(folder, transferId, name, about)),
     )
     return published ?? (await this.#turns.run(NAMES, () => this.#keep(transferId, name, about)))
   }
@@ -193,10 +199,8 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     if (known?.state === 'published') return this.answered(transferId)
     if (known?.state === 'publishing') {
       // Without the permission the folder cannot be checked. The record and the copy in the browser stay.
-      const isThere = await this.#isPublished(known).catch(() => null)
-      if (isThere === null) return
-      if (isThere) return this.#hasPublished(known)
-      known = await this.#unpublish(known)
+      if ((await this.#publisher.isThere(known)) !== false) return
+      known = await this.#publisher.unpublish(known)
     }
     await this.#arrivals.remove(transferId, known)
     await this.#staging.remove(transferId)
@@ -215,9 +219,9 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async kept(): Promise<KeptFile[]> {
     return (await this.#arrivals.all())
       .filter((one): one is ArrivedRecord => one.state === 'published' && one.place === 'browser')
-      .map(({ transferId, record, layout, mediaType = null, atMs }) => {
+      .map(({ transferId, record, layout, mediaType = null, tree = null, atMs }) => {
         const from = record.receipt?.from ?? null
-        return { transferId, name: record.finalName, sizeBytes: layout.sizeBytes, mediaType, from, atMs }
+        return { transferId, name: record.finalName, sizeBytes: layout.sizeBytes, mediaType, tree, from, atMs }
       })
       .sort((one, other) => other.atMs - one.atMs)
   }
@@ -226,6 +230,12 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   async recordOf(transferId: string): Promise<CommitRecord | null> {
     const known = await this.#arrivals.get(transferId)
     return known?.state === 'published' ? known.record : null
+  }
+
+  /** What of a tree is not in the chosen folder as its sender has it; null for a file. */
+  async unpacked(transferId: string): Promise<Unpacked | null> {
+    const known = await this.#arrivals.get(transferId)
+    return (known?.state === 'published' ? known.unpacked : null) ?? null
   }
 
   /** The content of a kept file, as a stream source or for an object URL. */
@@ -283,8 +293,10 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     return (await this.#staging.sizeBytes(transferId)) === layout.sizeBytes
   }
 
+  /** A transfer that was to be copied into a folder that is not chosen any more is received into the browser. */
   async #arriving(transferId: string): Promise<ArrivingRecord> {
     const known = await this.#arrivals.get(transferId)
+    if (known?.state === 'publishing') return this.#publisher.unpublish(known)
     if (known?.state !== 'arriving') throw new OvertakenError('the file is no longer arriving in this tab')
     return known
   }
@@ -292,39 +304,17 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
   /** Publishes a file that stays in the browser, in one transaction: the page owns both the name and the content. */
   async #keep(transferId: string, name: string, about: CommitAbout): Promise<Published> {
     const known = await this.#arriving(transferId)
+    const { tree = null } = known
+    if (tree !== null) await this.#publisher.checked(transferId, tree)
+    const wanted = tree === null ? name : name + treeNameEnd
     const taken = new Set((await this.kept()).map((file) => file.name))
-    const finalName = namesFrom(name).find((one) => !taken.has(one))
+    const finalName = namesFrom(wanted).find((one) => !taken.has(one))
     if (finalName === undefined) throw tooMany()
     const { layout, mediaType = null } = known
     const record: CommitRecord = { transferId, finalName, ...about }
     const state = { state: 'published', place: 'browser', isAnswered: false, atMs: Date.now() } as const
-    await this.#arrivals.publish(known, { transferId, layout, mediaType, record, ...state })
+    await this.#arrivals.publish(known, { transferId, layout, mediaType, tree, record, ...state })
     return publishedBy(record)
-  }
-
-  async #copyTo(
-    folder: FileSystemDirectoryHandle,
-    transferId: string,
-    name: string,
-    about: CommitAbout,
-  ): Promise<Published> {
-    const known = await this.#arriving(transferId)
-    const { layout } = known
-    for (const finalName of namesFrom(name)) {
-      if ((await entryIn(folder, finalName)) !== null) continue
-      const record: CommitRecord = { transferId, finalName, ...about }
-      const publishing: PublishingRecord = { state: 'publishing', transferId, layout, record, folder }
-      await this.#arrivals.put(known, publishing)
-      try {
-        await copyInto(folder, finalName, await this.#staging.file(transferId), this.#ending.signal)
-      } catch (error) {
-        await this.#unpublish(publishing)
-        throw error
-      }
-      await this.#hasPublished(publishing)
-      return publishedBy(record)
-    }
-    throw tooMany()
   }
 
   /** Uses the chosen folder, and waits while it is unavailable. @returns null where no folder is chosen */
@@ -345,36 +335,6 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
       }
     }
   }
-
-  async #isPublished({ transferId, folder, record, layout }: PublishingRecord): Promise<boolean> {
-    const entry = await entryIn(folder, record.finalName)
-    if (!(entry instanceof File) || entry.size !== layout.sizeBytes) return false
-    return holdsContent(entry, layout, await this.#arrivals.parts(transferId))
-  }
-
-  async #hasPublished(publishing: PublishingRecord): Promise<void> {
-    const { transferId, layout, record } = publishing
-    const state = { state: 'published', place: 'folder', isAnswered: false, atMs: Date.now() } as const
-    await this.#arrivals.publish(publishing, { transferId, layout, record, ...state })
-    await this.#staging.remove(transferId)
-  }
-
-  /** Returns an unpublished transfer to the state of receiving. All of its parts are still there. */
-  async #unpublish(publishing: PublishingRecord): Promise<ArrivingRecord> {
-    const { transferId, layout, folder, record } = publishing
-    await removeEmpty(folder, record.finalName, layout.sizeBytes)
-    const arriving = { state: 'arriving', transferId, layout, touchedAtMs: Date.now() } as const
-    await this.#arrivals.put(publishing, arriving)
-    return arriving
-  }
-}
-
-function namesFrom(name: string): string[] {
-  return Array.from({ length: sameNamesMax + 1 }, (_, number) => numberedName(name, number))
-}
-
-function tooMany(): Problem {
-  return new Problem('name-refused', { detail: `the receiver has ${sameNamesMax} files of that name already` })
 }
 
 async function isReachable(folder: FileSystemDirectoryHandle): Promise<boolean> {

@@ -1,8 +1,8 @@
 /** Database or store is away for a while. The portal makes no false statement, and continues by itself. */
 import { setTimeout } from 'node:timers/promises'
-import { test } from 'vitest'
-import { ownPostgres } from '../../servers/postgres.ts'
-import { ownRadosgw } from '../../servers/radosgw.ts'
+import { afterAll, test } from 'vitest'
+import { type OwnPostgres, ownPostgres } from '../../servers/postgres.ts'
+import { type OwnRadosgw, ownRadosgw } from '../../servers/radosgw.ts'
 import { Cluster } from '../harness/cluster.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import type { Running } from '../harness/world.ts'
@@ -12,6 +12,15 @@ import { acknowledged, expectDeliveredOnce, expectEmptied, fetched, MIB } from '
 const PACE = MIB / 2
 const DATABASE_AWAY_MS = 3_000
 const STORAGE_AWAY_MS = 20_000
+
+/** One server of each kind, which a test stops and starts again. It serves the next test, too. */
+let database: Promise<OwnPostgres> | null = null
+let gateway: Promise<OwnRadosgw> | null = null
+
+afterAll(async () => {
+  await (await database)?.[Symbol.asyncDispose]()
+  await (await gateway)?.[Symbol.asyncDispose]()
+})
 
 /** A slow transfer that is in progress. */
 async function underWay(cluster: Cluster) {
@@ -27,15 +36,16 @@ async function underWay(cluster: Cluster) {
 test.each([
   ['stops in good order', 'stop', 'upload'],
   ['crashes', 'kill', 'delivery'],
-] as const)('PostgreSQL %s and starts again, in the middle of an %s', async (_what, way, hop) => {
-  await using database = await ownPostgres()
-  const cluster = await Cluster.create({ nodes: 2, database })
+] as const)('PostgreSQL %s and starts again (%s), during the %s', async (_what, way, hop) => {
+  database ??= ownPostgres()
+  const server = await database
+  const cluster = await Cluster.create({ nodes: 2, database: await server.database() })
   const { slow, path, sending } = await underWay(cluster)
   await using _slow = slow
   await reached(cluster, sending, hop)
-  await database[way]()
+  await server[way]()
   await setTimeout(DATABASE_AWAY_MS)
-  await database.start()
+  await server.start()
   await expectDeliveredOnce(cluster.world, sending, path)
   await expectEmptied(cluster.bucket)
 })
@@ -44,16 +54,17 @@ test.each([
   ['refuses connections', 'kill', 'start', 'upload'],
   ['never answers', 'pause', 'resume', 'upload'],
   ['never answers', 'pause', 'resume', 'delivery'],
-] as const)('S3 %s (%s, %s) for 20 seconds, in the middle of an %s', async (_what, goes, comes, hop) => {
-  await using gateway = await ownRadosgw()
-  const bucket = await gateway.bucket()
+] as const)('S3 %s (%s, %s) for 20 seconds, during the %s', async (_what, goes, comes, hop) => {
+  gateway ??= ownRadosgw()
+  const server = await gateway
+  const bucket = await server.bucket()
   const cluster = await Cluster.create({ nodes: 2, bucket })
   const { slow, path, sending } = await underWay(cluster)
   await using _slow = slow
   await reached(cluster, sending, hop)
-  await gateway[goes]()
+  await server[goes]()
   await setTimeout(STORAGE_AWAY_MS)
-  await gateway[comes]()
+  await server[comes]()
   await expectDeliveredOnce(cluster.world, sending, path)
   await expectEmptied(bucket)
 })

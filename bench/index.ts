@@ -10,6 +10,7 @@ const names = [
   'big',
   'sealed',
   'small',
+  'tree',
   'latency',
   'long',
   'many',

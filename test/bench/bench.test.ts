@@ -30,6 +30,16 @@ test.concurrent(
 )
 
 test.concurrent(
+  'a folder is delivered, plain and sealed, and shown in a table',
+  async () => {
+    const told = await bench('tree', '--count', '2', '--size', '1', '--rounds', '1', '--only', 'golooader')
+    expect(told).toMatch(/^\| golooader, plain \| [\d.]+ /m)
+    expect(told).toMatch(/^\| golooader, sealed \| [\d.]+ /m)
+  },
+  TIMEOUT_MS,
+)
+
+test.concurrent(
   'the table of targets has a row for each, with what was measured',
   async () => {
     const least = [

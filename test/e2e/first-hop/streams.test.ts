@@ -28,7 +28,7 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-/** Waits until the portal holds so many parts of a stream. @returns its transferId */
+/** Waits until the portal holds that many parts of a stream. @returns its transferId */
 async function untilHeld(world: World, sending: Sending, count: number): Promise<string> {
   const transferId = await transferIdOf(sending)
   const client = await world.client('alice')
@@ -48,7 +48,9 @@ function summaryOf(lines: readonly JsonLine[]): unknown {
   return (summary.transfers as readonly unknown[])[0]
 }
 
-/** Nothing of a transfer is left at the portal, in the folder of the receiver, or in the sender's records. */
+/**
+ * Checks that nothing of a transfer is left at the portal, in the folder of the receiver, or in the sender's records.
+ */
 async function expectNothingLeft(world: World): Promise<void> {
   await until(async () => (await world.stored()).length === 0, 'the portal deleted the parts')
   expect(await world.received('bob')).toEqual([])
@@ -87,7 +89,7 @@ test.each([
   ['of exactly one part', PART_BYTES],
   ['of one byte more than a part', PART_BYTES + 1],
   ['whose last part is full', 4 * PART_BYTES],
-])('a stream %s arrives as it was', async (_what, sizeBytes) => {
+])('a stream %s arrives unchanged', async (_what, sizeBytes) => {
   await using world = await worldOf()
   await world.receiver('bob')
   const content = randomBytes(sizeBytes)
@@ -116,7 +118,7 @@ test('a program that pauses for longer than the upload timeout loses nothing', a
   expect(await sha256Of(world.path('inbox', 'bob', 'dump.sql'))).toBe(sha256(content))
 })
 
-test('status shows how far a stream has come, and that its size is not known', async () => {
+test('status shows the size so far of a stream, and that its final size is not known', async () => {
   await using world = await worldOf()
   const sending = world.sendInput('bob', ...SMALL_PARTS)
   sending.input.write(randomBytes(2 * PART_BYTES + 1))
@@ -153,7 +155,7 @@ test('a sender that is interrupted cancels its stream', async () => {
   await expectNothingLeft(world)
 })
 
-test('a stream continues after the portal was killed: what it had not acknowledged is in memory', async () => {
+test('a stream continues after the portal was killed: unacknowledged parts are in memory', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   const portal = await world.portal()
@@ -174,7 +176,7 @@ test('a stream continues after the portal was killed: what it had not acknowledg
   expect(await sha256Of(world.path('inbox', 'bob', 'dump.sql'))).toBe(sha256(content))
 })
 
-test('a stream to a portal that stays away ends with exit code 5, and says that all of it has to come again', async () => {
+test('a stream to a portal that stays away ends with exit code 5, and says that the whole input has to be sent again', async () => {
   await using world = await World.create()
   const portal = await world.portal()
   await world.join(['alice', 'bob'])
@@ -191,7 +193,7 @@ test('a stream to a portal that stays away ends with exit code 5, and says that 
   expect(stdout).toContain('Run the whole pipeline again')
 })
 
-test('a part that is damaged on the way is sent again from memory', async () => {
+test('a damaged part is sent again from memory', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()
@@ -212,7 +214,7 @@ test('a part that is damaged on the way is sent again from memory', async () => 
   expect(await sha256Of(world.path('inbox', 'bob', 'dump.sql'))).toBe(sha256(content))
 })
 
-test('a stream that outgrows the quota is refused, the program that writes notices, and nothing is left', async () => {
+test('a stream that exceeds the quota is refused, its input is closed, and nothing is left', async () => {
   await using world = await worldOf('--quota', '1MiB')
   await world.receiver('bob')
   const sending = world.sendInput('bob', ...SMALL_PARTS)
@@ -265,7 +267,7 @@ test('process substitution, FIFOs and redirections of a shell are streams, too',
   }
 })
 
-test('standard input needs a name, and is sent by itself', async () => {
+test('standard input needs a name, and cannot be combined with files', async () => {
   await using world = await worldOf()
   const base = ['--to', 'bob', '--profile', 'alice'] as const
   expect(await world.run('send', '-', ...base)).toMatchObject({ code: 2, stderr: expect.stringContaining('--name') })
@@ -274,7 +276,7 @@ test('standard input needs a name, and is sent by itself', async () => {
   expect(await world.run('send', path, '--name', 'x', ...base)).toMatchObject({ code: 2 })
 })
 
-test('hundreds of MiB pass through a pipe in bounded memory, and none of it lies on the disk of the sender', async () => {
+test("hundreds of MiB pass through a pipe in bounded memory, without a copy on the sender's disk", async () => {
   await using world = await worldOf()
   const sizeBytes = 400 * MIB
   const sending = world.sendInput('bob', '--no-wait')

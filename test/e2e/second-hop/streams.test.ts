@@ -1,4 +1,4 @@
-/** A stream is fetched while it is written, and published once the portal says that it is whole. */
+/** A stream is fetched while it is written, and published once the portal has stored it. */
 import { createHash, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
@@ -9,7 +9,7 @@ const SMALL_PARTS = ['--part-size', '64KiB'] as const
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Waits until a receiver has so many bytes of a stream that has not ended. */
+/** Waits until a receiver has that many bytes of a stream that has not ended. */
 async function untilFetched(receiver: Running, heldBytes: number): Promise<void> {
   await receiver.object(
     (one) => one.type === 'fetching' && one.isSizeKnown === false && Number(one.heldBytes) >= heldBytes,
@@ -67,7 +67,7 @@ test.each([
   expect(await sha256Of(world.path('inbox', 'bob', 'dump.sql'))).toBe(sha256(content))
 })
 
-test('a stream that breaks off is withdrawn, and nothing of it stays with its receiver', async () => {
+test('a stream that breaks off is withdrawn, and its receiver keeps nothing of it', async () => {
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
@@ -81,7 +81,7 @@ test('a stream that breaks off is withdrawn, and nothing of it stays with its re
   await bob.stop()
 })
 
-test('a part of a stream that is damaged on its way to the receiver is fetched again', async () => {
+test('a part of a stream that is damaged on the second hop is fetched again', async () => {
   await using world = await World.create()
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.portal()

@@ -95,7 +95,7 @@ describe('a part', () => {
     expect(parts, 'nothing of it is kept').toEqual([])
   })
 
-  test('whose length is said twice, differently, is refused', async () => {
+  test('with two different lengths is refused', async () => {
     const head = `PUT /v1/transfers/${open}/parts/1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${alice}\r\n`
     const answer = await portal.raw(`${head}Content-Length: 65536\r\nContent-Length: 65537\r\n\r\n`)
     expect(refusalOf(parseAnswer(answer))).toBe('400 request-invalid')
@@ -113,11 +113,11 @@ describe('a part', () => {
     expect((await portal.client('alice').transfer(open)).parts).toEqual([])
   })
 
-  test('for a transfer that nobody announced is refused', async () => {
+  test('for an unknown transfer is refused', async () => {
     expect(refusalOf(await portal.putPart(newTransferId(), 1, first))).toBe('404 not-found')
   })
 
-  test('with the digests of several algorithms is judged by the one agreed, and taken', async () => {
+  test('with digests of several algorithms is verified by the agreed one, and accepted', async () => {
     const transferId = await portal.announce(content)
     const field = `sha-512=:aGVsbG8=:, ${contentDigest(first)}, md5=:zzz:`
     expect((await portal.putPart(transferId, 1, first, { 'content-digest': field })).status).toBe(204)
@@ -135,7 +135,7 @@ describe('a part', () => {
 
 describe('an announcement', () => {
   const good = announcement(content.length)
-  /** A key as it travels: 80 bytes. */
+  /** A wrapped key: 80 bytes, encoded. */
   const wrapped = 'A'.repeat(107)
   const sealedFor = (keys: Record<string, string>) => ({ ...good, metadata: { sealed: 's'.repeat(80), keys } })
   const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `name-${index}`)
@@ -246,7 +246,7 @@ describe('an announcement', () => {
     }
   })
 
-  test('of another kind of content is refused', async () => {
+  test('with another media type is refused', async () => {
     for (const type of ['text/plain', 'application/xml', 'application/octet-stream', 'nonsense']) {
       const ask = { token: alice, headers: { 'content-type': type }, body: JSON.stringify(good) }
       expect(refusalOf(await portal.ask('PUT', `/v1/transfers/${newTransferId()}`, ask)), type).toMatch(
@@ -255,14 +255,14 @@ describe('an announcement', () => {
     }
   })
 
-  test('that claims to be shorter than it is, is refused, and what follows is no request', async () => {
+  test('with a Content-Length that is too small is refused, and the rest is no request', async () => {
     const text = JSON.stringify(good)
     const headers = { 'content-type': 'application/json', 'content-length': String(text.length - 1) }
     const answer = await portal.ask('PUT', `/v1/transfers/${newTransferId()}`, { token: alice, headers, body: text })
     expect(refusalOf(answer)).toBe('400 request-invalid')
   })
 
-  test('made again with other content is refused, and the first one stands', async () => {
+  test('that is repeated with other content is refused, and the first one stays', async () => {
     const transferId = await portal.announce(content)
     for (const changed of [
       { ...good, sizeBytes: 1 },
@@ -295,7 +295,7 @@ describe('a completion', () => {
   })
 })
 
-describe('a question of a receiver', () => {
+describe('a request of a receiver', () => {
   const lease = 'l'.repeat(24)
   test.each([
     ['/v1/inbox', 'the inbox without an instance'],
@@ -317,7 +317,7 @@ describe('a question of a receiver', () => {
     expect(refusalOf(answer)).toBe('400 request-invalid')
   })
 
-  test('with a lease that is not the present one is refused', async () => {
+  test('with an outdated lease is refused', async () => {
     const transferId = await portal.store(content)
     await portal.offerOf(transferId)
     for (const path of [`/v1/inbox/${transferId}?lease=${lease}`, `/v1/inbox/${transferId}/parts/1?lease=${lease}`]) {
@@ -456,14 +456,14 @@ describe('a request', () => {
     expect(answer.status).toBe(200)
   })
 
-  test('to become another protocol is not taken up', async () => {
+  test('to switch to another protocol is ignored', async () => {
     const answer = await portal.ask('GET', '/v1/limits', {
       headers: { connection: 'upgrade, close', upgrade: 'websocket' },
     })
     expect(answer.status).toBe(200)
   })
 
-  test('that is refused before its body was read still hears why', async () => {
+  test('that is refused before its body was read still gets the reason', async () => {
     const ask = { headers: { 'content-digest': contentDigest(first) }, body: first }
     const answer = await portal.ask('PUT', `/v1/transfers/${open}/parts/1`, ask)
     expect(refusalOf(answer)).toBe('401 credentials-missing')

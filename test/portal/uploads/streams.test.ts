@@ -1,4 +1,4 @@
-/** Streams: transfers that are announced without a size, and whose parts make their room as they come. */
+/** Streams: transfers that are announced without a size. Each part reserves its space when it begins to arrive. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { InboxEvent } from '../../../src/client/index.ts'
 import { newTransferId, type Offer, type TransferStatus } from '../../../src/protocol/index.ts'
@@ -73,7 +73,7 @@ async function offers(areStreamsWanted: boolean): Promise<Offer[]> {
   return found
 }
 
-test('the portal says that it takes streams, and shows how far one reaches until its size is known', async () => {
+test('the portal says that it accepts streams, and shows the size so far of one until its size is known', async () => {
   const limits = JSON.parse((await portal.ask('GET', '/v1/limits')).body.toString())
   expect(limits.streams).toBe(true)
   const transferId = await announce()
@@ -106,7 +106,7 @@ test('a stream may end with a full part', async () => {
   await cancel(transferId)
 })
 
-test('parts that no stream can have are refused, and the stream continues', async () => {
+test('invalid parts of a stream are refused, and the stream continues', async () => {
   const transferId = await announce()
   const refused = async (partNumber: number, bytes: Buffer) =>
     refusalOf(await portal.putPart(transferId, partNumber, bytes))
@@ -123,7 +123,7 @@ test('parts that no stream can have are refused, and the stream continues', asyn
   await cancel(transferId)
 })
 
-test('the size at the end is the one that the parts have; what is missing is asked for', async () => {
+test('the size at the end must be that of the parts; missing parts are requested', async () => {
   const transferId = await announce()
   await portal.putPart(transferId, 1, full)
   expect(refusalOf(await complete(transferId, {})), 'it is missing').toBe('400 request-invalid')
@@ -142,7 +142,7 @@ test('the size at the end is the one that the parts have; what is missing is ask
   await cancel(transferId)
 })
 
-test('a file whose size was announced keeps it', async () => {
+test('a file that was announced with a size keeps it', async () => {
   const transferId = await portal.announce(content)
   for (const [index, bytes] of partsOf(content).entries()) await portal.putPart(transferId, index + 1, bytes)
   expect(refusalOf(await complete(transferId, { sizeBytes: 7 }))).toBe('400 request-invalid')
@@ -150,14 +150,14 @@ test('a file whose size was announced keeps it', async () => {
   await cancel(transferId)
 })
 
-test('a stream in one request is refused: its size is known', async () => {
+test('a stream in one request is refused, because its size is known', async () => {
   const head = { ...announcement(0), sizeBytes: null, manifestDigest: manifestDigest(Buffer.alloc(0)) }
   const body = Buffer.from(`${JSON.stringify(head)}\n`)
   const path = `/v1/transfers/${newTransferId()}/whole`
   expect(refusalOf(await portal.ask('PUT', path, { token: asAlice(), body }))).toBe('400 request-invalid')
 })
 
-test('a stream for which the room ends is refused, with nothing left of it', async () => {
+test('a stream that runs out of space is refused, and nothing of it is left', async () => {
   const transferId = await announce()
   for (let partNumber = 1; partNumber <= 10; partNumber++) {
     expect((await portal.putPart(transferId, partNumber, full)).status).toBe(204)
@@ -174,7 +174,7 @@ test('a stream for which the room ends is refused, with nothing left of it', asy
   await portal.store(Buffer.alloc(partSizeBytes))
 })
 
-test('a stream that gets too large is refused', async () => {
+test('a stream that exceeds the size limit is refused', async () => {
   const small = await TestPortal.start({ transferSizeBytesMax: partSizeBytes })
   const transferId = await small.announce(Buffer.alloc(0), { sizeBytes: null })
   await small.putPart(transferId, 1, full)
@@ -194,7 +194,7 @@ test('a silent sender of a stream is refused after the upload timeout, and nothi
   await untilEmpty(hasty)
 })
 
-test('only a receiver that asks for streams is offered one early; a full part waits until it is known what follows', async () => {
+test('only a receiver that asks for streams is offered one early; a full part waits until the portal knows whether another follows', async () => {
   const transferId = await announce()
   expect((await offers(false)).map((one) => one.transferId)).not.toContain(transferId)
   const offer = (await offers(true)).find((one) => one.transferId === transferId)

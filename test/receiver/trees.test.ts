@@ -1,17 +1,20 @@
 /** Folders that are received: what arrives, and what an archive of an attacker can do. */
 import { lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { newTransferId, type TreeSize } from '../../src/protocol/index.ts'
+import { newTransferId, Problem, type TreeSize, treeMediaType } from '../../src/protocol/index.ts'
 import { noTraits } from '../../src/receiver/incoming-file.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { syncEach } from '../../src/receiver/node-tree-sync.ts'
 import { settableTimeNs } from '../../src/tree/index.ts'
 import { testFolder } from '../suites/folder.ts'
 import { file, folder, link, type MadeEntry, someTimeNs, tarOf } from '../tree/trees.ts'
-import { unfinished, visible } from './folders.ts'
+import { contentOf, unfinished, visible } from './folders.ts'
 import { type ForgedEntry, forgedTar, forgedTree } from './forged-trees.ts'
 import { receivePart, receiveTree, type TreeToReceive, treeIn } from './receive-tree.ts'
+import { eventually, running } from './running.ts'
+import { ScriptedPortal } from './scripted-portal.ts'
 
 function sizeOf(entries: readonly MadeEntry[]): TreeSize {
   const files = entries.filter(({ kind }) => kind === 'file')
@@ -291,4 +294,48 @@ describe('an archive of an attacker', () => {
     })
     expect(await unfinished(at)).toEqual([])
   })
+})
+
+test('a tar that is damaged anywhere is refused, or makes a folder; nothing else happens', async () => {
+  const { inbox, at } = await newInbox()
+  await using _inbox = inbox
+  const entries = some.map((entry) => ({ ...entry, content: entry.content.subarray(0, 2000) }))
+  const tar = tarOf(entries)
+  const size = sizeOf(entries)
+  await fc.assert(
+    fc.asyncProperty(fc.nat(tar.length - 1), fc.nat(255), async (place, byte) => {
+      const damaged = Buffer.from(tar)
+      damaged[place] = byte
+      const code = await receiveTree(inbox, { tar: damaged, size }).then(
+        () => 'received',
+        (error: unknown) => (error instanceof Problem ? error.code : `not a problem: ${error}`),
+      )
+      expect(['received', 'tree-invalid']).toContain(code)
+    }),
+    { numRuns: 60 },
+  )
+  for (const name of await visible(at)) expect(name).toMatch(/^photos/)
+  expect((await unfinished(at)).filter((name) => !name.endsWith('.commit'))).toEqual([])
+})
+
+test('while a part is missing, others are fetched 64 MiB ahead at most, and wait in files that go', async () => {
+  const partSizeBytes = 8 * 1024 * 1024
+  const large = [folder('photos'), file('photos/zeros', Buffer.alloc(12 * partSizeBytes))]
+  const portal = await ScriptedPortal.start()
+  const gate = Promise.withResolvers<'serve'>()
+  portal.onPart = (partNumber) => (partNumber === 1 ? gate.promise : 'serve')
+  const at = await testFolder()
+  const { events, seen } = running(portal, at, { partsInFlight: 12, idleMs: 90_000 })
+  const mediaType = treeMediaType(sizeOf(large))
+  portal.send(contentOf(tarOf(large), partSizeBytes), { metadata: { name: 'photos.tar', mediaType } })
+  const heldBytes = () => events.reduce((most, one) => (one.type === 'fetching' ? one.heldBytes : most), 0)
+  await eventually(() => expect(heldBytes()).toBe(7 * partSizeBytes))
+  expect(Math.max(...portal.asked)).toBe(8)
+  const own = join(at, '.golooader')
+  const waiting = readdirSync(own).filter((name) => name.includes('.waiting-'))
+  expect(waiting).toHaveLength(7)
+  gate.resolve('serve')
+  await seen('received')
+  expect(statSync(join(at, 'photos', 'zeros')).size).toBe(12 * partSizeBytes)
+  expect(readdirSync(own).filter((name) => name.includes('.waiting-'))).toEqual([])
 })

@@ -3,8 +3,7 @@ import { createHash, randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, open, readdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { join as joinPortal } from '../library/join.ts'
@@ -26,15 +25,15 @@ const ANSWER_TIMEOUT_MS = 60_000
 export function demoCommand(program: Command): void {
   program
     .command('demo')
-    .summary('deliver a file end to end on this machine, and watch')
+    .summary('deliver a file or a folder end to end on this machine, and watch')
     .description(
-      'Starts a portal and a receiver in a temporary folder, sends a file from here to there, shows both\n' +
-        'notifications, compares what arrived with what was sent, and stops everything again.',
+      'Starts a portal and a receiver in a temporary folder, sends a file or a folder, shows both notifications, ' +
+        'compares what arrived with what was sent, and stops everything again.',
     )
-    .argument('[file]', 'file to send; a random one of 256 MiB if not given')
-    .addHelpText('after', '\nExamples:\n  golooader demo\n  golooader demo holiday.mp4')
-    .action(async (file?: string) => {
-      process.exitCode = await demo(file, interruptSignal())
+    .argument('[path]', 'file or folder to send; a random file of 256 MiB if not given')
+    .addHelpText('after', '\nExamples:\n  golooader demo\n  golooader demo holiday.mp4\n  golooader demo photos')
+    .action(async (path?: string) => {
+      process.exitCode = await demo(path, interruptSignal())
     })
 }
 
@@ -48,7 +47,7 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
   const children: ChildProcess[] = []
   try {
     const source = given ?? (await makeFile(join(folder, 'hello.bin'), SIZE_BYTES_DEFAULT, signal))
-    await requireFile(source)
+    await requirePath(source)
     say(`a portal, a sender and a receiver, all in ${folder}\n`)
     const portal = start(children, 'portal', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'silent')
     await firstLine(portal, signal)
@@ -80,30 +79,32 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
     )
     if (exitCode !== exitCodes.ok) return exitCode
     await exited(receiver)
-    return await compare(source, inbox, timing)
+    const name = (await readdir(inbox)).find((one) => one !== '.golooader')
+    return await compare(source, join(inbox, name ?? basename(source)), timing)
   } finally {
     await Promise.all(children.map(stopChild))
   }
 }
 
-/** Compares the delivered file with the source and prints the result. */
-async function compare(source: string, inbox: string, timing: HopTiming): Promise<number> {
-  const name = (await readdir(inbox)).find((one) => one !== '.golooader')
-  const delivered = join(inbox, name ?? basename(source))
-  const { size } = await stat(source)
-  const [sent, arrived] = [await sha256Of(source), await sha256Of(delivered)]
-  const isSame = sent === arrived
+/** Compares what was delivered with the source, and prints the result. */
+async function compare(source: string, delivered: string, timing: HopTiming): Promise<number> {
+  const isFolder = (await stat(delivered)).isDirectory()
+  // Something in the folder may have been left out, which the sender has said by then.
+  const files = isFolder ? await filesIn(delivered) : ['']
+  const [sent, arrived] = [await sha256Of(source, files), await sha256Of(delivered, files)]
+  const isSame = sent.digest === arrived.digest && files.length === (timing.fileCount ?? 1)
+  const same = isFolder ? `all ${files.length} delivered files are those sent` : 'the delivered file is the sent one'
   say(`
-compared:    ${isSame ? 'the delivered file is the sent one' : 'THE FILES DIFFER'}
-  sent       ${sent}
-  delivered  ${arrived}
+compared:    ${isSame ? same : 'THE FILES DIFFER'}
+  sent       ${sent.digest}
+  delivered  ${arrived.digest}
 it lies at   ${delivered}
-took         ${timing.text(size)}
+took         ${timing.text(arrived.sizeBytes)}
 
 Now in earnest:
   npx golooader portal                     run a portal (--help on every command teaches by example)
   npx golooader invite alice               let alice join, then: npx golooader join LINK
-The folder of this demo can go: rm -r ${join(inbox, '..')}`)
+The folder of this demo can go: rm -r ${join(delivered, '../..')}`)
   return isSame ? exitCodes.ok : exitCodes.bug
 }
 
@@ -113,10 +114,19 @@ class HopTiming {
   #firstFetchAtMs: number | null = null
   #storedAtMs = 0
   #deliveredAtMs = 0
+  #fileCount: number | null = null
+
+  /** The number of files of a folder; null for a file. */
+  get fileCount(): number | null {
+    return this.#fileCount
+  }
 
   note(event: SendEvent): void {
     const nowMs = performance.now()
-    if (event.type === 'started') this.#startedAtMs = nowMs
+    if (event.type === 'started') {
+      this.#startedAtMs = nowMs
+      this.#fileCount = event.tree?.fileCount ?? null
+    }
     if (event.type === 'fetched') this.#firstFetchAtMs ??= nowMs
     if (event.type !== 'notification') return
     if (event.notification.notification === 'stored') this.#storedAtMs = nowMs
@@ -136,9 +146,10 @@ class HopTiming {
   }
 }
 
-async function requireFile(path: string): Promise<void> {
+async function requirePath(path: string): Promise<void> {
   const found = await stat(path).catch(() => null)
-  if (found?.isFile() !== true) throw new UsageError(`there is no file ${printable(path)} to send`)
+  if (found?.isFile() === true || found?.isDirectory() === true) return
+  throw new UsageError(`there is no file or folder ${printable(path)} to send`)
 }
 
 async function makeFile(path: string, sizeBytes: number, signal: AbortSignal): Promise<string> {
@@ -155,10 +166,25 @@ async function makeFile(path: string, sizeBytes: number, signal: AbortSignal): P
   return path
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** The paths of all files in a folder, in order, without links. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  return files.map(({ parentPath, name }) => relative(folder, join(parentPath, name))).sort()
+}
+
+/** The digest of a file, or of the paths and contents of files in a folder. @param files paths in the folder; one empty path for a file */
+async function sha256Of(path: string, files: readonly string[]): Promise<{ digest: string; sizeBytes: number }> {
   const hash = createHash('sha256')
-  await pipeline(createReadStream(path, { highWaterMark: MIB }), hash)
-  return hash.digest('hex')
+  let sizeBytes = 0
+  for (const file of files) {
+    if (file !== '') hash.update(`${file}\0`)
+    for await (const bytes of createReadStream(join(path, file), { highWaterMark: MIB })) {
+      hash.update(bytes)
+      sizeBytes += bytes.length
+    }
+  }
+  return { digest: hash.digest('hex'), sizeBytes }
 }
 
 /** Starts this program again as a child process. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import type { NamedItem } from '../library/describe-file.ts'
 import { GoLooaderError } from '../library/error.ts'
+import { type NamedItem, openedSizeBytes } from '../library/file-of.ts'
 import type { Profile } from '../library/profile.ts'
 import type {
   DeliveryStatus,
@@ -9,7 +9,6 @@ import type {
   TransferStatus,
   TransferSummary,
 } from '../protocol/index.ts'
-import { treeNameEnd } from '../protocol/media-type.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import {
   flag,
@@ -24,7 +23,7 @@ import {
 } from './options.ts'
 import { print } from './output.ts'
 import { problemText } from './send-lines.ts'
-import { bytesText, listText, printable, treeText } from './text.ts'
+import { bytesText, listText, printable } from './text.ts'
 
 interface StatusFlags extends ProfileFlags {
   readonly json?: boolean
@@ -33,6 +32,9 @@ interface StatusFlags extends ProfileFlags {
 }
 
 const LIMIT_DEFAULT = 20
+
+/** Columns of a size in a list. */
+const SIZE_WIDTH = 9
 
 export function statusCommand(program: Command): void {
   program
@@ -77,9 +79,9 @@ async function showList(transfers: readonly TransferSummary[], me: Profile, isJs
   }
   if (transfers.length === 0) print('nothing sent yet: golooader send FILE --to NAME\n')
   for (const transfer of transfers) {
-    const name = await shownName(me, transfer)
+    const { name, size } = await shownFile(me, transfer)
     print(
-      `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${bytesText(transfer.sizeBytes).padStart(9)}  ` +
+      `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
         `${name}${unsizedText(transfer)} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
     )
   }
@@ -92,11 +94,12 @@ async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile
   }
   if (deliveries.length === 0) print('nothing has come for you yet\n')
   for (const delivery of deliveries) {
-    const { transferId, createdAt, sizeBytes, from } = delivery
-    const name = await shownName(me, delivery)
+    const { transferId, createdAt, from } = delivery
+    const { name, size } = await shownFile(me, delivery)
+    const state = delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, openedSizeBytes(delivery))
     print(
-      `${transferId}  ${localTime(createdAt)}  ${bytesText(sizeBytes).padStart(9)}  ` +
-        `${name}${unsizedText(delivery)} from ${from}: ${delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)}\n`,
+      `${transferId}  ${localTime(createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
+        `${name}${unsizedText(delivery)} from ${from}: ${state}\n`,
     )
   }
 }
@@ -107,9 +110,11 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
     print(`${JSON.stringify(transfer)}\n`)
     return
   }
-  const { sizeBytes, from, to } = transfer
+  const { from, to } = transfer
+  const sizeBytes = openedSizeBytes(transfer)
+  const { name, size } = await shownFile(me, transfer)
   const lines = [
-    `${await shownName(me, transfer)}, ${bytesText(sizeBytes)}${unsizedText(transfer)}, from ${from} to ${listText(to)}`,
+    `${name}, ${size}${unsizedText(transfer)}, from ${from} to ${listText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
     ...transfer.deliveries.map(
@@ -180,18 +185,17 @@ export function localTime(timestamp: string): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
 }
 
-/** The name of the file of a transfer or delivery, safe to show; of a folder, also what is in it. A name that the account's keys do not open is shown as such. */
-async function shownName(me: Profile, item: NamedItem): Promise<string> {
+/** The file or folder of a transfer or delivery, safe to show. A name that the account's keys do not open is shown as such. */
+async function shownFile(me: Profile, item: NamedItem): Promise<{ name: string; size: string }> {
   try {
-    const { name, tree } = await me.describe(item)
-    return tree === null ? printable(name) : `${printable(folderName(name))}/ (${treeText(tree)})`
+    const { name, sizeBytes, tree } = await me.fileOf(item)
+    if (tree === null) return { name: printable(name), size: bytesText(sizeBytes) }
+    const files = tree.fileCount === 1 ? '1 file' : `${tree.fileCount} files`
+    return { name: `${printable(name)}/ (${files})`, size: bytesText(tree.contentBytes) }
   } catch (error) {
     if (!(error instanceof GoLooaderError && /^seal-/.test(error.code))) throw error
-    return (await me.identity()).keys === null ? '(sealed, and this account has no keys)' : '(sealed with other keys)'
+    const hasKeys = (await me.identity()).keys !== null
+    const name = hasKeys ? '(sealed with other keys)' : '(sealed, and this account has no keys)'
+    return { name, size: bytesText(openedSizeBytes(item)) }
   }
-}
-
-/** The name of a folder, which travels as a tar. */
-function folderName(name: string): string {
-  return name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
 }

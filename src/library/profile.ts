@@ -26,8 +26,8 @@ import {
 import type { SendOutcome } from '../sender/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import { trustFingerprint } from './contacts.ts'
-import { describeFile, type FileDescription, type NamedItem } from './describe-file.ts'
 import { asLibraryCall } from './error.ts'
+import { type DescribedFile, fileOf, type NamedItem } from './file-of.ts'
 import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
 import { deliveriesInto, type ReceivedFile, type ReceiveOptions, requireReceiveOptions } from './receiving.ts'
@@ -157,23 +157,12 @@ export class Profile implements AsyncDisposable {
   }
 
   /**
-   * The name of the file of a transfer or delivery from a list above. It is not safe to show unescaped.
+   * The file or folder of a transfer or delivery from a list above. Its name is not safe to show unescaped.
    *
    * @throws GoLooaderError `seal-unopenable`, `seal-broken` when the keys of this account do not open it
    */
-  fileName(item: NamedItem, options: CallOptions = {}): Promise<string> {
-    return this.#call('fileName()', options, async (signal) => {
-      return (await describeFile(item, () => this.#knownSelf(signal))).name
-    })
-  }
-
-  /**
-   * The name of the file of a transfer or delivery from a list above; of a folder, also what is in it.
-   *
-   * @throws GoLooaderError `seal-unopenable`, `seal-broken` when the keys of this account do not open it
-   */
-  describe(item: NamedItem, options: CallOptions = {}): Promise<FileDescription> {
-    return this.#call('describe()', options, async (signal) => describeFile(item, () => this.#knownSelf(signal)))
+  fileOf(item: NamedItem, options: CallOptions = {}): Promise<DescribedFile> {
+    return this.#call('fileOf()', options, async (signal) => fileOf(item, () => this.#knownSelf(signal)))
   }
 
   /**

@@ -65,9 +65,9 @@ describe('in one world', () => {
       tree: { fileCount: 402, contentBytes: 3 * MIB + 1 + 400 * 5000 + 10 },
     })
     const status = await world.run('status', '--profile', 'alice', '--limit', '1')
-    expect(status.stdout).toContain(` photos-${how}/ (402 files, 4.9 MiB) to bob and carol: delivered`)
+    expect(status.stdout).toContain(` 4.9 MiB  photos-${how}/ (402 files) to bob and carol: delivered`)
     const waiting = await world.run('status', '--received', '--profile', 'bob', '--limit', '1')
-    expect(waiting.stdout).toContain(` photos-${how}/ (402 files, 4.9 MiB) from alice: delivered`)
+    expect(waiting.stdout).toContain(` 4.9 MiB  photos-${how}/ (402 files) from alice: delivered`)
     for (const name of ['bob', 'carol']) requireSame(folder, arrived(world, name, `photos-${how}`))
   })
 
@@ -78,6 +78,42 @@ describe('in one world', () => {
     const sending = world.send(folder, 'bob')
     expect((await sending.ended).code).toBe(0)
     requireSame(folder, arrived(world, 'bob', 'small'))
+  })
+
+  test('status shows a folder by its files, and the size of the files', async () => {
+    const folder = world.path('files/shown')
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'a'), 'a'.repeat(2048))
+    await writeFile(join(folder, 'b'), 'b'.repeat(1024))
+    const sending = world.send(folder, 'bob')
+    expect((await sending.ended).code).toBe(0)
+    const list = await world.run('status', '--profile', 'alice')
+    expect(list.stdout).toMatch(/ 3\.0 KiB {2}shown\/ \(2 files\) to bob: delivered\n/)
+    const one = await world.run('status', String((await startOf(sending)).transferId), '--profile', 'alice')
+    expect(one.stdout).toMatch(/^shown\/ \(2 files\), 3\.0 KiB, from alice to bob\n/)
+    const received = await world.run('status', '--received', '--profile', 'bob')
+    expect(received.stdout).toMatch(/ 3\.0 KiB {2}shown\/ \(2 files\) from alice: delivered\n/)
+  })
+
+  test('status shows the size of a sealed file without what sealing adds', async () => {
+    const sending = world.send(await world.file('seven.txt', 7), 'bob')
+    expect((await sending.ended).code).toBe(0)
+    const { stdout } = await world.run('status', String((await startOf(sending)).transferId), '--profile', 'alice')
+    expect(stdout).toMatch(/^seven\.txt, 7 B, from alice to bob\n/)
+  })
+
+  test('the demo delivers a folder, and compares its files', async () => {
+    const folder = world.path('files/demo')
+    await mkdir(join(folder, 'sub'), { recursive: true })
+    await writeFile(join(folder, 'a'), 'a')
+    await writeFile(join(folder, 'sub/b'), 'b')
+    const { code, stdout, stderr } = await world.run('demo', folder)
+    expect(code, stderr).toBe(0)
+    expect(stdout).toContain('demo/: delivered to bob: arrived, intact, receipt verified')
+    expect(stdout).toContain('all 2 delivered files are those sent')
+    const [inbox = ''] = /(?<=it lies at +)\S+/.exec(stdout) ?? []
+    expect(readdirSync(inbox).sort()).toEqual(['a', 'sub'])
+    await rm(join(inbox, '../..'), { recursive: true })
   })
 
   test('several paths are one delivery with --as, and deliveries of their own without', async () => {

@@ -11,7 +11,7 @@ export {
   type Profile,
 } from './library/profile.ts'
 export type { Receipt } from './library/receipts.ts'
-export type { ReceivedFile, ReceiveOptions } from './library/receiving.ts'
+export type { ReceivedFile, ReceivedStream, ReceiveOptions, ReceiveStreamOptions } from './library/receiving.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
 export type { ProblemJson } from './protocol/index.ts'

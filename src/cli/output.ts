@@ -6,8 +6,9 @@
  * - The reader has gone (EPIPE), as in `golooader status | head -1`: no error.
  * - Output that is stored nowhere (the link of an invite) must arrive: {@link StandardOutput.deliver} fails otherwise.
  */
-import { fdatasyncSync, fstatSync, statSync, writeSync } from 'node:fs'
+import { createWriteStream, fdatasyncSync, fstatSync, statSync, writeSync } from 'node:fs'
 import { devNull } from 'node:os'
+import type { Writable } from 'node:stream'
 import { hasCode } from '../fs/error-code.ts'
 import { textFor } from './terminal.ts'
 
@@ -153,6 +154,15 @@ export function output(): StandardOutput {
     )
   })
   return standardOutput
+}
+
+/**
+ * Standard output for the content of a file. Messages go to standard error meanwhile. A regular file gets a stream of its own, which
+ * continues after a partial write.
+ */
+export function contentOutput(): Writable {
+  const { fd } = process.stdout
+  return fstatSync(fd).isFile() ? createWriteStream('', { fd, autoClose: false }) : process.stdout
 }
 
 /** Prints text to standard output. It never throws; a loss changes the exit code. */

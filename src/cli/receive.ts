@@ -1,8 +1,10 @@
 import { relative } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
+import { GoLooaderError } from '../library/error.ts'
+import type { Profile } from '../library/profile.ts'
 import { offersOpenMax } from '../protocol/index.ts'
 import type { ReceiveEvent } from '../receiver/index.ts'
-import { exitCodes, interruptSignal } from './exit.ts'
+import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
   flag,
@@ -17,12 +19,13 @@ import {
   verboseOption,
   wholeNumber,
 } from './options.ts'
-import { print, traceRequests, warnOfTemporaryState } from './output.ts'
+import { contentOutput, print, sayError, traceRequests, warnOfTemporaryState } from './output.ts'
 import { problemText } from './send-lines.ts'
 import { bytesText, printable } from './text.ts'
 
 interface ReceiveFlags extends ProfileFlags {
-  readonly into: string
+  readonly into?: string
+  readonly toStdout?: boolean
   readonly create?: boolean
   readonly once?: boolean
   /** False for `--no-times`. */
@@ -42,10 +45,9 @@ export function receiveCommand(program: Command): void {
         'in the folder. Runs until it is stopped; started again, it continues.',
     )
     .addOption(
-      option('--into <dir>', 'folder for the files; it must have been used before, or give --create')
-        .argParser(pathOf)
-        .makeOptionMandatory(),
+      option('--into <dir>', 'folder for the files; it must have been used before, or give --create').argParser(pathOf),
     )
+    .addOption(flag('--to-stdout', 'with --once: write the content to standard output, instead of a file in a folder'))
     .addOption(flag('--create', 'create the folder, or accept one that no receiver has used'))
     .addOption(listOption('--from <names>', 'accept files only from these accounts', accountNames))
     .addOption(flag('--once', 'receive one file, then end'))
@@ -67,6 +69,7 @@ Examples:
   golooader receive --into ~/Inbox            receive until Ctrl-C
   golooader receive --into in --once          wait for one file
   golooader receive --into in --profile bob   as bob, where several accounts have joined
+  golooader receive --once --to-stdout | psql the content of one file, into a program
 
 Without --create a folder that is missing, or that no receiver has used before, is refused: its disk may not be
 mounted. A folder that vanishes while this runs is waited for, and the files wait at the portal.
@@ -74,18 +77,24 @@ mounted. A folder that vanishes while this runs is waited for, and the files wai
 A file that exists is never overwritten: 'report.pdf' becomes 'report (1).pdf'. Unfinished files lie in
 DIR/.golooader until they are complete.
 
+--to-stdout writes parts as they are verified, in their order, and messages to standard error. What is written cannot be
+taken back: only exit code 0 says that all of it was right. Then a receipt is signed. A reader that ends early (exit code 7)
+leaves the file at the portal. So begin a script with: set -o pipefail
+
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
 4 the portal refused this account, its certificate is not trusted, or another process receives as the same instance
 (of a copied folder, for one) · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
     )
     .action(async (flags: ReceiveFlags) => {
+      const target = targetOf(flags)
       const signal = interruptSignal()
       await using me = await openedProfile(flags)
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       if (me.isStateTemporary) warnOfTemporaryState()
-      const show = flags.json === true ? showJson : textShower(flags.into)
+      if (target === null) return receiveToStdout(me, flags, signal)
+      const show = flags.json === true ? showJson(print) : textShower(print, target)
       let [received, refused] = [0, 0]
-      const files = me.receive(flags.into, {
+      const files = me.receive(target, {
         create: flags.create === true,
         once: flags.once === true,
         times: flags.times !== false,
@@ -104,6 +113,11 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
     })
 }
 
+/** Where a file is. */
+function placeText(path: string): string {
+  return path === '-' ? 'written to standard output' : `received as ${printable(relative('', path) || path)}`
+}
+
 /** For `argParser`: a number of transfers that the protocol allows at a time. */
 function transfersAtOnce(text: string): number {
   const count = wholeNumber(text)
@@ -111,16 +125,55 @@ function transfersAtOnce(text: string): number {
   return count
 }
 
-function showJson(event: ReceiveEvent): void {
-  print(`${JSON.stringify(event)}\n`)
+/** @returns the folder; null for standard output. @throws UsageError */
+function targetOf({ into, toStdout = false, once = false }: ReceiveFlags): string | null {
+  if (!toStdout && into !== undefined) return into
+  if (!toStdout) throw new UsageError("required option '--into <dir>' not specified; or --once --to-stdout")
+  if (into !== undefined) throw new UsageError('--to-stdout takes no folder: leave --into out')
+  if (!once) throw new UsageError('--to-stdout writes one file: add --once')
+  return null
+}
+
+/** Writes the content of one file to standard output. Everything else goes to standard error. */
+async function receiveToStdout(me: Profile, flags: ReceiveFlags, signal: AbortSignal): Promise<void> {
+  const say: Say = (text) => sayError(text.trimEnd())
+  const show = flags.json === true ? showJson(say) : textShower(say, 'standard output')
+  let hasEnded = false
+  try {
+    await me.receiveInto(contentOutput(), {
+      ...(flags.from === undefined ? {} : { from: flags.from }),
+      signal,
+      onEvent: (event) => {
+        if (event.type === 'refused' || event.type === 'withdrawn') hasEnded = true
+        show(event)
+      },
+    })
+  } catch (error) {
+    if (!(error instanceof GoLooaderError)) throw error
+    if (error.code === 'write-failed') {
+      say(`golooader: standard output takes no more (${error.message}): the file stays at the portal`)
+      process.exitCode = exitCodes.outputLost
+    } else if (hasEnded) {
+      say('golooader: what was written to standard output is not the whole file')
+      process.exitCode = exitCodes.failed
+    } else {
+      throw error
+    }
+  }
+}
+
+type Say = (text: string) => void
+
+function showJson(say: Say): (event: ReceiveEvent) => void {
+  return (event) => say(`${JSON.stringify(event)}\n`)
 }
 
 /** Prints lines for people. Progress is printed at most every few seconds. */
-function textShower(folder: string): (event: ReceiveEvent) => void {
+function textShower(write: Say, folder: string): (event: ReceiveEvent) => void {
   const FETCHING_EVERY_MS = 5_000
   const toldAtMs = new Map<string, number>()
   const say = (line: string): void => {
-    print(`${line}\n`)
+    write(`${line}\n`)
   }
   return (event) => {
     if (event.type === 'connected') return say(`connected, waiting for files into ${printable(folder)}`)
@@ -155,9 +208,7 @@ function textShower(folder: string): (event: ReceiveEvent) => void {
       case 'received': {
         const note = event.isRenamed ? ' (renamed)' : ''
         toldAtMs.delete(event.transferId)
-        return say(
-          `✔ ${what}${event.signedBy === null ? '' : ', signed'}: received as ${printable(relative('', event.path) || event.path)}${note}`,
-        )
+        return say(`✔ ${what}${event.signedBy === null ? '' : ', signed'}: ${placeText(event.path)}${note}`)
       }
       case 'refused':
         toldAtMs.delete(event.transferId)

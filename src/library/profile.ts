@@ -2,6 +2,7 @@
  * A profile in use: one account at one portal, with its token, keys, contacts and receipts on this machine. Sender and receiver are
  * loaded when they are first used.
  */
+import type { Writable } from 'node:stream'
 import { never } from '../async/index.ts'
 import {
   type Connection,
@@ -30,7 +31,16 @@ import { asLibraryCall } from './error.ts'
 import { type DescribedFile, fileOf, type NamedItem } from './file-of.ts'
 import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
-import { deliveriesInto, type ReceivedFile, type ReceiveOptions, requireReceiveOptions } from './receiving.ts'
+import {
+  deliveriesInto,
+  type ReceivedFile,
+  type ReceivedStream,
+  type ReceiveOptions,
+  type ReceiveStreamOptions,
+  requireReceiveOptions,
+  requireStreamOptions,
+  streamInto,
+} from './receiving.ts'
 import { retryPolicyOf, type SendInput, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
 
 const LIST_LENGTH_DEFAULT = 20
@@ -122,6 +132,24 @@ export class Profile implements AsyncDisposable {
     return deliveriesInto(this.#connection, folder, options, (signal, retryPolicy) =>
       this.#knownSelf(signal, retryPolicy),
     )
+  }
+
+  /**
+   * Receives one file into a stream, for instance into a pipe. Only verified content is written, part by part and in order. When this
+   * resolves, the whole file was right, and its receipt is signed. The stream stays open.
+   *
+   * What was written before an error cannot be taken back: the caller tells the reader of the stream.
+   *
+   * @throws GoLooaderError of a refusal, for instance `manifest-mismatching`, and of a delivery that ended; `options-invalid`,
+   *   `credentials-invalid`, `instance-in-use`; `write-failed` when the stream takes no more: then the file stays at the portal
+   */
+  receiveInto(stream: Writable, options: ReceiveStreamOptions = {}): Promise<ReceivedStream> {
+    return asLibraryCall(async () => {
+      requireStreamOptions(stream, options)
+      return streamInto(this.#connection, stream, options, (signal, retryPolicy) =>
+        this.#knownSelf(signal, retryPolicy),
+      )
+    })
   }
 
   /** The newest transfers that this account has sent, newest first. @param options `limit`: how many, 20 by default */

@@ -1,8 +1,11 @@
+import { fdatasyncSync, fstatSync } from 'node:fs'
+import type { Writable } from 'node:stream'
 import { RetryPolicy } from '../client/index.ts'
 import type { Connection, KnownSelf } from '../profile/index.ts'
-import { checkOptions, type OptionRule } from '../protocol/index.ts'
+import { checkOptions, type OptionRule, optionsInvalid, Problem, type ProblemJson } from '../protocol/index.ts'
 import type { Decision, OpenOffer, ReceiveEvent, ShownTraits } from '../receiver/index.ts'
-import { asLibraryError } from './error.ts'
+import type { Output } from '../receiver/node-stream-inbox.ts'
+import { asLibraryError, GoLooaderError } from './error.ts'
 
 export interface ReceiveOptions {
   /**
@@ -131,6 +134,91 @@ export async function* deliveriesInto(
     stop.abort()
     await running.catch(() => {})
   }
+}
+
+/** Options of a file that is received into a stream: it is one file, and nothing is published in a folder. */
+export type ReceiveStreamOptions = Pick<ReceiveOptions, 'decide' | 'from' | 'signal' | 'onEvent'>
+
+/** A file that was received into a stream. */
+export type ReceivedStream = Omit<ReceivedFile, 'path' | 'isRenamed'>
+
+const streamOptionRules = { decide: 'function?', from: 'texts?', signal: 'signal?', onEvent: 'function?' } as const
+
+/** @throws Problem `options-invalid` */
+export function requireStreamOptions(stream: unknown, options: ReceiveStreamOptions): void {
+  const given = typeof options?.from === 'string' ? { ...options, from: [options.from] } : options
+  checkOptions('receiveInto()', given, streamOptionRules)
+  const isWritable = typeof stream === 'object' && stream !== null && 'write' in stream
+  if (!isWritable) throw optionsInvalid('receiveInto() needs a writable stream')
+}
+
+/**
+ * Receives one file into a stream.
+ *
+ * @throws Problem of a refusal; the error of the stream; the signal's reason
+ */
+export async function streamInto(
+  { client, contacts }: Connection,
+  stream: Writable,
+  { decide, from, signal = new AbortController().signal, onEvent }: ReceiveStreamOptions,
+  selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
+): Promise<ReceivedStream> {
+  const [{ receiveStream }, { OutputFailedError }] = await Promise.all([
+    import('../receiver/node-receive.ts'),
+    import('../receiver/node-stream-inbox.ts'),
+  ])
+  const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
+  const { account, keys } = await selfOf(signal, retryPolicy)
+  let received: ReceivedStream | null = null
+  let refusal: ProblemJson | null = null
+  await receiveStream({
+    client,
+    keepsTimes: false,
+    trust: keys === null ? null : { account, keys, contacts },
+    from: from === undefined ? null : typeof from === 'string' ? [from] : from,
+    output: outputTo(stream),
+    signal,
+    ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(offer, voided) }),
+    onEvent: (event) => {
+      onEvent?.(event)
+      if (event.type === 'refused') refusal = event.problem
+      if (event.type !== 'received') return
+      const { path: _path, isRenamed: _isRenamed, ...file } = receivedFileOf(event)
+      received = file
+    },
+  }).catch((error: unknown) => {
+    if (!(error instanceof OutputFailedError)) throw error
+    throw new Problem('write-failed', { detail: error.message }, { cause: error })
+  })
+  if (received !== null) return received
+  signal.throwIfAborted()
+  if (refusal !== null) throw new GoLooaderError(refusal, (refusal as ProblemJson).title, {})
+  throw new Error('the receiver ended without a file')
+}
+
+/** Writes with back-pressure. A file is synced at the end. */
+function outputTo(stream: Writable): Output {
+  let failure: Error | null = null
+  // Without a listener, Node would end the process at an error of the stream.
+  stream.on('error', (error) => {
+    failure ??= error
+  })
+  return {
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        if (failure !== null) return reject(failure)
+        stream.write(bytes, (error) => (error ? reject(error) : resolve()))
+      }),
+    finish: async () => {
+      if (failure !== null) throw failure
+      if ('fd' in stream && typeof stream.fd === 'number') syncFile(stream.fd)
+    },
+  }
+}
+
+/** A pipe or a terminal cannot be synced. */
+function syncFile(descriptor: number): void {
+  if (fstatSync(descriptor).isFile()) fdatasyncSync(descriptor)
 }
 
 function receivedFileOf(event: ReceiveEvent & { type: 'received' }): ReceivedFile {

@@ -2,8 +2,9 @@
 import type { Readable } from 'node:stream'
 import { publishMissingKeys, RetryPolicy } from '../client/index.ts'
 import { atOnceWithinDescriptors } from '../fs/index.ts'
-import { randomText } from '../protocol/index.ts'
+import { Problem, randomText } from '../protocol/index.ts'
 import { openInbox } from './node-inbox.ts'
+import { type Output, StreamInbox } from './node-stream-inbox.ts'
 import { type ReceiveBasics, type ReceiveResult, receiveInto, transfersAtOnceDefault } from './receive.ts'
 
 /** Descriptors of one transfer: the unfinished file, its list and record, and two connections. */
@@ -48,6 +49,47 @@ export async function receive(given: ReceiveFolderOptions): Promise<ReceiveResul
   } finally {
     ending.abort()
     await inbox.settle()
+  }
+}
+
+/** Few parts at a time: those that wait for their turn lie in memory. */
+const STREAM_PARTS = { min: 1, max: 3 }
+
+export interface ReceiveOneOptions extends Omit<ReceiveBasics<Readable>, 'isOnce' | 'transfersAtOnce'> {
+  readonly output: Output
+}
+
+/**
+ * Receives one file into a stream. When it resolves, one delivery has been answered, or `signal` has aborted.
+ *
+ * @throws OutputFailedError when the stream takes no more: then the file stays at the portal; Problem of a delivery that its sender or
+ *   the portal ended when a part was written already; like {@link receive}
+ */
+export async function receiveStream({ output, ...options }: ReceiveOneOptions): Promise<ReceiveResult> {
+  const ending = new AbortController()
+  const signal = AbortSignal.any([options.signal, ending.signal])
+  let failure: unknown = null
+  const fail = (error: unknown): void => {
+    failure ??= error
+    ending.abort(error)
+  }
+  const inbox = new StreamInbox(output, fail)
+  const publishKeys = keyPublisher({ ...options, isOnce: true, signal })
+  const onEvent: typeof options.onEvent = (event) => {
+    if (event.type === 'connected') publishKeys()
+    options.onEvent(event)
+    if (event.type === 'withdrawn' && inbox.hasWritten) {
+      fail(new Problem('delivery-ended', { detail: 'a part of it is written already', problem: event.problem }))
+    }
+  }
+  try {
+    const processId = randomText(PROCESS_BYTES)
+    const given = { ...options, isOnce: true, isInline: false, partsInFlight: STREAM_PARTS, processId, signal, onEvent }
+    const result = await receiveInto(inbox, given)
+    if (failure !== null) throw failure
+    return result
+  } finally {
+    ending.abort()
   }
 }
 

@@ -203,6 +203,7 @@ export class PageHistory implements History {
     const isLost = state === 'refused' || state === 'expired' || state === 'cancelled'
     return {
       ...{ transferId, isOwn: true, name, sizeBytes, tree, from, to, createdAt },
+      isSizeKnown: transfer.isSizeKnown !== false,
       picture: pictureOf(transfer),
       outcome: sentOutcome(transfer, failed),
       isBad: state !== 'cancelled' && (isLost || failed > 0),
@@ -217,6 +218,7 @@ export class PageHistory implements History {
     const isStored = storedAt !== undefined || state === 'delivered'
     return {
       ...{ transferId, isOwn: false, name, sizeBytes, tree, from, to: [account], createdAt },
+      isSizeKnown: delivery.isSizeKnown !== false,
       picture: {
         sender: from,
         first: isStored ? { state: 'done', at: storedAt ?? null } : { state: 'held', doneBytes: 0, sizeBytes },

@@ -16,6 +16,8 @@ export interface SealedAbout extends PartLayout {
   readonly transferId: string
   readonly from: string
   readonly metadata: Metadata
+  /** False while the size of a stream is not known. */
+  readonly isSizeKnown?: boolean
 }
 
 export interface OpenedAbout {
@@ -50,7 +52,8 @@ export class Names {
     let opened = this.#opened.get(about.transferId)
     if (opened === undefined) {
       opened = this.#open(about)
-      this.#opened.set(about.transferId, opened)
+      // The size of a stream grows.
+      if (about.isSizeKnown !== false) this.#opened.set(about.transferId, opened)
     }
     return opened
   }

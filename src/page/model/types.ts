@@ -223,6 +223,8 @@ export interface HistoryLine {
   /** Null where the keys of this browser cannot open it. */
   readonly name: string | null
   readonly sizeBytes: number
+  /** False for a stream that has not ended: then `sizeBytes` is what has come so far. */
+  readonly isSizeKnown: boolean
   /** Null for a file. */
   readonly tree: TreeSize | null
   readonly from: string

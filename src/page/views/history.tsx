@@ -94,7 +94,7 @@ export function HistoryView({ member }: { readonly member: Member }) {
 }
 
 function Line({ line, own }: { readonly line: HistoryLine; readonly own: string }) {
-  const { transferId, isOwn, name, picture, sizeBytes, tree, createdAt, from, to, outcome, isBad } = line
+  const { transferId, isOwn, name, picture, sizeBytes, isSizeKnown, tree, createdAt, from, to, outcome, isBad } = line
   return (
     <a class="line" href={detailHash(transferId, isOwn)}>
       <span class="tiny">
@@ -107,6 +107,7 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
         <span class="soft small">
           {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
           <Size sizeBytes={sizeBytes} tree={tree} />
+          {!isSizeKnown && ' so far, size not known yet'}
         </span>
       </span>
       <span class="small" style={{ textAlign: 'end' }}>

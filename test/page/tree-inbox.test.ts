@@ -100,6 +100,24 @@ test('names that are not safe here are changed, and names that meet get numbers;
   expect(renamed).toContainEqual({ path: 'same', writtenAs: 'same (2)' })
 })
 
+test('a file that another program puts into the tree while it is written is neither replaced nor taken for one of it', async () => {
+  await using one = await scene()
+  await one.run('failAtWrite', 2, 'NotAllowedError')
+  const tar = forgedTree([file('a', '1'), file('b', '22'), file('c', '333')])
+  const publishing = one.publish(tar, { fileCount: 3, contentBytes: 6 })
+  await expect.poll(() => one.run('folderLapses')).toEqual(['permission'])
+  await one.run('putIntoFolder', 'photos/b', 'theirs')
+  await one.run('askAgainForFolder')
+  expect((await publishing).end).toMatchObject({ name: 'photos', renamed: [{ path: 'b', writtenAs: 'b (1)' }] })
+  expect(await one.run('inFolder')).toEqual({
+    photos: null,
+    'photos/a': '1',
+    'photos/b': 'theirs',
+    'photos/b (1)': '22',
+    'photos/c': '333',
+  })
+})
+
 test.each<readonly [string, Buffer, { fileCount: number; contentBytes: number }]>([
   ['leads out of its folder', forgedTree([file('../out', 'x')]), { fileCount: 1, contentBytes: 1 }],
   ['begins beside its folder', forgedTar([{ name: 'out', content: 'x' }]), { fileCount: 1, contentBytes: 1 }],

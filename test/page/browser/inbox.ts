@@ -12,12 +12,13 @@ const IDLE_MS = 300
 
 const { signal } = new AbortController()
 const files = new Map<string, IncomingFile<PartBody>>()
+const lapses: (string | null)[] = []
 let opening: Promise<PageInbox> | null = null
 let fileKeeping: FileKeeping = 'files'
 
 function inbox(): Promise<PageInbox> {
   opening ??= openDatabase(location.href).then((database) =>
-    openPageInbox({ database, portalUrl: location.href, fileKeeping, onFolderLapse: () => {} }),
+    openPageInbox({ database, portalUrl: location.href, fileKeeping, onFolderLapse: (lapse) => lapses.push(lapse) }),
   )
   return opening
 }
@@ -78,6 +79,14 @@ async function chosen(): Promise<FileSystemDirectoryHandle> {
 export async function chooseFolder(): Promise<void> {
   Object.assign(globalThis, { showDirectoryPicker: chosen })
   await (await inbox()).folder.choose()
+}
+
+export async function folderLapses(): Promise<(string | null)[]> {
+  return lapses
+}
+
+export async function askAgainForFolder(): Promise<boolean> {
+  return (await inbox()).folder.askAgain()
 }
 
 export async function putIntoFolder(path: string, text: string): Promise<void> {

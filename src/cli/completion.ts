@@ -73,7 +73,7 @@ function completedOption({ long, flags, description, argChoices }: Option): Comp
 
 function valuesOf(name: string, choices: readonly string[] | undefined): Values {
   if (choices !== undefined) return choices
-  if (name === 'file') return 'file'
+  if (name === 'file' || name === 'path') return 'file'
   return name === 'dir' ? 'folder' : 'any'
 }
 

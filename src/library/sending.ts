@@ -79,11 +79,11 @@ export interface CheckedSend extends Omit<SendOptions, 'name' | 'to' | 'signal' 
 
 /** @throws Problem `options-invalid` */
 export function sendOptionsOf(input: SendInput, options: SendOptions): CheckedSend {
-  const given = {
-    ...options,
+  const lists = {
     ...(typeof options?.to === 'string' ? { to: [options.to] } : {}),
     ...(typeof options?.exclude === 'string' ? { exclude: [options.exclude] } : {}),
   }
+  const given = typeof options === 'object' ? { ...options, ...lists } : options
   checkOptions('send()', given, optionRules)
   const paths = inputsOf(input, given.name)
   const to = given.to as readonly string[]

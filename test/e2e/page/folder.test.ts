@@ -65,6 +65,20 @@ test.each(['begun', 'complete'] as const)(
   },
 )
 
+test('a browser that is killed before the end of a copy leaves no second file in the folder', async () => {
+  const { world, page } = await scene()
+  await page.open()
+  await page.run('chooseFolder')
+  await page.run('holdCopies')
+  const { path, sending } = await startSending(world, NAME, 3)
+  await until(async () => page.run<boolean>('isInFolder', NAME, 0), 'the copy has begun')
+  await page.kill()
+  await page.open()
+  expect((await sending.ended).code).toBe(0)
+  expect(await inFolder(page)).toMatchObject([{ name: NAME, digest: await sha256Of(path) }])
+  expect(await inFolder(page)).toHaveLength(1)
+})
+
 test('another tab takes over during a copy into the folder: there is one file', async () => {
   const { world, page } = await scene()
   await page.open()

@@ -5,6 +5,9 @@ import type { PartDigests } from '../../../trust/index.ts'
 import { digestLent } from '../part-workers.ts'
 import { storageReasonOf } from './storage-problem.ts'
 
+/** Chromium writes to a file with this end first, and leaves it when it is killed. */
+export const swapEnd = '.crswap'
+
 /** What exists under a name: a file, something else, or nothing. */
 export async function entryIn(folder: FileSystemDirectoryHandle, name: string): Promise<File | 'other' | null> {
   try {
@@ -54,7 +57,9 @@ export async function copyInto(
 export async function removeEmpty(folder: FileSystemDirectoryHandle, name: string, sizeBytes: number): Promise<void> {
   try {
     const entry = await entryIn(folder, name)
-    if (entry instanceof File && entry.size === 0 && sizeBytes > 0) await folder.removeEntry(name)
+    if (!(entry instanceof File) || entry.size > 0 || sizeBytes === 0) return
+    await folder.removeEntry(name)
+    await removeUnlessFull(folder, name + swapEnd)
   } catch (error) {
     // Without the permission the empty file stays in the folder, in addition to the delivered one.
     if (storageReasonOf(error) === null) throw error
@@ -74,4 +79,14 @@ export async function holdsContent(
     if (digest !== parts.get(partNumber)?.contentDigest) return false
   }
   return true
+}
+
+/** Removes a file, or a folder unless something is in it. */
+export async function removeUnlessFull(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
+  try {
+    await folder.removeEntry(name)
+  } catch (error) {
+    const reason = storageReasonOf(error)
+    if (reason !== 'InvalidModificationError' && reason !== 'NotFoundError') throw error
+  }
 }

@@ -6,10 +6,10 @@
 import { Problem, type TreeSize } from '../../../protocol/index.ts'
 import { type CommitRecord, numberedName, type Published, publishedBy, sameNamesMax } from '../../../receiver/index.ts'
 import { type Arrivals, type ArrivingRecord, OvertakenError, type PublishingRecord } from './arrivals.ts'
-import { copyInto, entryIn, holdsContent, removeEmpty } from './folder-copy.ts'
+import { copyInto, entryIn, holdsContent, removeEmpty, removeUnlessFull } from './folder-copy.ts'
 import type { Staging } from './staging.ts'
 import { storageReasonOf } from './storage-problem.ts'
-import { removeUnlessFull, TreeFolder } from './tree-folder.ts'
+import { TreeFolder } from './tree-folder.ts'
 import type { Unpacked, WritingProgress } from './tree-progress.ts'
 import { checkTree } from './tree-reading.ts'
 

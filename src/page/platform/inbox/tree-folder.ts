@@ -16,6 +16,7 @@ import {
   sameNamesMax,
   splitPath,
 } from '../../../receiver/index.ts'
+import { removeUnlessFull, swapEnd } from './folder-copy.ts'
 import { storageReasonOf } from './storage-problem.ts'
 import type { WritingProgress } from './tree-progress.ts'
 import { entriesOf, type UnpackedEntry } from './tree-reading.ts'
@@ -26,9 +27,6 @@ const WRITTEN_AT_ONCE = 8
 const RENAMED_MAX = 20
 /** Compared at a time. */
 const COMPARED_BYTES = 4 * 1024 * 1024
-
-/** Chromium writes to a file with this end first, and leaves it when it is killed. */
-const SWAP_END = '.crswap'
 
 interface WritingOptions {
   /** Whether an earlier run may have written a part of it. */
@@ -126,7 +124,7 @@ export class TreeFolder {
       const isOfTree = placed !== null && (placed.file.size === 0 || (await isSame(placed.file, content)))
       if (!isOfTree) continue
       await placed.folder.removeEntry(placed.name)
-      await removeUnlessFull(placed.folder, placed.name + SWAP_END)
+      await removeUnlessFull(placed.folder, placed.name + swapEnd)
     }
     for (const path of folders.reverse()) {
       const [above, name] = splitPath(path)
@@ -167,7 +165,7 @@ export class TreeFolder {
       const present = await handle.getFile()
       if (present.size > 0) return (await isSame(present, content)) ? 'done' : 'taken'
       if (entry.sizeBytes === 0) return 'done'
-      if (isResumed) await removeUnlessFull(folder, name + SWAP_END)
+      if (isResumed) await removeUnlessFull(folder, name + swapEnd)
       await writeContent(handle, { entry, content }, signal)
       return 'done'
     })
@@ -304,16 +302,6 @@ async function isSame(file: File, content: Uint8Array<ArrayBuffer> | Blob): Prom
     if (one?.length !== other?.length || !one?.every((byte, at) => byte === other?.[at])) return false
   }
   return true
-}
-
-/** Removes a file, or a folder unless something is in it. */
-export async function removeUnlessFull(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
-  try {
-    await folder.removeEntry(name)
-  } catch (error) {
-    const reason = storageReasonOf(error)
-    if (reason !== 'InvalidModificationError' && reason !== 'NotFoundError') throw error
-  }
 }
 
 function asFolder(path: string): string {

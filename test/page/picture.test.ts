@@ -223,8 +223,9 @@ describe('advice', () => {
     const without = Object.entries(problemKinds)
       .filter(([code, { next }]) => next === 'refused' && adviceForSender(jsonOf(code), 'bob') === null)
       .map(([code]) => code)
-    // These codes never reach a sender: the transfer ended for another reason, or another receiver got it.
-    expect(without).toEqual(['instance-in-use', 'delivery-ended', 'seal-broken', 'transfer-too-old'])
+    // These codes never reach a sender in the page: it sends no streams, the transfer ended for another reason, or another receiver got it.
+    const unseen = ['instance-in-use', 'delivery-ended', 'seal-broken', 'transfer-too-old', 'stream-unsupported']
+    expect(without).toEqual(unseen)
   })
 
   test('an unknown code has none', () => {

@@ -12,6 +12,7 @@ const forSender = byCode<(who: string) => string>({
   'disk-full': (who) => `Ask ${who} to make room, then send it again.`,
   'write-failed': (who) => `Something is wrong with the disk of ${who}. Tell them, then send it again.`,
   'folder-unavailable': (who) => `The folder of ${who} cannot be used. Tell them, then send it again.`,
+  'tree-invalid': (who) => `${who} could not unpack the folder. Pack it into one file, and send that.`,
   'name-refused': () => 'Give the file another name, then send it again.',
   'sender-not-accepted': (who) => `${who} accepts files from chosen senders only. Ask to be added.`,
   'keys-missing': (who) => `${who} has no keys yet, and can get files only once they have joined with a newer program.`,

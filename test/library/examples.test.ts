@@ -1,37 +1,16 @@
 /** The programs of `examples/`, each in a process of its own, with a portal in another process. */
-import { spawn } from 'node:child_process'
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { Running, World } from '../e2e/harness/world.ts'
-
-const hook = new URL('source-entry.mjs', import.meta.url).href
+import { type Running, World } from '../e2e/harness/world.ts'
+import { startProgram } from './program.ts'
 
 /** Starts an example as a person with one profile, or without any. */
-async function example(world: World, name: string, person: string | null, ...args: string[]): Promise<Running> {
-  const config = world.path(`home-${person}`)
-  if (person !== null) {
-    const file = `golooader/profiles/${person}.json`
-    await mkdir(config, { recursive: true })
-    await cp(world.path('config', file), `${config}/${file}`)
-  }
+function example(world: World, name: string, person: string | null, ...args: string[]): Promise<Running> {
   const program = fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url))
-  const env = {
-    PATH: process.env.PATH,
-    HOME: world.folder,
-    TMPDIR: world.folder,
-    XDG_CONFIG_HOME: config,
-    XDG_STATE_HOME: `${config}/state`,
-  }
-  const options = name.includes('test') ? ['--test'] : []
-  const child = spawn(process.execPath, ['--import', hook, ...options, program, ...args], { env, cwd: world.folder })
-  const running = new Running(child)
-  onTestFinished(async () => {
-    await running.stop('SIGKILL')
-  })
-  return running
+  return startProgram(world, [program, ...args], person, { node: name.includes('test') ? ['--test'] : [] })
 }
 
 async function worldOf(...names: string[]): Promise<World> {

@@ -1,4 +1,5 @@
 /** A portal without free space sends `refused` as early as it can, and nothing more is sent. */
+import { randomBytes } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -101,6 +102,34 @@ test('a disk that fills up during an upload ends in `refused`; all parts are rem
   expect((await world.send(await world.file('small.bin', MIB), 'bob').ended).code).toBe(0)
   expect(await world.received('bob')).toEqual(['small.bin'])
   expect(portal.child.exitCode).toBeNull()
+})
+
+test('a disk that fills up during a stream ends in `refused` and closes the input; nothing of the stream is left', async () => {
+  await using world = await World.create()
+  const disk = join(world.dataFolder, 'store')
+  await mkdir(disk, { recursive: true })
+  const portal = await world.portal(['--keep-free', '1'], { wrapper: onSmallDisk('8m', disk) })
+  await world.join(['alice', 'bob'])
+  await world.receiver('bob')
+  const small = new SmallDisk(portal, disk)
+
+  const sending = world.sendInput('bob', '--part-size', '1MiB', '--answer-timeout', '30s')
+  const closed = new Promise((resolve) => sending.input.once('close', resolve))
+  sending.input.write(randomBytes(3 * MIB + 1))
+  await until(async () => (await small.files()).length >= 2, 'the portal holds two parts')
+  await small.fill()
+  sending.input.write(randomBytes(20 * MIB))
+  expect((await sending.ended).code).toBe(4)
+  await closed
+  expect(notificationsOf(sending)).toMatchObject([{ notification: 'refused', problem: { code: 'storage-full' } }])
+  await until(async () => (await small.files()).join() === FILLER, 'all parts of the stream are gone')
+  expect(await world.received('bob')).toEqual([])
+
+  await small.makeRoom()
+  const again = world.sendInput('bob', '--part-size', '1MiB')
+  again.input.end(randomBytes(3 * MIB))
+  expect((await again.ended).code).toBe(0)
+  expect(await world.received('bob')).toEqual(['dump.sql'])
 })
 
 test('a disk that also fills up under the ledger never ends in `stored`, and the portal continues', async () => {

@@ -1,4 +1,5 @@
 /** A receiver whose disk is full reports it, and the sender gets the same text. */
+import { randomBytes } from 'node:crypto'
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -83,4 +84,24 @@ test('a receiver whose disk fills up during a file deletes what it has and says 
   expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
   await expectSameProblem(world, sending, problem)
   expect(await contentOf(disk)).toEqual(['filler'])
+})
+
+test.each([
+  ['fills up during a stream', 2, true],
+  ['is smaller than a stream', 12, false],
+])('a receiver whose disk %s deletes what it has and says so', async (_what, laterMib, isFilled) => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 10)
+  const sending = world.sendInput('bob', '--part-size', '1MiB')
+  sending.input.write(randomBytes(5 * MIB))
+  await receiver.object((one) => one.type === 'fetching' && Number(one.heldBytes) >= 3 * MIB)
+  if (isFilled) await fill(join(disk, 'filler'))
+  sending.input.end(randomBytes(laterMib * MIB))
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', status: 507 })
+  await expectSameProblem(world, sending, problem)
+  expect(await contentOf(disk)).toEqual(isFilled ? ['filler'] : [])
 })

@@ -27,17 +27,26 @@ export interface PortalContext {
   readonly heartbeat: Heartbeat
 }
 
-/** Wakes all waiters that are concerned by a move of this transfer. Removes the parts of a transfer that is over. */
-export function afterMove(context: PortalContext, transfer: Transfer): void {
+/**
+ * Wakes all waiters that are concerned by a move of this transfer. Removes the parts of a transfer that is over.
+ *
+ * @param areReceiversAwake whether its receivers were woken within the transaction already
+ */
+export function afterMove(context: PortalContext, transfer: Transfer, { areReceiversAwake = false } = {}): void {
   const { signals } = context
   signals.publish(topics.transfer(transfer.transferId))
   signals.publish(topics.events(transfer.senderId))
-  for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transfer.transferId)
+  if (!areReceiversAwake) wakeReceivers(context, transfer)
   if (isFinalTransfer(transfer.state) && !isHeldInLedger(transfer)) {
     removeAll(context, transfer.transferId).catch((error: unknown) => {
       context.log.warn({ err: error, transferId: transfer.transferId }, 'parts not removed yet; the sweeper retries')
     })
   }
+}
+
+/** The receivers of this transfer look for offers, and at those that they have. */
+export function wakeReceivers({ signals }: Pick<PortalContext, 'signals'>, transfer: Transfer): void {
+  for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transfer.transferId)
 }
 
 /** Whether the ledger has, or had, the content. If the store holds parts of it, too, the sweeper removes them. */

@@ -53,6 +53,28 @@ export function testInlineUploads(make: (now: () => number) => Promise<Ledger>):
       expect(await ledger.totals()).toEqual({ openTransfers: 1, openBytes: 1000 })
     })
 
+    test('an offer that begins before the commit lasts with the file, or is undone with it', async () => {
+      const { ledger, ada, bob } = await begin()
+      const offering: ReturnType<Ledger['offerNext']>[] = []
+      const offer = (): void => {
+        offering.push(ledger.offerNext(bob.accountId, 'instance-1', { leaseMs, limit: 2 }))
+      }
+      const transfer = aTransfer(ada, [bob])
+      await ledger.storeInline(transfer, roomy, whole, offer)
+      // A ledger that others may see as well calls nothing.
+      if (ledger.traits.isShared) expect(offering).toEqual([])
+      else expect(await offering[0]).toMatchObject([{ transferId: transfer.transferId, state: 'stored' }])
+      await ledger.storeInline(transfer, roomy, whole, offer)
+      expect(offering.length).toBeLessThan(2)
+      await expect(
+        ledger.storeInline(aTransfer(ada, [bob]), roomy, whole, () => {
+          offer()
+          throw new Error('given up')
+        }),
+      )[ledger.traits.isShared ? 'resolves' : 'rejects'].toBeDefined()
+      for (const late of offering.slice(1)) expect(await late).toEqual([])
+    })
+
     test('a repetition changes nothing, and is reported as one; other content under the same id is a conflict', async () => {
       const { ledger, ada, bob, cy, told } = await begin()
       const transfer = aTransfer(ada, [bob])

@@ -195,6 +195,8 @@ export interface Ledger extends AccountLedger, WatchLedger {
    * Records a transfer and its content in one transaction, after which the transfer is `stored`. A `receiving` transfer with the
    * same announcement becomes `stored`, too; any other known transfer stays unchanged.
    *
+   * @param onWritten called before the commit, where an `offerNext` that begins then commits together with it: either both last, or none
+   *   does. Perhaps called several times, and for a transfer that is undone
    * @returns the first notification if this call caused it; null if the transfer had it already
    * @throws Problem like `announce`; `expired` when its parts have been arriving for longer than a transfer may take
    */
@@ -202,6 +204,7 @@ export interface Ledger extends AccountLedger, WatchLedger {
     transfer: NewTransfer,
     admission: Admission,
     whole: InlineContent,
+    onWritten?: (transfer: Transfer) => void,
   ): Promise<{ transfer: Transfer; notification: Notification | null }>
 
   /** The content that `storeInline` recorded of a transfer that has not ended; null when there is none. */

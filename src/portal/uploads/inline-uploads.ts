@@ -4,7 +4,7 @@
  */
 import { digestDriver, digestOf, manifestDigestOf } from '../../digests/index.ts'
 import { isWhole, type Notification, Problem, type WholeTransfer } from '../../protocol/index.ts'
-import { afterMove, type PortalContext } from '../context.ts'
+import { afterMove, type PortalContext, wakeReceivers } from '../context.ts'
 import type { Account, Admission, InlineContent, NewTransfer, Transfer } from '../ledger/contract.ts'
 import { admissionOf, refused, requireSuitable } from './admission.ts'
 import type { Transfers } from './transfers.ts'
@@ -70,12 +70,19 @@ export async function storeInline(
   inline: InlineContent,
 ): Promise<{ transfer: Transfer; notification: Notification | null }> {
   const { ledger, turns, metrics } = context
-  const recorded = await turns.run(newTransfer.transferId, () => ledger.storeInline(newTransfer, admission, inline))
+  // Its receivers look before the commit already, so that offer and content become durable together.
+  let areAwake = false
+  const recorded = await turns.run(newTransfer.transferId, () =>
+    ledger.storeInline(newTransfer, admission, inline, (written) => {
+      areAwake = true
+      wakeReceivers(context, written)
+    }),
+  )
   const { transfer, notification } = recorded
   if (notification === null) return recorded
   if (notification.notification === 'refused') throw refused(context, transfer, notification)
   metrics.notifications.inc({ notification: notification.notification })
   if ('content' in inline) metrics.partBytes.inc({ direction: 'in' }, inline.content.length)
-  afterMove(context, transfer)
+  afterMove(context, transfer, { areReceiversAwake: areAwake })
   return recorded
 }

@@ -1,6 +1,6 @@
 /**
- * Combines items of several callers into one request. An item that is alone is sent at once. While further items are expected, a request
- * waits for them for a moment; items that come while a request is running are collected for the next one. Each item gets its own answer or
+ * Combines items of several callers into one request. An item that is alone is sent at once. While enough further items are expected, a
+ * request waits for them for a moment; items that come while a request is running are collected for the next one. Each item gets its own answer or
  * its own error.
  */
 import { isAboutToken, RemoteProblem } from './answers.ts'
@@ -16,6 +16,8 @@ const EXPECTED_MS_MAX = 20
 export interface BatcherOptions<Item, Value> {
   /** The most items in one request. With fewer than 2, and for an item that is too long, each item gets a request of its own. */
   readonly itemsMax: number
+  /** With fewer items, those that are expected included, no request waits. Default: 2. */
+  readonly awaitedItemsMin?: number
   readonly bytesMax: number
   readonly bytesOf: (item: Item) => number
   readonly sendAlone: (item: Item, options: CallOptions) => Promise<Value>
@@ -92,7 +94,7 @@ export class Batcher<Item, Value> {
     while (this.#waiting.size > 0 && this.#requests < REQUESTS_AT_ONCE_MAX) {
       const isFull = this.#waiting.size >= this.#options.itemsMax
       if (this.#requests > 0 && !isFull) return
-      if (this.#expected > 0 && !isFull && !isLate) {
+      if (this.#isWorthWaiting && !isFull && !isLate) {
         this.#linger()
         return
       }
@@ -104,6 +106,11 @@ export class Batcher<Item, Value> {
         this.#begin()
       })
     }
+  }
+
+  get #isWorthWaiting(): boolean {
+    const { awaitedItemsMin = 2 } = this.#options
+    return this.#expected > 0 && this.#expected + this.#waiting.size >= awaitedItemsMin
   }
 
   #linger(): void {

@@ -13,6 +13,8 @@ export function dispositionBatcher(client: PortalClient, limits: Limits | null):
   return new Batcher({
     itemsMax: limits?.batchItemsMax ?? 0,
     bytesMax: limits?.batchBytesMax ?? 0,
+    // A few files that come one after the other never wait for each other.
+    awaitedItemsMin: 4,
     bytesOf: ({ answer }) =>
       FORM_BYTES + (answer.disposition === 'received' ? (answer.receipt?.length ?? 0) : problemBytesMax),
     sendAlone: ({ transferId, answer }, options) => client.disposition(transferId, answer, options),

@@ -14,6 +14,7 @@ interface Scene {
 /** @param together the answers to a batch */
 function scene({
   itemsMax = 4,
+  awaitedItemsMin = 2,
   together = (items: readonly string[]): BatchResult<string>[] => items.map((item) => ({ value: item.toUpperCase() })),
 } = {}): Scene {
   const requests: string[] = []
@@ -25,6 +26,7 @@ function scene({
   }
   const batcher = new Batcher<string, string>({
     itemsMax,
+    awaitedItemsMin,
     bytesMax: 10,
     bytesOf: (item) => item.length,
     sendAlone: (item) => underWay(item, () => item.toUpperCase()),
@@ -96,6 +98,26 @@ test('a request waits for items that are expected, but not for long, and not whe
   await answer()
   await answer()
   await Promise.all([d, ...full])
+})
+
+test('a request does not wait where too few items are expected to be worth it', async () => {
+  const { batcher, requests, answer } = scene({ awaitedItemsMin: 3 })
+  const ready = [batcher.expect(), batcher.expect()]
+  const a = batcher.send('a', {})
+  const b = batcher.send('b', {})
+  // Three of these: one that waits, and two that are expected.
+  expect(requests).toEqual([])
+  for (const one of ready) one[Symbol.dispose]()
+  await Promise.resolve()
+  expect(requests).toEqual(['a,b'])
+  await answer()
+  await Promise.all([a, b])
+
+  batcher.expect()
+  const c = batcher.send('c', {})
+  expect(requests.at(-1)).toBe('c')
+  await answer()
+  await c
 })
 
 test('an item that is too long is sent alone, and so is every item when the portal has no batches', async () => {

@@ -7,11 +7,12 @@ import {
   lstatSync,
   openSync,
   readFileSync,
+  renameSync,
   type Stats,
   statSync,
   writevSync,
 } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { Problem } from '../protocol/index.ts'
@@ -50,15 +51,16 @@ async function startSync(folder: string): Promise<void> {
   }
 }
 
+/** Only the sync runs in another thread: the switch would cost more than opening and closing. */
 async function syncFolderNow(folder: string): Promise<void> {
-  const handle = await whenDescriptorsAllow(() => open(folder, 'r'))
+  const descriptor = await whenDescriptorsAllow(() => openSync(folder, 'r'))
   try {
-    await handle.sync()
+    await syncDescriptor(descriptor)
   } catch (error) {
     // Windows cannot sync a folder and does not need to: NTFS journals its entries.
     if (process.platform !== 'win32') throw error
   } finally {
-    await handle.close()
+    closeSync(descriptor)
   }
 }
 
@@ -73,6 +75,7 @@ const durableFolders = new Set<string>()
  */
 export async function makeFolder(folder: string, mode = OWN_FOLDER_MODE): Promise<void> {
   const path = resolve(folder)
+  if (durableFolders.has(folder) && isFolder(path)) return
   const first = await makeWithParents(path, mode)
   if (first !== undefined) await syncParents(path, first)
   else if (!durableFolders.has(folder)) {
@@ -95,14 +98,18 @@ async function makeWithParents(folder: string, mode: number): Promise<string | u
     await mkdir(folder, { mode })
     return folder
   } catch (error) {
-    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return undefined
+    if (isFolder(folder)) return undefined
     if (!hasCode(error, 'ENOENT') || dirname(folder) === folder) throw error
   }
   const first = await makeWithParents(dirname(folder), mode)
   await mkdir(folder, { mode }).catch((error: unknown) => {
-    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
+    if (!isFolder(folder)) throw error
   })
   return first ?? folder
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
 /**
@@ -114,18 +121,24 @@ async function makeWithParents(folder: string, mode: number): Promise<string | u
  */
 export async function makeOwnFolder(folder: string, { withParents }: { withParents: boolean }): Promise<void> {
   if (withParents) await makeFolder(dirname(folder))
-  const isNew = await mkdir(folder, { mode: OWN_FOLDER_MODE }).then(
-    () => true,
-    (error: unknown) => {
-      if (!hasCode(error, 'EEXIST')) throw error
-      return false
-    },
-  )
+  const isKnown = durableFolders.has(folder) && isThere(folder)
+  const isNew = !isKnown && (await makeOne(folder))
   const { uid } = requireOwnFolder(folder)
   if (!isNew) await requireOwner(folder, uid)
   if (!isNew && durableFolders.has(folder)) return
   await syncFolder(dirname(folder))
   durableFolders.add(folder)
+}
+
+/** @returns false where it is there */
+async function makeOne(folder: string): Promise<boolean> {
+  try {
+    await mkdir(folder, { mode: OWN_FOLDER_MODE })
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
 }
 
 /**
@@ -193,7 +206,7 @@ export async function placeFile(path: string, text: string, options: ReplaceOpti
   const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
   try {
     await Promise.all([createFile(partial, [Buffer.from(text)], mode), after])
-    await rename(partial, path)
+    renameSync(partial, path)
   } catch (error) {
     await removeFile(partial)
     throw error

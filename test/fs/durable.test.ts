@@ -1,4 +1,5 @@
-import fs, { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import fs from 'node:fs'
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test, vi } from 'vitest'
@@ -13,13 +14,19 @@ import {
 } from '../../src/fs/index.ts'
 import { testFolder } from '../suites/folder.ts'
 
-// Syncs of folders show only in the calls of `open`. Other test files of this process have loaded the modules before.
-const watched = vi.spyOn(fs, 'open')
+// Syncs of folders show only in the calls of `openSync`. Other test files of this process have loaded the modules before.
+const watched = vi.spyOn(fs, 'openSync')
 syncBuiltinESMExports()
 afterAll(() => {
   watched.mockRestore()
   syncBuiltinESMExports()
 })
+
+function failOnce(error: Error): void {
+  watched.mockImplementationOnce(() => {
+    throw error
+  })
+}
 
 describe('replacing a file', () => {
   test('creates it, and then replaces all of it, readable by its owner only', async () => {
@@ -100,11 +107,11 @@ describe('making a folder', () => {
   test('that exists needs no permission to read its parent, and other failures are reported', async () => {
     const path = join(await testFolder(), 'a')
     await mkdir(path)
-    watched.mockRejectedValueOnce(Object.assign(new Error('denied'), { code: 'EACCES' }))
+    failOnce(Object.assign(new Error('denied'), { code: 'EACCES' }))
     await makeFolder(path)
     const other = join(await testFolder(), 'a')
     await mkdir(other)
-    watched.mockRejectedValueOnce(Object.assign(new Error('broken'), { code: 'EIO' }))
+    failOnce(Object.assign(new Error('broken'), { code: 'EIO' }))
     await expect(makeFolder(other)).rejects.toMatchObject({ code: 'EIO' })
     // A failed sync is repeated.
     watched.mockClear()

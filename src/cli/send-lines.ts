@@ -78,6 +78,11 @@ function notificationLine(
   }
 }
 
+/** The option with which parts may get through that a proxy cut. */
+function withParts({ partSizeBytes }: ProblemJson): string {
+  return typeof partSizeBytes === 'number' ? `, with --part-size ${Math.floor(partSizeBytes / 1024)}KiB` : ''
+}
+
 /** A line with explanation and advice for an outcome that no notification has explained. */
 export function outcomeLine(outcome: SendOutcome): string | null {
   const label = printable(outcome.path)
@@ -86,7 +91,7 @@ export function outcomeLine(outcome: SendOutcome): string | null {
       if (outcome.problem?.code === 'stream-broken') {
         return (
           `✘ ${label}: ${problemText(outcome.problem)}: assume that it was not received.\n` +
-          '  Nothing of it is kept at the portal. Run the whole pipeline again.'
+          `  Nothing of it is kept at the portal. Run the whole pipeline again${withParts(outcome.problem)}.`
         )
       }
       if (outcome.problem !== undefined) {

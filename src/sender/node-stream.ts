@@ -14,7 +14,6 @@ import {
   newTransferId,
   type PartLayout,
   Problem,
-  partSizeBytesDefault,
   sealTagBytes,
   type TransferStatus,
 } from '../protocol/index.ts'
@@ -37,14 +36,12 @@ import { mediaTypeOfFile } from './node-media-type.ts'
 import { digestsInPlace } from './node-part-bytes.ts'
 import { type StreamInput, StreamReader } from './node-stream-input.ts'
 import { NotificationLog } from './notification-log.ts'
-import { partSizeBytesFor } from './part-size.ts'
+import { smallerPartSizeBytes, streamPartSizeBytes } from './part-size.ts'
 import { type FirstHop, sendFirst } from './sending.ts'
 import { sealMetadata } from './trust.ts'
 import { keepAliveMs, PartUploader, sendPart, type UploadAttempt, UploadProgress } from './upload.ts'
 import { UploadCuts, UploadsCutError } from './upload-cuts.ts'
 
-/** Parts are large enough for this, unless the caller wants others. Larger ones would take more memory. */
-const STREAM_BYTES_AIMED = 320e9
 /** Memory for the parts of one stream. */
 const BUFFER_BYTES_MAX = 128 * 1024 * 1024
 const BUFFERS_MIN = 2
@@ -66,7 +63,7 @@ export async function passStream(
   let reader: StreamReader | null = null
   try {
     reader = new StreamReader(input.path, await input.open(context.signal))
-    const layout = { sizeBytes: 0, partSizeBytes: partSizeBytesOf(context, partSizeBytes) }
+    const layout = { sizeBytes: 0, partSizeBytes: streamPartSizeBytes(context, partSizeBytes) }
     const isSealing = context.trust?.isSealing === true
     const first = new Uint8Array(layout.partSizeBytes + (isSealing ? sealTagBytes : 0))
     const filledBytes = await untilAborted(reader.fill(first.subarray(0, layout.partSizeBytes)), context.signal)
@@ -93,15 +90,9 @@ async function brokenHeld(context: SendContext, sent: FirstHop & { readonly end:
   return { ...sent, end: 'lost', problem: broken(sent.reason) }
 }
 
-function partSizeBytesOf({ limits, way }: SendContext, wantedBytes: number | null): number {
-  const wanted = Math.min(wantedBytes ?? partSizeBytesDefault, way.partSizeBytesMax)
-  const aimedBytes = wantedBytes === null ? Math.min(limits.transferSizeBytesMax, STREAM_BYTES_AIMED) : 0
-  return partSizeBytesFor(aimedBytes, wanted, limits)
-}
-
-/** The end of a stream that cannot be sent again. */
-function broken(reason: string): Problem {
-  return new Problem('stream-broken', { detail: reason })
+/** The end of a stream that cannot be sent again. @param more what the next try is to do differently */
+function broken(reason: string, more: { readonly partSizeBytes?: number } = {}): Problem {
+  return new Problem('stream-broken', { detail: reason, ...more })
 }
 
 class StreamHop {
@@ -309,7 +300,8 @@ class StreamHop {
         ? { end: 'lost', problem: error }
         : { end: 'refused', problem: error.toJSON() }
     }
-    if (error instanceof NoResponseError || error instanceof UploadsCutError) return this.#brokenOff(error.message)
+    if (error instanceof UploadsCutError) return this.#brokenOff(error.message, this.#smallerParts())
+    if (error instanceof NoResponseError) return this.#brokenOff(error.message)
     if (error instanceof TransferOverError) return this.#closed(error.status)
     if (!(error instanceof RemoteProblem)) {
       await this.#abandon()
@@ -338,9 +330,18 @@ class StreamHop {
     return { end: 'refused', problem: loss }
   }
 
-  async #brokenOff(reason: string): Promise<End> {
+  async #brokenOff(reason: string, more: { readonly partSizeBytes?: number } = {}): Promise<End> {
     await this.#abandon()
-    return { end: 'lost', problem: broken(reason) }
+    return { end: 'lost', problem: broken(reason, more) }
+  }
+
+  /** Remembers which parts may get through, for this process, and names them for the next one. */
+  #smallerParts(): { readonly partSizeBytes?: number } {
+    const { limits, way } = this.#context
+    const partSizeBytes = smallerPartSizeBytes(this.#entry, limits)
+    if (partSizeBytes === null) return {}
+    way.partSizeBytesMax = Math.min(way.partSizeBytesMax, partSizeBytes)
+    return { partSizeBytes }
   }
 
   /** Cancels the transfer, because nothing more will be sent, so that the portal deletes the parts. */

@@ -1,5 +1,5 @@
 /** Chooses the part size of a transfer, and a smaller one when parts do not get through. */
-import { choosePartSizeBytes, type Limits, type TransferStatus } from '../protocol/index.ts'
+import { choosePartSizeBytes, type Limits, partSizeBytesDefault, type TransferStatus } from '../protocol/index.ts'
 import { sealTagBytes } from '../trust/index.ts'
 import { isLost } from './answers.ts'
 import type { SendContext } from './context.ts'
@@ -10,6 +10,9 @@ import type { UploadsCutError } from './upload-cuts.ts'
 /** The next part size as a share of the one that did not get through. */
 const SMALLER_FACTOR = 1 / 4
 
+/** Parts of a stream are large enough for this, unless the caller wants others. Larger ones would take more memory. */
+const STREAM_BYTES_AIMED = 320e9
+
 /** The part size for a file, within the portal's limits on size and number of parts. */
 export function partSizeBytesFor(sizeBytes: number, wantedBytes: number, limits: Limits): number {
   const { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax } = limits
@@ -17,6 +20,19 @@ export function partSizeBytesFor(sizeBytes: number, wantedBytes: number, limits:
   while (sizeBytes > partSizeBytes * partsPerTransferMax && partSizeBytes < partSizeBytesMax) partSizeBytes *= 2
   // The parts stay within the limit even when sealing makes them longer.
   return Math.min(partSizeBytes, partSizeBytesMax - sealTagBytes)
+}
+
+/**
+ * The part size for a stream.
+ *
+ * @param wantedBytes null for the default
+ */
+export function streamPartSizeBytes({ limits, way }: SendContext, wantedBytes: number | null): number {
+  const wanted = Math.min(wantedBytes ?? partSizeBytesDefault, way.partSizeBytesMax)
+  // Where larger parts did not get through, the stream may be shorter instead.
+  const isFree = wantedBytes === null && wanted === partSizeBytesDefault
+  const aimedBytes = isFree ? Math.min(limits.transferSizeBytesMax, STREAM_BYTES_AIMED) : 0
+  return partSizeBytesFor(aimedBytes, wanted, limits)
 }
 
 /** The next smaller size for a file whose parts do not get through. @returns null when the portal accepts no smaller parts */

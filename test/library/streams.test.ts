@@ -10,7 +10,11 @@ const PART_BYTES = 64 * 1024
 /** Prints each event and, at the end, what the call gave, as lines of JSON. */
 const PRINTING = `
 const say = (object) => console.log(JSON.stringify(object))
-const onEvent = (event) => say({ ...event, type: event.notification?.notification ?? event.type })
+const acknowledged = Promise.withResolvers()
+const onEvent = (event) => {
+  if (event.acknowledgedBytes > 0) acknowledged.resolve()
+  say({ ...event, type: event.notification?.notification ?? event.type })
+}
 const ended = (call) => call.then((value) => say({ type: 'value', value }), (error) => say({ type: 'error', code: error.code, message: error.message }))
 `
 
@@ -84,6 +88,7 @@ test.each([
   await world.receiver('bob')
   const rows = `async function* rows() {
     for (let part = 0; part < 5; part++) yield Buffer.alloc(${PART_BYTES}, part)
+    await acknowledged.promise
     ${end}
   }`
   const sending = await program(world, 'alice', `${rows}\nawait ended(me.send(rows(), ${sendOptions()}))`)

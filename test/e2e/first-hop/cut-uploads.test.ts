@@ -1,4 +1,5 @@
 /** Proxies that end uploads which are too large or take too long. The sender changes to smaller parts. */
+import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { FaultyNetwork, type Seen } from '../harness/proxy.ts'
 import { until, World } from '../harness/world.ts'
@@ -119,4 +120,26 @@ test('an upload that began before a load balancer could notice a dead node, and 
   const sending = world.send(path, 'bob', '--part-size', '1MiB', '--parts-in-flight', '1')
   await deliveredOnce(world, sending, path)
   expect(smallerParts(sending)).toEqual([])
+})
+
+test('a stream whose parts are cut names the part size to try, and a later stream gets through with it', async () => {
+  const { world, network } = await scene()
+  await using _ = network
+  network.rule = (seen) => (isPart(seen) ? { cutRequestAfterBytes: 300_000 } : null)
+  await world.receiver('bob')
+  const send = (...args: string[]) =>
+    world.start(['send', '-', '--name', 'dump.sql', '--to', 'bob', '--profile', 'alice', ...args], { hasInput: true })
+  const cut = send('--part-size', '1MiB', '--answer-timeout', '10m')
+  cut.child.stdin?.on('error', () => {})
+  cut.child.stdin?.write(randomBytes(2 * MIB + 1))
+  const { code, stdout } = await cut.ended
+  expect(code).toBe(5)
+  expect(stdout).toContain('probably a proxy between here and the portal')
+  expect(stdout).toContain('Run the whole pipeline again, with --part-size 256KiB.')
+  await until(async () => (await world.stored()).length === 0, 'the portal deleted the parts')
+
+  const again = send('--part-size', '256KiB')
+  again.child.stdin?.end(randomBytes(2 * MIB + 1))
+  expect((await again.ended).code).toBe(0)
+  expect(await world.received('bob')).toEqual(['dump.sql'])
 })

@@ -8,8 +8,14 @@ import { createInterface } from 'node:readline'
 export type LaterLine =
   /** The path on the disk, and nanoseconds since 1970. */
   | { readonly kind: 'folder'; readonly path: string; readonly mtime: string }
-  /** The path in the tree. */
-  | { readonly kind: 'link'; readonly path: string; readonly target: string; readonly mtime: string }
+  /** The path in the tree, and the folder on the disk. */
+  | {
+      readonly kind: 'link'
+      readonly path: string
+      readonly folder: string
+      readonly target: string
+      readonly mtime: string
+    }
 
 const MEMORY_LENGTH_MAX = 1024 * 1024
 const FILE_MODE = 0o600

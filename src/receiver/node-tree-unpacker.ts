@@ -2,7 +2,7 @@
  * Unpacks the tar of a tree into a folder of the receiver's own, as its verified bytes come.
  *
  * The promise: whatever the tar says, nothing is written outside of that folder, and no entry replaces another one. Every file is created
- * exclusively. No symbolic link is there while files are written; links are made last, and only such as stay in the tree. There are never
+ * exclusively. No symbolic link is there while files and folders are made; links are made last, and only such as stay in the tree. There are never
  * more files or bytes than were announced.
  *
  * Small files are written in this thread, because switching to another one would cost more than the writing.
@@ -16,7 +16,7 @@ import { invalidTree, leadsInside, type TreeEntry, TreeParser } from '../tree/in
 import type { TreeProgress } from './incoming-file.ts'
 import { nameVariants, numberedName, sameNamesMax } from './names.ts'
 import { modeOf } from './node-partial-file.ts'
-import { LaterList } from './node-tree-later.ts'
+import { type LaterLine, LaterList } from './node-tree-later.ts'
 import { joinPath, type RenamedEntry, safeTreeName, splitPath, TreeNames } from './tree-names.ts'
 
 /** The mode of folders, minus the umask. */
@@ -25,6 +25,8 @@ const FOLDER_MODE = 0o755
 const INLINE_BYTES_MAX = 1024 * 1024
 /** How long small files are written before other work of the process gets a turn. */
 const TURN_MS = 10
+/** Folders take room, too, and nothing else limits those that no entry is for. */
+const UNNAMED_FOLDERS_MAX = 10_000
 /** Errors of file systems for a name that they do not accept. */
 const NAME_CODES = ['ENAMETOOLONG', 'EINVAL', 'EILSEQ']
 const NO_LINK_CODES = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']
@@ -62,6 +64,8 @@ export class TreeUnpacker {
   /** The bytes of all files so far, as their headers say. */
   #announcedBytes = 0
   #contentBytes = 0
+  /** Folders that were made because something lies in them. */
+  #unnamedFolders = 0
   #path: string | null = null
   /** The folder of the entry that came last, on the disk: files of a folder come one after another. */
   #lastFolder: { readonly path: string; readonly onDisk: string } | null = null
@@ -113,7 +117,7 @@ export class TreeUnpacker {
       throw invalidTree(null, 'the tree has fewer files or bytes than were announced')
     }
     for await (const line of this.#later.lines()) {
-      if (line.kind === 'link') this.#makeLink(line.path, line.target, line.mtime)
+      if (line.kind === 'link') this.#makeLink(line)
     }
     for await (const line of this.#later.lines()) {
       if (line.kind === 'folder') this.#setTime(join(root, line.path), BigInt(line.mtime))
@@ -172,9 +176,15 @@ export class TreeUnpacker {
     else this.#later.add({ kind: 'folder', path: this.#makeFolder(inRoot(path)), mtime: String(mtimeNs) })
   }
 
-  #link({ path, target, mtimeNs }: TreeEntry): void {
-    if (target === null || !leadsInside(path, target)) throw invalidTree(path, 'the link leads out of the tree')
-    this.#later.add({ kind: 'link', path: inRoot(path), target, mtime: String(mtimeNs) })
+  #link(entry: TreeEntry): void {
+    const { target, mtimeNs } = entry
+    if (target === null || !leadsInside(entry.path, target)) {
+      throw invalidTree(entry.path, 'the link leads out of the tree')
+    }
+    const path = inRoot(entry.path)
+    // Now, while no link is there: later the folder might be found through one, and the link be made elsewhere.
+    const folder = this.#folderOnDisk(splitPath(path)[0])
+    this.#later.add({ kind: 'link', path, folder, target, mtime: String(mtimeNs) })
   }
 
   /** @returns the path on the disk. A folder that is there already, because an entry in it or the folder itself came before, stays */
@@ -208,7 +218,14 @@ export class TreeUnpacker {
   #folderOnDisk(path: string): string {
     if (this.#lastFolder?.path === path) return this.#lastFolder.onDisk
     let onDisk = this.#names.folder(path)
-    if (path !== '' && !isFolder(join(this.#options.root, onDisk))) onDisk = this.#makeFolder(path)
+    const isThere = path === '' || (this.#names.isFolderOf(onDisk, path) && isFolder(join(this.#options.root, onDisk)))
+    if (!isThere) {
+      // One path of 256 names would else make 255 folders.
+      if (++this.#unnamedFolders > UNNAMED_FOLDERS_MAX) {
+        throw invalidTree(path, `more than ${UNNAMED_FOLDERS_MAX} folders have no entry of their own`)
+      }
+      onDisk = this.#makeFolder(path)
+    }
     this.#lastFolder = { path, onDisk }
     return onDisk
   }
@@ -252,10 +269,9 @@ export class TreeUnpacker {
     throw new Problem('name-refused', { detail }, { cause: refusal })
   }
 
-  #makeLink(path: string, target: string, mtime: string): void {
-    const [above, name] = splitPath(path)
+  #makeLink({ path, folder, target, mtime }: LaterLine & { readonly kind: 'link' }): void {
     const { root } = this.#options
-    const { relative } = this.#naming(path, this.#folderOnDisk(above), safeTreeName(name), false, (onDisk) => {
+    const { relative } = this.#naming(path, folder, safeTreeName(splitPath(path)[1]), false, (onDisk) => {
       try {
         symlinkSync(target, onDisk)
       } catch (cause) {

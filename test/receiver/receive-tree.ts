@@ -65,11 +65,18 @@ export async function receivePart(
 /** Everything in a folder: paths, and contents of files byte by byte, `/` for folders, and `-> target` for links. */
 export function treeIn(folder: string): Record<string, string> {
   const found: Record<string, string> = {}
-  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
-    const stats = lstatSync(join(folder, path))
-    if (stats.isDirectory()) found[path] = '/'
-    else if (stats.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(folder, path))}`
-    else found[path] = readFileSync(join(folder, path), 'latin1')
+  // `readdirSync` with `recursive` would follow links.
+  const look = (above: string): void => {
+    for (const name of readdirSync(join(folder, above)).sort()) {
+      const path = above === '' ? name : `${above}/${name}`
+      const stats = lstatSync(join(folder, path))
+      if (stats.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(folder, path))}`
+      else if (stats.isDirectory()) {
+        found[path] = '/'
+        look(path)
+      } else found[path] = readFileSync(join(folder, path), 'latin1')
+    }
   }
+  look('')
   return found
 }

@@ -260,6 +260,74 @@ describe('an archive of an attacker', () => {
     })
   })
 
+  test('makes no link by way of another link, neither beside it nor outside of the tree', async () => {
+    const { inbox, at } = await newInbox()
+    await using _inbox = inbox
+    mkdirSync(join(at, 'mine', 'deep'), { recursive: true })
+    const tar = forgedTree([
+      { name: 'photos/b/', type: '5' },
+      { name: 'photos/b/c/', type: '5' },
+      { name: 'photos/p/', type: '5' },
+      { name: 'photos/p/q/', type: '5' },
+      // To the root folder, as it may.
+      { name: 'photos/p/q/top', type: '2', linkName: '../..' },
+      // Both lie deeper by their paths than where the link leads.
+      { name: 'photos/p/q/top/b/out', type: '2', linkName: '../../..' },
+      { name: 'photos/b/out/mine/deep/planted', type: '2', linkName: 'x' },
+      { name: 'photos/file', content: 'x' },
+    ])
+    await receiveTree(inbox, { tar, size: { fileCount: 1, contentBytes: 1 } })
+    expect(treeIn(join(at, 'mine'))).toEqual({ deep: '/' })
+    expect(treeIn(join(at, 'photos'))).toEqual({
+      b: '/',
+      'b/c': '/',
+      'b/out': '/',
+      'b/out/mine': '/',
+      'b/out/mine/deep': '/',
+      'b/out/mine/deep/planted': '-> x',
+      file: 'x',
+      p: '/',
+      'p/q': '/',
+      'p/q/top': '/',
+      'p/q/top/b': '/',
+      'p/q/top/b/out': '-> ../../..',
+      'p/q/top (1)': '-> ../..',
+    })
+  })
+
+  test('with long paths that make many folders is refused', async () => {
+    const { inbox, at } = await newInbox()
+    await using _inbox = inbox
+    const paths = Array.from({ length: 250 }, (_, index) => `photos/${index}/${'d/'.repeat(40)}f`)
+    const tar = forgedTree(paths.map((path) => ({ name: 'a', records: { path } })))
+    await expect(receiveTree(inbox, { tar, size: { fileCount: 250, contentBytes: 0 } })).rejects.toMatchObject({
+      code: 'tree-invalid',
+      message: expect.stringContaining('no entry of their own'),
+    })
+    expect(await unfinished(at)).toEqual([])
+  })
+
+  test('whose folder has the name that another one was given keeps both apart', async () => {
+    const { inbox, at } = await newInbox()
+    await using _inbox = inbox
+    const tar = forgedTree([
+      { name: 'photos/a:/', type: '5' },
+      { name: 'photos/a_/inside', content: 'x' },
+      { name: 'photos/b:/inside', content: 'x' },
+      { name: 'photos/b_/inside', content: 'x' },
+    ])
+    await receiveTree(inbox, { tar, size: { fileCount: 3, contentBytes: 3 } })
+    expect(treeIn(join(at, 'photos'))).toEqual({
+      a_: '/',
+      'a_ (1)': '/',
+      'a_ (1)/inside': 'x',
+      b_: '/',
+      'b_/inside': 'x',
+      'b_ (1)': '/',
+      'b_ (1)/inside': 'x',
+    })
+  })
+
   test('with the same path several times loses none of them, and follows none', async () => {
     const { inbox, at } = await newInbox()
     await using _inbox = inbox

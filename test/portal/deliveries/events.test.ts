@@ -1,10 +1,13 @@
 /** A sender can read its notifications again from any point. The portal offers a receiver as much as that has room for. */
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { SharedLooks } from '../../../src/async/index.ts'
 import type { InboxEvent, SenderEvent } from '../../../src/client/index.ts'
 import { inboxMessages } from '../../../src/portal/deliveries/inbox.ts'
+import { eventMessages } from '../../../src/portal/http/routes/events.ts'
 import { sqliteLedger } from '../../../src/portal/ledger/sqlite.ts'
 import { localSignals, topics } from '../../../src/portal/signals/index.ts'
-import { join } from '../../suites/ledger.ts'
+import type { Notification } from '../../../src/protocol/index.ts'
+import { aTransfer, join, roomy } from '../../suites/ledger.ts'
 import { aContext } from '../context.ts'
 import { instance, manifestDigest, partSizeBytes, readToEnd, TestPortal } from '../portal.ts'
 
@@ -242,4 +245,30 @@ describe('a held answer instead of a stream', () => {
     const again = await bob.heldInbox({ ...question, open: null }, 25)
     expect(offersOf(again), 'a receiver that starts again gets its own offers again').toEqual(transferIds.slice(2))
   })
+})
+
+test('streams of an account that are woken together read its new events once', async () => {
+  const queries: string[] = []
+  const ledger = await sqliteLedger({ path: ':memory:', onQuery: (sql) => queries.push(sql) })
+  onTestFinished(() => ledger.close())
+  const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
+  const context = aContext({ ledger })
+  const stop = new AbortController()
+  const from = { accountId: ada.accountId, transferId: null, after: '0' }
+  const looks = new SharedLooks<readonly Notification[]>()
+  const streams = Array.from({ length: 8 }, () => eventMessages({ context }, looks, from, stop.signal))
+  for (const one of streams) expect((await one.next()).value).toMatchObject({ event: 'current' })
+
+  const told = streams.map((one) => one.next())
+  await new Promise(setImmediate)
+  const digest = manifestDigest(content)
+  const whole = { manifestDigest: digest, manifest: null, digest, content: Buffer.alloc(10) }
+  const { transfer } = await ledger.storeInline(aTransfer(ada, [bob], 10), roomy, whole)
+  queries.length = 0
+  context.signals.publish(topics.events(ada.accountId))
+  for (const one of await Promise.all(told)) {
+    expect(one.value).toMatchObject({ event: 'notification', data: { transferId: transfer.transferId } })
+  }
+  expect(queries).toHaveLength(1)
+  stop.abort()
 })

@@ -1,6 +1,7 @@
 /** `GET /v1/events` and `GET /v1/transfers/{transferId}/events`: the sender's notifications, replayable. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { SharedLooks } from '../../../async/index.ts'
 import {
   Arriving,
   EventId,
@@ -51,6 +52,7 @@ const answers = {
 }
 
 export function eventRoutes(app: App, services: Services): void {
+  const looks: EventLooks = new SharedLooks()
   app.get(
     '/v1/events',
     {
@@ -67,7 +69,7 @@ export function eventRoutes(app: App, services: Services): void {
         problems,
       },
     },
-    (request, reply) => answer(services, request, reply, request.query, null),
+    (request, reply) => answer(services, looks, request, reply, null),
   )
   app.get(
     '/v1/transfers/:transferId/events',
@@ -89,10 +91,13 @@ export function eventRoutes(app: App, services: Services): void {
     async (request, reply) => {
       const { transferId } = request.params
       await services.transfers.requireOwn(accountOf(request), transferId)
-      return answer(services, request, reply, request.query, transferId)
+      return answer(services, looks, request, reply, transferId)
     },
   )
 }
+
+/** All streams of an account are woken together, and mostly want the same events. */
+type EventLooks = SharedLooks<readonly Notification[]>
 
 interface EventQuery {
   readonly after?: string
@@ -101,11 +106,12 @@ interface EventQuery {
 
 async function answer(
   services: Services,
-  request: FastifyRequest,
+  looks: EventLooks,
+  request: FastifyRequest<{ Querystring: EventQuery }>,
   reply: FastifyReply,
-  query: EventQuery,
   transferId: string | null,
 ): Promise<EventPage | undefined> {
+  const { query } = request
   const { ledger } = services.context
   const { accountId } = accountOf(request)
   if (request.headers.accept?.includes('text/event-stream') === true) {
@@ -115,7 +121,7 @@ async function answer(
     // A stream of the whole account begins with new events, a stream of one transfer with its first event.
     const after = asked ?? (transferId === null ? await ledger.lastEventId(accountId) : '0')
     const from = { accountId, transferId, after }
-    await answerWithEvents(request, reply, services.stop, (gone) => eventMessages(services, from, gone))
+    await answerWithEvents(request, reply, services.stop, (gone) => eventMessages(services, looks, from, gone))
     return
   }
   if (preferredWaitMs(request) !== null) return heldPage(services, { request, reply }, query, transferId)
@@ -176,8 +182,9 @@ function lastEventIdOf({ headers }: FastifyRequest): string | undefined {
 }
 
 /** All events after one, then new events, with passing messages in between. */
-async function* eventMessages(
-  { context: { ledger, signals } }: Services,
+export async function* eventMessages(
+  { context: { ledger, signals } }: Pick<Services, 'context'>,
+  looks: EventLooks,
   from: { accountId: number; transferId: string | null; after: string },
   gone: AbortSignal,
 ): AsyncGenerator<SseMessage> {
@@ -187,7 +194,8 @@ async function* eventMessages(
   let { after } = from
   let isCurrent = false
   while (!gone.aborted) {
-    const events = await ledger.events(accountId, { after, limit: EVENTS_READ_MAX, transferId })
+    const wanted = { after, limit: EVENTS_READ_MAX, transferId }
+    const events = await looks.run(`${accountId} ${transferId} ${after}`, () => ledger.events(accountId, wanted))
     for (const event of events) {
       after = event.eventId
       yield { event: 'notification', id: event.eventId, data: event }

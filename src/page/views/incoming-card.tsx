@@ -1,6 +1,6 @@
 /** One incoming file or folder. */
 import { useSignal } from '@preact/signals'
-import { bytesText, type ProblemJson, printable } from '../../protocol/index.ts'
+import { bytesText, type ProblemJson, printable, unknownMediaType } from '../../protocol/index.ts'
 import { adviceForReceiver } from '../model/advice.ts'
 import { filesText } from '../model/groups.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
@@ -9,6 +9,11 @@ import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
 import { roundDurationText } from './words.ts'
+
+/** The media type where it says something. */
+function typeText(mediaType: string | null): string {
+  return mediaType === null || mediaType === unknownMediaType ? '' : ` · ${mediaType}`
+}
 
 export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
   const progress = file.progress.value
@@ -20,7 +25,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
         <span class="name">{file.name.value}</span>
         <span class="soft small size">
           <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from <strong>{file.from}</strong>
-          {file.tree.value === null && file.mediaType.value !== null && ` · ${file.mediaType.value}`}
+          {file.tree.value === null && typeText(file.mediaType.value)}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>
       </div>

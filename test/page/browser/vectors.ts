@@ -1,4 +1,7 @@
 /** Runs the test vectors of `vectors/` in a browser. */
+
+import { headerOf, parseTimeNs, type TreeEntry, TreeParser } from '../../../src/tree/index.ts'
+import { blockBytes, tarEndBytes } from '../../../src/tree/tar-header.ts'
 import {
   AccountKeys,
   ContentKey,
@@ -68,6 +71,36 @@ const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readon
     [await verifyReceiptToken(token, keys), claims],
     [await signReceipt(claims, await AccountKeys.parse(all.keys?.valid[1]?.secret)), token],
   ],
+  trees: async ({ tar, entries = null }) => {
+    const read = entriesOf(bytes(tar))
+    if (entries === null) return []
+    const made = entries.map((entry: Case) => [treeEntryOf(entry), entry.content ?? ''])
+    return [
+      [read, made.map(([entry]: [TreeEntry]) => shown(entry))],
+      [made.map(([entry, content]: [TreeEntry, string]) => hex(headerOf(entry)) + padded(content)).join('') + END, tar],
+    ]
+  },
+}
+
+/** The end of a tar, in hex. */
+const END = '00'.repeat(tarEndBytes)
+/** Content in hex, up to the next whole block. */
+const padded = (content: string): string =>
+  content.padEnd(Math.ceil(content.length / 2 / blockBytes) * 2 * blockBytes, '0')
+/** JSON has no numbers as large as a time. */
+const shown = ({ mtimeNs, ...entry }: TreeEntry): Case => ({ ...entry, mtimeNs: String(mtimeNs) })
+
+function treeEntryOf({ path, kind, content = '', isExecutable = false, mtime, target = null }: Case): TreeEntry {
+  return { path, kind, sizeBytes: content.length / 2, mtimeNs: parseTimeNs(mtime) ?? 0n, isExecutable, target }
+}
+
+/** The entries of a tar. @throws Problem `tree-invalid` */
+function entriesOf(tar: Uint8Array): Case[] {
+  const parser = new TreeParser()
+  const entries: Case[] = []
+  for (const event of parser.push(tar)) if (event.type === 'entry') entries.push(shown(event.entry))
+  parser.end()
+  return entries
 }
 
 /** @returns the differences */

@@ -1,5 +1,6 @@
 /** A receiver whose disk is full reports it, and the sender gets the same text. */
 import { randomBytes } from 'node:crypto'
+import { rmSync, writeFileSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -84,6 +85,29 @@ test('a receiver whose disk fills up during a file deletes what it has and says 
   expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
   await expectSameProblem(world, sending, problem)
   expect(await contentOf(disk)).toEqual(['filler'])
+})
+
+test('a receiver whose disk fills up while it unpacks a folder leaves nothing of it, and takes it once there is less', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 8)
+  const folder = join(world.folder, 'photos')
+  await mkdir(folder)
+  // As a tar they take 3 MiB, and as files, which have at least a page each, 12 MiB.
+  const paths = Array.from({ length: 3000 }, (_, index) => join(folder, String(index)))
+  for (const path of paths) writeFileSync(path, 'x')
+
+  const sending = world.send(folder, 'bob', '--no-times')
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
+  await expectSameProblem(world, sending, problem)
+  expect(await contentOf(disk)).toEqual([])
+
+  for (const path of paths.slice(1000)) rmSync(path)
+  const again = world.send(folder, 'bob', '--no-times')
+  expect((await again.ended).code).toBe(0)
+  expect(await contentOf(disk)).toHaveLength(1000)
 })
 
 test.each([

@@ -91,7 +91,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
       await using me = await openedProfile(flags)
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       if (me.isStateTemporary) warnOfTemporaryState()
-      if (target === null) return receiveToStdout(me, flags, signal)
+      if (target === null) return await receiveToStdout(me, flags, signal)
       const show = flags.json === true ? showJson(print) : textShower(print, target)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {

@@ -11,7 +11,7 @@ import { type AccountKeys, encryptionKeyBytes } from './keys.ts'
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 /** Metadata is padded to a multiple of this, because the length of a name would reveal something about it. */
-const METADATA_PAD_BYTES = 256
+const METADATA_PAD_BYTES = 512
 const PAD = 0x20
 
 /** The data that a wrapped content key is bound to. It opens no other transfer, and none of another sender. */

@@ -47,7 +47,7 @@ test('a file that one tab aborts while another is about to publish it is not pub
   const { transferId } = await takenIn(old)
   await old.run(MODULE, 'close', transferId)
   await tab.run(MODULE, 'discard', transferId)
-  await expect(old.run(MODULE, 'commit', transferId, NAME, manifestDigest)).rejects.toThrow(/not arriving/)
+  await expect(old.run(MODULE, 'commit', transferId, NAME, manifestDigest)).rejects.toThrow(/no longer arriving/)
   expect(await old.run(MODULE, 'published', transferId)).toBeNull()
 })
 

@@ -58,7 +58,7 @@ test('the commands of the section "Five minutes" in README.md work', async () =>
     return running
   }
 
-  const [portal, join_, receive, send, shown, breaking, ...rest] = blocks()
+  const [portal, join_, receive, send, shown, breaking, piping, ...rest] = blocks()
   expect(rest).toEqual([])
   await type(portal?.text).line((line) => line.startsWith('portal listening on'))
   for (const command of join_?.text.trim().split('\n') ?? []) {
@@ -67,7 +67,8 @@ test('the commands of the section "Five minutes" in README.md work', async () =>
     expect(code, `${command}\n${stderr}`).toBe(0)
     expect(stdout).toMatch(/alice|bob/)
   }
-  await type(receive?.text).line((line) => line.startsWith('connected'))
+  const receiving = type(receive?.text)
+  await receiving.line((line) => line.startsWith('connected'))
   const sent = await type(send?.text).ended
   expect(sent.code, sent.stderr).toBe(0)
   expect(sent.stdout).toMatch(patternOf(shown?.text ?? ''))
@@ -78,4 +79,9 @@ test('the commands of the section "Five minutes" in README.md work', async () =>
   expect(more.stdout).toMatch(/package\.json.*stored/)
   expect(more.stdout).toMatch(/README\.md/)
   await expect.poll(() => readdirSync(join(folder, 'in')), { timeout: 60_000 }).toContain('package.json')
+
+  await receiving.stop('SIGTERM')
+  const piped = await type(piping?.text).ended
+  expect(piped.code, piped.stderr).toBe(0)
+  expect(piped.stdout.trimEnd().split('\n').at(-1)).toBe('package.json')
 })

@@ -9,6 +9,8 @@ import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
 
 const PART_BYTES = 64 * 1024
+/** How long a client keeps a connection that it does not use. */
+const KEEP_ALIVE_MS = 30_000
 const SMALL_PARTS = ['--part-size', '64KiB'] as const
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -132,6 +134,20 @@ test('a stream that breaks off after parts were written ends with exit code 3', 
     code: 3,
     stderr: expect.stringContaining('is not the whole file'),
   })
+})
+
+test('the receiver ends with its file, and waits for no unused connection to time out', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await world.join(['alice', 'bob'])
+  // Too large to come with its offer.
+  const path = await world.file('report.bin', 300 * 1024)
+  await world.send(path, 'bob', '--no-wait').ended
+  const receiving = receiveIn(world, 'RECEIVE > out')
+  await until(() => receiving.stderr.includes('"type":"received"'), 'it has received the file')
+  const receivedAtMs = performance.now()
+  expect((await receiving.ended).code).toBe(0)
+  expect(performance.now() - receivedAtMs).toBeLessThan(KEEP_ALIVE_MS * 0.8)
 })
 
 test('one file by itself, and no folder', async () => {

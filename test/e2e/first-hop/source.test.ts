@@ -1,9 +1,7 @@
 /**
  * Files that cannot be sent, or change while they are sent. The sender reports it, and no wrong content is delivered.
  */
-import { execFile } from 'node:child_process'
 import { appendFile, chmod, chown, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { sha256Of, until, World } from '../harness/world.ts'
@@ -30,14 +28,6 @@ test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>
     'a file that does not exist',
     async (world) => world.path('nowhere.bin'),
     /The file cannot be read: there is no \S+\/nowhere\.bin \(source-unreadable\)/,
-  ],
-  [
-    'a named pipe',
-    async (world) => {
-      await promisify(execFile)('mkfifo', [world.path('pipe')])
-      return world.path('pipe')
-    },
-    /pipe is not a regular file \(source-not-a-file\)/,
   ],
   ['a device', async () => '/dev/zero', /\/dev\/zero is not a regular file \(source-not-a-file\)/],
   [

@@ -31,7 +31,7 @@ test.each([
   const path = await world.file('report.bin', 7 * PART_BYTES + 3)
   const sending = world.send(path, 'bob', ...SMALL_PARTS, ...more)
   await sending.notification('stored')
-  const receiving = receiveIn(world, 'RECEIVE | sha256sum; exit ${PIPESTATUS[0]}')
+  const receiving = receiveIn(world, 'RECEIVE | sha256sum; exit $PIPESTATUS')
   const { code, stdout, stderr } = await receiving.ended
   expect(code, stderr).toBe(0)
   expect(stdout.split(' ')[0]).toBe(await sha256Of(path))
@@ -57,7 +57,7 @@ test('a stream goes from one program into another while it is written', async ()
   await world.portal()
   await world.join(['alice', 'bob'])
   const content = randomBytes(9 * PART_BYTES)
-  const receiving = receiveIn(world, 'RECEIVE | tee out | sha256sum; exit ${PIPESTATUS[0]}')
+  const receiving = receiveIn(world, 'RECEIVE | tee out | sha256sum; exit $PIPESTATUS')
   const sending = world.sendInput('bob', ...SMALL_PARTS)
   sending.input.write(content.subarray(0, 6 * PART_BYTES))
   const written = async () => (await readFile(world.path('out')).catch(() => Buffer.alloc(0))).length
@@ -76,7 +76,7 @@ test('when the reader ends early, the exit code says so, and the file stays at t
   const path = await world.file('report.bin', 40 * PART_BYTES)
   const sending = world.send(path, 'bob', ...SMALL_PARTS)
   await sending.notification('stored')
-  expect(await receiveIn(world, 'RECEIVE | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}').ended).toMatchObject({
+  expect(await receiveIn(world, 'RECEIVE | head -c 1 > /dev/null; exit $PIPESTATUS').ended).toMatchObject({
     code: 7,
     stderr: expect.stringContaining('the file stays at the portal'),
   })

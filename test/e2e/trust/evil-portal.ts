@@ -78,7 +78,7 @@ export class EvilPortal implements AsyncDisposable {
   readonly #server: Server
   readonly #portalUrl: () => string
   readonly #streams = new Set<Stream>()
-  readonly #forged = new Map<string, Forged & { answered(disposition: Disposition): void }>()
+  readonly #forged = new Map<string, Forged & { readonly token: string; answered(disposition: Disposition): void }>()
 
   private constructor(server: Server, url: string, portalUrl: () => string) {
     this.#server = server
@@ -126,19 +126,20 @@ export class EvilPortal implements AsyncDisposable {
   }
 
   /**
-   * Offers a transfer that the real portal does not offer, and serves it.
+   * Offers a transfer that the real portal does not offer, and serves it. As a real portal does, it offers it again to a receiver that
+   * connects before it has answered.
    *
    * @param token of the receiver that gets the offer
    * @returns the receiver's answer
    */
   async offer(token: string, forged: Forged): Promise<Disposition> {
     const { promise, resolve } = Promise.withResolvers<Disposition>()
-    this.#forged.set(forged.offer.transferId, { ...forged, answered: resolve })
+    this.#forged.set(forged.offer.transferId, { ...forged, token, answered: resolve })
     const streams = [...this.#streams].filter(
       ({ path, authorization }) => path === '/v1/inbox' && authorization === `Bearer ${token}`,
     )
     if (streams.length === 0) throw new Error('that receiver is not connected')
-    for (const { answer } of streams) answer.write(`event: offer\ndata: ${JSON.stringify(forged.offer)}\n\n`)
+    for (const { answer } of streams) writeOffer(answer, forged)
     return promise
   }
 
@@ -215,6 +216,9 @@ export class EvilPortal implements AsyncDisposable {
     answer.once('close', () => this.#streams.delete(stream))
     answer.writeHead(200, { 'content-type': 'text/event-stream' })
     answer.flushHeaders()
+    for (const forged of asked.path === '/v1/inbox' ? this.#forged.values() : []) {
+      if (authorization === `Bearer ${forged.token}`) writeOffer(answer, forged)
+    }
     let text = ''
     // One after the other, however long each takes.
     let passed = Promise.resolve()
@@ -257,6 +261,10 @@ export class EvilPortal implements AsyncDisposable {
     forged.answered(disposition)
     return { state: disposition.disposition === 'received' ? 'delivered' : 'failed' }
   }
+}
+
+function writeOffer(answer: ServerResponse, { offer }: Forged): void {
+  answer.write(`event: offer\ndata: ${JSON.stringify(offer)}\n\n`)
 }
 
 /** JSON alone, or followed by a line feed and content. */

@@ -56,7 +56,7 @@ test('with --insecure, or its variable, plain http is used', async () => {
   await using world = await World.create()
   await profile(world, 'alice', 'http://portal.invalid')
   const path = await world.file('a.bin', 10)
-  const send = ['send', path, '--to', 'bob', '--profile', 'alice', '--answer-timeout', '300ms']
+  const send = ['send', path, '--to', 'bob', '--profile', 'alice', '--answer-timeout', '3s']
   const byFlag = await world.run(...send, '--insecure')
   expect(byFlag, byFlag.stderr).toMatchObject({ code: 5 })
   expect(byFlag.stdout).toContain('portal.invalid')

@@ -41,10 +41,20 @@ export function parseTimeNs(text: string): bigint | null {
 }
 
 /**
- * What the system says about the time of a file that was set to a time, as a floating-point number of seconds: a quarter of a microsecond
- * is as exact as that is today. A time that was settled before stays as it is.
+ * The nearest time, towards 1970, that a file keeps when it is set to it. Programs set times as floating-point numbers of seconds, of which
+ * the system cuts off what is below a nanosecond: a quarter of a microsecond is as exact as that is today.
  */
 export function settableTimeNs(mtimeNs: bigint): bigint {
+  // Within three years of 1970 the number is so exact that a cut may need another one.
+  for (let time = mtimeNs; ; ) {
+    const taken = takenTimeNs(time)
+    if (taken === time) return time
+    time = taken
+  }
+}
+
+/** What the system says about a file whose time was set to this one. */
+function takenTimeNs(mtimeNs: bigint): bigint {
   const seconds = Number(secondsText(mtimeNs))
   const whole = Math.trunc(seconds)
   return BigInt(whole) * NS_PER_SECOND + BigInt(Math.trunc((seconds - whole) * Number(NS_PER_SECOND)))

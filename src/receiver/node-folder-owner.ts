@@ -9,7 +9,7 @@
 import { readFileSync, readlinkSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../async/index.ts'
-import { hasCode, isNoRoom, placeFile, readTextOrNull, removeFile } from '../fs/index.ts'
+import { hasCode, isNoRoom, localFileSystemTypes, placeFile, readTextOrNull, removeFile } from '../fs/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 
 const OWNER_FILE = 'owner'
@@ -22,23 +22,6 @@ const LOOK_MS = 300
 const DOUBT_MS = 3 * BEAT_MS
 /** All texts have the same length, because network file systems may show an old size for a while. */
 const TEXT_BYTES = 200
-
-/**
- * Local file systems, by their number in `statfs` (linux/magic.h). All processes reach such a folder through the same kernel, so its
- * lock suffices. On any other file system the owner's file is used, too.
- */
-const LOCAL_TYPES: ReadonlySet<number> = new Set([
-  0xef53, // ext2, ext3, ext4
-  0x9123683e, // btrfs
-  0x58465342, // xfs
-  0x01021994, // tmpfs
-  0x794c7630, // overlayfs
-  0x2fc12fc1, // zfs
-  0xf2f52010, // f2fs
-  0x2011bab0, // exfat
-  0x4d44, // vfat
-  0x7366746e, // ntfs3
-])
 
 /** Identifies a process on its machine. A later process with the same number has another start time. */
 interface Identity {
@@ -186,7 +169,8 @@ function ownerOf(text: string | null): Owner | null {
 
 function isLocal(path: string): boolean {
   if (process.platform !== 'linux') return false
-  return LOCAL_TYPES.has(statfsSync(path).type)
+  // All processes reach a local folder through the same kernel, so its lock suffices. Elsewhere the owner's file is used, too.
+  return localFileSystemTypes.has(statfsSync(path).type)
 }
 
 /** Whether a process of this machine runs; null for a process of another machine, or when that cannot be known. */

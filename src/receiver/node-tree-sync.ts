@@ -1,27 +1,17 @@
 /**
  * Makes a tree durable: each file, each folder and their names.
  *
- * One sync of the whole file system (syncfs) takes 5 ms of processor time for a thousand files on ext4, and one for each file 100 ms. It is used
- * where the file system is known to keep it. Node has no call for it, so the command `sync -f` makes it, which GNU and BusyBox have. Elsewhere, and where the command fails, each file and
- * folder is synced by itself.
+ * One sync of the whole file system (syncfs) takes 5 ms of processor time for a thousand files on ext4, and one for each file 100 ms. It is
+ * used where the file system is known to keep it. Node has no call for it, so the command `sync -f` makes it, which GNU and BusyBox have.
+ * Elsewhere, and where the command fails, each file and folder is synced by itself.
  */
 import { execFile } from 'node:child_process'
 import { closeSync, fsync, openSync, statfsSync } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { syncFolder, whenDescriptorsAllow } from '../fs/index.ts'
+import { syncedAsWholeTypes, syncFolder, whenDescriptorsAllow } from '../fs/index.ts'
 
-/** File systems of this machine whose syncfs has written all data when it returns, by their number in `statfs` (linux/magic.h). */
-const SYNCED_AS_WHOLE: ReadonlySet<number> = new Set([
-  0xef53, // ext2, ext3, ext4
-  0x9123683e, // btrfs
-  0x58465342, // xfs
-  0x01021994, // tmpfs
-  0x794c7630, // overlayfs
-  0x2fc12fc1, // zfs
-  0xf2f52010, // f2fs
-])
 const SYNCED_AT_ONCE_MAX = 16
 
 const run = promisify(execFile)
@@ -34,7 +24,7 @@ export async function syncTree(folder: string): Promise<void> {
 
 /** @returns false where that is not possible */
 async function syncWhole(folder: string): Promise<boolean> {
-  if (process.platform !== 'linux' || !SYNCED_AS_WHOLE.has(statfsSync(folder).type)) return false
+  if (process.platform !== 'linux' || !syncedAsWholeTypes.has(statfsSync(folder).type)) return false
   try {
     await run('sync', ['-f', folder])
     return true

@@ -5,6 +5,7 @@
  * It asks the system in this thread, because for many small files the way to another one and back costs more than the answer. So it gives
  * way to other work again and again.
  */
+import { isUtf8 } from 'node:buffer'
 import { accessSync, type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { fileErrorText } from '../fs/index.ts'
@@ -12,7 +13,7 @@ import { Problem } from '../protocol/index.ts'
 import { leadsInside, settableTimeNs, type TreeEntryKind, treeDepthMax, treePathBytesMax } from '../tree/index.ts'
 import { IgnoreRules, ignoreFileName } from './node-ignore.ts'
 
-/** The path of a file on this machine: bytes where a name of it is not UTF-8. */
+/** The path of a file on this machine: bytes where a name that the user gave is not UTF-8. */
 export type Location = string | Buffer
 
 /** What a tree is made of. */
@@ -74,7 +75,7 @@ const READABLE_FOR_ALL = 0o444n
 const MAY_EXECUTE = 0o111n
 /** Characters whose order in UTF-16 may be another one than in UTF-8. */
 const BEYOND_COMMON_ORDER = /[\ud800-\uffff]/
-const IS_UNCLEAR = '\uFFFD'
+const REPLACEMENT = '\uFFFD'
 
 /** @throws Problem `source-unreadable` */
 export async function walkTree(origin: TreeOrigin, visitor: TreeVisitor): Promise<void> {
@@ -99,7 +100,7 @@ export async function walkTree(origin: TreeOrigin, visitor: TreeVisitor): Promis
     const location = from as Location
     const stats = lookAt(location, root)
     const entry = visitor.found({ ...rootEntry, mtimeNs: timeOf(stats), inode: stats.ino, location })
-    stack.push(folderOf(location, { entry, path: '', rules, shown: root }))
+    stack.push(folderOf(location, { entry, path: '', rules, shown: root, visitor }))
   }
   let since = performance.now()
   for (let count = 1; ; count++) {
@@ -166,32 +167,33 @@ function visit(folder: OpenFolder, name: string, { root, depth, timeOf, visitor 
     inode: stats.ino,
     location: folder.isEachItself || typeof location !== 'string' ? location : null,
   })
-  return isFolder ? folderOf(location, { entry, path: `${path}/`, rules: folder.rules, shown }) : null
+  return isFolder ? folderOf(location, { entry, path: `${path}/`, rules: folder.rules, shown, visitor }) : null
 }
 
-function folderOf(
-  location: Location,
-  { shown, ...folder }: Pick<OpenFolder, 'entry' | 'path' | 'rules'> & { readonly shown: string },
-): OpenFolder {
+interface FolderToRead extends Pick<OpenFolder, 'entry' | 'path' | 'rules'> {
+  readonly shown: string
+  readonly visitor: TreeVisitor
+}
+
+function folderOf(location: Location, { shown, visitor, ...folder }: FolderToRead): OpenFolder {
   const found = attempt(shown, () => readdirSync(location, 'utf8'))
-  const bytes = found.some((name) => name.includes(IS_UNCLEAR)) ? namesAsBytes(location, shown) : null
-  const locationOf = (name: string): Location => locationIn(location, bytes?.get(name) ?? name)
-  const hasRules = found.includes(ignoreFileName)
-  const rules = hasRules
+  const locationOf = (name: string): Location => locationIn(location, name)
+  const rules = found.includes(ignoreFileName)
     ? attempt(shown, () => folder.rules.with(folder.path, locationOf(ignoreFileName)))
     : folder.rules
-  return { ...folder, rules, names: inOrder(found), next: 0, locationOf, isEachItself: false }
+  const leaveOut = (name: string): void => {
+    const isExcluded = [name, `${name}/`].some((one) => rules.isIgnored(folder.path + one))
+    if (!isExcluded) visitor.leftOut(`${shown}/${name}`, 'its name is not UTF-8')
+  }
+  const names = found.some((name) => name.includes(REPLACEMENT)) ? namesInUtf8(location, shown, leaveOut) : found
+  return { ...folder, rules, names: inOrder(names), next: 0, locationOf, isEachItself: false }
 }
 
-/** Node shows bytes of a name that are not UTF-8 as U+FFFD, and then cannot find the file. So its bytes are kept. */
-function namesAsBytes(location: Location, shown: string): Map<string, Buffer> {
-  const bytes = new Map<string, Buffer>()
-  for (const name of attempt(shown, () => readdirSync(location, 'buffer'))) {
-    const text = name.toString()
-    if (bytes.has(text)) throw unreadable(`${shown}/${text}`, 'several files have a name that looks like this one')
-    bytes.set(text, name)
-  }
-  return bytes
+/** Node shows bytes of a name that are not UTF-8 as U+FFFD, and then cannot find the file. @param leaveOut called for each such name */
+function namesInUtf8(location: Location, shown: string, leaveOut: (name: string) => void): string[] {
+  const found = attempt(shown, () => readdirSync(location, 'buffer')).sort(Buffer.compare)
+  for (const name of found) if (!isUtf8(name)) leaveOut(name.toString())
+  return found.filter((name) => isUtf8(name)).map((name) => name.toString())
 }
 
 /** The location of an entry of a folder. */

@@ -121,14 +121,28 @@ test('hard links are files of their own', async () => {
   expect(contents.get('photos/the same')).toEqual(contents.get('photos/run.sh'))
 })
 
-test('a name that is not UTF-8 is sent with replacement characters, and its file is found', async () => {
+test('what has a name that is not UTF-8 is named and left out, unless a pattern names it; with strict the folder is refused', async () => {
   const folder = await photos()
-  const name = Buffer.from([0x66, 0xe9, 0x74, 0x65])
-  const at = (below: string): Buffer => Buffer.concat([Buffer.from(`${folder}/`), name, Buffer.from(below)])
-  mkdirSync(at(''))
-  writeFileSync(at('/content'), 'found')
-  const { contents } = readTar(await tarOf(await onlySource(folder)))
-  expect(Buffer.from(contents.get('photos/f\uFFFDte/content') ?? []).toString()).toBe('found')
+  const at = (...parts: (string | number[])[]): Buffer =>
+    Buffer.concat([`${folder}/`, ...parts].map((part) => Buffer.from(part as string)))
+  mkdirSync(at('f', [0xe9], 'te'))
+  writeFileSync(at('f', [0xe9], 'te/content'), '')
+  // Both look the same, and like a file whose name has this character.
+  for (const byte of [0xfe, 0xff]) writeFileSync(at('b/', [byte]), '')
+  writeFileSync(join(folder, 'b/\uFFFD'), 'found')
+  const source = await onlySource(folder)
+  expect(source.leftOut).toEqual(
+    ['f\uFFFDte', 'b/\uFFFD', 'b/\uFFFD'].map((name) => ({ path: `photos/${name}`, reason: 'its name is not UTF-8' })),
+  )
+  const { entries, contents } = readTar(await tarOf(source))
+  expect(entries.map(({ path }) => path).filter((path) => path.includes('\uFFFD'))).toEqual(['photos/b/\uFFFD'])
+  expect(Buffer.from(contents.get('photos/b/\uFFFD') ?? []).toString()).toBe('found')
+  await expect(checkSources([folder], { isStrict: true })).rejects.toMatchObject({
+    code: 'source-incomplete',
+    details: { leftOut: 3, detail: expect.stringContaining('its name is not UTF-8') },
+  })
+  const others = await onlySource(folder, { exclude: ['f?te/', 'b/?'] })
+  expect(others.leftOut).toEqual([])
 })
 
 test('patterns leave out what they name: of the command line, of files, of deeper files', async () => {

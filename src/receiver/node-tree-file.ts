@@ -38,6 +38,11 @@ const WAITING_BYTES_MAX = 64 * 1024 * 1024
 /** Smaller parts wait in memory. */
 const MEMORY_BYTES_MAX = 1024 * 1024
 const READ_BYTES = 512 * 1024
+/**
+ * What a small file takes on common disks. What the disk itself says may be something else: the size of a record or of a transfer, which
+ * is 128 KiB on ZFS and 1 MiB over NFS.
+ */
+const BLOCK_BYTES = 4096
 
 /** A verified part whose turn has not come. */
 interface WaitingPart {
@@ -101,9 +106,11 @@ export class TreeFile implements IncomingFile<Readable>, IncomingTree {
   }
 
   get neededBytes(): number {
-    const { contentBytes } = this.#traits.size
-    const waitingBytes = Math.min(WAITING_BYTES_MAX, this.#layout.sizeBytes)
-    return contentBytes - this.#unpacker.progress.contentBytes + waitingBytes
+    const { size } = this.#traits
+    const { progress } = this.#unpacker
+    const { sizeBytes, partSizeBytes } = this.#layout
+    const waitingBytes = partSizeBytes <= MEMORY_BYTES_MAX ? 0 : Math.min(WAITING_BYTES_MAX, sizeBytes)
+    return roomBytes(size.fileCount - progress.fileCount, size.contentBytes - progress.contentBytes) + waitingBytes
   }
 
   get progress(): TreeProgress {
@@ -247,6 +254,11 @@ class PartInFile implements WaitingPart {
     await removeFile(this.#path)
     return whenDescriptorsAllow(() => open(this.#path, 'wx+', WAITING_MODE))
   }
+}
+
+/** What files take on the disk at least: a block for each that is not empty. */
+function roomBytes(fileCount: number, contentBytes: number): number {
+  return Math.max(contentBytes, Math.min(fileCount, contentBytes) * BLOCK_BYTES)
 }
 
 /** Whether the disk takes upper and lower case for the same. The ids of transfers have letters in lower case. */

@@ -37,6 +37,15 @@ async function fill(path: string): Promise<void> {
   await handle.close()
 }
 
+/** A folder of files of one byte. */
+async function folderOf(world: World, count: number): Promise<{ folder: string; paths: string[] }> {
+  const folder = join(world.folder, 'photos')
+  await mkdir(folder)
+  const paths = Array.from({ length: count }, (_, index) => join(folder, String(index)))
+  for (const path of paths) writeFileSync(path, 'x')
+  return { folder, paths }
+}
+
 /** The sender gets the receiver's problem: in its process, with exit code 3, and on record. */
 async function expectSameProblem(world: World, sending: Running, problem: ProblemJson): Promise<void> {
   const failed = await sending.notification('failed')
@@ -87,27 +96,45 @@ test('a receiver whose disk fills up during a file deletes what it has and says 
   expect(await contentOf(disk)).toEqual(['filler'])
 })
 
-test('a receiver whose disk fills up while it unpacks a folder leaves nothing of it, and takes it once there is less', async () => {
+test('a receiver without room for a folder says so before any byte is sent, and takes it once there is less', async () => {
   await using world = await World.create()
   await world.portal()
-  await world.join(['alice', 'bob'])
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
   const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 8)
-  const folder = join(world.folder, 'photos')
-  await mkdir(folder)
   // As a tar they take 3 MiB, and as files, which have at least a page each, 12 MiB.
-  const paths = Array.from({ length: 3000 }, (_, index) => join(folder, String(index)))
-  for (const path of paths) writeFileSync(path, 'x')
+  const { folder, paths } = await folderOf(world, 3000)
 
-  const sending = world.send(folder, 'bob', '--no-times')
+  const sending = world.send(folder, 'bob', '--no-times', '--part-size', '1MiB')
   const problem = await toldProblem(receiver, 'refused')
-  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
+  expect(problem).toMatchObject({ code: 'disk-full', neededBytes: 3000 * 4096 })
   await expectSameProblem(world, sending, problem)
+  expect(fetches(network)).toEqual([])
   expect(await contentOf(disk)).toEqual([])
 
   for (const path of paths.slice(1000)) rmSync(path)
   const again = world.send(folder, 'bob', '--no-times')
   expect((await again.ended).code).toBe(0)
   expect(await contentOf(disk)).toHaveLength(1000)
+})
+
+test('a receiver whose disk fills up while it unpacks a folder leaves nothing of it', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { bob: network })
+  const release = holdBackAfter(network, 2)
+  const { receiver, disk } = await receiverOnSmallDisk(world, 'bob', 16)
+  const { folder } = await folderOf(world, 3000)
+  const sending = world.send(folder, 'bob', '--no-times', '--part-size', '1MiB')
+  await holds(receiver, 2)
+  await fill(join(disk, 'filler'))
+  release()
+
+  const problem = await toldProblem(receiver, 'refused')
+  expect(problem).toMatchObject({ code: 'disk-full', errno: 'ENOSPC' })
+  await expectSameProblem(world, sending, problem)
+  expect(await contentOf(disk)).toEqual(['filler'])
 })
 
 test.each([

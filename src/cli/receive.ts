@@ -201,6 +201,12 @@ function textShower(write: Say, folder: string): (event: ReceiveEvent) => void {
         for (const { path, writtenAs } of event.renamed)
           say(`! ${what}: ${printable(path)} is written as ${printable(writtenAs)}`)
         return
+      case 'links-left-out':
+        for (const path of event.paths)
+          say(`! ${what}: ${printable(path)} is left out: this disk has no symbolic links`)
+        if (event.linkCount > event.paths.length)
+          say(`! ${what}: ${event.linkCount - event.paths.length} more links are left out`)
+        return
       case 'link-failed':
         return say(`  ${what}: not from the portal's storage (${printable(event.reason)}), from the portal instead`)
       case 'repeating':

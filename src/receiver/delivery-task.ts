@@ -157,6 +157,10 @@ export class DeliveryTask<Body extends PartBody> {
       await finished.catch(() => {})
       this.#tellRenamed(partial)
     }
+    const leftOut = partial.tree?.linksLeftOut
+    if (leftOut !== undefined && leftOut.linkCount > 0) {
+      this.#context.onEvent({ type: 'links-left-out', ...leftOut, ...this.#about })
+    }
     return this.#answerReceived(this.#published)
   }
 

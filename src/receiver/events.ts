@@ -1,6 +1,6 @@
 /** The events of `receive`. */
 import type { ProblemJson } from '../protocol/index.ts'
-import type { TreeProgress } from './incoming-file.ts'
+import type { LinksLeftOut, TreeProgress } from './incoming-file.ts'
 import type { ShownTraits } from './traits.ts'
 import type { RenamedEntry } from './tree-names.ts'
 
@@ -46,6 +46,8 @@ export type ReceiveEvent =
    * tells 100 of them at most.
    */
   | ({ readonly type: 'entries-renamed'; readonly renamed: readonly RenamedEntry[] } & About)
+  /** Symbolic links of a folder are not made, because the file system has none. */
+  | ({ readonly type: 'links-left-out' } & LinksLeftOut & About)
   /** A part could not be fetched from the portal's storage. The receiver fetches it from the portal. */
   | ({ readonly type: 'link-failed'; readonly reason: string } & About)
   /** Bad content was deleted and is fetched again. */

@@ -63,10 +63,19 @@ export interface TreeProgress {
   readonly path: string | null
 }
 
+/** Symbolic links of a tree that are not made, because the file system has none. */
+export interface LinksLeftOut {
+  readonly linkCount: number
+  /** The first 100 of them, as their sender wrote them. Not to be shown unescaped. */
+  readonly paths: readonly string[]
+}
+
 export interface IncomingTree {
   readonly progress: TreeProgress
   /** The entries that were written under other names than their own, since the last call. */
   takeRenamed(): readonly RenamedEntry[]
+  /** Known once the tree is finished. */
+  readonly linksLeftOut: LinksLeftOut
   /** Whether a part would have to wait too long for the parts before it, so that it should not be fetched yet. */
   isTooEarly(partNumber: number): boolean
 }

@@ -21,6 +21,7 @@ import type {
   ArrivingPart,
   IncomingFile,
   IncomingTree,
+  LinksLeftOut,
   PartialLayout,
   ReceiveLimits,
   TreeProgress,
@@ -119,6 +120,10 @@ export class TreeFile implements IncomingFile<Readable>, IncomingTree {
 
   takeRenamed(): readonly RenamedEntry[] {
     return this.#unpacker.takeRenamed()
+  }
+
+  get linksLeftOut(): LinksLeftOut {
+    return this.#unpacker.linksLeftOut
   }
 
   isTooEarly(partNumber: number): boolean {

@@ -13,11 +13,11 @@ import { promisify } from 'node:util'
 import { hasCode, setModified, setModifiedAt, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem, type TreeSize } from '../protocol/index.ts'
 import { invalidTree, leadsInside, type TreeEntry, TreeParser } from '../tree/index.ts'
-import type { TreeProgress } from './incoming-file.ts'
+import type { LinksLeftOut, TreeProgress } from './incoming-file.ts'
 import { nameVariants, numberedName, sameNamesMax } from './names.ts'
 import { modeOf } from './node-partial-file.ts'
 import { type LaterLine, LaterList } from './node-tree-later.ts'
-import { joinPath, type RenamedEntry, safeTreeName, splitPath, TreeNames } from './tree-names.ts'
+import { entriesToldMax, joinPath, type RenamedEntry, safeTreeName, splitPath, TreeNames } from './tree-names.ts'
 
 /** The mode of folders, minus the umask. */
 const FOLDER_MODE = 0o755
@@ -64,6 +64,8 @@ export class TreeUnpacker {
   /** The bytes of all files so far, as their headers say. */
   #announcedBytes = 0
   #contentBytes = 0
+  #leftOutCount = 0
+  readonly #leftOut: string[] = []
   /** Folders that were made because something lies in them. */
   #unnamedFolders = 0
   #path: string | null = null
@@ -82,6 +84,10 @@ export class TreeUnpacker {
 
   takeRenamed(): readonly RenamedEntry[] {
     return this.#names.takeRenamed()
+  }
+
+  get linksLeftOut(): LinksLeftOut {
+    return { linkCount: this.#leftOutCount, paths: this.#leftOut }
   }
 
   /**
@@ -117,7 +123,7 @@ export class TreeUnpacker {
       throw invalidTree(null, 'the tree has fewer files or bytes than were announced')
     }
     for await (const line of this.#later.lines()) {
-      if (line.kind === 'link') this.#makeLink(line)
+      if (line.kind === 'link' && !this.#makeLink(line)) this.#leaveOut(line.path)
     }
     for await (const line of this.#later.lines()) {
       if (line.kind === 'folder') this.#setTime(join(root, line.path), BigInt(line.mtime))
@@ -269,18 +275,23 @@ export class TreeUnpacker {
     throw new Problem('name-refused', { detail }, { cause: refusal })
   }
 
-  #makeLink({ path, folder, target, mtime }: LaterLine & { readonly kind: 'link' }): void {
+  /** @returns false where the file system has no symbolic links */
+  #makeLink({ path, folder, target, mtime }: LaterLine & { readonly kind: 'link' }): boolean {
     const { root } = this.#options
-    const { relative } = this.#naming(path, folder, safeTreeName(splitPath(path)[1]), false, (onDisk) => {
-      try {
-        symlinkSync(target, onDisk)
-      } catch (cause) {
-        if (!hasCode(cause, ...NO_LINK_CODES)) throw cause
-        const detail = `${path}: the receiver's file system has no symbolic links`
-        throw new Problem('write-failed', { detail }, { cause })
-      }
-    })
-    this.#setTime(join(root, relative), BigInt(mtime))
+    try {
+      const make = (onDisk: string): void => symlinkSync(target, onDisk)
+      const { relative } = this.#naming(path, folder, safeTreeName(splitPath(path)[1]), false, make)
+      this.#setTime(join(root, relative), BigInt(mtime))
+      return true
+    } catch (error) {
+      if (hasCode(error, ...NO_LINK_CODES)) return false
+      throw error
+    }
+  }
+
+  #leaveOut(path: string): void {
+    this.#leftOutCount++
+    if (this.#leftOutCount <= entriesToldMax) this.#leftOut.push(path)
   }
 
   #setTime(path: string, mtimeNs: bigint): void {

@@ -19,8 +19,8 @@ export interface RenamedEntry {
 
 /** More changed names would take too much memory. No tree has as many by chance. */
 const renamedMax = 100_000
-/** The changed names of a tree that are told one by one. */
-const renamedToldMax = 100
+/** The entries of a tree that are told one by one, of those with changed names and of those that are left out. */
+export const entriesToldMax = 100
 
 export class TreeNames {
   /** Folders that are written elsewhere than their path says: path in the tree -> path on the disk, both without the root folder. */
@@ -73,7 +73,7 @@ export class TreeNames {
     if (isFolder) this.#folded?.set(onDisk.toLowerCase(), onDisk)
     if (onDisk === this.#unchanged(path)) return
     if (++this.#renamed > renamedMax) throw tooMany(path)
-    if (this.#renamed <= renamedToldMax) this.#untold.push({ path, writtenAs: onDisk })
+    if (this.#renamed <= entriesToldMax) this.#untold.push({ path, writtenAs: onDisk })
     if (!isFolder) return
     this.#folders.set(path, onDisk)
     this.#owners.set(onDisk, path)

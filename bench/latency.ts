@@ -5,7 +5,6 @@
  *
  *     npm run bench -- latency [--seconds N] [--rate FILES-A-SECOND] [--rounds N] [--warm-up SECONDS]
  */
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -47,7 +46,7 @@ await using world = await BenchWorld.start()
 const taken = new Map<string, Round[]>(Object.keys(MODES).map((name) => [name, []]))
 for (let round = 1; round <= rounds; round++) {
   for (const [name, mode] of Object.entries(MODES)) {
-    const one = await measure(mode)
+    const one = await measure(mode, round)
     taken.get(name)?.push(one)
     const p50 = percentile(
       one.samples.map(({ deliveredMs }) => deliveredMs),
@@ -58,15 +57,15 @@ for (let round = 1; round <= rounds; round++) {
 }
 print()
 
-async function measure(mode: string): Promise<Round> {
+async function measure(mode: string, round: number): Promise<Round> {
   const warmUpCount = warmUpSeconds * rate
-  const files = await makeFileSet(join(world.folder, 'source'), warmUpCount + seconds * rate, SIZE_BYTES)
+  const folder = join(world.folder, `source-${round}-${mode}`)
+  const files = await makeFileSet(folder, warmUpCount + seconds * rate, SIZE_BYTES)
   const before = await world.usage()
   const sender = await mustRun(process.execPath, [role, mode, String(rate), files.folder], { env: world.env('alice') })
   const after = await world.usage()
   await mustHold(world.inbox('bob'), files)
   await empty(world.inbox('bob'))
-  await rm(files.folder, { recursive: true })
   const samples: LatencySample[] = JSON.parse(sender.output)
   const middle = usedSince(before.portal, after.portal)
   return {

@@ -6,7 +6,6 @@
  *
  *     npm run bench -- small [--count N] [--size KiB] [--rounds N] [--only NAME,NAME]
  */
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { circumstances, KIB, mebibytes, median, range, short, table } from './figures.ts'
@@ -74,7 +73,7 @@ const sets =
 for (const set of sets) await measureSet(set)
 
 async function measureSet({ count, sizeKib }: { count: number; sizeKib: number }): Promise<void> {
-  const folder = join(world.folder, 'source')
+  const folder = join(world.folder, `source-${sizeKib}`)
   const warmUp = await makeFileSet(`${folder}-warm-up`, Math.ceil(count * WARM_UP_SHARE), sizeKib * KIB)
   for (const contender of contenders) await measure(contender, warmUp)
   const sets = new Map<number, FileSet>()
@@ -93,7 +92,6 @@ async function measureSet({ count, sizeKib }: { count: number; sizeKib: number }
     }
   }
   print(`${count} x ${sizeKib} KiB, ${rounds} rounds`, samples)
-  for (const one of [warmUp, ...sets.values()]) await rm(one.folder, { recursive: true })
 }
 
 async function measure(contender: SmallContender, files: FileSet): Promise<Sample> {

@@ -258,12 +258,12 @@ async function latency(): Promise<Figures> {
   const warmUpCount = LATENCY_WARM_UP_SECONDS * LATENCY_RATE
   for (let round = 1; round < Math.max(2, rounds); round++) {
     for (const [name, mode] of Object.entries(modes)) {
-      const files = await makeFileSet(join(world.folder, 'source'), warmUpCount + seconds * LATENCY_RATE, 4 * KIB)
+      const folder = join(world.folder, `source-${round}-${mode}`)
+      const files = await makeFileSet(folder, warmUpCount + seconds * LATENCY_RATE, 4 * KIB)
       const args = [role, mode, String(LATENCY_RATE), files.folder]
       const sender = await mustRun(process.execPath, args, { env: world.env('alice') })
       await mustHold(world.inbox('bob'), files)
       await empty(world.inbox('bob'))
-      await rm(files.folder, { recursive: true })
       const samples: LatencySample[] = JSON.parse(sender.output)
       delivered.get(name)?.push(...samples.slice(warmUpCount).map(({ deliveredMs }) => deliveredMs))
     }

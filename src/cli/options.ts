@@ -9,8 +9,8 @@ import {
   isTransferId,
   knownDigestAlgorithms,
   notAnAccountName,
+  parseFingerprint,
 } from '../protocol/index.ts'
-import { parseFingerprint } from '../trust/keys.ts'
 import { UsageError } from './exit.ts'
 import { parseBytes, parseDurationMs, printable } from './text.ts'
 

@@ -11,6 +11,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+export function stallTimeoutMsOf({ stallTimeoutMs = stallTimeoutMsDefault }: CallOptions): number {
+  return stallTimeoutMs
+}
+
 /** A message of the sender's event stream. `current` says that all earlier events have been replayed. */
 export type SenderEvent =
   | { readonly type: 'notification'; readonly notification: Notification }

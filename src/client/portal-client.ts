@@ -37,9 +37,11 @@ import {
   type InboxQuestion,
   type SenderEvent,
   stallTimeoutMsDefault,
+  stallTimeoutMsOf,
 } from './calls.ts'
 import { eventStream } from './event-stream.ts'
 import { batchBody, lineOf } from './framing.ts'
+import { GuestCalls } from './guest-calls.ts'
 import {
   type IncomingPart,
   incomingPartOf,
@@ -59,8 +61,10 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   readonly #transport: Transport<Body>
   readonly #token: string | null
   readonly roundTrips = new RoundTrips()
+  /** Guests, and requests for files from people without an account. */
+  readonly guests = new GuestCalls((...question) => this.#json(...question))
 
-  /** @param token null for requests that need no account: `limits`, `invite` and `join` */
+  /** @param token null for requests that need no account: `limits`, `invite`, `join`, and those of a visitor in `guests` */
   constructor(transport: Transport<Body>, token: string | null) {
     this.#transport = transport
     this.#token = token
@@ -393,8 +397,4 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     }
     yield* eventStream(response, heartbeatMs * HEARTBEATS_MISSED_MAX)
   }
-}
-
-function stallTimeoutMsOf({ stallTimeoutMs = stallTimeoutMsDefault }: CallOptions): number {
-  return stallTimeoutMs
 }

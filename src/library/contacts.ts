@@ -1,7 +1,7 @@
 import { RemoteProblem } from '../client/index.ts'
 import { type Connection, shortRetryPolicy } from '../profile/index.ts'
-import { optionsInvalid, type PublicKeys, requireAccountName } from '../protocol/index.ts'
-import { fingerprintOf, parseFingerprint } from '../trust/index.ts'
+import { optionsInvalid, type PublicKeys, parseFingerprint, requireAccountName } from '../protocol/index.ts'
+import { fingerprintOf } from '../trust/index.ts'
 
 /** @throws Problem `options-invalid` when the portal names other keys: what was trusted before stays so */
 export async function trustFingerprint(

@@ -26,7 +26,9 @@ export async function findReceipts(
   try {
     const status = await shortRetryPolicy(signal).retry(() => connection.client.transfer(transferId, { signal }))
     const { keys } = await self()
-    const checked = keys === null ? [] : await checkReceipts(status, { contacts: connection.contacts, keys })
+    const accountOf = (name: string) =>
+      shortRetryPolicy(signal).retry(() => connection.client.accountOf(name, { signal }))
+    const checked = keys === null ? [] : await checkReceipts(status, { contacts: connection.contacts, keys, accountOf })
     const fetched = checked.filter(isAsked).map(({ receipt, problem }) => {
       if (receipt === null) throw problem
       return receipt

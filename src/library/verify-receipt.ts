@@ -1,12 +1,19 @@
 import { basename, resolve } from 'node:path'
 import { digestDriver } from '../digests/index.ts'
-import { checkOptions, type OptionRule, optionsInvalid, Problem, partCount, partSpan } from '../protocol/index.ts'
+import {
+  checkOptions,
+  type OptionRule,
+  optionsInvalid,
+  Problem,
+  parseFingerprint,
+  partCount,
+  partSpan,
+} from '../protocol/index.ts'
 import type { OpenSource } from '../sender/index.ts'
 import type { NodeSource } from '../sender/node-content.ts'
 import {
   contentDigestOf,
   fingerprintOf,
-  parseFingerprint,
   parseReceiptFile,
   type ReceiptClaims,
   verifyReceiptToken,

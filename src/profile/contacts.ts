@@ -8,8 +8,8 @@ import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { makeFolder, readTextOrNull, replaceFile, withFolderLock } from '../fs/index.ts'
-import { AccountName, conforms, Problem, PublicKeys } from '../protocol/index.ts'
-import { type Contact, type Contacts, fingerprintOf } from '../trust/index.ts'
+import { AccountName, conforms, isGuestName, Problem, PublicKeys } from '../protocol/index.ts'
+import { type Contact, type Contacts, checkGuest, fingerprintOf } from '../trust/index.ts'
 
 const CONTACTS_VERSION = 1
 
@@ -43,6 +43,7 @@ export class FileContacts implements Contacts {
   }
 
   async check(account: string, keys: PublicKeys): Promise<Contact> {
+    if (isGuestName(account)) return checkGuest(account, keys)
     const fingerprint = await fingerprintOf(keys)
     const known = await this.#find(account)
     if (known !== undefined && isSame(known, keys)) return { account, keys, fingerprint }
@@ -62,7 +63,7 @@ export class FileContacts implements Contacts {
   }
 
   async isPinned(account: string): Promise<boolean> {
-    return (await this.#find(account)) !== undefined
+    return isGuestName(account) || (await this.#find(account)) !== undefined
   }
 
   /** All contacts of the portal, by name. */

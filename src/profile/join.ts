@@ -1,6 +1,6 @@
 import { isAboutToken, PortalClient, RemoteProblem } from '../client/index.ts'
 import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
-import { isInvite, Problem } from '../protocol/index.ts'
+import { type InviteLink, Problem, parseLink } from '../protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../trust/index.ts'
 import { shortRetryPolicy } from './connect.ts'
 import { pendingToken, readProfile, requireConfigFolder, writeProfile } from './profiles.ts'
@@ -13,7 +13,7 @@ export async function joinPortal(
   signal: AbortSignal,
   { insecure = false }: TransportOptions = {},
 ): Promise<{ profile: string; path: string; account: string; portalUrl: string; fingerprint: string }> {
-  const { portalUrl, invite } = parseLink(link)
+  const { portalUrl, invite } = inviteOf(link)
   // The folder is tried first, because an invite works only once and its token has to be kept.
   await requireConfigFolder()
   const transport = nodeTransport(portalUrl, { insecure })
@@ -63,15 +63,11 @@ function tokenRemoved(cause: RemoteProblem): RemoteProblem {
   )
 }
 
-function parseLink(link: string): { portalUrl: string; invite: string } {
-  const url = URL.canParse(link.trim()) ? new URL(link.trim()) : null
-  const invite = url?.hash.slice(1) ?? ''
-  const isLink = url !== null && /^https?:$/.test(url.protocol) && url.pathname.endsWith('/join') && isInvite(invite)
-  if (!isLink) {
-    const detail =
-      'this is not the link of an invite: it looks like https://portal.example/join#gli_… ' +
-      "(in a shell, put it in quotes: '#' begins a comment there)"
-    throw new Problem('options-invalid', { detail })
-  }
-  return { portalUrl: `${url.origin}${url.pathname.slice(0, -'/join'.length)}`, invite }
+function inviteOf(text: string): InviteLink {
+  const link = parseLink(text)
+  if (link?.kind === 'invite') return link
+  const detail =
+    'this is not the link of an invite: it looks like https://portal.example/join#gli_… ' +
+    "(in a shell, put it in quotes: '#' begins a comment there)"
+  throw new Problem('options-invalid', { detail })
 }

@@ -40,6 +40,15 @@ export const digestAlgorithmLengthMax = 32
 export const sealedMetadataLengthMax = 12 * KIB
 /** Longest manifest or receipt. */
 export const signedTokenLengthMax = 16 * KIB
+/** Guests that one request makes. A transfer has as many receivers at most. */
+export const guestsPerRequestMax = receiversPerTransferMax
+/** Most files, and bytes of them, that a request may ask for. */
+export const requestFilesMax = 10_000
+export const requestBytesMax = 2 ** 50
+/** Longest label of a request for files, in UTF-16 units. */
+export const labelLengthMax = 160
+/** The base64url length of the longest label after sealing, with room for later versions. */
+export const sealedLabelLengthMax = KIB
 /** Lease ids are base64url. The portal makes them, and the receiver returns them. */
 export const leaseIdLengthMin = 16
 export const leaseIdLengthMax = 64

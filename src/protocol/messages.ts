@@ -21,21 +21,24 @@ import {
   problemTitleLengthMax,
   problemTypeLengthMax,
   receiversPerTransferMax,
+  sealedLabelLengthMax,
   sealedMetadataLengthMax,
   signedTokenLengthMax,
 } from './limits.ts'
 import { deliveryStates, transferStates } from './states.ts'
 
-const closed = { additionalProperties: false } as const
+/** No other members. */
+export const closed = { additionalProperties: false } as const
 
 const TRANSFER_ID = '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
 const ACCOUNT_NAME = '^[a-z0-9][a-z0-9._-]{0,62}$'
 /** Base64url of 32 bytes: no bits are set behind the last one. */
-const RAW_KEY = '^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$'
+export const RAW_KEY = '[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]'
 /** The ISO 8601 form that ECMA-262 writes, with valid numbers, so that every matching text can be parsed. */
 const TIMESTAMP = '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$'
 const EVENT_ID = '^[0-9]{1,18}$'
-const INVITE = '^gli_[A-Za-z0-9_-]{43}$'
+/** The token of an account. */
+export const TOKEN = '^glt_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{43}$'
 
 /** Whether a text has the form of a transfer id. */
 export const isTransferId = (text: string): boolean => new RegExp(TRANSFER_ID).test(text)
@@ -43,8 +46,6 @@ export const isTransferId = (text: string): boolean => new RegExp(TRANSFER_ID).t
 export const isAccountName = (text: string): boolean => new RegExp(ACCOUNT_NAME).test(text)
 /** Whether a text has the form of an event's id. */
 export const isEventId = (text: string): boolean => new RegExp(EVENT_ID).test(text)
-/** Whether a text has the form of an invite. */
-export const isInvite = (text: string): boolean => new RegExp(INVITE).test(text)
 
 /** UUIDv7 (RFC 9562 section 5.7), lower case. */
 export const TransferId = Type.String({ pattern: TRANSFER_ID })
@@ -82,8 +83,8 @@ export const ProblemBody = Type.Object(
 /** Raw public keys of an account, base64url of 32 bytes each: Ed25519 to verify with, X25519 to seal for. */
 export const PublicKeys = Type.Object(
   {
-    signing: Type.String({ pattern: RAW_KEY }),
-    encryption: Type.String({ pattern: RAW_KEY }),
+    signing: Type.String({ pattern: `^${RAW_KEY}$` }),
+    encryption: Type.String({ pattern: `^${RAW_KEY}$` }),
   },
   closed,
 )
@@ -325,6 +326,13 @@ export const Offer = Type.Object({
   streamMs: Type.Optional(Type.Number({ minimum: 0 })),
   /** Only in the inbox's stream, and only on request: the only part of a small file, base64. The receiver verifies it by its digest. */
   content: Type.Optional(Type.String({ maxLength: 2 * inlineSizeBytesMax })),
+  /** Only from a sending guest: the request of this account that it sends for, and the request's sealed label. */
+  request: Type.Optional(
+    Type.Object({
+      requestId: TransferId,
+      label: Type.Union([Type.String({ maxLength: sealedLabelLengthMax }), Type.Null()]),
+    }),
+  ),
 })
 export type Offer = Type.Static<typeof Offer>
 
@@ -362,33 +370,3 @@ export type Disposition = Type.Static<typeof Disposition>
 /** Answer to a disposition: the state of the delivery now. `offered` means that the lease continues. */
 export const DispositionResult = Type.Object({ state: Type.Enum(deliveryStates) })
 export type DispositionResult = Type.Static<typeof DispositionResult>
-
-/** Body of `POST /v1/join`. The joining client makes the token, so that it can repeat the request after a lost answer. */
-export const JoinRequest = Type.Object(
-  {
-    invite: Type.String({ pattern: INVITE }),
-    token: Type.String({ pattern: '^glt_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{43}$' }),
-  },
-  closed,
-)
-export type JoinRequest = Type.Static<typeof JoinRequest>
-
-/** Body of `POST /v1/invite`, which looks an invite up without using it. */
-export const InviteQuestion = Type.Object({ invite: Type.String({ pattern: INVITE }) }, closed)
-export type InviteQuestion = Type.Static<typeof InviteQuestion>
-
-/** Answer of `POST /v1/invite`: the account that the invite creates or renews. */
-export const InviteStatus = Type.Object({ account: AccountName, isRenewal: Type.Boolean() })
-export type InviteStatus = Type.Static<typeof InviteStatus>
-
-export const AccountStatus = Type.Object({ account: AccountName })
-export type AccountStatus = Type.Static<typeof AccountStatus>
-
-/** An account and its public keys, which are null until it has set some. */
-export const AccountWithKeys = Type.Object({
-  account: AccountName,
-  keys: Type.Union([PublicKeys, Type.Null()]),
-  /** Present only in the account's own answer, when the account may ask for `GET /v1/operations`. */
-  isOperator: Type.Optional(Type.Boolean()),
-})
-export type AccountWithKeys = Type.Static<typeof AccountWithKeys>

@@ -34,6 +34,22 @@ export const Limits = Type.Object({
   heartbeatMs: Type.Integer(),
   /** Whether transfers that are not sealed are refused. */
   sealedOnly: Type.Boolean(),
+  /** What an account may do with guests; null where the portal allows none. A portal that does not know guests says nothing. */
+  guests: Type.Optional(
+    Type.Union([
+      Type.Object({
+        /** Longest time from now until the end of a guest or a request. */
+        expiryMsMax: Type.Integer(),
+        /** Guests and requests of an account that are open at a time. */
+        openMax: Type.Integer(),
+        /** Guests and requests that an account may make in 24 hours. */
+        perDayMax: Type.Integer(),
+        /** Announced bytes of an account's open transfers to and from guests. */
+        openBytesMax: Type.Integer(),
+      }),
+      Type.Null(),
+    ]),
+  ),
 })
 export type Limits = Type.Static<typeof Limits>
 

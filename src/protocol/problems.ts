@@ -45,6 +45,15 @@ export const problemKinds = {
   'account-unknown': { status: 404, title: 'There is no account of that name', next: 'fix' },
   'account-revoked': { status: 410, title: 'The account has been revoked', next: 'refused' },
 
+  'guests-off': { status: 403, title: 'This portal makes no links for people without an account', next: 'fix' },
+  'guest-not-allowed': { status: 403, title: 'A guest may not make this request', next: 'fix' },
+  'guest-conflict': { status: 409, title: 'The guest exists already, and is another one', next: 'fix' },
+  'too-many-guests': { status: 429, title: 'The account has too many links', next: 'retry' },
+  'link-invalid': { status: 404, title: 'The link is unknown, closed or expired', next: 'fix' },
+  'link-expired': { status: 410, title: 'The link expired before the file was received', next: 'refused' },
+  'request-closed': { status: 410, title: 'The request for files was closed or has expired', next: 'refused' },
+  'request-full': { status: 409, title: 'The request for files takes no more', next: 'refused' },
+
   'receiver-unknown': { status: 404, title: 'No account of that name can receive', next: 'refused' },
   'transfer-too-large': { status: 413, title: 'The transfer is larger than this portal accepts', next: 'refused' },
   'part-size-unsuitable': { status: 400, title: 'The part size is outside the limits of this portal', next: 'fix' },

@@ -2,11 +2,12 @@
  * Before the sender reports `delivered`, it verifies the receiver's signature that this receiver got this transfer with the
  * manifestDigest that the sender itself signed. The portal's word alone proves nothing.
  */
-import { RetryPolicy } from '../client/index.ts'
-import { Problem, type PublicKeys, type TransferStatus } from '../protocol/index.ts'
+import { type PortalClient, RetryPolicy } from '../client/index.ts'
+import { isGuestName, Problem, type PublicKeys, type TransferStatus } from '../protocol/index.ts'
 import {
   type AccountKeys,
   type Contacts,
+  checkGuest,
   type ManifestClaims,
   ownManifest,
   proveDelivery,
@@ -92,7 +93,16 @@ export type CheckedReceipt =
  */
 export async function checkReceipts(
   { transferId, manifest, metadata, from, notifications }: TransferStatus,
-  { contacts, keys }: { readonly contacts: Contacts; readonly keys: AccountKeys },
+  {
+    contacts,
+    keys,
+    accountOf,
+  }: {
+    readonly contacts: Contacts
+    readonly keys: AccountKeys
+    /** Asks the portal for a guest, whose keys no contacts keep. */
+    readonly accountOf: (name: string) => ReturnType<PortalClient['accountOf']>
+  },
 ): Promise<CheckedReceipt[]> {
   if (manifest === null) return []
   const signed = await ownManifest(manifest, keys.publicKeys, { transferId, from, metadata })
@@ -102,7 +112,7 @@ export async function checkReceipts(
     if (notification.notification !== 'delivered' || notification.receipt === undefined) continue
     const { receiver, receipt } = notification
     try {
-      const trusted = await keysOf(contacts, receiver)
+      const trusted = isGuestName(receiver) ? await guestKeysOf(receiver, accountOf) : await keysOf(contacts, receiver)
       await proveDelivery(receipt, { manifest: signed, receiver, keys: trusted, contentDigest: null })
       checked.push({ receiver, receipt: { transferId, receiver, receipt, keys: trusted, salt }, problem: null })
     } catch (problem) {
@@ -111,6 +121,16 @@ export async function checkReceipts(
     }
   }
   return checked
+}
+
+/** A guest is known by its name. @throws Problem `keys-missing`, `keys-changed`; RemoteProblem `receiver-unknown` */
+async function guestKeysOf(
+  guest: string,
+  accountOf: (name: string) => ReturnType<PortalClient['accountOf']>,
+): Promise<PublicKeys> {
+  const { keys } = await accountOf(guest)
+  if (keys === null) throw new Problem('keys-missing', { account: guest })
+  return (await checkGuest(guest, keys)).keys
 }
 
 async function keysOf(contacts: Contacts, receiver: string): Promise<PublicKeys> {

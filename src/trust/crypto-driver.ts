@@ -32,6 +32,8 @@ export interface CryptoDriver {
   ): Awaitable<Uint8Array>
   /** HKDF-SHA256 (RFC 5869). @returns 32 bytes for each info */
   hkdf(secret: Uint8Array, salt: Uint8Array, infos: readonly string[]): Awaitable<Uint8Array[]>
+  /** scrypt (RFC 7914) with N = 2^17, r = 8, p = 1: 128 MiB of memory and about half a second, so that guessing is dear. @returns 32 bytes */
+  scrypt(passphrase: Uint8Array, salt: Uint8Array): Promise<Uint8Array>
   /** AES-256-GCM with a tag of 16 bytes. @returns the ciphertext, then the tag */
   encrypt(cipher: GcmKey, plain: Uint8Array): Awaitable<Uint8Array>
   /** @throws Error when any bit differs from what was encrypted */
@@ -48,3 +50,4 @@ export interface GcmKey {
 /** Length of the ephemeral public key that HPKE sends along. */
 export const encapsulatedBytes = 32
 export const gcmTagBytes = 16
+export const scryptCost = { N: 2 ** 17, r: 8, p: 1 } as const

@@ -1,6 +1,6 @@
 /** Cryptography by WebCrypto, for browsers. It also runs in Node. */
 import * as HPKE from 'hpke'
-import { type CryptoDriver, encapsulatedBytes, type GcmKey, gcmTagBytes } from './crypto-driver.ts'
+import { type CryptoDriver, encapsulatedBytes, type GcmKey, gcmTagBytes, scryptCost } from './crypto-driver.ts'
 import { concat, utf8 } from './encoding.ts'
 import { type SubtleKey, untilKeyIsMade } from './keys.ts'
 
@@ -35,6 +35,11 @@ export const cryptoDriver: CryptoDriver = {
       return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, KEY_BITS))
     }
     return Promise.all(infos.map(derive))
+  },
+  async scrypt(passphrase, salt) {
+    // Loaded only for links that have a passphrase.
+    const { scrypt } = await import('../digests/browser-scrypt.ts')
+    return scrypt(passphrase, salt, scryptCost)
   },
   async encrypt(cipher, plain) {
     const key = await importKey(cipher, 'encrypt')

@@ -10,10 +10,18 @@ import {
   generateKeyPairSync,
   hash,
   KeyObject,
+  scrypt,
   sign,
   verify,
 } from 'node:crypto'
-import { type CryptoDriver, encapsulatedBytes, type GcmKey, gcmTagBytes, type HpkeBinding } from './crypto-driver.ts'
+import {
+  type CryptoDriver,
+  encapsulatedBytes,
+  type GcmKey,
+  gcmTagBytes,
+  type HpkeBinding,
+  scryptCost,
+} from './crypto-driver.ts'
 import { concat, utf8 } from './encoding.ts'
 import type { SubtleKey } from './keys.ts'
 
@@ -30,6 +38,8 @@ const HPKE_SUITE = concat(utf8('HPKE'), Uint8Array.of(0, 0x20, 0, 1, 0, 2))
 const MODE_BASE = Uint8Array.of(0)
 const NOTHING = new Uint8Array()
 const KEYS_MAX = 1_000
+/** scrypt needs 128 · N · r bytes, and a little more. */
+const SCRYPT_MEMORY_BYTES_MAX = 2 * 128 * scryptCost.N * scryptCost.r
 
 export const cryptoDriver: CryptoDriver = {
   sign: (key, message) => sign(null, message, nodeKey(key)),
@@ -48,6 +58,12 @@ export const cryptoDriver: CryptoDriver = {
     const extracted = hmac(salt, secret)
     return infos.map((info) => hmac(extracted, utf8(info), Uint8Array.of(1)))
   },
+  scrypt: (passphrase, salt) =>
+    new Promise((resolve, reject) =>
+      scrypt(passphrase, salt, KEY_BYTES, { ...scryptCost, maxmem: SCRYPT_MEMORY_BYTES_MAX }, (error, key) =>
+        error === null ? resolve(new Uint8Array(key)) : reject(error),
+      ),
+    ),
   encrypt,
   decrypt,
 }

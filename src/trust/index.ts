@@ -6,6 +6,7 @@ export * from './content-digest.ts'
 export { ContentKey, type WrapContext } from './content-key.ts'
 export { cryptoDriver } from './crypto.ts'
 export * from './delivery-proof.ts'
+export * from './guest.ts'
 export {
   AccountKeys,
   type Contact,
@@ -13,7 +14,6 @@ export {
   fingerprintOf,
   type HeldKeys,
   type PortableKeys,
-  parseFingerprint,
   type SubtleKey,
   signingKeyBytes,
 } from './keys.ts'

@@ -3,7 +3,7 @@
  * the private keys. The portal distributes the public ones; by their fingerprint, people check that they are the right ones.
  */
 import { digestOf } from '../digests/index.ts'
-import { fromHex, Problem, type PublicKeys } from '../protocol/index.ts'
+import { fromHex, groupedFingerprint, Problem, type PublicKeys } from '../protocol/index.ts'
 import { concat, fromBase64Url, toBase32, toBase64Url, utf8 } from './encoding.ts'
 
 /** A key of WebCrypto. The runtimes' types have different names for it. */
@@ -14,7 +14,6 @@ const SECRET_PREFIX = 'glk_'
 /** How often making a key is tried before it fails. */
 const KEY_TRIES_MAX = 5
 const FINGERPRINT_BYTES = 15
-const FINGERPRINT_GROUP = 4
 /** The bytes before the raw key in PKCS #8 (RFC 8410 section 7). They contain the algorithm: 1.3.101.112 or 1.3.101.110. */
 const PKCS8_ED25519 = '302e020100300506032b657004220420'
 const PKCS8_X25519 = '302e020100300506032b656e04220420'
@@ -47,6 +46,11 @@ export class AccountKeys implements HeldKeys {
   static generate(): Promise<PortableKeys> {
     const raw = crypto.getRandomValues(new Uint8Array(2 * KEY_BYTES))
     return AccountKeys.parse(SECRET_PREFIX + toBase64Url(raw))
+  }
+
+  /** Keys from 32 bytes each: the seed of Ed25519 (RFC 8032 section 5.1.5), and the private key of X25519. */
+  static fromRaw(signingSeed: Uint8Array, decryptionKey: Uint8Array): Promise<PortableKeys> {
+    return AccountKeys.parse(SECRET_PREFIX + toBase64Url(concat(signingSeed, decryptionKey)))
   }
 
   /** Reads the text that `secret` gave. @throws Error for any other text */
@@ -194,19 +198,8 @@ export async function fingerprintOf(keys: PublicKeys): Promise<string> {
       return bytes
     })
     const hash = fromHex(digestOf('sha-256', concat(utf8('golooader keys v1\0'), ...raw)))
-    return grouped(toBase32(hash.subarray(0, FINGERPRINT_BYTES)))
+    return groupedFingerprint(toBase32(hash.subarray(0, FINGERPRINT_BYTES)))
   })
-}
-
-/** Reads a fingerprint as people write it: in capitals, with blanks, without dashes. @returns null for other text */
-export function parseFingerprint(text: string): string | null {
-  // Checked before the case is changed, because some other letters become one of these in lower case.
-  const plain = text.replace(/[\s-]/g, '')
-  return /^[A-Za-z2-7]{24}$/.test(plain) ? grouped(plain.toLowerCase()) : null
-}
-
-function grouped(text: string): string {
-  return text.match(new RegExp(`.{${FINGERPRINT_GROUP}}`, 'g'))?.join('-') ?? ''
 }
 
 /** An account and its trusted keys. */
@@ -216,7 +209,10 @@ export interface Contact {
   readonly fingerprint: string
 }
 
-/** The trusted keys of other accounts. */
+/**
+ * The trusted keys of other accounts. The name of a guest says its keys, so `check` compares them with the name, and nothing of a guest
+ * is kept: `known` is null, `isPinned` true.
+ */
 export interface Contacts {
   /**
    * Checks the keys that a portal names for an account, and pins them if they are the first.

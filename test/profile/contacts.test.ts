@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { FileContacts } from '../../src/profile/index.ts'
-import type { PublicKeys } from '../../src/protocol/index.ts'
+import { guestNameOf, type PublicKeys } from '../../src/protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../../src/trust/index.ts'
 
 const PORTAL = 'https://portal.test'
@@ -78,4 +78,16 @@ test('a damaged list trusts no keys, and says so', async () => {
     const contacts = new FileContacts(path, PORTAL)
     await expect(contacts.check('bob', await someKeys())).rejects.toMatchObject({ code: 'request-invalid' })
   }
+})
+
+test('the name of a guest proves its keys: nothing is pinned, and other keys are refused', async () => {
+  const contacts = new FileContacts(await aPath(), PORTAL)
+  const [keys, others] = [await someKeys(), await someKeys()]
+  const guest = guestNameOf(await fingerprintOf(keys))
+  expect(await contacts.isPinned(guest)).toBe(true)
+  expect(await contacts.check(guest, keys)).toMatchObject({ account: guest, keys })
+  const refused = { code: 'keys-changed', details: { account: guest, offered: await fingerprintOf(others) } }
+  await expect(contacts.check(guest, others)).rejects.toMatchObject(refused)
+  expect(await contacts.list()).toEqual([])
+  expect(await contacts.known(guest)).toBeNull()
 })

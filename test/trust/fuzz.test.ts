@@ -1,14 +1,13 @@
 /** Any input from outside is read or refused with its code, at once and without another error. */
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
-import { newTransferId } from '../../src/protocol/index.ts'
+import { newTransferId, parseFingerprint } from '../../src/protocol/index.ts'
 import { fromBase64Url, toBase64Url } from '../../src/trust/encoding.ts'
 import {
   AccountKeys,
   ContentKey,
   openedLayout,
   type PortableKeys,
-  parseFingerprint,
   parseReceiptFile,
   readReceipt,
   signManifest,

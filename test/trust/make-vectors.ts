@@ -14,11 +14,16 @@ import {
   ContentKey,
   contentDigestOf,
   fingerprintOf,
+  guestOf,
   type ManifestClaims,
+  newGuestOf,
   type PortableKeys,
+  passphraseKeyOf,
   type ReceiptClaims,
+  requestSecretsOf,
   sealedDigestOf,
   sealedLayout,
+  sealLabel,
   signManifest,
   signReceipt,
 } from '../../src/trust/index.ts'
@@ -196,6 +201,49 @@ await write('manifests', 'Signed manifests.', {
 await write('receipts', 'Receipts. In the token the claims have the registered names: see PROTOCOL.md.', {
   valid: [{ token: receiptToken, keys: bob.publicKeys, claims: receipt }],
   invalid: await bentTokens(receiptToken, bob, manifestToken, 'receipt-invalid', { iat: 253_402_300_800 }),
+})
+
+const linkSecret = Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index)).toString('base64url')
+const links = [
+  { index: 1, passphrase: null },
+  { index: 32, passphrase: null },
+  { index: 1, passphrase: 'Größe ﬁx' },
+]
+await write('guests', 'What the secret of a send link derives for one of its guests.', {
+  valid: await Promise.all(
+    links.map(async ({ index, passphrase }) => {
+      const passphraseKey = passphrase === null ? null : await passphraseKeyOf(linkSecret, passphrase)
+      const guest = await guestOf(linkSecret, index, passphraseKey)
+      const { tokenHash, keys } = newGuestOf(guest)
+      return {
+        secret: linkSecret,
+        index,
+        passphrase,
+        passphraseKey: passphraseKey === null ? null : hex(passphraseKey),
+        account: guest.account,
+        token: guest.token,
+        tokenHash,
+        privateKeys: guest.keys.secret,
+        ...keys,
+      }
+    }),
+  ),
+  invalid: [
+    { secret: linkSecret.slice(0, -1), why: 'a character is missing' },
+    { secret: `${linkSecret.slice(0, -1)}_`, why: 'bits are set behind the last byte' },
+    { secret: `${linkSecret}A`, why: 'it is too long' },
+  ].map((one) => ({ ...one, index: 1, passphrase: null, code: 'link-invalid' })),
+})
+
+const label = 'tax papers – 2026'
+const sealedLabel = await sealLabel(linkSecret, label)
+await write('requests', 'What the secret of a request link derives, and the label sealed with it.', {
+  valid: [{ secret: linkSecret, ...(await requestSecretsOf(linkSecret)), label, sealedLabel }],
+  invalid: [
+    { sealedLabel: flipped(sealedLabel, 7), why: 'the ciphertext was changed' },
+    { sealedLabel: sealedLabel.slice(0, 20), why: 'it was cut off' },
+    { sealedLabel: await sealLabel(linkSecret.replace('_', 'A'), label), why: 'it belongs to another link' },
+  ].map((one) => ({ secret: linkSecret, ...one, code: 'seal-broken' })),
 })
 
 /** Invalid tokens of every kind, signed where possible. */

@@ -1,5 +1,5 @@
 /** The vectors of `vectors/` hold: valid ones give their results, and invalid ones are refused with their code. */
-import { hkdfSync } from 'node:crypto'
+import { createHash, hkdfSync, scryptSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
@@ -8,10 +8,16 @@ import {
   ContentKey,
   contentDigestOf,
   fingerprintOf,
+  guestOf,
+  newGuestOf,
   openedLayout,
+  openLabel,
   openPart,
+  passphraseKeyOf,
+  requestSecretsOf,
   sealedDigestOf,
   sealedLayout,
+  sealLabel,
   sealPart,
   signManifest,
   signReceipt,
@@ -40,6 +46,10 @@ async function codeOf(act: () => unknown): Promise<string> {
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
 const keyOf = async (one: Case): Promise<ContentKey> =>
   ContentKey.unwrap(one.wrapped, one as never, await AccountKeys.parse(one.receiverSecret))
+
+async function guestOfCase({ secret, index, passphrase }: Case) {
+  return guestOf(secret, index, passphrase === null ? null : await passphraseKeyOf(secret, passphrase))
+}
 
 function open({ partKey, sealed, ...position }: Case): string {
   const opener = partOpener(bytes(partKey), position as never)
@@ -109,6 +119,68 @@ describe('valid', () => {
     expect(await verifyReceiptToken(token, keys)).toEqual(claims)
     const bob = vectors('keys').valid[1]?.secret
     expect(await signReceipt(claims, await AccountKeys.parse(bob))).toBe(token)
+  })
+})
+
+describe('links', () => {
+  test.each(vectors('guests').valid)('guests %#', async (one) => {
+    const guest = await guestOfCase(one)
+    const { account, token, tokenHash, privateKeys, signing, encryption } = one
+    expect({ ...newGuestOf(guest), token: guest.token, privateKeys: guest.keys.secret }).toEqual({
+      ...{ account, token, tokenHash, privateKeys, tokenId: token.slice(4, 20), keys: { signing, encryption } },
+    })
+    // Computed by another library than the vectors.
+    const secret = Buffer.from(one.secret, 'base64url')
+    const derive = (from: Uint8Array, info: string, length = 32) =>
+      Buffer.from(hkdfSync('sha256', from, '', `golooader v1 guest ${info}`, length))
+    const scryptOf = (passphrase: string) =>
+      scryptSync(passphrase.normalize('NFKC'), derive(secret, 'passphrase salt'), 32, {
+        ...{ N: 2 ** 17, r: 8, p: 1, maxmem: 2 ** 28 },
+      })
+    const material = one.passphrase === null ? secret : Buffer.concat([secret, scryptOf(one.passphrase)])
+    const text = (info: string, length?: number) =>
+      derive(material, `${one.index} ${info}`, length).toString('base64url')
+    expect(token).toBe(`glt_${text('token id', 12)}_${text('token secret')}`)
+    expect(tokenHash).toBe(createHash('sha256').update(token).digest('hex'))
+    const raw = Buffer.concat([derive(material, `${one.index} signing`), derive(material, `${one.index} encryption`)])
+    expect(privateKeys).toBe(`glk_${raw.toString('base64url')}`)
+  })
+
+  test('a passphrase is the same however its letters are written, and another one is another guest', async () => {
+    const { secret, passphrase, passphraseKey } = vectors('guests').valid.at(-1) ?? {}
+    const decomposed = await passphraseKeyOf(secret, passphrase.normalize('NFD'))
+    expect(Buffer.from(decomposed).toString('hex')).toBe(passphraseKey)
+    const other = await guestOf(secret, 1, await passphraseKeyOf(secret, `${passphrase} `))
+    expect(vectors('guests').valid.map(({ account }) => account)).not.toContain(other.account)
+  })
+
+  test.each(vectors('requests').valid)('requests %#', async ({ secret, bearer, bearerHash, label, sealedLabel }) => {
+    expect(await requestSecretsOf(secret)).toEqual({ bearer, bearerHash })
+    expect(await sealLabel(secret, label)).toBe(sealedLabel)
+    expect(await openLabel(secret, sealedLabel)).toBe(label)
+    const derived = Buffer.from(
+      hkdfSync('sha256', Buffer.from(secret, 'base64url'), '', 'golooader v1 request secret', 32),
+    )
+    expect(bearer).toBe(`glq_${derived.toString('base64url')}`)
+    expect(bearerHash).toBe(createHash('sha256').update(bearer).digest('hex'))
+  })
+
+  test.each(vectors('guests').invalid)('no guests: $why', async (one) => {
+    expect(await codeOf(() => guestOfCase(one))).toBe(one.code)
+  })
+
+  test.each(vectors('requests').invalid)('no label: $why', async ({ secret, sealedLabel, code }) => {
+    expect(await codeOf(() => openLabel(secret, sealedLabel))).toBe(code)
+  })
+
+  test('a label is as long as it may be, and no longer', async () => {
+    const { secret } = vectors('requests').valid[0] ?? {}
+    for (const label of ['', '漢'.repeat(160), '🔑'.repeat(80)]) {
+      const sealed = await sealLabel(secret, label)
+      expect(sealed.length).toBeLessThanOrEqual(1024)
+      expect(await openLabel(secret, sealed)).toBe(label)
+    }
+    expect(await codeOf(() => sealLabel(secret, 'x'.repeat(161)))).toBe('request-invalid')
   })
 })
 

@@ -4,6 +4,7 @@ import { type PortalClient, RemoteProblem } from '../../client/index.ts'
 import {
   isFinalDelivery,
   isFinalTransfer,
+  isGuestName,
   isTransferId,
   Problem,
   type ReceivedDelivery,
@@ -124,7 +125,8 @@ export class PageHistory implements History {
     const { notifications } = status
     const line = await this.#sentLine(status)
     const { isSealed } = await this.#names.of(status)
-    const given = await checkReceipts(status, { contacts, keys }).catch((error: unknown) => {
+    const accountOf = (name: string) => client.accountOf(name, { signal: stop })
+    const given = await checkReceipts(status, { contacts, keys, accountOf }).catch((error: unknown) => {
       if (error instanceof Problem) return problemForAll(status.to, error)
       throw error
     })
@@ -280,7 +282,7 @@ async function withoutReceipt(
   const lacking: CheckedReceipt[] = []
   for (const { receiver, state } of deliveries) {
     if (state !== 'delivered' || given.some((one) => one.receiver === receiver)) continue
-    if ((await contacts.known(receiver)) === null) continue
+    if (!isGuestName(receiver) && (await contacts.known(receiver)) === null) continue
     const problem = new Problem('receipt-invalid', { detail: 'the portal gave none' })
     lacking.push({ receiver, receipt: null, problem })
   }

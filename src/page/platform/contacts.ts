@@ -3,8 +3,8 @@
  * It refuses other keys until the user confirms them.
  */
 import * as Type from 'typebox'
-import { AccountName, conforms, Problem, PublicKeys } from '../../protocol/index.ts'
-import { type Contact, type Contacts, fingerprintOf } from '../../trust/index.ts'
+import { AccountName, conforms, isGuestName, Problem, PublicKeys } from '../../protocol/index.ts'
+import { type Contact, type Contacts, checkGuest, fingerprintOf } from '../../trust/index.ts'
 import { change, type PageDatabase, writing } from './database.ts'
 
 const ContactRow = Type.Object({
@@ -28,6 +28,7 @@ export class PageContacts implements Contacts {
   }
 
   async check(account: string, keys: PublicKeys): Promise<Contact> {
+    if (isGuestName(account)) return checkGuest(account, keys)
     const fingerprint = await fingerprintOf(keys)
     const transaction = writing(this.#database, ['contacts'])
     const contacts = transaction.objectStore('contacts')
@@ -48,7 +49,7 @@ export class PageContacts implements Contacts {
   }
 
   async isPinned(account: string): Promise<boolean> {
-    return (await this.find(account)) !== null
+    return isGuestName(account) || (await this.find(account)) !== null
   }
 
   /**

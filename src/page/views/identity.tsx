@@ -1,6 +1,6 @@
 /** The account of this browser, and its contacts. */
 import { useSignal } from '@preact/signals'
-import { parseFingerprint } from '../../trust/keys.ts'
+import { parseFingerprint } from '../../protocol/index.ts'
 import type { Member, People } from '../model/types.ts'
 import { copyText } from '../platform/browser.ts'
 import { FingerprintPicture } from './fingerprint.tsx'

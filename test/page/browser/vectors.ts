@@ -7,10 +7,16 @@ import {
   ContentKey,
   contentDigestOf,
   fingerprintOf,
+  guestOf,
+  newGuestOf,
   openedLayout,
+  openLabel,
   openPart,
+  passphraseKeyOf,
+  requestSecretsOf,
   sealedDigestOf,
   sealedLayout,
+  sealLabel,
   sealPart,
   signManifest,
   signReceipt,
@@ -71,6 +77,24 @@ const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readon
     [await verifyReceiptToken(token, keys), claims],
     [await signReceipt(claims, await AccountKeys.parse(all.keys?.valid[1]?.secret)), token],
   ],
+  guests: async ({ secret, index, passphrase, account, token, tokenHash, privateKeys, signing, encryption }) => {
+    const guest = await guestOf(secret, index, passphrase === null ? null : await passphraseKeyOf(secret, passphrase))
+    return [
+      [
+        { ...guest, keys: guest.keys.secret },
+        { account, token, keys: privateKeys },
+      ],
+      [newGuestOf(guest), { account, tokenId: token.slice(4, 20), tokenHash, keys: { signing, encryption } }],
+    ]
+  },
+  requests: async ({ secret, bearer, bearerHash, label, sealedLabel }) => {
+    const opened = await openLabel(secret, sealedLabel)
+    return [
+      [await requestSecretsOf(secret), { bearer, bearerHash }],
+      [await sealLabel(secret, label), sealedLabel],
+      [opened, label],
+    ]
+  },
   trees: async ({ tar, entries = null }) => {
     const read = entriesOf(bytes(tar))
     if (entries === null) return []

@@ -1,6 +1,8 @@
 /** The named schemas of the protocol. A schema that several messages use is described once, and generated clients get a type for it. */
 import type { TSchema } from 'typebox'
+import * as accounts from '../../../protocol/accounts.ts'
 import * as batches from '../../../protocol/batches.ts'
+import * as guests from '../../../protocol/guests.ts'
 import * as messages from '../../../protocol/messages.ts'
 import * as watched from '../../../protocol/watch.ts'
 import { describedAs } from './operation.ts'
@@ -11,7 +13,8 @@ const INT32_MAX = 2 ** 31 - 1
 /** JSON of a schema -> its name. Object identity is not enough, because TypeBox copies a schema to make it optional. */
 const names = new Map<string, string>()
 const schemas = new Map<string, object>()
-for (const [name, value] of Object.entries({ Problem: ProblemBody, ...others, ...batches, ...watched })) {
+const all: Record<string, unknown> = { Problem: ProblemBody, ...others, ...accounts, ...guests, ...batches, ...watched }
+for (const [name, value] of Object.entries(all)) {
   if (!isSchema(value)) continue
   const text = JSON.stringify(value)
   if (names.has(text)) continue

@@ -45,6 +45,10 @@ const servers = {
   httpie: { packages: ['httpie'], programs: ['http'] },
   wget2: { packages: ['wget2'], programs: ['wget2'] },
   busybox: { packages: ['busybox'], programs: ['busybox'] },
+  // Programs that read and write tars, as BusyBox and Python do.
+  tar: { packages: ['tar'], programs: ['tar'] },
+  bsdtar: { packages: ['libarchive-tools'], programs: ['bsdtar'] },
+  '7zip': { packages: ['7zip'], programs: ['7zz'] },
   // Tests use its standard library as a client in another language.
   python: { packages: ['python3'], programs: ['python3'] },
   // Without an installed font the browser neither shows nor measures text.

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
-import { aTransfer, FakeClock, join, manifestDigest, roomy } from '../suites/ledger.ts'
+import { aTransfer, FakeClock, join, leaseMs, manifestDigest, roomy } from '../suites/ledger.ts'
 import { noting, withoutQuery, work } from '../suites/ledger-work.ts'
 import { expectWritersAtOnce } from './writers.ts'
 
@@ -149,6 +149,48 @@ test.each([
   })
   expect(await ledger.address()).toBe('http://before.test')
   await ledger.close()
+})
+
+test('an upload whose commit fails takes the offer of its file with it; tried again, both happen once', async () => {
+  const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
+  const commits: number[] = []
+  const ledger = await sqliteLedger({ path, onCommit: (count) => commits.push(count) })
+  onTestFinished(() => ledger.close())
+  const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
+  const offer = { leaseMs, limit: 10 }
+  const upload = aTransfer(ada, [bob], 3)
+  const content = { ...{ digest: 'cd', content: Buffer.from('abc') }, manifestDigest, manifest: null }
+  /** Stores a file, offers it as soon as it is written, and stores another one. */
+  const together = () => {
+    let offered: Promise<unknown> = Promise.resolve()
+    const onWritten = (): void => {
+      offered = ledger.offerNext(bob.accountId, 'instance-1', offer)
+      offered.catch(() => {})
+    }
+    const stored = ledger.storeInline(upload, roomy, content, onWritten)
+    return Promise.allSettled([
+      stored,
+      ledger.storeInline(aTransfer(ada, [bob], 3), roomy, content),
+      stored.then(
+        () => offered,
+        () => offered,
+      ),
+    ])
+  }
+  await rename(path, `${path}.moved`)
+  commits.length = 0
+  expect((await together()).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+  expect(commits).toEqual([])
+  await rename(`${path}.moved`, path)
+  expect(await ledger.transfer(upload.transferId)).toBeNull()
+  expect(await ledger.offerNext(bob.accountId, 'instance-1', offer)).toEqual([])
+  expect((await ledger.totals()).openBytes).toBe(0)
+
+  expect((await together()).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+  const { delivery } = (await ledger.delivery(upload.transferId, bob.accountId)) ?? {}
+  expect(delivery).toMatchObject({ state: 'offered' })
+  const events = await ledger.events(ada.accountId, { after: '0', limit: 100, transferId: upload.transferId })
+  expect(events.map(({ notification }) => notification)).toEqual(['stored'])
 })
 
 describe('several ledgers on one file', () => {

@@ -8,6 +8,7 @@ export * from './file-times.ts'
 export * from './fixed-path.ts'
 export { type FolderLock, lockFolder, withFolderLock } from './folder-lock.ts'
 export { FreeSpace } from './free-space.ts'
+export { OnceATurn } from './once-a-turn.ts'
 export {
   type FolderStep,
   type FolderUse,

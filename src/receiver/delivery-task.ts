@@ -14,7 +14,7 @@ import { fingerprintOf } from '../trust/index.ts'
 import type { DispositionBatcher } from './answers.ts'
 import { askPerson } from './ask-person.ts'
 import type { Decide } from './decision.ts'
-import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded, taskEnded } from './delivery-end.ts'
+import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded } from './delivery-end.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailedError, fetchMissingParts, type Links } from './fetch-parts.ts'
 import { type Inbox, type Obstacle, type Published, PublishIncompleteError } from './inbox.ts'
@@ -103,8 +103,7 @@ export class DeliveryTask<Body extends PartBody> {
    * @throws RemoteProblem `credentials-invalid`; Error for a mistake in the program
    */
   async run(): Promise<DeliveryOutcome> {
-    const keeping = new AbortController()
-    const keeper = this.#leased.keep(AbortSignal.any([this.#signal, keeping.signal]), (error) => {
+    const lease = this.#leased.keep((error) => {
       // While a person decides, no other request would notice that the delivery has ended.
       if (isEnded(error)) this.withdrawn(causeOf(error.problem))
     })
@@ -114,9 +113,8 @@ export class DeliveryTask<Body extends PartBody> {
       return await this.#end(error)
     } finally {
       this.#expected?.[Symbol.dispose]()
-      keeping.abort(taskEnded)
       await this.#partial?.close()
-      await keeper
+      await lease[Symbol.asyncDispose]()
     }
   }
 
@@ -166,7 +164,7 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** Refuses what can be refused before any byte travels, and then opens the partial file. */
   async #prepare(): Promise<{ partial: IncomingFile<Body>; opened: OpenedOffer; layout: PartialLayout; name: string }> {
-    const { inbox, onEvent, acceptPolicy, keepsTimes } = this.#context
+    const { inbox, onEvent, acceptPolicy, decide, keepsTimes } = this.#context
     const { transferId } = this.#about
     const { offer } = this.#leased
     try {
@@ -183,7 +181,7 @@ export class DeliveryTask<Body extends PartBody> {
       })
       Object.assign(this.#about, shown)
       const { name } = safeName(this.#about.name)
-      if (!(await inbox.hasBegun(transferId))) await this.#askPerson()
+      if (decide !== null && !(await inbox.hasBegun(transferId))) await this.#askPerson(decide)
       const partial = await inbox.open(transferId, { ...layout, sizeBytes, partSizeBytes }, this.#signal, kept)
       this.#partial = partial
       onEvent({ type: 'offered', isResumed: partial.heldBytes > 0, ...this.#about })
@@ -196,10 +194,9 @@ export class DeliveryTask<Body extends PartBody> {
     }
   }
 
-  /** Asks for a decision, if the options have `decide`. @throws like `askPerson` */
-  async #askPerson(): Promise<void> {
-    const { decide, onEvent } = this.#context
-    if (decide === null) return
+  /** Asks for a decision. @throws like `askPerson` */
+  async #askPerson(decide: Decide): Promise<void> {
+    const { onEvent } = this.#context
     this.#isAnnounced = true
     const tellAsking = () => onEvent({ type: 'asking', ...this.#about })
     await askPerson(decide, { leased: this.#leased, tellAsking, offer: () => ({ ...this.#about }) }, this.#signal)

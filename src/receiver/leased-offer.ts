@@ -4,7 +4,9 @@
  */
 import { backoffMs, retry, sleep } from '../async/index.ts'
 import { NoResponseError, type PortalClient, pauseAfter, portalBackoff, RemoteProblem } from '../client/index.ts'
-import { intervalMs, type Offer, partsPerTransferMax, waitSecondsMax } from '../protocol/index.ts'
+import { intervalMs, type Offer, partsPerTransferMax, timerMs, waitSecondsMax } from '../protocol/index.ts'
+import { decodeBase64 } from '../trust/base64.ts'
+import { taskEnded } from './delivery-end.ts'
 
 /** After the loss of a lease the task waits this many lease times for a new offer, and then ends. */
 const LEASES_WAITED_MAX = 2
@@ -50,7 +52,7 @@ export class LeasedOffer {
   consumeInlineContent(): Uint8Array | null {
     const { content, ...offer } = this.#offer
     this.#offer = offer
-    return content === undefined ? null : fromBase64(content)
+    return content === undefined ? null : decodeBase64(content)
   }
 
   /** The portal offers the same transfer again, under another lease. */
@@ -109,22 +111,39 @@ export class LeasedOffer {
   }
 
   /**
-   * Renews the lease until the signal aborts, while hashing, a slow connection or a person takes time.
+   * Renews the lease until it is disposed of, while hashing, a slow connection or a person takes time.
    *
    * @param onRefused called when the portal refuses. A task that makes requests of its own may ignore that, because they fail, too
    */
-  async keep(signal: AbortSignal, onRefused: (error: RemoteProblem) => void = () => {}): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await sleep(this.#offer.leaseMs / RENEWALS_PER_LEASE, signal)
-        const isDue = this.#ageMs >= this.#offer.leaseMs / RENEWALS_PER_LEASE
-        if (isDue && this.#lostLeaseId !== this.#offer.leaseId) await this.#ask(this.#offer, 0, signal)
-      } catch (error) {
-        if (signal.aborted) return
-        // The task's own next request meets the same refusal or silence, and acts on it.
-        if (error instanceof RemoteProblem) onRefused(error)
-        else if (!(error instanceof NoResponseError)) throw error
-      }
+  keep(onRefused: (error: RemoteProblem) => void = () => {}): AsyncDisposable {
+    const over = new AbortController()
+    let renewing: Promise<void> = Promise.resolve()
+    const wait = () => setTimeout(renew, timerMs(this.#offer.leaseMs / RENEWALS_PER_LEASE))
+    const renew = (): void => {
+      renewing = this.#renew(over.signal, onRefused).then(() => {
+        if (!over.signal.aborted) timer = wait()
+      })
+    }
+    let timer = wait()
+    return {
+      [Symbol.asyncDispose]: () => {
+        clearTimeout(timer)
+        over.abort(taskEnded)
+        return renewing
+      },
+    }
+  }
+
+  async #renew(signal: AbortSignal, onRefused: (error: RemoteProblem) => void): Promise<void> {
+    const isDue = this.#ageMs >= this.#offer.leaseMs / RENEWALS_PER_LEASE
+    if (!isDue || this.#lostLeaseId === this.#offer.leaseId) return
+    try {
+      await this.#ask(this.#offer, 0, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      // The task's own next request meets the same refusal or silence, and acts on it.
+      if (error instanceof RemoteProblem) onRefused(error)
+      else if (!(error instanceof NoResponseError)) throw error
     }
   }
 
@@ -202,12 +221,4 @@ function bounded(offer: Offer): Offer {
 /** The pause after an answer to "wait", by when that was asked: none where the portal has waited. */
 function pauseAfterWaitMs(startedAtMs: number): number {
   return performance.now() - startedAtMs < WAITED_MS_MIN ? backoffMs(1, portalBackoff) : 0
-}
-
-/** @param text base64 from the portal */
-function fromBase64(text: string): Uint8Array {
-  const binary = atob(text)
-  const bytes = new Uint8Array(binary.length)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at)
-  return bytes
 }

@@ -12,7 +12,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { FixedPath, hasCode, isThere, makeOwnFolder, removeFile, whenDescriptorsAllow } from '../fs/index.ts'
+import { FixedPath, hasCode, isThere, makeOwnFolder, OnceATurn, removeFile, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { type CommitRecord, commitRecordOf } from './inbox.ts'
 
@@ -51,6 +51,8 @@ const SCHEMA = `
 export class DeliveryLog implements Disposable {
   readonly #database: DatabaseSync
   readonly #place: FixedPath
+  /** Each file asks for this several times. */
+  readonly #isThere = new OnceATurn(() => this.#place.assertThereSync())
   readonly #bootId: string
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
@@ -100,7 +102,7 @@ export class DeliveryLog implements Disposable {
   /** Whether the file is where it was opened: the folder may have been away meanwhile. */
   get isInPlace(): boolean {
     try {
-      this.#place.assertThereSync()
+      this.#isThere.run()
       return true
     } catch (error) {
       if (error instanceof Problem) return false

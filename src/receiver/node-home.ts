@@ -16,6 +16,7 @@ import {
   lockFolder,
   makeFolder,
   makeOwnFolder,
+  OnceATurn,
   readTextOrNull,
   removeFile,
   replaceFile,
@@ -51,6 +52,8 @@ export class Home implements AsyncDisposable {
   #lock: FolderLock
   /** Null where the lock suffices. */
   readonly #owner: FolderOwner | null
+  /** Each file asks for this several times. */
+  readonly #place = new OnceATurn(() => this.#assertInPlace())
 
   private constructor(folder: string, instanceId: string, lock: FolderLock, owner: FolderOwner | null) {
     this.folder = folder
@@ -90,13 +93,7 @@ export class Home implements AsyncDisposable {
   /** @throws HomeAwayError when the folder is not the one that was opened */
   assertIsThere(): void {
     if (this.#owner?.isSure === false) throw new HomeAwayError('another process may have taken the folder')
-    try {
-      const { dev, ino } = requireOwnFolder(this.#own)
-      if (dev === this.#seen.dev && ino === this.#seen.ino) return
-    } catch (cause) {
-      throw new HomeAwayError('the folder is not there', { cause })
-    }
-    throw new HomeAwayError('another folder has taken the place of the folder')
+    this.#place.run()
   }
 
   /**
@@ -127,6 +124,16 @@ export class Home implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owner?.release()
     await this.#lock.release()
+  }
+
+  #assertInPlace(): void {
+    try {
+      const { dev, ino } = requireOwnFolder(this.#own)
+      if (dev === this.#seen.dev && ino === this.#seen.ino) return
+    } catch (cause) {
+      throw new HomeAwayError('the folder is not there', { cause })
+    }
+    throw new HomeAwayError('another folder has taken the place of the folder')
   }
 
   async #isOwn(): Promise<boolean> {

@@ -14,7 +14,7 @@
  */
 import { constants } from 'node:fs'
 import { appendFile, type FileHandle, open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { digestDriver } from '../digests/index.ts'
 import { hasCode, readTextOrNull, replaceFile, setModified, whenDescriptorsAllow, writeAll } from '../fs/index.ts'
@@ -311,7 +311,7 @@ export interface TransferPaths {
 
 /** @param transferId must be validated, because it becomes part of a path */
 export function transferPaths(folder: string, transferId: string): TransferPaths {
-  const base = join(folder, inboxFolderName, transferId)
+  const base = baseOf(folder, transferId)
   return { partial: `${base}.partial`, parts: `${base}.parts`, commit: `${base}.commit` }
 }
 
@@ -327,6 +327,11 @@ export interface TreePaths {
 
 /** @param transferId must be validated, because it becomes part of a path */
 export function treePaths(folder: string, transferId: string): TreePaths {
-  const base = join(folder, inboxFolderName, transferId)
+  const base = baseOf(folder, transferId)
   return { tree: `${base}.tree`, later: `${base}.later`, waiting: `${base}.waiting-` }
+}
+
+/** Not by `join`, which would take apart the same folder several times for each file. */
+function baseOf(folder: string, transferId: string): string {
+  return `${folder}${sep}${inboxFolderName}${sep}${transferId}`
 }

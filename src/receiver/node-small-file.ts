@@ -2,7 +2,7 @@
  * A small file that is being received: it is held in memory and written once it is whole. After a crash it is fetched again.
  */
 import type { Readable } from 'node:stream'
-import { removeFile, type WriteOptions, writeNewFile } from '../fs/index.ts'
+import { hasCode, removeFile, type WriteOptions, writeNewFile } from '../fs/index.ts'
 import type { PartSink } from '../parts/index.ts'
 import { type FileTraits, isWhole, secondsText, wholeSizeBytesMax } from '../protocol/index.ts'
 import type { CommitRecord } from './inbox.ts'
@@ -83,9 +83,15 @@ export class SmallFile implements IncomingFile<Readable> {
   async write(how: Pick<WriteOptions, 'isSynced'>): Promise<void> {
     const { partial } = this.#paths
     const { buffers } = this
-    // Removed, not truncated: after a crash it may be the old name of a file that is published already.
-    await removeFile(partial)
-    await writeNewFile(partial, buffers, modeOf(this.#traits), { ...how, mtimeNs: this.#traits.mtimeNs })
+    const write = () => writeNewFile(partial, buffers, modeOf(this.#traits), { ...how, mtimeNs: this.#traits.mtimeNs })
+    try {
+      await write()
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error
+      // Removed, not truncated: after a crash it may be the old name of a file that is published already.
+      await removeFile(partial)
+      await write()
+    }
   }
 
   async close(): Promise<void> {}

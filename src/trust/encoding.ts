@@ -1,10 +1,9 @@
 /** Strict encodings of bytes as text: a decoder accepts only text that the encoder can produce. */
+import { decodeBase64, encodeBase64 } from './base64.ts'
 
 /** Base64url without padding (RFC 4648 section 5). */
 export function toBase64Url(bytes: Uint8Array): string {
-  let binary = ''
-  for (const byte of bytes) binary += String.fromCharCode(byte)
-  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  return encodeBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 /** @returns null for any text that {@link toBase64Url} cannot produce, for instance one with set bits behind the last byte */
@@ -13,10 +12,7 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
   if (bitsBehind === undefined || !/^[A-Za-z0-9_-]*$/.test(text)) return null
   const last = text.length === 0 ? 0 : BASE64URL.indexOf(text.at(-1) ?? '')
   if ((last & ((1 << bitsBehind) - 1)) !== 0) return null
-  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'))
-  const bytes = new Uint8Array(binary.length)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at)
-  return bytes
+  return decodeBase64(text.replaceAll('-', '+').replaceAll('_', '/'))
 }
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

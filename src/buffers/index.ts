@@ -14,25 +14,25 @@ const IDLE_SLABS_MAX = 32
 /** Bytes of a slab that are never lent, so that no slice covers the whole memory and looks like a buffer with memory of its own. */
 const MARGIN_BYTES = 8
 
-const idle: Uint8Array<ArrayBuffer>[] = []
+const idle: Buffer<ArrayBuffer>[] = []
 const lenders = new WeakMap<Uint8Array, Slab>()
 
 /**
  * A block of memory into which content is read slice by slice. It is reused once it is closed and all slices have been released.
  */
 export class Slab {
-  readonly #bytes = idle.pop() ?? new Uint8Array(new ArrayBuffer(SLAB_BYTES + MARGIN_BYTES), 0, SLAB_BYTES)
+  readonly #bytes = idle.pop() ?? Buffer.from(new ArrayBuffer(SLAB_BYTES + MARGIN_BYTES), 0, SLAB_BYTES)
   #usedBytes = 0
   #lentCount = 0
   #isClosed = false
 
   /** The free part, for the next bytes. */
-  get free(): Uint8Array<ArrayBuffer> {
+  get free(): Buffer<ArrayBuffer> {
     return this.#bytes.subarray(this.#usedBytes)
   }
 
   /** Lends the bytes that have just been read into `free`. They belong to the caller until `releaseBuffer`. */
-  lend(byteCount: number): Uint8Array<ArrayBuffer> {
+  lend(byteCount: number): Buffer<ArrayBuffer> {
     if (this.#isClosed) throw new Error('the slab is closed')
     const slice = this.#bytes.subarray(this.#usedBytes, this.#usedBytes + byteCount)
     if (slice.length !== byteCount) throw new Error('the slab is shorter than that')
@@ -61,6 +61,50 @@ export class Slab {
     if (!this.#isClosed || this.#lentCount > 0) return
     if (idle.length < IDLE_SLABS_MAX) idle.push(this.#bytes)
     else this.#bytes.buffer.transfer(0)
+  }
+}
+
+/** With less free memory than this a new slab is used, because small reads would be many. */
+const FREE_BYTES_MIN = 64 * 1024
+
+/** Memory for content of a known length that is read in several reads: one slab after another. */
+export class Slabs {
+  #leftBytes: number
+  #slab: Slab | null = null
+
+  constructor(lengthBytes: number) {
+    this.#leftBytes = lengthBytes
+  }
+
+  /** How many bytes are still to come. */
+  get leftBytes(): number {
+    return this.#leftBytes
+  }
+
+  /** Memory for the next bytes, at most as many as are still to come. */
+  get target(): Buffer<ArrayBuffer> {
+    const isTooSmall = this.#slab !== null && this.#slab.free.length < Math.min(FREE_BYTES_MIN, this.#leftBytes)
+    if (isTooSmall) this.#slab?.close()
+    if (isTooSmall || this.#slab === null) this.#slab = new Slab()
+    return this.#slab.free.subarray(0, this.#leftBytes)
+  }
+
+  /** Lends the bytes that have just been read into `target`. They belong to the caller until `releaseBuffer`. */
+  lend(byteCount: number): Buffer<ArrayBuffer> {
+    if (this.#slab === null) throw new Error('nothing was asked for')
+    this.skip(byteCount)
+    return this.#slab.lend(byteCount)
+  }
+
+  /** Notes bytes that were read into other memory. */
+  skip(byteCount: number): void {
+    this.#leftBytes -= byteCount
+  }
+
+  /** Called when no more bytes will be read. */
+  close(): void {
+    this.#slab?.close()
+    this.#slab = null
   }
 }
 

@@ -3,12 +3,10 @@
  * The reader releases the slices (`src/buffers/`).
  */
 import { Readable } from 'node:stream'
-import { Slab } from '../buffers/index.ts'
+import { Slabs } from '../buffers/index.ts'
 
 /** How many slices may wait for the reader. With more, the socket is paused. */
 const WAITING_SLICES_MAX = 4
-/** With less free memory than this a new slab is used, because small reads would be many. */
-const FREE_BYTES_MIN = 64 * 1024
 
 /** The socket that a body comes from. */
 export interface BodySource {
@@ -22,37 +20,31 @@ export interface BodySource {
 
 export class BulkBody extends Readable {
   readonly #source: BodySource
-  #leftBytes: number
-  #slab: Slab | null = null
+  readonly #slabs: Slabs
   #isWanted = true
 
   constructor(lengthBytes: number, source: BodySource) {
     // In object mode slices stay as they are. Otherwise the stream would join them by copying, and the slices would not be released.
     super({ objectMode: true, highWaterMark: WAITING_SLICES_MAX })
-    this.#leftBytes = lengthBytes
+    this.#slabs = new Slabs(lengthBytes)
     this.#source = source
     if (lengthBytes === 0) this.#end()
   }
 
   /** How many bytes are still to come. */
   get leftBytes(): number {
-    return this.#leftBytes
+    return this.#slabs.leftBytes
   }
 
   /** Memory for the next bytes of the socket, at most as many as are still to come. */
   get target(): Uint8Array {
-    const isTooSmall = this.#slab !== null && this.#slab.free.length < Math.min(FREE_BYTES_MIN, this.#leftBytes)
-    if (isTooSmall) this.#slab?.close()
-    if (isTooSmall || this.#slab === null) this.#slab = new Slab()
-    return this.#slab.free.subarray(0, this.#leftBytes)
+    return this.#slabs.target
   }
 
   /** Called when bytes have been read into `target`. @returns false to pause until `resume` */
   filled(byteCount: number): boolean {
-    if (this.#slab === null) throw new Error('nothing was asked for')
-    this.#leftBytes -= byteCount
-    this.#isWanted = this.push(this.#slab.lend(byteCount))
-    if (this.#leftBytes > 0) return this.#isWanted
+    this.#isWanted = this.push(this.#slabs.lend(byteCount))
+    if (this.leftBytes > 0) return this.#isWanted
     this.#end()
     // The body is complete, so the connection continues for its next reader.
     return true
@@ -60,25 +52,23 @@ export class BulkBody extends Readable {
 
   /** The connection ended. Does nothing once the whole body has arrived. */
   broke(error: Error): void {
-    if (this.#leftBytes > 0) this.destroy(error)
+    if (this.leftBytes > 0) this.destroy(error)
   }
 
   override _read(): void {
     if (this.#isWanted) return
     this.#isWanted = true
-    if (this.#leftBytes > 0) this.#source.resume()
+    if (this.leftBytes > 0) this.#source.resume()
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#slab?.close()
-    this.#slab = null
-    if (this.#leftBytes > 0) this.#source.abandoned()
+    this.#slabs.close()
+    if (this.leftBytes > 0) this.#source.abandoned()
     done(error)
   }
 
   #end(): void {
-    this.#slab?.close()
-    this.#slab = null
+    this.#slabs.close()
     this.push(null)
     this.#source.arrived()
   }

@@ -149,7 +149,9 @@ async function receive(
     }
     await consume(source, incomplete, (arrived) => {
       idle.refresh()
-      const bytes = demand.hasMore ? arrived.subarray(0, lengthBytes - arrivedBytes) : arrived
+      // The same object where possible: only that can be released.
+      const isCut = demand.hasMore && arrived.length > lengthBytes - arrivedBytes
+      const bytes = isCut ? arrived.subarray(0, lengthBytes - arrivedBytes) : arrived
       arrivedBytes += bytes.length
       if (arrivedBytes > lengthBytes) throw incomplete('more bytes arrived than were announced')
       hasher.update(bytes)

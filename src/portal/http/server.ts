@@ -1,5 +1,4 @@
 /** Builds the portal's HTTP server: limits and time-outs for all requests, authentication where a route needs it, and the routes. */
-import { createServer } from 'node:http'
 import Fastify, { type FastifyRequest, LogController } from 'fastify'
 import { jsonBodyBytesMax, nameLengthMax, Problem, type ProblemCode, timerMs } from '../../protocol/index.ts'
 import { authenticate, tokenIdOf } from '../accounts/accounts.ts'
@@ -9,6 +8,7 @@ import { ConnectionLimits, RequestLimits } from './limits.ts'
 import { ApiDescription } from './openapi/document.ts'
 import { readPage } from './page-files.ts'
 import { inTurn } from './pipeline.ts'
+import { PooledServer } from './pooled-reads.ts'
 import { answerUnparsable, sendProblem, toProblem } from './problems.ts'
 import { recordRefusal } from './refusals.ts'
 import { keyRoutes } from './routes/accounts.ts'
@@ -66,7 +66,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     // Otherwise Fastify would make a second server for the other address of `localhost`, without any of the limits.
     serverFactory: (listener) => {
       const answer = inTurn(listener, { waitingMax: options.pipelinedRequestsMax })
-      return tls === null ? createServer(connections, answer) : new TlsServer({ ...connections, ...tls }, answer)
+      return tls === null ? new PooledServer(connections, answer) : new TlsServer({ ...connections, ...tls }, answer)
     },
     trustProxy: [...options.trustedProxies],
     forceCloseConnections: false,

@@ -24,6 +24,7 @@ import { jsonLine, jsonLinesTypeOf, laterJson, laterLine, notificationLine, text
 import { answerWithTexts } from '../long-answer.ts'
 import { digestOfFile, expect, idempotencyKey, preferWaitForReceivers } from '../openapi/headers.ts'
 import { jsonLines } from '../openapi/operation.ts'
+import { poolBody } from '../pooled-reads.ts'
 import { faultsOf } from '../validation.ts'
 import { announcementProblems } from './transfers.ts'
 
@@ -152,7 +153,10 @@ function fileOf(request: FastifyRequest, reply: FastifyReply, stop: AbortSignal)
     },
     source: raw,
     signal: goneSignal(reply, stop),
-    onAdmitted: () => askForBody(request, reply),
+    onAdmitted: () => {
+      askForBody(request, reply)
+      poolBody(raw)
+    },
   }
 }
 

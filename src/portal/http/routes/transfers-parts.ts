@@ -6,6 +6,7 @@ import { topics } from '../../signals/index.ts'
 import { type App, accountOf, goneSignal, prefersInterim, type Services } from '../app.ts'
 import { contentDigestOfPart, preferInterim } from '../openapi/headers.ts'
 import { PartNumberText } from '../openapi/parameters.ts'
+import { poolBody } from '../pooled-reads.ts'
 import { dropRest } from '../problems.ts'
 
 const Params = Type.Object({ transferId: TransferId, partNumber: PartNumberText })
@@ -58,7 +59,7 @@ export function partRoute(app: App, { context: { signals }, transfers, stop }: S
         partNumber,
         contentLength: request.headers['content-length'],
         contentDigest: request.headers['content-digest']?.toString(),
-        body: request.raw,
+        body: poolBody(request.raw),
         signal: goneSignal(reply, stop),
         onBytes: nowAndThen(tell),
       })

@@ -1,9 +1,10 @@
-import type { Notification, Problem, ProblemJson, Progress } from '../protocol/index.ts'
+import { type Notification, Problem, type ProblemJson, type Progress } from '../protocol/index.ts'
 import type { SendContext } from './context.ts'
 import type { Subscriber } from './event-watch.ts'
 import { lostOutcome, type SendEvent, type SendOutcome } from './events.ts'
 import type { JournalEntry } from './journal.ts'
 import { ReceiptCheck } from './receipt-check.ts'
+import type { KeptReceipt } from './trust.ts'
 
 type Delivered = Notification & { readonly notification: 'delivered' }
 
@@ -71,10 +72,7 @@ export class NotificationLog implements Subscriber {
 
   #tellSecond(notification: Notification): void {
     if (notification.notification === 'delivered') {
-      this.#proven(notification).then(
-        (proven) => this.#take(proven),
-        (error) => this.#answered.reject(error),
-      )
+      this.#takeDelivered(notification).catch((error) => this.#answered.reject(error))
     } else {
       this.#take(notification)
     }
@@ -104,6 +102,20 @@ export class NotificationLog implements Subscriber {
 
   #take(notification: Notification): void {
     this.#onEvent({ type: 'notification', notification })
+    this.#count(notification)
+  }
+
+  /** Tells of a delivery once its receipt is verified, and counts it once the receipt is kept: until then the journal has the transfer. */
+  async #takeDelivered(delivered: Delivered): Promise<void> {
+    const verdict = await this.check.verify(delivered.receiver, delivered.receipt)
+    const proven = provenBy(verdict, delivered)
+    this.#onEvent({ type: 'notification', notification: proven })
+    if (verdict !== 'unsigned' && !(verdict instanceof Problem)) await this.check.keep(verdict)
+    this.#count(proven)
+  }
+
+  /** Ends the wait with the last second notification. */
+  #count(notification: Notification): void {
     if (notification.notification !== 'delivered' && notification.notification !== 'failed') return
     if (!this.#waitingFor.delete(notification.receiver)) return
     if (notification.notification === 'failed') {
@@ -112,16 +124,15 @@ export class NotificationLog implements Subscriber {
     }
     if (this.#waitingFor.size === 0) this.#answered.resolve()
   }
+}
 
-  /** Turns a `delivered` without a valid receipt into a `failed`. */
-  async #proven(delivered: Delivered): Promise<Notification> {
-    const { receipt, ...rest } = delivered
-    const { eventId, at, transferId, attempt, receiver } = rest
-    const verdict = await this.check.verify(receiver, receipt)
-    if (verdict === 'proven') return delivered
-    if (verdict === 'unsigned') return rest
-    return { eventId, at, transferId, attempt, notification: 'failed', receiver, problem: verdict.toJSON() }
-  }
+/** Turns a `delivered` without a valid receipt into a `failed`. */
+function provenBy(verdict: KeptReceipt | 'unsigned' | Problem, delivered: Delivered): Notification {
+  const { receipt: _, ...rest } = delivered
+  if (verdict === 'unsigned') return rest
+  if (!(verdict instanceof Problem)) return delivered
+  const { eventId, at, transferId, attempt, receiver } = rest
+  return { eventId, at, transferId, attempt, notification: 'failed', receiver, problem: verdict.toJSON() }
 }
 
 /**

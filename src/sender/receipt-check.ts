@@ -33,12 +33,12 @@ export class ReceiptCheck {
   }
 
   /**
-   * Verifies a receipt and keeps it.
+   * Verifies a receipt.
    *
-   * @returns a problem when it proves nothing; `unsigned` when one side has no keys to verify it with
+   * @returns the receipt to {@link keep}; a problem when it proves nothing; `unsigned` when one side has no keys to verify it with
    * @throws the signal's reason
    */
-  async verify(receiver: string, receipt: string | undefined): Promise<'proven' | 'unsigned' | Problem> {
+  async verify(receiver: string, receipt: string | undefined): Promise<KeptReceipt | 'unsigned' | Problem> {
     const { trust, receiverKeys, account } = this.#context
     const keys = receiverKeys.get(receiver) ?? null
     if (trust === null || keys === null) return 'unsigned'
@@ -48,8 +48,7 @@ export class ReceiptCheck {
       await proveDelivery(receipt, { manifest, receiver, keys, contentDigest: this.contentDigest })
       const { transferId, metadata } = this.#entry
       const salt = this.salt !== undefined ? this.salt : await receiptSalt(transferId, account, metadata, trust.keys)
-      await this.#keep({ transferId, receiver, receipt, keys, salt })
-      return 'proven'
+      return { transferId, receiver, receipt, keys, salt }
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       if (error.code === 'receipt-invalid') return error
@@ -58,7 +57,7 @@ export class ReceiptCheck {
   }
 
   /** Keeps a receipt on this machine. If that fails, the delivery is still proven, and the portal keeps the receipt, too. */
-  async #keep(receipt: KeptReceipt): Promise<void> {
+  async keep(receipt: KeptReceipt): Promise<void> {
     const { trust, onEvent } = this.#context
     const { transferId, receiver } = receipt
     await trust?.receipts.keep(receipt).catch((error: unknown) => {

@@ -7,7 +7,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { chromium } from 'playwright-core'
+import { BareBrowser } from './bare-browser.ts'
 import { makeFile, median } from './figures.ts'
 import { program } from './portal-process.ts'
 import { run } from './processes.ts'
@@ -15,7 +15,6 @@ import { BenchWorld } from './world.ts'
 
 const ROUNDS_DEFAULT = 3
 const SIZE_MIB_DEFAULT = 128
-const DELIVERED_MS_MAX = 300_000
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -38,46 +37,35 @@ async function measure(digest: string): Promise<void> {
   await using world = await BenchWorld.start({ flags: ['--digests', digest === 'blake3' ? 'blake3,sha-256' : digest] })
   const source = join(world.folder, 'source.bin')
   await makeFile(source, sizeMib)
-  // With a profile on disk: a browser without one keeps received files in memory, and hands their bytes to another process.
-  const browser = await chromium.launchPersistentContext(join(world.folder, 'chromium'), {
-    executablePath: values.chromium ?? '/usr/bin/chromium',
-    chromiumSandbox: false,
-  })
-  try {
-    const page = await browser.newPage()
-    await page.goto(await inviteOf(world, 'carol'))
-    await page.getByRole('button', { name: 'Join', exact: true }).click()
-    await page.getByRole('link', { name: /^Receive/ }).click()
-    await page.getByLabel(/Accept all files automatically/).check()
-    const rates = { toPage: [] as number[], fromPage: [] as number[], cli: [] as number[] }
-    // The first round warms caches and compilers, and does not count.
-    for (let round = 0; round <= rounds; round++) {
-      const toPage = await rateOf(() => sent(world, source, 'carol'))
-      const cli = await rateOf(() => sent(world, source, 'bob'))
-      await rm(await world.takeDelivered())
-      const fromPage = await rateOf(async () => {
-        await page.getByRole('link', { name: 'Send', exact: true }).click()
-        await page.locator('input[data-for="files"]').setInputFiles(source)
-        await page.getByLabel('To', { exact: true }).fill('bob')
-        await page.getByRole('button', { name: 'Add', exact: true }).click()
-        await page.getByRole('button', { name: /^Send it/ }).click()
-        await page.getByText(/receipt verified/).waitFor({ timeout: DELIVERED_MS_MAX })
-      })
-      await rm(await world.takeDelivered())
-      await page
-        .getByRole('button', { name: /^Clear/ })
-        .first()
-        .click()
-      if (round === 0) continue
-      rates.toPage.push(toPage)
-      rates.fromPage.push(fromPage)
-      rates.cli.push(cli)
-    }
-    const [toPage, fromPage, cli] = [rates.toPage, rates.fromPage, rates.cli].map((all) => median(all).toFixed(0))
-    process.stdout.write(`| ${digest} | ${toPage} | ${fromPage} | ${cli} |\n`)
-  } finally {
-    await browser.close()
+  const executable = values.chromium ?? '/usr/bin/chromium'
+  const profile = join(world.folder, 'chromium')
+  await using page = await BareBrowser.open(executable, profile, await inviteOf(world, 'carol'))
+  await page.click(/^Join$/)
+  await page.click(/^Receive/)
+  await page.click(/Accept all files automatically/)
+  const rates = { toPage: [] as number[], fromPage: [] as number[], cli: [] as number[] }
+  // The first round warms caches and compilers, and does not count.
+  for (let round = 0; round <= rounds; round++) {
+    const toPage = await rateOf(() => sent(world, source, 'carol'))
+    const cli = await rateOf(() => sent(world, source, 'bob'))
+    await rm(await world.takeDelivered())
+    const fromPage = await rateOf(async () => {
+      await page.click(/^Send$/)
+      await page.choose('input[data-for="files"]', source)
+      await page.fill('To', 'bob')
+      await page.click(/^Add$/)
+      await page.click(/^Send it/)
+      await page.waitFor(/receipt verified/)
+    })
+    await rm(await world.takeDelivered())
+    await page.click(/^Clear/)
+    if (round === 0) continue
+    rates.toPage.push(toPage)
+    rates.fromPage.push(fromPage)
+    rates.cli.push(cli)
   }
+  const [toPage, fromPage, cli] = [rates.toPage, rates.fromPage, rates.cli].map((all) => median(all).toFixed(0))
+  process.stdout.write(`| ${digest} | ${toPage} | ${fromPage} | ${cli} |\n`)
 }
 
 async function inviteOf(world: BenchWorld, name: string): Promise<string> {

@@ -12,6 +12,7 @@ import {
 } from '../client/index.ts'
 import { fastDigestAlgorithms } from '../digests/index.ts'
 import {
+  type DigestAlgorithm,
   defaultDigestAlgorithm,
   type Limits,
   Problem,
@@ -53,6 +54,8 @@ export interface SendingOptions {
   readonly waitMs: number | null
   /** Raised when a file would have too many parts, and kept within the portal's limits. */
   readonly partSizeBytes?: number
+  /** The algorithms that the reader of the files computes fast, fastest first; otherwise those of this runtime. */
+  readonly digestAlgorithms?: readonly DigestAlgorithm[]
   /** Parts of one transfer in flight at the same time. Memory may allow fewer. */
   readonly partsInFlight?: ConcurrencyBounds
   /** Memory that the parts in flight of one transfer may take. */
@@ -96,7 +99,8 @@ export async function beginSending(options: SendingOptions): Promise<SendContext
     // A receiver refuses a transfer id that is months old, because it may have deleted its record.
     idTimeMs: () => (clock !== null && clock.aheadMs < -clocksDifferMsMax ? clock.portalMs : undefined),
     digestAlgorithm:
-      fastDigestAlgorithms.find((name) => limits.digestAlgorithms.includes(name)) ?? defaultDigestAlgorithm,
+      (options.digestAlgorithms ?? fastDigestAlgorithms).find((name) => limits.digestAlgorithms.includes(name)) ??
+      defaultDigestAlgorithm,
     portalUrl: identity.portalUrl,
     account: identity.account,
     to,

@@ -256,7 +256,7 @@ test('Node provides the only HTTP client, and only the transport for Node uses i
 })
 
 test('digests are computed in src/digests only', () => {
-  const libraries = /^(?:@napi-rs\/blake-hash|@noble\/hashes|hash-wasm)/
+  const libraries = /^(?:@napi-rs\/blake-hash|@noble\/hashes)/
   const users = imports.filter(({ specifier, from }) => libraries.test(specifier) && !from.startsWith('src/digests/'))
   expect(users.map(line)).toEqual([])
 })

@@ -18,6 +18,7 @@ import {
 import { BrowserFileSource } from '../platform/file-source.ts'
 import { BrowserFolderSource } from '../platform/folder-source.ts'
 import type { PageJournal } from '../platform/journal.ts'
+import { workerDigestAlgorithms } from '../platform/part-workers.ts'
 import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
 import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
@@ -133,7 +134,7 @@ export class OutgoingList implements OutgoingFiles {
     for (const one of named) this.#add(one, to, isSealed, context)
   }
 
-  #begin(to: readonly string[], isSealing: boolean): Promise<SendContext> {
+  async #begin(to: readonly string[], isSealing: boolean): Promise<SendContext> {
     const { client, account, portalUrl, trust, journal, sealRecords, events, signal: stop } = this.#options
     return beginSending({
       ...{ client, journal, sealRecords, events, to },
@@ -142,6 +143,7 @@ export class OutgoingList implements OutgoingFiles {
       // The page shows that the portal does not answer, and the user decides what to do.
       answerTimeoutMs: Number.POSITIVE_INFINITY,
       waitMs: null,
+      digestAlgorithms: await workerDigestAlgorithms(),
       partsInFlight: PARTS_IN_FLIGHT,
       bufferBytesMax: BUFFER_BYTES_MAX,
       signal: stop,

@@ -6,6 +6,7 @@ import './disposables.ts'
 import { bytesIn, fetchSettings, noBytes } from '../../client/browser-transport.ts'
 import { Problem } from '../../protocol/index.ts'
 import type { ReceiveLimits } from '../../receiver/index.ts'
+import { directBody } from './direct-body.ts'
 import { type GatheredPart, gather } from './inbox/gather.ts'
 
 /** Messages of the page about a request: one at a time, and the abort. */
@@ -32,7 +33,9 @@ export type FetchAnswer = { readonly number: number } & (
 
 interface Fetching {
   readonly controller: AbortController
-  body: AsyncGenerator<Uint8Array<ArrayBuffer>>
+  content: ReadableStream<Uint8Array<ArrayBuffer>> | null
+  /** Reads the content as it arrives; null before the first bytes. */
+  arriving: AsyncGenerator<Uint8Array<ArrayBuffer>> | null
 }
 
 const underway = new Map<number, Fetching>()
@@ -62,10 +65,10 @@ self.onmessage = async ({ data }: MessageEvent<FetchRequest>) => {
 
 async function begin({ number, url, headers }: FetchRequest & { readonly ask: 'fetch' }): Promise<FetchAnswer> {
   const controller = new AbortController()
-  underway.set(number, { controller, body: noBytes() })
+  underway.set(number, { controller, content: null, arriving: null })
   const response = await fetch(url, { headers, signal: controller.signal, ...fetchSettings })
   const one = underway.get(number)
-  if (one !== undefined && response.body !== null) one.body = bytesIn(response.body)
+  if (one !== undefined) one.content = response.body
   return { number, answer: 'head', status: response.status, headers: [...response.headers] }
 }
 
@@ -75,9 +78,11 @@ async function read(request: FetchRequest & { readonly ask: 'gather' | 'read' })
   if (one === undefined) throw new TypeError('the request is over')
   if (request.ask === 'gather') {
     const { part, limits } = request
-    const bytes = await gather({ ...part, body: one.body }, { ...limits, signal: one.controller.signal })
+    const body = one.content === null ? noBytes() : directBody(one.content)
+    const bytes = await gather({ ...part, body }, { ...limits, signal: one.controller.signal })
     return { number, answer: 'bytes', bytes }
   }
-  const { done, value } = await one.body.next()
+  one.arriving ??= one.content === null ? noBytes() : bytesIn(one.content)
+  const { done, value } = await one.arriving.next()
   return { number, answer: 'bytes', bytes: done === true ? null : value }
 }

@@ -4,7 +4,7 @@
  */
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
 import type { PartSeal } from '../../trust/index.ts'
-import type { PartAnswer, PartTask, WorkedPart } from './part-worker.ts'
+import type { AlgorithmsAnswer, AlgorithmsTask, PartAnswer, PartTask, WorkedPart } from './part-worker.ts'
 import address from './part-worker.ts?worker&url'
 import { startWorker } from './workers.ts'
 
@@ -59,19 +59,25 @@ export function digestLent(algorithm: DigestAlgorithm, bytes: Uint8Array<ArrayBu
   return run({ task: 'open', algorithm, seal: null, bytes, expected: null }, [bytes.buffer])
 }
 
+/** The digest algorithms that the workers compute fast, fastest first. */
+export async function workerDigestAlgorithms(): Promise<readonly DigestAlgorithm[]> {
+  const { algorithms } = await answerTo<AlgorithmsAnswer>({ task: 'algorithms' })
+  return algorithms
+}
+
 async function run(task: PartTask, transfer: Transferable[] = []): Promise<WorkedPart> {
-  const answer = await answerTo(task, transfer)
+  const answer = await answerTo<PartAnswer>(task, transfer)
   if ('part' in answer) return answer.part
   if ('unreadable' in answer) throw new DOMException(answer.unreadable.message, answer.unreadable.name)
   throw new Problem('seal-broken', { partNumber: task.seal?.position.partNumber })
 }
 
-async function answerTo(task: PartTask, transfer: Transferable[]): Promise<PartAnswer> {
+async function answerTo<Answer>(task: PartTask | AlgorithmsTask, transfer: Transferable[] = []): Promise<Answer> {
   const worker = await borrowed()
   try {
     const answer = await worker.run(task, transfer)
     giveBack(worker)
-    return answer
+    return answer as Answer
   } catch (error) {
     worker.end()
     giveBack(null)
@@ -81,15 +87,15 @@ async function answerTo(task: PartTask, transfer: Transferable[]): Promise<PartA
 
 class PartWorker {
   readonly #worker = startWorker(address)
-  #answered: (answer: PartAnswer) => void = () => {}
+  #answered: (answer: unknown) => void = () => {}
   #failed: (error: Error) => void = () => {}
 
   constructor() {
-    this.#worker.onmessage = ({ data }: MessageEvent<PartAnswer>) => this.#answered(data)
+    this.#worker.onmessage = ({ data }: MessageEvent<unknown>) => this.#answered(data)
     this.#worker.onerror = ({ message }) => this.#failed(new Error(`the worker for parts failed: ${message}`))
   }
 
-  run(task: PartTask, transfer: Transferable[]): Promise<PartAnswer> {
+  run(task: PartTask | AlgorithmsTask, transfer: Transferable[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#failed = reject
       this.#answered = resolve

@@ -17,6 +17,9 @@ const treeshake = {
 /** Switches off a warning about slow builds, which only means that the machine is busy. */
 const checks = { bundlerTimings: false }
 
+/** The page of an account, and that of a link, which loads less. */
+const pages = ['index.html', 'guest.html'].map((name) => join(import.meta.dirname, name))
+
 export default defineConfig({
   root: import.meta.dirname,
   base: './',
@@ -30,7 +33,7 @@ export default defineConfig({
     emptyOutDir: true,
     // The page needs `using`, WebCrypto's Ed25519 and X25519, and OPFS. Browsers that lack those need no older syntax.
     target: ['chrome137', 'edge137', 'firefox130', 'safari17'],
-    rolldownOptions: { treeshake, checks },
+    rolldownOptions: { input: pages, treeshake, checks },
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,

@@ -13,7 +13,7 @@ export type {
   ReceiveLimits,
   TreeProgress,
 } from './incoming-file.ts'
-export { checkOwner, type FindGuestOptions, findGuest, type LinkGuest } from './link-guest.ts'
+export { findGuest, type LinkGuest, type LinkGuestOptions, linkGuests } from './link-guest.ts'
 export { agreedMs, type Clocks, isForgotten, rememberedSinceMs } from './memory.ts'
 export { nameVariants, numberedName, sameNamesMax } from './names.ts'
 export { type ReceiveIntoOptions, type ReceiveResult, receiveInto } from './receive.ts'

@@ -7,32 +7,33 @@ import {
   type DeliveryState,
   guestsPerRequestMax,
   Problem,
-  type PublicKeys,
   type ReceivedDelivery,
   type SendLink,
 } from '../protocol/index.ts'
-import { fingerprintOf, type Guest, guestOf } from '../trust/index.ts'
+import { type Guest, guestOf, type NamedOwner, OwnerContacts } from '../trust/index.ts'
 
 export interface LinkGuest {
   readonly guest: Guest
   /** From 1. */
   readonly index: number
-  /** Who made the link. The link itself says the fingerprint of these keys. */
-  readonly owner: { readonly account: string; readonly keys: PublicKeys }
+  /** Who made the link. The link says the fingerprint of these keys. */
+  readonly owner: NamedOwner
+  /** Know the owner, and no other account. */
+  readonly contacts: OwnerContacts
   /** When the link stops working. */
   readonly expiresAt: string
   /** Null until the owner has announced the file. */
   readonly delivery: ReceivedDelivery | null
 }
 
-export interface FindGuestOptions {
+export interface LinkGuestOptions {
   readonly link: SendLink
   /** Of `passphraseKeyOf`; null where the link has no passphrase. */
   readonly passphraseKey: Uint8Array | null
   readonly clientOf: (token: string) => Pick<PortalClient, 'account' | 'deliveries'>
   /** Makes a request, and repeats it as the caller likes. */
   readonly retry: <Result>(request: (bounds: CallOptions) => Promise<Result>) => Promise<Result>
-  /** The guest of an earlier run. It is taken again, whatever has become of its delivery. */
+  /** Only this guest, for instance that of an earlier run. */
   readonly index?: number | null
 }
 
@@ -40,43 +41,48 @@ export interface FindGuestOptions {
 const preference: readonly (DeliveryState | null)[] = ['waiting', 'offered', null, 'delivered', 'failed']
 
 /**
- * Finds the guest to be: one whose file nobody takes at the moment; else the one that says most about why there is none.
+ * The guests of a link that the portal knows, in their order.
  *
- * @throws Problem `link-invalid` (unknown, expired, revoked, or the passphrase is wrong), `keys-changed` (the portal names other keys for
- *   the owner than the link); RemoteProblem, NoResponseError
+ * @throws Problem `link-invalid` when it knows none (unknown, expired, revoked, or the passphrase is wrong), `keys-changed` (the portal
+ *   names other keys for the owner than the link); RemoteProblem, NoResponseError
  */
-export async function findGuest(options: FindGuestOptions): Promise<LinkGuest> {
-  const { link, passphraseKey, clientOf, retry, index: known = null } = options
-  let best: { readonly guest: Guest; readonly index: number; readonly delivery: ReceivedDelivery | null } | null = null
-  for (let index = known ?? 1; index <= (known ?? guestsPerRequestMax); index++) {
+export async function* linkGuests(options: LinkGuestOptions): AsyncGenerator<LinkGuest, void, undefined> {
+  const { link, passphraseKey, clientOf, retry, index: only = null } = options
+  let about: Pick<LinkGuest, 'owner' | 'contacts' | 'expiresAt'> | null = null
+  for (let index = only ?? 1; index <= (only ?? guestsPerRequestMax); index++) {
     const guest = await guestOf(link.secret, index, passphraseKey)
-    const delivery = await deliveryTo(clientOf(guest.token), retry)
+    const client = clientOf(guest.token)
+    const delivery = await deliveryTo(client, retry)
     if (delivery === undefined) break
-    if (best === null || rankOf(delivery) < rankOf(best.delivery)) best = { guest, index, delivery }
-    if (delivery?.state === 'waiting') break
+    about ??= await aboutLink(client, options)
+    yield { guest, index, delivery, ...about }
   }
-  if (best === null) throw new Problem('link-invalid')
-  const { guest: status } = await retry((bounds) => clientOf(best.guest.token).account(bounds))
-  if (status === undefined) throw new Problem('link-invalid', { detail: 'the portal knows an account, and no link' })
-  const { owner, expiresAt } = status
-  await checkOwner(owner, link.fingerprint)
-  return { ...best, owner, expiresAt }
+  if (about === null) throw new Problem('link-invalid')
 }
 
 /**
- * Checks that the portal names the keys that a link says.
+ * Finds the guest to be: one whose file nobody takes at the moment; else the one that says most about why there is none.
  *
- * @param fingerprint of the link
- * @throws Problem `keys-changed` with the members `account`, `trusted` and `offered`
+ * @throws like {@link linkGuests}
  */
-export async function checkOwner(
-  { account, keys }: { readonly account: string; readonly keys: PublicKeys },
-  fingerprint: string,
-): Promise<void> {
-  const offered = await fingerprintOf(keys)
-  if (offered === fingerprint) return
-  const detail = `the link says that ${account} has the keys ${fingerprint}, and the portal names others: ${offered}`
-  throw new Problem('keys-changed', { account, trusted: fingerprint, offered, detail })
+export async function findGuest(options: LinkGuestOptions): Promise<LinkGuest> {
+  let best: LinkGuest | null = null
+  for await (const one of linkGuests(options)) {
+    if (best === null || rankOf(one.delivery) < rankOf(best.delivery)) best = one
+    if (one.delivery?.state === 'waiting') break
+  }
+  if (best === null) throw new Problem('link-invalid')
+  return best
+}
+
+async function aboutLink(
+  client: Pick<PortalClient, 'account'>,
+  { link, retry }: LinkGuestOptions,
+): Promise<Pick<LinkGuest, 'owner' | 'contacts' | 'expiresAt'>> {
+  const { guest } = await retry((bounds) => client.account(bounds))
+  if (guest === undefined) throw new Problem('link-invalid', { detail: 'the portal knows an account, and no link' })
+  const { owner, expiresAt } = guest
+  return { owner, contacts: await OwnerContacts.of(link.fingerprint, owner), expiresAt }
 }
 
 function rankOf(delivery: ReceivedDelivery | null): number {
@@ -86,7 +92,7 @@ function rankOf(delivery: ReceivedDelivery | null): number {
 /** The only delivery of a guest, which is the newest one. @returns undefined where there is no such guest, null where it has none yet */
 async function deliveryTo(
   client: Pick<PortalClient, 'deliveries'>,
-  retry: FindGuestOptions['retry'],
+  retry: LinkGuestOptions['retry'],
 ): Promise<ReceivedDelivery | null | undefined> {
   try {
     const { deliveries } = await retry((bounds) => client.deliveries({ limit: 1 }, bounds))

@@ -18,6 +18,7 @@ export {
   signingKeyBytes,
 } from './keys.ts'
 export { type ManifestClaims, sealedDigestOf, signManifest, verifyManifest } from './manifest.ts'
+export { type NamedOwner, OwnerContacts } from './owner-contacts.ts'
 export { openedLayout, sealedLayout, sealTagBytes } from './part-position.ts'
 export * from './part-seal.ts'
 export {

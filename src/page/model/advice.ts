@@ -57,6 +57,27 @@ const forReceiver = byCode<string>({
   expired: 'It expired. The sender can send it again.',
 })
 
+const NEW_LINK = 'Ask the person who gave you the link for a new one.'
+
+/** Advice for people without an account who have opened a link. */
+const forVisitor = byCode<string>({
+  'link-invalid': `If you copied the link, check that you have all of it. ${NEW_LINK}`,
+  'link-expired': NEW_LINK,
+  'request-closed': NEW_LINK,
+  'request-full': NEW_LINK,
+  'guest-conflict': NEW_LINK,
+  'guests-off': 'The portal has stopped taking such links. Tell the person who gave it to you.',
+  'too-many-guests': 'Too many people use links of this account just now. Try again later.',
+  'keys-changed':
+    'Do not use this link. The portal names other keys than the link does: it may be lying. Tell the person who gave it to you.',
+  'account-revoked': 'The account that made the link has been closed.',
+  cancelled: 'The sender cancelled it. Ask them for a new link if you still need it.',
+  expired: NEW_LINK,
+  'seal-broken': 'The link and what the portal has do not belong together. Tell the person who gave it to you.',
+  'seal-unopenable': 'The link and what the portal has do not belong together. Tell the person who gave it to you.',
+  'browser-failed': 'Reload the page to try again. The link has not been used up.',
+})
+
 /** Codes of problems that this browser detects. The portal reports every other problem of a first hop. */
 const foundHere: ReadonlySet<string> = new Set([
   'browser-failed',
@@ -82,4 +103,8 @@ export function adviceForSender({ code }: ProblemJson, who: string | null): stri
 
 export function adviceForReceiver({ code }: ProblemJson): string | null {
   return forReceiver.get(code) ?? null
+}
+
+export function adviceForVisitor({ code }: ProblemJson): string | null {
+  return forVisitor.get(code) ?? null
 }

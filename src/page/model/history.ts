@@ -30,6 +30,8 @@ export interface HistoryOptions {
   readonly contacts: Contacts
   /** What this browser has recorded of a transfer that it received. */
   readonly recordOf: (transferId: string) => Promise<CommitRecord | null>
+  /** False for an account that can only send. */
+  readonly receives?: boolean
   readonly signal: AbortSignal
 }
 
@@ -65,10 +67,10 @@ export class PageHistory implements History {
   /** The newest transfers of both lists. */
   async load(): Promise<void> {
     await this.#busy(async () => {
-      const { client, signal: stop } = this.#options
+      const { client, receives = true, signal: stop } = this.#options
       const [sent, received] = await Promise.all([
         client.transfers({ limit: PAGE_SIZE }, { signal: stop }),
-        client.deliveries({ limit: PAGE_SIZE }, { signal: stop }),
+        receives ? client.deliveries({ limit: PAGE_SIZE }, { signal: stop }) : { deliveries: [], before: null },
       ])
       this.#sent = {
         items: withNewer(sent.transfers, this.#sent.items),

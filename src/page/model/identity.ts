@@ -37,6 +37,14 @@ export async function readIdentity(database: PageDatabase): Promise<Identity | n
   return { account, token, keys: await openKeptKeys(keptKeys), keptKeys }
 }
 
+/** Stores a new identity; durable when it resolves. */
+export async function writeIdentity(
+  database: PageDatabase,
+  { account, token, keptKeys: keys }: Pick<Identity, 'account' | 'token' | 'keptKeys'>,
+): Promise<void> {
+  await change(database, 'identity', (identities) => identities.put({ account, token, keys }, OWN))
+}
+
 /**
  * Joins with an invite. The page stores the keys and the token durably before it sends the request. After a lost
  * response it repeats the request with the same token.

@@ -5,7 +5,7 @@ import { printable, type TreeSize } from '../../protocol/index.ts'
 import type { Decision, ReceiveEvent } from '../../receiver/index.ts'
 import type { Unpacked, WritingProgress } from '../platform/inbox/tree-progress.ts'
 import type { Hop, Picture } from './hops.ts'
-import { leftMsAt } from './outgoing-file.ts'
+import { leftMsAt } from './time-left.ts'
 import type { Incoming, IncomingProgress } from './types.ts'
 
 /** Actions of the list that an incoming file calls. */

@@ -18,7 +18,7 @@ import type { KeptFile, PageInbox } from '../platform/inbox/page-inbox.ts'
 import { receiveHere } from '../platform/inbox/receive-here.ts'
 import type { WritingProgress } from '../platform/inbox/tree-progress.ts'
 import { type AboutIncoming, type FileEvent, IncomingTransfer } from './incoming-transfer.ts'
-import { problemOf } from './outgoing.ts'
+import { problemOf } from './problem-of.ts'
 import type { ConnectionState, Incoming, IncomingFiles } from './types.ts'
 
 const AUTOMATIC_KEY = 'accepts everything'
@@ -31,6 +31,8 @@ export interface IncomingOptions {
   readonly inbox: PageInbox
   readonly lapse: ReadonlySignal<FolderLapse | null>
   readonly signal: AbortSignal
+  /** Receives one file, which its user has accepted already, and ends. */
+  readonly isForOne?: boolean
   readonly onConnection: (connection: ConnectionState) => void
   readonly onHeldBack: () => void
   readonly onTrouble: (problem: ProblemJson) => void
@@ -59,18 +61,20 @@ export class IncomingList implements IncomingFiles {
   }
 
   static async open(options: IncomingOptions): Promise<IncomingList> {
-    const list = new IncomingList(options, (await options.database.get('settings', AUTOMATIC_KEY)) === true)
+    const isAutomatic = options.isForOne === true || (await options.database.get('settings', AUTOMATIC_KEY)) === true
+    const list = new IncomingList(options, isAutomatic)
     for (const file of await options.inbox.kept()) list.#showKept(file)
     return list
   }
 
-  /** Receives until the signal aborts. */
+  /** Receives until the signal aborts, or until the one file has come. */
   async run(): Promise<void> {
-    const { client, trust, inbox, signal: stop, onTrouble } = this.#options
+    const { client, trust, inbox, signal: stop, onTrouble, isForOne = false } = this.#options
     try {
       await receiveHere(inbox, {
         ...{ client, trust, signal: stop },
         from: null,
+        isOnce: isForOne,
         decide: (offer, signal) => this.#decide(offer, signal),
         onEvent: (event) => this.#apply(event),
       })
@@ -192,7 +196,8 @@ export class IncomingList implements IncomingFiles {
       return
     }
     file.received({ finalName: kept.name, folder: null, signedBy, at, unpacked: null })
-    void askToPersist()
+    // Some browsers ask their user, and a guest keeps the file for a short time only.
+    if (this.#options.isForOne !== true) void askToPersist()
     await file.save()
   }
 

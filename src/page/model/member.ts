@@ -22,8 +22,9 @@ import { PageHistory } from './history.ts'
 import type { Identity } from './identity.ts'
 import { IncomingList } from './incoming.ts'
 import { PageOperations } from './operations.ts'
-import { OutgoingList, problemOf } from './outgoing.ts'
+import { OutgoingList } from './outgoing.ts'
 import { PagePeople } from './people.ts'
+import { problemOf } from './problem-of.ts'
 import type { ConnectionState, Member, OperationsModel } from './types.ts'
 
 export interface MemberOptions {

@@ -4,6 +4,7 @@ import { Rate } from '../../client/index.ts'
 import type { ProblemJson, TreeSize } from '../../protocol/index.ts'
 import { Pause, type SendEvent, type SendOutcome } from '../../sender/index.ts'
 import type { Hop, Picture } from './hops.ts'
+import { leftMsAt } from './time-left.ts'
 import type { DeliveryFailure, Outgoing, OutgoingProgress, ShownContent } from './types.ts'
 
 /** The state of one receiver. */
@@ -283,9 +284,4 @@ export class OutgoingFile implements Outgoing {
   #waiting(doneBytes: number): Hop {
     return { state: 'held', doneBytes, sizeBytes: this.sizeBytes }
   }
-}
-
-/** The estimated time for the rest at the current rate; null where there is no estimate. */
-export function leftMsAt(bytesPerSecond: number | null, restBytes: number): number | null {
-  return bytesPerSecond === null || bytesPerSecond < 1 ? null : (restBytes / bytesPerSecond) * 1000
 }

@@ -1,7 +1,7 @@
 /** The outgoing files of this tab. The same sender core runs in `golooader send`. */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { isAboutToken, type PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
-import { Problem, type ProblemJson } from '../../protocol/index.ts'
+import type { ProblemJson } from '../../protocol/index.ts'
 import { folderName } from '../../receiver/index.ts'
 import {
   beginSending,
@@ -22,6 +22,7 @@ import { workerDigestAlgorithms } from '../platform/part-workers.ts'
 import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import type { PageSealRecords } from '../platform/seal-records.ts'
 import { type AboutOutgoing, OutgoingFile } from './outgoing-file.ts'
+import { problemOf } from './problem-of.ts'
 import type { OutgoingFiles, ShownContent, Unfinished } from './types.ts'
 
 /** The number of transfers that upload at the same time. Transfers that wait for receivers do not count. */
@@ -299,11 +300,4 @@ function differenceOf(entry: JournalEntry, { picked }: Named, { sizeBytes }: Sou
   return sizeBytes === entry.source.sizeBytes
     ? 'The file has changed since: send it as a new transfer.'
     : 'The file has another size than before: send it as a new transfer.'
-}
-
-/** The problem to show. An error without a problem code happened in this browser. */
-export function problemOf(error: unknown): ProblemJson {
-  if (error instanceof Problem) return error.toJSON()
-  if (error instanceof RemoteProblem) return error.problem
-  return new Problem('browser-failed', { detail: error instanceof Error ? error.message : String(error) }).toJSON()
 }

@@ -5,23 +5,16 @@ import { type ReadonlySignal, signal } from '@preact/signals'
 import { browserTransport } from '../../client/browser-transport.ts'
 import { PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
 import { type InviteStatus, isInvite, type ProblemJson } from '../../protocol/index.ts'
-import { tabLocks } from '../platform/browser.ts'
 import type { PageDatabase } from '../platform/database.ts'
-import {
-  type Abilities,
-  MissingAbilityError,
-  openTriedDatabase,
-  requireBuiltIns,
-  tryAbilities,
-} from '../platform/trial.ts'
+import { lockNameOf, removeLeftovers } from '../platform/link-storage.ts'
+import { type Abilities, openTriedDatabase, tryAbilities } from '../platform/trial.ts'
 import { shortcomingsOf } from './abilities.ts'
 import { type Identity, joinWithInvite, readIdentity } from './identity.ts'
-import { openMember } from './member.ts'
-import { problemOf } from './outgoing.ts'
+import { problemOf } from './problem-of.ts'
+import { asOnlyTab, reasonsAgainst } from './tab.ts'
 import type { Joining, Stage } from './types.ts'
 
 const JOIN_TIMEOUT_MS = 10_000
-const RELOAD = 'Reload the page. If that does not help, use another browser.'
 
 export interface StartedPage {
   readonly stage: ReadonlySignal<Stage>
@@ -42,9 +35,7 @@ export function startPage(): StartedPage {
   const begin = (isTakingOver: boolean): void => {
     stage.value = { stage: 'starting' }
     void work(portalUrl, given, stage, isTakingOver).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error)
-      const advice = error instanceof MissingAbilityError ? error.advice : RELOAD
-      stage.value = { stage: 'unable', reason, advice, hasInvite: given.invite !== null }
+      stage.value = { stage: 'unable', ...reasonsAgainst(error), hasInvite: given.invite !== null }
     })
   }
   begin(false)
@@ -61,37 +52,17 @@ function takeInvite(): string | null {
 
 /** Works until another tab takes over. */
 async function work(portalUrl: string, given: Given, stage: { value: Stage }, isTakingOver: boolean): Promise<void> {
-  requireBuiltIns()
-  if (!isSecureContext) {
-    const reason = 'The page came over plain http, so the browser does not let it make keys.'
-    throw new MissingAbilityError(reason, 'Open it over https, or on the machine that runs the portal.')
-  }
-  if (tabLocks === null) {
-    const reason = 'This browser has no locks between tabs.'
-    throw new MissingAbilityError(reason, 'Use a current version of Chrome, Edge, Firefox or Safari.')
-  }
-  const stop = new AbortController()
-  const options: LockOptions = isTakingOver ? { steal: true } : { ifAvailable: true }
-  try {
-    await tabLocks.request(`golooader ${new URL(portalUrl).pathname}`, options, async (lock) => {
-      if (lock === null) {
-        stage.value = { stage: 'elsewhere' }
-        return
-      }
-      await run(portalUrl, given, stage, stop.signal)
-      // This tab holds the lock until it closes or another tab takes the lock.
-      await new Promise(() => {})
-    })
-  } catch (error) {
-    if (!(error instanceof DOMException && error.name === 'AbortError')) throw error
-    stop.abort(new Error('another tab works'))
-    stage.value = { stage: 'elsewhere' }
-  }
+  await asOnlyTab(lockNameOf(portalUrl), isTakingOver, (stop) => run(portalUrl, given, stage, stop))
+  stage.value = { stage: 'elsewhere' }
 }
 
 async function run(portalUrl: string, given: Given, stage: { value: Stage }, stop: AbortSignal): Promise<void> {
+  // Nothing waits for it, and the next visit tries again.
+  removeLeftovers(portalUrl).catch(() => {})
   const database = await openTriedDatabase(portalUrl)
   stop.addEventListener('abort', () => database.close(), { once: true })
+  // It loads while the browser is tried. Entering reports a failure.
+  if (given.invite !== null || (await database.count('identity')) > 0) loadMember().catch(() => {})
   const abilities = await tryAbilities(database, portalUrl).catch((error: unknown) => {
     database.close()
     throw error
@@ -102,6 +73,7 @@ async function run(portalUrl: string, given: Given, stage: { value: Stage }, sto
     if (isEntered) return
     isEntered = true
     given.invite = null
+    const { openMember } = await loadMember()
     const member = await openMember({ database, identity, portalUrl, abilities, signal: stop })
     stop.throwIfAborted()
     stage.value = { stage: 'member', member }
@@ -110,6 +82,11 @@ async function run(portalUrl: string, given: Given, stage: { value: Stage }, sto
   if (known !== null && given.invite === null) return enter(known)
   const joining = joiningOf({ database, portalUrl, abilities, invite: given.invite, known, enter })
   stage.value = { stage: 'stranger', joining }
+}
+
+/** Visitors without an account do not need it. */
+function loadMember() {
+  return import('./member.ts')
 }
 
 interface JoiningOptions {

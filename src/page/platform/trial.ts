@@ -56,9 +56,12 @@ export function requireBuiltIns(): void {
   }
 }
 
-/** @throws MissingAbilityError where this browser does not let the page store data */
-export async function openTriedDatabase(portalUrl: string): Promise<PageDatabase> {
-  const reason = 'This browser does not let the page store data, so it cannot keep your account.'
+/**
+ * @param purpose what the page would keep
+ * @throws MissingAbilityError where this browser does not let the page store data
+ */
+export async function openTriedDatabase(portalUrl: string, purpose = 'your account'): Promise<PageDatabase> {
+  const reason = `This browser does not let the page store data, so it cannot keep ${purpose}.`
   return tried(reason, OTHER_WINDOW, () => openDatabase(portalUrl))
 }
 

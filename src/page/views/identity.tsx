@@ -2,9 +2,9 @@
 import { useSignal } from '@preact/signals'
 import { parseFingerprint } from '../../protocol/index.ts'
 import type { Member, People } from '../model/types.ts'
-import { copyText } from '../platform/browser.ts'
+import { CopyButton } from './copy-button.tsx'
 import { FingerprintPicture } from './fingerprint.tsx'
-import { Shortcomings } from './welcome.tsx'
+import { Shortcomings } from './plain.tsx'
 
 export function IdentityView({ member }: { readonly member: Member }) {
   const { account, fingerprint, people, portalUrl } = member
@@ -36,29 +36,6 @@ export function IdentityView({ member }: { readonly member: Member }) {
         <Contacts people={people} own={account} />
       </section>
     </div>
-  )
-}
-
-function CopyButton({ text }: { readonly text: string }) {
-  const said = useSignal('')
-  const copy = async (): Promise<void> => {
-    try {
-      await copyText(text)
-      said.value = 'Copied'
-    } catch {
-      // The browser may forbid it. The user can still select the text.
-      said.value = 'The browser does not allow copying: select the text instead'
-    }
-  }
-  return (
-    <p class="row">
-      <button type="button" class="slim" onClick={() => void copy()}>
-        Copy
-      </button>
-      <span class="soft small" role="status">
-        {said.value}
-      </span>
-    </p>
   )
 }
 

@@ -15,7 +15,14 @@ function typeText(mediaType: string | null): string {
   return mediaType === null || mediaType === unknownMediaType ? '' : ` · ${mediaType}`
 }
 
-export function IncomingCard({ file, own }: { readonly file: Incoming; readonly own: string }) {
+export interface IncomingCardProps {
+  readonly file: Incoming
+  readonly own: string
+  /** Whether the page has more views: the timeline of a file, and the list that a file can be removed from. */
+  readonly isListed?: boolean
+}
+
+export function IncomingCard({ file, own, isListed = true }: IncomingCardProps) {
   const progress = file.progress.value
   const isBad =
     progress.phase === 'withdrawn' || (progress.phase === 'declined' && progress.problem.code !== 'declined')
@@ -41,7 +48,7 @@ export function IncomingCard({ file, own }: { readonly file: Incoming; readonly 
           {file.trouble.value}
         </p>
       )}
-      <Actions file={file} progress={progress} />
+      {isListed && <Actions file={file} progress={progress} />}
     </article>
   )
 }

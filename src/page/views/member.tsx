@@ -4,10 +4,9 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useErrorBoundary } from 'preact/hooks'
 import { tokenRemovedText } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
-import { problemOf } from '../model/outgoing.ts'
+import { problemOf } from '../model/problem-of.ts'
 import type { Member } from '../model/types.ts'
 import type { Picked } from '../platform/picked-folder.ts'
-import { pickedOfDrop } from '../platform/picking.ts'
 import { Detail } from './detail.tsx'
 import { HistoryView } from './history.tsx'
 import { IdentityView } from './identity.tsx'
@@ -15,6 +14,7 @@ import { focusOn } from './kept-focus.ts'
 import { Mark } from './mark.tsx'
 import { isOffline } from './offline.ts'
 import { OperationsView } from './operations.tsx'
+import { useDrop, useLeaveWarning } from './page-events.ts'
 import { ProblemText } from './problem.tsx'
 import { Receive } from './receive.tsx'
 import { type Route, route } from './route.ts'
@@ -23,7 +23,7 @@ import { Send } from './send.tsx'
 export function MemberView({ member }: { readonly member: Member }) {
   const chosen = useSignal<readonly Picked[]>([])
   const unreadable = useSignal<ProblemJson | null>(null)
-  useLeaveWarning(member)
+  useLeaveWarning(member.outgoing.files)
   const isOver = useDrop((picking) => {
     unreadable.value = null
     location.hash = '#send'
@@ -189,51 +189,3 @@ const lapseTexts = {
   permission: 'The browser needs your permission again to write to the folder that you chose. Files wait until then.',
   missing: 'The folder that you chose is missing. Files wait until you choose another one.',
 } as const
-
-/** Asks the user before they close a tab that is sending. */
-function useLeaveWarning(member: Member): void {
-  useEffect(() => {
-    const warn = (event: BeforeUnloadEvent): void => {
-      const moving = ['queued', 'reading', 'sending', 'silent']
-      if (member.outgoing.files.value.some(({ progress }) => moving.includes(progress.value.phase)))
-        event.preventDefault()
-    }
-    addEventListener('beforeunload', warn)
-    return () => removeEventListener('beforeunload', warn)
-  }, [member])
-}
-
-/**
- * Accepts files and folders that are dropped anywhere on the page.
- *
- * @returns whether the user holds files over the page
- */
-function useDrop(onDrop: (picking: Promise<readonly Picked[]>) => void): boolean {
-  const isOver = useSignal(false)
-  useEffect(() => {
-    const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true
-    const over = (event: DragEvent): void => {
-      if (!hasFiles(event)) return
-      event.preventDefault()
-      isOver.value = true
-    }
-    const leave = (event: DragEvent): void => {
-      if (event.relatedTarget === null) isOver.value = false
-    }
-    const drop = (event: DragEvent): void => {
-      if (!hasFiles(event) || event.dataTransfer === null) return
-      event.preventDefault()
-      isOver.value = false
-      onDrop(pickedOfDrop(event.dataTransfer))
-    }
-    addEventListener('dragover', over)
-    addEventListener('dragleave', leave)
-    addEventListener('drop', drop)
-    return () => {
-      removeEventListener('dragover', over)
-      removeEventListener('dragleave', leave)
-      removeEventListener('drop', drop)
-    }
-  }, [isOver, onDrop])
-  return isOver.value
-}

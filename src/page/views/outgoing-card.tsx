@@ -10,7 +10,14 @@ import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
 import { calledOf, roundDurationText } from './words.ts'
 
-export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly own: string }) {
+export interface OutgoingCardProps {
+  readonly file: Outgoing
+  readonly own: string
+  /** Saves the receipt of a transfer; where the page has a view of its timeline, a link to that takes its place. */
+  readonly saveReceipt?: ((transferId: string) => void) | undefined
+}
+
+export function OutgoingCard({ file, own, saveReceipt }: OutgoingCardProps) {
   const progress = file.progress.value
   const name = printable(file.name)
   return (
@@ -29,7 +36,7 @@ export function OutgoingCard({ file, own }: { readonly file: Outgoing; readonly 
       <p class="unseen" role="status">
         {name}: {isWaitingForNetwork(progress) ? 'waits' : saidOnce[progress.phase]}
       </p>
-      <Actions file={file} progress={progress} />
+      <Actions file={file} progress={progress} saveReceipt={saveReceipt} />
     </article>
   )
 }
@@ -180,7 +187,7 @@ function Failures({ failures }: { readonly failures: readonly DeliveryFailure[] 
   )
 }
 
-function Actions({ file, progress }: PartProps) {
+function Actions({ file, progress, saveReceipt }: PartProps & Pick<OutgoingCardProps, 'saveReceipt'>) {
   const { phase } = progress
   const transferId = file.transferId.value
   const isOver = phase === 'ended' || phase === 'refused'
@@ -203,7 +210,12 @@ function Actions({ file, progress }: PartProps) {
           Cancel<span class="unseen"> {file.name}</span>
         </button>
       )}
-      {transferId !== null && (phase === 'stored' || isOver) && (
+      {transferId !== null && saveReceipt !== undefined && phase === 'ended' && progress.proven.length > 0 && (
+        <button type="button" class="slim" onClick={() => saveReceipt(transferId)}>
+          Save the receipt<span class="unseen"> of {file.name}</span>
+        </button>
+      )}
+      {transferId !== null && saveReceipt === undefined && (phase === 'stored' || isOver) && (
         <a href={detailHash(transferId, true)}>
           Timeline{phase === 'ended' && progress.proven.length > 0 && ' and receipt'}
           <span class="unseen"> of {file.name}</span>

@@ -1,72 +1,16 @@
-/** The page of a browser that has no account, or cannot use the page. */
+/** The page of a browser that has no account. */
 import { useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
 import { tokenRemovedText } from '../../client/index.ts'
 import type { Picture } from '../model/hops.ts'
 import type { Joining } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
-import { Mark } from './mark.tsx'
+import { Plain, Shortcomings } from './plain.tsx'
 import { ProblemText } from './problem.tsx'
 
 const whole: Picture = {
   sender: 'sender',
   first: { state: 'done', at: null },
   second: [{ receiver: 'receiver', hop: { state: 'done', at: null } }],
-}
-
-function Plain({ title, children }: { readonly title: string; readonly children: ComponentChildren }) {
-  return (
-    <main class="page">
-      <div class="welcome">
-        <p class="mark">
-          <Mark /> GoLooader
-        </p>
-        <h1>{title}</h1>
-        {children}
-      </div>
-    </main>
-  )
-}
-
-export function Starting() {
-  return <main class="page" aria-busy="true" />
-}
-
-interface UnableProps {
-  readonly reason: string
-  readonly advice: string
-  /** Whether the page was opened with an invite. */
-  readonly hasInvite: boolean
-}
-
-export function Unable({ reason, advice, hasInvite }: UnableProps) {
-  return (
-    <Plain title="This page does not work here">
-      <div class="stack">
-        <p>{reason}</p>
-        <p>{advice}</p>
-        {hasInvite && <p>Your invite has not been used: open its link again where you want to use it.</p>}
-      </div>
-    </Plain>
-  )
-}
-
-export function Elsewhere({ takeOver }: { readonly takeOver: () => void }) {
-  return (
-    <Plain title="GoLooader is open in another tab">
-      <div class="stack">
-        <p>
-          Only one tab at a time sends and receives. If you use this tab, the other one stops sending. Choose the same
-          file again here, and it continues.
-        </p>
-        <p>
-          <button type="button" class="main" onClick={takeOver}>
-            Use this tab instead
-          </button>
-        </p>
-      </div>
-    </Plain>
-  )
 }
 
 export function Welcome({ joining }: { readonly joining: Joining }) {
@@ -122,11 +66,6 @@ function AcceptInvite({ joining }: { readonly joining: Joining }) {
       </p>
     </div>
   )
-}
-
-/** The limitations of this browser. */
-export function Shortcomings({ of }: { readonly of: readonly string[] }) {
-  return of.map((text) => <p key={text}>{text}</p>)
 }
 
 /** @param account the account of the invite; null until it is known */

@@ -29,7 +29,10 @@ export interface PageFile {
 }
 
 export interface WebPage {
+  /** The page of an account. */
   readonly html: PageFile
+  /** The page of a link, for people without an account. */
+  readonly guestHtml: PageFile
   /** By name. A name contains a digest of the content. */
   readonly assets: ReadonlyMap<string, PageFile>
 }
@@ -38,10 +41,11 @@ export interface WebPage {
 export async function readPage(): Promise<WebPage | null> {
   try {
     const html = await readPageFile(new URL('index.html', pageFolder))
+    const guestHtml = await readPageFile(new URL('guest.html', pageFolder))
     const folder = new URL('assets/', pageFolder)
     const names = (await readdir(folder)).filter((name) => extname(name) in mediaTypes)
     const read = names.map(async (name) => [name, await readPageFile(new URL(name, folder))] as const)
-    return { html, assets: new Map(await Promise.all(read)) }
+    return { html, guestHtml, assets: new Map(await Promise.all(read)) }
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null
     throw error

@@ -15,7 +15,7 @@ const POLICY = 'content-security-policy'
 
 beforeAll(() => builtPage())
 
-test('the page is at the address of the portal, and where an invite link leads', async () => {
+test('the page is at the address of the portal, and where links lead', async () => {
   const portal = await TestPortal.start()
   const html = await portal.ask('GET', '/')
   expect(html.status).toBe(200)
@@ -23,6 +23,12 @@ test('the page is at the address of the portal, and where an invite link leads',
   expect(html.body.toString()).toMatch(/^<!doctype html>/)
   expect((await portal.ask('GET', '/join')).body).toEqual(html.body)
   expect((await portal.ask('GET', '/?from=elsewhere')).body).toEqual(html.body)
+  // People without an account need less of it.
+  const guest = await portal.ask('GET', '/g')
+  expect([guest.status, guest.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8'])
+  expect(guest.headers['content-security-policy']).toBe(html.headers['content-security-policy'])
+  expect(scriptOf(guest)).not.toBe(scriptOf(html))
+  expect((await portal.ask('GET', '/r')).body).toEqual(guest.body)
   const head = await portal.ask('HEAD', '/')
   expect([head.status, head.headers['content-length']]).toEqual([200, String(html.body.length)])
   for (const method of ['POST', 'PUT', 'DELETE']) expect(refusalOf(await portal.ask(method, '/'))).toBe('404 not-found')
@@ -55,10 +61,11 @@ test('a browser that accepts brotli gets it, under an ETag of its own', async ()
   expect([plain.headers.vary, small.headers.vary]).toEqual(['accept-encoding', 'accept-encoding'])
 })
 
-test('all of it weighs less than 120 kB on the wire', async () => {
+test('the pages of accounts and of links weigh less than 160 kB on the wire together', async () => {
   const portal = await TestPortal.start()
   const names = [
     '/',
+    '/g',
     ...readdirSync(ASSETS)
       .filter((name) => !name.endsWith('.br'))
       .map((name) => `/assets/${name}`),
@@ -66,7 +73,7 @@ test('all of it weighs less than 120 kB on the wire', async () => {
   const headers = { 'accept-encoding': 'br' }
   const answers = await Promise.all(names.map((name) => portal.ask('GET', name, { headers })))
   const sizesBytes = answers.map(({ body }) => body.length)
-  expect(sizesBytes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(120_000)
+  expect(sizesBytes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(160_000)
 })
 
 test('the page may run its own scripts, connect to its own portal, and nothing else', async () => {
@@ -174,7 +181,7 @@ test('a portal of a checkout whose page is not built says in one line how to bui
   const app = Fastify()
   onTestFinished(() => app.close())
   pageRoutes(app as unknown as App, null)
-  for (const url of ['/', '/join']) {
+  for (const url of ['/', '/join', '/g', '/r']) {
     const { statusCode, headers, body } = await app.inject({ url })
     expect([statusCode, headers['content-type'], body.trimEnd().split('\n').length]).toEqual([404, textMediaType, 1])
     expect(body).toContain('npm run build:page')
@@ -183,7 +190,7 @@ test('a portal of a checkout whose page is not built says in one line how to bui
 
 test('a portal can run without the page', async () => {
   const portal = await TestPortal.start({ servesPage: false })
-  for (const path of ['/', '/join']) expect(refusalOf(await portal.ask('GET', path))).toBe('404 not-found')
+  for (const path of ['/', '/join', '/g', '/r']) expect(refusalOf(await portal.ask('GET', path))).toBe('404 not-found')
   expect((await portal.ask('GET', '/healthz')).status).toBe(200)
 })
 

@@ -11,11 +11,17 @@ const PARTS_IN_FLIGHT: ConcurrencyBounds = { min: 1, max: 2 }
 /** The options of `receiveInto` that the page sets. */
 export function receiveHere(
   inbox: PageInbox,
-  options: Pick<ReceiveIntoOptions<PartBody>, 'client' | 'trust' | 'from' | 'decide' | 'signal' | 'onEvent' | 'idleMs'>,
+  options: Pick<
+    ReceiveIntoOptions<PartBody>,
+    'client' | 'trust' | 'from' | 'decide' | 'signal' | 'onEvent' | 'idleMs'
+  > & {
+    /** Ends after one delivery. */
+    readonly isOnce?: boolean
+  },
 ): Promise<ReceiveResult> {
   return receiveInto(inbox, {
     ...options,
-    isOnce: false,
+    isOnce: options.isOnce ?? false,
     // While the user decides, all waiting offers are visible.
     transfersAtOnce: offersOpenMax,
     contentsAtOnce: CONTENTS_AT_ONCE,

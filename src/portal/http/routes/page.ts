@@ -1,4 +1,7 @@
-/** `/`, `/join` and `/assets/*`: the web page. Invite links lead to `/join`; browsers do not send the invite itself, which is in the fragment. */
+/**
+ * `/`, `/join`, `/g`, `/r` and `/assets/*`: the web page. Invite links lead to `/join`, send links to `/g` and request links to `/r`.
+ * Browsers do not send the secret of a link, which is in the fragment. So a preview of a link gets the page, and changes nothing.
+ */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { Problem } from '../../../protocol/index.ts'
@@ -10,13 +13,20 @@ import { assetHeaders, pageHeaders } from '../security-headers.ts'
 const NOT_BUILT = 'The web page is not built here. In the checkout: npm run build:page; then start the portal again.\n'
 /** Browsers revalidate each time and get 304 if the page is unchanged, so that a new portal shows its new page at once. */
 const REVALIDATED = 'no-cache'
+/** Which document each path has. */
+const pages = [
+  ['/', 'html'],
+  ['/join', 'html'],
+  ['/g', 'guestHtml'],
+  ['/r', 'guestHtml'],
+] as const
 const FOREVER = 'public, max-age=31536000, immutable'
 
 /** @param page null when it has not been built */
 export function pageRoutes(app: App, page: WebPage | null): void {
-  for (const path of ['/', '/join']) {
+  for (const [path, html] of pages) {
     app.get(path, async (request, reply) => {
-      if (page !== null) return sendFile(request, reply, page.html, { ...pageHeaders, 'cache-control': REVALIDATED })
+      if (page !== null) return sendFile(request, reply, page[html], { ...pageHeaders, 'cache-control': REVALIDATED })
       return reply.code(404).type(textMediaType).send(NOT_BUILT)
     })
   }

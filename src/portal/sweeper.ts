@@ -88,7 +88,9 @@ export class Sweeper {
     const expired = this.#logged('transfers expired', await ledger.dueExpiries(BATCH))
     await this.#each('expiry', expired, (transfer) => this.#transfers.end(transfer, 'expired', expiryProblem))
     const leases = this.#logged('leases ran out', await ledger.dueLeases(BATCH))
-    await this.#each('lease', leases, (due) => this.#deliveries.leaseRanOut(due))
+    await this.#each('lease', leases, async (due) => {
+      await this.#deliveries.leaseEnded(due)
+    })
     const uploads = this.#logged('uploads timed out', await ledger.dueUploads(BATCH))
     await this.#each('upload timeout', uploads, (transfer) => this.#transfers.uploadTimedOut(transfer))
     await this.#settleRevocations()

@@ -364,6 +364,8 @@ export const Disposition = Type.Union([
     closed,
   ),
   Type.Object({ leaseId: LeaseId, disposition: Type.Literal('refused'), problem: ProblemBody }, closed),
+  /** The receiver ends, and keeps nothing of the file. */
+  Type.Object({ leaseId: LeaseId, disposition: Type.Literal('released') }, closed),
 ])
 export type Disposition = Type.Static<typeof Disposition>
 

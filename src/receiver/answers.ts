@@ -1,6 +1,9 @@
 /** The receiver's answers to the portal. Answers that are ready at the same time share a request. */
 import { Batcher, type DispositionOf, type PortalClient, sendDispositions } from '../client/index.ts'
-import { type DispositionResult, type Limits, problemBytesMax } from '../protocol/index.ts'
+import { type DispositionResult, type Limits, type Offer, problemBytesMax } from '../protocol/index.ts'
+
+/** How long a receiver that stops waits for the portal. */
+const RELEASE_MS_MAX = 2_000
 
 /** An estimate of the bytes of an answer besides its receipt or problem. */
 const FORM_BYTES = 1024
@@ -20,4 +23,13 @@ export function dispositionBatcher(client: PortalClient, limits: Limits | null):
     sendAlone: ({ transferId, answer }, options) => client.disposition(transferId, answer, options),
     sendTogether: (dispositions, options) => sendDispositions(client, dispositions, options),
   })
+}
+
+/** Tries once to give a lease back. If that fails, or the portal is of an older version, the lease runs out by itself. */
+export async function giveLeaseBack(
+  answers: DispositionBatcher,
+  { transferId, leaseId }: Pick<Offer, 'transferId' | 'leaseId'>,
+): Promise<void> {
+  const signal = AbortSignal.timeout(RELEASE_MS_MAX)
+  await answers.send({ transferId, answer: { leaseId, disposition: 'released' } }, { signal }).catch(() => {})
 }

@@ -11,7 +11,7 @@ import { digestDriver } from '../digests/index.ts'
 import { checkManifest } from '../parts/index.ts'
 import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
-import type { DispositionBatcher } from './answers.ts'
+import { type DispositionBatcher, giveLeaseBack } from './answers.ts'
 import { askPerson } from './ask-person.ts'
 import type { Decide } from './decision.ts'
 import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded } from './delivery-end.ts'
@@ -332,7 +332,7 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** Ends the delivery as the error requires. */
   async #end(error: unknown): Promise<DeliveryOutcome> {
-    if (this.#context.signal.aborted) return 'open'
+    if (this.#context.signal.aborted) return this.#leave()
     if (error instanceof LeaseExpiredError) return this.#giveUp(error.message)
     if (error instanceof DeliveryWithdrawnError) return this.#endWithdrawn(error.problem)
     if (isEnded(error)) return this.#endWithdrawn(causeOf(error.problem))
@@ -346,7 +346,7 @@ export class DeliveryTask<Body extends PartBody> {
     // The file is in the folder already, or there is a shortage at the moment. Neither concerns the sender.
     if (error instanceof PublishIncompleteError) return this.#giveUp(error.message)
     const problem = await this.#meaningOf(error)
-    if (this.#context.signal.aborted) return 'open'
+    if (this.#context.signal.aborted) return this.#leave()
     if (problem === 'later') return this.#giveUp(error instanceof Error ? error.message : String(error))
     if (problem === null) throw error
     if (this.#published !== null) return this.#giveUp(problem.message)
@@ -355,6 +355,15 @@ export class DeliveryTask<Body extends PartBody> {
     } catch (unanswered) {
       return this.#end(unanswered)
     }
+  }
+
+  /** The receiver stops. It keeps the lease only for a next run that has something of the file. */
+  async #leave(): Promise<DeliveryOutcome> {
+    const { inbox, answers } = this.#context
+    const isKept = this.#published !== null || (inbox.keepsParts && this.#heldBytes > 0)
+    this.#expected?.[Symbol.dispose]()
+    if (!isKept) await giveLeaseBack(answers, this.#leased.offer)
+    return 'open'
   }
 
   /** What an error of the inbox means for this file. Calls `onObstacle` when it concerns the whole inbox. */

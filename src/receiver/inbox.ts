@@ -30,6 +30,9 @@ export interface Inbox<Body extends PartBody> {
   /** Whether it unpacks trees. Elsewhere a tree is a file like any other, a tar. */
   readonly unpacksTrees: boolean
 
+  /** Whether a later run continues with the parts that this one has received. */
+  readonly keepsParts: boolean
+
   /** Whether it takes streams that have not ended. */
   readonly takesStreams?: boolean
 

@@ -73,6 +73,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly folder: string
   readonly instanceId: string
   readonly unpacksTrees = true
+  readonly keepsParts = true
   readonly takesStreams = true
   /** Records of transfers whose answer the portal has confirmed. */
   readonly received: ReceivedRecords

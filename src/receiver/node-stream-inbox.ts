@@ -34,6 +34,8 @@ export class OutputFailedError extends Error {
 export class StreamInbox implements Inbox<Readable> {
   readonly instanceId = randomText(INSTANCE_BYTES)
   readonly unpacksTrees = false
+  /** What is written cannot be continued by another process. */
+  readonly keepsParts = false
   readonly takesStreams = true
   readonly #output: Output
   readonly #onFailed: (error: Error) => void

@@ -469,3 +469,38 @@ test('stopping before any file came ends it at once, and frees the folder', asyn
     expect(await receiver.stop()).toEqual({ received: 0, refused: 0 })
   }
 })
+
+describe('a receiver that stops', () => {
+  test.each([
+    ['has nothing of the file: it gives the lease back', 1, [{ disposition: 'released' }]],
+    ['has parts of the file: its lease waits for the next run', 5, []],
+  ])('%s', async (_what, heldAt, expected) => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    const held = Promise.withResolvers<void>()
+    portal.onPart = (partNumber) => {
+      if (partNumber < heldAt) return 'serve'
+      held.resolve()
+      return new Promise(() => {})
+    }
+    portal.send(TEN_PARTS())
+    const receiver = running(portal, folder, { partsInFlight: 1 })
+    await held.promise
+    expect(await receiver.stop()).toEqual({ received: 0, refused: 0 })
+    expect(portal.dispositions).toMatchObject(expected)
+  })
+
+  test('a portal of an older version does not keep it', async () => {
+    const [portal, folder] = [await ScriptedPortal.start(), await testFolder()]
+    portal.onAnswer = () => 'request-invalid'
+    const asked = Promise.withResolvers<void>()
+    portal.onPart = () => {
+      asked.resolve()
+      return new Promise(() => {})
+    }
+    portal.send(TEN_PARTS())
+    const receiver = running(portal, folder)
+    await asked.promise
+    expect(await receiver.stop()).toEqual({ received: 0, refused: 0 })
+    expect(portal.dispositions).toHaveLength(1)
+  })
+})

@@ -27,6 +27,8 @@ import type { Content } from './folders.ts'
 export type PartScript = 'serve' | 'corrupt' | 'cut' | 'short' | 'headless' | ProblemCode
 export type AnswerScript = DeliveryState | 'lost' | ProblemCode
 
+const answers = { received: 'delivered', refused: 'failed', resend: 'offered', released: 'waiting' } as const
+
 const LEASE_MS = 2_000
 const HOLD_MS = 50
 
@@ -46,7 +48,7 @@ export class ScriptedPortal {
   /** Called for each request for a part. */
   onPart: (partNumber: number) => PartScript | Promise<PartScript> = () => 'serve'
   onAnswer: (disposition: Disposition) => AnswerScript | Promise<AnswerScript> = ({ disposition }) =>
-    disposition === 'received' ? 'delivered' : disposition === 'refused' ? 'failed' : 'offered'
+    answers[disposition]
   onInbox: () => ProblemCode | null = () => null
   /** The answer for a transfer that is not on offer. */
   unknownCode: ProblemCode = 'delivery-ended'
@@ -214,7 +216,7 @@ export class ScriptedPortal {
     if (script === 'lost') response.destroy()
     else if (script === 'delivered' || script === 'failed' || script === 'offered' || script === 'waiting') {
       // Like a real portal, it tells all streams that the delivery has ended before it answers.
-      if (script === 'failed' && disposition.disposition !== 'received') {
+      if (script === 'failed' && 'problem' in disposition) {
         this.#write('withdrawn', { transferId: transfer.offer.transferId, problem: disposition.problem })
       }
       if (script === 'delivered' || script === 'failed') this.#transfers.delete(transfer.offer.transferId)

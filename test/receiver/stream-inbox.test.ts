@@ -41,12 +41,12 @@ test('when the manifest does not hold, the file is refused, and nothing is recei
   expect(events.at(-1)).toMatchObject({ type: 'refused' })
 })
 
-test('when the output fails, the portal gets no answer', async () => {
+test('when the output fails, the file is not answered: only its lease is given back', async () => {
   const portal = await ScriptedPortal.start()
   portal.send(newContent(10_000, 1_000))
   const { result } = receiving(portal, async () => {
     throw new Error('the reader has gone')
   })
   await expect(result).rejects.toMatchObject({ name: 'OutputFailedError' })
-  expect(portal.dispositions).toEqual([])
+  expect(portal.dispositions).toMatchObject([{ disposition: 'released' }])
 })

@@ -27,7 +27,15 @@ import { Transfers } from '../uploads/transfers.ts'
 import { offerOf } from '../views.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import { HeldRecorder } from './held-recorder.ts'
-import { isRepetition, type LeaseClaim, type Leased, requireLease, requireManifestDigest, waited } from './leases.ts'
+import {
+  type EndedLease,
+  isRepetition,
+  type LeaseClaim,
+  type Leased,
+  requireLease,
+  requireManifestDigest,
+  waited,
+} from './leases.ts'
 import { PartVerifier } from './part-verifier.ts'
 
 /** How long the portal checks its own copy of the parts that a receiver wants again. Clients wait longer than this for an answer. */
@@ -194,17 +202,24 @@ export class Deliveries {
         return this.#move(leased, { state: 'failed', problem: answer.problem })
       case 'resend':
         return this.#askedAgain(leased, answer, signal)
+      case 'released':
+        return this.leaseEnded({ ...leased.delivery, transferId: transfer.transferId, leaseId: answer.leaseId })
     }
   }
 
-  /** The lease of an offer ran out: the file is offered again after a pause. */
-  async leaseRanOut(due: { transferId: string; receiverId: number; leaseId: string; offers: number }): Promise<void> {
+  /**
+   * The lease of an offer ran out, or its receiver gave it back: the file is offered again after a pause.
+   *
+   * @returns null when it was not the lease of the delivery any more
+   */
+  async leaseEnded({ transferId, receiverId, leaseId, offers }: EndedLease): Promise<'waiting' | null> {
     const { ledger, options } = this.#context
-    const { transferId, receiverId, leaseId, offers } = due
     const offerInMs = backoffMs(offers, { minMs: options.offerPauseMsMin, maxMs: options.offerPauseMsMax, jitter: 0 })
     const from = { state: 'offered', leaseId } as const
     const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'waiting', offerInMs })
-    if (moved !== null) afterMove(this.#context, moved)
+    if (moved === null) return null
+    afterMove(this.#context, moved)
+    return 'waiting'
   }
 
   /** For another receiver's delivery the answer is the same as for an unknown one. */

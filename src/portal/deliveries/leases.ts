@@ -17,6 +17,15 @@ export interface Leased {
   readonly delivery: Delivery & { readonly state: 'offered' }
 }
 
+/** A lease that is over without an outcome. */
+export interface EndedLease {
+  readonly transferId: string
+  readonly receiverId: number
+  readonly leaseId: string
+  /** How often the file was offered, this lease included. */
+  readonly offers: number
+}
+
 /** A claim after a wait, without the progress, which is outdated by then. */
 export function waited(claim: LeaseClaim): LeaseClaim {
   return { ...claim, heldBytes: null }

@@ -3,7 +3,7 @@
  * receipt is signed only after that.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, sha256Of, until, World } from '../harness/world.ts'
@@ -69,9 +69,10 @@ test('a stream goes from one program into another while it is written', async ()
   expect(await sending.ended).toMatchObject({ code: 0 })
 })
 
-test('when the reader ends early, the exit code says so, and the file stays at the portal', async () => {
+test('when the reader ends early, the exit code says so, and the next receiver gets the file at once', async () => {
   await using world = await World.create()
-  await world.portal()
+  // Were the lease not given back, the next receiver would wait for its end.
+  await world.portal(['--lease', '1h'])
   await world.join(['alice', 'bob'])
   const path = await world.file('report.bin', 40 * PART_BYTES)
   const sending = world.send(path, 'bob', ...SMALL_PARTS)
@@ -81,6 +82,24 @@ test('when the reader ends early, the exit code says so, and the file stays at t
     stderr: expect.stringContaining('the file stays at the portal'),
   })
   await world.receiver('bob')
+  expect(await sending.ended).toMatchObject({ code: 0 })
+  expect(await sha256Of(world.path('inbox', 'bob', 'report.bin'))).toBe(await sha256Of(path))
+})
+
+test('a receiver of the same account that is connected gets what one with a closed pipe leaves', async () => {
+  await using world = await World.create()
+  await world.portal(['--lease', '1h'])
+  await world.join(['alice', 'bob'])
+  const path = await world.file('report.bin', 40 * PART_BYTES)
+  const sending = world.send(path, 'bob', ...SMALL_PARTS)
+  await sending.notification('stored')
+  // The first part goes into the pipe, whose reader waits until another receiver is there.
+  const script = 'RECEIVE | { head -c 1 > begun; until [ -e go ]; do sleep 0.05; done; }; exit $PIPESTATUS'
+  const first = receiveIn(world, script)
+  await until(async () => (await readFile(world.path('begun')).catch(() => Buffer.alloc(0))).length === 1, 'it began')
+  await world.receiver('bob')
+  await writeFile(world.path('go'), '')
+  expect(await first.ended).toMatchObject({ code: 7 })
   expect(await sending.ended).toMatchObject({ code: 0 })
   expect(await sha256Of(world.path('inbox', 'bob', 'report.bin'))).toBe(await sha256Of(path))
 })

@@ -51,6 +51,8 @@ function answerFor(disposition: string, leaseId: string, manifestDigest: string)
       return { disposition, leaseId, manifestDigest } as const
     case 'resend':
       return { disposition, leaseId, problem, wanted: [[1, 10_000]] as [number, number][] } as const
+    case 'released':
+      return { disposition, leaseId } as const
     default:
       return { disposition: 'refused', leaseId, problem } as const
   }
@@ -167,7 +169,14 @@ const fetch = fc.tuple(pick, receiver, partNumber, isStale).map(([which, name, n
 )
 
 const dispose = fc
-  .tuple(pick, receiver, fc.constantFrom('received', 'received', 'resend', 'refused'), isStale, fc.nat(9), fc.boolean())
+  .tuple(
+    pick,
+    receiver,
+    fc.constantFrom('received', 'received', 'resend', 'refused', 'released'),
+    isStale,
+    fc.nat(9),
+    fc.boolean(),
+  )
   .map(([which, name, disposition, stale, wrong, isRepeated]) =>
     about(`${disposition} by ${name}${stale ? ', stale' : ''}`, which, async (transfer, model, { system }) => {
       const leaseId = leaseOf(transfer, name, stale)

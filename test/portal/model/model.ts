@@ -188,6 +188,10 @@ export class Model {
           delivery.leaseEndsMs = this.nowMs + options.leaseMs
           return 'offered'
         }
+        break
+      case 'released':
+        this.#offerLater(delivery)
+        return 'waiting'
     }
     this.#fail(transfer, name, delivery, answer.code)
     return 'failed'
@@ -214,8 +218,7 @@ export class Model {
     for (const { deliveries } of this.transfers) {
       for (const delivery of deliveries.values()) {
         if (delivery.state !== 'offered' || delivery.leaseEndsMs > this.nowMs) continue
-        const pauseMs = options.offerPauseMsMin * 2 ** (delivery.offers - 1)
-        this.#wait(delivery, Math.min(options.offerPauseMsMax, pauseMs))
+        this.#offerLater(delivery)
       }
     }
   }
@@ -231,6 +234,11 @@ export class Model {
       const modelled = transfer.deliveries.get(delivery.receiver as Receiver)
       if (modelled !== undefined) adoptDelivery(modelled, delivery)
     }
+  }
+
+  #offerLater(delivery: ModelDelivery): void {
+    const pauseMs = options.offerPauseMsMin * 2 ** (delivery.offers - 1)
+    this.#wait(delivery, Math.min(options.offerPauseMsMax, pauseMs))
   }
 
   #firsts(transfer: ModelTransfer): string[] {

@@ -60,6 +60,7 @@ async function folderInbox(): Promise<InboxUnderTest> {
       }
     },
     contentDigests: async (transferId) => [...fileOf(transferId).contentDigests()],
+    sized: async (transferId, sizeBytes) => fileOf(transferId).sized?.(sizeBytes),
     startOver: (transferId) => fileOf(transferId).startOver(),
     commit: (transferId, name, manifestDigest) =>
       inbox.commit(transferId, name, { manifestDigest, receipt: null }, fileOf(transferId).finish()),
@@ -106,6 +107,7 @@ async function pageInbox(keeping: 'files' | 'database'): Promise<InboxUnderTest>
     take: (...args) => run('take', ...args),
     look: (...args) => run('look', ...args),
     contentDigests: (...args) => run('contentDigests', ...args),
+    sized: (...args) => run('sized', ...args),
     startOver: (...args) => run('startOver', ...args),
     commit: (...args) => run('commit', ...args),
     published: (...args) => run('published', ...args),

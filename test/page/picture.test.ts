@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { adviceForReceiver, adviceForSender } from '../../src/page/model/advice.ts'
-import { pictureOf } from '../../src/page/model/hops.ts'
+import { pictureOf, shareOf } from '../../src/page/model/hops.ts'
 import { OutgoingFile } from '../../src/page/model/outgoing-file.ts'
 import { receivedSteps, sentSteps } from '../../src/page/model/timeline.ts'
 import {
@@ -176,6 +176,14 @@ describe('a transfer from the portal’s status', () => {
         if (!isStored) expect(second[0]?.hop.state, `${state} ${deliveryState}`).toBe('ahead')
         else expect(second[0]?.hop.state === 'done', deliveryState).toBe(deliveryState === 'delivered')
       }
+    }
+  })
+
+  test('of a stream that has not ended no share is drawn: what has come so far is not its size', () => {
+    for (const deliveryState of ['waiting', 'offered'] as const) {
+      const { first, second } = pictureOf({ ...aStatus('receiving', deliveryState), isSizeKnown: false })
+      expect(shareOf(first)).toBe(null)
+      expect(second.map(({ hop }) => hop.state)).toEqual(['ahead'])
     }
   })
 

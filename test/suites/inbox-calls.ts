@@ -31,6 +31,8 @@ export interface InboxUnderTest {
   take(transferId: string, part: PlainPart): Promise<string | null>
   look(transferId: string): Promise<HeldInFile>
   contentDigests(transferId: string): Promise<string[]>
+  /** The stream that the file is has ended. */
+  sized(transferId: string, sizeBytes: number): Promise<void>
   startOver(transferId: string): Promise<void>
   /** Finishes and publishes the file. */
   commit(transferId: string, name: string, manifestDigest: string): Promise<Published>

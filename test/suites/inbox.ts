@@ -171,6 +171,59 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       expect(await inbox.open(content.transferId, other)).toEqual({ held: [], heldBytes: 0 })
     })
 
+    const unsized: PartialLayout = { ...LAYOUT, sizeBytes: 10_000 * PART_BYTES, isSizeKnown: false }
+
+    test('the full parts of a stream count after a crash, and it is published in its true size', async () => {
+      const content = await newContent(LAYOUT, true)
+      const { transferId, bytes, layout } = content
+      await inbox.open(transferId, unsized)
+      for (const one of content.parts) expect(await inbox.take(transferId, one)).toBeNull()
+      expect((await inbox.look(transferId)).heldBytes).toBe(layout.sizeBytes)
+      await inbox.restart()
+      expect(await inbox.open(transferId, unsized)).toMatchObject({ heldBytes: 2 * PART_BYTES })
+      expect(await inbox.take(transferId, part(content, 3))).toBeNull()
+      await inbox.sized(transferId, layout.sizeBytes)
+      expect((await inbox.look(transferId)).heldBytes).toBe(layout.sizeBytes)
+      // The next run knows its size from the start.
+      await inbox.restart()
+      expect(await inbox.open(transferId, layout)).toMatchObject({ heldBytes: layout.sizeBytes })
+      expect(await inbox.contentDigests(transferId)).toHaveLength(3)
+      const { name } = await inbox.commit(transferId, 'dump.sql', manifestDigest)
+      expect(await inbox.contentOf(transferId, name)).toBe(sha256(bytes))
+    })
+
+    test('a stream that ended while the receiver was away keeps its parts; one that ends earlier than they say, only those', async () => {
+      const content = await newContent()
+      const { transferId, layout, bytes } = content
+      await inbox.open(transferId, unsized)
+      for (const number of [1, 2]) expect(await inbox.take(transferId, part(content, number))).toBeNull()
+      await inbox.restart()
+      expect((await inbox.open(transferId, layout)).held).toHaveLength(2)
+      await inbox.restart()
+      const shorter = { ...layout, sizeBytes: PART_BYTES }
+      const other = await newContent(shorter)
+      await inbox.open(other.transferId, unsized)
+      expect(await inbox.take(other.transferId, part(other, 1))).toBeNull()
+      expect(await inbox.take(other.transferId, part(content, 2))).toBeNull()
+      await inbox.sized(other.transferId, shorter.sizeBytes)
+      expect(await inbox.look(other.transferId)).toMatchObject({ heldBytes: PART_BYTES })
+      await inbox.restart()
+      expect((await inbox.open(other.transferId, shorter)).held).toHaveLength(1)
+      const { name } = await inbox.commit(other.transferId, 'dump.sql', manifestDigest)
+      expect(await inbox.contentOf(other.transferId, name)).toBe(sha256(other.bytes))
+      await inbox.open(transferId, layout)
+      expect(await inbox.take(transferId, part(content, 3))).toBeNull()
+      await inbox.commit(transferId, 'other.sql', manifestDigest)
+      expect(await inbox.contentOf(transferId, 'other.sql')).toBe(sha256(bytes))
+    })
+
+    test('a file whose size was known does not become a stream', async () => {
+      const content = await newContent()
+      await takeAll(content)
+      await inbox.restart()
+      expect((await inbox.open(content.transferId, unsized)).held).toEqual([])
+    })
+
     test('after starting over no part is held, and the file can still be completed', async () => {
       const content = await newContent()
       const { transferId, layout, bytes } = content

@@ -53,6 +53,7 @@ const forReceiver = byCode<string>({
   'signature-missing': 'The sender did not prove who they are. Nothing was kept.',
   'signature-invalid': 'The sender did not prove who they are. Nothing was kept.',
   'seal-unopenable': 'It was sealed for other keys than yours. The sender has to send it again.',
+  'upload-timeout': 'Nothing of it was kept. Ask the sender to send it again.',
   cancelled: 'The sender cancelled it.',
   expired: 'It expired. The sender can send it again.',
 })

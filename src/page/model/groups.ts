@@ -45,7 +45,8 @@ export function groupOfIncoming(progress: IncomingProgress): Group {
 }
 
 interface Sized {
-  readonly sizeBytes: number
+  /** Null while the size of a stream is not known. */
+  readonly sizeBytes: number | null
   /** Null for a file. */
   readonly tree: TreeSize | null
 }
@@ -57,6 +58,7 @@ export function filesText(count: number): string {
 
 /** 2.5 MiB · of a folder: 120 files, 2.5 MiB */
 export function sizeText({ sizeBytes, tree }: Sized): string {
+  if (sizeBytes === null) return 'size not known yet'
   return tree === null ? bytesText(sizeBytes) : `${filesText(tree.fileCount)}, ${bytesText(tree.contentBytes)}`
 }
 
@@ -68,9 +70,12 @@ export function itemsText(all: readonly Pick<Sized, 'tree'>[]): string {
   return listText([...(fileCount > 0 || folderCount === 0 ? [filesText(fileCount)] : []), ...folders])
 }
 
-/** How many bytes of files these are together. */
-export function contentBytesOf(all: readonly Sized[]): number {
-  return all.reduce((sum, { sizeBytes, tree }) => sum + (tree?.contentBytes ?? sizeBytes), 0)
+/** How many bytes of files these are together: 1.2 GiB · with a stream that has not ended: 1.2 GiB and more */
+export function totalBytesText(all: readonly Sized[]): string {
+  const known = all.filter(({ sizeBytes }) => sizeBytes !== null)
+  if (known.length === 0 && all.length > 0) return 'size not known yet'
+  const sumBytes = known.reduce((sum, { sizeBytes, tree }) => sum + (tree?.contentBytes ?? sizeBytes ?? 0), 0)
+  return `${bytesText(sumBytes)}${known.length < all.length ? ' and more' : ''}`
 }
 
 /**
@@ -86,5 +91,5 @@ export function totalText(
     .map((group) => ({ group, count: files.filter((file) => file.group === group).length }))
     .filter(({ count }) => count > 0)
     .map(({ group, count }) => `${count} ${words[group]}`)
-  return `${itemsText(files)}, ${bytesText(contentBytesOf(files))}: ${counts.join(', ')}`
+  return `${itemsText(files)}, ${totalBytesText(files)}: ${counts.join(', ')}`
 }

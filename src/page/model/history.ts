@@ -14,7 +14,7 @@ import {
 import type { CommitRecord } from '../../receiver/index.ts'
 import { type CheckedReceipt, checkReceipts } from '../../sender/index.ts'
 import { type AccountKeys, type Contacts, receiptText, signReceipt } from '../../trust/index.ts'
-import { type Picture, pictureOf, type ReceiverHop, secondHop } from './hops.ts'
+import { knownSizeBytes, type Picture, pictureOf, type ReceiverHop, secondHop } from './hops.ts'
 import { Names } from './names.ts'
 import { receivedSteps, sentSteps } from './timeline.ts'
 import type { History, HistoryLine, ReceiptLine, TransferDetail } from './types.ts'
@@ -225,8 +225,10 @@ export class PageHistory implements History {
       isSizeKnown: delivery.isSizeKnown !== false,
       picture: {
         sender: from,
-        first: isStored ? { state: 'done', at: storedAt ?? null } : { state: 'held', doneBytes: 0, sizeBytes },
-        second: [{ receiver: account, hop: secondHop(status, delivery.sizeBytes) }],
+        first: isStored
+          ? { state: 'done', at: storedAt ?? null }
+          : { state: 'held', doneBytes: 0, sizeBytes: knownSizeBytes(delivery) },
+        second: [{ receiver: account, hop: secondHop(status, knownSizeBytes(delivery)) }],
       },
       outcome: receivedOutcome(delivery),
       isBad: state === 'failed' && problem?.code !== 'cancelled',

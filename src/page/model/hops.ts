@@ -9,10 +9,10 @@ import type { DeliveryStatus, Notification, ProblemJson, TransferState, Transfer
 export type Hop =
   /** Nothing has started, or the hop before it is not done. */
   | { readonly state: 'ahead' }
-  /** `doneBytes` have been verified on the other side. */
-  | { readonly state: 'moving'; readonly doneBytes: number; readonly sizeBytes: number }
+  /** `doneBytes` have been verified on the other side. `sizeBytes` is null while the size of a stream is not known. */
+  | { readonly state: 'moving'; readonly doneBytes: number; readonly sizeBytes: number | null }
   /** The hop waits for a person, or for a receiver that is offline. */
-  | { readonly state: 'held'; readonly doneBytes: number; readonly sizeBytes: number }
+  | { readonly state: 'held'; readonly doneBytes: number; readonly sizeBytes: number | null }
   /** The notification came. @property at when, where that is known */
   | { readonly state: 'done'; readonly at: string | null }
   | { readonly state: 'failed'; readonly problem: ProblemJson | null; readonly at: string | null }
@@ -31,11 +31,17 @@ export interface Picture {
 
 const ahead: Hop = { state: 'ahead' }
 
+/** The size of a transfer in the portal's status; null where that tells only what has come of a stream so far. */
+export function knownSizeBytes({ sizeBytes, isSizeKnown }: Pick<TransferSummary, 'sizeBytes' | 'isSizeKnown'>) {
+  return isSizeKnown === false ? null : sizeBytes
+}
+
 /** The first hop of a transfer that is not active in this page, derived from the portal's status. */
 export function pictureOf(
-  { from, state, sizeBytes, deliveries }: TransferSummary,
+  { from, state, deliveries, ...size }: TransferSummary,
   notifications: readonly Notification[] = [],
 ): Picture {
+  const sizeBytes = knownSizeBytes(size)
   const first = firstHop(state, sizeBytes, notifications)
   return {
     sender: from,
@@ -47,7 +53,7 @@ export function pictureOf(
   }
 }
 
-function firstHop(state: TransferState, sizeBytes: number, notifications: readonly Notification[]): Hop {
+function firstHop(state: TransferState, sizeBytes: number | null, notifications: readonly Notification[]): Hop {
   switch (state) {
     case 'receiving':
       return { state: 'held', doneBytes: 0, sizeBytes }
@@ -65,7 +71,7 @@ function firstHop(state: TransferState, sizeBytes: number, notifications: readon
 /** The second hop, derived from the portal's status of a delivery. */
 export function secondHop(
   { receiver, state, fetchedBytes, problem }: DeliveryStatus,
-  sizeBytes: number,
+  sizeBytes: number | null,
   notifications: readonly Notification[] = [],
 ): Hop {
   const told = notifications.find((one) => 'receiver' in one && one.receiver === receiver)
@@ -81,8 +87,8 @@ export function secondHop(
   }
 }
 
-/** The drawn progress of a hop, from 0 to 1. */
-export function shareOf(hop: Hop): number {
+/** The drawn progress of a hop, from 0 to 1; null while the size of a stream is not known, and nothing can be said. */
+export function shareOf(hop: Hop): number | null {
   switch (hop.state) {
     case 'ahead':
       return 0
@@ -91,6 +97,7 @@ export function shareOf(hop: Hop): number {
     case 'failed':
       return 0
     default:
+      if (hop.sizeBytes === null) return null
       return hop.sizeBytes === 0 ? 0 : Math.min(1, hop.doneBytes / hop.sizeBytes)
   }
 }

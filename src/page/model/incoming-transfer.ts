@@ -23,6 +23,8 @@ export interface AboutIncoming {
   readonly from: string
   readonly name: string
   readonly sizeBytes: number
+  /** Of a stream that has not ended. */
+  readonly isSizeKnown?: false
   /** Type and subtype; null where it is unknown. */
   readonly mediaType: string | null
   /** Null for a file. */
@@ -46,7 +48,7 @@ export class IncomingTransfer implements Incoming {
   readonly transferId: string
   readonly from: string
   readonly name: ReadonlySignal<string>
-  readonly sizeBytes: ReadonlySignal<number>
+  readonly sizeBytes: ReadonlySignal<number | null>
   readonly tree: ReadonlySignal<TreeSize | null>
   readonly mediaType: ReadonlySignal<string | null>
   readonly isSealed: boolean | null
@@ -57,7 +59,7 @@ export class IncomingTransfer implements Incoming {
   readonly #actions: IncomingActions
   readonly #rate = new Rate()
   readonly #name = signal('')
-  readonly #sizeBytes = signal(0)
+  readonly #sizeBytes = signal<number | null>(null)
   readonly #tree = signal<TreeSize | null>(null)
   readonly #mediaType = signal<string | null>(null)
   readonly #isStored = signal(false)
@@ -125,7 +127,7 @@ export class IncomingTransfer implements Incoming {
         const { heldBytes, sizeBytes } = event
         this.#rate.add(heldBytes)
         const { bytesPerSecond } = this.#rate
-        const leftMs = leftMsAt(bytesPerSecond, sizeBytes - heldBytes)
+        const leftMs = event.isSizeKnown === false ? null : leftMsAt(bytesPerSecond, sizeBytes - heldBytes)
         this.#progress.value = { phase: 'fetching', heldBytes, bytesPerSecond, leftMs }
         break
       }
@@ -153,9 +155,9 @@ export class IncomingTransfer implements Incoming {
   }
 
   /** The name is known once the seal is open. */
-  #learn({ name, sizeBytes, mediaType, tree, isStored }: AboutIncoming): void {
+  #learn({ name, sizeBytes, isSizeKnown, mediaType, tree, isStored }: AboutIncoming): void {
     this.#name.value = name === '' ? 'A sealed file' : printable(name)
-    this.#sizeBytes.value = sizeBytes
+    this.#sizeBytes.value = isSizeKnown === false ? null : sizeBytes
     this.#mediaType.value = mediaType
     this.#tree.value = tree
     this.#isStored.value = isStored || this.#isStored.value
@@ -206,7 +208,7 @@ export class IncomingTransfer implements Incoming {
         return { state: 'moving', doneBytes: now.heldBytes, sizeBytes }
       // The receipt follows when all files are written.
       case 'unpacking':
-        return { state: 'moving', doneBytes: sizeBytes, sizeBytes }
+        return { state: 'moving', doneBytes: sizeBytes ?? 0, sizeBytes }
       case 'received':
         return { state: 'done', at: this.#receivedAt.value }
       case 'declined':

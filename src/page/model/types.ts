@@ -159,7 +159,8 @@ export interface Incoming {
   readonly transferId: string
   readonly from: string
   readonly name: ReadonlySignal<string>
-  readonly sizeBytes: ReadonlySignal<number>
+  /** Null while the size of a stream is not known. */
+  readonly sizeBytes: ReadonlySignal<number | null>
   /** Null for a file, and while the metadata is sealed. */
   readonly tree: ReadonlySignal<TreeSize | null>
   /** The kind of content in plain text: type and subtype; null where it is unknown. */

@@ -1,7 +1,7 @@
 /** The choice of what to send. */
 import { useRef } from 'preact/hooks'
-import { bytesText, type ProblemJson, printable, type TreeSize } from '../../protocol/index.ts'
-import { contentBytesOf, itemsText } from '../model/groups.ts'
+import { type ProblemJson, printable, type TreeSize } from '../../protocol/index.ts'
+import { itemsText, totalBytesText } from '../model/groups.ts'
 import { problemOf } from '../model/problem-of.ts'
 import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import { hasFolderDialogue, pickedOfInput, pickFolder } from '../platform/picking.ts'
@@ -143,7 +143,7 @@ function ChosenList({ chosen }: Pick<ChooserProps, 'chosen'>) {
       {all.length > 1 && (
         <p class="soft small">
           {all.length > SHOWN_MAX && `and ${all.length - SHOWN_MAX} more: `}
-          {itemsText(sizes)}, {bytesText(contentBytesOf(sizes))}
+          {itemsText(sizes)}, {totalBytesText(sizes)}
         </p>
       )}
     </div>

@@ -78,7 +78,8 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
         <dd>
           <Size sizeBytes={detail.sizeBytes} tree={detail.tree} />{' '}
           <span class="soft small">
-            ({detail.sizeBytes.toLocaleString()} bytes{detail.tree !== null && ' as a tar'})
+            ({detail.sizeBytes.toLocaleString()} bytes{detail.tree !== null && ' as a tar'}
+            {!detail.isSizeKnown && ' so far, size not known yet'})
           </span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>

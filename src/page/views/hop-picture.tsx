@@ -1,4 +1,5 @@
 /** The picture of README.md: two hops with their progress, and the two notifications that come back. */
+import { bytesText } from '../../protocol/index.ts'
 import { type Hop, type Picture, shareOf } from '../model/hops.ts'
 import { calledOf, timeText } from './words.ts'
 
@@ -46,8 +47,11 @@ const firstWords: Words = { done: 'stored', failed: 'refused' }
 const secondWords: Words = { done: 'delivered', failed: 'failed' }
 
 function HopLane({ hop, number, words }: { readonly hop: Hop; readonly number: 1 | 2; readonly words: Words }) {
+  const share = shareOf(hop)
+  // Of a stream without an end there is no share to draw: the bar says only that bytes have come.
+  const isUnsized = share === null && 'doneBytes' in hop && hop.doneBytes > 0
   return (
-    <div class={`hop hop-${number} ${hop.state}`} aria-hidden="true">
+    <div class={`hop hop-${number} ${hop.state} ${isUnsized ? 'unsized' : ''}`} aria-hidden="true">
       <div class="told">
         <span class="number">{number}</span>
         {(hop.state === 'done' || hop.state === 'failed') && (
@@ -58,7 +62,7 @@ function HopLane({ hop, number, words }: { readonly hop: Hop; readonly number: 1
         )}
       </div>
       <div class="way">
-        <div class="gone" style={{ width: `${shareOf(hop) * 100}%` }} />
+        <div class="gone" style={{ width: `${(share ?? (isUnsized ? 1 : 0)) * 100}%` }} />
       </div>
     </div>
   )
@@ -77,10 +81,15 @@ function hopText(hop: Hop, words: Words): string {
     case 'ahead':
       return 'not started'
     case 'moving':
-      return `${Math.floor(shareOf(hop) * 100)} percent`
+      return shareText(hop)
     case 'held':
-      return `waiting at ${Math.floor(shareOf(hop) * 100)} percent`
+      return `waiting at ${shareText(hop)}`
     default:
       return hop.at === null ? words[hop.state] : `${words[hop.state]} ${timeText(hop.at)}`
   }
+}
+
+function shareText(hop: Hop & { readonly doneBytes: number }): string {
+  const share = shareOf(hop)
+  return share === null ? `${bytesText(hop.doneBytes)}, size not known yet` : `${Math.floor(share * 100)} percent`
 }

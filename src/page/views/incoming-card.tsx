@@ -104,9 +104,10 @@ function Told({ file, progress }: PartProps) {
 
 function fetchingText(
   { heldBytes, bytesPerSecond, leftMs }: IncomingProgress & { phase: 'fetching' },
-  sizeBytes: number,
+  sizeBytes: number | null,
 ): string {
-  const figures = [`${bytesText(heldBytes)} of ${bytesText(sizeBytes)} here, verified`]
+  const whole = sizeBytes === null ? 'so far' : `of ${bytesText(sizeBytes)}`
+  const figures = [`${bytesText(heldBytes)} ${whole} here, verified`]
   if (bytesPerSecond !== null && bytesPerSecond > 0) figures.push(`${bytesText(bytesPerSecond)}/s`)
   if (leftMs !== null) figures.push(`about ${roundDurationText(leftMs)} left`)
   return figures.join(' · ')

@@ -1,6 +1,5 @@
 /** Receiving: the offers, the incoming files, and their destination. */
-import { bytesText } from '../../protocol/index.ts'
-import { contentBytesOf, type Group, groupOfIncoming } from '../model/groups.ts'
+import { type Group, groupOfIncoming, totalBytesText } from '../model/groups.ts'
 import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
 import { FileList, type ListedFile } from './file-list.tsx'
 import { IncomingCard } from './incoming-card.tsx'
@@ -20,7 +19,7 @@ export function Receive({ member }: { readonly member: Member }) {
   const { incoming, account } = member
   const files = incoming.files.value
   const asking = files.filter(({ progress }) => progress.value.phase === 'asking')
-  const askingBytes = contentBytesOf(asking.map(sizeOf))
+  const askingText = totalBytesText(asking.map(sizeOf))
   const kept = files.filter(({ progress: { value } }) => value.phase === 'received' && value.keptHere)
   const over = files.filter((file) => OVER.includes(file.progress.value.phase) && !kept.includes(file))
   return (
@@ -35,7 +34,7 @@ export function Receive({ member }: { readonly member: Member }) {
           <h2 id="inbox">Inbox</h2>
           {asking.length > 1 && (
             <button type="button" class="slim push" onClick={() => incoming.acceptAll()}>
-              Accept all {asking.length} ({bytesText(askingBytes)})
+              Accept all {asking.length} ({askingText})
             </button>
           )}
           {over.length > 1 && (
@@ -79,13 +78,13 @@ function listed(file: Incoming, own: string): ListedFile {
 
 /** Browsers do not report whether a download succeeded, so a file stays here until its owner removes it. */
 function KeptHere({ files }: { readonly files: readonly Incoming[] }) {
-  const sizeBytes = contentBytesOf(files.map(sizeOf))
+  const bytes = totalBytesText(files.map(sizeOf))
   const [first] = files
   const isOne = files.length === 1
   return (
     <section class="card" aria-label="Kept in this browser" data-focus-next="inbox">
       <p>
-        {isOne ? <strong>{first?.name.value}</strong> : <strong>{files.length} files</strong>} ({bytesText(sizeBytes)})
+        {isOne ? <strong>{first?.name.value}</strong> : <strong>{files.length} files</strong>} ({bytes})
         {isOne ? ' is' : ' are'} still kept in this browser. Check{' '}
         {isOne ? 'the download before you remove it' : 'the downloads before you remove them'} here.
       </p>

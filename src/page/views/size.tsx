@@ -3,7 +3,8 @@ import type { TreeSize } from '../../protocol/index.ts'
 import { sizeText } from '../model/groups.ts'
 
 export interface SizeProps {
-  readonly sizeBytes: number
+  /** Null while the size of a stream is not known. */
+  readonly sizeBytes: number | null
   /** Null for a file. */
   readonly tree: TreeSize | null
 }

@@ -150,6 +150,10 @@ export async function contentDigests(transferId: string): Promise<string[]> {
   return [...fileOf(transferId).contentDigests()]
 }
 
+export async function sized(transferId: string, sizeBytes: number): Promise<void> {
+  await fileOf(transferId).sized?.(sizeBytes)
+}
+
 export async function startOver(transferId: string): Promise<void> {
   await fileOf(transferId).startOver()
 }

@@ -150,14 +150,16 @@ function textOf(arrival: ArrivalRecord | null): string {
   const { state, layout } = arrival
   const record = state === 'arriving' ? null : arrival.record
   const place = state === 'published' ? arrival.place : null
-  const { sizeBytes, partSizeBytes, digestAlgorithm } = layout
-  return JSON.stringify([state, sizeBytes, partSizeBytes, digestAlgorithm, record, place])
+  const { sizeBytes, partSizeBytes, digestAlgorithm, isSizeKnown = true } = layout
+  return JSON.stringify([state, sizeBytes, isSizeKnown, partSizeBytes, digestAlgorithm, record, place])
 }
 
-export function isSameLayout(one: PartialLayout, other: PartialLayout): boolean {
+/** Whether the parts of a recorded layout count for the one that is offered: a stream may have ended since. */
+export function isContinued(recorded: PartialLayout, offered: PartialLayout): boolean {
+  const isSameSize = recorded.sizeBytes === offered.sizeBytes && recorded.isSizeKnown === offered.isSizeKnown
   return (
-    one.sizeBytes === other.sizeBytes &&
-    one.partSizeBytes === other.partSizeBytes &&
-    one.digestAlgorithm === other.digestAlgorithm
+    (isSameSize || recorded.isSizeKnown === false) &&
+    recorded.partSizeBytes === offered.partSizeBytes &&
+    recorded.digestAlgorithm === offered.digestAlgorithm
   )
 }

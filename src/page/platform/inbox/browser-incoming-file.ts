@@ -3,11 +3,19 @@
  * its offset. The part counts once the content and its record are on disk. A later run of the page reads each recorded
  * part again and compares its digest before it trusts the record.
  */
+import type { Semaphore } from '../../../async/index.ts'
 import { partCount, partSpan } from '../../../protocol/index.ts'
-import type { ArrivingPart, IncomingFile, PartBody, PartialLayout, ReceiveLimits } from '../../../receiver/index.ts'
+import {
+  type ArrivingPart,
+  type IncomingFile,
+  type PartBody,
+  type PartialLayout,
+  type ReceiveLimits,
+  requireRoom,
+} from '../../../receiver/index.ts'
 import type { PartDigests } from '../../../trust/index.ts'
 import { digestLent, verifyAndOpen } from '../part-workers.ts'
-import type { Arrivals } from './arrivals.ts'
+import { type Arrivals, OvertakenError } from './arrivals.ts'
 import { gather } from './gather.ts'
 import type { Staging } from './staging.ts'
 
@@ -17,12 +25,14 @@ const VERIFIED_AT_ONCE_MAX = 2
 export interface FileContext {
   readonly staging: Staging
   readonly arrivals: Arrivals
+  /** How many parts of streams may be in memory: streams do not wait for each other, so each may have some. */
+  readonly streamParts: Semaphore
 }
 
 export class BrowserIncomingFile implements IncomingFile<PartBody> {
   readonly #context: FileContext
   readonly #transferId: string
-  readonly #layout: PartialLayout
+  #layout: PartialLayout
   readonly #held: Map<number, PartDigests>
   #heldBytes = 0
 
@@ -31,7 +41,7 @@ export class BrowserIncomingFile implements IncomingFile<PartBody> {
     this.#transferId = transferId
     this.#layout = layout
     this.#held = new Map(held)
-    for (const partNumber of held.keys()) this.#heldBytes += partSpan(layout, partNumber).lengthBytes
+    this.#heldBytes = this.#countBytes()
   }
 
   get held(): ReadonlyMap<number, string> {
@@ -51,18 +61,52 @@ export class BrowserIncomingFile implements IncomingFile<PartBody> {
   }
 
   async receivePart(part: ArrivingPart<PartBody>, limits: ReceiveLimits): Promise<void> {
+    if (this.#layout.isSizeKnown !== false) return this.#receivePart(part, limits)
+    return this.#context.streamParts.run(() => this.#receivePart(part, limits), limits.signal)
+  }
+
+  async #receivePart(part: ArrivingPart<PartBody>, limits: ReceiveLimits): Promise<void> {
     const { partNumber, digestAlgorithm, digest: expected, seal } = part
     const { staging, arrivals } = this.#context
+    const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
+    const isStream = this.#layout.isSizeKnown === false
     const arrived = await gather(part, limits)
     const opening = { algorithm: digestAlgorithm, expected, seal, partNumber }
     const { digest, contentDigest, bytes: content } = await verifyAndOpen(arrived, opening)
-    const { offsetBytes, lengthBytes } = partSpan(this.#layout, partNumber)
-    if (content.length !== lengthBytes) throw new Error(`part ${partNumber} is not as long as the file says`)
+    const contentBytes = content.length
+    const isPossible = isStream ? contentBytes <= lengthBytes : contentBytes === lengthBytes
+    if (!isPossible) throw new Error(`part ${partNumber} is not as long as the file says`)
+    // The room for a file of known size was checked before its first part.
+    if (isStream) requireRoom({ heldBytes: 0 }, offsetBytes + contentBytes, staging.fileBytesMax)
     const held: PartDigests = { digest, contentDigest }
     await staging.write(this.#transferId, offsetBytes, content)
     await arrivals.putPart(this.#transferId, partNumber, held)
-    if (!this.#held.has(partNumber)) this.#heldBytes += lengthBytes
+    if (!this.#held.has(partNumber)) this.#heldBytes += contentBytes
     this.#held.set(partNumber, held)
+  }
+
+  async sized(sizeBytes: number): Promise<void> {
+    const { arrivals } = this.#context
+    const { partSizeBytes, digestAlgorithm } = this.#layout
+    const known = await arrivals.get(this.#transferId)
+    if (known?.state !== 'arriving') throw new OvertakenError('another tab has continued with the file')
+    const layout = { sizeBytes, partSizeBytes, digestAlgorithm }
+    // A publisher and a later run need the true size.
+    await arrivals.put(known, { ...known, layout })
+    this.#layout = layout
+    for (const partNumber of this.#held.keys()) {
+      if (partNumber <= partCount(layout)) continue
+      this.#held.delete(partNumber)
+      await arrivals.removePart(this.#transferId, partNumber)
+    }
+    this.#heldBytes = this.#countBytes()
+  }
+
+  /** How many bytes the held parts have; of a stream that has not ended, at most. */
+  #countBytes(): number {
+    let sum = 0
+    for (const partNumber of this.#held.keys()) sum += partSpan(this.#layout, partNumber).lengthBytes
+    return sum
   }
 
   async startOver(): Promise<void> {
@@ -96,11 +140,14 @@ export async function verifiedParts(
 ): Promise<Map<number, PartDigests>> {
   const listed = [...(await arrivals.parts(transferId))]
   const held = new Map<number, PartDigests>()
+  const count = partCount(layout)
   const verify = async (): Promise<void> => {
     for (let next = listed.shift(); next !== undefined; next = listed.shift()) {
       signal.throwIfAborted()
       const [partNumber, part] = next
-      if (await isHeld(staging, transferId, layout, partNumber, part)) held.set(partNumber, part)
+      // A stream may have ended before a part that a portal once gave.
+      const isInside = partNumber <= count
+      if (isInside && (await isHeld(staging, transferId, layout, partNumber, part))) held.set(partNumber, part)
       else await arrivals.removePart(transferId, partNumber)
     }
   }

@@ -12,7 +12,7 @@
  * the user renames the copy between the two records and the browser crashes then, a second copy is created. A browser cannot rename
  * folders, so that a tree is seen while it is written.
  */
-import { KeyedMutex } from '../../../async/index.ts'
+import { KeyedMutex, Semaphore } from '../../../async/index.ts'
 import { type FileTraits, type Problem, randomText, type TreeSize, treeNameEnd } from '../../../protocol/index.ts'
 import {
   agreedMs,
@@ -32,7 +32,7 @@ import {
   Arrivals,
   type ArrivedRecord,
   type ArrivingRecord,
-  isSameLayout,
+  isContinued,
   OvertakenError,
 } from './arrivals.ts'
 import { BrowserIncomingFile, verifiedParts } from './browser-incoming-file.ts'
@@ -48,6 +48,8 @@ const INSTANCE_BYTES = 18
 const INSTANCE_KEY = 'instance'
 /** The mutex key for choosing a free name. */
 const NAMES = 'names'
+/** Of all streams together. Each part is in memory twice, as it was sent and opened. */
+const STREAM_PARTS_AT_ONCE = 4
 
 /** A received file that is still in this browser. */
 export interface KeptFile {
@@ -87,12 +89,15 @@ export async function openPageInbox(options: PageInboxOptions): Promise<PageInbo
 export class PageInbox implements Inbox<PartBody>, Disposable {
   readonly instanceId: string
   readonly unpacksTrees = true
+  readonly keepsParts = true
+  readonly takesStreams = true
   /** The folder for copies, if the user has chosen one. */
   readonly folder: ChosenFolder
   readonly #database: PageDatabase
   readonly #arrivals: Arrivals
   readonly #staging: Staging
   readonly #turns = new KeyedMutex()
+  readonly #streamParts = new Semaphore(STREAM_PARTS_AT_ONCE)
   readonly #publisher: FolderPublisher
   readonly #ending = new AbortController()
 
@@ -128,11 +133,11 @@ export class PageInbox implements Inbox<PartBody>, Disposable {
     signal: AbortSignal,
     { mediaType, tree }: Pick<FileTraits, 'mediaType' | 'tree'> = { mediaType: null, tree: null },
   ): Promise<IncomingFile<PartBody>> {
-    const context = { staging: this.#staging, arrivals: this.#arrivals }
+    const context = { staging: this.#staging, arrivals: this.#arrivals, streamParts: this.#streamParts }
     const known = await this.#arrivals.get(transferId)
     if (known !== null && known.state !== 'arriving') throw new OvertakenError('another tab is publishing it')
     const arriving = { state: 'arriving', transferId, layout, mediaType, tree, touchedAtMs: Date.now() } as const
-    if (known === null || !isSameLayout(known.layout, layout)) {
+    if (known === null || !isContinued(known.layout, layout)) {
       await this.#arrivals.begin(known, arriving)
       await this.#staging.truncate(transferId, 0)
       return new BrowserIncomingFile(context, transferId, layout, new Map())

@@ -27,19 +27,15 @@ async function press(page: Page, ...keys: readonly string[]): Promise<void> {
   for (const key of keys) await page.keyboard.press(key)
 }
 
-/** Opens the dialogue for files. The page of a new member takes the focus once it is drawn, which may be after the first try. */
+/**
+ * Opens the dialogue for files. It is awaited before the keys are pressed: Playwright begins to intercept dialogues then, without waiting
+ * until the browser does.
+ */
 async function chooserByKeys(visitor: Visitor): Promise<FileChooser> {
-  const { page } = visitor
-  for (let tries = 1; ; tries++) {
-    await tabTo(visitor, /^Choose files/)
-    const opening = page.waitForEvent('filechooser', { timeout: 20_000 }).catch((error) => {
-      if (tries === 3) throw error
-      return null
-    })
-    await press(page, 'Enter')
-    const chooser = await opening
-    if (chooser !== null) return chooser
-  }
+  const opening = visitor.page.waitForEvent('filechooser')
+  await tabTo(visitor, /^Choose files/)
+  await press(visitor.page, 'Enter')
+  return opening
 }
 
 test('joining, sending and receiving work by keyboard alone', async (context) => {

@@ -158,7 +158,8 @@ export async function runSend(
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
   try {
-    outcomes = await me.send(paths[0] === '-' ? process.stdin : paths, {
+    const { standardInput } = await import('../sender/node-stream-input.ts')
+    outcomes = await me.send(paths[0] === '-' ? standardInput() : paths, {
       to: flags.to,
       ...(flags.name === undefined ? {} : { name: flags.name }),
       until: flags.wait === false ? 'stored' : 'delivered',

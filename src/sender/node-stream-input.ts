@@ -2,15 +2,17 @@
  * What can be read only once, and in order: standard input, FIFOs, process substitution, files of which the system does not say how
  * long they are, and the streams of a program.
  */
-import { closeSync, constants, createReadStream, open as openCallback, openSync, statSync } from 'node:fs'
-import { Socket } from 'node:net'
+import { closeSync, constants, open as openCallback, openSync, statSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { Readable } from 'node:stream'
+import { isatty } from 'node:tty'
 import { promisify } from 'node:util'
 import { fileErrorText } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
+import { fileContent, isPipe, PipeContent } from './node-descriptor.ts'
 
-/** The content of a stream. Text counts as UTF-8. */
+/** The content of a stream. Text counts as UTF-8. A chunk is used before the next one is asked for. */
 export type StreamContent = AsyncIterable<Uint8Array | string>
 
 /** A stream that may be sent. */
@@ -26,6 +28,13 @@ export interface StreamInput {
 /** The stream of a program: it is read as soon as it is sent. */
 export function programStream(content: StreamContent, name: string, path = name): StreamInput {
   return { path, name, open: async () => content }
+}
+
+/** Standard input, from where it stands. It is opened when it is read: an open pipe would keep the process alive. */
+export function standardInput(): StreamContent {
+  if (isatty(STDIN)) return process.stdin
+  const open = () => (isPipe(STDIN) ? new PipeContent(STDIN) : fileContent(STDIN))
+  return { [Symbol.asyncIterator]: open }
 }
 
 /** Whether a path leads to a FIFO, for instance to a process substitution of a shell. */
@@ -45,11 +54,10 @@ export function fifoStream(path: string, name = basename(resolve(path))): Stream
     signal.addEventListener('abort', release, { once: true })
     try {
       signal.throwIfAborted()
-      // Not by a handle, which closes the descriptor that the socket reads from. A socket waits without a thread.
-      const descriptor = await openDescriptor(path, constants.O_RDONLY)
-      const socket = new Socket({ fd: descriptor, readable: true, writable: false })
-      if (signal.aborted) socket.destroy()
-      return socket
+      // Not by a handle, which closes the descriptor that is read from.
+      const content = new PipeContent(await openDescriptor(path, constants.O_RDONLY))
+      if (signal.aborted) void content.return()
+      return content
     } catch (error) {
       throw unreadable(path, error)
     } finally {
@@ -62,10 +70,14 @@ export function fifoStream(path: string, name = basename(resolve(path))): Stream
 
 /** A file of unknown length, for instance a long one in /proc. */
 export function unsizedFileStream(path: string, location: string | Buffer, name: string): StreamInput {
-  return { path, name, open: async () => createReadStream(location, { highWaterMark: READ_BYTES }) }
+  const content = async function* (): AsyncGenerator<Uint8Array> {
+    await using handle = await openFile(location)
+    yield* fileContent(handle.fd)
+  }
+  return { path, name, open: async () => content() }
 }
 
-const READ_BYTES = 1024 * 1024
+const STDIN = 0
 const openDescriptor = promisify(openCallback)
 
 /** Ends a wait for a program that writes: opening the other end wakes the thread that waits. */

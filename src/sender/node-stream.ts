@@ -42,8 +42,8 @@ import { sealMetadata } from './trust.ts'
 import { keepAliveMs, PartUploader, sendPart, type UploadAttempt, UploadProgress } from './upload.ts'
 import { UploadCuts, UploadsCutError } from './upload-cuts.ts'
 
-/** Memory for the parts of one stream. */
-const BUFFER_BYTES_MAX = 128 * 1024 * 1024
+/** Memory for the parts of one stream: two of the usual size. */
+const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 const BUFFERS_MIN = 2
 /** Time for the cancellation of what broke off. Without it the portal deletes the parts after its upload timeout. */
 const CANCEL_MS = 5_000
@@ -195,8 +195,8 @@ class StreamHop {
     const { partsInFlight } = this.#context
     const affordable = Math.max(BUFFERS_MIN, Math.floor(BUFFER_BYTES_MAX / partSizeBytes))
     const pool = new BufferPool(Math.min(partsInFlight.max + 1, affordable), this.#wireBytes, [first])
-    const most = pool.count - 1
-    const bounds = { min: Math.min(partsInFlight.min, most), max: Math.min(partsInFlight.max, most) }
+    // All of them may be in flight: while the portal makes one durable, the other one travels.
+    const bounds = { min: Math.min(partsInFlight.min, pool.count), max: Math.min(partsInFlight.max, pool.count) }
     const roundTripMs = () => this.#context.client.roundTrips.shortestMs
     const uploader = new PartUploader(this.#context, new AdaptiveConcurrency(bounds, roundTripMs))
     const upload = {

@@ -58,3 +58,20 @@ test('process substitution and a FIFO given by its path send more than 32 MiB, w
     expect(await sha256Of(world.path('inbox', 'bob', name)), name).toBe(await sha256Of(path))
   }
 })
+
+test('standard input that is a file is sent from where it stands', async () => {
+  await using world = await worldOf()
+  const path = await world.file('content', 40 * MIB + 11)
+  const script = `{ dd bs=5 count=1 status=none > begin; "$@" send - --name rest --to bob --profile alice; } < ${path}`
+  const { code, stderr } = await world.start([], { wrapper: ['bash', '-euc', script, 'sh'] }).ended
+  expect(code, stderr).toBe(0)
+  const both = Buffer.concat([await readFile(world.path('begin')), await readFile(world.path('inbox', 'bob', 'rest'))])
+  expect(both.equals(await readFile(path))).toBe(true)
+})
+
+test('a program that still writes does not keep a sender alive that was refused', async () => {
+  await using world = await worldOf()
+  const sending = world.sendInput('nobody')
+  sending.input.write('something')
+  expect(await sending.ended).toMatchObject({ code: 4 })
+})

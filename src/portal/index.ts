@@ -126,7 +126,7 @@ export async function startPortal(
   const transfers = new Transfers(context)
   const deliveries = new Deliveries(context)
   opening.defer(() => deliveries.flush())
-  const sweeper = new Sweeper(context, transfers, deliveries)
+  const sweeper = new Sweeper(context, transfers)
   await sweeper.keepTime().catch((error: unknown) => {
     if (!(error instanceof Problem) || error.code !== 'unavailable') throw error
     // Not fatal: the first sweep checks the clock before it ends anything.

@@ -5,8 +5,8 @@
  */
 import { isFinalTransfer, Problem, timerMs } from '../protocol/index.ts'
 import { areAlive, isAlone, type PortalContext, removeAll } from './context.ts'
-import type { Deliveries } from './deliveries/deliveries.ts'
 import { failDelivery } from './deliveries/fail-deliveries.ts'
+import { leaseEnded } from './deliveries/leases.ts'
 import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
 import type { HeldGeneration } from './store/contract.ts'
 import type { Transfers } from './uploads/transfers.ts'
@@ -26,7 +26,6 @@ const ORPHAN_MARGIN_MS = 60 * 60 * 1000
 export class Sweeper {
   readonly #context: PortalContext
   readonly #transfers: Transfers
-  readonly #deliveries: Deliveries
   #timer: ReturnType<typeof setTimeout> | null = null
   #round: Promise<void> = Promise.resolve()
   #prunedAtMs = Number.NEGATIVE_INFINITY
@@ -34,10 +33,9 @@ export class Sweeper {
   #search: Promise<void> = Promise.resolve()
   #searchedAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(context: PortalContext, transfers: Transfers, deliveries: Deliveries) {
+  constructor(context: PortalContext, transfers: Transfers) {
     this.#context = context
     this.#transfers = transfers
-    this.#deliveries = deliveries
   }
 
   /** Sweeps every `sweepMs` until stopped. */
@@ -89,7 +87,7 @@ export class Sweeper {
     await this.#each('expiry', expired, (transfer) => this.#transfers.end(transfer, 'expired', expiryProblem))
     const leases = this.#logged('leases ran out', await ledger.dueLeases(BATCH))
     await this.#each('lease', leases, async (due) => {
-      await this.#deliveries.leaseEnded(due)
+      await leaseEnded(this.#context, due)
     })
     const uploads = this.#logged('uploads timed out', await ledger.dueUploads(BATCH))
     await this.#each('upload timeout', uploads, (transfer) => this.#transfers.uploadTimedOut(transfer))

@@ -359,10 +359,9 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** The receiver stops. It keeps the lease only for a next run that has something of the file. */
   async #leave(): Promise<DeliveryOutcome> {
-    const { inbox, answers } = this.#context
-    const isKept = this.#published !== null || (inbox.keepsParts && this.#heldBytes > 0)
+    const isKept = this.#published !== null || (this.#context.inbox.keepsParts && this.#heldBytes > 0)
     this.#expected?.[Symbol.dispose]()
-    if (!isKept) await giveLeaseBack(answers, this.#leased.offer)
+    if (!isKept) await giveLeaseBack(this.#context.answers, this.#leased.offer)
     return 'open'
   }
 

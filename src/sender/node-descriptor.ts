@@ -1,6 +1,6 @@
 /**
- * Reads an open descriptor in order, into one buffer that is used again: a chunk is valid until the next one is asked for. Streams of
- * Node make new memory for each chunk, and a fast pipe fills it faster than it is collected.
+ * Reads an open descriptor in order, into one buffer that is used again: what came is valid until more is asked for. Streams of Node
+ * make new memory for each read, and a fast pipe fills it faster than it is collected.
  */
 import { fstatSync, read } from 'node:fs'
 import { Socket } from 'node:net'
@@ -30,7 +30,7 @@ export async function* fileContent(descriptor: number): AsyncGenerator<Uint8Arra
 /** The content of a pipe or of a socket. `return` closes the descriptor, so that the program that writes notices. */
 export class PipeContent implements AsyncIterableIterator<Uint8Array> {
   readonly #socket: Socket
-  /** The chunk that came before it was asked for. */
+  /** What came before it was asked for. */
   #arrived: Uint8Array | null = null
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | null = null
   #error: Error | null = null
@@ -66,7 +66,7 @@ export class PipeContent implements AsyncIterableIterator<Uint8Array> {
     return this
   }
 
-  /** @returns false: nothing more may come before this chunk was used */
+  /** @returns false: nothing more may come before these bytes were used */
   #came(bytes: Uint8Array): boolean {
     this.#arrived = bytes
     this.#settle()

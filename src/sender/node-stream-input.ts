@@ -12,7 +12,7 @@ import { fileErrorText } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { fileContent, isPipe, PipeContent } from './node-descriptor.ts'
 
-/** The content of a stream. Text counts as UTF-8. A chunk is used before the next one is asked for. */
+/** The content of a stream. Text counts as UTF-8. What came is used before more is asked for. */
 export type StreamContent = AsyncIterable<Uint8Array | string>
 
 /** A stream that may be sent. */

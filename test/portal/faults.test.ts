@@ -4,7 +4,6 @@ import { readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
-import { Deliveries } from '../../src/portal/deliveries/deliveries.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import type { PartKey, Store } from '../../src/portal/store/contract.ts'
 import { fsStore } from '../../src/portal/store/fs.ts'
@@ -218,7 +217,7 @@ test('a transfer that cannot be removed does not keep others from being swept', 
     nowMs++
   }
   nowMs += 2000
-  await new Sweeper(context, transfers, new Deliveries(context)).sweep()
+  await new Sweeper(context, transfers).sweep()
   expect(await ledger.transfer(stuck)).toMatchObject({ attempt: 1 })
   expect(await ledger.transfer(other)).toMatchObject({ attempt: 2 })
   await ledger.close()
@@ -252,7 +251,7 @@ test('while the store is unavailable one removal is tried, and not all of them',
     async () => tries,
     (count) => count === 3,
   )
-  await new Sweeper(context, transfers, new Deliveries(context)).sweep()
+  await new Sweeper(context, transfers).sweep()
   expect(tries).toBe(4)
   await ledger.close()
 })

@@ -36,7 +36,7 @@ export async function begin(options: Partial<PortalOptions> = {}) {
     const context = aContext({ portalId, ledger, store, log, audit, ...given, options })
     const transfers = new Transfers(context)
     const deliveries = new Deliveries(context)
-    return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers, deliveries), lines }
+    return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers), lines }
   }
   return { clock, ledger, store, ada, bob, portal }
 }

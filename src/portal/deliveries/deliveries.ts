@@ -5,7 +5,7 @@
  * receiver's problem reaches the sender unchanged.
  */
 import { Readable } from 'node:stream'
-import { backoffMs, KeyedMutex, never } from '../../async/index.ts'
+import { KeyedMutex, never } from '../../async/index.ts'
 import { digestOf } from '../../digests/index.ts'
 import { hasCode } from '../../fs/index.ts'
 import {
@@ -28,10 +28,10 @@ import { offerOf } from '../views.ts'
 import { failOpenDeliveries } from './fail-deliveries.ts'
 import { HeldRecorder } from './held-recorder.ts'
 import {
-  type EndedLease,
   isRepetition,
   type LeaseClaim,
   type Leased,
+  leaseEnded,
   requireLease,
   requireManifestDigest,
   waited,
@@ -203,23 +203,12 @@ export class Deliveries {
       case 'resend':
         return this.#askedAgain(leased, answer, signal)
       case 'released':
-        return this.leaseEnded({ ...leased.delivery, transferId: transfer.transferId, leaseId: answer.leaseId })
+        return leaseEnded(this.#context, {
+          ...leased.delivery,
+          transferId: transfer.transferId,
+          leaseId: answer.leaseId,
+        })
     }
-  }
-
-  /**
-   * The lease of an offer ran out, or its receiver gave it back: the file is offered again after a pause.
-   *
-   * @returns null when it was not the lease of the delivery any more
-   */
-  async leaseEnded({ transferId, receiverId, leaseId, offers }: EndedLease): Promise<'waiting' | null> {
-    const { ledger, options } = this.#context
-    const offerInMs = backoffMs(offers, { minMs: options.offerPauseMsMin, maxMs: options.offerPauseMsMax, jitter: 0 })
-    const from = { state: 'offered', leaseId } as const
-    const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'waiting', offerInMs })
-    if (moved === null) return null
-    afterMove(this.#context, moved)
-    return 'waiting'
   }
 
   /** For another receiver's delivery the answer is the same as for an unknown one. */

@@ -1,5 +1,7 @@
 /** Who may answer for a delivery: the holder of its current lease, and the receiver that repeats the answer which ended it. */
+import { backoffMs } from '../../async/index.ts'
 import { type Disposition, Problem } from '../../protocol/index.ts'
+import { afterMove, type PortalContext } from '../context.ts'
 import type { Account, Delivery, Transfer } from '../ledger/contract.ts'
 
 /** A request of a receiver: account, transfer, lease, and progress. */
@@ -24,6 +26,24 @@ export interface EndedLease {
   readonly leaseId: string
   /** How often the file was offered, this lease included. */
   readonly offers: number
+}
+
+/**
+ * The lease of an offer ran out, or its receiver gave it back: the file is offered again after a pause.
+ *
+ * @returns null when it was not the lease of the delivery any more
+ */
+export async function leaseEnded(
+  context: PortalContext,
+  { transferId, receiverId, leaseId, offers }: EndedLease,
+): Promise<'waiting' | null> {
+  const { ledger, options } = context
+  const offerInMs = backoffMs(offers, { minMs: options.offerPauseMsMin, maxMs: options.offerPauseMsMax, jitter: 0 })
+  const from = { state: 'offered', leaseId } as const
+  const moved = await ledger.moveDelivery(transferId, receiverId, from, { state: 'waiting', offerInMs })
+  if (moved === null) return null
+  afterMove(context, moved)
+  return 'waiting'
 }
 
 /** A claim after a wait, without the progress, which is outdated by then. */

@@ -109,7 +109,7 @@ export class System {
       const context = aContext({ ledger: this.#steps(ledger), store: this.#steps(this.#bounded(store)), options })
       const transfers = new Transfers(context)
       const deliveries = new Deliveries(context)
-      return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers, deliveries) }
+      return { context, transfers, deliveries, sweeper: new Sweeper(context, transfers) }
     })
   }
 

@@ -1,7 +1,6 @@
 /** Which parts the search for orphans removes and which it keeps, and what happens to a completely received body. */
 import { PassThrough, Readable } from 'node:stream'
 import { expect, onTestFinished, test } from 'vitest'
-import { Deliveries } from '../../../src/portal/deliveries/deliveries.ts'
 import type { Account } from '../../../src/portal/ledger/contract.ts'
 import { sqliteLedger } from '../../../src/portal/ledger/sqlite.ts'
 import type { Store } from '../../../src/portal/store/contract.ts'
@@ -25,7 +24,7 @@ async function begin() {
   const context = aContext({ ledger, store, options: { transferSizeBytesMax: 1024 * MIB } })
   const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
   const transfers = new Transfers(context)
-  const sweeper = new Sweeper(context, transfers, new Deliveries(context))
+  const sweeper = new Sweeper(context, transfers)
   const search = () => sweeper.removeOrphans(new AbortController().signal)
   const hold = async (transferId: string): Promise<void> => {
     const sink = await store.openPart({ transferId, generation: '', partNumber: 1 })

@@ -165,13 +165,18 @@ export class AdaptiveConcurrency {
   }
 
   #try(which: 'more' | 'fewer'): void {
-    const moreFactor = this.#isFilled ? 1 : MORE_FACTOR
-    const wanted = this.#allowed * (which === 'more' ? moreFactor : FEWER_FACTOR)
+    const more = this.#isFilled ? this.#allowed : this.#more
+    const wanted = which === 'more' ? more : this.#allowed * FEWER_FACTOR
     const bearable = (this.#allowed * PART_MS_MAX) / this.#partMs
     const allowed = this.#bounded(Math.min(wanted, Math.floor(bearable)))
     this.#trying = which
     if (allowed === this.#allowed || allowed > this.#allowed !== (which === 'more')) this.#pause()
     else this.#allow(allowed)
+  }
+
+  /** The next larger number. On a short path one part more is tried at a time, because each takes the memory of a part. */
+  get #more(): number {
+    return this.#allowed < START ? this.#allowed + 1 : this.#allowed * MORE_FACTOR
   }
 
   /** Whether each connection is used fully: neither a window nor the wait for an answer limits it. */

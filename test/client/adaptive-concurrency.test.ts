@@ -151,9 +151,9 @@ describe('where the round trip is known', () => {
 
 describe('measurements that say nothing about the path', () => {
   /** Sends parts of `partMs` each on a simulated clock, as many at a time as allowed. */
-  function rounds(count: number, disturb: boolean): number[] {
+  function rounds(count: number, disturb: boolean, roundTripMs?: () => number): number[] {
     let nowMs = 0
-    const places = new AdaptiveConcurrency(concurrencyDefaults, undefined, () => nowMs)
+    const places = new AdaptiveConcurrency(concurrencyDefaults, roundTripMs, () => nowMs)
     const allowed: number[] = []
     for (let round = 0; round < count; round++) {
       allowed.push(places.allowed)
@@ -168,6 +168,10 @@ describe('measurements that say nothing about the path', () => {
   test('parts that had to wait leave the number unchanged', () => {
     expect(new Set(rounds(100, true))).toEqual(new Set([4]))
     expect(Math.max(...rounds(100, false)), 'the same parts without waiting').toBe(concurrencyDefaults.max)
+  })
+
+  test('from two parts, one more is tried at a time, because each takes memory', () => {
+    expect([...new Set(rounds(100, false, () => 1))]).toEqual([2, 3, 4, 8, 12])
   })
 
   test('a part that took long because it was retried does not reduce the number', () => {

@@ -7,10 +7,10 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { makeContent, measured, ours, type Sample } from './deliveries.ts'
+import { makeContent, measured, ours, oursStreamed, type Sample } from './deliveries.ts'
 import { median, range, seconds } from './figures.ts'
 import { floor } from './floor.ts'
-import { type Contender, type Missing, peers } from './peers.ts'
+import { type Contender, type Missing, peers, pipedStream } from './peers.ts'
 import { BenchWorld } from './world.ts'
 
 const MIB = 1024 * 1024
@@ -31,6 +31,8 @@ const only = values.only?.split(',')
 await using world = await BenchWorld.start()
 // What a digest algorithm costs: the same with the one that everybody has.
 await using sha256World = await BenchWorld.start({ flags: ['--digests', 'sha-256'] })
+// Where nothing receives but the commands that are measured.
+await using streamWorld = await BenchWorld.start({ senders: ['alice', 'bob'], receivers: [] })
 await using stack = new AsyncDisposableStack()
 const content = await makeContent(world.folder, sizeMib)
 const peerFolder = join(world.folder, 'peers')
@@ -41,6 +43,9 @@ const all: (Contender | Missing)[] = [
   ours('golooader, sealed', world),
   ours('golooader, plain, sha-256', sha256World, ['--plain']),
   ours('golooader, sealed, sha-256', sha256World),
+  oursStreamed('stream, plain', streamWorld, ['--plain']),
+  oursStreamed('stream, sealed', streamWorld),
+  await pipedStream(),
   await floor(join(peerFolder, 'floor')),
   ...(await peers(peerFolder)),
 ]

@@ -3,7 +3,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFile, sha256Of } from './figures.ts'
 import type { Contender } from './peers.ts'
-import type { Usage } from './processes.ts'
+import { program } from './portal-process.ts'
+import { mustRun, type Usage, usedSince } from './processes.ts'
 import type { BenchWorld } from './world.ts'
 
 export interface Sample {
@@ -54,6 +55,28 @@ export function ours(name: string, world: BenchWorld, args: readonly string[] = 
         peakBytes: after[one].peakBytes,
       })
       return { sender, middle: since('portal'), receiver: since('receiver') }
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+/** `cat | golooader send -` to `golooader receive --to-stdout`, each begun for the one delivery. Nothing else receives for bob in that world. */
+export function oursStreamed(name: string, world: BenchWorld, args: readonly string[] = []): Contender {
+  const inShell = (account: string, script: string, ...rest: string[]) =>
+    mustRun('sh', ['-c', script, process.execPath, program, ...rest], {
+      env: world.env(account),
+      cwd: world.home(account),
+    })
+  return {
+    name,
+    async deliver(source, target) {
+      const before = await world.portal.usage()
+      const send = 'from=$2; golooader=$1; shift 2; cat "$from" | "$0" "$golooader" send - --name stream --to bob "$@"'
+      const [sender, receiver] = await Promise.all([
+        inShell('alice', send, source, ...args),
+        inShell('bob', '"$0" "$1" receive --once --to-stdout > "$2"', target),
+      ])
+      return { sender, receiver, middle: usedSince(before, await world.portal.usage()) }
     },
     async [Symbol.asyncDispose]() {},
   }

@@ -38,15 +38,24 @@ export async function peers(folder: string): Promise<(Contender | Missing)[]> {
   return found
 }
 
-async function pipe(): Promise<Contender> {
-  const port = await freePort()
+/** piping-server, which pipes the body of one request into the answer of another. */
+export async function pipingServer(): Promise<{ readonly server: ChildProcess; readonly url: string } | null> {
   const program = join(here, 'node_modules/.bin/piping-server')
+  if (!existsSync(program)) return null
+  const port = await freePort()
   const server = spawn(process.execPath, [program, '--host', '127.0.0.1', '--http-port', String(port)], {
     stdio: 'ignore',
   })
   await listening(port)
-  const url = `http://127.0.0.1:${port}/file`
-  return served('piping-server', server, async (source, target) => {
+  return { server, url: `http://127.0.0.1:${port}/file` }
+}
+
+async function pipe(): Promise<Contender | Missing> {
+  const name = 'piping-server'
+  const piping = await pipingServer()
+  if (piping === null) return { name, why: 'not installed: npm ci in bench/' }
+  const { server, url } = piping
+  return served(name, server, async (source, target) => {
     const [sender, receiver] = await Promise.all([
       mustRun('curl', ['-sfT', source, url]),
       mustRun('curl', ['-sfo', target, url]),
@@ -154,6 +163,24 @@ async function wormhole(folder: string): Promise<Contender | Missing> {
 
 async function areInstalled(packages: readonly string[]): Promise<boolean> {
   return (await run('dpkg', ['-s', ...packages])).code === 0
+}
+
+/** What a program writes, by way of the pipe of piping-server. */
+export async function pipedStream(): Promise<Contender | Missing> {
+  const name = 'cat, curl -T - → piping-server → curl'
+  const piping = await pipingServer()
+  if (piping === null || !(await isInstalled('curl'))) {
+    await (piping === null ? null : end(piping.server))
+    return { name, why: 'not installed: curl, and npm ci in bench/' }
+  }
+  const { server, url } = piping
+  return served(name, server, async (source, target) => {
+    const [sender, receiver] = await Promise.all([
+      mustRun('sh', ['-c', 'cat "$1" | curl -sfT - "$2"', 'sh', source, url]),
+      mustRun('sh', ['-c', 'curl -sf "$1" > "$2"', 'sh', url, target]),
+    ])
+    return { sender, receiver }
+  })
 }
 
 /** A contender with a server in the middle, whose processor time is what it used during the delivery. */

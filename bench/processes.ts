@@ -160,13 +160,15 @@ async function memoryOf(pid: number | string | undefined, field: 'VmHWM' | 'VmRS
 }
 
 /** Those that its first thread has started. */
-async function childrenOf(pid: number | undefined): Promise<string[]> {
+async function childrenOf(pid: number | string | undefined): Promise<string[]> {
   const pids = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
   return pids.trim().split(' ').filter(Boolean)
 }
 
-async function peakOfChildren(pid: number | undefined): Promise<number> {
-  return Math.max(0, ...(await Promise.all((await childrenOf(pid)).map(peakOf))))
+/** The most that any of its descendants has held. */
+async function peakOfChildren(pid: number | string | undefined): Promise<number> {
+  const peaks = (await childrenOf(pid)).map(async (child) => Math.max(await peakOf(child), await peakOfChildren(child)))
+  return Math.max(0, ...(await Promise.all(peaks)))
 }
 
 /** The second line of `times`: user and system time of the shell's children. */

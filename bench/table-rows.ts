@@ -17,6 +17,13 @@ export const rows: readonly Row[] = [
   { id: 'wall-nginx', what: '1 GiB, plain: time beside nginx PUT + GET', target: '≤ 1.0', before: '1.16' },
   { id: 'cpu-sealed', what: '1 GiB: CPU, sealed beside plain', target: '≤ 1.2', before: '1.3' },
   { id: 'wall-sealed', what: '1 GiB: time, sealed beside plain', target: '≤ 1.2', before: '1.13' },
+  {
+    id: 'cpu-stream',
+    what: 'a stream of 1 GiB, plain: CPU beside `cat`, `curl -T -` → piping-server → curl',
+    target: '',
+    before: '',
+  },
+  { id: 'wall-stream', what: 'the same: time', target: '', before: '' },
   { id: 'cpu-tls', what: '256 MiB, plain, TLS of the portal: CPU beside plain HTTP', target: '', before: '' },
   {
     id: 'cpu-proxy',

@@ -10,7 +10,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { makeContent, measured, ours, type Sample } from './deliveries.ts'
+import { makeContent, measured, ours, oursStreamed, type Sample } from './deliveries.ts'
 import {
   circumstances,
   KIB,
@@ -26,7 +26,7 @@ import {
 import { empty, makeFileSet, mustHold } from './file-set.ts'
 import { floor } from './floor.ts'
 import type { IdleFigures } from './many.ts'
-import { type Contender, nginx, peers } from './peers.ts'
+import { type Contender, nginx, peers, pipedStream } from './peers.ts'
 import { program } from './portal-process.ts'
 import { cacheFolder, mustRun, type Usage } from './processes.ts'
 import type { LatencySample } from './roles/latency-sender.ts'
@@ -65,6 +65,7 @@ type Figures = Readonly<Record<string, string>>
 const stages: Readonly<Record<string, () => Promise<Figures>>> = {
   starts,
   big,
+  streams,
   tls,
   small,
   latency,
@@ -136,6 +137,18 @@ async function big(): Promise<Figures> {
     'cpu-sealed': ratio('sealed', 'plain', cpuMsOf),
     'wall-sealed': ratio('sealed', 'plain', wallMsOf),
   }
+}
+
+/** What a program writes, beside the same through a pipe. */
+async function streams(): Promise<Figures> {
+  await using world = await BenchWorld.start({ senders: ['alice', 'bob'], receivers: [] })
+  await using stack = new AsyncDisposableStack()
+  const peer = await pipedStream()
+  if ('why' in peer) throw new Error(`${peer.name}: ${peer.why}`)
+  const contenders = [oursStreamed('stream', world, ['--plain']), stack.use(peer)]
+  const samples = await inTurn(world, contenders, Number(values.mib))
+  const ratio = (figure: (sample: Sample) => number): string => ratioOf(samples, 'stream', peer.name, figure)
+  return { 'cpu-stream': ratio(cpuMsOf), 'wall-stream': ratio(wallMsOf) }
 }
 
 /** What TLS costs. */

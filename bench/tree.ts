@@ -5,15 +5,13 @@
  *
  *     npm run bench -- tree [--count N] [--size KiB] [--rounds N] [--only NAME,NAME]
  */
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { circumstances, KIB, mebibytes, median, range, short, table } from './figures.ts'
 import { empty, type FileSet, makeFileSet, mustHold } from './file-set.ts'
-import type { Missing } from './peers.ts'
-import { end, freePort, listening, mustRun, type Usage, usageOf, usedSince } from './processes.ts'
+import { type Missing, pipingServer } from './peers.ts'
+import { end, mustRun, type Usage, usageOf, usedSince } from './processes.ts'
 import { BenchWorld } from './world.ts'
 
 /** One way to get a folder there. */
@@ -34,7 +32,6 @@ const SIZE_KIB_DEFAULT = '4'
 /** As many files as this warm caches and compilers. */
 const WARM_UP_SHARE = 0.1
 const PEER = 'tar, curl → piping-server → curl, tar'
-const pipingServer = join(import.meta.dirname, 'node_modules/.bin/piping-server')
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -121,13 +118,9 @@ function ours(name: string, args: readonly string[]): TreeContender {
 }
 
 async function piped(): Promise<TreeContender | Missing> {
-  if (!existsSync(pipingServer)) return { name: PEER, why: 'piping-server is not installed: npm ci in bench/' }
-  const port = await freePort()
-  const server = spawn(process.execPath, [pipingServer, '--host', '127.0.0.1', '--http-port', String(port)], {
-    stdio: 'ignore',
-  })
-  await listening(port)
-  const url = `http://127.0.0.1:${port}/tree`
+  const piping = await pipingServer()
+  if (piping === null) return { name: PEER, why: 'piping-server is not installed: npm ci in bench/' }
+  const { server, url } = piping
   const inbox = join(world.folder, 'piped')
   return {
     name: PEER,

@@ -17,8 +17,8 @@ const treeshake = {
 /** Switches off a warning about slow builds, which only means that the machine is busy. */
 const checks = { bundlerTimings: false }
 
-/** The page of an account, and that of a link, which loads less. */
-const pages = ['index.html', 'guest.html'].map((name) => join(import.meta.dirname, name))
+/** The page of an account, and that of a link, which loads less. An object, because tests put another entry in its place. */
+const pages = { index: join(import.meta.dirname, 'index.html'), guest: join(import.meta.dirname, 'guest.html') }
 
 export default defineConfig({
   root: import.meta.dirname,

@@ -23,9 +23,11 @@ import type { Identity } from './identity.ts'
 import { IncomingList } from './incoming.ts'
 import { PageOperations } from './operations.ts'
 import { OutgoingList } from './outgoing.ts'
+import { OwnLinks } from './own-links.ts'
+import { OwnRequests } from './own-requests.ts'
 import { PagePeople } from './people.ts'
 import { problemOf } from './problem-of.ts'
-import type { ConnectionState, Member, OperationsModel } from './types.ts'
+import type { ConnectionState, GuestLinks, Member, OperationsModel } from './types.ts'
 
 export interface MemberOptions {
   readonly database: PageDatabase
@@ -44,6 +46,7 @@ export async function openMember(options: MemberOptions): Promise<Member> {
   const connection = signal<ConnectionState>('connecting')
   const trouble = signal<ProblemJson | null>(null)
   const operations = signal<OperationsModel | null>(null)
+  const guests = signal<GuestLinks | null>(null)
   const lapse = signal<FolderLapse | null>(null)
   const isSealedOnly = signal(false)
   const contacts = new PageContacts(database)
@@ -119,10 +122,27 @@ export async function openMember(options: MemberOptions): Promise<Member> {
     const told = await tellKeys()
     isIntroduced = true
     if (told.isOperator === true) operations.value = new PageOperations(client)
-    isSealedOnly.value = (await retryPolicy.retry((bounds) => client.limits(bounds))).sealedOnly
+    const limits = await retryPolicy.retry((bounds) => client.limits(bounds))
+    isSealedOnly.value = limits.sealedOnly
+    if (limits.guests != null) guests.value = await openGuestLinks(limits.guests.expiryMsMax)
     // Until the portal has the keys, no sender can seal a file for this account.
     void incoming.run()
     outgoing.takeUp(begunEarlier)
+  }
+  const openGuestLinks = async (expiryMsMax: number): Promise<GuestLinks> => {
+    const common = { client, database, portalUrl, fingerprint, signal: stop }
+    const links = await OwnLinks.open(common)
+    const requests = new OwnRequests(common)
+    return {
+      ...{ expiryMsMax, links: links.byGuest, requests },
+      // Each file has a link of its own: a guest takes one file.
+      send: async (picked, options) => {
+        for (const one of picked) {
+          outgoing.send([one], await links.make(options, expiryMsMax), { isSealed: true })
+        }
+      },
+      makeRequest: (options) => requests.make(options, expiryMsMax),
+    }
   }
   const watched = (running: Promise<unknown>): void => {
     running.catch((error: unknown) => {
@@ -131,11 +151,11 @@ export async function openMember(options: MemberOptions): Promise<Member> {
       else onTrouble(problemOf(error))
     })
   }
+  const fingerprint = await fingerprintOf(keys.publicKeys)
   watched(events.follow())
   watched(introduce())
   watched(people.look())
 
-  const fingerprint = await fingerprintOf(keys.publicKeys)
   const shortcomings = shortcomingsOf(abilities)
   return {
     ...{
@@ -151,6 +171,7 @@ export async function openMember(options: MemberOptions): Promise<Member> {
       history,
       people,
       operations,
+      guests,
     },
   }
 }

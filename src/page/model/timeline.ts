@@ -1,6 +1,7 @@
 /** The events of a transfer, in order, in words. */
 import type { Notification, ReceivedDelivery, TransferStatus } from '../../protocol/index.ts'
 import { adviceForReceiver, adviceForSender } from './advice.ts'
+import { calledOf } from './called.ts'
 import type { Step } from './types.ts'
 
 /**
@@ -11,12 +12,13 @@ import type { Step } from './types.ts'
 export function sentSteps(status: TransferStatus, unproven: ReadonlySet<string>): Step[] {
   const steps: Step[] = [plain(status.createdAt, 0, 'Announced to the portal')]
   for (const delivery of status.deliveries) {
-    if (delivery.offeredAt !== undefined) steps.push(plain(delivery.offeredAt, 2, `Offered to ${delivery.receiver}`))
+    if (delivery.offeredAt !== undefined)
+      steps.push(plain(delivery.offeredAt, 2, `Offered to ${called(delivery.receiver)}`))
   }
   for (const notification of status.notifications) steps.push(stepOf(notification, unproven))
   for (const { receiver, state, fetchedBytes } of status.deliveries) {
-    if (state === 'waiting' && status.state === 'stored') steps.push(plain(null, 2, `Waiting for ${receiver}`))
-    if (state === 'offered' && fetchedBytes > 0) steps.push(plain(null, 2, `${receiver} is fetching it`))
+    if (state === 'waiting' && status.state === 'stored') steps.push(plain(null, 2, `Waiting for ${called(receiver)}`))
+    if (state === 'offered' && fetchedBytes > 0) steps.push(plain(null, 2, `${called(receiver)} is fetching it`))
   }
   return inOrder(steps)
 }
@@ -24,7 +26,7 @@ export function sentSteps(status: TransferStatus, unproven: ReadonlySet<string>)
 /** The timeline of a transfer that this account received. */
 export function receivedSteps(delivery: ReceivedDelivery): Step[] {
   const { createdAt, storedAt, offeredAt, endedAt, from, state, problem } = delivery
-  const steps: Step[] = [plain(createdAt, 0, `Announced by ${from}`)]
+  const steps: Step[] = [plain(createdAt, 0, `Announced by ${called(from)}`)]
   if (storedAt !== undefined) steps.push(plain(storedAt, 1, 'Stored: the portal has every byte'))
   if (offeredAt !== undefined) steps.push(plain(offeredAt, 2, 'Offered to you'))
   if (state === 'delivered') steps.push(plain(endedAt ?? null, 2, 'Delivered: you have it, and signed for it'))
@@ -59,14 +61,25 @@ function stepOf(notification: Notification, unproven: ReadonlySet<string>): Step
     case 'delivered': {
       const { receiver } = notification
       return unproven.has(receiver)
-        ? plain(at, 2, `The portal says that it was delivered to ${receiver}, but the receipt proves nothing`)
-        : plain(at, 2, `Delivered to ${receiver}`)
+        ? plain(at, 2, `The portal says that it was delivered to ${called(receiver)}, but the receipt proves nothing`)
+        : plain(at, 2, `Delivered to ${called(receiver)}`)
     }
     case 'failed': {
       const { receiver, problem } = notification
-      return { at, hop: 2, text: `Not delivered to ${receiver}`, problem, advice: adviceForSender(problem, receiver) }
+      return {
+        at,
+        hop: 2,
+        text: `Not delivered to ${called(receiver)}`,
+        problem,
+        advice: adviceForSender(problem, called(receiver)),
+      }
     }
   }
+}
+
+/** A timeline names other accounts only. */
+function called(name: string): string {
+  return calledOf(name, '')
 }
 
 function plain(at: string | null, hop: Step['hop'], text: string): Step {

@@ -56,6 +56,65 @@ export interface Member {
   readonly people: People
   /** Null for accounts that are not operators of the portal. */
   readonly operations: ReadonlySignal<OperationsModel | null>
+  /** Null where the portal makes no links for people without an account, and until it has said so. */
+  readonly guests: ReadonlySignal<GuestLinks | null>
+}
+
+/** What an account can do for people without one. */
+export interface GuestLinks {
+  /** The longest time that a link works. */
+  readonly expiryMsMax: number
+  /** The send links that this browser has made, by the account of each of their guests. */
+  readonly links: ReadonlySignal<ReadonlyMap<string, ShownLink>>
+  /** Makes a link for each of the files, and sends them. @throws Error with a problem to show */
+  send(picked: readonly Picked[], options: LinkOptions): Promise<void>
+  readonly requests: FileRequests
+  makeRequest(options: RequestOptions): Promise<void>
+}
+
+export interface LinkOptions {
+  /** How many people may receive the file, each once. */
+  readonly takes: number
+  readonly expiryMs: number
+  /** Null for none. */
+  readonly passphrase: string | null
+}
+
+export interface ShownLink {
+  readonly text: string
+  readonly hasPassphrase: boolean
+  readonly takes: number
+  readonly expiresAt: string
+}
+
+export interface RequestOptions {
+  /** Empty for none. */
+  readonly label: string
+  readonly expiryMs: number
+  readonly filesMax: number
+  readonly bytesMax: number
+}
+
+/** Requests for files from anybody. */
+export interface FileRequests {
+  /** Newest first. */
+  readonly requests: ReadonlySignal<readonly ShownRequest[]>
+  load(): Promise<void>
+  close(requestId: string): Promise<void>
+}
+
+export interface ShownRequest {
+  readonly requestId: string
+  /** Null where there is none, and where another browser made the request. */
+  readonly label: string | null
+  /** Null where another browser made the request. */
+  readonly link: string | null
+  readonly state: 'open' | 'closed' | 'expired'
+  readonly expiresAt: string
+  readonly files: number
+  readonly bytes: number
+  readonly filesMax: number
+  readonly bytesMax: number
 }
 
 /** The outgoing files and folders of this tab. Each is one delivery. */

@@ -20,13 +20,17 @@ export interface PageSchema extends DBSchema {
   arrivals: { key: string; value: unknown }
   /** Content and length of incoming files, for browsers without OPFS; by purpose, transfer and offset. */
   staged: { key: [purpose: string, transferId: string, atByte: number]; value: Uint8Array<ArrayBuffer> | number }
+  /** Send links that this account has made, by the account of their first guest. */
+  links: { key: string; value: unknown }
+  /** Requests for files that this account has made, by their id. */
+  requests: { key: string; value: unknown }
   settings: { key: string; value: unknown }
 }
 
 export type PageDatabase = IDBPDatabase<PageSchema>
 
-/** Version 2 added `staged`. */
-const VERSION = 2
+/** Version 2 added `staged`, version 3 `links` and `requests`. */
+const VERSION = 3
 const durable = { durability: 'strict' } as const
 const stores: readonly StoreNames<PageSchema>[] = [
   'identity',
@@ -36,6 +40,8 @@ const stores: readonly StoreNames<PageSchema>[] = [
   'sealed',
   'arrivals',
   'staged',
+  'links',
+  'requests',
   'settings',
 ]
 

@@ -1,13 +1,15 @@
 /** One transfer: the picture, and one line for each event of both hops. */
+
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { listText } from '../../protocol/index.ts'
+import { calledOf, peopleText } from '../model/called.ts'
 import type { Member, ReceiptLine, Step, TransferDetail } from '../model/types.ts'
 import { download } from '../platform/inbox/download.ts'
 import { HopPicture } from './hop-picture.tsx'
+import { LinkBox } from './link-form.tsx'
 import { ProblemText } from './problem.tsx'
 import { Size } from './size.tsx'
-import { calledOf, exactTimeText } from './words.ts'
+import { exactTimeText } from './words.ts'
 
 export interface DetailProps {
   readonly member: Member
@@ -54,6 +56,7 @@ export function Detail({ member, transferId, isOwn }: DetailProps) {
 function Shown({ member, detail }: { readonly member: Member; readonly detail: TransferDetail }) {
   const isCancelling = useSignal(false)
   const trouble = useSignal<string | null>(null)
+  const link = (detail.isOwn && member.guests.value?.links.value.get(detail.to[0] ?? '')) || null
   const cancel = async (): Promise<void> => {
     isCancelling.value = true
     try {
@@ -73,6 +76,11 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
       <div class="card">
         <HopPicture picture={detail.picture} own={member.account} />
       </div>
+      {link !== null && detail.isOpen && (
+        <div class="card">
+          <LinkBox link={link} label="The link" />
+        </div>
+      )}
       <dl class="facts">
         <dt>Size</dt>
         <dd>
@@ -83,11 +91,7 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
           </span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>
-        <dd>
-          {detail.isOwn
-            ? listText(detail.to.map((name) => calledOf(name, member.account)))
-            : calledOf(detail.from, member.account)}
-        </dd>
+        <dd>{detail.isOwn ? peopleText(detail.to, member.account) : calledOf(detail.from, member.account)}</dd>
         <dt>Privacy</dt>
         <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
         {detail.signedBy !== null && (

@@ -2,14 +2,15 @@
  * The searchable list of sent and received files. The names are sealed, so the page searches them and the portal
  * cannot.
  */
+
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { listText } from '../../protocol/index.ts'
+import { calledOf, peopleText } from '../model/called.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
-import { calledOf, timeText } from './words.ts'
+import { timeText } from './words.ts'
 
 type Kind = 'all' | 'sent' | 'received' | 'bad'
 
@@ -105,7 +106,7 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
           {name ?? <span class="soft">sealed name: this browser has no key for it</span>}
         </span>
         <span class="soft small">
-          {isOwn ? `to ${listText(to.map((one) => calledOf(one, own)))}` : `from ${calledOf(from, own)}`} ·{' '}
+          {isOwn ? `to ${peopleText(to, own)}` : `from ${calledOf(from, own)}`} ·{' '}
           <Size sizeBytes={sizeBytes} tree={tree} />
           {!isSizeKnown && ' so far, size not known yet'}
         </span>

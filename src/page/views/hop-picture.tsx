@@ -1,7 +1,8 @@
 /** The picture of README.md: two hops with their progress, and the two notifications that come back. */
 import { bytesText } from '../../protocol/index.ts'
+import { calledOf } from '../model/called.ts'
 import { type Hop, type Picture, shareOf } from '../model/hops.ts'
-import { calledOf, timeText } from './words.ts'
+import { timeText } from './words.ts'
 
 export interface HopPictureProps {
   readonly picture: Picture

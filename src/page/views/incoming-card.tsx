@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { bytesText, type ProblemJson, printable, unknownMediaType } from '../../protocol/index.ts'
 import { adviceForReceiver } from '../model/advice.ts'
+import { calledOf } from '../model/called.ts'
 import { filesText } from '../model/groups.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
@@ -9,6 +10,11 @@ import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
 import { roundDurationText } from './words.ts'
+
+/** Names of accounts stay as they are. */
+function sentenceStart(called: string): string {
+  return called.replace(/^a (?=guest$)/, 'A ')
+}
 
 /** The media type where it says something. */
 function typeText(mediaType: string | null): string {
@@ -31,14 +37,15 @@ export function IncomingCard({ file, own, isListed = true }: IncomingCardProps) 
       <div class="title">
         <span class="name">{file.name.value}</span>
         <span class="soft small size">
-          <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from <strong>{file.from}</strong>
+          <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from{' '}
+          <strong>{calledOf(file.from, own)}</strong>
           {file.tree.value === null && typeText(file.mediaType.value)}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>
       </div>
       <HopPicture picture={file.picture.value} own={own} />
       <div>
-        <Told file={file} progress={progress} />
+        <Told file={file} progress={progress} own={own} />
       </div>
       <p class="unseen" role="status">
         {file.name.value}: {saidOnce[progress.phase]}
@@ -69,13 +76,14 @@ interface PartProps {
   readonly progress: IncomingProgress
 }
 
-function Told({ file, progress }: PartProps) {
+function Told({ file, progress, own }: PartProps & { readonly own: string }) {
+  const from = calledOf(file.from, own)
   switch (progress.phase) {
     case 'asking':
       return (
         <p>
-          <strong>{file.from}</strong> offers you this {file.tree.value === null ? 'file' : 'folder'}. Nothing has been
-          received yet.
+          <strong>{sentenceStart(from)}</strong> offers you this {file.tree.value === null ? 'file' : 'folder'}. Nothing
+          has been received yet.
         </p>
       )
     case 'fetching':
@@ -93,9 +101,9 @@ function Told({ file, progress }: PartProps) {
     case 'waiting':
       return <p>{progress.reason}</p>
     case 'received':
-      return <ReceivedText progress={progress} from={file.from} />
+      return <ReceivedText progress={progress} from={from} />
     case 'declined':
-      if (progress.problem.code === 'declined') return <DeclinedText problem={progress.problem} from={file.from} />
+      if (progress.problem.code === 'declined') return <DeclinedText problem={progress.problem} from={from} />
       return <ProblemText problem={progress.problem} advice={adviceForReceiver(progress.problem)} />
     case 'withdrawn':
       return <ProblemText problem={progress.problem} advice={adviceForReceiver(progress.problem)} />
@@ -219,7 +227,7 @@ function Decline({ file, onBack }: { readonly file: Incoming; readonly onBack: (
   }
   return (
     <form class="stack" style={{ gap: '8px' }} onSubmit={decline}>
-      <label for={`why-${file.transferId}`}>Why? {file.from} reads what you write.</label>
+      <label for={`why-${file.transferId}`}>Why? {sentenceStart(calledOf(file.from, ''))} reads what you write.</label>
       <input
         id={`why-${file.transferId}`}
         type="text"

@@ -1,23 +1,28 @@
 /** One outgoing file or folder. */
-import { bytesText, listText, printable, type TreeSize } from '../../protocol/index.ts'
+
+import { bytesText, printable, type TreeSize } from '../../protocol/index.ts'
 import { adviceForSender, refusedBy } from '../model/advice.ts'
+import { calledOf, peopleText } from '../model/called.ts'
 import { filesText } from '../model/groups.ts'
-import type { DeliveryFailure, Outgoing, OutgoingProgress } from '../model/types.ts'
+import type { DeliveryFailure, Outgoing, OutgoingProgress, ShownLink } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
+import { LinkBox } from './link-form.tsx'
 import { isOffline } from './offline.ts'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
-import { calledOf, roundDurationText } from './words.ts'
+import { roundDurationText } from './words.ts'
 
 export interface OutgoingCardProps {
   readonly file: Outgoing
   readonly own: string
+  /** The link by which guests receive the file; null where it is not for guests, or another browser made it. */
+  readonly link?: ShownLink | null
   /** Saves the receipt of a transfer; where the page has a view of its timeline, a link to that takes its place. */
   readonly saveReceipt?: ((transferId: string) => void) | undefined
 }
 
-export function OutgoingCard({ file, own, saveReceipt }: OutgoingCardProps) {
+export function OutgoingCard({ file, own, link = null, saveReceipt }: OutgoingCardProps) {
   const progress = file.progress.value
   const name = printable(file.name)
   return (
@@ -33,6 +38,7 @@ export function OutgoingCard({ file, own, saveReceipt }: OutgoingCardProps) {
       <div>
         <Told file={file} progress={progress} own={own} />
       </div>
+      {link !== null && progress.phase === 'stored' && <LinkBox link={link} label={`The link of ${name}`} />}
       <p class="unseen" role="status">
         {name}: {isWaitingForNetwork(progress) ? 'waits' : saidOnce[progress.phase]}
       </p>
@@ -75,7 +81,6 @@ interface PartProps {
 }
 
 function Told({ file, progress, own }: PartProps & { readonly own: string }) {
-  const call = (name: string): string => calledOf(name, own)
   const whole = bytesText(file.sizeBytes)
   // The header gives the reason for waiting, once for all files.
   if (isWaitingForNetwork(progress)) return <p class="soft">Waiting until this device is online again.</p>
@@ -115,9 +120,9 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
         <>
           <p>
             The portal has the whole {file.tree === null ? 'file' : 'folder'}, verified. Waiting for{' '}
-            {listText(progress.waitingFor.map(call))}. You can close this page now.
+            {peopleText(progress.waitingFor, own)}. You can close this page now.
           </p>
-          <Failures failures={progress.failures} />
+          <Failures failures={progress.failures} own={own} />
         </>
       )
     case 'refused':
@@ -129,7 +134,7 @@ function Told({ file, progress, own }: PartProps & { readonly own: string }) {
         />
       )
     case 'ended':
-      return <Ended file={file} progress={progress} />
+      return <Ended file={file} progress={progress} own={own} />
   }
 }
 
@@ -150,7 +155,9 @@ function sendingText(
 function Ended({
   file,
   progress,
+  own,
 }: {
+  readonly own: string
   readonly file: Outgoing
   readonly progress: OutgoingProgress & { phase: 'ended' }
 }) {
@@ -162,26 +169,37 @@ function Ended({
     <>
       {delivered.length > 0 && (
         <p>
-          Delivered to {listText(delivered)}: arrived, intact{unproven.length === 0 ? ', receipt verified.' : '.'}
+          Delivered to {peopleText(delivered, own)}: arrived, intact
+          {unproven.length === 0 ? ', receipt verified.' : '.'}
           {unproven.length > 0 && (
-            <span class="soft"> Without a receipt of {listText(unproven)}, who has no keys to sign one.</span>
+            <span class="soft"> Without a receipt of {peopleText(unproven, own)}, who has no keys to sign one.</span>
           )}
         </p>
       )}
-      <Failures failures={failures} />
+      <Failures failures={failures} own={own} />
     </>
   )
 }
 
-function Failures({ failures }: { readonly failures: readonly DeliveryFailure[] }) {
+interface FailuresProps {
+  readonly failures: readonly DeliveryFailure[]
+  readonly own: string
+}
+
+function Failures({ failures, own }: FailuresProps) {
   const cancelled = failures.filter(isCancelled).map(({ receiver }) => receiver)
   return (
     <>
-      {cancelled.length > 0 && <p>Cancelled: not delivered to {listText(cancelled)}.</p>}
+      {cancelled.length > 0 && <p>Cancelled: not delivered to {peopleText(cancelled, own)}.</p>}
       {failures
         .filter((failure) => !isCancelled(failure))
         .map(({ receiver, problem }) => (
-          <ProblemText key={receiver} problem={problem} advice={adviceForSender(problem, receiver)} who={receiver} />
+          <ProblemText
+            key={receiver}
+            problem={problem}
+            advice={adviceForSender(problem, calledOf(receiver, own))}
+            who={calledOf(receiver, own)}
+          />
         ))}
     </>
   )

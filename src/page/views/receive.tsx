@@ -3,6 +3,7 @@ import { type Group, groupOfIncoming, totalBytesText } from '../model/groups.ts'
 import type { Incoming, IncomingFiles, Member } from '../model/types.ts'
 import { FileList, type ListedFile } from './file-list.tsx'
 import { IncomingCard } from './incoming-card.tsx'
+import { Requests } from './requests.tsx'
 import { detailHash } from './route.ts'
 
 const groupWords: Readonly<Record<Group, string>> = {
@@ -52,6 +53,7 @@ export function Receive({ member }: { readonly member: Member }) {
         )}
         <FileList files={files.map((file) => listed(file, account))} words={groupWords} />
       </section>
+      {member.guests.value !== null && <Requests guests={member.guests.value} version={files.length} />}
     </>
   )
 }

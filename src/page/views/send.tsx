@@ -1,13 +1,17 @@
 /** Sending: the chosen files, their receivers, and the active transfers. */
-import { useSignal } from '@preact/signals'
+import { type Signal, useSignal } from '@preact/signals'
 import { listText, type ProblemJson, printable } from '../../protocol/index.ts'
+import { adviceForSender } from '../model/advice.ts'
 import { type Group, groupOfOutgoing, itemsText } from '../model/groups.ts'
-import type { Member, Outgoing } from '../model/types.ts'
+import { problemOf } from '../model/problem-of.ts'
+import type { LinkOptions, Member, Outgoing, ShownLink } from '../model/types.ts'
 import type { Picked } from '../platform/picked-folder.ts'
 import { Chooser, pickedSizeOf } from './chooser.tsx'
 import { FileList, type ListedFile } from './file-list.tsx'
+import { LinkForm, usualExpiryMs } from './link-form.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
 import { PeoplePicker } from './people-picker.tsx'
+import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
 import { UnfinishedList } from './unfinished.tsx'
 
@@ -39,6 +43,25 @@ export function Send({ member, chosen, unreadable }: SendProps) {
   const again = over.filter((file) => file.canSendAgain && groupOfOutgoing(file.progress.value) === 'failed')
   const isWriting = written.value.trim() !== ''
   const canSend = chosen.value.length > 0 && to.value.length > 0 && !isWriting
+  const guests = member.guests.value
+  const link = useSignal<LinkOptions | null>(null)
+  const isMaking = useSignal(false)
+  const linkProblem = useSignal<ProblemJson | null>(null)
+  const makeLink = async (options: LinkOptions): Promise<void> => {
+    if (guests === null) return
+    isMaking.value = true
+    linkProblem.value = null
+    try {
+      const files = chosen.value
+      await guests.send(files, options)
+      chosen.value = chosen.value.filter((one) => !files.includes(one))
+      link.value = null
+    } catch (error) {
+      linkProblem.value = problemOf(error)
+    } finally {
+      isMaking.value = false
+    }
+  }
   const send = (): void => {
     outgoing.send(chosen.value, to.value, { isSealed })
     chosen.value = []
@@ -53,33 +76,68 @@ export function Send({ member, chosen, unreadable }: SendProps) {
         <Chooser chosen={chosen} unreadable={unreadable} hint="Then choose the receivers. They need not be online." />
         {chosen.value.length > 0 && (
           <section class="card" aria-label="To be sent" data-focus-next="underway">
-            <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
-            {!outgoing.isSealedOnly.value && (
-              <label class="check">
-                <input
-                  type="checkbox"
-                  checked={isSealed}
-                  onChange={(event) => {
-                    isOpen.value = !event.currentTarget.checked
-                  }}
-                />
-                <span>
-                  {isSealed ? (
-                    'Sealed: only the receivers can read it, the portal cannot'
-                  ) : (
-                    <strong class="problem">Not sealed: the portal can read it</strong>
-                  )}
-                </span>
-              </label>
+            {guests !== null && link.value !== null ? (
+              <ByLink
+                count={itemsText(chosen.value.map(pickedSizeOf))}
+                isOne={chosen.value.length === 1}
+                expiryMsMax={guests.expiryMsMax}
+                options={link as Signal<LinkOptions>}
+                isMaking={isMaking.value}
+                make={(options) => void makeLink(options)}
+                back={() => {
+                  link.value = null
+                }}
+              />
+            ) : (
+              <>
+                <PeoplePicker people={member.people} own={account} chosen={to} text={written} />
+                {!outgoing.isSealedOnly.value && (
+                  <label class="check">
+                    <input
+                      type="checkbox"
+                      checked={isSealed}
+                      onChange={(event) => {
+                        isOpen.value = !event.currentTarget.checked
+                      }}
+                    />
+                    <span>
+                      {isSealed ? (
+                        'Sealed: only the receivers can read it, the portal cannot'
+                      ) : (
+                        <strong class="problem">Not sealed: the portal can read it</strong>
+                      )}
+                    </span>
+                  </label>
+                )}
+                <div class="row">
+                  <button type="button" class="main" disabled={!canSend} onClick={send}>
+                    Send {chosen.value.length === 1 ? 'it' : itemsText(chosen.value.map(pickedSizeOf))}
+                    {to.value.length > 0 && ` to ${listText(to.value)}`}
+                  </button>
+                  {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
+                  {!isWriting && to.value.length === 0 && <span class="soft small">Choose a receiver first.</span>}
+                </div>
+                {guests !== null && (
+                  <p class="row">
+                    <button
+                      type="button"
+                      class="slim"
+                      onClick={() => {
+                        link.value = { takes: 1, expiryMs: usualExpiryMs(guests.expiryMsMax), passphrase: null }
+                      }}
+                    >
+                      Make a link…
+                    </button>
+                    <span class="soft small">for people without an account</span>
+                  </p>
+                )}
+              </>
             )}
-            <div class="row">
-              <button type="button" class="main" disabled={!canSend} onClick={send}>
-                Send {chosen.value.length === 1 ? 'it' : itemsText(chosen.value.map(pickedSizeOf))}
-                {to.value.length > 0 && ` to ${listText(to.value)}`}
-              </button>
-              {isWriting && <span class="soft small">Add the name first, or delete it.</span>}
-              {!isWriting && to.value.length === 0 && <span class="soft small">Choose a receiver first.</span>}
-            </div>
+            {linkProblem.value !== null && (
+              <div role="alert">
+                <ProblemText problem={linkProblem.value} advice={adviceForSender(linkProblem.value, null)} />
+              </div>
+            )}
           </section>
         )}
       </div>
@@ -103,14 +161,44 @@ export function Send({ member, chosen, unreadable }: SendProps) {
               </button>
             )}
           </div>
-          <FileList files={outgoing.files.value.map((file) => listed(file, account))} words={groupWords} />
+          <FileList
+            files={outgoing.files.value.map((file) => listed(file, account, guests?.links.value ?? null))}
+            words={groupWords}
+          />
         </section>
       )}
     </>
   )
 }
 
-function listed(file: Outgoing, own: string): ListedFile {
+interface ByLinkProps {
+  readonly count: string
+  readonly isOne: boolean
+  readonly expiryMsMax: number
+  readonly options: Signal<LinkOptions>
+  readonly isMaking: boolean
+  readonly make: (options: LinkOptions) => void
+  readonly back: () => void
+}
+
+/** A link takes the place of receivers. */
+function ByLink({ count, isOne, expiryMsMax, options, isMaking, make, back }: ByLinkProps) {
+  return (
+    <>
+      <LinkForm expiryMsMax={expiryMsMax} options={options} />
+      <div class="row">
+        <button type="button" class="main" disabled={isMaking} onClick={() => make(options.value)}>
+          {isMaking ? 'Making it…' : isOne ? 'Make the link' : `Make a link for each of ${count}`}
+        </button>
+        <button type="button" class="plain" onClick={back}>
+          Choose receivers instead
+        </button>
+      </div>
+    </>
+  )
+}
+
+function listed(file: Outgoing, own: string, links: ReadonlyMap<string, ShownLink> | null): ListedFile {
   const transferId = file.transferId.value
   return {
     key: file.key,
@@ -119,7 +207,7 @@ function listed(file: Outgoing, own: string): ListedFile {
     sizeBytes: file.sizeBytes,
     tree: file.tree,
     href: transferId === null ? null : detailHash(transferId, true),
-    card: () => <OutgoingCard file={file} own={own} />,
+    card: () => <OutgoingCard file={file} own={own} link={links?.get(file.to[0] ?? '') ?? null} />,
   }
 }
 

@@ -1,7 +1,9 @@
 /** Transfers that an earlier visit has begun. */
+
 import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
-import { listText, printable } from '../../protocol/index.ts'
+import { printable } from '../../protocol/index.ts'
+import { peopleText } from '../model/called.ts'
 import type { Picture } from '../model/hops.ts'
 import { problemOf } from '../model/problem-of.ts'
 import type { Unfinished } from '../model/types.ts'
@@ -67,7 +69,7 @@ function UnfinishedCard({ one, own }: { readonly one: Unfinished; readonly own: 
       </div>
       <HopPicture picture={begunPicture(one, own)} own={own} />
       <p>
-        Started {timeText(one.createdAt)}, to {listText(one.to)}. Choose the same {kind} again to resume.
+        Started {timeText(one.createdAt)}, to {peopleText(one.to, own)}. Choose the same {kind} again to resume.
       </p>
       <p class="problem" role="alert">
         {wrong.value}

@@ -43,8 +43,3 @@ export function roundDurationText(ms: number): string {
   if (seconds < DAY_S) return `${(seconds / HOUR_S).toFixed(1)} h`
   return `${Math.round(seconds / DAY_S)} days`
 }
-
-/** How the page shows an account: the own account is "you". */
-export function calledOf(name: string, own: string): string {
-  return name === own ? 'you' : name
-}

@@ -244,3 +244,16 @@ export async function fillFolder({
     await writable.close()
   }
 }
+
+/** The names of everything that the page stores: databases, and the files and folders of OPFS. */
+export async function traces(): Promise<string[]> {
+  const names = (await indexedDB.databases()).map(({ name = '' }) => `database ${name}`)
+  const visit = async (folder: FileSystemDirectoryHandle, above: string): Promise<void> => {
+    for await (const [name, handle] of folder.entries()) {
+      names.push(decodeURIComponent(`${above}${name}`))
+      if (handle instanceof FileSystemDirectoryHandle) await visit(handle, `${above}${name}/`)
+    }
+  }
+  await visit(await navigator.storage.getDirectory(), '')
+  return names.sort()
+}

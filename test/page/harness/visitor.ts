@@ -104,7 +104,7 @@ export class Visitor {
   /** The checks that every visit must pass. */
   expectQuiet(): void {
     expect(this.complaints).toEqual([])
-    expect(this.asked.filter((url) => /gl[ti]_/.test(url))).toEqual([])
+    expect(this.asked.filter((url) => /gl(?:[tiqr]|gp?)_/.test(url))).toEqual([])
     const elsewhere = this.asked.filter((url) => /^\w+:\/\//.test(url) && new URL(url).origin !== this.#origin)
     expect(elsewhere).toEqual([])
   }

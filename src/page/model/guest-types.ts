@@ -75,7 +75,7 @@ export interface Offered {
   readonly owner: LinkOwner
   /** Null until the sender has announced it, and where its name cannot be opened. */
   readonly name: string | null
-  /** Null until the sender has announced it. */
+  /** Null until the sender has announced it, and while the size of a stream is not known. */
   readonly sizeBytes: number | null
   readonly tree: TreeSize | null
   /** Whether the portal has all of it. */

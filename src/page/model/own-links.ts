@@ -45,11 +45,11 @@ export class OwnLinks {
   static async open(options: OwnLinksOptions): Promise<OwnLinks> {
     const links = new OwnLinks(options)
     const { database } = options
-    const [keys, values] = await Promise.all([database.getAllKeys('links'), database.getAll('links')])
-    for (const [index, value] of values.entries()) {
+    for (const name of await database.getAllKeys('links')) {
+      const value: unknown = await database.get('links', name)
       const isCurrent = conforms(StoredLink, value) && Date.parse(value.expiresAt) > Date.now()
       if (isCurrent) links.#show(value)
-      else await change(database, 'links', (stored) => stored.delete(keys[index] ?? ''))
+      else await change(database, 'links', (stored) => stored.delete(name))
     }
     return links
   }

@@ -9,7 +9,7 @@ import { conforms, type FileRequest, linkOf, newTransferId } from '../../protoco
 import { newLinkSecret, openLabel, requestSecretsOf, sealLabel } from '../../trust/index.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
 import { expiryOf, type OwnLinksOptions } from './own-links.ts'
-import type { FileRequests, RequestOptions, ShownRequest } from './types.ts'
+import type { FileRequestOptions, FileRequests, ShownRequest } from './types.ts'
 
 const PAGE_SIZE = 50
 
@@ -34,7 +34,7 @@ export class OwnRequests implements FileRequests {
     this.#requests.value = await Promise.all(requests.map((one) => this.#shown(one)))
   }
 
-  async make({ label, expiryMs, filesMax, bytesMax }: RequestOptions, expiryMsMax: number): Promise<void> {
+  async make({ label, expiryMs, filesMax, bytesMax }: FileRequestOptions, expiryMsMax: number): Promise<void> {
     const { client, database } = this.#options
     const secret = newLinkSecret()
     const requestId = newTransferId()

@@ -274,5 +274,6 @@ async function contentOf({
 }: LinkGuest): Promise<Pick<Offered, 'name' | 'sizeBytes' | 'tree' | 'isStored'>> {
   if (delivery === null) return { name: null, sizeBytes: null, tree: null, isStored: false }
   const { name, sizeBytes, tree } = await new Names(guest.account, guest.keys).of(delivery)
-  return { name, sizeBytes, tree, isStored: delivery.storedAt !== undefined }
+  const isKnown = delivery.isSizeKnown !== false
+  return { name, sizeBytes: isKnown ? sizeBytes : null, tree, isStored: delivery.storedAt !== undefined }
 }

@@ -69,7 +69,7 @@ export interface GuestLinks {
   /** Makes a link for each of the files, and sends them. @throws Error with a problem to show */
   send(picked: readonly Picked[], options: LinkOptions): Promise<void>
   readonly requests: FileRequests
-  makeRequest(options: RequestOptions): Promise<void>
+  makeRequest(options: FileRequestOptions): Promise<void>
 }
 
 export interface LinkOptions {
@@ -87,7 +87,7 @@ export interface ShownLink {
   readonly expiresAt: string
 }
 
-export interface RequestOptions {
+export interface FileRequestOptions {
   /** Empty for none. */
   readonly label: string
   readonly expiryMs: number

@@ -106,7 +106,7 @@ export function LinkBox({ link, label }: { readonly link: ShownLink; readonly la
         {works}, until {timeText(link.expiresAt)}.{' '}
         {link.hasPassphrase
           ? 'Tell the passphrase by another way than the link.'
-          : 'Whoever has the link can receive the file: pass it on by a way that you trust.'}
+          : 'People who have the link can receive the file: pass it on by a way that you trust.'}
       </p>
     </div>
   )

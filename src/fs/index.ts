@@ -1,4 +1,5 @@
 /** Tools for files and folders on this machine: durable writes, locks, free space, descriptors. All of them need Node. */
+export { bootId } from './boot-id.ts'
 export * from './descriptors.ts'
 export * from './durable.ts'
 export { hasCode } from './error-code.ts'
@@ -9,6 +10,7 @@ export * from './fixed-path.ts'
 export { type FolderLock, lockFolder, withFolderLock } from './folder-lock.ts'
 export { FreeSpace } from './free-space.ts'
 export { OnceATurn } from './once-a-turn.ts'
+export { makeTriedFolder } from './tried-folder.ts'
 export {
   type FolderStep,
   type FolderUse,

@@ -21,8 +21,8 @@ export interface FolderUse {
   readonly alsoTries?: readonly FolderStep[]
 }
 
-/** The name of the folder in which all steps are tried begins so. */
-const PROBE_PREFIX = '.probe-'
+/** The name of whatever is made to try a folder begins so. */
+export const probePrefix = '.probe-'
 /** A killed process left an older probe folder behind. */
 const PROBE_MS_MAX = 3_600_000
 /** More than a block of most file systems, so that a full disk is noticed. */
@@ -51,7 +51,7 @@ export async function requireUsableFolder(folder: string, use: FolderUse): Promi
   let lack = 'take a folder'
   let probe: string | null = null
   try {
-    probe = await mkdtemp(join(folder, PROBE_PREFIX))
+    probe = await mkdtemp(join(folder, probePrefix))
     for (const [next, act] of [...fileSteps, ...(use.alsoTries ?? [])]) {
       lack = next
       await act(probe)
@@ -108,7 +108,7 @@ function saidBy(error: Error): string {
 async function removeLeftovers(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [])
   for (const name of names) {
-    if (!name.startsWith(PROBE_PREFIX)) continue
+    if (!name.startsWith(probePrefix)) continue
     const path = join(folder, name)
     const found = await stat(path).catch(() => null)
     if (found === null || Date.now() - found.mtimeMs < PROBE_MS_MAX) continue

@@ -52,10 +52,18 @@ export const visibleInPlace: readonly { readonly name: string; readonly pattern:
   },
 ]
 
-const UNSAFE = new RegExp(
-  `(${visibleInPlace.map(({ pattern }) => pattern).join('|')})|[${unsafeCharacters.map(({ members }) => members).join('')}]`,
-  'gu',
-)
+/** Texts without any unsafe character. Most are such, and the large expression takes milliseconds to compile. */
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
+/** Made when the first text needs it. */
+let unsafe: RegExp | null = null
+
+function unsafeExpression(): RegExp {
+  unsafe ??= new RegExp(
+    `(${visibleInPlace.map(({ pattern }) => pattern).join('|')})|[${unsafeCharacters.map(({ members }) => members).join('')}]`,
+    'gu',
+  )
+  return unsafe
+}
 
 /** Joiners, selectors and tags at the end of a text that was cut: the rest of their character may be missing. */
 const DEPENDENT_AT_END =
@@ -63,7 +71,8 @@ const DEPENDENT_AT_END =
 
 /** Replaces each character that is unsafe where it stands. */
 export function replaceUnsafe(text: string, replacement: (character: string) => string): string {
-  return text.replace(UNSAFE, (found, visible: string | undefined) => visible ?? replacement(found))
+  if (PRINTABLE_ASCII.test(text)) return text
+  return text.replace(unsafeExpression(), (found, visible: string | undefined) => visible ?? replacement(found))
 }
 
 /** A text that was cut at its end, without the characters that belonged to the cut part. */

@@ -9,10 +9,10 @@
  * did, so the record and the names tell what happened, as with any file. Where the machine has been started again since, names and
  * content may be lost; then the content is still here (`restore` of the publisher).
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { FixedPath, hasCode, isThere, makeOwnFolder, OnceATurn, removeFile, whenDescriptorsAllow } from '../fs/index.ts'
+import { bootId, FixedPath, isThere, makeOwnFolder, OnceATurn, removeFile, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { type CommitRecord, commitRecordOf } from './inbox.ts'
 
@@ -259,14 +259,4 @@ function problemOf(cause: unknown): unknown {
   const isFull = (Number(cause.errcode) & SQLITE_KIND_BITS) === SQLITE_FULL
   const detail = 'the log of small files of the receiver cannot be used'
   return new Problem(isFull ? 'disk-full' : 'write-failed', { detail }, { cause })
-}
-
-/** Names the time for which the machine has been running. Where the system has no such name, each process has its own. */
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM')) throw error
-    return `process ${process.pid} ${performance.timeOrigin}`
-  }
 }

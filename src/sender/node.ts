@@ -3,7 +3,7 @@
  */
 import { setMaxListeners } from 'node:events'
 import { heldBackText, isPassing, publishMissingKeys, RemoteProblem, RetryPolicy } from '../client/index.ts'
-import { atOnceWithinDescriptors, makeUsableFolder } from '../fs/index.ts'
+import { atOnceWithinDescriptors, makeTriedFolder } from '../fs/index.ts'
 import type { SendContext } from './context.ts'
 import { EventWatch } from './event-watch.ts'
 import type { SendOutcome } from './events.ts'
@@ -139,7 +139,7 @@ const triedFolders = new Set<string>()
 async function requireStateFolder(folder: string): Promise<void> {
   if (triedFolders.has(folder)) return
   const advice = 'The state of transfers needs a folder on a disk of this machine: set XDG_STATE_HOME to one'
-  await makeUsableFolder(folder, { advice })
+  await makeTriedFolder(folder, { advice })
   triedFolders.add(folder)
 }
 

@@ -7,7 +7,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises'
 import { digestDriver } from '../digests/index.ts'
 import { hasCode, isOutOfDescriptors, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem, treeMediaType, treeNameEnd } from '../protocol/index.ts'
-import { TreeIndex } from '../tree/index.ts'
+import { Column, TreeIndex } from '../tree/index.ts'
 import {
   changedSource,
   type LeftOut,
@@ -33,7 +33,7 @@ const HASHED_AT_ONCE = 512
 export class FoundTree {
   readonly index = new TreeIndex()
   readonly leftOut: LeftOut[] = []
-  #inodes = new BigUint64Array(1)
+  readonly #inodes = new Column<bigint>((length) => new BigUint64Array(length))
   /** Where entries are that do not lie in their folder by their name. */
   readonly #places = new Map<number, Location>()
   #lastFolder: { readonly entry: number; readonly location: Location } | null = null
@@ -45,13 +45,11 @@ export class FoundTree {
       found: (entry) => tree.#add(entry),
       leftOut: (path, reason) => tree.leftOut.push({ path, reason }),
     })
-    tree.index.trim()
-    tree.#inodes = tree.#inodes.slice(0, tree.index.length)
     return tree
   }
 
   inode(entry: number): bigint {
-    return this.#inodes[entry] ?? 0n
+    return this.#inodes.at(entry) ?? 0n
   }
 
   /** Where an entry is on this machine. */
@@ -85,12 +83,7 @@ export class FoundTree {
 
   #add(found: FoundEntry): number {
     const entry = this.index.add(found)
-    if (entry >= this.#inodes.length) {
-      const more = new BigUint64Array(entry * 2)
-      more.set(this.#inodes)
-      this.#inodes = more
-    }
-    this.#inodes[entry] = found.inode
+    this.#inodes.set(entry, found.inode)
     if (found.location !== null) this.#places.set(entry, found.location)
     return entry
   }

@@ -30,6 +30,10 @@ export const ustarFields = {
 } as const
 
 const NAME_BYTES = 100
+const BLANK = 0x20
+const ZERO = 0x30
+const UNDERSCORE = 0x5f
+const NEWLINE = 0x0a
 /** The largest number that 11 octal digits hold. */
 const OCTAL_MAX = 0o77777777777
 const NS_PER_SECOND = 1_000_000_000n
@@ -65,40 +69,56 @@ export function headerLengthBytes(measures: HeaderMeasures): number {
   return recordsBytes === 0 ? blockBytes : 2 * blockBytes + paddedBytes(recordsBytes)
 }
 
-/** The header of an entry, pax records included. Its length is a multiple of 512 bytes. */
+/** What a header says. */
+export interface TarHeader extends HeaderMeasures {
+  readonly kind: TreeEntryKind
+  readonly isExecutable: boolean
+  /** In UTF-8; that of a folder has `/` at its end. */
+  readonly path: Uint8Array
+  /** Empty for what is not a link. */
+  readonly target: Uint8Array
+}
+
+/** Writes headers, pax records included. Their lengths are multiples of 512 bytes. */
+export class HeaderWriter {
+  #memory = new Uint8Array(4 * blockBytes)
+
+  /** @returns the header, in memory that the next call uses again */
+  write(fields: TarHeader): Uint8Array {
+    const { kind, path, target, sizeBytes, mtimeNs } = fields
+    const lengthBytes = headerLengthBytes(fields)
+    if (lengthBytes > this.#memory.length) this.#memory = new Uint8Array(lengthBytes)
+    const header = this.#memory.subarray(0, lengthBytes).fill(0)
+    const last = header.length - blockBytes
+    if (last > 0) {
+      let at = blockBytes
+      if (!fitsName(path.length, fields.isPathAscii)) at = writeRecord(header, at, 'path', path)
+      if (!fitsName(target.length, fields.isTargetAscii)) at = writeRecord(header, at, 'linkpath', target)
+      if (sizeBytes > OCTAL_MAX) at = writeRecord(header, at, 'size', String(sizeBytes))
+      if (!fitsTime(mtimeNs)) at = writeRecord(header, at, 'mtime', secondsText(mtimeNs))
+      const records = { type: PAX_TYPE, mode: 0o644, sizeBytes: at - blockBytes, mtimeSeconds: 0 }
+      writeBlock(header, 0, paxName, nothing, records)
+    }
+    const isFullMode = kind === 'folder' || (kind === 'file' && fields.isExecutable)
+    writeBlock(header, last, path, target, {
+      type: types[kind],
+      mode: kind === 'link' ? 0o777 : isFullMode ? 0o755 : 0o644,
+      sizeBytes: sizeBytes > OCTAL_MAX ? 0 : sizeBytes,
+      mtimeSeconds: mtimeNs < 0n || mtimeNs >= OCTAL_MAX_NS ? 0 : Number(mtimeNs / NS_PER_SECOND),
+    })
+    return header
+  }
+}
+
+/** The header of one entry. */
 export function headerOf(entry: TreeEntry): Uint8Array {
-  const { kind, sizeBytes, mtimeNs } = entry
-  const path = encoder.encode(kind === 'folder' ? `${entry.path}/` : entry.path)
+  const path = encoder.encode(entry.kind === 'folder' ? `${entry.path}/` : entry.path)
   const target = entry.target === null ? nothing : encoder.encode(entry.target)
-  const isPathAscii = isAscii(path)
-  const isTargetAscii = isAscii(target)
-  const measures = {
-    pathBytes: path.length,
-    isPathAscii,
-    targetBytes: target.length,
-    isTargetAscii,
-    sizeBytes,
-    mtimeNs,
-  }
-  const header = new Uint8Array(headerLengthBytes(measures))
-  const last = header.length - blockBytes
-  if (last > 0) {
-    let at = blockBytes
-    if (!fitsName(path.length, isPathAscii)) at = writeRecord(header, at, 'path', path)
-    if (!fitsName(target.length, isTargetAscii)) at = writeRecord(header, at, 'linkpath', target)
-    if (sizeBytes > OCTAL_MAX) at = writeRecord(header, at, 'size', encoder.encode(String(sizeBytes)))
-    if (!fitsTime(mtimeNs)) at = writeRecord(header, at, 'mtime', encoder.encode(secondsText(mtimeNs)))
-    const records = { type: PAX_TYPE, mode: 0o644, sizeBytes: at - blockBytes, mtimeSeconds: 0 }
-    writeBlock(header, 0, paxName, nothing, records)
-  }
-  const isFullMode = kind === 'folder' || (kind === 'file' && entry.isExecutable)
-  writeBlock(header, last, cut(path), cut(target), {
-    type: types[kind],
-    mode: kind === 'link' ? 0o777 : isFullMode ? 0o755 : 0o644,
-    sizeBytes: sizeBytes > OCTAL_MAX ? 0 : sizeBytes,
-    mtimeSeconds: mtimeNs < 0n || mtimeNs >= OCTAL_MAX_NS ? 0 : Number(mtimeNs / NS_PER_SECOND),
+  return new HeaderWriter().write({
+    ...entry,
+    ...{ path, pathBytes: path.length, isPathAscii: isAscii(path) },
+    ...{ target, targetBytes: target.length, isTargetAscii: isAscii(target) },
   })
-  return header
 }
 
 /** The next multiple of 512. */
@@ -120,15 +140,6 @@ function fitsTime(mtimeNs: bigint): boolean {
   return mtimeNs >= 0n && mtimeNs < OCTAL_MAX_NS && mtimeNs % NS_PER_SECOND === 0n
 }
 
-/** The text that programs without support for pax records see instead of a long one: its beginning, as ASCII. */
-function cut(text: Uint8Array): Uint8Array {
-  return text.length <= NAME_BYTES && isAscii(text)
-    ? text
-    : text.slice(0, NAME_BYTES).map((byte) => (byte > 0x7f ? UNDERSCORE : byte))
-}
-
-const UNDERSCORE = 0x5f
-
 /** `LENGTH KEY=VALUE\n`, where LENGTH counts itself, too. */
 function recordLengthBytes(key: string, valueBytes: number): number {
   const withoutLength = key.length + valueBytes + ' =\n'.length
@@ -137,16 +148,16 @@ function recordLengthBytes(key: string, valueBytes: number): number {
   return lengthBytes
 }
 
-function writeRecord(target: Uint8Array, at: number, key: string, value: Uint8Array): number {
+/** @param value a text is ASCII */
+function writeRecord(target: Uint8Array, at: number, key: string, value: Uint8Array | string): number {
   const lengthBytes = recordLengthBytes(key, value.length)
   const begin = `${lengthBytes} ${key}=`
   writeAscii(target, at, begin)
-  target.set(value, at + begin.length)
+  if (typeof value === 'string') writeAscii(target, at + begin.length, value)
+  else target.set(value, at + begin.length)
   target[at + lengthBytes - 1] = NEWLINE
   return at + lengthBytes
 }
-
-const NEWLINE = 0x0a
 
 interface BlockFields {
   readonly type: string
@@ -155,40 +166,65 @@ interface BlockFields {
   readonly mtimeSeconds: number
 }
 
+/** What is the same in all headers. */
+const template = new Uint8Array(blockBytes)
+for (const field of ['uid', 'gid', 'deviceMajor', 'deviceMinor'] as const) writeOctal(template, ustarFields[field], 0)
+writeAscii(template, ustarFields.magic[0], USTAR)
+template.fill(BLANK, ustarFields.checksum[0], ustarFields.checksum[0] + ustarFields.checksum[1])
+const templateSum = template.reduce((sum, byte) => sum + byte, 0)
+
 function writeBlock(header: Uint8Array, at: number, name: Uint8Array, linkName: Uint8Array, fields: BlockFields): void {
   const block = header.subarray(at, at + blockBytes)
-  block.set(name, ustarFields.name[0])
-  writeOctal(block, ustarFields.mode, fields.mode)
-  writeOctal(block, ustarFields.uid, 0)
-  writeOctal(block, ustarFields.gid, 0)
-  writeOctal(block, ustarFields.size, fields.sizeBytes)
-  writeOctal(block, ustarFields.mtime, fields.mtimeSeconds)
-  writeAscii(block, ustarFields.type[0], fields.type)
-  block.set(linkName, ustarFields.linkName[0])
-  writeAscii(block, ustarFields.magic[0], USTAR)
-  writeOctal(block, ustarFields.deviceMajor, 0)
-  writeOctal(block, ustarFields.deviceMinor, 0)
+  block.set(template)
+  let sum = templateSum
+  sum += writeName(block, ustarFields.name, name)
+  sum += writeOctal(block, ustarFields.mode, fields.mode)
+  sum += writeOctal(block, ustarFields.size, fields.sizeBytes)
+  sum += writeOctal(block, ustarFields.mtime, fields.mtimeSeconds)
+  sum += writeAscii(block, ustarFields.type[0], fields.type)
+  sum += writeName(block, ustarFields.linkName, linkName)
   const [checksumAt, checksumBytes] = ustarFields.checksum
-  block.fill(BLANK, checksumAt, checksumAt + checksumBytes)
-  let sum = 0
-  for (let index = 0; index < blockBytes; index++) sum += block[index] ?? 0
   // Six digits, NUL, blank: as tar has always written it.
   writeOctal(block, [checksumAt, checksumBytes - 1], sum)
 }
 
-const BLANK = 0x20
-const ZERO = 0x30
+/**
+ * Where a record has the text, programs without support for pax records see the beginning of it, as ASCII.
+ *
+ * @returns the sum of the bytes, as all of these functions do
+ */
+function writeName(block: Uint8Array, [at, lengthBytes]: readonly [number, number], text: Uint8Array): number {
+  let sum = 0
+  for (let index = 0; index < text.length && index < lengthBytes; index++) {
+    const byte = text[index] ?? 0
+    const written = byte > 0x7f ? UNDERSCORE : byte
+    block[at + index] = written
+    sum += written
+  }
+  return sum
+}
 
 /** Octal digits up to the end of the field, which is NUL. */
-function writeOctal(block: Uint8Array, [at, lengthBytes]: readonly [number, number], value: number): void {
+function writeOctal(block: Uint8Array, [at, lengthBytes]: readonly [number, number], value: number): number {
+  let sum = 0
   let left = value
   block[at + lengthBytes - 1] = 0
   for (let index = at + lengthBytes - 2; index >= at; index--) {
-    block[index] = ZERO + (left % 8)
-    left = Math.floor(left / 8)
+    const rest = Math.floor(left / 8)
+    const digit = ZERO + (left - rest * 8)
+    block[index] = digit
+    sum += digit
+    left = rest
   }
+  return sum
 }
 
-function writeAscii(target: Uint8Array, at: number, text: string): void {
-  for (let index = 0; index < text.length; index++) target[at + index] = text.charCodeAt(index)
+function writeAscii(target: Uint8Array, at: number, text: string): number {
+  let sum = 0
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    target[at + index] = code
+    sum += code
+  }
+  return sum
 }

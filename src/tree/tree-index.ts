@@ -2,10 +2,11 @@
  * A tar that exists nowhere as a whole: the list of its entries, from which follows what lies at any offset of it. So any part can be
  * made by itself, again and again, from the files.
  *
- * A million entries take about 60 MB: numbers are in typed arrays and names in one buffer, and no entry is an object.
+ * A million entries take about 60 MB: numbers and names are in typed arrays, and no entry is an object.
  */
+import { Column, TextColumn } from './column.ts'
 import { clampedTimeNs, type TreeEntry, type TreeEntryKind, treeEntriesMax } from './entry.ts'
-import { headerLengthBytes, headerOf, isAscii, paddedBytes, tarEndBytes } from './tar-header.ts'
+import { HeaderWriter, headerLengthBytes, isAscii, paddedBytes, tarEndBytes } from './tar-header.ts'
 
 /** An entry to add. */
 export interface NewTreeEntry extends Omit<TreeEntry, 'path'> {
@@ -15,7 +16,10 @@ export interface NewTreeEntry extends Omit<TreeEntry, 'path'> {
   readonly name: string
 }
 
-/** A segment of the tar: bytes of a header, padding or the end, or bytes of a file's content. */
+/**
+ * A segment of the tar: bytes of a header, padding or the end, or bytes of a file's content. Bytes of a header lie in memory that the next
+ * segment uses again.
+ */
 export type TarSegment =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'content'; readonly entry: number; readonly offsetBytes: number; readonly lengthBytes: number }
@@ -25,10 +29,9 @@ const KIND_BITS = 0b11
 const EXECUTABLE = 0b100
 /** Set when neither the name nor a name above it has other characters than ASCII. */
 const ASCII_PATH = 0b1000
-const CAPACITY_FIRST = 64
-const GROWTH = 1.5
-/** UTF-8 has at most three bytes for a UTF-16 unit. */
-const BYTES_PER_UNIT = 3
+const SLASH = 0x2f
+const PATH_BYTES_FIRST = 512
+const nothing = new Uint8Array()
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
@@ -38,20 +41,24 @@ export class TreeIndex {
   #contentBytes = 0
   /** Where the next header begins. */
   #endBytes = 0
-  #namesBytes = 0
   /** The names, and behind the name of a link its target. */
-  #names = new Uint8Array(CAPACITY_FIRST * 16)
-  #nameAt = new Uint32Array(CAPACITY_FIRST + 1)
-  #nameBytes = new Uint16Array(CAPACITY_FIRST)
+  readonly #names = new TextColumn()
+  readonly #nameAt = new Column<number>((length) => new Uint32Array(length))
+  readonly #nameBytes = new Column<number>((length) => new Uint16Array(length))
+  readonly #targetBytes = new Column<number>((length) => new Uint16Array(length))
   /** The root folder has itself. */
-  #parents = new Uint32Array(CAPACITY_FIRST)
-  #flags = new Uint8Array(CAPACITY_FIRST)
-  #sizes = new Float64Array(CAPACITY_FIRST)
-  #times = new BigInt64Array(CAPACITY_FIRST)
-  #offsets = new Float64Array(CAPACITY_FIRST)
-  #filesBefore = new Uint32Array(CAPACITY_FIRST)
+  readonly #parents = new Column<number>((length) => new Uint32Array(length))
+  readonly #flags = new Column<number>((length) => new Uint8Array(length))
+  readonly #sizes = new Column<number>((length) => new Float64Array(length))
+  readonly #times = new Column<bigint>((length) => new BigInt64Array(length))
+  readonly #offsets = new Column<number>((length) => new Float64Array(length))
+  readonly #filesBefore = new Column<number>((length) => new Uint32Array(length))
   /** The path of the folder that was asked for last: files of a folder come one after another. */
   #lastFolder: { readonly entry: number; readonly path: string } | null = null
+  /** The same in UTF-8, with `/` at its end. */
+  #lastAbove: { readonly entry: number; readonly path: Uint8Array } | null = null
+  readonly #headers = new HeaderWriter()
+  #path = new Uint8Array(PATH_BYTES_FIRST)
 
   /** Entries so far. The root folder has the number 0. */
   get length(): number {
@@ -76,25 +83,23 @@ export class TreeIndex {
   add({ parent, name, kind, sizeBytes, mtimeNs, isExecutable, target }: NewTreeEntry): number {
     const entry = this.#length
     if (entry >= treeEntriesMax) throw new RangeError(`a tree has at most ${treeEntriesMax} entries`)
-    this.#reserve(entry, name.length + (target?.length ?? 0))
-    const nameAt = this.#namesBytes
-    const nameBytes = encoder.encodeInto(name, this.#names.subarray(nameAt)).written
-    const targetAt = nameAt + nameBytes
-    const targetBytes = target === null ? 0 : encoder.encodeInto(target, this.#names.subarray(targetAt)).written
-    this.#namesBytes = targetAt + targetBytes
-    this.#nameBytes[entry] = nameBytes
-    this.#nameAt[entry + 1] = this.#namesBytes
-    this.#parents[entry] = parent ?? entry
-    this.#sizes[entry] = sizeBytes
+    const nameAt = this.#names.begin(name.length + (target?.length ?? 0))
+    const nameBytes = this.#names.append(name)
+    const targetBytes = target === null ? 0 : this.#names.append(target)
+    this.#nameAt.set(entry, nameAt)
+    this.#nameBytes.set(entry, nameBytes)
+    this.#targetBytes.set(entry, targetBytes)
+    this.#parents.set(entry, parent ?? entry)
+    this.#sizes.set(entry, sizeBytes)
     const time = clampedTimeNs(mtimeNs)
-    this.#times[entry] = time
-    this.#offsets[entry] = this.#endBytes
-    this.#filesBefore[entry] = this.#fileCount
+    this.#times.set(entry, time)
+    this.#offsets.set(entry, this.#endBytes)
+    this.#filesBefore.set(entry, this.#fileCount)
     this.#length++
     const isAboveAscii = parent === null || (this.#flagsOf(parent) & ASCII_PATH) !== 0
-    const isPathAscii = isAboveAscii && isAscii(this.#names.subarray(nameAt, targetAt))
-    this.#flags[entry] = kinds.indexOf(kind) | (isExecutable ? EXECUTABLE : 0) | (isPathAscii ? ASCII_PATH : 0)
-    const isTargetAscii = isAscii(this.#names.subarray(targetAt, this.#namesBytes))
+    const isPathAscii = isAboveAscii && isAscii(this.#names.bytes(nameAt, nameBytes))
+    this.#flags.set(entry, kinds.indexOf(kind) | (isExecutable ? EXECUTABLE : 0) | (isPathAscii ? ASCII_PATH : 0))
+    const isTargetAscii = isAscii(this.#names.bytes(nameAt + nameBytes, targetBytes))
     const pathBytes = this.pathBytes(entry) + (kind === 'folder' ? 1 : 0)
     const measures = { pathBytes, isPathAscii, targetBytes, isTargetAscii, sizeBytes, mtimeNs: time }
     this.#endBytes += headerLengthBytes(measures) + paddedBytes(sizeBytes)
@@ -105,16 +110,9 @@ export class TreeIndex {
     return entry
   }
 
-  /** Gives back the memory that was reserved for more entries. */
-  trim(): void {
-    this.#resize(this.#length)
-    this.#names = this.#names.slice(0, this.#namesBytes)
-  }
-
   entry(entry: number): TreeEntry {
     const kind = this.kind(entry)
-    const target =
-      kind === 'link' ? this.#text(this.#at(this.#nameAt, entry) + this.#at(this.#nameBytes, entry), entry) : null
+    const target = kind === 'link' ? this.#target(entry) : null
     const isExecutable = (this.#flagsOf(entry) & EXECUTABLE) !== 0
     return {
       path: this.path(entry),
@@ -135,7 +133,7 @@ export class TreeIndex {
   }
 
   time(entry: number): bigint {
-    return this.#times[entry] ?? 0n
+    return this.#times.at(entry) ?? 0n
   }
 
   /** Where the header of the entry begins. */
@@ -155,8 +153,7 @@ export class TreeIndex {
   }
 
   name(entry: number): string {
-    const at = this.#at(this.#nameAt, entry)
-    return decoder.decode(this.#names.subarray(at, at + this.#at(this.#nameBytes, entry)))
+    return this.#text(this.#at(this.#nameAt, entry), this.#at(this.#nameBytes, entry))
   }
 
   path(entry: number): string {
@@ -196,7 +193,7 @@ export class TreeIndex {
       const sizeBytes = this.size(entry)
       const contentAt = nextAt - paddedBytes(sizeBytes)
       if (at < contentAt) {
-        const header = headerOf(this.entry(entry))
+        const header = this.#header(entry)
         const from = at - this.offset(entry)
         const bytes = header.subarray(from, from + (end - at))
         yield { kind: 'bytes', bytes }
@@ -216,44 +213,55 @@ export class TreeIndex {
     if (at < end) yield { kind: 'bytes', bytes: zeros.subarray(0, end - at) }
   }
 
+  /** The header of an entry. Made of the bytes that are kept here, because to decode and encode names would take longer than the rest. */
+  #header(entry: number): Uint8Array {
+    const flags = this.#flagsOf(entry)
+    const kind = this.kind(entry)
+    const path = this.#pathInUtf8(entry, kind)
+    const nameEnd = this.#at(this.#nameAt, entry) + this.#at(this.#nameBytes, entry)
+    const target = this.#names.bytes(nameEnd, this.#at(this.#targetBytes, entry))
+    return this.#headers.write({
+      kind,
+      isExecutable: (flags & EXECUTABLE) !== 0,
+      sizeBytes: this.size(entry),
+      mtimeNs: this.time(entry),
+      ...{ path, pathBytes: path.length, isPathAscii: (flags & ASCII_PATH) !== 0 },
+      ...{ target, targetBytes: target.length, isTargetAscii: isAscii(target) },
+    })
+  }
+
+  /** The path, that of a folder with `/` at its end, in memory that the next call uses again. */
+  #pathInUtf8(entry: number, kind: TreeEntryKind): Uint8Array {
+    const parent = this.parent(entry)
+    if (parent !== null && this.#lastAbove?.entry !== parent) {
+      this.#lastAbove = { entry: parent, path: encoder.encode(`${this.path(parent)}/`) }
+    }
+    const above = parent === null ? nothing : (this.#lastAbove?.path ?? nothing)
+    const name = this.#names.bytes(this.#at(this.#nameAt, entry), this.#at(this.#nameBytes, entry))
+    const lengthBytes = above.length + name.length + (kind === 'folder' ? 1 : 0)
+    if (lengthBytes > this.#path.length) this.#path = new Uint8Array(lengthBytes * 2)
+    this.#path.set(above)
+    this.#path.set(name, above.length)
+    if (kind === 'folder') this.#path[lengthBytes - 1] = SLASH
+    return this.#path.subarray(0, lengthBytes)
+  }
+
   #flagsOf(entry: number): number {
     return this.#at(this.#flags, entry)
   }
 
-  #at(numbers: Uint8Array | Uint16Array | Uint32Array | Float64Array, entry: number): number {
-    return numbers[entry] ?? 0
+  #at(numbers: Column<number>, entry: number): number {
+    return numbers.at(entry) ?? 0
   }
 
-  #text(at: number, entry: number): string {
-    return decoder.decode(this.#names.subarray(at, this.#at(this.#nameAt, entry + 1)))
+  #target(entry: number): string {
+    const at = this.#at(this.#nameAt, entry) + this.#at(this.#nameBytes, entry)
+    return this.#text(at, this.#at(this.#targetBytes, entry))
   }
 
-  #reserve(entry: number, units: number): void {
-    if (entry >= this.#parents.length) this.#resize(Math.ceil(entry * GROWTH))
-    const neededBytes = this.#namesBytes + units * BYTES_PER_UNIT
-    if (neededBytes > this.#names.length) this.#names = resized(this.#names, Math.ceil(neededBytes * GROWTH))
-  }
-
-  #resize(capacity: number): void {
-    this.#nameAt = resized(this.#nameAt, capacity + 1)
-    this.#nameBytes = resized(this.#nameBytes, capacity)
-    this.#parents = resized(this.#parents, capacity)
-    this.#flags = resized(this.#flags, capacity)
-    this.#sizes = resized(this.#sizes, capacity)
-    this.#times = resized(this.#times, capacity)
-    this.#offsets = resized(this.#offsets, capacity)
-    this.#filesBefore = resized(this.#filesBefore, capacity)
+  #text(at: number, lengthBytes: number): string {
+    return decoder.decode(this.#names.bytes(at, lengthBytes))
   }
 }
 
 const zeros = new Uint8Array(tarEndBytes)
-
-/** A copy of another length. */
-function resized<Numbers extends Uint8Array | Uint16Array | Uint32Array | Float64Array | BigInt64Array>(
-  numbers: Numbers,
-  length: number,
-): Numbers {
-  const copy = new (numbers.constructor as new (length: number) => Numbers)(length)
-  copy.set(numbers.subarray(0, length) as never)
-  return copy
-}

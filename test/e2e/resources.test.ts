@@ -6,8 +6,9 @@ import { expect, test } from 'vitest'
 import type { PortalClient } from '../../src/client/index.ts'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { newTransferId, type Offer } from '../../src/protocol/index.ts'
+import { memoryPeakBytes, watchMemoryPeak } from './harness/memory.ts'
 import { FaultyNetwork } from './harness/proxy.ts'
-import { type Running, until, World } from './harness/world.ts'
+import { until, World } from './harness/world.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
@@ -15,12 +16,6 @@ const largeBytes = process.env.GOLOOADER_TEST_BIG === '1' ? 10 * GIB : GIB
 const AT_ONCE = 20
 const PART_BYTES = 8 * MIB
 const PARTS = 4
-
-/** The peak memory of a process so far, in bytes. It must still be running. */
-async function memoryPeakBytes({ child }: Running): Promise<number> {
-  const text = await readFile(`/proc/${child.pid}/status`, 'utf8')
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024
-}
 
 test(`${largeBytes / GIB} GiB pass with less than 250 MB of memory at either end`, async () => {
   await using world = await World.create()
@@ -33,19 +28,12 @@ test(`${largeBytes / GIB} GiB pass with less than 250 MB of memory at either end
   await handle.close()
 
   const sending = world.send(path, 'bob')
-  // The peak of a process can be read only while it runs, so it is read repeatedly.
-  let senderBytes = 0
-  const timer = setInterval(async () => {
-    const peakBytes = await memoryPeakBytes(sending).catch(() => 0)
-    // A process that is ending has no memory, and reports a peak of 0.
-    if (peakBytes > senderBytes) senderBytes = peakBytes
-  }, 200)
+  using senderPeak = watchMemoryPeak(sending)
   const { code, stderr } = await sending.ended
-  clearInterval(timer)
   expect(code, stderr).toBe(0)
   expect((await stat(join(world.inbox('bob'), 'large.bin'))).size).toBe(largeBytes)
-  expect(senderBytes, 'the peak was seen').toBeGreaterThan(0)
-  expect(senderBytes).toBeLessThan(250e6)
+  expect(senderPeak.bytes, 'the peak was seen').toBeGreaterThan(0)
+  expect(senderPeak.bytes).toBeLessThan(250e6)
   expect(await memoryPeakBytes(bob)).toBeLessThan(250e6)
   expect(await memoryPeakBytes(portal)).toBeLessThan(400e6)
 })

@@ -48,7 +48,7 @@ export function tarPart(
 ): Buffer {
   const pieces: Uint8Array[] = []
   for (const segment of index.segments(offsetBytes, lengthBytes)) {
-    if (segment.kind === 'bytes') pieces.push(segment.bytes)
+    if (segment.kind === 'bytes') pieces.push(segment.bytes.slice())
     else {
       const { content } = entries[segment.entry] as MadeEntry
       pieces.push(content.subarray(segment.offsetBytes, segment.offsetBytes + segment.lengthBytes))

@@ -61,7 +61,7 @@ class OpenPageFolder extends OpenPageContent {
   protected slice(offsetBytes: number, lengthBytes: number): Blob {
     const slices: BlobPart[] = []
     for (const segment of this.#folder.index.segments(offsetBytes, lengthBytes)) {
-      if (segment.kind === 'bytes') slices.push(segment.bytes as Uint8Array<ArrayBuffer>)
+      if (segment.kind === 'bytes') slices.push(segment.bytes.slice())
       else slices.push(this.#file(segment.entry).slice(segment.offsetBytes, segment.offsetBytes + segment.lengthBytes))
     }
     return new Blob(slices)
@@ -70,7 +70,7 @@ class OpenPageFolder extends OpenPageContent {
   protected async *stream(): AsyncGenerator<Uint8Array, void, undefined> {
     const { index } = this.#folder
     for (const segment of index.segments(0, index.sizeBytes)) {
-      if (segment.kind === 'bytes') yield segment.bytes
+      if (segment.kind === 'bytes') yield segment.bytes.slice()
       else yield* this.#wholeFile(segment.entry)
     }
   }

@@ -33,7 +33,6 @@ export class PickedFolder {
   static async of(name: string, content: FolderContent): Promise<PickedFolder> {
     const folder = new PickedFolder()
     folder.#addFolder(null, name, content, newestMs(content) ?? 0)
-    folder.index.trim()
     folder.#filesBefore = new Uint32Array(folder.#files.length)
     let count = 0
     for (const [entry, file] of folder.#files.entries()) {

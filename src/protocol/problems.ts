@@ -127,6 +127,7 @@ export const problemKinds = {
   'source-unreadable': { status: 400, title: 'The file cannot be read', next: 'fix' },
   'source-not-a-file': { status: 400, title: 'Only regular files and folders can be sent', next: 'fix' },
   'source-incomplete': { status: 400, title: 'Something in the folder cannot be sent', next: 'fix' },
+  'paths-invalid': { status: 400, title: 'These paths cannot be sent', next: 'fix' },
   'browser-failed': { status: 500, title: 'The browser failed', next: 'retry' },
   'options-invalid': { status: 400, title: 'The library was called with invalid options', next: 'fix' },
   'profile-unusable': { status: 400, title: 'The profile of this machine cannot be used', next: 'fix' },

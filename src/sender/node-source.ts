@@ -32,7 +32,8 @@ const optionsDefault: SourceOptions = { withTimes: true, exclude: [], as: null, 
  * Checks every path before anything is sent. A folder is gone through.
  *
  * @returns one source per path, in their order; with `as` one for all
- * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`; `request-invalid` when the same file is given twice
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`; `paths-invalid` when a file is given twice, or a path has
+ *   no name, or another one's
  */
 export async function checkSources(
   paths: readonly string[],
@@ -44,7 +45,7 @@ export async function checkSources(
   for (const path of paths) {
     const one = await lookAt(path)
     if (seen.has(one.place)) {
-      throw new Problem('request-invalid', { path, detail: `${path} is given more than once` })
+      throw new Problem('paths-invalid', { path, detail: `${path} is given more than once` })
     }
     seen.add(one.place)
     given.push(one)
@@ -112,7 +113,10 @@ async function together(root: string, given: readonly GivenPath[], options: Sour
   const from = new Map<string, Location>()
   for (const { path, place, location } of given) {
     const name = nameOf(path)
-    if (from.has(name)) throw new Problem('request-invalid', { path, detail: `two of the paths have the name ${name}` })
+    if (from.has(name)) {
+      const detail = `two of the paths have the name ${name}, which one folder cannot hold. Send them one by one`
+      throw new Problem('paths-invalid', { path, detail })
+    }
     from.set(name, typeof location === 'string' ? place : location)
   }
   const place = JSON.stringify(given.map((one) => one.place).sort())
@@ -122,7 +126,8 @@ async function together(root: string, given: readonly GivenPath[], options: Sour
 function nameOf(path: string): string {
   const name = basename(resolve(path))
   if (name !== '') return name
-  throw new Problem('request-invalid', { path, detail: `${path} has no name: give one with --as` })
+  const detail = `${path} has no name of its own. Send what is in it, under a name: golooader send /* --as NAME`
+  throw new Problem('paths-invalid', { path, detail })
 }
 
 function requireComplete({ path, leftOut }: NodeSource): void {

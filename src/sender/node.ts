@@ -50,7 +50,7 @@ export interface SendFilesOptions
  * A failed file does not stop the others. Silence of the portal does: files that have not been started by then are not tried.
  *
  * @returns one outcome per path, in their order; with `as` one for all
- * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`, `request-invalid`, `keys-changed`, `keys-missing`,
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`, `paths-invalid`, `keys-changed`, `keys-missing`,
  *   `folder-unavailable` before anything is sent; RemoteProblem `credentials-invalid`; the signal's reason when that aborts
  */
 export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {

@@ -42,7 +42,7 @@ test('the same file twice is refused, also through a link', async () => {
   await writeFile(folder.join('file'), 'x')
   await symlink('file', folder.join('link'))
   await expect(checkSources([folder.join('file'), folder.join('link')])).rejects.toMatchObject({
-    code: 'request-invalid',
+    code: 'paths-invalid',
   })
 })
 

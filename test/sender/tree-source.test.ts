@@ -183,7 +183,7 @@ test('several paths become one folder', async () => {
   expect(Buffer.from(contents.get('holiday/notes.txt') ?? []).toString()).toBe('notes')
   mkdirSync(join(other, 'photos'))
   await expect(checkSources([one, join(other, 'photos')], { as: 'x' })).rejects.toMatchObject({
-    code: 'request-invalid',
+    code: 'paths-invalid',
   })
 })
 

@@ -31,6 +31,11 @@ test.each<[what: string, make: (world: World) => Promise<string>, says: RegExp]>
   ],
   ['a device', async () => '/dev/zero', /\/dev\/zero is not a regular file \(source-not-a-file\)/],
   [
+    'the root folder',
+    async () => '/',
+    /These paths cannot be sent: \/ has no name of its own\. Send what is in it, under a name: .* --as NAME \(paths-invalid\)/,
+  ],
+  [
     'a link to nothing',
     async (world) => {
       await symlink(world.path('nowhere'), world.path('link'))

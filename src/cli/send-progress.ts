@@ -5,9 +5,15 @@ import type { TreeSize } from '../protocol/index.ts'
 import type { SendEvent } from '../sender/events.ts'
 import { printable } from './text.ts'
 
+/** Of a folder: how many files are done, and the path of what follows. */
+export interface FilesDone {
+  readonly done: number
+  readonly path: string
+}
+
 /** The state of one receiver. */
 export type ReceiverProgress =
-  | { readonly state: 'waiting'; readonly fetchedBytes: number }
+  | { readonly state: 'waiting'; readonly fetchedBytes: number; readonly files: FilesDone | null }
   | { readonly state: 'delivered'; readonly tookMs: number }
   | { readonly state: 'failed' }
 
@@ -24,7 +30,7 @@ export interface FileProgress {
   readonly to: readonly string[]
   readonly startedAtMs: number
   /** Of a folder: how many files the portal holds, and what is being read. */
-  underWay: { readonly done: number; readonly path: string } | null
+  underWay: FilesDone | null
   hashedBytes: number
   sentBytes: number
   acknowledgedBytes: number
@@ -58,7 +64,11 @@ export class SendProgress {
         break
       case 'fetched':
         if (file.receivers.get(event.receiver)?.state === 'waiting') {
-          file.receivers.set(event.receiver, { state: 'waiting', fetchedBytes: event.fetchedBytes })
+          file.receivers.set(event.receiver, {
+            state: 'waiting',
+            fetchedBytes: event.fetchedBytes,
+            files: event.files ?? null,
+          })
         }
         break
       case 'smaller-parts':
@@ -73,7 +83,7 @@ export class SendProgress {
 
   #start(event: SendEvent & { type: 'started' }): FileProgress {
     const { transferId, path, sizeBytes, isSizeKnown = true, to, tree } = event
-    const receivers = new Map(to.map((name) => [name, { state: 'waiting' as const, fetchedBytes: 0 }]))
+    const receivers = new Map(to.map((name) => [name, { state: 'waiting' as const, fetchedBytes: 0, files: null }]))
     const file: FileProgress = {
       transferId,
       path,

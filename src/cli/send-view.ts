@@ -207,19 +207,29 @@ function filesText({ tree, underWay }: FileProgress): string {
 /** The file of a folder that is being read, shortened at its beginning. */
 function pathText({ underWay, storedAtMs }: FileProgress): string[] {
   if (underWay === null || storedAtMs !== null) return []
-  const path = printable(underWay.path)
-  return [`               ${path.length > PATH_SHOWN_MAX ? `…${path.slice(1 - PATH_SHOWN_MAX)}` : path}`]
+  return [pathLine(underWay.path)]
+}
+
+function pathLine(given: string): string {
+  const path = printable(given)
+  return `               ${path.length > PATH_SHOWN_MAX ? `…${path.slice(1 - PATH_SHOWN_MAX)}` : path}`
 }
 
 function secondHopText(file: FileProgress): string[] {
-  return [...file.receivers].map(([name, receiver]) => `to ${name.padEnd(10)}  ${receiverText(receiver, file)}`)
+  return [...file.receivers].flatMap(([name, receiver]) => {
+    const line = `to ${name.padEnd(10)}  ${receiverText(receiver, file)}`
+    // Before that the path of the first hop is shown.
+    const isShown = receiver.state === 'waiting' && receiver.fetchedBytes > 0 && file.storedAtMs !== null
+    return isShown && receiver.files !== null ? [line, pathLine(receiver.files.path)] : [line]
+  })
 }
 
-function receiverText(receiver: ReceiverProgress, { sizeBytes, isSizeKnown }: FileProgress): string {
+function receiverText(receiver: ReceiverProgress, { sizeBytes, isSizeKnown, tree }: FileProgress): string {
   switch (receiver.state) {
     case 'waiting': {
-      const { fetchedBytes } = receiver
-      const what = fetchedBytes === 0 ? 'waiting' : `${bytesText(fetchedBytes)} fetched`
+      const { fetchedBytes, files } = receiver
+      const fileCount = tree === null || files === null ? '' : `${files.done} of ${tree.fileCount} files, `
+      const what = fetchedBytes === 0 ? 'waiting' : `${fileCount}${bytesText(fetchedBytes)} fetched`
       return isSizeKnown ? `${bar(share(fetchedBytes, sizeBytes))} ${what}` : what
     }
     case 'delivered':

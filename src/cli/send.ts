@@ -127,7 +127,8 @@ Examples:
 Files are sealed for their receivers, that is, end-to-end encrypted: the portal can read neither them nor their names.
 Receivers sign a receipt, and 'delivered' is said only with a valid one: golooader receipt TRANSFER.
 
-Folders keep times, the executable bit, empty folders, and links that stay inside. What a file .golooaderignore in
+A path that is a symbolic link is followed: what it leads to is sent, under the name of the link. In a folder, links
+stay links. Folders keep times, the executable bit, empty folders, and links that stay inside. What a file .golooaderignore in
 a folder names is left out, as with .gitignore. See what would be sent: --dry-run.
 
 Interrupted? Run the same command again: it continues.

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { GoLooaderError } from '../library/error.ts'
-import { type NamedItem, openedSizeBytes } from '../library/file-of.ts'
+import { type DescribedFile, type NamedItem, openedSizeBytes } from '../library/file-of.ts'
 import type { Profile } from '../library/profile.ts'
 import type {
   DeliveryStatus,
@@ -57,7 +57,10 @@ Examples:
   golooader status
   golooader status 01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c
   golooader status --received
-  golooader status --json | jq .state`,
+  golooader status --json | jq -r '[.state, .file.name, .file.tree.fileCount] | @tsv'
+
+With --json, 'file' has what the sender sealed and the portal cannot read: name, sizeBytes, mediaType, modifiedAt,
+isExecutable, and of a folder tree.fileCount and tree.contentBytes. It is null where the keys of this account do not open it.`,
     )
     .action(async (id: string | undefined, flags: StatusFlags) => {
       if (id !== undefined && flags.received === true) {
@@ -74,7 +77,7 @@ Examples:
 
 async function showList(transfers: readonly TransferSummary[], me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    for (const transfer of transfers) print(`${JSON.stringify(transfer)}\n`)
+    for (const transfer of transfers) await printJson(transfer, me)
     return
   }
   if (transfers.length === 0) print('nothing sent yet: golooader send FILE --to NAME\n')
@@ -89,14 +92,15 @@ async function showList(transfers: readonly TransferSummary[], me: Profile, isJs
 
 async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    for (const delivery of deliveries) print(`${JSON.stringify(delivery)}\n`)
+    for (const delivery of deliveries) await printJson(delivery, me)
     return
   }
   if (deliveries.length === 0) print('nothing has come for you yet\n')
   for (const delivery of deliveries) {
     const { transferId, createdAt, from } = delivery
     const { name, size } = await shownFile(me, delivery)
-    const state = delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, openedSizeBytes(delivery))
+    const sizeBytes = delivery.isSizeKnown === false ? null : openedSizeBytes(delivery)
+    const state = delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)
     print(
       `${transferId}  ${localTime(createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
         `${name}${unsizedText(delivery)} from ${from}: ${state}\n`,
@@ -104,14 +108,29 @@ async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile
   }
 }
 
+/** The portal's object, and in `file` what its metadata says to this account; null where its keys do not open that. */
+async function printJson(item: NamedItem, me: Profile): Promise<void> {
+  print(`${JSON.stringify({ ...item, file: await openedFile(item, me) })}\n`)
+}
+
+/** @returns null where the keys of this account do not open the metadata */
+async function openedFile(item: NamedItem, me: Profile): Promise<DescribedFile | null> {
+  try {
+    return await me.fileOf(item)
+  } catch (error) {
+    if (error instanceof GoLooaderError && /^seal-/.test(error.code)) return null
+    throw error
+  }
+}
+
 /** Shows one transfer: both hops, then all notifications. */
 export async function showOne(transfer: TransferStatus, me: Profile, isJson: boolean): Promise<void> {
   if (isJson) {
-    print(`${JSON.stringify(transfer)}\n`)
+    await printJson(transfer, me)
     return
   }
-  const { from, to } = transfer
-  const sizeBytes = openedSizeBytes(transfer)
+  const { from, to, isSizeKnown } = transfer
+  const sizeBytes = isSizeKnown === false ? null : openedSizeBytes(transfer)
   const { name, size } = await shownFile(me, transfer)
   const lines = [
     `${name}, ${size}${unsizedText(transfer)}, from ${from} to ${listText(to)}`,
@@ -154,12 +173,13 @@ function stateText({ state, deliveries }: TransferSummary): string {
   }
 }
 
-function deliveryText(delivery: Omit<DeliveryStatus, 'receiver'>, sizeBytes: number): string {
+/** @param sizeBytes null while the size of a stream is not known */
+function deliveryText(delivery: Omit<DeliveryStatus, 'receiver'>, sizeBytes: number | null): string {
   switch (delivery.state) {
     case 'waiting':
       return delivery.offers === 0 ? 'waiting for it to come' : `waiting, offered ${delivery.offers} times`
     case 'offered':
-      return `being fetched, ${bytesText(delivery.fetchedBytes)} of ${bytesText(sizeBytes)} so far`
+      return `being fetched, ${bytesText(delivery.fetchedBytes)}${sizeBytes === null ? '' : ` of ${bytesText(sizeBytes)}`} so far`
     case 'delivered':
       return 'delivered'
     case 'failed':
@@ -187,15 +207,14 @@ export function localTime(timestamp: string): string {
 
 /** The file or folder of a transfer or delivery, safe to show. A name that the account's keys do not open is shown as such. */
 async function shownFile(me: Profile, item: NamedItem): Promise<{ name: string; size: string }> {
-  try {
-    const { name, sizeBytes, tree } = await me.fileOf(item)
-    if (tree === null) return { name: printable(name), size: bytesText(sizeBytes) }
-    const files = tree.fileCount === 1 ? '1 file' : `${tree.fileCount} files`
-    return { name: `${printable(name)}/ (${files})`, size: bytesText(tree.contentBytes) }
-  } catch (error) {
-    if (!(error instanceof GoLooaderError && /^seal-/.test(error.code))) throw error
+  const file = await openedFile(item, me)
+  if (file === null) {
     const hasKeys = (await me.identity()).keys !== null
     const name = hasKeys ? '(sealed with other keys)' : '(sealed, and this account has no keys)'
     return { name, size: bytesText(openedSizeBytes(item)) }
   }
+  const { name, sizeBytes, tree } = file
+  if (tree === null) return { name: printable(name), size: bytesText(sizeBytes) }
+  const files = tree.fileCount === 1 ? '1 file' : `${tree.fileCount} files`
+  return { name: `${printable(name)}/ (${files})`, size: bytesText(tree.contentBytes) }
 }

@@ -73,7 +73,14 @@ export type SendEvent =
       readonly reason: string
     }
   /** Progress of the second hop: how much the receiver has fetched and verified. */
-  | { readonly type: 'fetched'; readonly transferId: string; readonly receiver: string; readonly fetchedBytes: number }
+  | {
+      readonly type: 'fetched'
+      readonly transferId: string
+      readonly receiver: string
+      readonly fetchedBytes: number
+      /** Only of folders: how many files the receiver has, and the path of what follows. */
+      readonly files?: { readonly done: number; readonly path: string }
+    }
   /** Something in a folder cannot be sent, and is left out. `path` begins with the name of the folder. */
   | { readonly type: 'left-out'; readonly transferId: null; readonly path: string; readonly reason: string }
   /** The clocks of this machine and of the portal differ: `clock-off`, with `aheadMs`. */

@@ -89,7 +89,7 @@ class FirstHop {
     this.#isResumed = isResumed
     this.#sealedPart = sealedPart
     this.#retryPolicy = context.retryPolicy(entry.transferId, context)
-    this.#log = new NotificationLog(entry, context)
+    this.#log = new NotificationLog(entry, context, file)
     if (!isResumed) {
       this.#log.gapsBefore = context.events.gapCount
       this.#log.check.salt = contentKey === null ? null : saltText(contentKey)

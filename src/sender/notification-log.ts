@@ -4,6 +4,7 @@ import type { Subscriber } from './event-watch.ts'
 import { lostOutcome, type SendEvent, type SendOutcome } from './events.ts'
 import type { JournalEntry } from './journal.ts'
 import { ReceiptCheck } from './receipt-check.ts'
+import type { OpenSource } from './source.ts'
 import type { KeptReceipt } from './trust.ts'
 
 type Delivered = Notification & { readonly notification: 'delivered' }
@@ -27,7 +28,12 @@ export class NotificationLog implements Subscriber {
   readonly #answered = Promise.withResolvers<void>()
   readonly #onEvent: (event: SendEvent) => void
 
-  constructor(entry: JournalEntry, context: SendContext) {
+  /** How far a number of bytes of a folder goes; null for a file. It keeps nothing of a file in memory. */
+  readonly #progressAt: ((bytes: number) => { readonly done: number; readonly path: string } | undefined) | null
+
+  /** @param file what is sent, where this run has it: of a folder it tells how far the receiver is */
+  constructor(entry: JournalEntry, context: SendContext, file: Pick<OpenSource, 'treeProgress'> = {}) {
+    this.#progressAt = file.treeProgress === undefined ? null : (bytes) => file.treeProgress?.(bytes)
     this.transferId = entry.transferId
     this.check = new ReceiptCheck(context, entry)
     this.#to = entry.to
@@ -47,7 +53,8 @@ export class NotificationLog implements Subscriber {
   }
 
   fetched(progress: Progress): void {
-    this.#onEvent({ type: 'fetched', ...progress })
+    const files = this.#progressAt?.(progress.fetchedBytes)
+    this.#onEvent({ type: 'fetched', ...progress, ...(files === undefined ? {} : { files }) })
   }
 
   /** Passes a notification on as an event, unless it is a repetition, or about another transfer or receiver. */

@@ -1,7 +1,7 @@
 // @tier fast
 /** A folder is one delivery. It survives what a file survives, because any part of its tar can be made again. */
 import { execFileSync } from 'node:child_process'
-import { lstatSync, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { appendFile, chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -119,7 +119,7 @@ describe('in one world', () => {
   test('several paths are one delivery with --as, and deliveries of their own without', async () => {
     const one = await makeFolder(world, 'one')
     const other = await world.file('other.bin', 1000)
-    const sending = world.send([one, other], 'bob', '--as', 'both')
+    const sending = world.send([one, other], 'bob', '--as', 'linked')
     expect((await sending.ended).code).toBe(0)
     expect(kindsOf(sending)).toEqual(['stored', 'delivered'])
     requireSame(one, join(arrived(world, 'bob', 'both'), 'one'))
@@ -209,11 +209,37 @@ describe('in one world', () => {
     execFileSync('diff', ['-r', folder, place])
   })
 
+  test('a path that is a link is followed: what it leads to arrives under the name of the link', async () => {
+    const folder = await makeFolder(world, 'version 2')
+    const path = world.path('files/current')
+    await symlink('version 2', path)
+    const document = world.path('files/latest.txt')
+    await symlink(join('version 2', 'a.txt'), document)
+    await writeFile(join(folder, 'a.txt'), 'the newest')
+    const sending = world.send([path, document], 'bob')
+    expect((await sending.ended).code).toBe(0)
+    // Programs learn from `status` what the portal cannot read.
+    const args = ['status', '--profile', 'alice', '--json', '--limit', '2'] as const
+    const lines = (await world.run(...args)).stdout.trim().split('\n')
+    const files = lines.map((line) => JSON.parse(line).file).sort((one, other) => (one.name < other.name ? -1 : 1))
+    expect(files).toMatchObject([
+      { name: 'current', tree: { fileCount: 403, contentBytes: expect.any(Number) }, mediaType: 'application/x-tar' },
+      { name: 'latest.txt', tree: null, sizeBytes: 10, mediaType: 'text/plain' },
+    ])
+    requireSame(folder, arrived(world, 'bob', 'current'))
+    expect(readFileSync(arrived(world, 'bob', 'latest.txt'), 'utf8')).toBe('the newest')
+    expect((await world.send([path, document], 'bob', '--as', 'linked').ended).code).toBe(0)
+    requireSame(folder, arrived(world, 'bob', 'linked/current'))
+    expect(readFileSync(arrived(world, 'bob', 'linked/latest.txt'), 'utf8')).toBe('the newest')
+  })
+
   test('a folder arrives while it is still being sent', async () => {
     const folder = await makeFolder(world, 'fetched-early')
     const held = gate(network, (seen) => partOf(seen) === 6)
     const sending = world.send(folder, 'bob', ...PARTS)
-    await sending.object((line) => line.phase === 'fetching' && Number(line.fetchedBytes) > 0)
+    const fetching = await sending.object((line) => line.phase === 'fetching' && Number(line.fetchedBytes) > 0)
+    // Of the second hop, too, the file that is under way is told.
+    expect(fetching.files).toEqual({ done: expect.any(Number), path: expect.stringMatching(/^fetched-early/) })
     expect(kindsOf(sending)).toEqual([])
     held.open()
     expect((await sending.ended).code).toBe(0)

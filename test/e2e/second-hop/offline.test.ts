@@ -41,7 +41,8 @@ test.each([
   const came = await world.run('status', '--received', '--profile', 'bob')
   expect(came.stdout).toMatch(new RegExp(`^${transferId} .*\\.bin from alice: delivered\n$`))
   const lines = (await world.run('status', '--received', '--json', '--profile', 'bob')).stdout
-  expect(JSON.parse(lines)).toMatchObject({ transferId, from: 'alice', state: 'delivered' })
+  const file = { name: expect.stringMatching(/\.bin$/), sizeBytes: expect.any(Number), tree: null }
+  expect(JSON.parse(lines)).toMatchObject({ transferId, from: 'alice', state: 'delivered', file })
   expect((await world.run('status', '--received', '--profile', 'alice')).stdout).toContain('nothing has come for you')
   await until(async () => (await world.stored()).length === 0, 'the parts have left temporary storage')
 })

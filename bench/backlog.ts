@@ -186,7 +186,12 @@ for (const kind of Object.keys(KINDS) as Kind[]) await tell(kind)
 async function fill(ledger: Ledger, senderId: number, size: number, receivers: readonly string[]): Promise<void> {
   const unbounded = Number.MAX_SAFE_INTEGER
   const { expiryMs, uploadTimeoutMs } = portalDefaults
-  const bounds = { accountBytesMax: unbounded, accountTransfersMax: unbounded, storageBytesMax: unbounded }
+  const bounds = {
+    accountBytesMax: unbounded,
+    accountTransfersMax: unbounded,
+    accountGuestBytesMax: 1e12,
+    storageBytesMax: unbounded,
+  }
   const admission = { ...bounds, expiryMs, uploadTimeoutMs, freeBytes: null }
   const whole = { manifestDigest, manifest: null, digest: digestOfPart(content), content }
   const storeInline = (index: number) => {

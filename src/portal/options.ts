@@ -75,6 +75,15 @@ export interface PortalOptions {
   readonly servesPage: boolean
   /** Refuses transfers that are not sealed. */
   readonly sealedOnly: boolean
+  /** Lets accounts make guests: links by which people without an account receive and send files. */
+  readonly allowsGuests: boolean
+  /** The longest time for which a link works. */
+  readonly guestExpiryMs: number
+  /** How many links of an account may be open at a time, and how many it may make in 24 hours. */
+  readonly accountGuestsMax: number
+  readonly accountGuestsDailyMax: number
+  /** The largest sum of the open transfers to and from guests of an account. */
+  readonly accountGuestBytesMax: number
   /** A sender that is silent for this time during an upload counts as gone. */
   readonly uploadTimeoutMs: number
   /** A connection without a byte for this time is closed. */
@@ -139,6 +148,11 @@ export const portalDefaults: PortalOptions = {
   linkMs: MINUTE_MS,
   servesPage: true,
   sealedOnly: false,
+  allowsGuests: false,
+  guestExpiryMs: 7 * DAY_MS,
+  accountGuestsMax: 100,
+  accountGuestsDailyMax: 500,
+  accountGuestBytesMax: 10 * GIB,
   uploadTimeoutMs: 10 * MINUTE_MS,
   idleMs: 30 * SECOND_MS,
   leaseMs: MINUTE_MS,

@@ -12,6 +12,13 @@ import { work } from '../suites/ledger-work.ts'
 
 /** Undoes `0008-watch` and the later migrations. */
 const withoutWatch = [
+  'drop table file_requests',
+  'drop index accounts_of_people',
+  ...['active', 'open', 'made', 'of_request', 'to_expire', 'to_clear', 'cleared'].map((one) => `drop index guests_${one}`),
+  ...['owner_id', 'request_id', 'expires_at_ms', 'guest_state', 'guest_transfers', 'guest_bytes'].map(
+    (column) => `alter table accounts drop column ${column}`,
+  ),
+  'alter table transfers drop column guest_owner_id',
   'drop index deliveries_waiting',
   "create index deliveries_waiting on deliveries (receiver_id, offer_at_ms) where state = 'waiting'",
   ...['transfers', 'deliveries'].map((table) => `alter table ${table} drop column size_known`),

@@ -87,6 +87,13 @@ describe('query plans', () => {
     insert into contents select transfer_id, '', '' from transfers where transfer_id like 'crowd%';
     insert into invites select 'crowd ' || n, 'crowd ' || n % 500, n, case when n % 3 > 0 then '' end, null
       from generate_series(1, 2000) n;
+    insert into accounts (name, token_id, token_hash, created_at_ms, owner_id, request_id, expires_at_ms, guest_state)
+      select 'guest ' || n, 'guest token ' || n, '', n, a.account_id, case when n % 2 = 0 then 'crowd ' || n % 100 end, n,
+        (array['fresh', 'open', 'taken', 'ended', 'cleared'])[1 + n % 5]
+      from generate_series(1, 2000) n join accounts a on a.name = 'crowd ' || (1 + n % 200);
+    insert into file_requests (request_id, owner_id, secret_hash, created_at_ms, ends_at_ms, files_max, bytes_max, uploads_due)
+      select 'crowd ' || n, a.account_id, 'crowd ' || n, n, n, 1, 1, n % 2
+      from generate_series(1, 2000) n join accounts a on a.name = 'crowd ' || (1 + n % 200);
     insert into account_changes (at_ms, change, name) select n, '', '' from generate_series(1, 2000) n;
     insert into portals select 'crowd ' || n, '', n, n, 0, '[]' from generate_series(1, 2000) n;
     insert into minutes select n / 4, 'crowd ' || n % 4, 0, 0, 0, 0 from generate_series(1, 2000) n;
@@ -109,7 +116,9 @@ describe('query plans', () => {
     await client.query('set enable_seqscan = off')
     await client.query('set enable_sort = off')
     const looked = [...statements].filter(([sql]) =>
-      /\b(accounts|invites|account_changes|transfers|deliveries|events|contents|portals|minutes)"/.test(sql),
+      /\b(accounts|invites|account_changes|transfers|deliveries|events|contents|portals|minutes|file_requests)"/.test(
+        sql,
+      ),
     )
     expect(looked.length).toBeGreaterThan(40)
     const slow: string[] = []

@@ -1,6 +1,7 @@
 /** Calls every method of a ledger once, for tests that check the resulting SQL statements. */
-import type { Ledger } from '../../src/portal/ledger/contract.ts'
+import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { aTransfer, type FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
+import { aRequest, makeGuests, newGuest } from './ledger-guests.ts'
 
 const PLAIN_TRANSFERS = 300
 
@@ -99,6 +100,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.offerNext(bob.accountId, 'instance-2', early)
   await move(stream.transferId, { state: 'stored', manifestDigest, manifest: null, streamBytes: 107 })
   await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
+  await guests(ledger, ada)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
   await ledger.inviteByHash('no such invite')
@@ -107,11 +109,13 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.revokeAccount('cy')
   await ledger.audited((await ledger.accountChanges({ after: 0, limit: 100 })).at(-1)?.changeId ?? 0)
   await ledger.auditedChangeId()
+  await ledger.expireGuests(2)
   for (const account of await ledger.dueRevocations(2)) {
     await ledger.openWith(account.accountId, 2)
     await ledger.revocationSettled(account)
   }
   clock.advance(2 * roomy.expiryMs)
+  await ledger.expireGuests(2)
   await ledger.dueUploads(2)
   await ledger.dueLeases(2)
   await ledger.dueExpiries(2)
@@ -123,6 +127,35 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.bindStore('store', { isInstead: false })
   await ledger.setAddress('http://127.0.0.1:7878')
   await ledger.address()
+}
+
+/** Calls the methods about guests and requests. */
+async function guests(ledger: Ledger, ada: Account): Promise<void> {
+  const [guest = ada] = await makeGuests(ledger, ada)
+  await ledger.guest(guest.accountId)
+  const { transfer } = await ledger.announce(aTransfer(ada, [guest]), roomy)
+  await ledger.moveTransfer(
+    transfer.transferId,
+    { state: 'receiving', attempt: 1 },
+    { state: 'cancelled', problem: problem('cancelled') },
+  )
+  const request = aRequest(ledger)
+  const bounds = { openMax: 10, perDayMax: 10 }
+  await ledger.createFileRequest(ada.accountId, request, bounds)
+  await ledger.fileRequestByHash(request.secretHash)
+  const visitor = await ledger.joinFileRequest(request.secretHash, newGuest(), { lingerMs: 1 })
+  if (visitor === null) throw new Error('the request is not open')
+  await ledger.announce(aTransfer(visitor, [ada]), roomy)
+  const stream = { ...aTransfer(visitor, [ada]), sizeBytes: null }
+  await ledger.announce(stream, roomy)
+  await ledger.growStream(stream.transferId, { attempt: 1, partNumber: 1, lengthBytes: 100 }, roomy)
+  await ledger.fileRequestsOf(ada.accountId, { before: null, limit: 2 })
+  await ledger.fileRequestsOf(ada.accountId, { before: request.requestId, limit: 2 })
+  await ledger.closeFileRequest(ada.accountId, request.requestId)
+  await ledger.dueFileRequests(2)
+  await ledger.uploadsFor(request.requestId, 2)
+  await ledger.fileRequestSettled(request.requestId)
+  await ledger.guestCensus()
 }
 
 /** Calls the methods for an operator's page, and the heartbeats of portals. */

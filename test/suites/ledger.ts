@@ -16,6 +16,7 @@ import type {
 import { newTransferId, Problem, type ProblemCode } from '../../src/protocol/index.ts'
 import { testAccountCare } from './ledger-accounts.ts'
 import { testDuties } from './ledger-duties.ts'
+import { testGuests } from './ledger-guests.ts'
 import { testInlineInStore } from './ledger-inline-in-store.ts'
 import { testInlineUploads } from './ledger-inline-uploads.ts'
 import { testStreams } from './ledger-streams.ts'
@@ -42,6 +43,7 @@ export const roomy: Admission = {
   uploadTimeoutMs: 10 * MINUTE_MS,
   accountBytesMax: 1e12,
   accountTransfersMax: 1000,
+  accountGuestBytesMax: 1e12,
   storageBytesMax: 1e12,
   freeBytes: null,
 }
@@ -139,6 +141,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
           tokenHash: 'hash',
           isRevoked: false,
           isOperator: false,
+          guest: null,
         })
       })
 
@@ -190,6 +193,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testInlineUploads(make)
     testInlineInStore(make)
     testDuties(make)
+    testGuests(begin)
     testStreams(begin)
     testWatch(begin)
 

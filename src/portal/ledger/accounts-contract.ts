@@ -1,5 +1,6 @@
 /** The part of the ledger's contract about accounts, invites and the changes of accounts. */
 import type { PublicKeys } from '../../protocol/index.ts'
+import type { GuestOf } from './guests-contract.ts'
 
 export interface Account {
   readonly accountId: number
@@ -26,6 +27,9 @@ export type AccountChangeKind =
   | 'account-revoked'
   | 'operator-made'
   | 'operator-unmade'
+  | 'guest-made'
+  | 'guest-expired'
+  | 'guest-revoked'
 
 /** One change of an account. Any process may have made it. */
 export interface AccountChange {
@@ -75,15 +79,20 @@ export interface AccountLedger {
   redeemInvite(secretHash: string, token: { tokenId: string; tokenHash: string }): Promise<Account | null>
 
   /** The account with the token of that id. A revoked account keeps its last token id. */
-  accountByTokenId(
-    tokenId: string,
-  ): Promise<
-    (Account & { readonly tokenHash: string; readonly isRevoked: boolean; readonly isOperator: boolean }) | null
+  accountByTokenId(tokenId: string): Promise<
+    | (Account & {
+        readonly tokenHash: string
+        readonly isRevoked: boolean
+        readonly isOperator: boolean
+        /** Null for an account of a person. */
+        readonly guest: GuestOf | null
+      })
+    | null
   >
 
   /**
    * Revokes an account: its token becomes invalid, and invites that would renew it are voided. Its name stays taken, and it is no
-   * longer an operator's. Revoking it again changes nothing.
+   * longer an operator's. Its guests are revoked, and its requests closed, with it. Revoking it again changes nothing.
    *
    * @throws Problem `account-unknown`
    */
@@ -96,7 +105,7 @@ export interface AccountLedger {
    */
   setOperator(name: string, isOperator: boolean): Promise<void>
 
-  /** The accounts after the name `after`, in the order of their names. */
+  /** The accounts of people after the name `after`, in the order of their names. */
   accounts(page: { after: string; limit: number }): Promise<AccountRecord[]>
 
   /** For each name with open invites, in the order of names, the invite that expires last. */
@@ -113,7 +122,10 @@ export interface AccountLedger {
   /** An account with its public keys, which are null until it has set some; null when there is no such account. */
   accountByName(
     name: string,
-  ): Promise<(Account & { readonly keys: PublicKeys | null; readonly isOperator: boolean }) | null>
+  ): Promise<
+    | (Account & { readonly keys: PublicKeys | null; readonly isOperator: boolean; readonly guest: GuestOf | null })
+    | null
+  >
 
   /** Sets the public keys of an account. They replace earlier ones. @returns `set` for its first keys */
   setKeys(accountId: number, keys: PublicKeys): Promise<'same' | 'set' | 'changed'>

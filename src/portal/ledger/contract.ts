@@ -13,6 +13,7 @@
  */
 import type { Announcement, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
 import type { Account, AccountLedger } from './accounts-contract.ts'
+import type { GuestLedger } from './guests-contract.ts'
 import type { Delivery, Lease, Transfer } from './records-contract.ts'
 import type { WatchLedger } from './watch-contract.ts'
 
@@ -76,11 +77,16 @@ export interface Admission {
   readonly uploadTimeoutMs: number
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
+  /** For the open transfers from and to guests of one owner. */
+  readonly accountGuestBytesMax: number
   /** Several portals that share a ledger may exceed it by transfers that they admit at the same moment. */
   readonly storageBytesMax: number
   /** The free space of the store; null when unknown. */
   readonly freeBytes: number | null
 }
+
+/** The bounds of an admission that are about bytes. */
+export type RoomBounds = Omit<Admission, 'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax'>
 
 /** A part of a stream that begins to arrive. */
 export interface StreamPart {
@@ -113,7 +119,7 @@ export interface ClockStep {
 /** Work that only one portal at a time has to do. */
 export type Duty = 'sweep' | 'orphans' | 'audit'
 
-export interface Ledger extends AccountLedger, WatchLedger {
+export interface Ledger extends AccountLedger, GuestLedger, WatchLedger {
   readonly traits: {
     /** Whether several portals may work on it at the same time. */
     readonly isShared: boolean
@@ -162,12 +168,13 @@ export interface Ledger extends AccountLedger, WatchLedger {
   address(): Promise<string | null>
 
   /**
-   * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`.
+   * Records a new transfer with a delivery for each receiver. Without room it records the transfer as `refused`. A guest receives one
+   * file of its owner, and sends only to its owner, while its request is open.
    *
    * @returns the transfer, and whether this call made it. A repeated announcement changes nothing
-   * @throws Problem `receiver-unknown` (also for a revoked account), `transfer-conflict` (the id has another announcement or
-   *   belongs to another account), `too-many-transfers`, `credentials-invalid` (the sender was revoked meanwhile); then
-   *   nothing is recorded
+   * @throws Problem `receiver-unknown` (also for a revoked account, and a guest that may not be sent to), `transfer-conflict` (the id has another announcement or
+   *   belongs to another account), `too-many-transfers`, `credentials-invalid` (the sender was revoked meanwhile), `request-closed`,
+   *   `request-full`; then nothing is recorded
    */
   announce(transfer: NewTransfer, admission: Admission): Promise<{ transfer: Transfer; isNew: boolean }>
 
@@ -176,13 +183,9 @@ export interface Ledger extends AccountLedger, WatchLedger {
    * from then on.
    *
    * @returns the transfer, which reaches to the end of this part; null when it is no longer at that attempt
-   * @throws Problem `storage-full`; `part-length-wrong`, `part-unknown` for a part that the stream cannot have
+   * @throws Problem `storage-full`, `request-full`; `part-length-wrong`, `part-unknown` for a part that the stream cannot have
    */
-  growStream(
-    transferId: string,
-    part: StreamPart,
-    bounds: Pick<Admission, 'accountBytesMax' | 'storageBytesMax' | 'freeBytes'>,
-  ): Promise<Transfer | null>
+  growStream(transferId: string, part: StreamPart, bounds: RoomBounds): Promise<Transfer | null>
 
   /**
    * How large a transfer of unknown size may become if it is announced now. Nothing is recorded.
@@ -307,8 +310,8 @@ export interface Ledger extends AccountLedger, WatchLedger {
   dueLeases(limit: number): Promise<{ transferId: string; receiverId: number; leaseId: string; offers: number }[]>
   dueExpiries(limit: number): Promise<Transfer[]>
 
-  /** Revoked accounts that may still have open uploads or deliveries. */
-  dueRevocations(limit: number): Promise<(Account & { readonly revokedAtMs: number })[]>
+  /** Revoked accounts that may still have open uploads or deliveries. `isExpired`: a guest whose time was over. */
+  dueRevocations(limit: number): Promise<(Account & { readonly revokedAtMs: number; readonly isExpired: boolean })[]>
   /** The open work of an account: its transfers that are not stored yet, and deliveries to it. */
   openWith(accountId: number, limit: number): Promise<{ uploads: string[]; deliveries: string[] }>
   /** Records that an account revoked at this time has nothing open any more. Does nothing if it was renewed meanwhile. */
@@ -320,8 +323,8 @@ export interface Ledger extends AccountLedger, WatchLedger {
   removed(transferId: string): Promise<void>
 
   /**
-   * Deletes ended transfers with their events, expired invites, and changes of accounts, that are older than `historyMs`. Time that
-   * the clock has skipped does not count (`keepTime`).
+   * Deletes ended transfers with their events, expired invites, ended requests, and changes of accounts, that are older than `historyMs`,
+   * and clears guests that have ended and of which no transfer is remembered. Time that the clock has skipped does not count (`keepTime`).
    */
   prune(historyMs: number, limit: number): Promise<number>
 

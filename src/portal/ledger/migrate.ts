@@ -13,6 +13,7 @@ import * as manyWriters from './migrations/0007-many-writers.ts'
 import * as watch from './migrations/0008-watch.ts'
 import * as clock from './migrations/0010-clock.ts'
 import * as streams from './migrations/0011-streams.ts'
+import * as guests from './migrations/0012-guests.ts'
 
 const migrations = {
   '0001-first': first,
@@ -25,6 +26,7 @@ const migrations = {
   '0008-watch': watch,
   '0010-clock': clock,
   '0011-streams': streams,
+  '0012-guests': guests,
 }
 
 /** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */

@@ -22,11 +22,25 @@ create table accounts (
   revocation_due integer not null default 0,
   keys text collate "C",
   is_operator integer not null default 0,
+  owner_id integer,
+  request_id text collate "C",
+  expires_at_ms bigint,
+  guest_state text collate "C",
+  guest_transfers integer not null default 0,
+  guest_bytes bigint not null default 0,
   constraint accounts_name_key UNIQUE (name),
   constraint accounts_token_id_key UNIQUE (token_id),
   constraint accounts_pkey PRIMARY KEY (account_id)
 );
+CREATE INDEX accounts_of_people ON accounts USING btree (name) WHERE (owner_id IS NULL);
 CREATE INDEX accounts_to_settle ON accounts USING btree (revoked_at_ms) WHERE (revocation_due = 1);
+CREATE INDEX guests_active ON accounts USING btree (owner_id) WHERE ((owner_id IS NOT NULL) AND (revoked_at_ms IS NULL));
+CREATE INDEX guests_cleared ON accounts USING btree (account_id) WHERE (guest_state = 'cleared'::text);
+CREATE INDEX guests_made ON accounts USING btree (owner_id, created_at_ms) WHERE ((owner_id IS NOT NULL) AND (request_id IS NULL));
+CREATE INDEX guests_of_request ON accounts USING btree (request_id) WHERE (request_id IS NOT NULL);
+CREATE INDEX guests_open ON accounts USING btree (owner_id) WHERE (guest_state = ANY (ARRAY['fresh'::text, 'open'::text]));
+CREATE INDEX guests_to_clear ON accounts USING btree (created_at_ms) WHERE ((guest_state = 'ended'::text) AND (guest_transfers = 0) AND (revocation_due = 0));
+CREATE INDEX guests_to_expire ON accounts USING btree (expires_at_ms) WHERE ((owner_id IS NOT NULL) AND (revoked_at_ms IS NULL));
 
 create table address (
   id integer not null,
@@ -108,6 +122,30 @@ create table events (
 CREATE INDEX events_by_account ON events USING btree (account_id, event_id);
 CREATE INDEX events_by_transfer ON events USING btree (transfer_id, event_id);
 CREATE INDEX events_with_problem ON events USING btree (at_ms) WHERE (problem IS NOT NULL);
+
+create table file_requests (
+  request_id text collate "C" not null,
+  owner_id integer not null,
+  secret_hash text collate "C" not null,
+  label text collate "C",
+  created_at_ms bigint not null,
+  ends_at_ms bigint not null,
+  is_closed integer not null default 0,
+  uploads_due integer not null default 1,
+  files_max integer not null,
+  bytes_max bigint not null,
+  guests integer not null default 0,
+  files integer not null default 0,
+  bytes bigint not null default 0,
+  constraint file_requests_secret_hash_key UNIQUE (secret_hash),
+  constraint file_requests_pkey PRIMARY KEY (request_id),
+  constraint file_requests_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES accounts(account_id)
+);
+CREATE INDEX file_requests_made ON file_requests USING btree (owner_id, created_at_ms);
+CREATE INDEX file_requests_of_owner ON file_requests USING btree (owner_id, request_id);
+CREATE INDEX file_requests_open ON file_requests USING btree (owner_id, ends_at_ms);
+CREATE INDEX file_requests_to_forget ON file_requests USING btree (ends_at_ms) WHERE (uploads_due = 0);
+CREATE INDEX file_requests_to_settle ON file_requests USING btree (ends_at_ms) WHERE (uploads_due = 1);
 
 create table invites (
   secret_hash text collate "C" not null,
@@ -192,6 +230,7 @@ create table transfers (
   generation text collate "C" not null default ''::text,
   stored_at_ms bigint,
   size_known integer not null default 1,
+  guest_owner_id integer,
   constraint transfers_pkey PRIMARY KEY (transfer_id),
   constraint transfers_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES accounts(account_id)
 );

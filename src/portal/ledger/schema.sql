@@ -21,10 +21,32 @@ CREATE TABLE accounts (
   revoked_at_ms bigint,
   revocation_due integer default 0 not null,
   keys text,
-  is_operator integer default 0 not null
+  is_operator integer default 0 not null,
+  owner_id integer,
+  request_id text,
+  expires_at_ms bigint,
+  guest_state text,
+  guest_transfers integer default 0 not null,
+  guest_bytes bigint default 0 not null
 );
 
+CREATE INDEX accounts_of_people on accounts (name) where owner_id is null;
+
 CREATE INDEX accounts_to_settle on accounts (revoked_at_ms) where revocation_due = 1;
+
+CREATE INDEX guests_active on accounts (owner_id) where owner_id is not null and revoked_at_ms is null;
+
+CREATE INDEX guests_cleared on accounts (account_id) where guest_state = 'cleared';
+
+CREATE INDEX guests_made on accounts (owner_id, created_at_ms) where owner_id is not null and request_id is null;
+
+CREATE INDEX guests_of_request on accounts (request_id) where request_id is not null;
+
+CREATE INDEX guests_open on accounts (owner_id) where guest_state in ('fresh', 'open');
+
+CREATE INDEX guests_to_clear on accounts (created_at_ms) where guest_state = 'ended' and guest_transfers = 0 and revocation_due = 0;
+
+CREATE INDEX guests_to_expire on accounts (expires_at_ms) where owner_id is not null and revoked_at_ms is null;
 
 CREATE TABLE address (
   id integer primary key check (id = 1),
@@ -100,6 +122,32 @@ CREATE INDEX events_by_account on events (account_id, event_id);
 CREATE INDEX events_by_transfer on events (transfer_id, event_id);
 
 CREATE INDEX events_with_problem on events (at_ms) where problem is not null;
+
+CREATE TABLE file_requests (
+  request_id text not null primary key,
+  owner_id integer not null references accounts (account_id),
+  secret_hash text not null unique,
+  label text,
+  created_at_ms bigint not null,
+  ends_at_ms bigint not null,
+  is_closed integer default 0 not null,
+  uploads_due integer default 1 not null,
+  files_max integer not null,
+  bytes_max bigint not null,
+  guests integer default 0 not null,
+  files integer default 0 not null,
+  bytes bigint default 0 not null
+);
+
+CREATE INDEX file_requests_made on file_requests (owner_id, created_at_ms);
+
+CREATE INDEX file_requests_of_owner on file_requests (owner_id, request_id);
+
+CREATE INDEX file_requests_open on file_requests (owner_id, ends_at_ms);
+
+CREATE INDEX file_requests_to_forget on file_requests (ends_at_ms) where uploads_due = 0;
+
+CREATE INDEX file_requests_to_settle on file_requests (ends_at_ms) where uploads_due = 1;
 
 CREATE TABLE invites (
   secret_hash text not null primary key,
@@ -179,7 +227,8 @@ CREATE TABLE transfers (
   one_request integer default 0 not null,
   generation text default '' not null,
   stored_at_ms bigint,
-  size_known integer default 1 not null
+  size_known integer default 1 not null,
+  guest_owner_id integer
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

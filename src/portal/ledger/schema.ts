@@ -4,6 +4,18 @@ import type { DeliveryState, NotificationKind, TransferState } from '../../proto
 import type { AccountChangeKind } from './accounts-contract.ts'
 import type { Duty } from './contract.ts'
 
+/**
+ * The state of a guest.
+ * - `fresh`: a receiving guest that no file was announced to.
+ * - `open`: a file for it is under way.
+ * - `failed`: its last file failed; its owner may send another one.
+ * - `taken`: it has received its file.
+ * - `sending`: a sending guest.
+ * - `ended`: it has expired, or was revoked.
+ * - `cleared`: nothing is remembered of it, and its row can be used for another guest.
+ */
+export type GuestState = 'fresh' | 'open' | 'failed' | 'taken' | 'sending' | 'ended' | 'cleared'
+
 export interface LedgerTables {
   accounts: {
     account_id: Generated<number>
@@ -11,7 +23,7 @@ export interface LedgerTables {
     token_id: string
     token_hash: string
     /** Public keys in their wire format; null before the account has set some. */
-    keys: ColumnType<string | null, string | null | undefined, string>
+    keys: ColumnType<string | null, string | null | undefined, string | null>
     created_at_ms: number
     /** Updated with every change of a transfer, so that admission reads only one row. */
     open_transfers: ColumnType<number, number | undefined, number>
@@ -21,6 +33,37 @@ export interface LedgerTables {
     revocation_due: ColumnType<number, number | undefined, number>
     /** 1 for an account that may see the state of the whole portal. */
     is_operator: ColumnType<number, number | undefined, number>
+    /** The account that a guest belongs to; null for an account of a person. */
+    owner_id: ColumnType<number | null, number | undefined, number>
+    /** The request that a sending guest belongs to. */
+    request_id: ColumnType<string | null, string | null | undefined, string | null>
+    /** When a guest's token ends. */
+    expires_at_ms: ColumnType<number | null, number | undefined, number>
+    guest_state: ColumnType<GuestState | null, GuestState | undefined, GuestState>
+    /** Remembered transfers from and to a guest. */
+    guest_transfers: ColumnType<number, number | undefined, number>
+    /** Of an owner: the bytes of open transfers from and to its guests. */
+    guest_bytes: ColumnType<number, number | undefined, number>
+  }
+  file_requests: {
+    request_id: string
+    owner_id: number
+    secret_hash: string
+    /** Sealed for the owner. */
+    label: string | null
+    created_at_ms: number
+    /** When it expires, or was closed. */
+    ends_at_ms: number
+    is_closed: ColumnType<number, number | undefined, number>
+    /** 1 until no upload is under way after its end. */
+    uploads_due: ColumnType<number, number | undefined, number>
+    files_max: number
+    bytes_max: number
+    /** Sending guests that were ever made. */
+    guests: ColumnType<number, number | undefined, number>
+    /** Transfers that are on their way or were stored, and their bytes. */
+    files: ColumnType<number, number | undefined, number>
+    bytes: ColumnType<number, number | undefined, number>
   }
   invites: {
     secret_hash: string
@@ -138,6 +181,8 @@ export interface LedgerTables {
     one_request: ColumnType<number, number | undefined, number>
     /** The generation of its parts in the store. */
     generation: ColumnType<string, string | undefined, string>
+    /** The account whose `guest_bytes` count it: the owner of the guest that sends it, or of guests that receive it. */
+    guest_owner_id: ColumnType<number | null, number | null | undefined, number>
   }
   /** The only part of a small file. */
   contents: {

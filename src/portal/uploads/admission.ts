@@ -84,6 +84,7 @@ export async function admissionOf({ store, options }: PortalContext): Promise<Ad
     uploadTimeoutMs: options.uploadTimeoutMs,
     accountBytesMax: options.accountBytesMax,
     accountTransfersMax: options.accountTransfersMax,
+    accountGuestBytesMax: options.accountGuestBytesMax,
     storageBytesMax: options.storageBytesMax,
     freeBytes: roomBytes === null ? null : Math.max(0, roomBytes - options.freeBytesMin),
   }

@@ -34,7 +34,13 @@ test.each(names)('%s sees its deliveries, also where nothing was sealed for it',
       transferId: newTransferId(),
       senderId: alice.accountId,
     }
-    const bounds = { accountBytesMax: 1e9, accountTransfersMax: 9, storageBytesMax: 1e9, freeBytes: null }
+    const bounds = {
+      accountBytesMax: 1e9,
+      accountTransfersMax: 9,
+      accountGuestBytesMax: 1e12,
+      storageBytesMax: 1e9,
+      freeBytes: null,
+    }
     await ledger.announce(transfer, { expiryMs: 60_000, uploadTimeoutMs: 60_000, ...bounds })
   })
   const sealed = { sealed: 's'.repeat(80), keys: { alice: wrapped, [name]: wrapped } }

@@ -10,7 +10,13 @@ import { announcement, manifestDigest, sha256, TestPortal } from '../portal.ts'
 
 const COUNT = 110
 const admission = {
-  ...{ expiryMs: 600_000, uploadTimeoutMs: 600_000, accountBytesMax: 1e12, accountTransfersMax: 1e6 },
+  ...{
+    expiryMs: 600_000,
+    uploadTimeoutMs: 600_000,
+    accountBytesMax: 1e12,
+    accountTransfersMax: 1e6,
+    accountGuestBytesMax: 1e12,
+  },
   ...{ storageBytesMax: 1e12, freeBytes: null },
 }
 /** The longest problem and the longest sealed metadata that the portal accepts. */

@@ -1,6 +1,8 @@
 import { Problem } from '../../../protocol/index.ts'
-import type { AccountChangeKind, AccountLedger } from '../accounts-contract.ts'
+import type { AccountLedger } from '../accounts-contract.ts'
+import { recordChange } from './account-changes.ts'
 import type { LedgerContext, Tx } from './context.ts'
+import { closeRequests, guestOf, revokeGuests } from './guest-rows.ts'
 import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
 import { countTotals } from './totals.ts'
@@ -11,6 +13,7 @@ const selectByTokenId = prepared((db, tokenId: string) =>
     .selectFrom('totals')
     .leftJoin('accounts', (join) => join.on('accounts.token_id', '=', tokenId))
     .select(['account_id', 'name', 'token_hash', 'revoked_at_ms', 'is_operator'])
+    .select(['owner_id', 'request_id', 'expires_at_ms'])
     .where('totals.id', '=', 1),
 )
 
@@ -38,7 +41,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
             is_operator: isOperator ? 1 : 0,
           })
           .execute()
-        await record(tx, { atMs: now(), change: 'invite-made', name })
+        await recordChange(tx, { atMs: now(), change: 'invite-made', name })
       })
     },
 
@@ -51,7 +54,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
           .insertInto('invites')
           .values({ secret_hash: secretHash, name, expires_at_ms: now() + lifetimeMs, token_id: null, account_id })
           .execute()
-        await record(tx, { atMs: now(), change: 'rotation-made', name })
+        await recordChange(tx, { atMs: now(), change: 'rotation-made', name })
       })
     },
 
@@ -62,7 +65,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         .select(['invites.name', 'invites.account_id', 'accounts.account_id as taken_by'])
         .where('secret_hash', '=', secretHash)
         .where('invites.token_id', 'is', null)
-        .where('expires_at_ms', '>', now())
+        .where('invites.expires_at_ms', '>', now())
         .executeTakeFirst()
       // An invite that opens an account needs the name to be free; one that renews it needs its own account.
       if (invite === undefined || invite.account_id !== invite.taken_by) return null
@@ -113,8 +116,8 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
             })
             .returning('account_id')
             .executeTakeFirstOrThrow()
-          await record(tx, { atMs: now(), change: 'account-opened', name })
-          if (invite.is_operator === 1) await record(tx, { atMs: now(), change: 'operator-made', name })
+          await recordChange(tx, { atMs: now(), change: 'account-opened', name })
+          if (invite.is_operator === 1) await recordChange(tx, { atMs: now(), change: 'operator-made', name })
           await tx.executeQuery(countTotals(tx, account_id, { accounts: 1 }))
           return { accountId: account_id, name }
         }
@@ -123,7 +126,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
           .set({ token_id: tokenId, token_hash: tokenHash, revoked_at_ms: null, revocation_due: 0 })
           .where('account_id', '=', account.account_id)
           .execute()
-        await record(tx, { atMs: now(), change: 'token-rotated', name, deadTokenId: account.token_id })
+        await recordChange(tx, { atMs: now(), change: 'token-rotated', name, deadTokenId: account.token_id })
         if (account.revoked_at_ms !== null) {
           await tx.executeQuery(countTotals(tx, account.account_id, { accounts: 1 }))
         }
@@ -142,6 +145,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         tokenHash: token_hash,
         isRevoked: revoked_at_ms !== null,
         isOperator: is_operator === 1,
+        guest: guestOf(row),
       }
     },
 
@@ -158,8 +162,10 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
           .set({ revoked_at_ms: now(), revocation_due: 1, is_operator: 0 })
           .where('account_id', '=', account.account_id)
           .execute()
-        await record(tx, { atMs: now(), change: 'account-revoked', name, deadTokenId: account.token_id })
-        if (account.is_operator === 1) await record(tx, { atMs: now(), change: 'operator-unmade', name })
+        await recordChange(tx, { atMs: now(), change: 'account-revoked', name, deadTokenId: account.token_id })
+        if (account.is_operator === 1) await recordChange(tx, { atMs: now(), change: 'operator-unmade', name })
+        await revokeGuests(tx, { ownerId: account.account_id }, 'guest-revoked', now())
+        await closeRequests(tx, account.account_id, null, now())
         await tx.executeQuery(countTotals(tx, account.account_id, { accounts: -1 }))
       })
     },
@@ -175,7 +181,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
           .set({ is_operator: isOperator ? 1 : 0 })
           .where('account_id', '=', account.account_id)
           .execute()
-        await record(tx, { atMs: now(), change: isOperator ? 'operator-made' : 'operator-unmade', name })
+        await recordChange(tx, { atMs: now(), change: isOperator ? 'operator-made' : 'operator-unmade', name })
       })
     },
 
@@ -183,6 +189,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
       const rows = await db
         .selectFrom('accounts')
         .select(['account_id', 'name', 'created_at_ms', 'revoked_at_ms', 'is_operator', 'open_transfers', 'open_bytes'])
+        .where('owner_id', 'is', null)
         .where('name', '>', after)
         .orderBy('name')
         .limit(limit)
@@ -246,7 +253,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
     async accountByName(name) {
       const row = await db
         .selectFrom('accounts')
-        .select(['account_id', 'name', 'keys', 'is_operator'])
+        .select(['account_id', 'name', 'keys', 'is_operator', 'owner_id', 'request_id', 'expires_at_ms'])
         .where('name', '=', name)
         .executeTakeFirst()
       if (row === undefined) return null
@@ -255,6 +262,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         name: row.name,
         keys: row.keys === null ? null : JSON.parse(row.keys),
         isOperator: row.is_operator === 1,
+        guest: guestOf(row),
       }
     },
 
@@ -306,16 +314,4 @@ async function mustBeAccount(tx: Tx, name: string, mode: LockMode | null = null)
 /** Deletes the unused invites of a name. Used ones stay, so that the answer to their use can be repeated. */
 async function voidInvites(tx: Tx, name: string): Promise<void> {
   await tx.deleteFrom('invites').where('name', '=', name).where('token_id', 'is', null).execute()
-}
-
-async function record(
-  tx: Tx,
-  {
-    atMs,
-    change,
-    name,
-    deadTokenId = null,
-  }: { atMs: number; change: AccountChangeKind; name: string; deadTokenId?: string | null },
-): Promise<void> {
-  await tx.insertInto('account_changes').values({ at_ms: atMs, change, name, dead_token_id: deadTokenId }).execute()
 }

@@ -1,10 +1,22 @@
 import type { CompiledQuery, Insertable } from 'kysely'
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
-import type { Admission, InlineContent, NewTransfer, Transfer } from '../contract.ts'
+import type { Admission, InlineContent, NewTransfer, RoomBounds, Transfer } from '../contract.ts'
 import { storageFull } from '../room.ts'
 import type { LedgerTables } from '../schema.ts'
-import type { Db, DeliveryRow, EventRow, Tx } from './context.ts'
+import type { Db, DeliveryRow, EventRow, TransferRow, Tx } from './context.ts'
 import { appended, eventOf } from './events.ts'
+import {
+  boundsFor,
+  countInRequest,
+  type GuestColumns,
+  type GuestSide,
+  guestColumns,
+  guestRoomBytes,
+  guestsAnnounced,
+  isReachable,
+  lockGuestSide,
+  requireRequestRoom,
+} from './guest-admission.ts'
 import { type LockMode, locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 import { loadTransfer, toTransfer } from './rows.ts'
@@ -49,7 +61,12 @@ export async function admit(
     lockReceivers(tx, transfer.to),
     selectTotals.with(tx),
   )
-  if (known === undefined) return insertTransfer(tx, transfer, admission, atMs, inline, toParties(found))
+  if (known === undefined) {
+    const parties = toParties(found)
+    const { sender, receivers } = mustBeAllowed(parties, transfer, admission, atMs)
+    const side = await lockGuestSide(tx, sender, receivers, atMs)
+    return insertTransfer(tx, transfer, admission, atMs, inline, { ...parties, sender, receivers, side })
+  }
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)
   const before = isSame ? await loadTransfer(tx, transferId) : null
   if (before === null) throw new Problem('transfer-conflict')
@@ -62,20 +79,21 @@ async function insertTransfer(
   admission: Admission,
   atMs: number,
   inline: InlineUpload | null,
-  parties: Parties,
+  parties: AllowedParties,
 ): Promise<Admitted> {
   const { transferId, senderId } = transfer
   const sizeBytes = transfer.sizeBytes ?? 0
   const sizeKnown = transfer.sizeBytes === null ? 0 : 1
-  const { sender, receivers } = mustBeAllowed(parties, transfer, admission)
-  const freeBytes = freeFor(parties, sender, admission)
-  const problem = sizeBytes > freeBytes ? storageFull(sizeBytes, freeBytes, admission) : null
+  const { sender, receivers, side } = parties
+  requireRequestRoom(side, 1, sizeBytes)
+  const freeBytes = freeFor(parties, sender, side, admission)
+  const problem = sizeBytes > freeBytes ? storageFull(sizeBytes, freeBytes, boundsFor(side, admission)) : null
   const problemText = problem === null ? null : JSON.stringify(problem)
   const stored = problem === null ? inline : null
   const isReceiving = problem === null && stored === null
+  const links = { sender_id: senderId, guest_owner_id: side?.ownerId ?? null }
   const made = insertTransferRow.with(tx, {
     transfer_id: transferId,
-    sender_id: senderId,
     sender: sender.name,
     state: problem !== null ? 'refused' : stored !== null ? 'stored' : 'receiving',
     attempt: 1,
@@ -98,6 +116,7 @@ async function insertTransfer(
     held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
     one_request: transfer.isOneRequest === true ? 1 : 0,
     generation: stored?.generation ?? '',
+    ...links,
   })
   const waiting = receivers.map(({ account_id, name }) => ({
     transfer_id: transferId,
@@ -127,8 +146,10 @@ async function insertTransfer(
     made,
     deliveriesOf(tx, waiting),
     ...(event === null ? [] : [event]),
+    ...(side === null ? [] : guestsAnnounced(tx, [sender, ...receivers], problem === null)),
+    ...(side?.request == null || problem !== null ? [] : [countInRequest(tx, senderId, 1, sizeBytes)]),
     ...(problem === null
-      ? countOpen(tx, senderId, { open_transfers: 1, open_bytes: sizeBytes, open_deliveries: receivers.length })
+      ? countOpen(tx, links, { open_transfers: 1, open_bytes: sizeBytes, open_deliveries: receivers.length })
       : [countTotals(tx, senderId, { refused: 1, failed: receivers.length })]),
     ...(stored?.kept == null ? [] : [contentOf(tx, transferId, stored.kept)]),
   )
@@ -168,11 +189,12 @@ const insertContent = prepared((db, transferId: string, digest: string, content:
   db.insertInto('contents').values({ transfer_id: transferId, digest, content }),
 )
 
-/** How large a transfer may become if it is announced now. @throws Problem like an announcement */
+/** How large a transfer may become if it is announced now. Transfers from and to guests do not come this way. @throws Problem like an announcement */
 export async function roomBytes(
   db: Db,
   transfer: Pick<NewTransfer, 'senderId' | 'to'>,
   admission: Admission,
+  atMs: number,
 ): Promise<number> {
   const parties = toParties(
     await together(
@@ -182,14 +204,29 @@ export async function roomBytes(
       selectTotals.with(db),
     ),
   )
-  return freeFor(parties, mustBeAllowed(parties, transfer, admission).sender, admission)
+  return freeFor(parties, mustBeAllowed(parties, transfer, admission, atMs).sender, null, admission)
 }
+
+type SenderRow = GuestColumns & {
+  readonly account_id: number
+  readonly name: string
+  readonly open_transfers: number
+  readonly open_bytes: number
+  readonly revoked_at_ms: number | null
+}
+type ReceiverRow = GuestColumns & { readonly account_id: number; readonly name: string }
 
 /** The rows that an announcement depends on. */
 interface Parties {
-  readonly sender: { name: string; open_transfers: number; open_bytes: number; revoked_at_ms: number | null } | null
-  readonly receivers: readonly { account_id: number; name: string }[]
+  readonly sender: SenderRow | null
+  readonly receivers: readonly ReceiverRow[]
   readonly openBytes: number
+}
+
+/** The same, once they are checked. */
+interface AllowedParties extends Parties {
+  readonly sender: SenderRow
+  readonly side: GuestSide | null
 }
 
 function toParties([[sender], receivers, [totals]]: [
@@ -201,26 +238,33 @@ function toParties([[sender], receivers, [totals]]: [
   return { sender: sender ?? null, receivers, openBytes: totals.open_bytes }
 }
 
-/** How much further a stream of an account may reach. The caller has locked the transfer, and gets the account locked. */
-export async function streamRoomBytes(tx: Tx, senderId: number, bounds: StreamBounds): Promise<number> {
-  const [[sender], [totals]] = await together(tx, lockSender.with(tx, senderId), selectTotals.with(tx))
+/** How much further a stream may reach. The caller has locked the transfer, and gets the accounts locked. */
+export async function streamRoom(
+  tx: Tx,
+  { sender_id, guest_owner_id }: Pick<TransferRow, 'sender_id' | 'guest_owner_id'>,
+  bounds: RoomBounds,
+  atMs: number,
+): Promise<{ freeBytes: number; side: GuestSide | null }> {
+  const [[sender], [totals]] = await together(tx, lockSender.with(tx, sender_id), selectTotals.with(tx))
   if (sender === undefined || totals === undefined) throw new Error('the ledger has no totals')
-  return freeFor({ openBytes: totals.open_bytes }, sender, bounds)
+  const guests = guest_owner_id === sender_id ? [{ ...sender, owner_id: sender_id }] : []
+  const side = guest_owner_id === null ? null : await lockGuestSide(tx, sender, guests, atMs)
+  return { freeBytes: freeFor({ openBytes: totals.open_bytes }, sender, side, bounds), side }
 }
-
-type StreamBounds = Pick<Admission, 'accountBytesMax' | 'storageBytesMax' | 'freeBytes'>
 
 function freeFor(
   { openBytes }: Pick<Parties, 'openBytes'>,
   sender: { open_bytes: number },
-  admission: StreamBounds,
+  side: GuestSide | null,
+  bounds: RoomBounds,
 ): number {
   return Math.max(
     0,
     Math.min(
-      admission.accountBytesMax - sender.open_bytes,
-      admission.storageBytesMax - openBytes,
-      admission.freeBytes ?? Number.POSITIVE_INFINITY,
+      bounds.accountBytesMax - sender.open_bytes,
+      bounds.storageBytesMax - openBytes,
+      bounds.freeBytes ?? Number.POSITIVE_INFINITY,
+      guestRoomBytes(side, bounds),
     ),
   )
 }
@@ -244,7 +288,7 @@ const lockSender = prepared((db, accountId: number) => senderWith(db, accountId)
 function senderWith(db: Db, accountId: number) {
   return db
     .selectFrom('accounts')
-    .select(['name', 'open_transfers', 'open_bytes', 'revoked_at_ms'])
+    .select(['account_id', 'name', 'open_transfers', 'open_bytes', 'revoked_at_ms', ...guestColumns])
     .where('account_id', '=', accountId)
 }
 
@@ -252,7 +296,7 @@ function senderWith(db: Db, accountId: number) {
 function receiversNamed(db: Db, names: readonly string[], mode: LockMode | null) {
   const query = db
     .selectFrom('accounts')
-    .select(['account_id', 'name'])
+    .select(['account_id', 'name', ...guestColumns])
     .where('name', 'in', names)
     .where('revoked_at_ms', 'is', null)
   return mode === null ? query : query.$call(locking(db, mode))
@@ -271,11 +315,14 @@ function mustBeAllowed(
   { sender, receivers }: Parties,
   { to }: Pick<NewTransfer, 'to'>,
   { accountTransfersMax }: Admission,
+  atMs: number,
 ) {
   // The account may have been revoked since the request was authenticated. Then nothing new may be opened, because its open transfers
   // are ended only once.
   if (sender === null || sender.revoked_at_ms !== null) throw new Problem('credentials-invalid')
-  const unknown = to.filter((name) => !receivers.some((receiver) => receiver.name === name))
+  if (sender.owner_id !== null && (sender.expires_at_ms ?? 0) <= atMs) throw new Problem('credentials-invalid')
+  const reachable = receivers.filter((receiver) => isReachable(receiver, sender, atMs))
+  const unknown = to.filter((name) => !reachable.some((receiver) => receiver.name === name))
   if (unknown.length > 0) throw new Problem('receiver-unknown', { receivers: unknown })
   if (sender.open_transfers >= accountTransfersMax) {
     throw new Problem('too-many-transfers', { transfersMax: accountTransfersMax })

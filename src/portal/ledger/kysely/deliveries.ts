@@ -3,6 +3,7 @@ import { assertDeliveryMove, newLeaseId } from '../../../protocol/index.ts'
 import type { DeliveryChange, Ledger } from '../contract.ts'
 import type { Db, DeliveryRow, LedgerContext, TransferRow, Tx } from './context.ts'
 import { type About, type EventContent, eventOf } from './events.ts'
+import { guestsSettled } from './guest-admission.ts'
 import { lockingFree } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 import { loadRows, loadTransfer, lockRows, RENEW_BELOW, selectTransfer, toDelivery, toTransfer } from './rows.ts'
@@ -76,6 +77,7 @@ export function deliveries({
           tx,
           moveOf(tx, before, receiverId, from, change, atMs),
           ...closing,
+          ...guestsSettled(tx, [delivery], change.state === 'delivered' ? 'taken' : 'failed'),
           ...notified,
           ...(isLast ? [] : [countTotals(tx, before.sender_id, counted)]),
         )

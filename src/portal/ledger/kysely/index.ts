@@ -5,6 +5,7 @@ import type { LedgerContext } from './context.ts'
 import { deliveries } from './deliveries.ts'
 import { duties } from './duties.ts'
 import { events } from './events.ts'
+import { guests } from './guests.ts'
 import { inlineUploads } from './inline-uploads.ts'
 import { sweeps } from './sweeps.ts'
 import { time } from './time.ts'
@@ -17,6 +18,7 @@ export function kyselyLedger(context: LedgerContext): Ledger {
     ...time(context),
     ...duties(context),
     ...accounts(context),
+    ...guests(context),
     ...transfers(context),
     ...inlineUploads(context),
     ...deliveries(context),

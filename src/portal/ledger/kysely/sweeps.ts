@@ -1,12 +1,14 @@
 import { sql } from 'kysely'
-import type { DeliveryState, TransferState } from '../../../protocol/index.ts'
+import { type DeliveryState, isGuestName, type TransferState } from '../../../protocol/index.ts'
 import type { Ledger } from '../contract.ts'
 import type { LedgerContext } from './context.ts'
+import { forgetGuests, forgetRequests } from './guest-rows.ts'
 import { lockingFree } from './locks.ts'
 import { withDeliveries } from './rows.ts'
 import { countedMs } from './time.ts'
 import { countTotals, selectTotals, type TotalsChange } from './totals.ts'
 
+const DAY_MS = 24 * 60 * 60 * 1000
 /** No account has this id. It is used where a change of the totals belongs to no single account. */
 const NOBODY = 0
 
@@ -69,15 +71,17 @@ export function sweeps(
     async dueRevocations(limit) {
       const rows = await db
         .selectFrom('accounts')
-        .select(['account_id', 'name', 'revoked_at_ms'])
+        .select(['account_id', 'name', 'revoked_at_ms', 'expires_at_ms'])
         .where('revocation_due', '=', sql.lit(1))
         .where('revoked_at_ms', 'is not', null)
         .orderBy('revoked_at_ms')
         .limit(limit)
         .execute()
-      return rows.flatMap(({ account_id, name, revoked_at_ms }) =>
-        revoked_at_ms === null ? [] : [{ accountId: account_id, name, revokedAtMs: revoked_at_ms }],
-      )
+      return rows.flatMap(({ account_id, name, revoked_at_ms, expires_at_ms }) => {
+        if (revoked_at_ms === null) return []
+        const isExpired = expires_at_ms !== null && expires_at_ms <= revoked_at_ms
+        return [{ accountId: account_id, name, revokedAtMs: revoked_at_ms, isExpired }]
+      })
     },
 
     async openWith(accountId, limit) {
@@ -133,11 +137,12 @@ export function sweeps(
     },
 
     async prune(historyMs, limit) {
-      const beforeMs = (await countedMs(context)) - historyMs
+      const countedAtMs = await countedMs(context)
+      const beforeMs = countedAtMs - historyMs
       return transact(async (tx) => {
         const rows = await tx
           .selectFrom('transfers')
-          .select(['transfer_id', 'state'])
+          .select(['transfer_id', 'state', 'sender', 'sender_id'])
           .where('parts_held', '=', sql.lit(0))
           .where('ended_at_ms', '<=', beforeMs)
           .orderBy('ended_at_ms')
@@ -145,17 +150,22 @@ export function sweeps(
           .$call(lockingFree(tx))
           .execute()
         const states: (TransferState | DeliveryState)[] = []
-        for (const { transfer_id, state } of rows) {
+        const guestIds: number[] = []
+        for (const { transfer_id, state, sender, sender_id } of rows) {
           const deliveries = await tx
             .deleteFrom('deliveries')
             .where('transfer_id', '=', transfer_id)
-            .returning('state')
+            .returning(['state', 'receiver', 'receiver_id'])
             .execute()
           await tx.deleteFrom('transfers').where('transfer_id', '=', transfer_id).execute()
           states.push(state, ...deliveries.map((delivery) => delivery.state))
+          if (isGuestName(sender)) guestIds.push(sender_id)
+          guestIds.push(...deliveries.flatMap((one) => (isGuestName(one.receiver) ? [one.receiver_id] : [])))
         }
         await tx.deleteFrom('invites').where('expires_at_ms', '<=', beforeMs).execute()
         await tx.deleteFrom('account_changes').where('at_ms', '<=', beforeMs).execute()
+        await forgetGuests(tx, guestIds, { madeBeforeMs: countedAtMs - DAY_MS, limit })
+        await forgetRequests(tx, beforeMs)
         if (rows.length > 0) await tx.executeQuery(countTotals(tx, NOBODY, forgottenOf(states)))
         return rows.length
       })

@@ -154,9 +154,22 @@ async function step(tx: Tx, note: Note, look: Look, passed: ClockStep, adopt: ()
     .where('offer_at_ms', '>', openAfterMs)
     .execute()
   await tx.updateTable('duties').set(moved('expires_at_ms')).execute()
-  // Invites are not extended by an unwatched gap, because the portal may just have been idle.
+  // Invites and links are not extended by an unwatched gap, because the portal may just have been idle.
   if (isWatched || stepMs < 0) {
     await tx.updateTable('invites').set(moved('expires_at_ms')).where('expires_at_ms', '>', openAfterMs).execute()
+    await tx
+      .updateTable('accounts')
+      .set(moved('expires_at_ms'))
+      .where('owner_id', 'is not', null)
+      .where('revoked_at_ms', 'is', null)
+      .where('expires_at_ms', '>', openAfterMs)
+      .execute()
+    await tx
+      .updateTable('file_requests')
+      .set(moved('ends_at_ms'))
+      .where('uploads_due', '=', sql.lit(1))
+      .where('ends_at_ms', '>', openAfterMs)
+      .execute()
   }
   // Adopted before the commit, so that nothing is written by the old clock in between.
   adopt()

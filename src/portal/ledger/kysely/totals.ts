@@ -3,7 +3,7 @@
  * that the rows never have to be counted.
  */
 import { type CompiledQuery, sql } from 'kysely'
-import type { Db, Tx } from './context.ts'
+import type { Db, TransferRow, Tx } from './context.ts'
 import { hasRowLocks } from './locks.ts'
 import { prepared } from './prepared.ts'
 
@@ -29,15 +29,19 @@ export type TotalsChange = Partial<Totals>
 const noChange = Object.fromEntries(totalsColumns.map((column) => [column, 0])) as Totals
 
 /**
- * The statements that count a transfer that is opened or ended, in the totals of its account and of the portal. The caller has locked
- * the account's row.
+ * The statements that count a transfer that is opened or ended, in the totals of its account, of the owner of its guests, and of the
+ * portal. The caller has locked the rows of both accounts, if it opens the transfer.
  */
 export function countOpen(
   tx: Tx,
-  senderId: number,
+  { sender_id, guest_owner_id }: Pick<TransferRow, 'sender_id' | 'guest_owner_id'>,
   change: TotalsChange & Pick<Totals, 'open_transfers' | 'open_bytes'>,
-): readonly [CompiledQuery, CompiledQuery] {
-  return [addToAccount.with(tx, change.open_transfers, change.open_bytes, senderId), countTotals(tx, senderId, change)]
+): readonly CompiledQuery[] {
+  return [
+    addToAccount.with(tx, change.open_transfers, change.open_bytes, sender_id),
+    ...(guest_owner_id === null ? [] : [addGuestBytes.with(tx, change.open_bytes, guest_owner_id)]),
+    countTotals(tx, sender_id, change),
+  ]
 }
 
 /** The statement that changes only the totals of the portal. It comes last in its transaction: see `locks.ts`. */
@@ -64,6 +68,13 @@ const addToAccount = prepared((db, transfers: number, bytes: number, accountId: 
       open_bytes: eb('open_bytes', '+', bytes),
     }))
     .where('account_id', '=', accountId),
+)
+
+const addGuestBytes = prepared((db, bytes: number, ownerId: number) =>
+  db
+    .updateTable('accounts')
+    .set((eb) => ({ guest_bytes: eb('guest_bytes', '+', bytes) }))
+    .where('account_id', '=', ownerId),
 )
 
 const addToTotals = prepared((db, change: Totals, id: number) =>

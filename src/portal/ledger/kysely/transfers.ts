@@ -11,9 +11,10 @@ import {
 import type { Ledger, Transfer, TransferChange } from '../contract.ts'
 import { limitOf } from '../room.ts'
 import type { LedgerTables } from '../schema.ts'
-import { admit, roomBytes, streamRoomBytes } from './admission.ts'
+import { admit, roomBytes, streamRoom } from './admission.ts'
 import type { DeliveryRow, LedgerContext, TransferRow, Tx } from './context.ts'
 import { type About, appendEvent, appended, eventOf } from './events.ts'
+import { countInRequest, guestsSettled, requireRequestRoom } from './guest-admission.ts'
 import { prepared, together } from './prepared.ts'
 import { loadTransfer, lockTransferRows, RENEW_BELOW, selectDeliveries, toTransfer, withDeliveries } from './rows.ts'
 import { countOpen, type TotalsChange } from './totals.ts'
@@ -45,20 +46,22 @@ export function transfers({
         const sizeBytes = streamBytesWith(before, partNumber, lengthBytes)
         const moreBytes = sizeBytes - before.sizeBytes
         if (moreBytes === 0) return toTransfer(row, deliveries)
-        const freeBytes = await streamRoomBytes(tx, row.sender_id, bounds)
+        const { freeBytes, side } = await streamRoom(tx, row, bounds, now())
+        requireRequestRoom(side, 0, moreBytes)
         if (moreBytes > freeBytes) {
           throw new Problem('storage-full', { neededBytes: moreBytes, freeBytes, ...limitOf(sizeBytes, bounds) })
         }
         const [[grown]] = await together(
           tx,
           setStreamSize.with(tx, sizeBytes, transferId),
-          ...countOpen(tx, row.sender_id, { open_transfers: 0, open_bytes: moreBytes }),
+          ...countOpen(tx, row, { open_transfers: 0, open_bytes: moreBytes }),
+          ...(side?.request == null ? [] : [countInRequest(tx, row.sender_id, 0, moreBytes)]),
         )
         return toTransfer(mustBe(grown, 'receiving'), deliveries)
       })
     },
 
-    roomBytes: (transfer, admission) => roomBytes(db, transfer, admission),
+    roomBytes: (transfer, admission) => roomBytes(db, transfer, admission, now()),
 
     transfer: (transferId) => loadTransfer(db, transferId),
 
@@ -115,13 +118,18 @@ export function transfers({
           await appendEvent(tx, about, { notification: 'resend', problem, wanted: change.wanted })
           return toTransfer(row, before)
         }
-        const dropped = before.filter(({ state }) => !isFinalDelivery(state)).length
+        const open = before.filter(({ state }) => !isFinalDelivery(state))
+        const dropped = open.length
+        // What was not stored does not count in a request.
+        const uncounted = row.guest_owner_id === null ? [] : [countInRequest(tx, row.sender_id, -1, -row.size_bytes)]
         const [, deliveries] = await together(
           tx,
           deliveriesDrop(tx, transferId, problem, atMs),
           selectDeliveries.with(tx, transferId),
           eventOf(tx, about, { notification: 'refused', problem }),
-          ...countOpen(tx, row.sender_id, {
+          ...guestsSettled(tx, open, 'failed'),
+          ...uncounted,
+          ...countOpen(tx, row, {
             open_transfers: -1,
             open_bytes: -row.size_bytes,
             [change.state]: 1,
@@ -221,15 +229,16 @@ export async function becomeStored(
  */
 export function endOf(
   tx: Tx,
-  { transfer_id, sender_id, size_bytes, held_in_ledger }: TransferRow,
+  row: TransferRow,
   atMs: number,
   also: TotalsChange = {},
 ): readonly [CompiledQuery<TransferRow>, ...CompiledQuery[]] {
   assertTransferMove('stored', 'ended')
+  const { transfer_id, size_bytes, held_in_ledger } = row
   return [
     markEnded.with(tx, atMs, transfer_id),
     ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
-    ...countOpen(tx, sender_id, { ...also, open_transfers: -1, open_bytes: -size_bytes, ended: 1 }),
+    ...countOpen(tx, row, { ...also, open_transfers: -1, open_bytes: -size_bytes, ended: 1 }),
   ]
 }
 

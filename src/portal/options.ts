@@ -6,6 +6,7 @@ import {
   type DigestAlgorithm,
   defaultDigestAlgorithm,
   knownDigestAlgorithms,
+  type Limits,
   type OptionRule,
   Problem,
   transferSizeBytesMax,
@@ -215,6 +216,18 @@ export function requirePossible(options: PortalOptions): void {
     const max = optionsMax[name]
     if (Number.isSafeInteger(value) && value >= 0 && value <= max) continue
     throw new Problem('setting-impossible', { detail: `${name} is ${value}, and can be 0 to ${max}`, name, value, max })
+  }
+}
+
+/** What an account may do with guests, as the portal announces it; null where it allows none. */
+export function guestLimits(options: PortalOptions): NonNullable<Limits['guests']> | null {
+  if (!options.allowsGuests) return null
+  return {
+    // A file that is stored for a guest would expire with its transfer.
+    expiryMsMax: Math.min(options.guestExpiryMs, options.expiryMs),
+    openMax: options.accountGuestsMax,
+    perDayMax: options.accountGuestsDailyMax,
+    openBytesMax: options.accountGuestBytesMax,
   }
 }
 

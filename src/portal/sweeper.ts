@@ -8,6 +8,7 @@ import { areAlive, isAlone, type PortalContext, removeAll } from './context.ts'
 import { failDelivery } from './deliveries/fail-deliveries.ts'
 import { leaseEnded } from './deliveries/leases.ts'
 import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
+import { topics } from './signals/index.ts'
 import type { HeldGeneration } from './store/contract.ts'
 import type { Transfers } from './uploads/transfers.ts'
 
@@ -91,6 +92,7 @@ export class Sweeper {
     })
     const uploads = this.#logged('uploads timed out', await ledger.dueUploads(BATCH))
     await this.#each('upload timeout', uploads, (transfer) => this.#transfers.uploadTimedOut(transfer))
+    await this.#endLinks()
     await this.#settleRevocations()
     await this.#each('removal', idsOf(await ledger.dueRemovals(BATCH)), ({ transferId }) =>
       removeAll(this.#context, transferId),
@@ -125,12 +127,32 @@ export class Sweeper {
         { account: name, uploads: uploads.length, deliveries: deliveries.length },
         'ending the open transfers of a revoked account',
       )
-      const problem = new Problem('account-revoked', { account: name })
+      const problem = account.isExpired
+        ? new Problem('link-expired')
+        : new Problem('account-revoked', { account: name })
       await this.#each('upload of a revoked account', idsOf(uploads), ({ transferId }) =>
         this.#transfers.refuse(transferId, problem),
       )
       await this.#each('delivery to a revoked account', idsOf(deliveries), ({ transferId }) =>
         failDelivery(this.#context, transferId, accountId, () => problem),
+      )
+    }
+  }
+
+  /** Revokes guests that have expired, and ends the uploads for requests that have ended. What is stored is still delivered. */
+  async #endLinks(): Promise<void> {
+    const { ledger, log, signals } = this.#context
+    const expired = await ledger.expireGuests(BATCH)
+    if (expired > 0) {
+      log.info({ count: expired }, 'guests expired')
+      signals.publish(topics.accounts)
+    }
+    for (const requestId of await ledger.dueFileRequests(BATCH)) {
+      const uploads = await ledger.uploadsFor(requestId, BATCH)
+      if (uploads.length === 0) await ledger.fileRequestSettled(requestId)
+      const problem = new Problem('request-closed')
+      await this.#each('upload for an ended request', idsOf(uploads), ({ transferId }) =>
+        this.#transfers.refuse(transferId, problem),
       )
     }
   }

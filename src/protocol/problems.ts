@@ -48,7 +48,7 @@ export const problemKinds = {
   'guests-off': { status: 403, title: 'This portal makes no links for people without an account', next: 'fix' },
   'guest-not-allowed': { status: 403, title: 'A guest may not make this request', next: 'fix' },
   'guest-conflict': { status: 409, title: 'The guest exists already, and is another one', next: 'fix' },
-  'too-many-guests': { status: 429, title: 'The account has too many links', next: 'retry' },
+  'too-many-guests': { status: 429, title: 'The account has too many links', next: 'refused' },
   'link-invalid': { status: 404, title: 'The link is unknown, closed or expired', next: 'fix' },
   'link-expired': { status: 410, title: 'The link expired before the file was received', next: 'refused' },
   'request-closed': { status: 410, title: 'The request for files was closed or has expired', next: 'refused' },

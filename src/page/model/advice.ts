@@ -26,6 +26,7 @@ const forSender = byCode<(who: string) => string>({
   'receiver-unknown': () => 'Check the name. Names of accounts are in small letters.',
   'account-revoked': (who) => `The account of ${who} has been closed by the operator of the portal.`,
   expired: (who) => `${who} was not online in time. Agree on a time, then send it again.`,
+  'too-many-guests': () => 'Wait until some of your links were used or have expired.',
   'link-expired': () => 'Nobody took the file in time. Make a new link, with a longer time.',
   'request-closed': (who) => `${who} takes no more files by this link. Ask for a new one.`,
   'request-full': (who) => `${who} takes no more files by this link, or none of this size. Ask for a new one.`,

@@ -1,5 +1,5 @@
 /** Account management for operators, in the process of the portal or in another one. */
-import { checkOptions, Problem, requireAccountName } from '../../protocol/index.ts'
+import { checkOptions, isGuestName, optionsInvalid, Problem, requireAccountName } from '../../protocol/index.ts'
 import type { AccountRecord } from '../ledger/accounts-contract.ts'
 import type { Ledger } from '../ledger/contract.ts'
 import { portalDefaults } from '../options.ts'
@@ -50,6 +50,7 @@ export class AccountAdmin {
   async invite(name: string, options: { readonly isOperator?: boolean } = {}): Promise<string> {
     checkOptions('invite()', options, { isOperator: 'flag?' })
     requireAccountName(name)
+    if (isGuestName(name)) throw optionsInvalid(`'${name}' is the name of a guest: such a name comes with a link`)
     const { inviteMs = portalDefaults.inviteMs, invitesMax: openMax = portalDefaults.invitesMax } = this.#links
     return this.#link(() => invite(this.#ledger, name, inviteMs, { openMax, ...options }))
   }

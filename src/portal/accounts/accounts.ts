@@ -7,6 +7,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type InviteStatus, type JoinRequest, newInvite, Problem } from '../../protocol/index.ts'
+import type { GuestOf } from '../ledger/accounts-contract.ts'
 import type { Account, Ledger } from '../ledger/contract.ts'
 import { refusal } from '../monitoring/audit.ts'
 import { portalDefaults } from '../options.ts'
@@ -16,7 +17,8 @@ const NO_HASH = '0'.repeat(64)
 /** An id that no token has. */
 const NO_TOKEN_ID = ''
 
-function hashOf(secret: string): string {
+/** The hash by which the ledger knows a secret. */
+export function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
 }
 
@@ -60,13 +62,23 @@ export async function lookAtInvite(ledger: Ledger, secret: string): Promise<Invi
 
 /** Opens or renews the account of an invite, with a token that its owner made. @throws Problem `invite-invalid` */
 export async function join(ledger: Ledger, request: JoinRequest): Promise<Account> {
-  const tokenId = TOKEN.exec(request.token)?.[1]
-  if (tokenId === undefined)
-    throw new Problem('request-invalid', { detail: 'the token does not have the documented form' })
-  const token = { tokenId, tokenHash: hashOf(request.token) }
+  const token = { tokenId: tokenIdIn(request.token), tokenHash: hashOf(request.token) }
   const account = await ledger.redeemInvite(hashOf(request.invite), token)
   if (account === null) throw refusal('invite-invalid', 'invite-failed')
   return account
+}
+
+/** The id in a token that a client made. @throws Problem `request-invalid` */
+export function tokenIdIn(token: string): string {
+  const tokenId = TOKEN.exec(token)?.[1]
+  if (tokenId !== undefined) return tokenId
+  throw new Problem('request-invalid', { detail: 'the token does not have the documented form' })
+}
+
+/** An authenticated account. */
+export interface Caller extends Account {
+  /** Null for an account of a person. */
+  readonly guest: GuestOf | null
 }
 
 /** Matches when the client sent any token, valid or not. */
@@ -84,13 +96,16 @@ export function tokenIdOf(authorization: string | undefined): string {
 }
 
 /** The account of an `Authorization` field. @throws Problem `credentials-invalid`; `credentials-missing` when no token came */
-export async function authenticate(ledger: Ledger, authorization: string | undefined): Promise<Account> {
+export async function authenticate(ledger: Ledger, authorization: string | undefined): Promise<Caller> {
   const { token, tokenId } = tokenIn(authorization)
   const account = await ledger.accountByTokenId(tokenId)
   const isEqual = timingSafeEqual(Buffer.from(hashOf(token)), Buffer.from(account?.tokenHash ?? NO_HASH))
   if (!BEARER.test(authorization ?? ''))
     throw refusal('credentials-missing', 'authentication-failed', { reason: 'no token' })
-  if (account === null || !isEqual || account.isRevoked) {
+  // The sweeper revokes guests that have expired, a little later.
+  const isOver =
+    account?.isRevoked === true || (account?.guest?.expiresAtMs ?? Number.POSITIVE_INFINITY) <= ledger.nowMs()
+  if (account === null || !isEqual || isOver) {
     const reason = account === null ? 'no such token' : isEqual ? 'the account is revoked' : 'the secret is wrong'
     throw refusal('credentials-invalid', 'authentication-failed', {
       reason,
@@ -98,5 +113,5 @@ export async function authenticate(ledger: Ledger, authorization: string | undef
       tokenId: tokenId === NO_TOKEN_ID ? undefined : tokenId,
     })
   }
-  return { accountId: account.accountId, name: account.name }
+  return { accountId: account.accountId, name: account.name, guest: account.guest }
 }

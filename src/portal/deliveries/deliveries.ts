@@ -17,6 +17,7 @@ import {
   Problem,
   partsIn,
 } from '../../protocol/index.ts'
+import { requestOf } from '../accounts/guests.ts'
 import { afterMove, isHeldInLedger, type PortalContext } from '../context.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from '../ledger/contract.ts'
 import { notTheirs } from '../monitoring/audit.ts'
@@ -97,7 +98,7 @@ export class Deliveries {
       if (transfer.state === 'stored' || leftMs <= 0 || signal.aborted) {
         const offer = offerOf(transfer, delivery, options.leaseMs)
         if (offer === null) throw new Problem('lease-lost')
-        return offer
+        return { ...offer, ...(await requestOf(this.#context, transfer)) }
       }
       await waiter.wait(leftMs, signal)
     }

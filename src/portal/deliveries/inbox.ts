@@ -10,6 +10,7 @@ import {
   Problem,
   type Withdrawal,
 } from '../../protocol/index.ts'
+import { requestOf } from '../accounts/guests.ts'
 import { isHeldInLedger, type PortalContext } from '../context.ts'
 import type { Account, Transfer } from '../ledger/contract.ts'
 import { type Signals, topics, Waiter, type WokenBy } from '../signals/index.ts'
@@ -113,7 +114,7 @@ export async function* inboxMessages(
         transfer.isSizeKnown && transfer.sizeBytes <= inlineBytesLeft ? await inlineContent(context, transfer) : {}
       if ('content' in content) inlineBytesLeft -= transfer.sizeBytes
       hasSent = true
-      yield { type: 'offer', offer: { ...offer, streamMs, ...content } }
+      yield { type: 'offer', offer: { ...offer, ...(await requestOf(context, transfer)), streamMs, ...content } }
     }
     if (!isCurrent) {
       isCurrent = true

@@ -2,11 +2,18 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
-import { hasPreference, interimPreference, Problem, redirectPreference, waitSecondsMax } from '../../protocol/index.ts'
+import {
+  type GuestKind,
+  hasPreference,
+  interimPreference,
+  Problem,
+  redirectPreference,
+  waitSecondsMax,
+} from '../../protocol/index.ts'
+import type { Caller } from '../accounts/accounts.ts'
 import type { OpenRequests } from '../accounts/open-requests.ts'
 import type { PortalContext } from '../context.ts'
 import type { Deliveries } from '../deliveries/deliveries.ts'
-import type { Account } from '../ledger/contract.ts'
 import type { AccountEvent, AuditDetails } from '../monitoring/audit.ts'
 import type { Transfers } from '../uploads/transfers.ts'
 import type { SchemaTypes } from './validation.ts'
@@ -29,10 +36,12 @@ declare module 'fastify' {
      * arrive. `asked for`: the same, and the route itself decides when the client may begin to send it.
      */
     body?: 'streamed' | 'asked for'
+    /** The kinds of guests that may use the route; none without it. */
+    guests?: readonly GuestKind[]
   }
   interface FastifyRequest {
     /** The account of the request's token; null on routes that need none. */
-    account: Account | null
+    account: Caller | null
     /**
      * Counts the further items of a batch like requests of their own. @throws Problem `rate-limited`
      */
@@ -41,14 +50,20 @@ declare module 'fastify' {
 }
 
 /** The account of an authenticated request. */
-export function accountOf(request: FastifyRequest): Account {
+export function accountOf(request: FastifyRequest): Caller {
   if (request.account === null) throw new Problem('credentials-invalid')
   return request.account
 }
 
 /** Writes to the audit log what an account changed about itself. */
-export function audit({ context }: Services, request: FastifyRequest, event: AccountEvent, account: string): void {
-  context.audit.did(event, { ...whoAsks(request), account })
+export function audit(
+  { context }: Services,
+  request: FastifyRequest,
+  event: AccountEvent,
+  account: string,
+  details: AuditDetails = {},
+): void {
+  context.audit.did(event, { ...whoAsks(request), account, ...details })
 }
 
 /** The members that every line of the audit log about a request has. */

@@ -4,6 +4,7 @@ import { jsonBodyBytesMax, nameLengthMax, Problem, type ProblemCode, timerMs } f
 import { authenticate, tokenIdOf } from '../accounts/accounts.ts'
 import type { App, Services } from './app.ts'
 import { holdContinue } from './continue.ts'
+import { requireGuestMay } from './guest-access.ts'
 import { ConnectionLimits, RequestLimits } from './limits.ts'
 import { ApiDescription } from './openapi/document.ts'
 import { readPage } from './page-files.ts'
@@ -14,6 +15,7 @@ import { recordRefusal } from './refusals.ts'
 import { keyRoutes } from './routes/accounts.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { eventRoutes } from './routes/events.ts'
+import { guestRoutes, visitorRoutes } from './routes/guests.ts'
 import { healthRoutes } from './routes/health.ts'
 import { inboxRoutes } from './routes/inbox.ts'
 import { dispositionsRoute } from './routes/inbox-dispositions.ts'
@@ -119,6 +121,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     openapiRoute(strangers, description)
     if (options.servesPage) pageRoutes(strangers, page)
     joinRoute(strangers, services)
+    visitorRoutes(strangers, services)
   })
   await app.register(async (child) => {
     const accounts = child as unknown as App
@@ -128,6 +131,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
       services.openRequests.add(tokenIdOf(authorization), reply.raw)
       const account = await authenticate(services.context.ledger, authorization)
       limits.admit(account.accountId, reply.raw)
+      requireGuestMay(account, request)
       request.account = account
       request.countItems = (count) => limits.count(account.accountId, count)
     })
@@ -138,6 +142,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     dispositionsRoute(accounts, services)
     deliveryRoutes(accounts, services)
     operationsRoute(accounts, services)
+    guestRoutes(accounts, services)
     await accounts.register(async (whole) => {
       whole.removeAllContentTypeParsers()
       whole.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -204,7 +209,12 @@ function handleErrors(app: App, { context }: Services, limits: RequestLimits): v
   app.setNotFoundHandler((request, reply) => sendProblem(request, reply, new Problem('not-found')))
 }
 
-const FAILURES: ReadonlySet<ProblemCode> = new Set(['credentials-invalid', 'credentials-missing', 'invite-invalid'])
+const FAILURES: ReadonlySet<ProblemCode> = new Set([
+  'credentials-invalid',
+  'credentials-missing',
+  'invite-invalid',
+  'link-invalid',
+])
 
 /** A client that fails too often gets only `rate-limited`, whatever was wrong. */
 function boundFailure(limits: RequestLimits, address: string, problem: Problem): Problem {

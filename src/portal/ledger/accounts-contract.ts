@@ -1,10 +1,17 @@
 /** The part of the ledger's contract about accounts, invites and the changes of accounts. */
-import type { PublicKeys } from '../../protocol/index.ts'
-import type { GuestOf } from './guests-contract.ts'
+import type { GuestKind, PublicKeys } from '../../protocol/index.ts'
 
 export interface Account {
   readonly accountId: number
   readonly name: string
+}
+
+/** What makes an account a guest. */
+export interface GuestOf {
+  readonly kind: GuestKind
+  readonly ownerId: number
+  /** From then on the token is not valid. */
+  readonly expiresAtMs: number
 }
 
 /** An account as its operator sees it. */

@@ -4,16 +4,8 @@
  * A guest's row is used again for a later guest once the guest has ended and none of its transfers is remembered: deleting it would make
  * the database search all deliveries for references to it.
  */
-import type { GuestKind, NewFileRequest, NewGuest, PublicKeys } from '../../protocol/index.ts'
-import type { Account } from './accounts-contract.ts'
-
-/** What an account is a guest of. */
-export interface GuestOf {
-  readonly kind: GuestKind
-  readonly ownerId: number
-  /** From then on the token is not valid. */
-  readonly expiresAtMs: number
-}
+import type { NewFileRequest, NewGuest, PublicKeys } from '../../protocol/index.ts'
+import type { Account, GuestOf } from './accounts-contract.ts'
 
 /** An account with keys that others send to, or are guests of. */
 export interface Owner {

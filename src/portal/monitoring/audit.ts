@@ -12,10 +12,17 @@ import { Problem, type ProblemCode } from '../../protocol/index.ts'
 import type { AccountChangeKind } from '../ledger/accounts-contract.ts'
 
 /** Events of refused requests. They are counted by address, for a limited number of addresses. */
-export type RefusalEvent = 'authentication-failed' | 'invite-failed' | 'access-denied'
+export type RefusalEvent = 'authentication-failed' | 'invite-failed' | 'link-failed' | 'access-denied'
 
 /** Events that an account can cause at will. They are counted by account, without a limit on accounts, because an operator made each. */
-export type AccountEvent = 'invite-redeemed' | 'keys-set' | 'keys-changed'
+export type AccountEvent =
+  | 'invite-redeemed'
+  | 'keys-set'
+  | 'keys-changed'
+  | 'guests-made'
+  | 'request-made'
+  | 'request-closed'
+  | 'request-joined'
 
 /** All events. The names are stable; SECURITY.md lists them. */
 export type AuditEvent = RefusalEvent | AccountEvent | AccountChangeKind | 'connections-cut'

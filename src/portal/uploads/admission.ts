@@ -2,6 +2,7 @@
 import {
   type Announcement,
   isDigestAlgorithm,
+  isGuestName,
   isProblemCode,
   type Metadata,
   type Notification,
@@ -28,7 +29,7 @@ export async function requireSuitable(
 ): Promise<void> {
   const { sealedOnly, transferSizeBytesMax: sizeBytesMax } = context.options
   requireParties(sender, announcement)
-  if (sealedOnly && !('sealed' in announcement.metadata)) throw new Problem('sealing-required')
+  requireSealed(sender, announcement, sealedOnly)
   await requireDigestAlgorithm(context, transferId, announcement.digestAlgorithm)
   const { partSizeBytes } = announcement
   const layout = { sizeBytes: announcement.sizeBytes ?? 0, partSizeBytes }
@@ -37,6 +38,14 @@ export async function requireSuitable(
   if (!isPartSuitable || partCount(layout) > partsPerTransferMax) {
     throw new Problem('part-size-unsuitable', { partSizeBytesMin, partSizeBytesMax, partsPerTransferMax })
   }
+}
+
+/** What guests send and receive is always sealed. @throws Problem `sealing-required` */
+function requireSealed({ name }: Account, { to, metadata }: Announcement, sealedOnly: boolean): void {
+  if ('sealed' in metadata) return
+  if (sealedOnly) throw new Problem('sealing-required')
+  if (![name, ...to].some(isGuestName)) return
+  throw new Problem('sealing-required', { detail: 'what is sent by a link is always sealed' })
 }
 
 /**

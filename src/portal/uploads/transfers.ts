@@ -43,6 +43,9 @@ import { completedBytes, grown } from './streams.ts'
 
 type PartsAgain = Pick<ManifestCheck & { disposition: 'resend' }, 'problem' | 'wanted'> & { discardsParts: boolean }
 
+/** Why a stream may not grow. */
+const TOO_LARGE: ReadonlySet<string> = new Set(['transfer-too-large', 'request-full', 'request-closed'])
+
 export class Transfers {
   readonly #context: PortalContext
   readonly #listings = new SharedCalls<ReadonlyMap<number, string>>()
@@ -130,7 +133,7 @@ export class Transfers {
     try {
       return await grown(this.#context, stream, partNumber, lengthBytes)
     } catch (error) {
-      const isTooLarge = error instanceof Problem && error.code === 'transfer-too-large'
+      const isTooLarge = error instanceof Problem && TOO_LARGE.has(error.code)
       throw isTooLarge || isStorageProblem(error) ? await this.#cannotStore(stream, error) : error
     }
   }

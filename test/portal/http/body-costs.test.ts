@@ -29,6 +29,13 @@ const jws = `${'a'.repeat(40)}.${'b'.repeat(300)}.${'c'.repeat(86)}`
 const plain = { ...announcement(content.length) }
 const sealed = { ...plain, metadata: { sealed: 's'.repeat(400), keys: { alice: token, bob: token } } }
 const completion = { attempt: 1, manifestDigest: manifestDigest(content), manifest: jws }
+const aGuest = {
+  account: `guest-${'a'.repeat(24)}`,
+  tokenId: 'A'.repeat(16),
+  tokenHash: '0'.repeat(64),
+  keys: { signing: 'A'.repeat(43), encryption: 'A'.repeat(43) },
+}
+const soon = new Date(Date.now() + 60_000).toISOString()
 const problem = { ...new Problem('write-failed').toJSON(), detail: 'the disk is gone' }
 
 let portal: TestPortal
@@ -36,7 +43,7 @@ let waiting: { transferId: string; leaseId: string }
 const ends: (() => Promise<void>)[] = []
 
 beforeAll(async () => {
-  const unlimited = { accountRequestsPerSecond: 1e6, accountTransfersMax: 1e6 }
+  const unlimited = { accountRequestsPerSecond: 1e6, accountTransfersMax: 1e6, allowsGuests: true }
   portal = await TestPortal.start(unlimited, { onEnd: (end) => ends.push(end) })
   const transferId = await portal.store(content)
   waiting = { transferId, leaseId: (await portal.offerOf(transferId)).leaseId }
@@ -49,6 +56,23 @@ afterAll(async () => {
 const json: Readonly<Record<string, readonly Route[]>> = {
   'POST /v1/join': [{ path: () => '/v1/join', example: { invite: newInvite(), token: newToken() } }],
   'POST /v1/invite': [{ path: () => '/v1/invite', example: { invite: newInvite() } }],
+  'POST /v1/guests': [{ path: () => '/v1/guests', example: { guests: [aGuest], expiresAt: soon } }],
+  'POST /v1/requests': [
+    {
+      path: () => '/v1/requests',
+      example: {
+        ...{ requestId: newTransferId(), secretHash: aGuest.tokenHash, label: 'A'.repeat(200), expiresAt: soon },
+        ...{ filesMax: 1, bytesMax: 1 },
+      },
+    },
+  ],
+  'POST /v1/requests/look': [{ path: () => '/v1/requests/look', example: { secret: `glq_${'A'.repeat(43)}` } }],
+  'POST /v1/requests/join': [
+    {
+      path: () => '/v1/requests/join',
+      example: { secret: `glq_${'A'.repeat(43)}`, account: aGuest.account, token: newToken(), keys: aGuest.keys },
+    },
+  ],
   'PUT /v1/account/keys': [
     { path: () => '/v1/account/keys', example: { signing: 'A'.repeat(43), encryption: 'A'.repeat(43) } },
   ],

@@ -1,6 +1,11 @@
 /** What PROTOCOL.md says of its limits: up to them all is well, and beyond them comes what the table says. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Announcement, newTransferId, transferSizeBytesMax } from '../../../src/protocol/index.ts'
+import {
+  type Announcement,
+  type NewFileRequest,
+  newTransferId,
+  transferSizeBytesMax,
+} from '../../../src/protocol/index.ts'
 import { limitRows } from '../../structure/limit-table.ts'
 import { type Answer, announcement, manifestDigest, refusalOf, TestPortal } from '../portal.ts'
 
@@ -46,6 +51,13 @@ async function headOf(path: string, token: string): Promise<Answer> {
   return { status, headers: Object.fromEntries(headers), body }
 }
 
+function request(changes: Partial<NewFileRequest>): Promise<Answer> {
+  const limits = { filesMax: 1, bytesMax: 1 }
+  const expiresAt = new Date(Date.now() + 60_000).toISOString()
+  const body = { requestId: newTransferId(), secretHash: '0'.repeat(64), label: null, expiresAt, ...limits, ...changes }
+  return portal.ask('POST', '/v1/requests', { token: asAlice(), body })
+}
+
 /** For each limit, a request that uses the given amount. */
 const asking: Readonly<Record<string, (count: number) => Promise<Answer>>> = {
   partSizeBytesMin: (partSizeBytes) => announce({ partSizeBytes }),
@@ -79,6 +91,21 @@ const asking: Readonly<Record<string, (count: number) => Promise<Answer>>> = {
     const body = { attempt: 1, manifestDigest: manifestDigest(Buffer.alloc(0)), manifest }
     return portal.ask('POST', `/v1/transfers/${transferId}/complete`, { token: asAlice(), body })
   },
+  guestsPerRequestMax: (count) => {
+    const keys = { signing: 'A'.repeat(43), encryption: 'A'.repeat(43) }
+    const guests = Array.from({ length: count }, (_, index) => {
+      const text = index.toString(2).replaceAll('0', 'a').replaceAll('1', 'b')
+      const names = { account: `guest-${text.padStart(24, 'a')}`, tokenId: text.padStart(16, 'a') }
+      return { ...names, tokenHash: '0'.repeat(64), keys }
+    })
+    return portal.ask('POST', '/v1/guests', {
+      token: asAlice(),
+      body: { guests, expiresAt: '2000-01-01T00:00:00.000Z' },
+    })
+  },
+  requestFilesMax: (filesMax) => request({ filesMax }),
+  requestBytesMax: (bytesMax) => request({ bytesMax }),
+  sealedLabelLengthMax: (length) => request({ label: 'A'.repeat(length) }),
   leaseIdLengthMin: (length) => headOf(`/v1/inbox/${newTransferId()}?lease=${'l'.repeat(length)}`, asBob()),
   leaseIdLengthMax: (length) => headOf(`/v1/inbox/${newTransferId()}?lease=${'l'.repeat(length)}`, asBob()),
   instanceIdLengthMin: (length) => headOf(`/v1/inbox?instance=${'i'.repeat(length)}`, asBob()),
@@ -116,6 +143,7 @@ const seenElsewhere = [
   'statusNotificationsBytesMax',
   'waitSecondsMax',
   'heartbeatMs',
+  'labelLengthMax',
 ]
 const rows = limitRows()
 

@@ -87,6 +87,8 @@ test('it says which requests need a token: all but joining, limits and operation
     'GET /v1/limits',
     'POST /v1/invite',
     'POST /v1/join',
+    'POST /v1/requests/join',
+    'POST /v1/requests/look',
   ])
   for (const [name, { security }] of Object.entries(operations)) {
     const [method = '', path = ''] = name.split(' ')

@@ -5,7 +5,13 @@ import { type ProblemCode, problemKinds } from '../../../protocol/index.ts'
 /** Problems of every route. */
 const ofAll = ['request-invalid', 'request-timeout', 'headers-too-large', 'internal', 'unavailable'] as const
 /** Problems of routes that need a token. */
-const ofAccounts = ['credentials-invalid', 'credentials-missing', 'rate-limited', 'too-many-connections'] as const
+const ofAccounts = [
+  'credentials-invalid',
+  'credentials-missing',
+  'rate-limited',
+  'too-many-connections',
+  'guest-not-allowed',
+] as const
 /** Problems of routes that read their body at once. */
 const ofBodies = ['body-too-large', 'media-type-unsupported'] as const
 

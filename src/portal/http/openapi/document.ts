@@ -22,6 +22,7 @@ const tags = [
   { name: 'sender', description: 'The first hop: from a sender to the portal.' },
   { name: 'receiver', description: 'The second hop: from the portal to a receiver.' },
   { name: 'accounts', description: 'Who uses the portal, and with which keys.' },
+  { name: 'guests', description: 'Links for people without an account.' },
   { name: 'operations', description: 'For operators, and for clients that look first.' },
 ]
 

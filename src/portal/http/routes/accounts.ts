@@ -1,7 +1,15 @@
 /** `/v1/account/keys`, `/v1/accounts/{name}`: the public keys of accounts. */
 import { Type } from 'typebox'
-import { AccountName, AccountWithKeys, Problem, PublicKeys, secretsBodyBytesMax } from '../../../protocol/index.ts'
-import type { Account } from '../../ledger/contract.ts'
+import {
+  AccountName,
+  AccountWithKeys,
+  guestKinds,
+  Problem,
+  PublicKeys,
+  secretsBodyBytesMax,
+} from '../../../protocol/index.ts'
+import type { Caller } from '../../accounts/accounts.ts'
+import { guestStatus } from '../../accounts/guests.ts'
 import { type App, accountOf, audit, type Services } from '../app.ts'
 
 const tags = ['accounts']
@@ -10,13 +18,13 @@ export function keyRoutes(app: App, services: Services): void {
   const { ledger } = services.context
   const find = async (name: string) => {
     const account = await ledger.accountByName(name)
-    if (account === null) throw new Problem('receiver-unknown', { receivers: [name] })
-    const { keys, isOperator } = account
-    return { account: name, keys, isOperator }
+    if (account === null) throw unknown(name)
+    return account
   }
-  const own = async (name: string): Promise<AccountWithKeys> => {
-    const { isOperator, ...known } = await find(name)
-    return isOperator ? { ...known, isOperator } : known
+  const own = async ({ name, accountId, guest }: Caller): Promise<AccountWithKeys> => {
+    const { isOperator, keys } = await find(name)
+    const known = guest === null ? {} : await guestStatus(services.context, accountId)
+    return { account: name, keys, ...(isOperator ? { isOperator } : {}), ...known }
   }
 
   app.get(
@@ -29,8 +37,9 @@ export function keyRoutes(app: App, services: Services): void {
         response: { 200: AccountWithKeys },
         problems: ['receiver-unknown'],
       },
+      config: { guests: guestKinds },
     },
-    (request) => own(accountOf(request).name),
+    (request) => own(accountOf(request)),
   )
 
   app.put(
@@ -47,10 +56,10 @@ export function keyRoutes(app: App, services: Services): void {
       },
     },
     async (request) => {
-      const account: Account = accountOf(request)
+      const account = accountOf(request)
       const change = await ledger.setKeys(account.accountId, request.body)
       if (change !== 'same') audit(services, request, `keys-${change}`, account.name)
-      return own(account.name)
+      return own(account)
     },
   )
 
@@ -59,16 +68,29 @@ export function keyRoutes(app: App, services: Services): void {
     {
       schema: {
         operationId: 'getOtherAccount',
-        summary: 'Another account and its public keys',
+        summary: 'Another account and its public keys. Guests and their owner know only each other',
         tags,
         params: Type.Object({ name: AccountName }),
         response: { 200: AccountWithKeys },
         problems: ['receiver-unknown'],
       },
+      config: { guests: guestKinds },
     },
     async (request): Promise<AccountWithKeys> => {
-      const { account, keys } = await find(request.params.name)
-      return { account, keys }
+      const { name } = request.params
+      const account = await find(name)
+      if (!areAcquainted(accountOf(request), account)) throw unknown(name)
+      return { account: name, keys: account.keys }
     },
   )
+}
+
+/** Whether an account may know another one: a guest knows only its owner, and only its owner knows a guest. */
+function areAcquainted(caller: Caller, other: Caller): boolean {
+  if (caller.guest !== null) return caller.guest.ownerId === other.accountId
+  return other.guest === null || other.guest.ownerId === caller.accountId
+}
+
+function unknown(name: string): Problem {
+  return new Problem('receiver-unknown', { receivers: [name] })
 }

@@ -17,6 +17,7 @@ export function deliveryRoutes(app: App, { context }: Services): void {
         querystring: listQuery(LIMIT_DEFAULT),
         response: { 200: DeliveryPage },
       },
+      config: { guests: ['receiving'] },
     },
     async (request) => {
       const { accountId } = accountOf(request)

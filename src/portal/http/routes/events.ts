@@ -68,6 +68,7 @@ export function eventRoutes(app: App, services: Services): void {
         answers,
         problems,
       },
+      config: { guests: ['sending'] },
     },
     (request, reply) => answer(services, looks, request, reply, null),
   )
@@ -87,6 +88,7 @@ export function eventRoutes(app: App, services: Services): void {
         answers,
         problems,
       },
+      config: { guests: ['sending'] },
     },
     async (request, reply) => {
       const { transferId } = request.params

@@ -16,6 +16,7 @@ export function dispositionsRoute(app: App, { context, deliveries, stop }: Servi
         body: BatchedDispositions,
         response: { 200: DispositionResults },
       },
+      config: { guests: ['receiving'] },
     },
     async (request, reply): Promise<DispositionResults> => {
       const account = accountOf(request)

@@ -117,6 +117,7 @@ export function inboxRoutes(app: App, services: Services): void {
         response: { 200: InboxMessages },
         requestHeaders: { Prefer: fields.preferWait },
       },
+      config: { guests: ['receiving'] },
     },
     async (request, reply) => {
       const window = countOf(request.query.window, offersOpenMax, WINDOW_DEFAULT)
@@ -150,6 +151,7 @@ export function inboxRoutes(app: App, services: Services): void {
         response: { 200: Offer },
         problems: leaseProblems,
       },
+      config: { guests: ['receiving'] },
     },
     (request, reply) => {
       const claim = claimOf(accountOf(request), request.params.transferId, request.query)
@@ -182,6 +184,7 @@ export function inboxRoutes(app: App, services: Services): void {
           'digest-unsupported-algorithm',
         ],
       },
+      config: { guests: ['receiving'] },
     },
     async (request, reply) => {
       const { headers } = request
@@ -246,6 +249,7 @@ export function inboxRoutes(app: App, services: Services): void {
         response: { 200: DispositionResult },
         problems: [...leaseProblems, 'manifest-mismatching', 'store-failed'],
       },
+      config: { guests: ['receiving'] },
     },
     async (request, reply) => {
       const { body } = request

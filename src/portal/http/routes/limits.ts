@@ -9,7 +9,7 @@ import {
   partsPerTransferMax,
   receiversPerTransferMax,
 } from '../../../protocol/index.ts'
-import { offeredDigestAlgorithms } from '../../options.ts'
+import { guestLimits, offeredDigestAlgorithms } from '../../options.ts'
 import type { App, Services } from '../app.ts'
 
 export function limitsRoute(app: App, { context: { options, ledger } }: Services): void {
@@ -41,6 +41,7 @@ export function limitsRoute(app: App, { context: { options, ledger } }: Services
       expiryMs: options.expiryMs,
       heartbeatMs,
       sealedOnly: options.sealedOnly,
+      guests: guestLimits(options),
     }),
   )
 }

@@ -37,6 +37,7 @@ export function batchRoute(app: App, { context, transfers }: Services): void {
         },
         response: { 200: BatchAnswers },
       },
+      config: { guests: ['sending'] },
     },
     async (request): Promise<BatchAnswers> => {
       const account = accountOf(request)

@@ -18,7 +18,7 @@ export function partRoute(app: App, { context: { signals }, transfers, stop }: S
   app.put(
     '/v1/transfers/:transferId/parts/:partNumber',
     {
-      config: { body: 'streamed' },
+      config: { guests: ['sending'], body: 'streamed' },
       schema: {
         operationId: 'putPart',
         summary: 'Send one part; Content-Length and Content-Digest are required. 204: held, verified, durable',
@@ -35,6 +35,8 @@ export function partRoute(app: App, { context: { signals }, transfers, stop }: S
           'transfer-closed',
           'transfer-too-large',
           'storage-full',
+          'request-closed',
+          'request-full',
           'store-failed',
           'part-unknown',
           'part-length-wrong',

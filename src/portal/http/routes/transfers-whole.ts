@@ -42,6 +42,7 @@ export function inlineUploadRoute(app: App, { context, transfers }: Services): v
           'digest-mismatching-value',
         ],
       },
+      config: { guests: ['sending'] },
     },
     (request) => {
       const { whole, content } = parse(request.body)

@@ -27,6 +27,8 @@ export const announcementProblems = [
   'store-failed',
   'digest-unsupported-algorithm',
   'sealing-required',
+  'request-closed',
+  'request-full',
 ] as const
 
 export function transferRoutes(app: App, { context, transfers }: Services): void {
@@ -42,6 +44,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
         response: { 200: TransferStatus, 201: TransferStatus },
         problems: announcementProblems,
       },
+      config: { guests: ['sending'] },
     },
     async (request, reply) => {
       const { status, isNew } = await transfers.announce(accountOf(request), request.params.transferId, request.body)
@@ -80,6 +83,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
         response: { 200: TransferStatus },
         problems: ['store-failed'],
       },
+      config: { guests: ['sending'] },
     },
     (request) => transfers.status(accountOf(request), request.params.transferId),
   )
@@ -96,6 +100,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
         response: { 200: Notification },
         problems: ['transfer-conflict', 'transfer-closed'],
       },
+      config: { guests: ['sending'] },
     },
     (request) => transfers.complete(accountOf(request), request.params.transferId, request.body),
   )
@@ -111,6 +116,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
         querystring: Type.Object({ state: Type.Optional(Type.Literal('receiving')) }, { additionalProperties: false }),
         response: { 200: TransferStatus },
       },
+      config: { guests: ['sending'] },
     },
     (request) => transfers.cancel(accountOf(request), request.params.transferId, request.query.state === 'receiving'),
   )

@@ -2,7 +2,7 @@ import { Problem } from '../../../protocol/index.ts'
 import type { AccountLedger } from '../accounts-contract.ts'
 import { recordChange } from './account-changes.ts'
 import type { LedgerContext, Tx } from './context.ts'
-import { closeRequests, guestOf, revokeGuests } from './guest-rows.ts'
+import { closeRequests, revokeGuests, toGuest } from './guest-rows.ts'
 import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
 import { countTotals } from './totals.ts'
@@ -145,7 +145,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         tokenHash: token_hash,
         isRevoked: revoked_at_ms !== null,
         isOperator: is_operator === 1,
-        guest: guestOf(row),
+        guest: toGuest(row),
       }
     },
 
@@ -262,7 +262,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         name: row.name,
         keys: row.keys === null ? null : JSON.parse(row.keys),
         isOperator: row.is_operator === 1,
-        guest: guestOf(row),
+        guest: toGuest(row),
       }
     },
 

@@ -1,7 +1,8 @@
 /** The rows of guests and of requests: how they are found, written, and ended. All run under `lockAccountChanges`. */
 import { type Insertable, type Selectable, sql } from 'kysely'
 import { type NewGuest, Problem, type PublicKeys } from '../../../protocol/index.ts'
-import type { FileRequestRecord, GuestBounds, GuestOf, Owner } from '../guests-contract.ts'
+import type { GuestOf } from '../accounts-contract.ts'
+import type { FileRequestRecord, GuestBounds, Owner } from '../guests-contract.ts'
 import type { LedgerTables } from '../schema.ts'
 import { recordChange } from './account-changes.ts'
 import type { Db, Tx } from './context.ts'
@@ -14,7 +15,7 @@ type FileRequestRow = Selectable<LedgerTables['file_requests']>
 type Links = Required<Pick<GuestRow, 'owner_id' | 'request_id' | 'expires_at_ms' | 'created_at_ms' | 'guest_state'>>
 
 /** What an account is a guest of; null for an account of a person. */
-export function guestOf(row: {
+export function toGuest(row: {
   owner_id: number | null
   request_id: string | null
   expires_at_ms: number | null
@@ -146,13 +147,13 @@ export async function requireRoomFor(
   }
 }
 
-/** Revokes guests: the accounts of a person's that `whose` names. */
+/** Revokes guests: all of an owner, or some by their ids. @returns how many were not revoked before */
 export async function revokeGuests(
   tx: Tx,
   whose: { readonly ownerId: number } | { readonly accountIds: readonly number[] },
   change: 'guest-expired' | 'guest-revoked',
   atMs: number,
-): Promise<void> {
+): Promise<number> {
   const active = tx
     .selectFrom('accounts')
     .select(['account_id', 'name', 'token_id'])
@@ -173,6 +174,7 @@ export async function revokeGuests(
       .execute()
     await recordChange(tx, { atMs, change, name, deadTokenId: token_id })
   }
+  return ended.length
 }
 
 /**

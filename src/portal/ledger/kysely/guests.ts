@@ -5,13 +5,13 @@ import type { Db, LedgerContext } from './context.ts'
 import {
   closeRequests,
   fileRequestRow,
-  guestOf,
   mustBeOwner,
   ownerOf,
   requireRoomFor,
   revokeGuests,
   sameGuest,
   toFileRequest,
+  toGuest,
   writeGuest,
 } from './guest-rows.ts'
 import { lockAccountChanges } from './locks.ts'
@@ -48,7 +48,7 @@ export function guests({ db, now, transact }: LedgerContext): GuestLedger {
         .select(['accounts.owner_id', 'accounts.request_id', 'accounts.expires_at_ms', 'owners.name', 'owners.keys'])
         .where('accounts.account_id', '=', accountId)
         .executeTakeFirst()
-      const guest = row === undefined ? null : guestOf(row)
+      const guest = row === undefined ? null : toGuest(row)
       if (row === undefined || guest === null) return null
       const request = row.request_id === null ? undefined : await fileRequestRow(db, row.request_id)
       return { ...guest, owner: ownerOf(row), request: request === undefined ? null : toFileRequest(request, now()) }
@@ -131,20 +131,20 @@ export function guests({ db, now, transact }: LedgerContext): GuestLedger {
     },
 
     async expireGuests(limit) {
+      const due = await db
+        .selectFrom('accounts')
+        .select('account_id')
+        .where('owner_id', 'is not', null)
+        .where('revoked_at_ms', 'is', null)
+        .where('expires_at_ms', '<=', now())
+        .orderBy('expires_at_ms')
+        .limit(limit)
+        .execute()
+      if (due.length === 0) return 0
       return transact(async (tx) => {
         await lockAccountChanges(tx)
-        const due = await tx
-          .selectFrom('accounts')
-          .select('account_id')
-          .where('owner_id', 'is not', null)
-          .where('revoked_at_ms', 'is', null)
-          .where('expires_at_ms', '<=', now())
-          .orderBy('expires_at_ms')
-          .limit(limit)
-          .execute()
         const accountIds = due.map((row) => row.account_id)
-        if (accountIds.length > 0) await revokeGuests(tx, { accountIds }, 'guest-expired', now())
-        return accountIds.length
+        return revokeGuests(tx, { accountIds }, 'guest-expired', now())
       })
     },
 

@@ -204,6 +204,8 @@ function outputTo(stream: Writable): Output {
     failure ??= error
   })
   return {
+    // A stream of a program may pass on the same memory. That of standard output has given it to the system.
+    keepsBuffers: stream !== process.stdout,
     write: (bytes) =>
       new Promise((resolve, reject) => {
         if (failure !== null) return reject(failure)

@@ -5,6 +5,7 @@
  * written cannot be taken back: when that check fails, the file is refused, and the reader of the stream has to be told.
  */
 import type { Readable } from 'node:stream'
+import { releaseBuffer } from '../buffers/index.ts'
 import type { PartSink } from '../parts/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
 import type { CommitRecord, Inbox, Published } from './inbox.ts'
@@ -15,6 +16,8 @@ const INSTANCE_BYTES = 18
 
 /** Where the content goes. */
 export interface Output {
+  /** Whether it may still use bytes that it has accepted. Otherwise their memory is reused. */
+  readonly keepsBuffers: boolean
   /** Resolves when the bytes are accepted. */
   write(bytes: Uint8Array): Promise<void>
   /** Makes what was written as durable as it can be. */
@@ -184,15 +187,19 @@ class WrittenFile implements IncomingFile<Readable> {
       },
       commit: async (digest) => {
         await this.#turnOf(partNumber, signal)
-        for (const bytes of buffers) {
+        for (let bytes = buffers.shift(); bytes !== undefined; bytes = buffers.shift()) {
+          const { length } = bytes
           await this.#guarded(() => this.#output.write(bytes))
-          this.#writtenBytes += bytes.length
+          this.#writtenBytes += length
+          if (!this.#output.keepsBuffers) releaseBuffer(bytes)
         }
         this.#parts.push({ digest, contentDigest: contentDigest?.() ?? digest })
         this.#progress.resolve()
         this.#progress = Promise.withResolvers()
       },
-      discard: async () => {},
+      discard: async () => {
+        buffers.splice(0).forEach(releaseBuffer)
+      },
     }
   }
 

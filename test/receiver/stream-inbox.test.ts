@@ -5,7 +5,9 @@ import { receiveStream } from '../../src/receiver/node-receive.ts'
 import { newContent } from './folders.ts'
 import { ScriptedPortal } from './scripted-portal.ts'
 
-function receiving(portal: ScriptedPortal, write?: (bytes: Uint8Array) => Promise<void>) {
+const MIB = 1024 * 1024
+
+function receiving(portal: ScriptedPortal, write?: (bytes: Uint8Array) => Promise<void>, keepsBuffers = true) {
   const written: Uint8Array[] = []
   const events: ReceiveEvent[] = []
   const result = receiveStream({
@@ -13,7 +15,11 @@ function receiving(portal: ScriptedPortal, write?: (bytes: Uint8Array) => Promis
     trust: null,
     from: null,
     keepsTimes: false,
-    output: { write: write ?? (async (bytes) => void written.push(Buffer.from(bytes))), finish: async () => {} },
+    output: {
+      keepsBuffers,
+      write: write ?? (async (bytes) => void written.push(Buffer.from(bytes))),
+      finish: async () => {},
+    },
     signal: AbortSignal.timeout(90_000),
     onEvent: (event) => events.push(event),
     idleMs: 2_000,
@@ -49,4 +55,32 @@ test('when the output fails, the file is not answered: only its lease is given b
   })
   await expect(result).rejects.toMatchObject({ name: 'OutputFailedError' })
   expect(portal.dispositions).toMatchObject([{ disposition: 'released' }])
+})
+
+test('an output that keeps what it was given keeps it unchanged', async () => {
+  const portal = await ScriptedPortal.start()
+  const content = newContent(16 * MIB, 2 * MIB)
+  portal.send(content)
+  const kept: Uint8Array[] = []
+  const { result } = receiving(portal, async (bytes) => void kept.push(bytes))
+  expect(await result).toEqual({ received: 1, refused: 0 })
+  expect(Buffer.concat(kept).equals(content.bytes)).toBe(true)
+})
+
+test('the memory of what an output has passed on is reused', async () => {
+  const portal = await ScriptedPortal.start()
+  const content = newContent(64 * MIB, 2 * MIB)
+  portal.send(content)
+  const written: Buffer[] = []
+  const used = new Set<ArrayBufferLike>()
+  let usedBytes = 0
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    if (!used.has(bytes.buffer)) usedBytes += bytes.buffer.byteLength
+    used.add(bytes.buffer)
+    written.push(Buffer.from(bytes))
+  }
+  const { result } = receiving(portal, write, false)
+  expect(await result).toEqual({ received: 1, refused: 0 })
+  expect(Buffer.concat(written).equals(content.bytes)).toBe(true)
+  expect(usedBytes).toBeLessThan(32 * MIB)
 })

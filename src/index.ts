@@ -3,7 +3,9 @@
  */
 export { type Accounts, openAccounts } from './library/accounts.ts'
 export { GoLooaderError } from './library/error.ts'
+export type { NewRequestOptions, OwnFileRequest } from './library/file-requests.ts'
 export { type JoinedProfile, type JoinOptions, join } from './library/join.ts'
+export type { LinkOptions } from './library/link-options.ts'
 export { type Portal, type StartPortalOptions, startPortal } from './library/portal.ts'
 export {
   type Identity,
@@ -11,7 +13,19 @@ export {
   type Profile,
 } from './library/profile.ts'
 export type { Receipt } from './library/receipts.ts'
+export {
+  type ReceiveLinkOptions,
+  type ReceiveLinkStreamOptions,
+  receiveLink,
+  receiveLinkInto,
+} from './library/receive-link.ts'
 export type { ReceivedFile, ReceivedStream, ReceiveOptions, ReceiveStreamOptions } from './library/receiving.ts'
+export {
+  type OpenRequestOptions,
+  openRequest,
+  type RequestVisit,
+  type VisitSendOptions,
+} from './library/request-visit.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
 export type { ProblemJson } from './protocol/index.ts'

@@ -3,8 +3,7 @@ import type { AccountSummary } from '../portal/index.ts'
 import { deliverLink, type LedgerPlace, placeFlags, withAccounts } from './operator.ts'
 import { accountName, databaseOption, dataOption, flag, jsonOption, publicUrlOption } from './options.ts'
 import { print, sayError } from './output.ts'
-import { localTime } from './status.ts'
-import { bytesText } from './text.ts'
+import { bytesText, localTime } from './text.ts'
 
 export function accountsCommand(program: Command): void {
   const accounts = program

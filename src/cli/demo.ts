@@ -70,13 +70,8 @@ async function demo(given: string | undefined, signal: AbortSignal): Promise<num
         view.onEvent(event)
       },
     }
-    const exitCode = await runSend(
-      alice,
-      [source],
-      { to: ['bob'], answerTimeout: ANSWER_TIMEOUT_MS },
-      timedView,
-      signal,
-    )
+    const options = { to: 'bob', responseTimeoutMs: ANSWER_TIMEOUT_MS, signal }
+    const exitCode = await runSend(alice, [source], options, timedView)
     if (exitCode !== exitCodes.ok) return exitCode
     await exited(receiver)
     const name = (await readdir(inbox)).find((one) => one !== '.golooader')

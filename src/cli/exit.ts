@@ -4,9 +4,10 @@ import { NoResponseError, RemoteProblem, tokenRemovedText, UnsafeConnectionError
 import { GoLooaderError } from '../library/error.ts'
 import { Problem, type ProblemCode } from '../protocol/index.ts'
 import { OutputLostError, sayError } from './output.ts'
+import { problemText } from './send-lines.ts'
 import { bugText } from './stacks.ts'
 import { systemErrorText } from './system-errors.ts'
-import { printable } from './text.ts'
+import { localTime, printable } from './text.ts'
 
 /**
  * Exit codes, the same for every command. Those of `send` are documented in its help and in docs/sending.md. `outputLost` replaces
@@ -52,10 +53,21 @@ export function exitCodeFor(error: unknown): number {
 /** The command is right, but keys or receipts are not. */
 const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['keys-changed', 'keys-missing', 'receipt-invalid'])
 
+/** The command is right, but what it asks for is not to be had. */
+const REFUSALS: ReadonlySet<string> = new Set<ProblemCode>([
+  'guests-off',
+  'too-many-guests',
+  'link-invalid',
+  'link-taken',
+])
+
 /** The command line or the profile on this machine is wrong. The detail says what to do. */
 const USAGE_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['options-invalid', 'profile-unusable'])
 
 function describeError(error: unknown): { text: string; code: number } {
+  if (error instanceof GoLooaderError && error.cause === undefined) {
+    return { text: problemText(error.problem), code: exitCodes.refused }
+  }
   if (error instanceof GoLooaderError) return describeError(error.cause)
   // Commander has printed its own message or the requested help.
   if (error instanceof CommanderError) return { text: '', code: error.exitCode === 0 ? 0 : exitCodes.usage }
@@ -69,7 +81,7 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof Problem && USAGE_PROBLEMS.has(error.code)) {
     return { text: String(error.details.detail ?? error.message), code: exitCodes.usage }
   }
-  if (error instanceof Problem && TRUST_PROBLEMS.has(error.code)) {
+  if (error instanceof Problem && (TRUST_PROBLEMS.has(error.code) || REFUSALS.has(error.code))) {
     return { text: `${error.message} (${error.code})${hintFor(error.code, error.details)}`, code: exitCodes.refused }
   }
   if (error instanceof UnsafeConnectionError) {
@@ -98,7 +110,18 @@ function hintFor(code: string, details: Readonly<Record<string, unknown>>): stri
       return `\n${tokenRemovedText}`
     case 'invite-invalid':
       return '\nInvites work once, for 24 hours. Ask for a new one: golooader invite NAME'
+    case 'guests-off':
+      return '\nThe operator of the portal allows links with: golooader portal --guests'
+    case 'too-many-guests':
+      return '\nLinks that are open count until they expire. Wait, or ask the operator of the portal for more'
+    case 'link-invalid':
+      return '\nIs it complete, and is the passphrase right? Links end by themselves, too. Ask its maker for a new one'
+    case 'link-taken':
+      return `\n${takenText(details)}If it was not you, tell its maker. A link for several people is made with: --takes N`
     case 'keys-changed':
+      if (details.isLink === true) {
+        return '\nThe portal, or a third party on the way, may be cheating. Nothing was sent or received. Ask the maker of the link for another one'
+      }
       return (
         `\nA third party may be listening in, or ${details.account} has joined again. Ask ${details.account}, not by way of the portal, ` +
         `what 'golooader whoami' says there.\nIf it is ${details.offered}: golooader contacts trust ${details.account} ${details.offered}`
@@ -110,6 +133,10 @@ function hintFor(code: string, details: Readonly<Record<string, unknown>>): stri
     default:
       return ''
   }
+}
+
+function takenText({ takenAt }: Readonly<Record<string, unknown>>): string {
+  return typeof takenAt === 'string' ? `That was at ${localTime(takenAt)}. ` : ''
 }
 
 /** Aborts at the first SIGINT or SIGTERM; a second one ends the process at once. */

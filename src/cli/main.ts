@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   join: async () => (await import('./join.ts')).joinCommand,
   receive: async () => (await import('./receive.ts')).receiveCommand,
   send: async () => (await import('./send.ts')).sendCommand,
+  request: async () => (await import('./request.ts')).requestCommand,
   status: async () => (await import('./status.ts')).statusCommand,
   cancel: async () => (await import('./cancel.ts')).cancelCommand,
   receipt: async () => (await import('./receipt.ts')).receiptCommand,
@@ -31,6 +32,7 @@ The first five minutes, on one machine:
   golooader invite bob                       prints a link; then: golooader join LINK
   golooader receive --into in --create --profile bob      bob waits for files
   golooader send report.pdf --to bob --profile alice
+  golooader send report.pdf --link --profile alice        a link, for people without an account
 
 Every option is also an environment variable: --answer-timeout is GOLOOADER_ANSWER_TIMEOUT. Flags win.
 Or see it all at work: golooader demo`

@@ -125,6 +125,12 @@ export function transferId(text: string): string {
   throw new InvalidArgumentError(`'${printable(text)}' is not the id of a transfer. See them with: golooader status`)
 }
 
+/** For `argParser`: the id of a request for files. */
+export function requestId(text: string): string {
+  if (isTransferId(text)) return text
+  throw new InvalidArgumentError(`'${printable(text)}' is not the id of a request. See them with: golooader request`)
+}
+
 /** For `argParser`: the fingerprint of an account's keys. */
 export function fingerprint(text: string): string {
   const parsed = parseFingerprint(text)
@@ -142,6 +148,11 @@ export function accountNames(text: string): string[] {
     .filter((name) => name !== '')
   if (names.length === 0) throw new InvalidArgumentError('Give the name of an account.')
   return names.map(accountName)
+}
+
+/** For {@link listOption}: names of accounts, or the link of a request for files. */
+export function receivers(text: string): string[] {
+  return text.includes('://') ? [text.trim()] : accountNames(text)
 }
 
 /** For {@link listOption}: digest algorithms, separated by commas. */

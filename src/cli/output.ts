@@ -178,6 +178,16 @@ export function warnOfTemporaryState(): void {
   )
 }
 
+/** For a command whose standard output has nothing but a link, so that a script can read it. */
+export function linesBesideLink() {
+  return { stream: process.stderr as OutputStream, line: sayError, link: (text: string) => output().line(text) }
+}
+
+/** Prints a question to standard error, without an end of the line. */
+export function sayPrompt(text: string): void {
+  process.stderr.write(textFor(process.stderr, text))
+}
+
 /** Prints a line to standard error. A loss there cannot be reported anywhere. */
 export function sayError(text: string): void {
   process.stderr.write(textFor(process.stderr, `${text}\n`))

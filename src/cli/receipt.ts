@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { hasCode } from '../fs/index.ts'
 import type { Receipt } from '../library/receipts.ts'
+import { isGuestName } from '../protocol/index.ts'
 import { fingerprintOf, readReceipt, receiptText } from '../trust/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import {
@@ -87,7 +88,7 @@ async function show(receipt: Receipt, isJson: boolean): Promise<void> {
   print(
     `receipt of transfer ${claims.transferId}, verified
   from      ${claims.from}
-  received  by ${claims.receiver}, ${claims.at}
+  received  by ${claims.receiver}${isGuestName(claims.receiver) ? ', a person with the link' : ''}, ${claims.at}
   size      ${claims.sizeBytes} bytes (${bytesText(claims.sizeBytes)})
   content   ${claims.digestAlgorithm} ${claims.contentDigest}${receipt.salt === null ? '' : ' (salted)'}
   manifest  ${claims.digestAlgorithm} ${claims.manifestDigest}

@@ -1,4 +1,5 @@
 import { relative } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { type Command, InvalidArgumentError } from 'commander'
 import { GoLooaderError } from '../library/error.ts'
 import type { Profile } from '../library/profile.ts'
@@ -20,10 +21,11 @@ import {
   wholeNumber,
 } from './options.ts'
 import { contentOutput, print, sayError, traceRequests, warnOfTemporaryState } from './output.ts'
+import { type PassphraseFlags, passphraseFileOption, passphraseOption } from './passphrase.ts'
 import { problemText } from './send-lines.ts'
-import { bytesText, printable } from './text.ts'
+import { bytesText, printable, senderText } from './text.ts'
 
-interface ReceiveFlags extends ProfileFlags {
+export interface ReceiveFlags extends ProfileFlags, PassphraseFlags {
   readonly into?: string
   readonly toStdout?: boolean
   readonly create?: boolean
@@ -44,6 +46,10 @@ export function receiveCommand(program: Command): void {
       'Receives what is sent to you, and tells the portal only when a file is complete, verified and durable\n' +
         'in the folder. Runs until it is stopped; started again, it continues.',
     )
+    .argument(
+      '[link]',
+      "a link by which one file can be received without an account; or '-' to read it from standard input",
+    )
     .addOption(
       option('--into <dir>', 'folder for the files; it must have been used before, or give --create').argParser(pathOf),
     )
@@ -51,6 +57,8 @@ export function receiveCommand(program: Command): void {
     .addOption(flag('--create', 'create the folder, or accept one that no receiver has used'))
     .addOption(listOption('--from <names>', 'accept files only from these accounts', accountNames))
     .addOption(flag('--once', 'receive one file, then end'))
+    .addOption(passphraseOption('with a link that needs one: ask for the passphrase; done without this option, too'))
+    .addOption(passphraseFileOption())
     .addOption(flag('--no-times', 'let files have the time of their arrival, not that of their last modification'))
     .addOption(profileOption())
     .addOption(
@@ -70,6 +78,7 @@ Examples:
   golooader receive --into in --once          wait for one file
   golooader receive --into in --profile bob   as bob, where several accounts have joined
   golooader receive --once --to-stdout | psql the content of one file, into a program
+  golooader receive 'https://…/g#glg_…' --into in     one file by a link; no account is needed
 
 Without --create a folder that is missing, or that no receiver has used before, is refused: its disk may not be
 mounted. A folder that vanishes while this runs is waited for, and the files wait at the portal.
@@ -81,18 +90,26 @@ DIR/.golooader until they are complete.
 taken back: only exit code 0 says that all of it was right. Then a receipt is signed. A reader that ends early (exit code 7)
 leaves the file at the portal. So begin a script with: set -o pipefail
 
+With a link, the one file of the link is received, and the folder is made if it is missing. Started again, it continues. Nothing but
+the file and DIR/.golooader stays on this machine. In a shell the link needs quotes.
+
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
 4 the portal refused this account, its certificate is not trusted, or another process receives as the same instance
 (of a copied folder, for one) · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
     )
-    .action(async (flags: ReceiveFlags) => {
+    .action(async (link: string | undefined, flags: ReceiveFlags) => {
+      if (link !== undefined) {
+        const { receiveByLink } = await import('./receive-by-link.ts')
+        process.exitCode = await receiveByLink(link === '-' ? await text(process.stdin) : link, flags)
+        return
+      }
       const target = targetOf(flags)
       const signal = interruptSignal()
       await using me = await openedProfile(flags)
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       if (me.isStateTemporary) warnOfTemporaryState()
       if (target === null) return await receiveToStdout(me, flags, signal)
-      const show = flags.json === true ? showJson(print) : textShower(print, target)
+      const show = shower(print, target, flags)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {
         create: flags.create === true,
@@ -136,17 +153,22 @@ function targetOf({ into, toStdout = false, once = false }: ReceiveFlags): strin
 
 /** Writes the content of one file to standard output. Everything else goes to standard error. */
 async function receiveToStdout(me: Profile, flags: ReceiveFlags, signal: AbortSignal): Promise<void> {
-  const say: Say = (text) => sayError(text.trimEnd())
-  const show = flags.json === true ? showJson(say) : textShower(say, 'standard output')
+  const from = flags.from === undefined ? {} : { from: flags.from }
+  await intoStdout(flags, (onEvent) => me.receiveInto(contentOutput(), { ...from, signal, onEvent }))
+}
+
+/** Runs `receive`, and reports when standard output does not have the whole file. */
+export async function intoStdout(
+  flags: ReceiveFlags,
+  receive: (onEvent: (event: ReceiveEvent) => void) => Promise<unknown>,
+): Promise<void> {
+  const say: Say = (line) => sayError(line.trimEnd())
+  const show = shower(say, 'standard output', flags)
   let hasEnded = false
   try {
-    await me.receiveInto(contentOutput(), {
-      ...(flags.from === undefined ? {} : { from: flags.from }),
-      signal,
-      onEvent: (event) => {
-        if (event.type === 'refused' || event.type === 'withdrawn') hasEnded = true
-        show(event)
-      },
+    await receive((event) => {
+      if (event.type === 'refused' || event.type === 'withdrawn') hasEnded = true
+      show(event)
     })
   } catch (error) {
     if (!(error instanceof GoLooaderError)) throw error
@@ -162,7 +184,12 @@ async function receiveToStdout(me: Profile, flags: ReceiveFlags, signal: AbortSi
   }
 }
 
-type Say = (text: string) => void
+export type Say = (text: string) => void
+
+/** Shows events: one object a line for programs, or lines for people. @param target the folder, as people know it */
+export function shower(say: Say, target: string, { json = false }: Pick<ReceiveFlags, 'json'>) {
+  return json ? showJson(say) : textShower(say, target)
+}
 
 function showJson(say: Say): (event: ReceiveEvent) => void {
   return (event) => say(`${JSON.stringify(event)}\n`)
@@ -187,7 +214,7 @@ function textShower(write: Say, folder: string): (event: ReceiveEvent) => void {
       return say(`! ${problemText(event.problem)}${waiting}`)
     }
     if (event.type === 'contested') return say(`! ${problemText(event.problem)}`)
-    const what = `${event.name === '' ? 'a sealed file' : printable(event.name)} from ${event.from}`
+    const what = `${event.name === '' ? 'a sealed file' : printable(event.name)} from ${senderText(event.from, event.request?.label)}`
     switch (event.type) {
       case 'offered':
         toldAtMs.set(event.transferId, performance.now())

@@ -1,8 +1,8 @@
 /** The sentences of `send` about events and outcomes. */
-import { listText, type ProblemJson, problemSentence } from '../protocol/index.ts'
+import { isGuestName, type ProblemJson, problemSentence } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { FileProgress } from './send-progress.ts'
-import { bytesText, durationText, printable, treeText } from './text.ts'
+import { bytesText, durationText, localTime, printable, receiversText, treeText } from './text.ts'
 
 /** A problem as text, with the reporter's own words. */
 export function problemText(problem: ProblemJson): string {
@@ -30,13 +30,15 @@ export function eventLine(event: SendEvent, file: FileProgress | null): string |
     case 'started':
       return event.isResumed
         ? `… ${label}: resuming transfer ${event.transferId}`
-        : `… ${label}: ${sizeText(event)} to ${listText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
+        : `… ${label}: ${sizeText(event)} to ${receiversText(event.to)}, ${sealText(event.isSealed)}, transfer ${event.transferId}`
     case 'left-out':
       return `! ${printable(event.path)} is left out: ${printable(event.reason)}`
     case 'repeating':
       return `↻ ${label}: ${problemText(event.problem)}. Sending the lost parts again`
     case 'smaller-parts':
       return `↻ ${label}: ${printable(event.reason)}. Sending it again in parts of ${bytesText(event.partSizeBytes)}`
+    case 'link':
+      return linkLine(event, file)
     case 'held-back':
       return `… ${event.reason}`
     case 'silence':
@@ -65,17 +67,24 @@ function notificationLine(
   switch (notification.notification) {
     case 'stored': {
       const took = file === null ? '' : ` in ${durationText(performance.now() - file.startedAtMs)}`
-      return `✔ ${label}: stored at the portal${took}, waiting for ${listText(file?.to ?? [])}`
+      return `✔ ${label}: stored at the portal${took}, waiting for ${receiversText(file?.to ?? [])}`
     }
     case 'resend':
       return `↻ ${label}: the portal asks for it again: ${problemText(notification.problem)}`
     case 'refused':
       return `✘ ${label}: refused by the portal: ${problemText(notification.problem)}`
     case 'delivered':
-      return `✔ ${label}: delivered to ${notification.receiver}: arrived, intact${receiptText(notification)}`
+      return `✔ ${label}: delivered to ${receiversText([notification.receiver])}: arrived, intact${receiptText(notification)}`
     case 'failed':
-      return `✘ ${label}: not delivered to ${notification.receiver}: ${problemText(notification.problem)}`
+      return `✘ ${label}: not delivered to ${receiversText([notification.receiver])}: ${problemText(notification.problem)}`
   }
+}
+
+/** What the link is worth, below the link itself. */
+function linkLine({ expiresAt }: SendEvent & { readonly type: 'link' }, file: FileProgress | null): string {
+  const takes = file?.to.filter(isGuestName).length ?? 1
+  const count = takes === 1 ? 'once' : `${takes} times, for one person each`
+  return `  This link works ${count}, until ${localTime(expiresAt)}: anyone who has it can take the file, and signs for it.`
 }
 
 /** The option with which parts may get through that a proxy cut. */
@@ -106,7 +115,7 @@ export function outcomeLine(outcome: SendOutcome): string | null {
       )
     case 'undelivered':
       return (
-        `… ${label}: stored at the portal, but not yet taken by ${listText(outcome.waitingFor)}.\n` +
+        `… ${label}: stored at the portal, but not yet taken by ${receiversText(outcome.waitingFor)}.\n` +
         `  The portal keeps trying. Look again with: golooader status ${outcome.transferId}`
       )
     case 'stored':

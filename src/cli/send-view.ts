@@ -1,4 +1,5 @@
 /** The views of `send`: live on a terminal, occasional plain lines elsewhere, or JSON for programs. */
+import { isGuestName } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
 import type { StandardOutput } from './output.ts'
 import { eventLine, outcomeLine } from './send-lines.ts'
@@ -12,7 +13,11 @@ export interface SendView {
   end(outcomes: readonly SendOutcome[], exitCode: number): void
 }
 
-type Output = Pick<StandardOutput, 'stream' | 'line'>
+/** Where a view writes. */
+export interface ViewOutput extends Pick<StandardOutput, 'stream' | 'line'> {
+  /** Prints a link. By default it is a line like any other. */
+  readonly link?: (text: string) => void
+}
 
 const LIVE_EVERY_MS = 100
 const PLAIN_EVERY_MS = 5_000
@@ -26,7 +31,7 @@ const PATH_SHOWN_MAX = 40
 const LIVE_FILES_MAX = 6
 
 /** Chooses the view for the output. @param isVerbose other lines appear in between, so a live block cannot be used */
-export async function chooseView(output: Output, isJson: boolean, isVerbose = false): Promise<SendView> {
+export async function chooseView(output: ViewOutput, isJson: boolean, isVerbose = false): Promise<SendView> {
   if (isJson) return jsonView(output)
   return canDraw(output.stream) && !isVerbose ? liveView(output) : plainView(output)
 }
@@ -48,7 +53,7 @@ class Narrator {
 }
 
 /** Lines about events, with a block of live figures below them. */
-async function liveView(output: Output): Promise<SendView> {
+async function liveView(output: ViewOutput): Promise<SendView> {
   const progress = new SendProgress()
   const narrator = new Narrator()
   // Loaded only for a terminal, because it takes a tenth of a command's start-up time.
@@ -65,6 +70,10 @@ async function liveView(output: Output): Promise<SendView> {
   return {
     onEvent(event) {
       const file = progress.apply(event)
+      if (event.type === 'link') {
+        block.clear()
+        writeLink(output, event.link)
+      }
       say(narrator.lineOf(event, file))
     },
     end(outcomes) {
@@ -77,7 +86,7 @@ async function liveView(output: Output): Promise<SendView> {
 }
 
 /** A line for each event, and from time to time a line about progress. */
-function plainView(output: Output): SendView {
+function plainView(output: ViewOutput): SendView {
   const progress = new SendProgress()
   const narrator = new Narrator()
   const shown = new Map<FileProgress, string>()
@@ -90,6 +99,7 @@ function plainView(output: Output): SendView {
   }, PLAIN_EVERY_MS)
   return {
     onEvent(event) {
+      if (event.type === 'link') writeLink(output, event.link)
       writeLine(output, narrator.lineOf(event, progress.apply(event)))
     },
     end(outcomes) {
@@ -100,7 +110,7 @@ function plainView(output: Output): SendView {
 }
 
 /** One JSON object per line: `progress`, `notification`, and one `summary` at the end. */
-function jsonView(output: Output): SendView {
+function jsonView(output: ViewOutput): SendView {
   const progress = new SendProgress()
   const shownAtMs = new Map<string, number>()
   const write = (value: unknown): void => {
@@ -117,6 +127,9 @@ function jsonView(output: Output): SendView {
       switch (event.type) {
         case 'notification':
           write({ type: 'notification', ...event.notification })
+          break
+        case 'link':
+          write(event)
           break
         case 'uploading': {
           const { type: _type, ...figures } = event
@@ -147,7 +160,12 @@ function sizeOf(file: FileProgress | null): { sizeBytes?: number | null } {
   return file === null ? {} : { sizeBytes: file.isSizeKnown ? file.sizeBytes : null }
 }
 
-function writeLine(output: Output, line: string | null): void {
+function writeLink(output: ViewOutput, link: string): void {
+  if (output.link === undefined) output.line(link)
+  else output.link(link)
+}
+
+function writeLine(output: ViewOutput, line: string | null): void {
   if (line !== null) output.line(line)
 }
 
@@ -171,7 +189,7 @@ function shortText(file: FileProgress): string[] {
   if (!isSizeKnown) return [`portal ${bytesText(acknowledgedBytes)} so far`]
   return [
     `portal ${percent(storedAtMs === null ? share(acknowledgedBytes, sizeBytes) : 1)}`,
-    ...[...file.receivers].map(([name, receiver]) => {
+    ...shownReceivers(file).map(([name, receiver]) => {
       const done = receiver.state === 'waiting' ? percent(share(receiver.fetchedBytes, sizeBytes)) : receiver.state
       return `${name} ${done}`
     }),
@@ -216,12 +234,19 @@ function pathLine(given: string): string {
 }
 
 function secondHopText(file: FileProgress): string[] {
-  return [...file.receivers].flatMap(([name, receiver]) => {
+  return shownReceivers(file).flatMap(([name, receiver]) => {
     const line = `to ${name.padEnd(10)}  ${receiverText(receiver, file)}`
     // Before that the path of the first hop is shown.
     const isShown = receiver.state === 'waiting' && receiver.fetchedBytes > 0 && file.storedAtMs !== null
     return isShown && receiver.files !== null ? [line, pathLine(receiver.files.path)] : [line]
   })
+}
+
+/** The receivers by short names: a guest is the link, or one of its takes. */
+function shownReceivers({ receivers }: FileProgress): [name: string, receiver: ReceiverProgress][] {
+  const guests = [...receivers.keys()].filter(isGuestName)
+  const linkName = (name: string): string => (guests.length === 1 ? 'the link' : `link ${guests.indexOf(name) + 1}`)
+  return [...receivers].map(([name, receiver]) => [isGuestName(name) ? linkName(name) : name, receiver])
 }
 
 function receiverText(receiver: ReceiverProgress, { sizeBytes, isSizeKnown, tree }: FileProgress): string {

@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
-import type { Profile } from '../library/profile.ts'
+import type { SendInput, SendOptions } from '../library/sending.ts'
 import type { SendOutcome } from '../sender/events.ts'
-import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
+import { exitCodeFor, exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import {
-  accountNames,
   durationMs,
   excludeOption,
   flag,
@@ -15,15 +14,20 @@ import {
   type ProfileFlags,
   positiveSizeBytes,
   profileOption,
+  receivers,
   verboseOption,
   wholeNumber,
 } from './options.ts'
-import { output, traceRequests, warnOfTemporaryState } from './output.ts'
+import { linesBesideLink, output, sayError, traceRequests, warnOfTemporaryState } from './output.ts'
+import { type PassphraseFlags, passphraseFileOption, passphraseOf, passphraseOption } from './passphrase.ts'
 import { listSources } from './send-dry-run.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
-interface SendFlags extends ProfileFlags {
-  readonly to: readonly string[]
+export interface SendFlags extends ProfileFlags, PassphraseFlags {
+  readonly to?: readonly string[]
+  readonly link?: boolean
+  readonly takes?: number
+  readonly expiry?: number
   readonly name?: string
   readonly json?: boolean
   readonly answerTimeout: number
@@ -56,7 +60,23 @@ export function sendCommand(program: Command): void {
         'A folder is one delivery: it arrives as a whole or not at all.',
     )
     .argument('<path...>', 'files and folders to send; - for standard input')
-    .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
+    .addOption(
+      listOption('--to <names>', 'receivers, separated by commas; or the link of a request for files', receivers),
+    )
+    .addOption(flag('--link', 'print a link by which people without an account receive it; they sign for it, too'))
+    .addOption(
+      option('--takes <number>', 'with --link: how many people can receive it, once each; 1 if not given').argParser(
+        wholeNumber,
+      ),
+    )
+    .addOption(
+      option(
+        '--expiry <duration>',
+        'with --link: how long it works; 7d, or less by the portal, if not given',
+      ).argParser(durationMs),
+    )
+    .addOption(passphraseOption('with --link: ask for a passphrase, which is needed besides the link'))
+    .addOption(passphraseFileOption())
     .addOption(option('--name <name>', 'the name for the receivers of standard input (-) or of a FIFO'))
     .addOption(profileOption())
     .addOption(
@@ -105,13 +125,54 @@ export function sendCommand(program: Command): void {
         if (flags.name === undefined) throw new UsageError(NAME_NEEDED)
       }
       if (flags.dryRun === true) return listSources(paths, flags)
+      const requestLink = requestLinkIn(flags)
+      const link = await linkOf(flags)
       const signal = interruptSignal()
+      if (requestLink !== null) {
+        const { sendByRequest } = await import('./send-by-request.ts')
+        process.exitCode = await sendByRequest(requestLink, paths, flags, signal)
+        return
+      }
       await using me = await openedProfile(flags)
       if (me.isStateTemporary) warnOfTemporaryState()
       if (flags.verbose === true) await traceRequests(me.portalUrl)
-      const view = await chooseView(output(), flags.json === true, flags.verbose === true)
-      process.exitCode = await runSend(me, paths, flags, view, signal)
+      const isJson = flags.json === true
+      const lines = link === undefined || isJson ? output() : linesBesideLink()
+      const view = await chooseView(lines, isJson, flags.verbose === true)
+      const given = { ...sendOptions(flags), ...(link === undefined ? {} : { link }), signal }
+      process.exitCode = await runSend(me, paths, given, view)
     })
+}
+
+const WHO = 'say who receives it: --to NAME; or print a link for people without an account: --link'
+const LINK_ALONE = 'by the link of a request, files go to who made it: leave the other receivers and --link out'
+
+/** @returns the link to which files go; null where accounts, or people with a link, receive. @throws UsageError */
+function requestLinkIn({ to = [], link = false, plain }: SendFlags): string | null {
+  if (to.length === 0 && !link) throw new UsageError(WHO)
+  const found = to.find((one) => one.includes('://'))
+  if (found === undefined) return null
+  if (to.length > 1 || link) throw new UsageError(LINK_ALONE)
+  if (plain === true) throw new UsageError('what is sent by a link is always sealed: leave --plain out')
+  return found
+}
+
+/** @throws UsageError; InterruptedError */
+async function linkOf(flags: SendFlags): Promise<SendOptions['link']> {
+  const { link = false, takes, expiry } = flags
+  if (!link) {
+    const isFor = takes !== undefined || expiry !== undefined || flags.passphrase === true
+    if (isFor || flags.passphraseFile !== undefined) {
+      throw new UsageError('--takes, --expiry and --passphrase are for links: add --link')
+    }
+    return undefined
+  }
+  const passphrase = await passphraseOf(flags, { isNew: true })
+  return {
+    ...(takes === undefined ? {} : { takes }),
+    ...(expiry === undefined ? {} : { expiryMs: expiry }),
+    ...(passphrase === null ? {} : { passphrase }),
+  }
 }
 
 const sendHelp = `
@@ -119,6 +180,9 @@ Examples:
   golooader send report.pdf --to bob                 wait until bob has it
   golooader send *.jpg --to bob,carol                several files, several receivers
   golooader send photos --to bob                     a folder, as one delivery
+  golooader send report.pdf --link                   print a link: one person without an account can receive it
+  golooader send report.pdf --link --takes 5 --expiry 2d     five people, within two days
+  golooader send tax.pdf --to 'https://…/r#glr_…'    to who asked for files by this link; no account is needed
   golooader send big.iso --to bob --no-wait          return once the portal has it; see later: golooader status
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
@@ -131,7 +195,11 @@ A path that is a symbolic link is followed: what it leads to is sent, under the 
 stay links. Folders keep times, the executable bit, empty folders, and links that stay inside. What a file .golooaderignore in
 a folder names is left out, as with .gitignore. See what would be sent: --dry-run.
 
-Interrupted? Run the same command again: it continues.
+With --link, standard output has the link alone, once the file is stored. A person who opens it in a browser, or gives it
+to 'golooader receive LINK', takes the file, and this command says so. Ctrl-C does not end the link: 'golooader cancel' does.
+Anyone who has the link can take the file, so send it by a way that you trust, or add --passphrase.
+
+Interrupted? Run the same command again: it continues, with the same link.
 
 Standard input, FIFOs and <(…) of a shell are sent while they come, without a copy on the disk. They cannot be
 continued: what breaks off is deleted at the portal (exit code 5), and is sent again from its beginning. A pipe does
@@ -149,35 +217,46 @@ Exit codes:
   130  interrupted
   Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
 
+/** The options of a send, as the library takes them. */
+export function sendOptions(flags: SendFlags): SendOptions {
+  const { to, name, wait, plain, times, as, exclude, strict, partSize, partsInFlight } = flags
+  return {
+    ...(to === undefined ? {} : { to }),
+    ...(name === undefined ? {} : { name }),
+    until: wait === false ? 'stored' : 'delivered',
+    ...(typeof wait === 'number' ? { deliveryTimeoutMs: wait } : {}),
+    responseTimeoutMs: flags.answerTimeout,
+    plain: plain === true,
+    times: times !== false,
+    ...(as === undefined ? {} : { as }),
+    ...(exclude === undefined ? {} : { exclude }),
+    strict: strict === true,
+    ...(partSize === undefined ? {} : { partSizeBytes: partSize }),
+    ...(partsInFlight === undefined ? {} : { partsInFlight }),
+  }
+}
+
 /** Sends files and shows the progress. @returns the exit code */
-export async function runSend(
-  me: Profile,
+export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEvent'>>(
+  me: { send(input: SendInput, options: Options): Promise<SendOutcome[]> },
   paths: readonly string[],
-  flags: SendFlags,
+  options: Options,
   view: SendView,
-  signal: AbortSignal,
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
+  let linked: string | null = null
+  const onEvent: SendOptions['onEvent'] = (event) => {
+    if (event.type === 'link') linked = event.transferId
+    view.onEvent(event)
+  }
   try {
     const { standardInput } = await import('../sender/node-stream-input.ts')
-    outcomes = await me.send(paths[0] === '-' ? standardInput() : paths, {
-      to: flags.to,
-      ...(flags.name === undefined ? {} : { name: flags.name }),
-      until: flags.wait === false ? 'stored' : 'delivered',
-      ...(typeof flags.wait === 'number' ? { deliveryTimeoutMs: flags.wait } : {}),
-      responseTimeoutMs: flags.answerTimeout,
-      plain: flags.plain === true,
-      times: flags.times !== false,
-      ...(flags.as === undefined ? {} : { as: flags.as }),
-      ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
-      strict: flags.strict === true,
-      ...(flags.partSize === undefined ? {} : { partSizeBytes: flags.partSize }),
-      ...(flags.partsInFlight === undefined ? {} : { partsInFlight: flags.partsInFlight }),
-      signal,
-      onEvent: (event) => view.onEvent(event),
-    })
+    outcomes = await me.send(paths[0] === '-' ? standardInput() : paths, { ...options, onEvent })
   } catch (error) {
     view.end([], exitCodeFor(error))
+    if (linked !== null && error instanceof InterruptedError) {
+      sayError(`The link keeps working. See it again: golooader status ${linked}; end it: golooader cancel ${linked}`)
+    }
     throw error
   }
   const exitCode = exitCodeOf(outcomes)

@@ -2,12 +2,13 @@ import type { Command } from 'commander'
 import { GoLooaderError } from '../library/error.ts'
 import { type DescribedFile, type NamedItem, openedSizeBytes } from '../library/file-of.ts'
 import type { Profile } from '../library/profile.ts'
-import type {
-  DeliveryStatus,
-  Notification,
-  ReceivedDelivery,
-  TransferStatus,
-  TransferSummary,
+import {
+  type DeliveryStatus,
+  isGuestName,
+  type Notification,
+  type ReceivedDelivery,
+  type TransferStatus,
+  type TransferSummary,
 } from '../protocol/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import {
@@ -23,7 +24,7 @@ import {
 } from './options.ts'
 import { print } from './output.ts'
 import { problemText } from './send-lines.ts'
-import { bytesText, listText, printable } from './text.ts'
+import { bytesText, localTime, printable, receiversText, senderText } from './text.ts'
 
 interface StatusFlags extends ProfileFlags {
   readonly json?: boolean
@@ -85,7 +86,7 @@ async function showList(transfers: readonly TransferSummary[], me: Profile, isJs
     const { name, size } = await shownFile(me, transfer)
     print(
       `${transfer.transferId}  ${localTime(transfer.createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
-        `${name}${unsizedText(transfer)} to ${listText(transfer.to)}: ${stateText(transfer)}\n`,
+        `${name}${unsizedText(transfer)} to ${receiversText(transfer.to)}: ${stateText(transfer)}\n`,
     )
   }
 }
@@ -103,14 +104,18 @@ async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile
     const state = delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)
     print(
       `${transferId}  ${localTime(createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
-        `${name}${unsizedText(delivery)} from ${from}: ${state}\n`,
+        `${name}${unsizedText(delivery)} from ${senderText(from)}: ${state}\n`,
     )
   }
 }
 
-/** The portal's object, and in `file` what its metadata says to this account; null where its keys do not open that. */
-async function printJson(item: NamedItem, me: Profile): Promise<void> {
-  print(`${JSON.stringify({ ...item, file: await openedFile(item, me) })}\n`)
+/**
+ * The portal's object, and in `file` what its metadata says to this account; null where its keys do not open that.
+ *
+ * @param more what this machine knows besides
+ */
+async function printJson(item: NamedItem, me: Profile, more: { readonly link?: string } = {}): Promise<void> {
+  print(`${JSON.stringify({ ...item, file: await openedFile(item, me), ...more })}\n`)
 }
 
 /** @returns null where the keys of this account do not open the metadata */
@@ -125,19 +130,22 @@ async function openedFile(item: NamedItem, me: Profile): Promise<DescribedFile |
 
 /** Shows one transfer: both hops, then all notifications. */
 export async function showOne(transfer: TransferStatus, me: Profile, isJson: boolean): Promise<void> {
+  const link = transfer.deliveries.some(isForLink) ? await me.link(transfer.transferId) : null
   if (isJson) {
-    await printJson(transfer, me)
+    await printJson(transfer, me, link === null ? {} : { link: link.link })
     return
   }
   const { from, to, isSizeKnown } = transfer
   const sizeBytes = isSizeKnown === false ? null : openedSizeBytes(transfer)
   const { name, size } = await shownFile(me, transfer)
   const lines = [
-    `${name}, ${size}${unsizedText(transfer)}, from ${from} to ${listText(to)}`,
+    `${name}, ${size}${unsizedText(transfer)}, from ${senderText(from)} to ${receiversText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
     `state: ${stateText(transfer)}`,
+    ...(link === null ? [] : [`link: ${link.link}`, `  works until ${localTime(link.expiresAt)}`]),
     ...transfer.deliveries.map(
-      (delivery) => `  to ${delivery.receiver}: ${deliveryText(delivery, sizeBytes)}${offeredText(delivery)}`,
+      (delivery) =>
+        `  to ${receiverText(delivery.receiver)}: ${deliveryText(delivery, sizeBytes)}${offeredText(delivery)}`,
     ),
     ...(transfer.notifications.length === 0 ? [] : ['notifications:']),
     ...transfer.notifications.map((one) => `  ${localTime(one.at)}  ${notificationText(one)}`),
@@ -146,6 +154,11 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
       : []),
   ]
   print(`${lines.join('\n')}\n`)
+}
+
+/** Whether a link still works for this delivery. */
+function isForLink({ receiver, state }: DeliveryStatus): boolean {
+  return isGuestName(receiver) && (state === 'waiting' || state === 'offered')
 }
 
 /** For a stream whose size is not known yet: the shown size is the number of bytes so far. */
@@ -187,22 +200,19 @@ function deliveryText(delivery: Omit<DeliveryStatus, 'receiver'>, sizeBytes: num
   }
 }
 
+/** A receiver of one delivery. Only the name tells the guests of a link apart. */
+function receiverText(account: string): string {
+  return isGuestName(account) ? `a link (${account})` : account
+}
+
 function offeredText({ offeredAt }: DeliveryStatus): string {
   return offeredAt === undefined ? '' : `; first offered ${localTime(offeredAt)}`
 }
 
 function notificationText(notification: Notification): string {
-  const receiver = 'receiver' in notification ? ` ${notification.receiver}` : ''
+  const receiver = 'receiver' in notification ? ` ${receiverText(notification.receiver)}` : ''
   const problem = 'problem' in notification ? `: ${problemText(notification.problem)}` : ''
   return `${notification.notification}${receiver}${problem}`
-}
-
-/** A time of the protocol in local time, for people. */
-export function localTime(timestamp: string): string {
-  const date = new Date(timestamp)
-  const two = (value: number): string => String(value).padStart(2, '0')
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
 }
 
 /** The file or folder of a transfer or delivery, safe to show. A name that the account's keys do not open is shown as such. */

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { type ReceiptProof, verifyReceipt } from '../library/verify-receipt.ts'
+import { isGuestName } from '../protocol/index.ts'
 import { exitCodes, UsageError } from './exit.ts'
 import { excludeOption, fingerprint, jsonOption, option, pathOf } from './options.ts'
 import { print } from './output.ts'
@@ -63,6 +64,9 @@ function proofText(
 ): string {
   if (!isProven) return `✘ not proven: ${reason}\n`
   const { receiver, at } = claims ?? {}
+  if (receiver !== undefined && isGuestName(receiver)) {
+    return `✔ proven: a person with the link (${receiver}) received exactly this ${what}, ${at}\n  signed with the keys ${signedBy}\n`
+  }
   const compare = wasNamed ? ', as you asked' : `: compare that with what ${receiver} says (golooader whoami)`
   return `✔ proven: ${receiver} received exactly this ${what}, ${at}\n  signed with the keys ${signedBy}${compare}\n`
 }

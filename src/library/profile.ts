@@ -17,6 +17,7 @@ import {
 } from '../profile/index.ts'
 import {
   checkOptions,
+  type FileRequest,
   isTransferId,
   type OptionRule,
   optionsInvalid,
@@ -29,6 +30,7 @@ import { fingerprintOf } from '../trust/index.ts'
 import { trustFingerprint } from './contacts.ts'
 import { asLibraryCall } from './error.ts'
 import { type DescribedFile, fileOf, type NamedItem } from './file-of.ts'
+import type { NewRequestOptions, OwnFileRequest } from './file-requests.ts'
 import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
 import {
@@ -214,6 +216,45 @@ export class Profile implements AsyncDisposable {
         self: () => this.#knownSelf(signal),
       }
       return findReceipts(of, { transferId, receiver, signal })
+    })
+  }
+
+  /** The link of a transfer that this machine has sent by one; null when there is none, or when it has expired. */
+  link(transferId: string, options: CallOptions = {}): Promise<{ link: string; expiresAt: string } | null> {
+    return this.#call('link()', options, async (signal) => {
+      requireTransferId(transferId)
+      const { linkOfTransfer } = await import('./send-link.ts')
+      return linkOfTransfer(this.#connection, await this.#knownSelf(signal), transferId)
+    })
+  }
+
+  /**
+   * Makes a link by which anybody can send files to this account, sealed for its keys.
+   *
+   * @throws GoLooaderError `guests-off` where the portal allows no links, `too-many-guests`, `options-invalid`
+   */
+  request(options: NewRequestOptions = {}): Promise<OwnFileRequest> {
+    return asLibraryCall(async () => {
+      const { requestFiles, requireRequestOptions } = await import('./file-requests.ts')
+      requireRequestOptions(options)
+      const { signal = never } = options
+      return requestFiles(this.#connection, await this.#knownSelf(signal), options, signal)
+    })
+  }
+
+  /** The requests for files of this account, newest first. */
+  requests(options: CallOptions = {}): Promise<readonly OwnFileRequest[]> {
+    return this.#call('requests()', options, async (signal) => {
+      const { listRequests } = await import('./file-requests.ts')
+      return listRequests(this.#connection, await this.#knownSelf(signal), signal)
+    })
+  }
+
+  /** Closes a request: its link takes no more files. What the portal has is still delivered. @throws GoLooaderError `not-found` */
+  closeRequest(requestId: string, options: CallOptions = {}): Promise<FileRequest> {
+    return this.#call('closeRequest()', options, async (signal) => {
+      const { closeRequest } = await import('./file-requests.ts')
+      return closeRequest(this.#connection, requestId, signal)
     })
   }
 

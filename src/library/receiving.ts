@@ -3,9 +3,11 @@ import type { Writable } from 'node:stream'
 import { RetryPolicy } from '../client/index.ts'
 import type { Connection, KnownSelf } from '../profile/index.ts'
 import { checkOptions, type OptionRule, optionsInvalid, Problem, type ProblemJson } from '../protocol/index.ts'
-import type { Decision, OpenOffer, ReceiveEvent, ShownTraits } from '../receiver/index.ts'
+import type { Decision, OpenOffer, ReceiveEvent, RequestOfFile, ShownTraits } from '../receiver/index.ts'
 import type { Output } from '../receiver/node-stream-inbox.ts'
+import type { Contacts } from '../trust/index.ts'
 import { asLibraryError, GoLooaderError } from './error.ts'
+import { RequestLabels } from './request-labels.ts'
 
 export interface ReceiveOptions {
   /**
@@ -43,6 +45,8 @@ export interface ReceivedFile extends ShownTraits {
   readonly sizeBytes: number
   /** Whether the file was end-to-end encrypted. */
   readonly isSealed: boolean
+  /** The request for files by which a guest sent it. `label` is null where this machine does not know it. */
+  readonly request?: RequestOfFile
   /** The fingerprint of the sender's keys; null when the sender signed nothing, or when an earlier run verified the signature. */
   readonly signedBy: string | null
 }
@@ -73,8 +77,14 @@ export function requireReceiveOptions(folder: string, options: ReceiveOptions): 
   }
 }
 
+/** Whose account receives. A guest's contacts know its owner alone. */
+export interface ReceiveConnection {
+  readonly client: Connection['client']
+  readonly contacts: Contacts
+}
+
 export async function* deliveriesInto(
-  { client, contacts }: Connection,
+  { client, contacts }: ReceiveConnection,
   folder: string,
   { decide, from, create = false, once = false, times = true, signal, onEvent, ...others }: ReceiveOptions,
   selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
@@ -84,6 +94,7 @@ export async function* deliveriesInto(
   const arrived: ReceivedFile[] = []
   let wake = Promise.withResolvers<void>()
   let isOver = false
+  const labels = new RequestLabels()
   const run = async (): Promise<void> => {
     const [{ requireInbox }, { receive }] = await Promise.all([
       import('../receiver/node-inbox.ts'),
@@ -104,8 +115,9 @@ export async function* deliveriesInto(
       isOnce: once,
       keepsTimes: times,
       signal: ending,
-      ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(offer, voided) }),
-      onEvent: (event) => {
+      ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(labels.opened(offer), voided) }),
+      onEvent: (told) => {
+        const event = labels.opened(told)
         onEvent?.(event)
         if (event.type !== 'received') return
         arrived.push(receivedFileOf(event))
@@ -158,7 +170,7 @@ export function requireStreamOptions(stream: unknown, options: ReceiveStreamOpti
  * @throws Problem of a refusal; the error of the stream; the signal's reason
  */
 export async function streamInto(
-  { client, contacts }: Connection,
+  { client, contacts }: ReceiveConnection,
   stream: Writable,
   { decide, from, signal = new AbortController().signal, onEvent }: ReceiveStreamOptions,
   selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
@@ -169,6 +181,7 @@ export async function streamInto(
   ])
   const retryPolicy = new RetryPolicy({ answerTimeoutMs: Number.POSITIVE_INFINITY, signal })
   const { account, keys } = await selfOf(signal, retryPolicy)
+  const labels = new RequestLabels()
   let received: ReceivedStream | null = null
   let refusal: ProblemJson | null = null
   await receiveStream({
@@ -178,8 +191,9 @@ export async function streamInto(
     from: from === undefined ? null : typeof from === 'string' ? [from] : from,
     output: outputTo(stream),
     signal,
-    ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(offer, voided) }),
-    onEvent: (event) => {
+    ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(labels.opened(offer), voided) }),
+    onEvent: (told) => {
+      const event = labels.opened(told)
       onEvent?.(event)
       if (event.type === 'refused') refusal = event.problem
       if (event.type !== 'received') return
@@ -225,7 +239,7 @@ function syncFile(descriptor: number): void {
 
 function receivedFileOf(event: ReceiveEvent & { type: 'received' }): ReceivedFile {
   const { transferId, from, name, path, isRenamed, sizeBytes, isSealed, signedBy } = event
-  const { mediaType, modifiedAt, isExecutable, tree } = event
-  const traits = { mediaType, modifiedAt, isExecutable, tree }
+  const { mediaType, modifiedAt, isExecutable, tree, request } = event
+  const traits = { mediaType, modifiedAt, isExecutable, tree, ...(request === undefined ? {} : { request }) }
   return { transferId, from, name, path, isRenamed, sizeBytes, ...traits, isSealed, signedBy }
 }

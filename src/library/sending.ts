@@ -12,12 +12,16 @@ import {
 } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/index.ts'
 import { fifoStream, isFifo, programStream, type StreamInput } from '../sender/node-stream-input.ts'
+import type { Contacts } from '../trust/index.ts'
+import { type LinkOptions, requireLinkOptions } from './link-options.ts'
 
 export interface SendOptions {
   /** The name for the receiver of what has none: a stream, or a FIFO. */
   readonly name?: string
-  /** The accounts that receive each file: one, or several. */
-  readonly to: string | readonly string[]
+  /** The accounts that receive each file: one, or several. With `link` there may be none. */
+  readonly to?: string | readonly string[]
+  /** Makes a link by which people without an account receive the file. `{}` makes one for one person. */
+  readonly link?: LinkOptions
   /** `delivered`: waits for every receiver. `stored`: waits only for the portal. Default: `delivered`. */
   readonly until?: 'delivered' | 'stored'
   /** Milliseconds to wait for the receivers once a file is stored. Default: as long as it takes. */
@@ -46,7 +50,8 @@ export interface SendOptions {
 
 const optionRules = {
   name: 'text?',
-  to: 'texts',
+  to: 'texts?',
+  link: 'object?',
   until: 'text?',
   deliveryTimeoutMs: 'number?',
   responseTimeoutMs: 'number?',
@@ -86,10 +91,13 @@ export function sendOptionsOf(input: SendInput, options: SendOptions): CheckedSe
   const given = typeof options === 'object' ? { ...options, ...lists } : options
   checkOptions('send()', given, optionRules)
   const paths = inputsOf(input, given.name)
-  const to = given.to as readonly string[]
+  const to = (given.to ?? []) as readonly string[]
   to.forEach(requireAccountName)
-  if (to.length === 0) throw optionsInvalid("send() needs 'to': the name of an account")
-  const { until = 'delivered', as } = given
+  const { until = 'delivered', as, link } = given
+  if (to.length === 0 && link === undefined) throw optionsInvalid("send() needs 'to': the name of an account")
+  const deliveries = as === undefined ? paths.length : 1
+  if (link !== undefined)
+    requireLinkOptions(link, { others: new Set(to).size, deliveries, plain: given.plain === true })
   if (as !== undefined && !isFolderName(as)) throw optionsInvalid(`'${as}' cannot be the name of a folder`)
   if (until !== 'delivered' && until !== 'stored') throw optionsInvalid("send() needs 'until': 'delivered' or 'stored'")
   const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = given
@@ -124,11 +132,17 @@ export function retryPolicyOf({ responseTimeoutMs, signal }: CheckedSend): Retry
   return new RetryPolicy({ answerTimeoutMs: responseTimeoutMs, signal })
 }
 
-/** @throws Problem `profile-unusable` when files are to be sealed and the account has no keys */
+/** Whose account sends. A guest's contacts know its owner alone. */
+export type SendConnection = Pick<Connection, 'client' | 'portalUrl'> & { readonly contacts: Contacts }
+
+/** @throws Problem `profile-unusable` when files are to be sealed and the account has no keys; like `LinkInMaking.guestsFor` */
 export async function sendFiles(
-  { client, portalUrl, contacts }: Connection,
-  { account, keys }: KnownSelf,
-  {
+  connection: SendConnection,
+  self: KnownSelf,
+  checked: CheckedSend,
+): Promise<SendOutcome[]> {
+  const { account, keys } = self
+  const {
     until,
     deliveryTimeoutMs,
     responseTimeoutMs,
@@ -136,23 +150,30 @@ export async function sendFiles(
     times = true,
     strict = false,
     onEvent = () => {},
+    link,
     ...others
-  }: CheckedSend,
-): Promise<SendOutcome[]> {
+  } = checked
   if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
+  const { client, portalUrl, contacts } = connection
   const { send } = await import('../sender/node.ts')
-  const receipts = new FileReceipts(stateFolder())
-  return send({
+  const asked = { connection, self, to: others.to, retryPolicy: retryPolicyOf(checked), onEvent }
+  const making = link === undefined ? null : new (await import('./send-link.ts')).LinkInMaking({ ...asked, link })
+  const outcomes = await send({
     client,
     identity: { portalUrl, account },
-    trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts },
+    trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts: new FileReceipts(stateFolder()) },
     stateFolder: stateFolder(),
     answerTimeoutMs: responseTimeoutMs,
     waitMs: deliveryTimeoutMs ?? null,
     isWaiting: until !== 'stored',
     withTimes: times,
     isStrict: strict,
-    onEvent,
+    guestsFor: making?.guestsFor,
     ...others,
+    onEvent: (event) => {
+      onEvent(event)
+      making?.note(event)
+    },
   })
+  return making === null ? outcomes : Promise.all(outcomes.map((outcome) => making.settle(outcome)))
 }

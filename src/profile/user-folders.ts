@@ -15,7 +15,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { hasCode } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 
-/** The folder for profiles and contacts. */
+/** The folder for profiles, contacts and requests. */
 export function configFolder(): string {
   return join(variable('XDG_CONFIG_HOME') ?? join(requireHome(), '.config'), 'golooader')
 }
@@ -23,6 +23,11 @@ export function configFolder(): string {
 /** The file with the trusted keys of other accounts, for all profiles. */
 export function contactsPath(): string {
   return join(noted('XDG_CONFIG_HOME', ['.config']), 'contacts.json')
+}
+
+/** The folder with the secrets of the requests for files that this user has made, for all profiles. */
+export function requestsFolder(): string {
+  return join(noted('XDG_CONFIG_HOME', ['.config']), 'requests')
 }
 
 /** The folder for state that should outlive a restart, for instance the sender's journal. */

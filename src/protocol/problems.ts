@@ -50,6 +50,7 @@ export const problemKinds = {
   'guest-conflict': { status: 409, title: 'The guest exists already, and is another one', next: 'fix' },
   'too-many-guests': { status: 429, title: 'The account has too many links', next: 'refused' },
   'link-invalid': { status: 404, title: 'The link is unknown, closed or expired', next: 'fix' },
+  'link-taken': { status: 410, title: 'The file of this link was received already', next: 'refused' },
   'link-expired': { status: 410, title: 'The link expired before the file was received', next: 'refused' },
   'request-closed': { status: 410, title: 'The request for files was closed or has expired', next: 'refused' },
   'request-full': { status: 409, title: 'The request for files takes no more', next: 'refused' },

@@ -1,6 +1,6 @@
 /** A person's decision about an offer. */
 import { Problem } from '../protocol/index.ts'
-import type { ShownTraits } from './traits.ts'
+import type { RequestOfFile, ShownTraits } from './traits.ts'
 
 /** The longest reason that a person may give to the sender. */
 export const declineReasonCharactersMax = 500
@@ -15,6 +15,8 @@ export interface OpenOffer extends ShownTraits {
   readonly sizeBytes: number
   /** Only of a stream that has not ended: then `sizeBytes` is 0. */
   readonly isSizeKnown?: false
+  /** The request for files by which a guest sent it. */
+  readonly request?: RequestOfFile
 }
 
 /** The reason goes to the sender, cut at {@link declineReasonCharactersMax}; it may be empty. */

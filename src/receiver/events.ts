@@ -1,7 +1,7 @@
 /** The events of `receive`. */
 import type { ProblemJson } from '../protocol/index.ts'
 import type { LinksLeftOut, TreeProgress } from './incoming-file.ts'
-import type { ShownTraits } from './traits.ts'
+import type { RequestOfFile, ShownTraits } from './traits.ts'
 import type { RenamedEntry } from './tree-names.ts'
 
 interface About extends ShownTraits {
@@ -14,6 +14,8 @@ interface About extends ShownTraits {
   /** Only of a stream that has not ended. */
   readonly isSizeKnown?: false
   readonly isSealed: boolean
+  /** The request for files by which a guest sent it. */
+  readonly request?: RequestOfFile
   /** Whether the portal is known to hold the whole file. */
   readonly isStored: boolean
 }

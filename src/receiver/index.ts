@@ -18,6 +18,6 @@ export { agreedMs, type Clocks, isForgotten, rememberedSinceMs } from './memory.
 export { nameVariants, numberedName, sameNamesMax } from './names.ts'
 export { type ReceiveIntoOptions, type ReceiveResult, receiveInto } from './receive.ts'
 export { requireRoom } from './room.ts'
-export { describe, folderName, type ShownTraits } from './traits.ts'
+export { describe, folderName, type RequestOfFile, type ShownTraits } from './traits.ts'
 export { joinPath, type RenamedEntry, safeTreeName, splitPath } from './tree-names.ts'
 export type { ReceiverTrust } from './trust.ts'

@@ -50,6 +50,12 @@ export function folderName(name: string): string {
   return name.length > treeNameEnd.length && name.endsWith(treeNameEnd) ? name.slice(0, -treeNameEnd.length) : name
 }
 
+/** A request for files, as an offer names it. `label` is sealed; the library opens it, and says null where it cannot. */
+export interface RequestOfFile {
+  readonly requestId: string
+  readonly label: string | null
+}
+
 /** What events tell of a delivery. Name and size are those of the file itself, as soon as sealed metadata is open. */
 export type Shown = ShownTraits & {
   readonly transferId: string
@@ -59,11 +65,12 @@ export type Shown = ShownTraits & {
   sizeBytes: number
   isSizeKnown?: false
   readonly isSealed: boolean
+  readonly request?: RequestOfFile
   readonly isStored: boolean
 }
 
 export function shownOf(leased: LeasedOffer, { unpacksTrees }: { readonly unpacksTrees: boolean }): Shown {
-  const { transferId, from, metadata, sizeBytes, isSizeKnown } = leased.offer
+  const { transferId, from, metadata, sizeBytes, isSizeKnown, request } = leased.offer
   const isStream = isSizeKnown === false
   const plain = 'name' in metadata ? metadata : null
   return {
@@ -71,6 +78,7 @@ export function shownOf(leased: LeasedOffer, { unpacksTrees }: { readonly unpack
     ...(isStream ? { sizeBytes: 0, isSizeKnown } : { sizeBytes }),
     ...describe(plain, { unpacksTrees: unpacksTrees && !isStream, keepsTimes: true }).shown,
     isSealed: 'sealed' in metadata,
+    ...(request === undefined ? {} : { request }),
     get isStored() {
       return leased.offer.state === 'stored'
     },

@@ -65,6 +65,8 @@ export type SendEvent =
     }
   /** A `delivered` has a `receipt` only if that was verified. With an invalid receipt the event is a `failed`. */
   | { readonly type: 'notification'; readonly notification: SenderNotification }
+  /** The file of a link is stored, so the link works now, until `expiresAt`. */
+  | { readonly type: 'link'; readonly transferId: string; readonly link: string; readonly expiresAt: string }
   /** A valid receipt could not be kept on this machine. It can be fetched again. */
   | {
       readonly type: 'receipt-unkept'
@@ -91,7 +93,12 @@ export type SendEvent =
   | { readonly type: 'silence'; readonly transferId: string | null; readonly reason: string; readonly pauseMs: number }
 
 /** The result of sending one file. `transferId` is null when no transfer was begun. */
-export type SendOutcome =
+export type SendOutcome = SentFile & {
+  /** The link by which others receive the file, where one was asked for and the file is stored. */
+  readonly link?: string
+}
+
+type SentFile =
   | ({ readonly path: string; readonly transferId: string } & (
       | { readonly outcome: 'delivered' }
       /** Stored, and the caller did not want to wait for the receivers. */

@@ -15,7 +15,7 @@ import { fifoStream, isFifo, type StreamInput, unsizedFileStream } from './node-
 import { UnsizedFileError } from './node-unsized.ts'
 import { sendSlots } from './send-slot.ts'
 import { beginSending, type FirstHop, outcomeOf, type SendingOptions, sendFirst } from './sending.ts'
-import type { Source } from './source.ts'
+import type { Source, SourceIdentity } from './source.ts'
 
 /** Many at a time, because small files mostly wait for disks and for answers: two batches of them. */
 const TRANSFERS_AT_ONCE_DEFAULT = 128
@@ -42,6 +42,16 @@ export interface SendFilesOptions
   readonly partsInFlight?: number
   /** Transfers that are sent at the same time. Transfers that wait for receivers do not count. */
   readonly transfersAtOnce?: number
+  /** Makes further receivers for the only file, before the portal hears of it: the guests of a link. */
+  readonly guestsFor?: ((file: LinkedFile) => Promise<readonly string[]>) | undefined
+}
+
+/** The file that a link is made for. */
+export interface LinkedFile {
+  readonly place: string
+  readonly name: string
+  /** Null for a stream: it can be sent only once, so no earlier run has made a link for it. */
+  readonly identity: SourceIdentity | null
 }
 
 /**
@@ -74,8 +84,10 @@ export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
     const wanted = Math.max(1, Math.min(options.transfersAtOnce ?? TRANSFERS_AT_ONCE_DEFAULT, sources.length))
     const transfersAtOnce = atOnceWithinDescriptors(wanted, DESCRIPTORS_PER_TRANSFER)
     const { partsInFlight, ...others } = options
+    const guests = options.guestsFor === undefined ? [] : await guestsFor(options.guestsFor, sources, publishing)
     const context = await beginSending({
       ...others,
+      to: [...options.to, ...guests],
       ...(partsInFlight === undefined ? {} : { partsInFlight: { min: partsInFlight, max: partsInFlight } }),
       journal: new FileJournal(options.stateFolder),
       sealRecords: new FileSealRecords(options.stateFolder),
@@ -120,6 +132,22 @@ async function checkInputs(options: SendFilesOptions): Promise<(Source | StreamI
     if (source === undefined) throw new Error('a path has no source')
     return source
   })
+}
+
+/**
+ * @param publishing of the account's keys, without which it may make no guests
+ * @throws Problem `source-unreadable`; like `make`
+ */
+async function guestsFor(
+  make: (file: LinkedFile) => Promise<readonly string[]>,
+  [source, ...others]: readonly (Source | StreamInput)[],
+  publishing: Promise<void>,
+): Promise<readonly string[]> {
+  if (source === undefined || others.length > 0) throw new Error('a link is for one file')
+  await publishing
+  if (!('sizeBytes' in source)) return make({ place: '', name: source.name, identity: null })
+  await using file = await source.open()
+  return make({ place: source.place, name: source.name, identity: file.identity })
 }
 
 /** A receiver refuses a sealed file of a sender whose keys the portal does not have. Other errors show when the files are sent. */

@@ -15,6 +15,7 @@ afterEach(() => {
 /** Valid values for operands with a format, by name. */
 const operandsOf: Readonly<Record<string, string>> = {
   transfer: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
+  request: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
   fingerprint: 'abcd-efgh-ijkl-mnop-qrst-uvwx',
 }
 
@@ -68,7 +69,9 @@ async function told({ path, long }: Case, value: string | null, ...args: string[
 }
 
 const isFlag = (option: Option): boolean => !option.required && !option.optional
-const flags = casesOf(isFlag)
+/** The variable of this flag has the passphrase itself. */
+const hasOwnVariable = ({ long }: Case): boolean => long === '--passphrase'
+const flags = casesOf(isFlag).filter((one) => !hasOwnVariable(one))
 
 describe.each(flags)('$path $long', async (flag) => {
   const isOn = !flag.long.startsWith('--no-')
@@ -88,6 +91,16 @@ describe.each(flags)('$path $long', async (flag) => {
     expect(await told(flag, value, flag.long), 'the argument wins').toBe(isOn)
   })
 })
+
+test.each(casesOf(isFlag).filter(hasOwnVariable))(
+  '$path $long: any passphrase in the variable switches it on',
+  async (flag) => {
+    expect(await told(flag, null)).toBe(undefined)
+    expect(await told(flag, '')).toBe(undefined)
+    expect(await told(flag, null, flag.long)).toBe(true)
+    expect(await told(flag, 'no')).toBe(true)
+  },
+)
 
 test('the tree of commands has flags of every depth', async () => {
   const names = flags.map(({ path, long }) => `${path} ${long}`)

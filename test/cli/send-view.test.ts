@@ -67,13 +67,8 @@ describe.each(modes)('%s', (_, isTTY, isJson) => {
     }
     const client = { account: () => Promise.reject(new NoResponseError('refused')) } as unknown as PortalClient
     const connection = { client, portalUrl: 'http://portal.test', account: null } as Connection
-    const sending = runSend(
-      new Profile(connection),
-      ['a'],
-      { to: ['bob'], answerTimeout: 100 },
-      view,
-      new AbortController().signal,
-    )
+    const options = { to: 'bob', responseTimeoutMs: 100 }
+    const sending = runSend(new Profile(connection), ['a'], options, view)
     const failing = expect(sending).rejects.toThrow('refused')
     await vi.advanceTimersByTimeAsync(60_000)
     await failing

@@ -19,13 +19,29 @@ const [openProfile, join] = [call(library, 'openProfile'), call(library, 'join')
 const [startPortal, openAccounts] = [call(library, 'startPortal'), call(library, 'openAccounts')]
 const verifyReceipt = call(library, 'verifyReceipt')
 
+const sendLink = `https://a.example/g#glgp_${'A'.repeat(43)}.${'b'.repeat(24)}`
+
 const calls: readonly (readonly [act: () => unknown, detail: RegExp])[] = [
   [() => openProfile({ insecure: true }), /openProfile\(\) needs 'name': a string/],
   [() => openProfile('alice', { insecur: true }), /no option 'insecur'. Did you mean 'insecure'\?/],
   [() => join(), /join\(\) needs 'link': a string/],
   [() => join('nonsense'), /not the link of an invite/],
   [() => send('a.txt'), /send\(\) takes an object of options/],
-  [() => send('a.txt', {}), /send\(\) needs 'to': an array of strings/],
+  [() => send('a.txt', {}), /send\(\) needs 'to': the name of an account/],
+  [() => send('a.txt', { link: { take: 2 } }), /in 'link', has no option 'take'. Did you mean 'takes'\?/],
+  [() => send('a.txt', { link: { takes: 33 } }), /a link can be taken from 1 to 32 times/],
+  [() => send('a.txt', { link: { takes: 32 }, to: 'bob' }), /a link can be taken from 1 to 31 times/],
+  [() => send('a.txt', { link: { passphrase: '' } }), /the passphrase of a link must not be empty/],
+  [() => send('a.txt', { link: {}, plain: true }), /always sealed/],
+  [() => send(['a.txt', 'b.txt'], { link: {} }), /a link is for one file or folder/],
+  [() => call(me, 'request')({ label: 'a'.repeat(161) }), /a label has 160 characters at most/],
+  [() => call(me, 'request')({ filesMax: 0 }), /a request takes from 1 to 10000 files/],
+  [() => call(me, 'closeRequest')('x'), /'x' is not the id of a request/],
+  [() => call(library, 'openRequest')('https://a.example/g#x'), /not the link of a request for files/],
+  [() => call(library, 'receiveLink')('https://a.example/g#x', 'in'), /not a link to receive by/],
+  [() => call(library, 'receiveLink')(sendLink, 'in'), /this link needs its passphrase/],
+  [() => call(library, 'receiveLink')(sendLink, 'in', { create: true }), /has no option 'create'/],
+  [() => call(library, 'receiveLinkInto')(sendLink, 'in'), /needs a writable stream/],
   [() => send(undefined, { to: 'bob' }), /send\(\) needs 'paths': an array of strings/],
   [() => send('a.txt', { to: 'Bob' }), /'Bob' cannot be the name of an account/],
   [() => send('a.txt', { to: [] }), /needs 'to': the name of an account/],

@@ -232,7 +232,14 @@ describe('advice', () => {
       .filter(([code, { next }]) => next === 'refused' && adviceForSender(jsonOf(code), 'bob') === null)
       .map(([code]) => code)
     // These codes never reach a sender in the page: it sends no streams, the transfer ended for another reason, or another receiver got it.
-    const unseen = ['instance-in-use', 'delivery-ended', 'seal-broken', 'transfer-too-old', 'stream-unsupported']
+    const unseen = [
+      'link-taken',
+      'instance-in-use',
+      'delivery-ended',
+      'seal-broken',
+      'transfer-too-old',
+      'stream-unsupported',
+    ]
     expect(without).toEqual(unseen)
   })
 

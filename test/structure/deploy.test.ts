@@ -24,8 +24,8 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
   npm: ['--global', '--ignore-scripts', '--no-audit', '--no-fund', '--omit'],
   Dockerfile: ['--from', '--interval', '--retries', '--start-period', '--timeout'],
 }
-/** Variables without a flag: docs/configuration.md. */
-const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS']
+/** Variables without a flag, and the one whose flag has no value: docs/configuration.md. */
+const otherVariables = ['GOLOOADER_PORTAL', 'GOLOOADER_TOKEN', 'GOLOOADER_KEYS', 'GOLOOADER_PASSPHRASE']
 
 const pages = [...readPages().map(({ path }) => path), ...filesUnder('deploy')]
   .filter((path, index, all) => all.indexOf(path) === index)

@@ -12,8 +12,12 @@ import { type Ended, World } from '../harness/world.ts'
 const full = ['sh', '-c', 'exec "$0" "$@" >/dev/full']
 const broken = ['sh', '-c', 'exec 3>/proc/self/mem; "$0" "$@" >&3']
 
+/** Commands that do something themselves, besides what their subcommands do. */
+const hasAction = ['contacts', 'request']
+
 function leavesOf(command: Command, path: readonly string[] = []): string[] {
-  const own = path.length > 0 && (command.commands.length === 0 || path.at(-1) === 'contacts') ? [path.join(' ')] : []
+  const own =
+    path.length > 0 && (command.commands.length === 0 || hasAction.includes(path.at(-1) ?? '')) ? [path.join(' ')] : []
   return [...own, ...command.commands.flatMap((one) => leavesOf(one, [...path, one.name()]))]
 }
 
@@ -25,7 +29,7 @@ function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
 
 test('every command whose output is lost ends with exit code 7 and says so', async () => {
   await using world = await World.create()
-  await world.portal()
+  await world.portal(['--guests'])
   await world.join(['alice', 'bob', 'carol'])
   const [alice, data] = [
     ['--profile', 'alice'],
@@ -41,6 +45,7 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
   const id = String(done.transferId)
   expect((await world.run('receipt', id, '--out', world.path('a.receipt'), ...alice)).code).toBe(0)
   const link = (await world.run('invite', 'dave', ...data)).stdout.trim()
+  const requestId = JSON.parse((await world.run('request', '--from-anybody', '--json', ...alice)).stdout).requestId
   const fingerprint = JSON.parse((await world.run('whoami', '--json', '--profile', 'bob')).stdout).fingerprint
 
   const commands: Readonly<Record<string, readonly string[]>> = {
@@ -56,6 +61,8 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
     receipt: [id, ...alice],
     verify: [path, '--receipt', world.path('a.receipt')],
     contacts: alice,
+    request: alice,
+    'request close': [requestId, ...alice],
     'contacts trust': ['bob', fingerprint, ...alice],
     whoami: alice,
     doctor: alice,

@@ -1,0 +1,24 @@
+/** `golooader send FILE --to LINK`: sends by the link of a request for files, without an account. */
+import { openRequest } from '../library/request-visit.ts'
+import { output, traceRequests } from './output.ts'
+import { runSend, type SendFlags, sendOptions } from './send.ts'
+import { chooseView } from './send-view.ts'
+import { printable } from './text.ts'
+
+/** @returns the exit code */
+export async function sendByRequest(
+  link: string,
+  paths: readonly string[],
+  flags: SendFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  await using visit = await openRequest(link, { insecure: flags.insecure === true, signal })
+  if (flags.verbose === true) await traceRequests(new URL(link).origin)
+  const { account } = visit.owner
+  if (flags.json !== true) {
+    output().line(`${account} asks for files${visit.label === null ? '' : `: ${printable(visit.label)}`}`)
+  }
+  const view = await chooseView(output(), flags.json === true, flags.verbose === true)
+  const { to: _to, plain: _plain, ...given } = sendOptions(flags)
+  return runSend(visit, paths, { ...given, signal }, view)
+}

@@ -1,3 +1,5 @@
+import { onAbort } from './on-abort.ts'
+
 /** Gives back what was acquired. A second call does nothing. */
 export type Release = () => void
 
@@ -52,16 +54,18 @@ export class Semaphore {
 
   #wait(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        this.#waiting.delete(admit)
-        reject(signal?.reason)
-      }
       const admit = (): void => {
-        signal?.removeEventListener('abort', abort)
+        unsubscribe?.()
         resolve()
       }
       this.#waiting.add(admit)
-      signal?.addEventListener('abort', abort, { once: true })
+      const unsubscribe =
+        signal === undefined
+          ? null
+          : onAbort(signal, () => {
+              this.#waiting.delete(admit)
+              reject(signal.reason)
+            })
     })
   }
 }

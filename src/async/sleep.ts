@@ -1,4 +1,5 @@
 import { timerMs } from '../protocol/index.ts'
+import { onAbort } from './on-abort.ts'
 
 /** Never aborts: for a caller without a signal. Listeners on it have to be removed, because it lives as long as the process. */
 export const never: AbortSignal = new AbortController().signal
@@ -7,14 +8,16 @@ export const never: AbortSignal = new AbortController().signal
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
-    const abort = (): void => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
     const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort)
+      unsubscribe?.()
       resolve()
     }, timerMs(ms))
-    signal?.addEventListener('abort', abort, { once: true })
+    const unsubscribe =
+      signal === undefined
+        ? null
+        : onAbort(signal, () => {
+            clearTimeout(timer)
+            reject(signal.reason)
+          })
   })
 }

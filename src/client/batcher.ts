@@ -3,6 +3,7 @@
  * request waits for them for a moment; items that come while a request is running are collected for the next one. Each item gets its own answer or
  * its own error.
  */
+import { onAbort } from '../async/index.ts'
 import { isAboutToken, RemoteProblem } from './answers.ts'
 import type { BatchResult } from './batches.ts'
 import type { CallOptions } from './calls.ts'
@@ -61,13 +62,13 @@ export class Batcher<Item, Value> {
       reject(signal?.reason)
       waiting.onGivenUp()
     }
-    signal?.addEventListener('abort', abort, { once: true })
+    const unsubscribe = signal === undefined ? null : onAbort(signal, abort)
     this.#waiting.add(waiting)
     this.#begin()
     try {
       return await promise
     } finally {
-      signal?.removeEventListener('abort', abort)
+      unsubscribe?.()
     }
   }
 

@@ -2,11 +2,12 @@ import type { Static, TSchema } from 'typebox'
 import type { Validator } from 'typebox/compile'
 import { Check } from 'typebox/schema'
 
-/** Loading the schema compiler takes longer than this many interpreted checks. Most commands make fewer. */
+/** Loading the schema compiler takes longer than this many interpreted checks of single things. Most commands make fewer. */
 const INTERPRETED_MAX = 100
 
 interface Known {
-  checkCount: number
+  /** What was checked so far: each value, and each item of its lists. */
+  itemCount: number
   validator: Validator | null
 }
 
@@ -16,13 +17,22 @@ const known = new WeakMap<TSchema, Known>()
 export function conforms<Schema extends TSchema>(schema: Schema, value: unknown): value is NoInfer<Static<Schema>> {
   let one = known.get(schema)
   if (one === undefined) {
-    one = { checkCount: 0, validator: null }
+    one = { itemCount: 0, validator: null }
     known.set(schema, one)
   }
   if (one.validator !== null) return one.validator.Check(value)
-  one.checkCount += 1
-  if (one.checkCount === INTERPRETED_MAX) void compile(schema, one)
+  const isCompiling = one.itemCount >= INTERPRETED_MAX
+  one.itemCount += itemsOf(value)
+  if (!isCompiling && one.itemCount >= INTERPRETED_MAX) void compile(schema, one)
   return Check(schema, value)
+}
+
+/** One, and the items of its lists: an answer to a batch is as much work as an answer for each. */
+function itemsOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1
+  let count = 1
+  for (const member of Object.values(value)) if (Array.isArray(member)) count += member.length
+  return count
 }
 
 async function compile(schema: TSchema, one: Known): Promise<void> {

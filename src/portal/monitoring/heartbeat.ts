@@ -12,6 +12,7 @@ import { sleep } from '../../async/index.ts'
 import type { Ledger } from '../ledger/contract.ts'
 import type { ConnectedReceiver, PortalRecord } from '../ledger/watch-contract.ts'
 import { localSignals, Waiter } from '../signals/index.ts'
+import { SpareMemory } from './spare-memory.ts'
 import { MINUTE_MS, THROUGHPUT_MINUTES, type Throughput } from './throughput.ts'
 
 const BEAT_MS = 10_000
@@ -45,6 +46,7 @@ export class Heartbeat {
   readonly #sinceMs: number
   readonly #connections = new Map<symbol, ConnectedReceiver>()
   readonly #waiter = new Waiter(localSignals(), '')
+  readonly #spareMemory = new SpareMemory()
   readonly #stop = new AbortController()
   #hasChanged = true
   #isRecorded = false
@@ -63,6 +65,7 @@ export class Heartbeat {
     const connection = Symbol(account)
     this.#connections.set(connection, { account, sinceMs: this.#options.ledger.nowMs() })
     if (this.#connections.size === MANY_RECEIVERS) setFlagsFromString(KEEP_YOUNG_GENERATION)
+    this.#spareMemory.connected()
     this.#change()
     return {
       [Symbol.dispose]: () => {

@@ -1,5 +1,5 @@
 /** How the portal waits for signals. */
-import { timerMs, timerMsMax } from '../../protocol/index.ts'
+import { timerMs } from '../../protocol/index.ts'
 import type { Signals } from './contract.ts'
 
 /**
@@ -42,7 +42,7 @@ export class Waiter implements Disposable {
   async wait(ms: number, stop: AbortSignal): Promise<WokenBy> {
     let wokenBy: WokenBy = 'signal'
     if (!this.#isSignalled && !stop.aborted) {
-      const boundMs = Math.min(ms, this.#lossy ? lossyLookMs() : timerMsMax)
+      const boundMs = Math.min(ms, this.#lossy ? lossyLookMs() : Number.POSITIVE_INFINITY)
       wokenBy = await new Promise<WokenBy>((resolve) => {
         const done = (by: WokenBy): void => {
           clearTimeout(timer)
@@ -50,7 +50,9 @@ export class Waiter implements Disposable {
           resolve(by)
         }
         const signalled = (): void => done('signal')
-        const timer = setTimeout(() => done(boundMs < ms ? 'look' : 'time'), timerMs(boundMs))
+        // Thousands of receivers wait without an end, and a timer for each would cost memory.
+        const isBounded = boundMs < Number.POSITIVE_INFINITY
+        const timer = isBounded ? setTimeout(() => done(boundMs < ms ? 'look' : 'time'), timerMs(boundMs)) : undefined
         stop.addEventListener('abort', signalled, { once: true })
         this.#wake = signalled
       })

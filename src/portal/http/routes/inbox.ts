@@ -1,5 +1,5 @@
 /** `/v1/inbox`: offers, parts and answers of a receiver. The receiver makes all connections itself. */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Type } from 'typebox'
 import { type MinThroughput, ThroughputWatch } from '../../../parts/index.ts'
 import {
@@ -127,6 +127,7 @@ export function inboxRoutes(app: App, services: Services): void {
       const inbox = { account: accountOf(request), instanceId, processId, window, ...wanted, held }
       using _ = context.heartbeat.connected(inbox.account.name)
       if (held === null) {
+        forgetHead(request.raw)
         await answerWithEvents(request, reply, stop, (gone) => messages(services, inbox, gone))
         return
       }
@@ -258,6 +259,12 @@ export function inboxRoutes(app: App, services: Services): void {
       return { state: await deliveries.dispose(accountOf(request), request.params.transferId, body, gone) }
     },
   )
+}
+
+/** Frees the fields of a request, which nothing reads any more. Its stream would hold them for hours, and there are thousands of streams. */
+function forgetHead(request: IncomingMessage): void {
+  request.headers = {}
+  request.rawHeaders = []
 }
 
 /** Disconnects a receiver that reads its part more slowly than the minimum rate. */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Accounts } from '../library/accounts.ts'
 import type { AccountSummary } from '../portal/index.ts'
 import { deliverLink, type LedgerPlace, placeFlags, withAccounts } from './operator.ts'
 import { accountName, databaseOption, dataOption, flag, jsonOption, publicUrlOption } from './options.ts'
@@ -100,10 +101,19 @@ async function rotate(name: string, place: LedgerPlace): Promise<void> {
 }
 
 async function list(place: LedgerPlace, isJson: boolean): Promise<void> {
-  const accounts = await withAccounts(place, null, (all) => all.list())
+  const { accounts, guests } = await withAccounts(place, null, async (all) => ({
+    accounts: await all.list(),
+    guests: await all.guests(),
+  }))
   if (isJson) for (const account of accounts) print(`${JSON.stringify(account)}\n`)
   else if (accounts.length === 0) print('no account has joined yet: golooader invite NAME\n')
-  else print(tableOf(accounts))
+  else print(tableOf(accounts) + guestLine(guests))
+}
+
+/** Guests are no people, so they are only counted. */
+function guestLine({ receiving, sending, requests }: Awaited<ReturnType<Accounts['guests']>>): string {
+  if (receiving + sending + requests === 0) return ''
+  return `links: ${receiving} to receive, ${requests} to send by (${sending} used)\n`
 }
 
 function tableOf(accounts: readonly AccountSummary[]): string {

@@ -20,6 +20,8 @@ export interface Accounts extends AsyncDisposable {
   setOperator(name: string, isOperator: boolean): Promise<void>
   /** Accounts and open invites, in the order of their names. */
   list(): Promise<AccountSummary[]>
+  /** How many links for people without an account are in use: guests of send links, of request links, and open requests. */
+  guests(): Promise<{ readonly receiving: number; readonly sending: number; readonly requests: number }>
 }
 
 export function accountsOf(admin: AccountAdmin, close: () => Promise<void>): Accounts {
@@ -29,6 +31,7 @@ export function accountsOf(admin: AccountAdmin, close: () => Promise<void>): Acc
     revoke: (name) => asLibraryCall(() => admin.revoke(name)),
     setOperator: (name, isOperator) => asLibraryCall(() => admin.setOperator(name, isOperator)),
     list: () => asLibraryCall(() => admin.list()),
+    guests: () => asLibraryCall(() => admin.guests()),
     [Symbol.asyncDispose]: close,
   }
 }

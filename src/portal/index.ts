@@ -81,7 +81,11 @@ export async function startPortal(
     opening.defer(() => lock.release())
   }
   const isNew = makesLedger(options)
-  const metrics = createMetrics({ totals: () => ledger.totals(), inboxes: () => heartbeat.connectionCount })
+  const metrics = createMetrics({
+    totals: () => ledger.totals(),
+    guests: () => ledger.guestCensus(),
+    inboxes: () => heartbeat.connectionCount,
+  })
   const opened = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
   opening.defer(() => opened.close())
   const throughput = new Throughput(opened.nowMs)

@@ -87,6 +87,8 @@ export const Operations = Type.Object({
   /** The number of all of them. The list above is cut when there are very many. */
   receiversOnlineCount: Count,
   accounts: Count,
+  /** Guests whose tokens are valid, and open requests for files. A portal that does not know guests says nothing. */
+  guests: Type.Optional(Type.Object({ receiving: Count, sending: Count, requests: Count })),
   /** The newest come first. */
   problems: Type.Array(OperationsProblem),
   portals: Type.Array(

@@ -13,7 +13,11 @@ import { ActiveUploads } from '../../src/portal/uploads/active-uploads.ts'
 import { memoryStore } from '../suites/memory-store.ts'
 
 /** All tests share one, because each would watch the process for as long as it runs. No test reads these figures. */
-const metrics = createMetrics({ totals: async () => ({ openTransfers: 0, openBytes: 0 }), inboxes: () => 0 })
+const metrics = createMetrics({
+  totals: async () => ({ openTransfers: 0, openBytes: 0 }),
+  guests: async () => ({ receiving: 0, sending: 0, requests: 0 }),
+  inboxes: () => 0,
+})
 
 /** A context with this ledger. Everything else that a test does not give is the simplest possible. */
 export function aContext(

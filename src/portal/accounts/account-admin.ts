@@ -2,6 +2,7 @@
 import { checkOptions, isGuestName, optionsInvalid, Problem, requireAccountName } from '../../protocol/index.ts'
 import type { AccountRecord } from '../ledger/accounts-contract.ts'
 import type { Ledger } from '../ledger/contract.ts'
+import type { GuestCensus } from '../ledger/guests-contract.ts'
 import { portalDefaults } from '../options.ts'
 import { invite, renew } from './accounts.ts'
 
@@ -92,6 +93,11 @@ export class AccountAdmin {
       lines.push({ account, state: 'invited', ...nothing, linkUntil: link })
     }
     return lines.sort((one, other) => (one.account < other.account ? -1 : 1))
+  }
+
+  /** Counts the guests whose tokens are valid, and the open requests for files. They are no accounts of people. */
+  guests(): Promise<GuestCensus> {
+    return this.#ledger.guestCensus()
   }
 
   /** The secret stands behind the `#`, which browsers send to no server. The address is looked up first, so that without one no secret is made. */

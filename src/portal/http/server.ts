@@ -131,8 +131,8 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
       services.openRequests.add(tokenIdOf(authorization), reply.raw)
       const account = await authenticate(services.context.ledger, authorization)
       limits.admit(account.accountId, reply.raw)
-      requireGuestMay(account, request)
       request.account = account
+      requireGuestMay(account, request)
       request.countItems = (count) => limits.count(account.accountId, count)
     })
     keyRoutes(accounts, services)

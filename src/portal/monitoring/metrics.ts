@@ -23,34 +23,45 @@ interface Totals {
   readonly openBytes: number
 }
 
+interface GuestTotals {
+  readonly receiving: number
+  readonly sending: number
+  readonly requests: number
+}
+
 /** Values that are looked up when the metrics are read. */
 interface Sources {
   /** If it fails, the other metrics are still returned. */
   totals(): Promise<Totals>
+  /** The same. */
+  guests(): Promise<GuestTotals>
   /** Connections of receivers to this process. */
   inboxes(): number
 }
 
-export function createMetrics({ totals, inboxes }: Sources): Metrics {
+export function createMetrics({ totals, guests, inboxes }: Sources): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
-  const totalGauge = (name: string, what: string, figureOf: (all: Totals) => number): Gauge =>
+  const totalGauge = (name: string, what: string, figure: () => Promise<number>): Gauge =>
     new Gauge({
       name,
       help: `${what}, of all portals over the ledger: each of them says the same`,
       registers,
       async collect() {
         try {
-          this.set(figureOf(await totals()))
+          this.set(await figure())
         } catch {
           // Removes the outdated figure, so that the other metrics can still be given.
           this.remove()
         }
       },
     })
-  totalGauge('golooader_open_transfers', 'Transfers that have not ended', ({ openTransfers }) => openTransfers)
-  totalGauge('golooader_open_bytes', 'Bytes that they add up to', ({ openBytes }) => openBytes)
+  totalGauge('golooader_open_transfers', 'Transfers that have not ended', async () => (await totals()).openTransfers)
+  totalGauge('golooader_open_bytes', 'Bytes that they add up to', async () => (await totals()).openBytes)
+  totalGauge('golooader_receiving_guests', 'Guests of send links', async () => (await guests()).receiving)
+  totalGauge('golooader_sending_guests', 'Guests of request links', async () => (await guests()).sending)
+  totalGauge('golooader_open_requests', 'Open requests for files', async () => (await guests()).requests)
   new Gauge({
     name: 'golooader_inboxes',
     help: 'Receivers connected to this process',

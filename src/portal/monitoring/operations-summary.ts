@@ -39,8 +39,9 @@ export class OperationsSummary {
     const { ledger, store, heartbeat, options, portalId } = this.#context
     // Writes a heartbeat first, so that the ledger has the current data of this portal.
     await heartbeat.beat()
-    const [census, freeBytes, minutes, problems, recorded] = await Promise.all([
+    const [census, guests, freeBytes, minutes, problems, recorded] = await Promise.all([
       ledger.census(),
+      ledger.guestCensus(),
       store.freeBytes(),
       ledger.minutes(THROUGHPUT_MINUTES * MINUTE_MS),
       ledger.problems(PROBLEMS_MAX),
@@ -57,6 +58,7 @@ export class OperationsSummary {
       throughput: lastHour(minutes, ledger.nowMs()),
       ...receiversOf(portals),
       accounts,
+      guests,
       problems: problems.map(problemOf),
       portals: portals.map(({ portalId, node, sinceMs, seenAtMs, receivers }) => ({
         portalId,

@@ -1,4 +1,6 @@
 /** Guests at the portal: what they may do, what they may not, and how they end. */
+import { setTimeout } from 'node:timers/promises'
+import pino from 'pino'
 import { describe, expect, test } from 'vitest'
 import { guestKinds, newTransferId } from '../../../src/protocol/index.ts'
 import { newGuestOf, newLinkSecret, requestSecretsOf } from '../../../src/trust/index.ts'
@@ -26,11 +28,19 @@ async function start(settings: Parameters<typeof TestPortal.start>[0] = {}) {
   return { portal, aliceKeys: await withKeys(portal, 'alice') }
 }
 
+/** A log whose lines of the audit log are kept. */
+function auditLog() {
+  const lines: { audit?: string; account?: string }[] = []
+  const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  return { log, lines }
+}
+
 /** Asks until an answer is as wanted. */
 async function until<Result>(ask: () => Promise<Result>, isWanted: (result: Result) => boolean): Promise<Result> {
   while (true) {
     const result = await ask()
     if (isWanted(result)) return result
+    await setTimeout(10)
   }
 }
 
@@ -274,6 +284,7 @@ describe('attackers', () => {
       'GET /v1/account',
       'GET /v1/accounts/{name}',
       'GET /v1/events',
+      'GET /v1/transfers',
       'GET /v1/transfers/{transferId}',
       'GET /v1/transfers/{transferId}/events',
       'POST /v1/transfers/batch',
@@ -365,5 +376,40 @@ describe('attackers', () => {
     }
     const names = (await portal.operate((ledger) => ledger.accounts({ after: '', limit: 100 }))).map(({ name }) => name)
     expect(names).toEqual(['alice', 'bob', 'carol'])
+  })
+})
+
+describe('an operator', () => {
+  test('sees how many guests and requests there are, and who made them', async () => {
+    const { log, lines } = auditLog()
+    const portal = await TestPortal.start({ allowsGuests: true, sweepMs: 20 }, { log })
+    await withKeys(portal, 'alice')
+    const guest = await aGuest(portal)
+    const { bearer, requestId } = await aRequest(portal)
+    const visitor = await newVisitor()
+    await joinRequest(portal, bearer, visitor)
+    await portal.operate((ledger) => ledger.setOperator('alice', true))
+    const { guests, accounts } = jsonOf(await portal.ask('GET', '/v1/operations', { token: portal.token('alice') }))
+    expect([guests, accounts]).toEqual([{ receiving: 1, sending: 1, requests: 1 }, 3])
+    const metrics = (await portal.ask('GET', '/metrics')).body.toString()
+    for (const name of ['receiving_guests', 'sending_guests', 'open_requests']) {
+      expect(metrics).toMatch(new RegExp(`^golooader_${name} 1$`, 'm'))
+    }
+    await portal.ask('POST', '/v1/requests/look', { body: { secret: `glq_${'A'.repeat(43)}` } })
+    await portal.ask('GET', '/v1/operations', { token: guest.token })
+    await portal.operate((ledger) => ledger.revokeAccount('alice'))
+    await until(
+      async () => lines,
+      () => lines.filter(({ audit }) => audit === 'guest-revoked').length === 2,
+    )
+    const of = (audit: string) => lines.filter((line) => line.audit === audit)
+    expect(of('guests-made')).toMatchObject([{ account: 'alice', guests: [guest.account] }])
+    expect(of('request-made')).toMatchObject([{ account: 'alice', fileRequest: requestId }])
+    expect(of('request-joined')).toMatchObject([{ account: visitor.account }])
+    expect(of('guest-made').map(({ account }) => account)).toEqual([guest.account, visitor.account])
+    expect(of('link-failed')).toMatchObject([{ count: 1, address: '127.0.0.1' }])
+    expect(of('access-denied')).toMatchObject([{ account: guest.account, resource: '/v1/operations' }])
+    const text = JSON.stringify(lines)
+    for (const secret of [guest.token, visitor.token, bearer]) expect(text).not.toContain(secret.slice(-20))
   })
 })

@@ -63,6 +63,7 @@ export function transferRoutes(app: App, { context, transfers }: Services): void
         querystring: listQuery(transfersPerPageMax),
         response: { 200: TransferPage },
       },
+      config: { guests: ['sending'] },
     },
     async (request) => {
       const { accountId } = accountOf(request)

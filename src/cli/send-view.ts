@@ -212,7 +212,9 @@ function firstHopText(file: FileProgress): string {
   if (!isSizeKnown) return `to the portal  ${bytesText(acknowledgedBytes)} so far, size not known yet${pace}`
   const leftMs = rate === null || rate < 1 ? null : ((sizeBytes - acknowledgedBytes) / rate) * 1000
   const left = leftMs === null ? '' : `  ${durationText(leftMs)} left`
-  const underWay = sentBytes > acknowledgedBytes ? ` (${bytesText(sentBytes - acknowledgedBytes)} on the way)` : ''
+  // A folder tells how many files instead: both would not fit into a line.
+  const isShown = file.tree === null && sentBytes > acknowledgedBytes
+  const underWay = isShown ? ` (${bytesText(sentBytes - acknowledgedBytes)} on the way)` : ''
   const figures = `${filesText(file)}${bytesText(acknowledgedBytes)} of ${bytesText(sizeBytes)}${underWay}`
   return `to the portal  ${bar(share(acknowledgedBytes, sizeBytes))} ${figures}${pace}${left}`
 }

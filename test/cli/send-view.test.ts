@@ -99,3 +99,28 @@ test('a file that makes no progress has one plain line, however long it waits', 
   expect(lines()).toBe(2)
   view.end([], 5)
 })
+
+test('of a folder both hops tell how many files are done, and which one follows', async () => {
+  const { output, text } = remembered(true)
+  const view = await chooseView(output, false)
+  const transferId = 'a'
+  const tree = { fileCount: 60, contentBytes: 900 }
+  const about = { path: 'photos', sizeBytes: 1_000, to: ['bob'], isSealed: true, isResumed: false, tree }
+  view.onEvent({ type: 'started', transferId, ...about })
+  const files = { done: 30, path: 'photos/one.jpg' }
+  view.onEvent({ type: 'uploading', transferId, hashedBytes: 600, sentBytes: 600, acknowledgedBytes: 500, files })
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(text()).toMatch(/to the portal .* 30 of 60 files, 500 B of 1000 B\b(?!.*on the way)/)
+  expect(text()).toContain('photos/one.jpg')
+  view.onEvent({ type: 'notification', notification: { notification: 'stored', ...stored(transferId) } })
+  const fetched = { done: 7, path: 'photos/two.jpg' }
+  view.onEvent({ type: 'fetched', transferId, receiver: 'bob', fetchedBytes: 200, files: fetched })
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(text()).toMatch(/to bob .* 7 of 60 files, 200 B fetched/)
+  expect(text()).toContain('photos/two.jpg')
+  view.end([], 0)
+})
+
+function stored(transferId: string) {
+  return { transferId, at: '2026-11-30T12:00:00.000Z', attempt: 1, eventId: '1' }
+}

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { hasCode, setModified, setModifiedAt, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem, type TreeSize } from '../protocol/index.ts'
-import { invalidTree, leadsInside, type TreeEntry, TreeParser } from '../tree/index.ts'
+import { invalidTree, leadsInside, type TreeEntry, TreeParser, unnamedFoldersMax } from '../tree/index.ts'
 import type { LinksLeftOut, TreeProgress } from './incoming-file.ts'
 import { nameVariants, numberedName, sameNamesMax } from './names.ts'
 import { modeOf } from './node-partial-file.ts'
@@ -25,8 +25,6 @@ const FOLDER_MODE = 0o755
 const INLINE_BYTES_MAX = 1024 * 1024
 /** How long small files are written before other work of the process gets a turn. */
 const TURN_MS = 10
-/** Folders take room, too, and nothing else limits those that no entry is for. */
-const UNNAMED_FOLDERS_MAX = 10_000
 /** Errors of file systems for a name that they do not accept. */
 const NAME_CODES = ['ENAMETOOLONG', 'EINVAL', 'EILSEQ']
 const NO_LINK_CODES = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']
@@ -227,8 +225,8 @@ export class TreeUnpacker {
     const isThere = path === '' || (this.#names.isFolderOf(onDisk, path) && isFolder(join(this.#options.root, onDisk)))
     if (!isThere) {
       // One path of 256 names would else make 255 folders.
-      if (++this.#unnamedFolders > UNNAMED_FOLDERS_MAX) {
-        throw invalidTree(path, `more than ${UNNAMED_FOLDERS_MAX} folders have no entry of their own`)
+      if (++this.#unnamedFolders > unnamedFoldersMax) {
+        throw invalidTree(path, `more than ${unnamedFoldersMax} folders have no entry of their own`)
       }
       onDisk = this.#makeFolder(path)
     }

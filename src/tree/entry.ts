@@ -19,6 +19,8 @@ export interface TreeEntry {
 
 /** Most entries of a tree: files, folders and links. */
 export const treeEntriesMax = 10_000_000
+/** Most folders of a tree that no entry is for, but for something in them: nothing else limits those. One path may name 255 of them. */
+export const unnamedFoldersMax = 10_000
 /** Most names in a path, the root folder included. */
 export const treeDepthMax = 256
 /** Longest path, in bytes of UTF-8. The longest that Linux takes in one call. */

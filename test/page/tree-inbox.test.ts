@@ -130,6 +130,13 @@ test.each<readonly [string, Buffer, { fileCount: number; contentBytes: number }]
     forgedTree([{ name: 'photos/l', type: '2', linkName: '../../etc' }]),
     { fileCount: 0, contentBytes: 0 },
   ],
+  [
+    'names more folders than have entries',
+    forgedTree(
+      Array.from({ length: 60 }, (_, one) => file(`${Array.from({ length: 200 }, () => one).join('/')}/f`, '')),
+    ),
+    { fileCount: 60, contentBytes: 0 },
+  ],
   ['has a device', forgedTree([{ name: 'photos/d', type: '3' }]), { fileCount: 0, contentBytes: 0 }],
 ])('a tree that %s is refused, and nothing of it is written or kept', async (_how, tar, tree) => {
   for (const hasFolder of [true, false]) {

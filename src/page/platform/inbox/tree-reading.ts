@@ -1,6 +1,7 @@
 /** Reads the tar of a received tree, from the browser's own copy of it. */
 import type { TreeSize } from '../../../protocol/index.ts'
-import { invalidTree, leadsInside, type TreeEntry, TreeParser } from '../../../tree/index.ts'
+import { splitPath } from '../../../receiver/index.ts'
+import { invalidTree, leadsInside, type TreeEntry, TreeParser, unnamedFoldersMax } from '../../../tree/index.ts'
 
 /** An entry, and what a file of it has in it. */
 export interface UnpackedEntry {
@@ -55,8 +56,10 @@ export async function checkTree(tar: File, announced: TreeSize, signal: AbortSig
   let fileCount = 0
   let contentBytes = 0
   let linkCount = 0
+  const folders = new FolderCount()
   for await (const { entry } of entriesOf(tar, signal)) {
     const { path, kind, target } = entry
+    folders.add(path, kind)
     if (kind === 'file') fileCount++
     if (kind === 'link') {
       linkCount++
@@ -70,4 +73,21 @@ export async function checkTree(tar: File, announced: TreeSize, signal: AbortSig
     throw invalidTree(null, 'the tree has fewer files or bytes than were announced')
   }
   return linkCount
+}
+
+/** Counts the folders that are made only because something lies in them. */
+class FolderCount {
+  readonly #known = new Set([''])
+  #unnamedCount = 0
+
+  /** @throws Problem `tree-invalid` when there are too many of them */
+  add(path: string, kind: TreeEntry['kind']): void {
+    for (let [above] = splitPath(path); !this.#known.has(above); [above] = splitPath(above)) {
+      this.#known.add(above)
+      if (++this.#unnamedCount > unnamedFoldersMax) {
+        throw invalidTree(path, `more than ${unnamedFoldersMax} folders have no entry of their own`)
+      }
+    }
+    if (kind === 'folder') this.#known.add(path)
+  }
 }

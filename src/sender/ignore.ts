@@ -2,7 +2,6 @@
  * Which entries of a folder are left out because its owner says so: patterns of `--exclude`, and those in files `.golooaderignore`. The
  * patterns are those of gitignore(5).
  */
-import { readFileSync } from 'node:fs'
 import ignore, { type Ignore } from 'ignore'
 
 /** A file with patterns for the folder that it lies in, and for all below. It is not sent itself. */
@@ -59,8 +58,8 @@ export class IgnoreRules {
   }
 
   /** The rules for a folder that has a file with patterns. @param path of the folder, relative to the one that is sent, with `/` at its end */
-  with(path: string, file: string | Buffer): IgnoreRules {
-    return new IgnoreRules(this.#excluded, [new Patterns(readFileSync(file, 'utf8'), path.length), ...this.#inFiles])
+  with(path: string, lines: string): IgnoreRules {
+    return new IgnoreRules(this.#excluded, [new Patterns(lines, path.length), ...this.#inFiles])
   }
 
   /** @param path relative to the folder that is sent; with `/` at its end for a folder */

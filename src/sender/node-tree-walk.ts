@@ -6,12 +6,12 @@
  * way to other work again and again.
  */
 import { isUtf8 } from 'node:buffer'
-import { accessSync, type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { accessSync, type BigIntStats, constants, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { fileErrorText } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { leadsInside, settableTimeNs, type TreeEntryKind, treeDepthMax, treePathBytesMax } from '../tree/index.ts'
-import { IgnoreRules, ignoreFileName } from './node-ignore.ts'
+import { IgnoreRules, ignoreFileName } from './ignore.ts'
 
 /** The path of a file on this machine: bytes where a name that the user gave is not UTF-8. */
 export type Location = string | Buffer
@@ -179,7 +179,7 @@ function folderOf(location: Location, { shown, visitor, ...folder }: FolderToRea
   const found = attempt(shown, () => readdirSync(location, 'utf8'))
   const locationOf = (name: string): Location => locationIn(location, name)
   const rules = found.includes(ignoreFileName)
-    ? attempt(shown, () => folder.rules.with(folder.path, locationOf(ignoreFileName)))
+    ? attempt(shown, () => folder.rules.with(folder.path, readFileSync(locationOf(ignoreFileName), 'utf8')))
     : folder.rules
   const leaveOut = (name: string): void => {
     const isExcluded = [name, `${name}/`].some((one) => rules.isIgnored(folder.path + one))

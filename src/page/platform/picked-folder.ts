@@ -14,6 +14,8 @@ export type Picked = File | PickedFolder
 /** The content of a folder, by names. */
 export type FolderContent = Map<string, File | FolderContent>
 
+/** Written out, because what reads its patterns is loaded only with such a file. */
+const IGNORE_FILE = '.golooaderignore'
 const NS_PER_MS = 1_000_000n
 /** How many entries are hashed at a time. */
 const HASHED_AT_ONCE = 512
@@ -22,6 +24,8 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolv
 
 export class PickedFolder {
   readonly index = new TreeIndex()
+  /** How many files and folders are left out, because a file `.golooaderignore` names them. */
+  ignoredCount = 0
   readonly #files: (File | null)[] = []
   /** For each entry, how many files are before it. */
   #filesBefore = new Uint32Array()
@@ -30,8 +34,15 @@ export class PickedFolder {
   private constructor() {}
 
   /** @throws Problem `source-unreadable` for what no tree can hold */
-  static async of(name: string, content: FolderContent): Promise<PickedFolder> {
+  static async of(name: string, found: FolderContent): Promise<PickedFolder> {
     const folder = new PickedFolder()
+    let content = found
+    if (hasPatterns(found)) {
+      const { withoutIgnored } = await import('./ignored.ts')
+      const { kept, ignoredCount } = await withoutIgnored(found)
+      content = kept
+      folder.ignoredCount = ignoredCount
+    }
     folder.#addFolder(null, name, content, newestMs(content) ?? 0)
     folder.#filesBefore = new Uint32Array(folder.#files.length)
     let count = 0
@@ -117,6 +128,14 @@ export class PickedFolder {
     }
     return hasher.digest()
   }
+}
+
+/** Whether a file in a folder, or below it, says what is left out. */
+function hasPatterns(content: FolderContent): boolean {
+  for (const [name, child] of content) {
+    if (child instanceof Map ? hasPatterns(child) : name === IGNORE_FILE) return true
+  }
+  return false
 }
 
 /** The newest time of the files in a folder and below; null where there are none. */

@@ -1,11 +1,11 @@
 /** The choice of what to send. */
 import { useRef } from 'preact/hooks'
-import { type ProblemJson, printable, type TreeSize } from '../../protocol/index.ts'
+import { printable, type TreeSize } from '../../protocol/index.ts'
 import { itemsText, totalBytesText } from '../model/groups.ts'
-import { problemOf } from '../model/problem-of.ts'
 import { type Picked, PickedFolder } from '../platform/picked-folder.ts'
 import { hasFolderDialogue, pickedOfInput, pickFolder } from '../platform/picking.ts'
 import { ProblemText } from './problem.tsx'
+import type { Selection } from './selection.ts'
 import { Size } from './size.tsx'
 
 /** Touch devices have no drag and drop. */
@@ -28,28 +28,16 @@ export function takeFiles(input: HTMLInputElement): File[] {
 }
 
 export interface ChooserProps {
-  readonly chosen: { value: readonly Picked[] }
-  /** Why something that the user dropped or chose cannot be sent. */
-  readonly unreadable: { value: ProblemJson | null }
+  readonly selection: Selection
   /** What follows the choice. */
   readonly hint: string
 }
 
 /** Lets the user choose files and folders to send. */
-export function Chooser({ chosen, unreadable, hint }: ChooserProps) {
+export function Chooser({ selection, hint }: ChooserProps) {
+  const { chosen, unreadable, isReading, add } = selection
   const files = useRef<HTMLInputElement>(null)
   const folder = useRef<HTMLInputElement>(null)
-  const add = (picking: Promise<readonly Picked[]>): void => {
-    unreadable.value = null
-    picking.then(
-      (picked) => {
-        chosen.value = [...chosen.value, ...picked]
-      },
-      (error: unknown) => {
-        unreadable.value = problemOf(error)
-      },
-    )
-  }
   const take = (event: { readonly currentTarget: HTMLInputElement }): void =>
     add(pickedOfInput(takeFiles(event.currentTarget)))
   const chooseFolder = (): void => {
@@ -76,6 +64,9 @@ export function Chooser({ chosen, unreadable, hint }: ChooserProps) {
           {chosen.value.length === 0 ? 'Choose a folder…' : 'Add a folder…'}
         </button>
       </div>
+      <p class="soft" role="status">
+        {isReading && 'Reading the folder…'}
+      </p>
       {unreadable.value !== null && (
         <div role="alert">
           <ProblemText problem={unreadable.value} advice={null} />
@@ -113,7 +104,7 @@ export function Chooser({ chosen, unreadable, hint }: ChooserProps) {
 
 const SHOWN_MAX = 100
 
-function ChosenList({ chosen }: Pick<ChooserProps, 'chosen'>) {
+function ChosenList({ chosen }: Pick<Selection, 'chosen'>) {
   const all = chosen.value
   const sizes = all.map(pickedSizeOf)
   return (
@@ -126,6 +117,7 @@ function ChosenList({ chosen }: Pick<ChooserProps, 'chosen'>) {
             </span>
             <span class="soft small size">
               <Size {...pickedSizeOf(one)} />
+              {ignoredText(one)}
             </span>
             <button
               type="button"
@@ -148,4 +140,10 @@ function ChosenList({ chosen }: Pick<ChooserProps, 'chosen'>) {
       )}
     </div>
   )
+}
+
+/** What the files `.golooaderignore` of a folder leave out is told, because nothing else shows it. */
+function ignoredText(picked: Picked): string {
+  if (!(picked instanceof PickedFolder) || picked.ignoredCount === 0) return ''
+  return ` · ${picked.ignoredCount.toLocaleString('en')} left out by .golooaderignore`
 }

@@ -1,19 +1,18 @@
 /** The page of a request link: who asks for files, the choice of them, and both notifications of each. */
 import { useSignal } from '@preact/signals'
-import { bytesText, type ProblemJson, printable } from '../../protocol/index.ts'
+import { bytesText, printable } from '../../protocol/index.ts'
 import { adviceForVisitor } from '../model/advice.ts'
 import { itemsText } from '../model/groups.ts'
 import { type Giving, type GuestSending, isMoving, type OpenRequest } from '../model/guest-types.ts'
-import { problemOf } from '../model/problem-of.ts'
 import type { HistoryLine } from '../model/types.ts'
 import { download } from '../platform/inbox/download.ts'
-import type { Picked } from '../platform/picked-folder.ts'
 import { Chooser, pickedSizeOf } from './chooser.tsx'
 import { HopPicture } from './hop-picture.tsx'
 import { OutgoingCard } from './outgoing-card.tsx'
 import { useDrop, useLeaveWarning } from './page-events.ts'
 import { Plain, Shortcomings } from './plain.tsx'
 import { ProblemText } from './problem.tsx'
+import { type Selection, useSelection } from './selection.ts'
 import { Size } from './size.tsx'
 import { Failed, Finished, Looking } from './taking.tsx'
 import { UnfinishedList } from './unfinished.tsx'
@@ -35,21 +34,11 @@ export function GivingView({ giving }: { readonly giving: Giving }) {
 
 function Open({ request, shortcomings }: { readonly request: OpenRequest; readonly shortcomings: readonly string[] }) {
   const { owner, label, isClosed, sending, problem } = request
-  const chosen = useSignal<readonly Picked[]>([])
-  const unreadable = useSignal<ProblemJson | null>(null)
+  const selection = useSelection()
   const guest = sending.value
   useLeaveWarning(guest?.outgoing.files ?? null)
   const isOver = useDrop((picking) => {
-    if (isClosed) return
-    unreadable.value = null
-    picking.then(
-      (picked) => {
-        chosen.value = [...chosen.value, ...picked]
-      },
-      (error: unknown) => {
-        unreadable.value = problemOf(error)
-      },
-    )
+    if (!isClosed) selection.add(picking)
   })
   return (
     <div class={isOver && !isClosed ? 'dropping' : ''} data-drop="Drop to send">
@@ -64,7 +53,7 @@ function Open({ request, shortcomings }: { readonly request: OpenRequest; readon
           {isClosed ? (
             <p>The request has been closed or has expired, so it takes no more files. Those that you sent are below.</p>
           ) : (
-            <Choice request={request} chosen={chosen} unreadable={unreadable} />
+            <Choice request={request} selection={selection} />
           )}
           <Shortcomings of={shortcomings} />
           {problem.value !== null && (
@@ -81,11 +70,11 @@ function Open({ request, shortcomings }: { readonly request: OpenRequest; readon
 
 interface ChoiceProps {
   readonly request: OpenRequest
-  readonly chosen: { value: readonly Picked[] }
-  readonly unreadable: { value: ProblemJson | null }
+  readonly selection: Selection
 }
 
-function Choice({ request, chosen, unreadable }: ChoiceProps) {
+function Choice({ request, selection }: ChoiceProps) {
+  const { chosen } = selection
   const { owner, expiresAt, filesLeft, bytesLeft } = request
   const all = chosen.value
   const bytes = all.reduce((sum, one) => sum + pickedSizeOf(one).sizeBytes, 0)
@@ -97,8 +86,7 @@ function Choice({ request, chosen, unreadable }: ChoiceProps) {
   return (
     <>
       <Chooser
-        chosen={chosen}
-        unreadable={unreadable}
+        selection={selection}
         hint={`They are sealed: only ${owner.account} can read them, and the portal cannot.`}
       />
       {all.length > 0 && (

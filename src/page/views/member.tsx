@@ -1,12 +1,9 @@
 /** The page of a browser that has an account: the header, the tabs, and the selected view. */
-import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useErrorBoundary } from 'preact/hooks'
 import { tokenRemovedText } from '../../client/index.ts'
 import type { ProblemJson } from '../../protocol/index.ts'
-import { problemOf } from '../model/problem-of.ts'
 import type { Member } from '../model/types.ts'
-import type { Picked } from '../platform/picked-folder.ts'
 import { Detail } from './detail.tsx'
 import { HistoryView } from './history.tsx'
 import { IdentityView } from './identity.tsx'
@@ -17,24 +14,16 @@ import { OperationsView } from './operations.tsx'
 import { useDrop, useLeaveWarning } from './page-events.ts'
 import { ProblemText } from './problem.tsx'
 import { Receive } from './receive.tsx'
-import { type Route, route } from './route.ts'
+import { detailHash, type Route, route } from './route.ts'
+import { type Selection, useSelection } from './selection.ts'
 import { Send } from './send.tsx'
 
 export function MemberView({ member }: { readonly member: Member }) {
-  const chosen = useSignal<readonly Picked[]>([])
-  const unreadable = useSignal<ProblemJson | null>(null)
+  const selection = useSelection()
   useLeaveWarning(member.outgoing.files)
   const isOver = useDrop((picking) => {
-    unreadable.value = null
     location.hash = '#send'
-    picking.then(
-      (picked) => {
-        chosen.value = [...chosen.value, ...picked]
-      },
-      (error: unknown) => {
-        unreadable.value = problemOf(error)
-      },
-    )
+    selection.add(picking)
   })
   return (
     <div class={isOver ? 'dropping' : ''} data-drop="Drop to send">
@@ -42,13 +31,18 @@ export function MemberView({ member }: { readonly member: Member }) {
         <Head member={member} />
         <Notices member={member} />
         <main id="main">
-          <Guarded key={location.hash}>
-            <Chosen member={member} now={route.value} chosen={chosen} unreadable={unreadable} />
+          <Guarded key={keyOf(route.value)}>
+            <Chosen member={member} now={route.value} selection={selection} />
           </Guarded>
         </main>
       </div>
     </div>
   )
+}
+
+/** The address of the page itself shows the same view as `#send`, and keeps what was entered there. */
+function keyOf(now: Route): string {
+  return now.view === 'detail' ? detailHash(now.transferId, now.isOwn) : now.view
 }
 
 /** An error in one view leaves the other views and all transfers running. */
@@ -66,14 +60,13 @@ function Guarded({ children }: { readonly children: ComponentChildren }) {
 interface ChosenProps {
   readonly member: Member
   readonly now: Route
-  readonly chosen: { value: readonly Picked[] }
-  readonly unreadable: { value: ProblemJson | null }
+  readonly selection: Selection
 }
 
-function Chosen({ member, now, chosen, unreadable }: ChosenProps) {
+function Chosen({ member, now, selection }: ChosenProps) {
   switch (now.view) {
     case 'send':
-      return <Send member={member} chosen={chosen} unreadable={unreadable} />
+      return <Send member={member} selection={selection} />
     case 'receive':
       return <Receive member={member} />
     case 'history':
@@ -84,7 +77,7 @@ function Chosen({ member, now, chosen, unreadable }: ChosenProps) {
       return <IdentityView member={member} />
     case 'portal':
       return member.operations.value === null ? (
-        <Send member={member} chosen={chosen} unreadable={unreadable} />
+        <Send member={member} selection={selection} />
       ) : (
         <OperationsView operations={member.operations.value} />
       )

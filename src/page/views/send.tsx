@@ -5,7 +5,6 @@ import { adviceForSender } from '../model/advice.ts'
 import { type Group, groupOfOutgoing, itemsText } from '../model/groups.ts'
 import { problemOf } from '../model/problem-of.ts'
 import type { LinkOptions, Member, Outgoing, ShownLink } from '../model/types.ts'
-import type { Picked } from '../platform/picked-folder.ts'
 import { Chooser, pickedSizeOf } from './chooser.tsx'
 import { FileList, type ListedFile } from './file-list.tsx'
 import { LinkForm, usualExpiryMs } from './link-form.tsx'
@@ -13,13 +12,12 @@ import { OutgoingCard } from './outgoing-card.tsx'
 import { PeoplePicker } from './people-picker.tsx'
 import { ProblemText } from './problem.tsx'
 import { detailHash } from './route.ts'
+import type { Selection } from './selection.ts'
 import { UnfinishedList } from './unfinished.tsx'
 
 interface SendProps {
   readonly member: Member
-  readonly chosen: { value: readonly Picked[] }
-  /** Why something that the user dropped or chose cannot be sent. */
-  readonly unreadable: { value: ProblemJson | null }
+  readonly selection: Selection
 }
 
 const OVER: readonly string[] = ['ended', 'refused']
@@ -33,7 +31,8 @@ const groupWords: Readonly<Record<Group, string>> = {
   over: 'delivered or cancelled',
 }
 
-export function Send({ member, chosen, unreadable }: SendProps) {
+export function Send({ member, selection }: SendProps) {
+  const { chosen } = selection
   const { outgoing, account } = member
   const to = useSignal<readonly string[]>([])
   const written = useSignal('')
@@ -73,7 +72,7 @@ export function Send({ member, chosen, unreadable }: SendProps) {
     <>
       <h1 class="unseen">Send</h1>
       <div class="stack">
-        <Chooser chosen={chosen} unreadable={unreadable} hint="Then choose the receivers. They need not be online." />
+        <Chooser selection={selection} hint="Then choose the receivers. They need not be online." />
         {chosen.value.length > 0 && (
           <section class="card" aria-label="To be sent" data-focus-next="underway">
             {guests !== null && link.value !== null ? (

@@ -89,6 +89,46 @@ test('a folder that is chosen in the dialogue of the browser is sent with its em
   expect(received.get('deep/one.bin')?.content?.every((byte) => byte === 7)).toBe(true)
 })
 
+test('what a file .golooaderignore names is left out of a folder, and the page says how much', async (context) => {
+  inChromiumOnly(context, WHY)
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  const visitor = await scene.visit('carol')
+  const path = await photos(world)
+  await mkdir(world.path('files', 'photos', 'cache', 'deep'), { recursive: true })
+  await writeFile(world.path('files', 'photos', 'cache', 'deep', 'one.tmp'), 'x')
+  await writeFile(world.path('files', 'photos', 'three.txt'), 'three')
+  await writeFile(world.path('files', 'photos', '.golooaderignore'), '/cache/\n*.txt\n!two.txt\n')
+  await world.receiver('bob')
+  for (const [number, choose] of [() => visitor.drop([path]), () => visitor.chooseFolder(path)].entries()) {
+    await choose()
+    await visitor.page.getByText('folder, 2 files, 20.0 MiB · 2 left out by .golooaderignore').waitFor()
+    await visitor.addReceiver('bob')
+    await visitor.pressSend()
+    await eventually(async () => (await world.received('bob')).length).toBe(number + 1)
+  }
+  expect([...(await receivedTree(world, 'bob', 'photos')).keys()]).toEqual(['empty', 'one.jpg', 'two.txt'])
+  // The dialogue of an <input> shows no empty folders.
+  expect([...(await receivedTree(world, 'bob', 'photos (1)')).keys()]).toEqual(['one.jpg', 'two.txt'])
+})
+
+test('while a folder is read, the page says so; receivers that are chosen already stay', async (context) => {
+  inChromiumOnly(context, WHY)
+  await using scene = await sceneWith(['bob'])
+  const { world } = scene
+  const visitor = await scene.visit('carol')
+  await visitor.choose([await world.file('first.bin', 10)])
+  await visitor.addReceiver('bob')
+  await visitor.inside('holdFolders')
+  await visitor.drop([await photos(world)])
+  await visitor.page.getByText('Reading the folder…').waitFor()
+  await visitor.inside('releaseFolders')
+  await visitor.page.getByText('1 file and 1 folder').first().waitFor()
+  expect(await visitor.page.getByText('Reading the folder…').count()).toBe(0)
+  await visitor.pressSend()
+  await eventually(async () => (await transfersOf(visitor)).length).toBe(2)
+})
+
 test('files and folders are counted by their kind, and symbolic links in a dropped folder are left out', async (context) => {
   inChromiumOnly(context, WHY)
   await using scene = await sceneWith(['bob'])

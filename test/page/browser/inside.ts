@@ -257,3 +257,18 @@ export async function traces(): Promise<string[]> {
   await visit(await navigator.storage.getDirectory(), '')
   return names.sort()
 }
+
+/** Dropped folders tell nothing of what is in them until the test releases them. */
+export function holdFolders(): void {
+  const held = Promise.withResolvers<void>()
+  const { prototype } = FileSystemDirectoryReader
+  const { readEntries } = prototype
+  prototype.readEntries = function (...args) {
+    void held.promise.then(() => readEntries.apply(this, args))
+  }
+  Object.assign(globalThis, { releaseHeldFolders: held.resolve })
+}
+
+export function releaseFolders(): void {
+  ;(globalThis as unknown as { releaseHeldFolders(): void }).releaseHeldFolders()
+}

@@ -7,9 +7,9 @@
  */
 
 /** Large enough for few system calls, and small enough to stay in the processor's cache until the content is hashed and written. */
-const SLAB_BYTES = 512 * 1024
-/** How many free slabs are kept for reuse. */
-const IDLE_SLABS_MAX = 32
+const SLAB_BYTES = 1024 * 1024
+/** How many free slabs are kept for reuse: two parts of the default size. */
+const IDLE_SLABS_MAX = 16
 
 /** Bytes of a slab that are never lent, so that no slice covers the whole memory and looks like a buffer with memory of its own. */
 const MARGIN_BYTES = 8

@@ -28,7 +28,7 @@ export interface ReceivePartOptions {
 
 const NO_MIN_THROUGHPUT: MinThroughput = { bytesPerSecond: 0, windowMs: 0 }
 /** About this many bytes are gathered for one write: few system calls, and the bytes are still in the processor's cache. */
-const GATHER_BYTES = 512 * 1024
+const GATHER_BYTES = 1024 * 1024
 
 /**
  * Reads a part from `source` to its end, verifies it and commits it to the sink.

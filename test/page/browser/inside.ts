@@ -261,10 +261,15 @@ export async function traces(): Promise<string[]> {
 /** Dropped folders tell nothing of what is in them until the test releases them. */
 export function holdFolders(): void {
   const held = Promise.withResolvers<void>()
-  const { prototype } = FileSystemDirectoryReader
-  const { readEntries } = prototype
-  prototype.readEntries = function (...args) {
-    void held.promise.then(() => readEntries.apply(this, args))
+  const { prototype } = DataTransferItem
+  const { webkitGetAsEntry } = prototype
+  prototype.webkitGetAsEntry = function () {
+    const entry = webkitGetAsEntry.apply(this)
+    if (entry?.isDirectory !== true) return entry
+    const reader = (entry as FileSystemDirectoryEntry).createReader()
+    const readEntries: typeof reader.readEntries = (...args) =>
+      void held.promise.then(() => reader.readEntries(...args))
+    return Object.assign(entry, { createReader: () => ({ readEntries }) })
   }
   Object.assign(globalThis, { releaseHeldFolders: held.resolve })
 }

@@ -80,11 +80,11 @@ test('a delivery that the portal ends without a message is found to have ended w
   await voided.promise
 })
 
-test('a receiver that stops while a person is asked sends no answer', async () => {
+test('a receiver that stops while a person is asked decides nothing, and gives the lease back', async () => {
   const { portal, seen, stop } = await asking(() => new Promise(() => {}))
   await seen('asking')
   expect(await stop()).toEqual({ received: 0, refused: 0 })
-  expect(portal.dispositions).toEqual([])
+  expect(portal.dispositions).toMatchObject([{ disposition: 'released' }])
 })
 
 test('a person who is asked during the upload is notified when the file is stored', async () => {

@@ -52,6 +52,8 @@ export type TakingState =
   | { readonly state: 'locked'; readonly isOpening: boolean; readonly isWrong: boolean }
   /** @property isSilent the portal does not answer, and the page retries */
   | { readonly state: 'looking'; readonly isSilent: boolean }
+  /** The sender has announced no file yet, or has cancelled it before anybody took it. */
+  | { readonly state: 'absent'; readonly owner: LinkOwner }
   | { readonly state: 'offered'; readonly offered: Offered }
   /** @property isElsewhere another device receives it by the same link at the moment */
   | {
@@ -73,9 +75,9 @@ export type TakingState =
 /** What is offered by a link. */
 export interface Offered {
   readonly owner: LinkOwner
-  /** Null until the sender has announced it, and where its name cannot be opened. */
+  /** Null where it cannot be opened. */
   readonly name: string | null
-  /** Null until the sender has announced it, and while the size of a stream is not known. */
+  /** Null while the size of a stream is not known. */
   readonly sizeBytes: number | null
   readonly tree: TreeSize | null
   /** Whether the portal has all of it. */

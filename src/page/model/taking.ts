@@ -6,7 +6,7 @@ import { effect, type ReadonlySignal, type Signal, signal } from '@preact/signal
 import { sleep } from '../../async/index.ts'
 import { browserTransport } from '../../client/browser-transport.ts'
 import { PortalClient, RetryPolicy } from '../../client/index.ts'
-import { Problem, type ProblemJson, type SendLink } from '../../protocol/index.ts'
+import { Problem, type ProblemJson, type ReceivedDelivery, type SendLink } from '../../protocol/index.ts'
 import { findGuest, type LinkGuest, type PartBody } from '../../receiver/index.ts'
 import { type Guest, guestOf, OwnerContacts, passphraseKeyOf } from '../../trust/index.ts'
 import { pageTransport } from '../platform/bulk-fetcher.ts'
@@ -135,12 +135,14 @@ export class LinkTaking implements Taking {
   async #show(found: LinkGuest): Promise<void> {
     const { owner, delivery, expiresAt } = found
     const shown = { account: owner.account, fingerprint: this.#context.link.fingerprint }
-    if (delivery?.state === 'delivered') {
+    if (delivery === null) {
+      this.#state.value = { state: 'absent', owner: shown }
+    } else if (delivery.state === 'delivered') {
       this.#state.value = { state: 'taken', owner: shown, at: delivery.endedAt ?? null }
-    } else if (delivery?.problem !== undefined) {
+    } else if (delivery.problem !== undefined) {
       this.#state.value = { state: 'failed', problem: delivery.problem }
     } else {
-      const offered = { ...(await contentOf(found)), owner: shown, expiresAt }
+      const offered = { ...(await contentOf(found.guest, delivery)), owner: shown, expiresAt }
       this.#state.value = { state: 'offered', offered }
     }
   }
@@ -268,12 +270,11 @@ function shownOwner({ owner }: LinkNote, { fingerprint }: SendLink): LinkOwner {
   return { account: owner.account, fingerprint }
 }
 
-async function contentOf({
-  guest,
-  delivery,
-}: LinkGuest): Promise<Pick<Offered, 'name' | 'sizeBytes' | 'tree' | 'isStored'>> {
-  if (delivery === null) return { name: null, sizeBytes: null, tree: null, isStored: false }
-  const { name, sizeBytes, tree } = await new Names(guest.account, guest.keys).of(delivery)
+async function contentOf(
+  { account, keys }: Guest,
+  delivery: ReceivedDelivery,
+): Promise<Pick<Offered, 'name' | 'sizeBytes' | 'tree' | 'isStored'>> {
+  const { name, sizeBytes, tree } = await new Names(account, keys).of(delivery)
   const isKnown = delivery.isSizeKnown !== false
   return { name, sizeBytes: isKnown ? sizeBytes : null, tree, isStored: delivery.storedAt !== undefined }
 }

@@ -45,7 +45,7 @@ function Open({ request, shortcomings }: { readonly request: OpenRequest; readon
       <Plain
         title={
           <>
-            {owner.account} asks you for {label === null ? 'files' : <q>{printable(label)}</q>}
+            {owner.account} asks you for {label === null ? 'files' : <bdi>“{printable(label)}”</bdi>}
           </>
         }
       >

@@ -23,6 +23,22 @@ export function TakingView({ taking }: { readonly taking: Taking }) {
       return <Locked taking={taking} now={now} />
     case 'looking':
       return <Looking isSilent={now.isSilent} />
+    case 'absent':
+      return (
+        <Plain title={`${now.owner.account} has no file for you by this link yet`}>
+          <div class="stack">
+            <p>
+              It may still be on its way to the portal, or {now.owner.account} has cancelled it. If it is not here in a
+              minute, ask {now.owner.account} for a new link.
+            </p>
+            <p>
+              <button type="button" onClick={() => taking.lookAgain()}>
+                Look again
+              </button>
+            </p>
+          </div>
+        </Plain>
+      )
     case 'offered':
       return <OfferedFile taking={taking} offered={now.offered} />
     case 'receiving':

@@ -4,6 +4,7 @@ import type { AxeResults, RunOptions } from 'axe-core'
 import { expect, test } from 'vitest'
 import { rowsOf } from '../../page/harness/once.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
+import { requestLink, sendLink, titled, WITH_GUESTS } from './links.ts'
 import { holdPartsAfter, PART_BYTES, type Scene, sceneWith } from './visit.ts'
 
 const PHONE = { width: 375, height: 720 }
@@ -52,7 +53,7 @@ async function expectFits(visitor: Visitor, where: string): Promise<void> {
 test.each(rowsOf(['light', 'dark'] as const, 1))(
   'every view is accessible in %s, and fits a phone',
   async (colorScheme) => {
-    await using scene = await sceneWith(['alice', 'bob', 'dave', 'erin'])
+    await using scene = await sceneWith(['alice', 'bob', 'dave', 'erin'], WITH_GUESTS)
     const { world } = scene
     // The page's security policy forbids axe, so the context bypasses it.
     const options = { colorScheme, bypassCSP: true }
@@ -87,8 +88,14 @@ test.each(rowsOf(['light', 'dark'] as const, 1))(
     await page.getByRole('button', { name: 'Add', exact: true }).click()
     await page.getByText('There is no account "nobody" at this portal.').waitFor()
     await lookAt('send')
+    await page.getByRole('button', { name: 'Make a link…' }).click()
+    await page.getByText('More', { exact: true }).click()
+    await lookAt('make a link')
     await visitor.goTo('Receive')
     await visitor.card('one.bin').press('Decline…')
+    await page.getByLabel(/^People without an account can send you files/).fill('tax papers of last year')
+    await page.getByRole('button', { name: 'Make the link' }).click()
+    await visitor.card('tax papers of last year').says('Nothing has come yet')
     await lookAt('receive')
     await visitor.goTo('History')
     await page.getByRole('link', { name: /delivered\.bin/ }).waitFor()
@@ -109,5 +116,54 @@ test.each(rowsOf(['light', 'dark'] as const, 1))(
     await visitor.goTo('Portal')
     await page.getByRole('heading', { name: /^Receivers online/ }).waitFor()
     await lookAt('portal')
+  },
+)
+
+test.each(rowsOf(['light', 'dark'] as const, 1))(
+  'the pages of links are accessible in %s, and fit a phone',
+  async (colorScheme) => {
+    await using scene = await sceneWith(['alice'], WITH_GUESTS)
+    const { world, network } = scene
+    const options = { colorScheme, bypassCSP: true, viewport: PHONE }
+    const longName = `${'a very long name of a file '.repeat(7)}.pdf`
+    const visitor = await openVisit(options)
+    const { page } = visitor
+    const lookAt = async (where: string): Promise<void> => {
+      await expectAccessible(visitor, where)
+      await expectFits(visitor, where)
+    }
+    const press = (name: string) => page.getByRole('button', { name, exact: true }).click()
+    await visitor.open(`${network.url}/g#glg_`)
+    await titled(visitor, 'This link is not complete')
+    await lookAt('not complete')
+    const locked = await sendLink(scene, { passphrase: 'blue' })
+    await locked.send(await world.file(longName, 1000), '--no-wait').ended
+    await visitor.open(locked.link)
+    await titled(visitor, 'A file for you, with a passphrase')
+    await lookAt('passphrase')
+    await page.getByLabel('The passphrase that the sender told you').fill('blue')
+    await press('Open')
+    await page.getByRole('button', { name: 'Receive', exact: true }).waitFor()
+    await lookAt('offered')
+    await visitor.download(() => press('Receive'))
+    await titled(visitor, 'Received from alice')
+    await lookAt('received')
+    await press('I have it, remove it here')
+    await titled(visitor, 'Done')
+    await lookAt('done')
+    await visitor.open(`${network.url}/?elsewhere`)
+    await visitor.open((await sendLink(scene, { lifetimeMs: 60_000 })).link.replace(/glg_.{4}/, 'glg_aaaa'))
+    await titled(visitor, 'This link does not work')
+    await lookAt('not working')
+
+    await world.receiver('alice')
+    await visitor.open((await requestLink(scene, { label: 'tax papers '.repeat(12) })).link)
+    await page.getByText('You get two notifications for each file').waitFor()
+    await lookAt('request')
+    await visitor.choose([await world.file('income.pdf', 1000), await world.file(`2 ${longName}`, 1000)])
+    await lookAt('request, chosen')
+    await page.getByRole('button', { name: 'Send 2 files to alice' }).click()
+    await visitor.card('income.pdf').phase('ended')
+    await lookAt('request, sent')
   },
 )

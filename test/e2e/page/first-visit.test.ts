@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest'
 import { openVisit } from '../../page/harness/visitor.ts'
 import { httpServer } from '../../suites/http-server.ts'
+import { requestLink, sendLink, WITH_GUESTS } from './links.ts'
 import { eventually, sceneWith } from './visit.ts'
 
 const FIRST_PAINT_MS_MAX = 1_000
@@ -17,11 +18,11 @@ interface FirstVisit {
   readonly urls: readonly string[]
 }
 
-/** A first visit. The time that the browser takes to start does not count. */
-async function firstVisit(url: string): Promise<FirstVisit> {
+/** A first visit. The time that the browser takes to start does not count. @param title of the page once it is there */
+async function firstVisit(url: string, title: string): Promise<FirstVisit> {
   const visitor = await openVisit()
   await visitor.open(url)
-  await visitor.page.getByRole('heading', { name: 'Files that arrive, with proof' }).waitFor()
+  await visitor.page.getByRole('heading', { name: title }).waitFor()
   await visitor.page.waitForLoadState('networkidle')
   await eventually(() => visitor.inside('firstPaintMs')).toBeGreaterThan(0)
   const paintMs = await visitor.inside<number>('firstPaintMs')
@@ -41,14 +42,13 @@ async function emptyPaintMs(): Promise<number> {
   return paintMs
 }
 
-test('a new visitor sees something within a second, and has loaded little data', async () => {
-  await using scene = await sceneWith([])
+async function expectFast(url: string, title: string): Promise<void> {
   // A busy machine paints everything late. The test takes the fastest of a few visits and subtracts the time of an
   // empty page.
   const paintsMs: number[] = []
   while (paintsMs.length < VISITS_MAX && !paintsMs.some((ms) => ms < FIRST_PAINT_MS_MAX)) {
     const emptyMs = await emptyPaintMs()
-    const { paintMs, bytes, urls } = await firstVisit(scene.network.url)
+    const { paintMs, bytes, urls } = await firstVisit(url, title)
     paintsMs.push(paintMs - emptyMs)
     expect(bytes, urls.join('\n')).toBeLessThan(WEIGHT_BYTES_MAX)
     // The total includes at least the document, its script and its style.
@@ -56,4 +56,17 @@ test('a new visitor sees something within a second, and has loaded little data',
     expect(bytes).toBeGreaterThan(WEIGHT_BYTES_MIN)
   }
   expect(Math.min(...paintsMs)).toBeLessThan(FIRST_PAINT_MS_MAX)
+}
+
+test('a new visitor sees something within a second, and has loaded little data', async () => {
+  await using scene = await sceneWith([])
+  await expectFast(scene.network.url, 'Files that arrive, with proof')
+})
+
+test('so does a person who opens a link, to receive or to send', async () => {
+  await using scene = await sceneWith(['alice'], WITH_GUESTS)
+  const { link, send } = await sendLink(scene)
+  await send(await scene.world.file('report.pdf', 1000), '--no-wait').ended
+  await expectFast(link, 'alice sends you report.pdf')
+  await expectFast((await requestLink(scene)).link, 'alice asks you for files')
 })

@@ -126,7 +126,7 @@ export interface GuestSending {
   receiptOf(transferId: string): Promise<string | null>
 }
 
-/** Whether a file still needs this tab. */
-export function isMoving({ progress }: Outgoing): boolean {
-  return ['queued', 'reading', 'sending', 'silent', 'paused'].includes(progress.value.phase)
+/** Whether more is to come of a file. */
+export function isOpen({ progress }: Outgoing): boolean {
+  return progress.value.phase !== 'ended' && progress.value.phase !== 'refused'
 }

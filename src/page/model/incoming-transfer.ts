@@ -47,6 +47,7 @@ export interface Placed {
 export class IncomingTransfer implements Incoming {
   readonly transferId: string
   readonly from: string
+  readonly label = signal<string | null>(null)
   readonly name: ReadonlySignal<string>
   readonly sizeBytes: ReadonlySignal<number | null>
   readonly tree: ReadonlySignal<TreeSize | null>

@@ -9,6 +9,7 @@ import {
   type PartBody,
   type ReceiveEvent,
   type ReceiverTrust,
+  type RequestOfFile,
 } from '../../receiver/index.ts'
 import { askToPersist } from '../platform/browser.ts'
 import { change, type PageDatabase } from '../platform/database.ts'
@@ -33,6 +34,8 @@ export interface IncomingOptions {
   readonly signal: AbortSignal
   /** Receives one file, which its user has accepted already, and ends. */
   readonly isForOne?: boolean
+  /** Opens the label of a request of this account; null where this browser cannot. */
+  readonly labelOf?: (request: RequestOfFile) => Promise<string | null>
   readonly onConnection: (connection: ConnectionState) => void
   readonly onHeldBack: () => void
   readonly onTrouble: (problem: ProblemJson) => void
@@ -163,6 +166,7 @@ export class IncomingList implements IncomingFiles {
     }
     const file = this.#fileOf(event)
     file.apply(event)
+    if (event.request !== undefined && file.label.value === null) void this.#label(file, event.request)
     if (event.type === 'received') void this.#received(file, event)
     if (event.type !== 'fetching') onChange()
   }
@@ -184,6 +188,11 @@ export class IncomingList implements IncomingFiles {
     })
     this.#files.value = [file, ...this.#files.value]
     return file
+  }
+
+  /** The label is sealed, and only the browser that made the request can open it. */
+  async #label(file: IncomingTransfer, request: RequestOfFile): Promise<void> {
+    file.label.value = (await this.#options.labelOf?.(request).catch(() => null)) ?? null
   }
 
   async #received(file: IncomingTransfer, { path, signedBy }: FileEvent & { type: 'received' }): Promise<void> {

@@ -98,9 +98,13 @@ export async function openMember(options: MemberOptions): Promise<Member> {
   })
   // The user can still choose files to send while the portal is away, even for long.
   const begunEarlier = await outgoing.begunEarlier()
+  const fingerprint = await fingerprintOf(keys.publicKeys)
+  const linkOptions = { client, database, portalUrl, fingerprint, signal: stop }
+  const requests = new OwnRequests(linkOptions)
   const incoming = await IncomingList.open({
     ...{ client, account, database, inbox, onConnection, onHeldBack, onTrouble, onChange },
     trust: { account, keys, contacts },
+    labelOf: (request) => requests.labelOf(request),
     lapse: lapse as ReadonlySignal<FolderLapse | null>,
     signal: stop,
   })
@@ -130,9 +134,7 @@ export async function openMember(options: MemberOptions): Promise<Member> {
     outgoing.takeUp(begunEarlier)
   }
   const openGuestLinks = async (expiryMsMax: number): Promise<GuestLinks> => {
-    const common = { client, database, portalUrl, fingerprint, signal: stop }
-    const links = await OwnLinks.open(common)
-    const requests = new OwnRequests(common)
+    const links = await OwnLinks.open(linkOptions)
     return {
       ...{ expiryMsMax, links: links.byGuest, requests },
       // Each file has a link of its own: a guest takes one file.
@@ -151,7 +153,6 @@ export async function openMember(options: MemberOptions): Promise<Member> {
       else onTrouble(problemOf(error))
     })
   }
-  const fingerprint = await fingerprintOf(keys.publicKeys)
   watched(events.follow())
   watched(introduce())
   watched(people.look())

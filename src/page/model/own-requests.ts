@@ -55,6 +55,12 @@ export class OwnRequests implements FileRequests {
     await this.load()
   }
 
+  /** @returns null where the request has no label, or another browser made it */
+  async labelOf({ requestId, label }: Pick<FileRequest, 'requestId' | 'label'>): Promise<string | null> {
+    const secret = await secretOf(this.#options.database, requestId)
+    return secret === null || label === null ? null : openLabel(secret, label)
+  }
+
   async #shown(request: FileRequest): Promise<ShownRequest> {
     const { portalUrl, fingerprint, database } = this.#options
     const secret = await secretOf(database, request.requestId)

@@ -217,6 +217,8 @@ export interface IncomingFiles {
 export interface Incoming {
   readonly transferId: string
   readonly from: string
+  /** What this account has asked for, where a guest sends it for a request of this browser; null otherwise. */
+  readonly label: ReadonlySignal<string | null>
   readonly name: ReadonlySignal<string>
   /** Null while the size of a stream is not known. */
   readonly sizeBytes: ReadonlySignal<number | null>

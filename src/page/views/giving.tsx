@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import { bytesText, printable } from '../../protocol/index.ts'
 import { adviceForVisitor } from '../model/advice.ts'
 import { itemsText } from '../model/groups.ts'
-import { type Giving, type GuestSending, isMoving, type OpenRequest } from '../model/guest-types.ts'
+import { type Giving, type GuestSending, isOpen, type OpenRequest } from '../model/guest-types.ts'
 import type { HistoryLine } from '../model/types.ts'
 import { download } from '../platform/inbox/download.ts'
 import { Chooser, pickedSizeOf } from './chooser.tsx'
@@ -114,7 +114,8 @@ function Sent({ request, guest }: { readonly request: OpenRequest; readonly gues
   const trouble = useSignal<string | null>(null)
   const files = outgoing.files.value
   const hasSent = files.length > 0 || earlier.value.length > 0
-  const isBusy = files.some(isMoving) || outgoing.unfinished.value.length > 0
+  // Without the keys this browser could not verify the receipt that is still to come.
+  const isBusy = files.some(isOpen) || earlier.value.some(isWaiting) || outgoing.unfinished.value.length > 0
   const saveReceipt = (transferId: string, name: string): void => {
     trouble.value = null
     guest.receiptOf(transferId).then(
@@ -175,6 +176,10 @@ function Sent({ request, guest }: { readonly request: OpenRequest; readonly gues
       )}
     </>
   )
+}
+
+function isWaiting({ picture }: HistoryLine): boolean {
+  return picture.second.some(({ hop }) => hop.state === 'held' || hop.state === 'moving' || hop.state === 'ahead')
 }
 
 interface EarlierCardProps {

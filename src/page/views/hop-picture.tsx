@@ -34,7 +34,7 @@ export function HopPicture({ picture, own }: HopPictureProps) {
 function Party({ name, own }: { readonly name: string; readonly own: string }) {
   return (
     <div class="party" aria-hidden="true" title={name}>
-      <span>{calledOf(name, own)}</span>
+      <span>{calledOf(name, own).replace(/^a (?=guest$)/, '')}</span>
     </div>
   )
 }

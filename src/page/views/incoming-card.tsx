@@ -39,6 +39,7 @@ export function IncomingCard({ file, own, isListed = true }: IncomingCardProps) 
         <span class="soft small size">
           <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from{' '}
           <strong>{calledOf(file.from, own)}</strong>
+          {file.label.value !== null && <bdi> for “{printable(file.label.value)}”</bdi>}
           {file.tree.value === null && typeText(file.mediaType.value)}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>

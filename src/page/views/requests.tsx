@@ -87,9 +87,10 @@ function RequestForm({ guests, attempt }: RequestFormProps) {
   return (
     <form class="card" onSubmit={make}>
       <label for="request-label">People without an account can send you files by a link. What do you ask for?</label>
-      <div class="row" style={{ flexWrap: 'nowrap' }}>
+      <div class="row">
         <input
           id="request-label"
+          style={{ flex: '1 1 200px', width: 'auto' }}
           type="text"
           autocomplete="off"
           maxLength={labelLengthMax}

@@ -187,16 +187,18 @@ function Receiving({ taking, now }: { readonly taking: Taking; readonly now: Tak
   const isOver = phase === 'received' || phase === 'declined' || phase === 'withdrawn'
   return (
     <Plain title={titleOf(owner, file)}>
-      {file !== null && <IncomingCard file={file} own={guest} isListed={false} />}
-      <p role="status">
-        {!isOver && !isConnected && waitText()}
-        {!isOver && isConnected && file === null && offerText(owner, isElsewhere)}
-      </p>
-      {file !== null && phase === 'received' && <Kept taking={taking} file={file} />}
-      {phase === 'withdrawn' && <p>Nothing of it is left in this browser.</p>}
-      {phase === 'declined' && (
-        <p>{owner.account} has been told why. Nothing of it is left in this browser: the link can be used again.</p>
-      )}
+      <div class="stack">
+        {file !== null && <IncomingCard file={file} own={guest} isListed={false} />}
+        <p role="status">
+          {!isOver && !isConnected && waitText()}
+          {!isOver && isConnected && file === null && offerText(owner, isElsewhere)}
+        </p>
+        {file !== null && phase === 'received' && <Kept taking={taking} file={file} />}
+        {phase === 'withdrawn' && <p>Nothing of it is left in this browser.</p>}
+        {phase === 'declined' && (
+          <p>{owner.account} has been told why. Nothing of it is left in this browser: the link can be used again.</p>
+        )}
+      </div>
     </Plain>
   )
 }

@@ -94,6 +94,8 @@ test('a member asks for files by a link, and closes the request', async () => {
   await guest.page.getByRole('button', { name: 'Send it to carol' }).click()
   const offer = carol.card('income.pdf')
   await offer.phase('asking')
+  await offer.says('A guest offers you this file.')
+  await offer.says('for “tax papers”')
   const download = await carol.download(() => offer.press('Accept'))
   expect(await sha256Of(download.path)).toBe(await sha256Of(path))
   await guest.card('income.pdf').says('Delivered to carol: arrived, intact, receipt verified.')

@@ -2,6 +2,8 @@ import { basename, resolve } from 'node:path'
 import { digestDriver } from '../digests/index.ts'
 import {
   checkOptions,
+  guestNameOf,
+  isGuestName,
   type OptionRule,
   optionsInvalid,
   Problem,
@@ -117,6 +119,10 @@ async function failureOf(
     claims = await verifyReceiptToken(receipt, keys)
     if (claims.receiver !== receiver || claims.transferId !== transferId) {
       return { reason: 'the file of the receipt says other things than its receiver signed', claims }
+    }
+    // The name of a guest is the fingerprint of its keys.
+    if (isGuestName(receiver) && guestNameOf(fingerprint) !== receiver) {
+      return { reason: `it was signed with the keys ${fingerprint}, which are not those of ${receiver}`, claims }
     }
     if (wanted !== null && wanted !== fingerprint) {
       return { reason: `it was signed with the keys ${fingerprint}, not with ${wanted}`, claims }

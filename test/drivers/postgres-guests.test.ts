@@ -1,4 +1,5 @@
 /** Guests at two portals over one PostgreSQL. Each test repeats the same moment many times, so that luck does not hide a mistake. */
+import { setTimeout } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { postgresLedger } from '../../src/portal/ledger/postgres.ts'
@@ -25,7 +26,7 @@ async function twoPortals() {
     if (made === undefined) throw new Error('no guest was made')
     return made
   }
-  return { one, other, ada, guest }
+  return { one, other, ada, guest, url }
 }
 
 /** `done`, or the code of the problem. Any other error fails the test. */
@@ -120,28 +121,28 @@ test('visitors that join and send at the same time exceed no bound of the reques
   expect(states.sort()).toEqual(['receiving', 'refused'])
 })
 
-test('a guest that expires while a file is announced to it keeps no file without an end', async () => {
-  const { one, other, ada } = await twoPortals()
-  for (let round = 0; round < ROUNDS; round++) {
-    const expiresAtMs = one.nowMs() + 60
-    const [receiver] = await makeGuests(one, ada, { within: many, expiresAtMs })
+test('a guest that expires while a file is announced to it leaves no file without an end', async () => {
+  const { one, ada, url } = await twoPortals()
+  // For this portal every guest has expired, so that both moves really come at the same time.
+  const late = await postgresLedger({ url, now: () => Date.now() + 1_000_000 })
+  onTestFinished(() => late.close())
+  let announcedCount = 0
+  for (let round = 0; round < 4 * ROUNDS; round++) {
+    const [receiver] = await makeGuests(one, ada, { within: many, expiresAtMs: one.nowMs() + 500_000 })
     if (receiver === undefined) throw new Error('no guest was made')
-    while (one.nowMs() < expiresAtMs - 5) await new Promise((resolve) => setImmediate(resolve))
     const transfer = aTransfer(ada, [receiver])
     const announced = outcome(one.announce(transfer, roomy))
-    while ((await other.expireGuests(10)) === 0);
+    await setTimeout(round % 8)
+    await late.expireGuests(10)
+    // What is not seen now would never be ended.
+    const { deliveries } = await late.openWith(receiver.accountId, 10)
     const known = await announced
     expect(['done', 'receiver-unknown']).toContain(known)
-    const due = (await other.dueRevocations(10)).find(({ accountId }) => accountId === receiver.accountId)
-    const { deliveries } = await other.openWith(receiver.accountId, 10)
     expect(deliveries).toEqual(known === 'done' ? [transfer.transferId] : [])
-    expect(due).toMatchObject({ isExpired: true })
-    for (const transferId of deliveries) {
-      const failed = { state: 'failed', problem: problem('link-expired') } as const
-      await other.moveDelivery(transferId, receiver.accountId, { state: 'waiting' }, failed)
-    }
-    if (due !== undefined) await other.revocationSettled(due)
+    if (known === 'done') announcedCount++
+    for (const account of await late.dueRevocations(10)) await late.revocationSettled(account)
   }
+  expect(announcedCount, 'the moves met').toBeGreaterThan(0)
 })
 
 test('an owner that is revoked while its guests send and receive leaves nothing open behind, and nothing is counted twice', async () => {

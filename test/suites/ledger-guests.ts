@@ -423,6 +423,8 @@ export function testGuests(begin: () => Promise<LedgerTest>): void {
         expect(await ledger.announce(running, roomy), 'a repeated announcement').toMatchObject({ isNew: false })
         expect(await ledger.dueFileRequests(10)).toEqual([request.requestId])
         expect(await ledger.uploadsFor(request.requestId, 10)).toEqual([running.transferId])
+        await ledger.fileRequestSettled(request.requestId)
+        expect(await ledger.dueFileRequests(10), 'while an upload is under way').toEqual([request.requestId])
         await move(running.transferId, { state: 'refused', problem: problem('request-closed') })
         expect(await ledger.uploadsFor(request.requestId, 10)).toEqual([])
         await ledger.fileRequestSettled(request.requestId)

@@ -97,7 +97,7 @@ export interface GuestLedger {
   dueFileRequests(limit: number): Promise<string[]>
   /** The uploads of a request's guests that are under way. */
   uploadsFor(requestId: string, limit: number): Promise<string[]>
-  /** Records that no upload of an ended request is under way any more. */
+  /** Records that no upload of an ended request is under way any more. Does nothing while one is. */
   fileRequestSettled(requestId: string): Promise<void>
 
   /** Counts the guests that may still be used, and the open requests. */

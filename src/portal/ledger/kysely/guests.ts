@@ -14,7 +14,7 @@ import {
   toGuest,
   writeGuest,
 } from './guest-rows.ts'
-import { lockAccountChanges } from './locks.ts'
+import { lockAccountChanges, locking } from './locks.ts'
 
 /** Guests, and requests for files. Secrets are stored only as hashes. */
 export function guests({ db, now, transact }: LedgerContext): GuestLedger {
@@ -160,20 +160,20 @@ export function guests({ db, now, transact }: LedgerContext): GuestLedger {
       return rows.map((row) => row.request_id)
     },
 
-    async uploadsFor(requestId, limit) {
-      const rows = await db
-        .selectFrom('accounts')
-        .innerJoin('transfers', 'transfers.sender_id', 'accounts.account_id')
-        .select('transfer_id')
-        .where('accounts.request_id', '=', requestId)
-        .where('transfers.state', '=', sql.lit('receiving'))
-        .limit(limit)
-        .execute()
-      return rows.map((row) => row.transfer_id)
-    },
+    uploadsFor: (requestId, limit) => uploadsFor(db, requestId, limit),
 
     async fileRequestSettled(requestId) {
-      await db.updateTable('file_requests').set({ uploads_due: 0 }).where('request_id', '=', requestId).execute()
+      await transact(async (tx) => {
+        // Waits for an announcement that found the request open just before its end. Its upload is then ended by the next round.
+        await tx
+          .selectFrom('file_requests')
+          .select('request_id')
+          .where('request_id', '=', requestId)
+          .$call(locking(tx, 'change'))
+          .execute()
+        if ((await uploadsFor(tx, requestId, 1)).length > 0) return
+        await tx.updateTable('file_requests').set({ uploads_due: 0 }).where('request_id', '=', requestId).execute()
+      })
     },
 
     async guestCensus() {
@@ -193,6 +193,18 @@ export function guests({ db, now, transact }: LedgerContext): GuestLedger {
       return { receiving: active.all - active.sending, sending: active.sending, requests: open.count }
     },
   }
+}
+
+async function uploadsFor(db: Db, requestId: string, limit: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('accounts')
+    .innerJoin('transfers', 'transfers.sender_id', 'accounts.account_id')
+    .select('transfer_id')
+    .where('accounts.request_id', '=', requestId)
+    .where('transfers.state', '=', sql.lit('receiving'))
+    .limit(limit)
+    .execute()
+  return rows.map((row) => row.transfer_id)
 }
 
 function openRequest(db: Db, secretHash: string, atMs: number) {

@@ -3,9 +3,9 @@
  * `commit` enters the part in the list of parts.
  */
 import type { Readable } from 'node:stream'
-import { releaseBuffer } from '../buffers/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import type { PartSink } from '../parts/index.ts'
+import { replaceInPlace } from '../parts/node-in-place.ts'
 import { receivePart } from '../parts/node-part-receiver.ts'
 import { Problem } from '../protocol/index.ts'
 import { type PartSeal, sealTagBytes } from '../trust/index.ts'
@@ -30,21 +30,25 @@ function openingSink(
   let contentDigest = ''
   let atByte = 0
   const inner = sinkFor(() => contentDigest)
+  const open = (slice: Uint8Array): Uint8Array => {
+    const plain = opener.update(slice)
+    hasher.update(plain)
+    return plain
+  }
   return {
+    retainsBuffers: inner.retainsBuffers === true,
     async write(buffers) {
-      const opened: Buffer[] = []
+      const opened: Uint8Array[] = []
       for (const bytes of buffers) {
-        const content = bytes.subarray(0, Math.max(0, tagAtByte - atByte))
-        if (content.length > 0) {
-          const plain = opener.update(content)
-          hasher.update(plain)
-          opened.push(plain)
-        }
-        if (content.length < bytes.length) tag.set(bytes.subarray(content.length), atByte + content.length - tagAtByte)
+        const isContent = atByte + bytes.length <= tagAtByte
+        // The same object where possible: only that can be released.
+        const content = isContent ? bytes : bytes.subarray(0, Math.max(0, tagAtByte - atByte))
+        replaceInPlace(content, open)
+        if (content.length > 0) opened.push(content)
+        if (!isContent) tag.set(bytes.subarray(content.length), atByte + content.length - tagAtByte)
         atByte += bytes.length
       }
       if (opened.length > 0) await inner.write(opened)
-      if (inner.retainsBuffers !== true) opened.forEach(releaseBuffer)
     },
     async commit(digest) {
       if (atByte !== lengthBytes) throw new Problem('seal-broken', { partNumber: position.partNumber })

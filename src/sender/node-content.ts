@@ -1,12 +1,10 @@
 /** What all sources of this machine have in common: content is read where it is wanted, and is hashed and sealed in its buffer. */
 import { constants } from 'node:fs'
-import { digestDriver } from '../digests/index.ts'
 import { fileErrorText } from '../fs/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import type { TreeIndex } from '../tree/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
-import { partSealer } from '../trust/node-part-cipher.ts'
-import { sealInPlace } from './node-part-bytes.ts'
+import { PartBytes } from './node-part-bytes.ts'
 import type { ReadPart } from './parts-read.ts'
 import type { OpenSource, Source, SourceIdentity } from './source.ts'
 
@@ -55,29 +53,17 @@ export abstract class OpenContent implements OpenSource {
     digestAlgorithm: DigestAlgorithm,
     seal: PartSeal | null,
   ): Promise<PartDigests> {
-    const sealer = seal === null ? null : partSealer(seal.partKey, seal.position)
-    const hasher = digestDriver(digestAlgorithm).create()
-    const contentHasher = sealer === null ? null : digestDriver(digestAlgorithm).create()
-    const lengthBytes = target.length - (sealer === null ? 0 : sealTagBytes)
+    const part = new PartBytes(digestAlgorithm, seal)
+    const lengthBytes = target.length - (seal === null ? 0 : sealTagBytes)
     for (let at = 0; at < lengthBytes; ) {
       const bytesRead = await this.read(target.subarray(0, lengthBytes), at, offsetBytes + at)
       if (bytesRead === 0) throw this.changed('it is shorter than it was')
-      const bytes = target.subarray(at, at + bytesRead)
-      // The sealed bytes replace the plain ones in the same buffer.
-      contentHasher?.update(bytes)
-      if (sealer !== null) sealInPlace(sealer, bytes)
-      hasher.update(bytes)
+      part.add(target.subarray(at, at + bytesRead))
       at += bytesRead
     }
-    if (sealer !== null) {
-      const tag = sealer.finish()
-      target.set(tag, lengthBytes)
-      hasher.update(tag)
-    }
-    const digest = hasher.digest()
-    const contentDigest = contentHasher?.digest() ?? digest
-    this.noteRead({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest })
-    return { digest, contentDigest }
+    const digests = part.finish(target, lengthBytes)
+    this.noteRead({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest: digests.contentDigest })
+    return digests
   }
 
   /** Called for each part that was read. */

@@ -1,23 +1,48 @@
 /** Hashes and seals a part that lies in memory. */
 import { setImmediate } from 'node:timers/promises'
-import { releaseBuffer } from '../buffers/index.ts'
-import { digestDriver } from '../digests/index.ts'
+import { digestDriver, type Hasher } from '../digests/index.ts'
+import { replaceInPlace } from '../parts/node-in-place.ts'
 import type { DigestAlgorithm } from '../protocol/index.ts'
 import type { PartDigests, PartSeal } from '../trust/index.ts'
 import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
 
-/** Bytes sealed and hashed at a time: they stay in the processor's cache between the steps. */
-const SEAL_BYTES = 128 * 1024
 /** After so many bytes the process does other work. */
 const BREAK_BYTES = 1024 * 1024
 
-/** Replaces plain bytes by sealed ones in the same buffer. */
-export function sealInPlace(sealer: PartSealer, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; at += SEAL_BYTES) {
-    const slice = bytes.subarray(at, at + SEAL_BYTES)
-    const sealed = sealer.update(slice)
-    slice.set(sealed)
-    releaseBuffer(sealed)
+/** The digests of a part, and its seal, taken over the bytes in their order. */
+export class PartBytes {
+  readonly #hasher: Hasher
+  readonly #contentHasher: Hasher | null
+  readonly #sealer: PartSealer | null
+
+  constructor(digestAlgorithm: DigestAlgorithm, seal: PartSeal | null) {
+    this.#sealer = seal === null ? null : partSealer(seal.partKey, seal.position)
+    this.#hasher = digestDriver(digestAlgorithm).create()
+    this.#contentHasher = seal === null ? null : digestDriver(digestAlgorithm).create()
+  }
+
+  /** Takes the next bytes. With a seal, the sealed ones replace them. */
+  add(bytes: Uint8Array): void {
+    const sealer = this.#sealer
+    if (sealer === null) this.#hasher.update(bytes)
+    else
+      replaceInPlace(bytes, (slice) => {
+        this.#contentHasher?.update(slice)
+        const sealed = sealer.update(slice)
+        this.#hasher.update(sealed)
+        return sealed
+      })
+  }
+
+  /** Ends the part. @param target gets the tag behind the content, where there is a seal */
+  finish(target: Uint8Array, lengthBytes: number): PartDigests {
+    if (this.#sealer !== null) {
+      const tag = this.#sealer.finish()
+      target.set(tag, lengthBytes)
+      this.#hasher.update(tag)
+    }
+    const digest = this.#hasher.digest()
+    return { digest, contentDigest: this.#contentHasher?.digest() ?? digest }
   }
 }
 
@@ -32,21 +57,10 @@ export async function digestsInPlace(
   digestAlgorithm: DigestAlgorithm,
   seal: PartSeal | null,
 ): Promise<PartDigests> {
-  const sealer = seal === null ? null : partSealer(seal.partKey, seal.position)
-  const hasher = digestDriver(digestAlgorithm).create()
-  const contentHasher = sealer === null ? null : digestDriver(digestAlgorithm).create()
+  const part = new PartBytes(digestAlgorithm, seal)
   for (let at = 0; at < lengthBytes; at += BREAK_BYTES) {
-    const bytes = target.subarray(at, Math.min(at + BREAK_BYTES, lengthBytes))
-    contentHasher?.update(bytes)
-    if (sealer !== null) sealInPlace(sealer, bytes)
-    hasher.update(bytes)
+    part.add(target.subarray(at, Math.min(at + BREAK_BYTES, lengthBytes)))
     if (at + BREAK_BYTES < lengthBytes) await setImmediate()
   }
-  if (sealer !== null) {
-    const tag = sealer.finish()
-    target.set(tag, lengthBytes)
-    hasher.update(tag)
-  }
-  const digest = hasher.digest()
-  return { digest, contentDigest: contentHasher?.digest() ?? digest }
+  return part.finish(target, lengthBytes)
 }

@@ -76,6 +76,8 @@ const servers = {
   'unionfs-fuse': { packages: ['unionfs-fuse', 'fuse3'], programs: ['unionfs-fuse'] },
   squashfs: { packages: ['squashfs-tools'], programs: ['mksquashfs'] },
   davfs: { packages: ['davfs2'], programs: ['mount.davfs'] },
+  // Shows the calls of a process.
+  strace: { packages: ['strace'], programs: ['strace'] },
   // Shells for the tests of completion.
   fish: { packages: ['fish'], programs: ['fish'] },
   zsh: { packages: ['zsh'], programs: ['zsh'] },

@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { engine } from '../../page/harness/engine.ts'
 import { openVisit, type Visitor } from '../../page/harness/visitor.ts'
 import { sha256Of } from '../harness/world.ts'
+import { requestLink, sendLink, titled, WITH_GUESTS } from './links.ts'
 import { expectArrived, MIB, type Scene, sceneWith } from './visit.ts'
 
 const JOIN = { name: 'Join', exact: true } as const
@@ -36,6 +37,24 @@ test('a private window says what it lacks, and its invite stays valid', async ()
   const says =
     /^This browser does not let the page store files \(SecurityError\)\. Private windows, for example, forbid it\.$/
   await expectInviteKept(scene, link, visitor, says)
+})
+
+test('a private window says what it lacks before it uses a link, to receive or to send', async () => {
+  await using scene = await sceneWith(['alice'], WITH_GUESTS)
+  const { link, send } = await sendLink(scene)
+  await send(await scene.world.file('report.pdf', 1000), '--no-wait').ended
+  const visitor = await openVisit({ isPrivate: true })
+  if (engine !== 'firefox') await visitor.insideFirst('refuseFiles')
+  for (const one of [link, (await requestLink(scene)).link]) {
+    await visitor.open(one)
+    await titled(visitor, 'This page does not work here')
+    await visitor.page.getByText(/^This browser does not let the page store files \(SecurityError\)\./).waitFor()
+    await visitor.page.getByText('The link has not been used: open it again in another browser.').waitFor()
+  }
+  expect(scene.network.count('GET', /\/v1\//) + scene.network.count('POST', /\/v1\//)).toBe(0)
+  const other = await openVisit()
+  await other.open(link)
+  await titled(other, 'alice sends you report.pdf')
 })
 
 test('a browser that is too old says so, and its invite stays valid', async () => {

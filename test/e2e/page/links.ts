@@ -91,20 +91,22 @@ interface RequestLinkOptions {
   readonly filesMax?: number
   readonly bytesMax?: number
   readonly lifetimeMs?: number
+  /** In the link; that of the owner unless a test lies. */
+  readonly fingerprint?: string
 }
 
 /** Makes a request link of alice. */
 export async function requestLink(
   { world, network }: Scene,
-  { label, filesMax = 10, bytesMax = 2 ** 30, lifetimeMs = HOUR_MS }: RequestLinkOptions = {},
+  { label, filesMax = 10, bytesMax = 2 ** 30, lifetimeMs = HOUR_MS, fingerprint }: RequestLinkOptions = {},
 ) {
-  const { client, fingerprint } = await memberOf(world, 'alice')
+  const { client, fingerprint: own } = await memberOf(world, 'alice')
   const secret = newLinkSecret()
   const requestId = newTransferId()
   const { bearerHash: secretHash } = await requestSecretsOf(secret)
   const expiresAt = new Date(Date.now() + lifetimeMs).toISOString()
   const sealed = label === undefined ? null : await sealLabel(secret, label)
   await client.guests.request({ requestId, secretHash, label: sealed, expiresAt, filesMax, bytesMax })
-  const link = linkOf({ kind: 'request', portalUrl: network.url, secret, fingerprint })
+  const link = linkOf({ kind: 'request', portalUrl: network.url, secret, fingerprint: fingerprint ?? own })
   return { link, requestId, client }
 }

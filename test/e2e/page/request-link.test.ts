@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { chromiumTest } from '../../page/harness/once.ts'
 import { openVisit } from '../../page/harness/visitor.ts'
-import { requestLink, titled, WITH_GUESTS } from './links.ts'
+import { memberOf, requestLink, titled, WITH_GUESTS } from './links.ts'
 import { eventually, expectArrived, holdPartsAfter, PART_BYTES, sceneWith, timesSent } from './visit.ts'
 
 const PHONE = { viewport: { width: 375, height: 720 } }
@@ -103,4 +103,17 @@ chromiumTest('the limits of a request and its end are said before and after send
   await titled(stranger, 'This link does not work')
   await stranger.page.getByRole('alert').getByText('Ask the person who gave you the link for a new one.').waitFor()
   await eventually(() => stranger.inside('traces')).toEqual([])
+})
+
+chromiumTest('a portal that names other keys for the owner of a request gets nothing', async () => {
+  await using scene = await sceneWith(['alice', 'mallory'], WITH_GUESTS)
+  const { fingerprint } = await memberOf(scene.world, 'mallory')
+  const { link } = await requestLink(scene, { fingerprint })
+  const visitor = await openVisit()
+  await visitor.open(link)
+  await titled(visitor, 'This link does not work')
+  const alert = visitor.page.getByRole('alert')
+  await alert.getByText(/^Do not use this link\. The portal names other keys than the link does/).waitFor()
+  expect(await visitor.page.locator('input[data-for="files"]').count()).toBe(0)
+  expect(scene.network.count('POST', /\/v1\/requests\/join$/)).toBe(0)
 })

@@ -6,6 +6,7 @@ import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testDatabase } from '../servers/postgres.ts'
 import { testFolder } from '../suites/folder.ts'
 import { aTransfer, join, leaseMs, manifestDigest, problem, roomy } from '../suites/ledger.ts'
+import { aRequest, makeGuests } from '../suites/ledger-guests.ts'
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
@@ -196,6 +197,28 @@ for (const [name, driver] of Object.entries(drivers)) {
       const restarted = await opened()
       await restarted.keepTime(bounds)
       expect(await restarted.redeemInvite('hash', { tokenId: 'id', tokenHash: 'hash' })).toBeNull()
+    })
+
+    test('links keep their time when the clock is changed, and time without a portal does not prolong them', async () => {
+      const { machine, ledger, opened } = await begin(await driver())
+      const ada = await ledger.accountByName('ada')
+      if (ada === null) throw new Error('ada is there')
+      await ledger.setKeys(ada.accountId, { signing: 's', encryption: 'e' })
+      await makeGuests(ledger, ada)
+      const request = aRequest(ledger)
+      await ledger.createFileRequest(ada.accountId, request, { openMax: 9, perDayMax: 9 })
+      machine.set = 200 * DAY_MS
+      await ledger.keepTime(bounds)
+      machine.pass(DAY_MS - MINUTE_MS)
+      await ledger.keepTime(bounds)
+      expect(await ledger.expireGuests(10)).toBe(0)
+      expect(await ledger.fileRequestByHash(request.secretHash)).not.toBeNull()
+      await ledger.close()
+      machine.pass(3 * DAY_MS)
+      const restarted = await opened()
+      await restarted.keepTime(bounds)
+      expect(await restarted.expireGuests(10)).toBe(1)
+      expect(await restarted.fileRequestByHash(request.secretHash)).toBeNull()
     })
 
     test('a clock that is ahead for a while deletes no history', async () => {

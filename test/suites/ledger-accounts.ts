@@ -37,6 +37,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
         tokenHash: 'new hash',
         isRevoked: false,
         isOperator: false,
+        guest: null,
       })
     })
 
@@ -192,7 +193,7 @@ export function testAccountCare(make: (now: () => number) => Promise<Ledger>): v
 
       await ledger.revokeAccount('bob')
       const due = await ledger.dueRevocations(10)
-      expect(due).toEqual([{ ...bob, revokedAtMs: clock.nowMs }])
+      expect(due).toEqual([{ ...bob, revokedAtMs: clock.nowMs, isExpired: false }])
       expect(await ledger.openWith(bob.accountId, 10)).toEqual({
         uploads: [upload],
         deliveries: [waiting, offered],

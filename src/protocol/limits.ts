@@ -45,6 +45,8 @@ export const guestsPerRequestMax = receiversPerTransferMax
 /** Most files, and bytes of them, that a request may ask for. */
 export const requestFilesMax = 10_000
 export const requestBytesMax = 2 ** 50
+/** How many transfers guests may begin for a request, for each file that it asks for: strangers can begin them and never complete them. */
+export const requestTriesPerFileMax = 20
 /** Longest label of a request for files, in UTF-16 units. */
 export const labelLengthMax = 160
 /** The base64url length of the longest label after sealing, with room for later versions. */

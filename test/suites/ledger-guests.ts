@@ -1,7 +1,7 @@
 /** The ledger's guests, and requests for files. */
 import { describe, expect, test } from 'vitest'
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
-import { guestNameOf, type NewGuest, newTransferId } from '../../src/protocol/index.ts'
+import { guestNameOf, type NewGuest, newTransferId, requestTriesPerFileMax } from '../../src/protocol/index.ts'
 import { aTransfer, type LedgerTest, manifestDigest, problem, roomy } from './ledger.ts'
 
 const DAY_MS = 24 * 60 * 60_000
@@ -174,6 +174,24 @@ export function testGuests(begin: () => Promise<LedgerTest>): void {
       })
       clock.advance(DAY_MS)
       await more()
+    })
+
+    test('are no more open than allowed, even if an owner sends again what failed', async () => {
+      const { ledger, ada, cy, move } = await beginWithKeys()
+      const [first = cy] = await makeGuests(ledger, ada)
+      const { transfer } = await ledger.announce(aTransfer(ada, [first]), roomy)
+      await move(transfer.transferId, { state: 'cancelled', problem: problem('cancelled') })
+      const guests = await makeGuests(ledger, ada, { number: 3 })
+      const narrow = { ...roomy, accountGuestsMax: bounds.openMax }
+      await expect(ledger.announce(aTransfer(ada, [first]), narrow)).rejects.toMatchObject({
+        code: 'too-many-guests',
+        details: { openMax: 3 },
+      })
+      const [fresh = cy] = guests
+      const sent = await ledger.announce(aTransfer(ada, [fresh]), narrow)
+      expect(sent, 'one that counts already').toMatchObject({ isNew: true })
+      await move(sent.transfer.transferId, { state: 'cancelled', problem: problem('cancelled') })
+      expect(await ledger.announce(aTransfer(ada, [first]), narrow)).toMatchObject({ isNew: true })
     })
 
     test('and their files are bounded in bytes, across all guests of their owner', async () => {
@@ -387,6 +405,24 @@ export function testGuests(begin: () => Promise<LedgerTest>): void {
       expect(await now()).toMatchObject({ files: 2, bytes: 2500 })
     })
 
+    test('are not filled with what is announced and never stored', async () => {
+      const { ledger, ada, join, now, move } = await beginWithRequest({ filesMax: 2 })
+      const guests = [await join(), await join()]
+      const tries = 2 * requestTriesPerFileMax
+      const announce = async (count: number, within = roomy) => {
+        const [one = ada, other = ada] = guests
+        return ledger.announce(aTransfer(count % 2 === 0 ? one : other, [ada]), within)
+      }
+      for (let count = 1; count < tries; count++) {
+        const { transfer } = await announce(count)
+        await move(transfer.transferId, { state: 'cancelled', problem: problem('cancelled') })
+      }
+      expect(await announce(tries, { ...roomy, storageBytesMax: 0 })).toMatchObject({ transfer: { state: 'refused' } })
+      expect(await now()).toMatchObject({ files: 0, bytes: 0 })
+      await expect(announce(0)).rejects.toMatchObject({ code: 'request-full' })
+      await expect(announce(1)).rejects.toMatchObject({ code: 'request-full' })
+    })
+
     test('bound streams as they grow, too', async () => {
       const { ledger, ada, join, now } = await beginWithRequest({ bytesMax: 150 })
       const stream = { ...aTransfer(await join(), [ada]), sizeBytes: null }
@@ -442,6 +478,19 @@ export function testGuests(begin: () => Promise<LedgerTest>): void {
       expect((await page(null, 10)).map(({ requestId }) => requestId)).toEqual([second.requestId, request.requestId])
       expect((await page(second.requestId, 1)).map(({ requestId }) => requestId)).toEqual([request.requestId])
       expect(await ledger.fileRequestsOf(bob.accountId, { before: null, limit: 10 })).toEqual([])
+    })
+
+    test('count in the number of a day, even if the portal has forgotten them', async () => {
+      const { ledger, ada, clock, request } = await beginWithRequest()
+      await ledger.closeFileRequest(ada.accountId, request.requestId)
+      await ledger.fileRequestSettled(request.requestId)
+      clock.advance(DAY_MS - 1)
+      await ledger.prune(1000, 10)
+      const within = { openMax: 10, perDayMax: 1 }
+      const again = () => ledger.createFileRequest(ada.accountId, aRequest(ledger), within)
+      await expect(again()).rejects.toMatchObject({ code: 'too-many-guests' })
+      clock.advance(1)
+      await again()
     })
 
     test('are forgotten with their guests', async () => {

@@ -43,6 +43,7 @@ export const roomy: Admission = {
   uploadTimeoutMs: 10 * MINUTE_MS,
   accountBytesMax: 1e12,
   accountTransfersMax: 1000,
+  accountGuestsMax: 1000,
   accountGuestBytesMax: 1e12,
   storageBytesMax: 1e12,
   freeBytes: null,

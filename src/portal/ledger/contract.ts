@@ -77,6 +77,8 @@ export interface Admission {
   readonly uploadTimeoutMs: number
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
+  /** Guests and requests of one owner that may be open, for a transfer that opens a guest again. */
+  readonly accountGuestsMax: number
   /** For the open transfers from and to guests of one owner. */
   readonly accountGuestBytesMax: number
   /** Several portals that share a ledger may exceed it by transfers that they admit at the same moment. */
@@ -86,7 +88,7 @@ export interface Admission {
 }
 
 /** The bounds of an admission that are about bytes. */
-export type RoomBounds = Omit<Admission, 'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax'>
+export type RoomBounds = Omit<Admission, 'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax' | 'accountGuestsMax'>
 
 /** A part of a stream that begins to arrive. */
 export interface StreamPart {

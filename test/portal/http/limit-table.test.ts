@@ -144,6 +144,7 @@ const seenElsewhere = [
   'waitSecondsMax',
   'heartbeatMs',
   'labelLengthMax',
+  'requestTriesPerFileMax',
 ]
 const rows = limitRows()
 

@@ -16,6 +16,7 @@ import {
   isReachable,
   lockGuestSide,
   requireRequestRoom,
+  requireRoomToReopen,
 } from './guest-admission.ts'
 import { type LockMode, locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
@@ -65,6 +66,7 @@ export async function admit(
     const parties = toParties(found)
     const { sender, receivers } = mustBeAllowed(parties, transfer, admission, atMs)
     const side = await lockGuestSide(tx, sender, receivers, atMs)
+    await requireRoomToReopen(tx, sender, receivers, admission.accountGuestsMax, atMs)
     return insertTransfer(tx, transfer, admission, atMs, inline, { ...parties, sender, receivers, side })
   }
   const isSame = known.sender_id === transfer.senderId && known.announcement === canonicalAnnouncement(transfer)

@@ -3,9 +3,10 @@
  * a request. Rows are locked in the order guest, owner, request.
  */
 import { type CompiledQuery, sql } from 'kysely'
-import { isGuestName, Problem } from '../../../protocol/index.ts'
+import { isGuestName, Problem, requestTriesPerFileMax } from '../../../protocol/index.ts'
 import type { RoomBounds } from '../contract.ts'
 import type { DeliveryRow, Tx } from './context.ts'
+import { requireOpenRoom } from './guest-rows.ts'
 import { locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
 
@@ -38,7 +39,13 @@ export interface GuestSide {
   /** The bytes of open transfers from and to guests of the owner. */
   readonly openBytes: number
   /** What the request of a sending guest still takes; null for a transfer to guests. */
-  readonly request: { readonly requestId: string; readonly filesLeft: number; readonly bytesLeft: number } | null
+  readonly request: {
+    readonly requestId: string
+    readonly filesLeft: number
+    readonly bytesLeft: number
+    /** Further transfers that guests may begin, whatever becomes of them. */
+    readonly triesLeft: number
+  } | null
 }
 
 /**
@@ -60,19 +67,45 @@ export async function lockGuestSide(
     return hasGuests ? { ownerId: sender.account_id, openBytes: sender.guest_bytes, request: null } : null
   }
   if (requestId === null) throw new Problem('guest-not-allowed')
-  const [[owner], [request]] = await together(tx, lockOwner.with(tx, ownerId), lockRequest.with(tx, requestId))
+  const [[owner], [request], [begun]] = await together(
+    tx,
+    lockOwner.with(tx, ownerId),
+    lockRequest.with(tx, requestId),
+    selectBegun.with(tx, requestId),
+  )
   if (owner === undefined || request === undefined || request.ends_at_ms <= atMs) throw new Problem('request-closed')
   const { files_max, files, bytes_max, bytes } = request
-  const left = { filesLeft: Math.max(0, files_max - files), bytesLeft: Math.max(0, bytes_max - bytes) }
+  const left = {
+    filesLeft: Math.max(0, files_max - files),
+    bytesLeft: Math.max(0, bytes_max - bytes),
+    triesLeft: files_max * requestTriesPerFileMax - (begun?.transfers ?? 0),
+  }
   return { ownerId, openBytes: owner.guest_bytes, request: { requestId, ...left } }
 }
 
 /** @param files that are new: 1 for an announcement, 0 for a stream that grows. @throws Problem `request-full` */
 export function requireRequestRoom(side: GuestSide | null, files: 0 | 1, bytes: number): void {
   const request = side?.request ?? null
-  if (request === null || (request.filesLeft >= files && request.bytesLeft >= bytes)) return
-  const { filesLeft, bytesLeft } = request
+  if (request === null) return
+  const { filesLeft, bytesLeft, triesLeft } = request
+  if (files > 0 && triesLeft <= 0) {
+    const detail = 'too many files were begun by its link and not completed'
+    throw new Problem('request-full', { filesLeft: 0, bytesLeft, neededBytes: bytes, detail })
+  }
+  if (filesLeft >= files && bytesLeft >= bytes) return
   throw new Problem('request-full', { filesLeft, bytesLeft, neededBytes: bytes })
+}
+
+/** A guest whose transfer failed counts as open again when its owner sends to it again. @throws Problem `too-many-guests` */
+export async function requireRoomToReopen(
+  tx: Tx,
+  sender: { readonly account_id: number },
+  receivers: readonly GuestColumns[],
+  openMax: number,
+  atMs: number,
+): Promise<void> {
+  const count = receivers.filter(({ guest_state }) => guest_state === 'failed').length
+  if (count > 0) await requireOpenRoom(tx, sender.account_id, count, openMax, atMs)
 }
 
 /** The bounds for a transfer: those of an account and, for one from or to guests, also those of the owner's guests. */
@@ -97,6 +130,14 @@ const lockOwner = prepared((db, accountId: number) =>
 
 const lockRequest = prepared((db, requestId: string) =>
   db.selectFrom('file_requests').selectAll().where('request_id', '=', requestId).$call(locking(db, 'change')),
+)
+
+/** The transfers of all guests of a request that the portal remembers. It runs after the lock, so it sees those of transactions before. */
+const selectBegun = prepared((db, requestId: string) =>
+  db
+    .selectFrom('accounts')
+    .select((eb) => eb.fn.coalesce(eb.fn.sum<number>('guest_transfers'), sql<number>`0`).as('transfers'))
+    .where('request_id', '=', requestId),
 )
 
 /** The statements that count a transfer in the request that its sender belongs to. They do nothing for an account of a person. */

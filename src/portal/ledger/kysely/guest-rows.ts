@@ -53,6 +53,8 @@ export async function mustBeOwner(tx: Tx, accountId: number): Promise<void> {
     .selectFrom('accounts')
     .select(['revoked_at_ms', 'keys', 'owner_id'])
     .where('account_id', '=', accountId)
+    // An announcement that opens a guest again counts the open ones, too.
+    .$call(locking(tx, 'change'))
     .executeTakeFirst()
   if (row === undefined || row.revoked_at_ms !== null) throw new Problem('credentials-invalid')
   if (row.owner_id !== null) throw new Problem('guest-not-allowed')
@@ -120,6 +122,32 @@ function keysText({ signing, encryption }: PublicKeys): string {
   return JSON.stringify({ signing, encryption })
 }
 
+/** @throws Problem `too-many-guests` when an owner would have more guests and requests than it may have at a time */
+export async function requireOpenRoom(
+  tx: Tx,
+  ownerId: number,
+  count: number,
+  openMax: number,
+  atMs: number,
+): Promise<void> {
+  // At most as many rows are read as may exist.
+  const guests = await guestsOf(tx, ownerId)
+    .where('guest_state', 'in', sql<'fresh' | 'open'>`('fresh', 'open')`)
+    .limit(openMax)
+    .execute()
+  const requests = await requestsOf(tx, ownerId).where('ends_at_ms', '>', atMs).limit(openMax).execute()
+  if (guests.length + requests.length + count <= openMax) return
+  throw new Problem('too-many-guests', { openMax, detail: `${openMax} may be open at a time` })
+}
+
+function guestsOf(tx: Tx, ownerId: number) {
+  return tx.selectFrom('accounts').select('account_id').where('owner_id', '=', ownerId)
+}
+
+function requestsOf(tx: Tx, ownerId: number) {
+  return tx.selectFrom('file_requests').select('request_id').where('owner_id', '=', ownerId)
+}
+
 /** @throws Problem `too-many-guests` when an owner would have more guests and requests than it may have at a time, or make in a day */
 export async function requireRoomFor(
   tx: Tx,
@@ -128,17 +156,10 @@ export async function requireRoomFor(
   { openMax, perDayMax }: GuestBounds,
   atMs: number,
 ): Promise<void> {
-  const guests = tx.selectFrom('accounts').select('account_id').where('owner_id', '=', ownerId)
-  const requests = tx.selectFrom('file_requests').select('request_id').where('owner_id', '=', ownerId)
-  // At most as many rows are read as may exist.
-  const open =
-    (await guests.where('guest_state', 'in', sql<'fresh' | 'open'>`('fresh', 'open')`).limit(openMax).execute())
-      .length + (await requests.where('ends_at_ms', '>', atMs).limit(openMax).execute()).length
-  if (open + count > openMax) {
-    throw new Problem('too-many-guests', { openMax, detail: `${openMax} may be open at a time` })
-  }
+  await requireOpenRoom(tx, ownerId, count, openMax, atMs)
   const since = atMs - DAY_MS
-  const ownGuests = guests.where('owner_id', 'is not', null).where('request_id', 'is', null)
+  const requests = requestsOf(tx, ownerId)
+  const ownGuests = guestsOf(tx, ownerId).where('owner_id', 'is not', null).where('request_id', 'is', null)
   const made =
     (await ownGuests.where('created_at_ms', '>', since).limit(perDayMax).execute()).length +
     (await requests.where('created_at_ms', '>', since).limit(perDayMax).execute()).length
@@ -217,12 +238,17 @@ export async function forgetGuests(
   }
 }
 
-/** Deletes requests that ended before a time and have no guests any more. */
-export async function forgetRequests(tx: Tx, beforeMs: number): Promise<void> {
+/**
+ * Deletes requests that ended before a time and have no guests any more.
+ *
+ * @param madeBeforeMs younger ones still count in the number that their owner made in a day
+ */
+export async function forgetRequests(tx: Tx, beforeMs: number, madeBeforeMs: number): Promise<void> {
   await tx
     .deleteFrom('file_requests')
     .where('uploads_due', '=', sql.lit(0))
     .where('ends_at_ms', '<=', beforeMs)
+    .where('created_at_ms', '<=', madeBeforeMs)
     .where((eb) =>
       eb.not(
         eb.exists(

@@ -164,8 +164,9 @@ export function sweeps(
         }
         await tx.deleteFrom('invites').where('expires_at_ms', '<=', beforeMs).execute()
         await tx.deleteFrom('account_changes').where('at_ms', '<=', beforeMs).execute()
-        await forgetGuests(tx, guestIds, { madeBeforeMs: countedAtMs - DAY_MS, limit })
-        await forgetRequests(tx, beforeMs)
+        const madeBeforeMs = countedAtMs - DAY_MS
+        await forgetGuests(tx, guestIds, { madeBeforeMs, limit })
+        await forgetRequests(tx, beforeMs, madeBeforeMs)
         if (rows.length > 0) await tx.executeQuery(countTotals(tx, NOBODY, forgottenOf(states)))
         return rows.length
       })

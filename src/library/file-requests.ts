@@ -18,7 +18,7 @@ import {
   transfersPerPageMax,
 } from '../protocol/index.ts'
 import { fingerprintOf, newLinkSecret, requestSecretsOf, sealLabel } from '../trust/index.ts'
-import { linkExpiry, withoutRetry } from './guests.ts'
+import { linkExpiry } from './guests.ts'
 
 export interface NewRequestOptions {
   /** What the files are for. Only people with the link can read it. 160 characters at most. */
@@ -94,8 +94,7 @@ export async function requestFiles(
     filesMax: options.filesMax ?? FILES_MAX_DEFAULT,
     bytesMax: options.bytesMax ?? Math.min(requestBytesMax, limits.guests?.openBytesMax ?? requestBytesMax),
   }
-  const ask = () => client.guests.request(request, { signal })
-  const made = await retryPolicy.retry(() => ask().catch((error: unknown) => Promise.reject(withoutRetry(error))))
+  const made = await retryPolicy.retry(() => client.guests.request(request, { signal }))
   return shown(made, record, await fingerprintOf(keys.publicKeys))
 }
 

@@ -1,5 +1,4 @@
 /** What links and requests have in common. */
-import { RemoteProblem } from '../client/index.ts'
 import { type Limits, optionsInvalid, Problem } from '../protocol/index.ts'
 
 const EXPIRY_MS_DEFAULT = 7 * 24 * 60 * 60 * 1000
@@ -30,12 +29,6 @@ export function timeOf({ at }: Limits): number {
 const HOUR_MS = 60 * 60 * 1000
 
 function hoursText(ms: number): string {
-  return ms < HOUR_MS ? `${Math.floor(ms / 60_000)} minutes` : `${Math.floor(ms / HOUR_MS)} hours`
-}
-
-/** An error that is not retried: waiting would not help, because links are gone only when they expire, or when a day is over. */
-export function withoutRetry(error: unknown): unknown {
-  if (!(error instanceof RemoteProblem) || error.code !== 'too-many-guests') return error
-  const { detail } = error.problem
-  return new Problem('too-many-guests', detail === undefined ? {} : { detail }, { cause: error })
+  const [count, unit] = ms < HOUR_MS ? [Math.floor(ms / 60_000), 'minute'] : [Math.floor(ms / HOUR_MS), 'hour']
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
 }

@@ -15,7 +15,7 @@ import type { LinkedFile } from '../sender/node.ts'
 import { FileJournal } from '../sender/node-journal.ts'
 import { isSameSource } from '../sender/source.ts'
 import { fingerprintOf, guestOf, newGuestOf, newLinkSecret, passphraseKeyOf } from '../trust/index.ts'
-import { linkExpiry, timeOf, withoutRetry } from './guests.ts'
+import { linkExpiry, timeOf } from './guests.ts'
 import type { LinkOptions } from './link-options.ts'
 
 const LinkRecord = Type.Object({
@@ -72,11 +72,7 @@ export class LinkInMaking {
     const record = await this.#records.alone(async () => (await this.#known(file, limits)) ?? this.#make(file, limits))
     this.#record = record
     const { guests, expiresAt } = record
-    await this.#asked.retryPolicy.retry((bounds) =>
-      client.guests.make({ guests, expiresAt }, bounds).catch((error: unknown) => {
-        throw withoutRetry(error)
-      }),
-    )
+    await this.#asked.retryPolicy.retry((bounds) => client.guests.make({ guests, expiresAt }, bounds))
     return guests.map(({ account }) => account)
   }
 

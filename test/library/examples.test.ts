@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { receiveLink } from '../../src/index.ts'
 import { type Running, World } from '../e2e/harness/world.ts'
 import { startProgram } from './program.ts'
 
@@ -41,6 +42,45 @@ test('send-and-wait and receive-with-decision: a PDF arrives, and another file i
 
   receiving.signal('SIGINT')
   expect((await receiving.ended).code).toBe(0)
+})
+
+test('send-by-link prints a link, and says that the file was taken by it', async () => {
+  await using world = await World.create()
+  await world.portal(['--guests'])
+  await world.join(['alice'])
+  await writeFile(world.path('a.pdf'), 'a pdf')
+  const sending = await example(world, 'send-by-link', 'alice', 'a.pdf')
+  const link = await sending.line((line) => line.startsWith('http'))
+  const received = await receiveLink(link, world.inbox('guest'))
+  expect(received).toMatchObject({
+    from: 'alice',
+    name: 'a.pdf',
+    path: `${world.inbox('guest')}/a.pdf`,
+    isSealed: true,
+  })
+  await expect(receiveLink(link, world.inbox('guest'))).rejects.toMatchObject({
+    code: 'link-taken',
+    problem: { path: received.path },
+  })
+  const { code, stdout } = await sending.ended
+  expect(stdout).toMatch(/taken: a person with the link signed for a\.pdf, as guest-/)
+  expect(code).toBe(0)
+})
+
+test('a program asks anybody for files, and another one sends them by the link', async () => {
+  await using world = await World.create()
+  await world.portal(['--guests'])
+  const program = fileURLToPath(new URL('./requesting.ts', import.meta.url))
+  await world.join(['alice'])
+  await writeFile(world.path('a.pdf'), 'a pdf')
+  const { code, stdout, stderr } = await (await startProgram(world, [program, 'a.pdf'], 'alice', { node: [] })).ended
+  expect(code, stderr).toBe(0)
+  expect(JSON.parse(stdout)).toEqual({
+    visit: { owner: 'alice', label: 'tax papers' },
+    outcome: 'stored',
+    requests: [{ label: 'tax papers', files: 1, isLinkKnown: true }],
+    closed: 'closed',
+  })
 })
 
 test('portal-in-a-test passes as a test of Node', async () => {

@@ -58,7 +58,7 @@ test('the commands of the section "Five minutes" in README.md work', async () =>
     return running
   }
 
-  const [portal, join_, receive, send, shown, breaking, piping, ...rest] = blocks()
+  const [portal, join_, receive, send, shown, breaking, piping, linking, ...rest] = blocks()
   expect(rest).toEqual([])
   await type(portal?.text).line((line) => line.startsWith('portal listening on'))
   for (const command of join_?.text.trim().split('\n') ?? []) {
@@ -84,4 +84,8 @@ test('the commands of the section "Five minutes" in README.md work', async () =>
   const piped = await type(piping?.text).ended
   expect(piped.code, piped.stderr).toBe(0)
   expect(piped.stdout.trimEnd().split('\n').at(-1)).toBe('package.json')
+
+  const linked = await type(linking?.text).ended
+  expect(linked.code, linked.stderr).toBe(0)
+  expect(readFileSync(join(folder, 'from-link/package.json'))).toEqual(readFileSync(join(root, 'package.json')))
 })

@@ -110,6 +110,7 @@ function hintFor(code: string, details: Readonly<Record<string, unknown>>): stri
     case 'too-many-guests':
       return '\nLinks that are open count until they expire. Wait, or ask the operator of the portal for more'
     case 'link-invalid':
+      if (details.detail !== undefined) return '\nAsk its maker for a new one'
       return '\nIs it complete, and is the passphrase right? Links end by themselves, too. Ask its maker for a new one'
     case 'link-taken':
       return `\n${takenText(details)}If it was not you, tell its maker. A link for several people is made with: --takes N`

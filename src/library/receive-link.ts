@@ -205,7 +205,10 @@ class LinkReceiver implements AsyncDisposable {
     for (let index = known; ; ) {
       const found = await this.#find(index)
       const { delivery } = found
-      if (delivery?.state === 'delivered' || delivery?.state === 'failed') {
+      // A link is told once its file is stored, so the file is gone again.
+      if (delivery === null)
+        throw new Problem('link-invalid', { detail: 'no file waits behind it, so its maker has probably cancelled it' })
+      if (delivery.state === 'delivered' || delivery.state === 'failed') {
         const path = await as.pathOf(delivery)
         if (index === null || path !== null) throw endOf(delivery, path)
       } else {
@@ -282,7 +285,7 @@ class LinkReceiver implements AsyncDisposable {
       if (hasOffer()) continue
       try {
         const { state = null } = (await this.#find(index)).delivery ?? {}
-        if (hasOffer() || state === null || state === 'waiting') continue
+        if (hasOffer() || state === 'waiting') continue
         if (state !== 'offered') return
         if (isKnown || looksAtOffered++ % LOOKS_PER_SEARCH !== 0) continue
         if ((await this.#find(null)).delivery?.state === 'waiting' && !hasOffer()) return

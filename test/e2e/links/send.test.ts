@@ -1,4 +1,4 @@
-/** A link is made, and its sender is told what becomes of the file. */
+/** A link is made, and its sender is told how the file fares. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import type { Fault, Seen } from '../harness/proxy.ts'
@@ -190,7 +190,7 @@ test('cancel ends a link', async () => {
   const { link, transferId } = await scene.link('a.txt')
   expect((await scene.world.run('cancel', transferId, '--profile', 'alice')).code).toBe(0)
   const { code, stderr } = await scene.receive(link, 'guest').ended
-  expect(stderr).toMatch(/The sender cancelled the transfer \(cancelled\)/)
+  expect(stderr).toMatch(/its maker has probably cancelled it \(link-invalid\)\nAsk its maker/)
   expect(code).toBe(4)
 })
 

@@ -14,6 +14,8 @@ const NOTE_KEY = 'link'
 const ID_LENGTH = 32
 /** The storage is named like that of a portal below the address of the true one. */
 const STORED = /^golooader (.*\/)([gr]\/[0-9a-f]{32})$/
+/** `SecurityError` is what private windows say. */
+const NO_FILES: ReadonlySet<string> = new Set(['NotFoundError', 'NotSupportedError', 'SecurityError'])
 /** A visitor may still want to save a file again, or to fetch a receipt, shortly after the link has expired. */
 const GRACE_MS = 86_400_000
 
@@ -98,8 +100,8 @@ async function removeFiles(folder: string): Promise<void> {
   try {
     await (await originFolder()).removeEntry(folder, { recursive: true })
   } catch (error) {
-    const reason = storageReasonOf(error)
-    // There are none, or the browser has no files for pages.
-    if (reason !== 'NotFoundError' && reason !== 'NotSupportedError' && !(error instanceof TypeError)) throw error
+    // There are none, or the browser keeps none for this page.
+    const isNone = NO_FILES.has(storageReasonOf(error) ?? '') || error instanceof TypeError
+    if (!isNone) throw error
   }
 }

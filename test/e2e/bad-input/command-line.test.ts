@@ -34,7 +34,7 @@ test('wrong usage ends with exit code 2 and says what to do', async () => {
     ['portal --data=', /Give the way to a folder or a file/],
     ['send - --to bob', /standard input has no name: give the one for the receiver/],
     ['verify nowhere.bin --receipt nowhere.receipt', /the receipt cannot be read: there is no nowhere\.receipt/],
-    ['send a.txt', /--to <names>' not specified/],
+    ['send a.txt', /say who receives it: --to NAME; or print a link/],
     ['send --to bob', /missing required argument 'path'/],
     ['send a.txt --to bob --answer-timeout soon', /Give a number and a unit: 500ms, 90s, 5m/],
     ['send a.txt --to bob --answer-timeout -5s', /--answer-timeout/],

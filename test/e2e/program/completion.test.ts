@@ -16,7 +16,7 @@ test('bash completes commands, options, choices, profiles, files and folders', a
     return stdout.split('\n').filter((line) => line !== '')
   }
   expect(await complete('se')).toEqual(['send'])
-  expect(await complete('re')).toEqual(['receive', 'receipt'])
+  expect(await complete('re')).toEqual(['receive', 'request', 'receipt'])
   expect(await complete('accounts', 're')).toEqual(['revoke'])
   expect(await complete('accounts', 'r')).toEqual(['revoke', 'rotate'])
   expect(await complete('send', '--no')).toEqual(['--no-wait', '--no-times'])

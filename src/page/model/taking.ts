@@ -109,6 +109,9 @@ export class LinkTaking implements Taking {
       this.#state.value = { state: 'locked', isOpening: false, isWrong: true }
       return
     }
+    // What has arrived stays for another attempt.
+    this.#run?.close()
+    this.#run = null
     // The portal forgets the token of a guest that is over.
     const isOver = problem.code === 'credentials-invalid'
     this.#state.value = { state: 'failed', problem: isOver ? new Problem('link-invalid').toJSON() : problem }
@@ -241,7 +244,8 @@ export class LinkTaking implements Taking {
     const { incoming, stop, note } = run
     const signals = AbortSignal.any([stop.signal, this.#context.signal])
     while (!signals.aborted && incoming.files.value.length === 0) {
-      await sleep(OFFER_WAIT_MS, signals)
+      // A run that has ended needs no offer.
+      await sleep(OFFER_WAIT_MS, signals).catch(() => {})
       if (signals.aborted || incoming.files.value.length > 0) return
       const found = await this.#find(null)
       if (signals.aborted || incoming.files.value.length > 0) return

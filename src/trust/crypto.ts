@@ -44,8 +44,13 @@ const SCRYPT_MEMORY_BYTES_MAX = 2 * 128 * scryptCost.N * scryptCost.r
 export const cryptoDriver: CryptoDriver = {
   sign: (key, message) => sign(null, message, nodeKey(key)),
   verify: (publicKey, signature, message) => verify(null, message, publicKeyOf('Ed25519', publicKey), signature),
-  hpkeSeal: (publicKey, binding, plain) =>
-    hpkeSealFrom(generateKeyPairSync('x25519').privateKey, publicKey, binding, plain),
+  hpkeSeal(publicKey, binding, plain) {
+    // Encoded as it is made: to derive and export the public half of a finished key takes as long as to make another one.
+    const pair = generateKeyPairSync('x25519', { publicKeyEncoding: { format: 'der', type: 'spki' } })
+    // Node's types know no pair of which only one half is encoded.
+    const encoded = pair.publicKey as unknown as Buffer
+    return hpkeSealFrom(pair.privateKey, publicKey, binding, plain, encoded.subarray(-KEY_BYTES))
+  },
   hpkeOpen({ publicKey, decryptionKey }, binding, sealed) {
     const encapsulated = sealed.subarray(0, encapsulatedBytes)
     const secret = diffieHellman({
@@ -68,14 +73,18 @@ export const cryptoDriver: CryptoDriver = {
   decrypt,
 }
 
-/** The same with a given ephemeral key, for test vectors. */
+/**
+ * The same with a given ephemeral key, for test vectors.
+ *
+ * @param encapsulated the raw public half of the ephemeral key
+ */
 export function hpkeSealFrom(
   ephemeralKey: KeyObject,
   publicKey: Uint8Array,
   binding: HpkeBinding,
   plain: Uint8Array,
+  encapsulated: Uint8Array = rawPublicOf(ephemeralKey),
 ): Uint8Array {
-  const encapsulated = rawPublicOf(ephemeralKey)
   const secret = diffieHellman({ privateKey: ephemeralKey, publicKey: publicKeyOf('X25519', publicKey) })
   return concat(encapsulated, encrypt(gcmKeyOf(secret, encapsulated, publicKey, binding), plain))
 }
@@ -124,7 +133,8 @@ function hmac(key: Uint8Array, ...message: readonly Uint8Array[]): Uint8Array {
 
 function padded(key: Uint8Array, pad: number): Uint8Array {
   const block = new Uint8Array(BLOCK_BYTES).fill(pad)
-  for (const [index, byte] of key.entries()) block[index] = byte ^ pad
+  // By index, because an iterator makes an array for each byte.
+  for (let index = 0; index < key.length; index++) block[index] = (key[index] ?? 0) ^ pad
   return block
 }
 

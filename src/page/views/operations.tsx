@@ -36,6 +36,7 @@ function Report({ report }: { readonly report: Operations }) {
         <Storage report={report} />
         <Counts title="Transfers" counts={report.transfers} />
         <Counts title="Deliveries" counts={report.deliveries} />
+        {report.guests !== undefined && <Guests counts={report.guests} />}
       </div>
       <Throughput report={report} />
       <Online report={report} />
@@ -62,6 +63,11 @@ function Storage({ report: { storage } }: { readonly report: Operations }) {
       </p>
     </section>
   )
+}
+
+/** People without an account, and the requests by which they may send. */
+function Guests({ counts: { requests, ...guests } }: { readonly counts: NonNullable<Operations['guests']> }) {
+  return <Counts title="Guests" counts={{ ...guests, 'open requests': requests }} />
 }
 
 function Counts({ title, counts }: { readonly title: string; readonly counts: object }) {

@@ -6,8 +6,10 @@ import { eventually, MIB, sceneWith } from './visit.ts'
 const OPERATIONS = /\/v1\/operations$/
 
 test('an operator sees correct figures, and others have no view of the portal', async () => {
-  await using scene = await sceneWith(['alice', 'bob', 'dave'])
+  await using scene = await sceneWith(['alice', 'bob', 'dave'], ['--guests'])
   const { world, network } = scene
+  const request = await world.run('request', '--from-anybody', '--profile', 'alice')
+  expect(request.code, request.stderr).toBe(0)
   await world.receiver('bob')
   const delivered = await world.send(await world.file('a.bin', MIB), 'bob', '--plain').ended
   expect(delivered.code, delivered.stderr).toBe(0)
@@ -41,6 +43,8 @@ test('an operator sees correct figures, and others have no view of the portal', 
   expect(figure(await transfers(), 'ended')).toBe(2)
   const deliveries = await region('Deliveries').innerText()
   expect(['waiting', 'delivered', 'failed'].map((state) => figure(deliveries, state))).toEqual([1, 1, 1])
+  const guests = await region('Guests').innerText()
+  expect(['receiving', 'sending', 'open requests'].map((state) => figure(guests, state))).toEqual([0, 0, 1])
   expect(await region('Storage').innerText()).toContain('2.0 MiB')
   expect(await region('Throughput').innerText()).toMatch(/6\.0 MiB stored.*1\.0 MiB delivered/s)
   const online = () => region('Receivers online').innerText()

@@ -98,13 +98,13 @@ async function showReceived(deliveries: readonly ReceivedDelivery[], me: Profile
   }
   if (deliveries.length === 0) print('nothing has come for you yet\n')
   for (const delivery of deliveries) {
-    const { transferId, createdAt, from } = delivery
+    const { transferId, createdAt, from, request } = delivery
     const { name, size } = await shownFile(me, delivery)
     const sizeBytes = delivery.isSizeKnown === false ? null : openedSizeBytes(delivery)
     const state = delivery.state === 'waiting' ? 'waits for you' : deliveryText(delivery, sizeBytes)
     print(
       `${transferId}  ${localTime(createdAt)}  ${size.padStart(SIZE_WIDTH)}  ` +
-        `${name}${unsizedText(delivery)} from ${senderText(from)}: ${state}\n`,
+        `${name}${unsizedText(delivery)} from ${senderText(from, request?.label)}: ${state}\n`,
     )
   }
 }

@@ -43,6 +43,7 @@ import {
   requireStreamOptions,
   streamInto,
 } from './receiving.ts'
+import { RequestLabels } from './request-labels.ts'
 import { retryPolicyOf, type SendInput, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
 
 const LIST_LENGTH_DEFAULT = 20
@@ -162,11 +163,17 @@ export class Profile implements AsyncDisposable {
     })
   }
 
-  /** The newest deliveries for this account, newest first. @param options `limit`: how many, 20 by default */
+  /**
+   * The newest deliveries for this account, newest first. The label of the request by which a guest sent it is opened; it is null where
+   * this machine does not know it.
+   *
+   * @param options `limit`: how many, 20 by default
+   */
   received(options: CallOptions & { readonly limit?: number } = {}): Promise<readonly ReceivedDelivery[]> {
     return this.#list('received()', options, async (client, page, signal) => {
-      const { deliveries: items, before } = await client.deliveries(page, { signal })
-      return { items, before }
+      const { deliveries, before } = await client.deliveries(page, { signal })
+      const labels = new RequestLabels()
+      return { items: deliveries.map((one) => labels.opened(one)), before }
     })
   }
 

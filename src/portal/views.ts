@@ -6,6 +6,7 @@ import {
   type Notification,
   type Offer,
   type ReceivedDelivery,
+  type RequestOfTransfer,
   statusNotificationsBytesMax,
   type TransferStatus,
   type TransferSummary,
@@ -48,8 +49,17 @@ function deliveryStatus(delivery: Delivery): DeliveryStatus {
   }
 }
 
+/** The requests by which guests send, by the ids of the senders. */
+type Requests = ReadonlyMap<number, RequestOfTransfer>
+
+/** The request by which a transfer is sent, or none. */
+function requestOf({ senderId }: Transfer, requests: Requests): { readonly request?: RequestOfTransfer } {
+  const request = requests.get(senderId)
+  return request === undefined ? {} : { request }
+}
+
 /** A delivery as its receiver sees it. @param transfer has only this delivery */
-export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
+export function receivedDelivery(transfer: Transfer, requests: Requests): ReceivedDelivery {
   const [delivery] = transfer.deliveries
   if (delivery === undefined) throw new Error(`${transfer.transferId} has no delivery`)
   const { receiver, ...status } = deliveryStatus(delivery)
@@ -64,6 +74,7 @@ export function receivedDelivery(transfer: Transfer): ReceivedDelivery {
     expiresAt: timestamp(transfer.expiresAtMs),
     ...storedAt(transfer),
     ...status,
+    ...requestOf(transfer, requests),
   }
 }
 
@@ -119,7 +130,11 @@ function newestWithin<Item>(items: readonly Item[], bytesMax: number): Item[] {
 }
 
 /** @returns null when the delivery is not on offer */
-export function offerOf(transfer: Transfer, delivery: Delivery, leaseMs: number): Offer | null {
+export function offerOf(
+  transfer: Transfer,
+  delivery: Delivery,
+  { leaseMs, requests }: { readonly leaseMs: number; readonly requests: Requests },
+): Offer | null {
   if (delivery.state !== 'offered' || (transfer.state !== 'receiving' && transfer.state !== 'stored')) return null
   return {
     transferId: transfer.transferId,
@@ -134,5 +149,6 @@ export function offerOf(transfer: Transfer, delivery: Delivery, leaseMs: number)
     manifestDigest: transfer.state === 'stored' ? transfer.manifestDigest : null,
     manifest: transfer.state === 'stored' ? transfer.manifest : null,
     expiresAt: timestamp(transfer.expiresAtMs),
+    ...requestOf(transfer, requests),
   }
 }

@@ -300,6 +300,13 @@ export type Progress = Type.Static<typeof Progress>
 export const Arriving = Type.Object({ transferId: TransferId, partNumber: Type.Integer({ minimum: 1 }) })
 export type Arriving = Type.Static<typeof Arriving>
 
+/** The request of the receiver by which a guest sends, and the request's sealed label. */
+export const RequestOfTransfer = Type.Object({
+  requestId: TransferId,
+  label: Type.Union([Type.String({ maxLength: sealedLabelLengthMax }), Type.Null()]),
+})
+export type RequestOfTransfer = Type.Static<typeof RequestOfTransfer>
+
 /** Portal to receiver: a file to fetch. The offer is valid until its lease ends; fetching parts renews the lease. */
 export const Offer = Type.Object({
   transferId: TransferId,
@@ -326,13 +333,8 @@ export const Offer = Type.Object({
   streamMs: Type.Optional(Type.Number({ minimum: 0 })),
   /** Only in the inbox's stream, and only on request: the only part of a small file, base64. The receiver verifies it by its digest. */
   content: Type.Optional(Type.String({ maxLength: 2 * inlineSizeBytesMax })),
-  /** Only from a sending guest: the request of this account that it sends for, and the request's sealed label. */
-  request: Type.Optional(
-    Type.Object({
-      requestId: TransferId,
-      label: Type.Union([Type.String({ maxLength: sealedLabelLengthMax }), Type.Null()]),
-    }),
-  ),
+  /** Only from a sending guest. */
+  request: Type.Optional(RequestOfTransfer),
 })
 export type Offer = Type.Static<typeof Offer>
 

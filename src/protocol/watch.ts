@@ -1,6 +1,6 @@
 /** Messages that only inform people: the deliveries of a receiver, and the state of the whole portal. */
 import * as Type from 'typebox'
-import { AccountName, Metadata, ProblemBody, Timestamp, TransferId } from './messages.ts'
+import { AccountName, Metadata, ProblemBody, RequestOfTransfer, Timestamp, TransferId } from './messages.ts'
 import { deliveryStates, transferStates } from './states.ts'
 
 const Count = Type.Integer({ minimum: 0 })
@@ -29,6 +29,8 @@ export const ReceivedDelivery = Type.Object({
   offeredAt: Type.Optional(Timestamp),
   /** When it was delivered, or failed. */
   endedAt: Type.Optional(Timestamp),
+  /** Only from a sending guest. */
+  request: Type.Optional(RequestOfTransfer),
 })
 export type ReceivedDelivery = Type.Static<typeof ReceivedDelivery>
 

@@ -367,6 +367,12 @@ export function testGuests(begin: () => Promise<LedgerTest>): void {
         owner: { name: 'ada' },
         request: { requestId: request.requestId, label: 'sealed' },
       })
+      const [receiving = bob] = await makeGuests(ledger, ada)
+      const asked = [ada.accountId, receiving.accountId, visitor.accountId]
+      expect([...(await ledger.requestsOfGuests(asked))]).toEqual([
+        [visitor.accountId, { requestId: request.requestId, label: 'sealed' }],
+      ])
+      expect((await ledger.requestsOfGuests([])).size).toBe(0)
       for (const to of [[bob], [visitor], [ada, bob]]) {
         await expect(ledger.announce(aTransfer(visitor, to), roomy)).rejects.toMatchObject({ code: 'receiver-unknown' })
       }

@@ -146,6 +146,7 @@ async function guests(ledger: Ledger, ada: Account): Promise<void> {
   const visitor = await ledger.joinFileRequest(request.secretHash, newGuest(), { lingerMs: 1 })
   if (visitor === null) throw new Error('the request is not open')
   await ledger.announce(aTransfer(visitor, [ada]), roomy)
+  await ledger.requestsOfGuests([visitor.accountId, guest.accountId])
   const stream = { ...aTransfer(visitor, [ada]), sizeBytes: null }
   await ledger.announce(stream, roomy)
   await ledger.growStream(stream.transferId, { attempt: 1, partNumber: 1, lengthBytes: 100 }, roomy)

@@ -8,6 +8,7 @@ import {
   isTransferId,
   Problem,
   type ReceivedDelivery,
+  type RequestOfTransfer,
   type TransferStatus,
   type TransferSummary,
 } from '../../protocol/index.ts'
@@ -30,6 +31,8 @@ export interface HistoryOptions {
   readonly contacts: Contacts
   /** What this browser has recorded of a transfer that it received. */
   readonly recordOf: (transferId: string) => Promise<CommitRecord | null>
+  /** Opens the label of a request of this account; null where this browser cannot. */
+  readonly labelOf?: (request: RequestOfTransfer) => Promise<string | null>
   /** False for an account that can only send. */
   readonly receives?: boolean
   readonly signal: AbortSignal
@@ -206,7 +209,7 @@ export class PageHistory implements History {
     const failed = deliveries.filter((one) => one.state === 'failed').length
     const isLost = state === 'refused' || state === 'expired' || state === 'cancelled'
     return {
-      ...{ transferId, isOwn: true, name, sizeBytes, tree, from, to, createdAt },
+      ...{ transferId, isOwn: true, name, sizeBytes, tree, from, label: null, to, createdAt },
       isSizeKnown: transfer.isSizeKnown !== false,
       picture: pictureOf(transfer),
       outcome: sentOutcome(transfer, failed),
@@ -215,13 +218,15 @@ export class PageHistory implements History {
   }
 
   async #receivedLine(delivery: ReceivedDelivery): Promise<HistoryLine> {
-    const { transferId, from, createdAt, state, fetchedBytes, offers, problem, storedAt } = delivery
-    const { account } = this.#options
+    const { transferId, from, createdAt, state, fetchedBytes, offers, problem, storedAt, request } = delivery
+    const { account, labelOf } = this.#options
     const { name, sizeBytes, tree } = await this.#names.of(delivery)
     const status = { receiver: account, state, fetchedBytes, offers, ...(problem === undefined ? {} : { problem }) }
     const isStored = storedAt !== undefined || state === 'delivered'
+    // A label that does not open must not hide the list.
+    const label = request === undefined ? null : ((await labelOf?.(request).catch(() => null)) ?? null)
     return {
-      ...{ transferId, isOwn: false, name, sizeBytes, tree, from, to: [account], createdAt },
+      ...{ transferId, isOwn: false, name, sizeBytes, tree, from, label, to: [account], createdAt },
       isSizeKnown: delivery.isSizeKnown !== false,
       picture: {
         sender: from,

@@ -4,7 +4,7 @@
  */
 import { type ReadonlySignal, signal } from '@preact/signals'
 import { PortalClient, RemoteProblem, RetryPolicy } from '../../client/index.ts'
-import type { AccountWithKeys, ProblemJson } from '../../protocol/index.ts'
+import type { AccountWithKeys, ProblemJson, RequestOfTransfer } from '../../protocol/index.ts'
 import type { PartBody } from '../../receiver/index.ts'
 import { EventWatch } from '../../sender/index.ts'
 import { fingerprintOf } from '../../trust/index.ts'
@@ -73,7 +73,11 @@ export async function openMember(options: MemberOptions): Promise<Member> {
     onWriting: (transferId, progress) => incoming.unpacking(transferId, progress),
   })
   const recordOf = (transferId: string) => inbox.recordOf(transferId)
-  const history = new PageHistory({ client, account, keys, contacts, recordOf, signal: stop })
+  const fingerprint = await fingerprintOf(keys.publicKeys)
+  const linkOptions = { client, database, portalUrl, fingerprint, signal: stop }
+  const requests = new OwnRequests(linkOptions)
+  const labelOf = (request: RequestOfTransfer) => requests.labelOf(request)
+  const history = new PageHistory({ client, account, keys, contacts, recordOf, labelOf, signal: stop })
   const events = new EventWatch({
     client,
     answerTimeoutMs: Number.POSITIVE_INFINITY,
@@ -98,13 +102,10 @@ export async function openMember(options: MemberOptions): Promise<Member> {
   })
   // The user can still choose files to send while the portal is away, even for long.
   const begunEarlier = await outgoing.begunEarlier()
-  const fingerprint = await fingerprintOf(keys.publicKeys)
-  const linkOptions = { client, database, portalUrl, fingerprint, signal: stop }
-  const requests = new OwnRequests(linkOptions)
   const incoming = await IncomingList.open({
     ...{ client, account, database, inbox, onConnection, onHeldBack, onTrouble, onChange },
     trust: { account, keys, contacts },
-    labelOf: (request) => requests.labelOf(request),
+    labelOf,
     lapse: lapse as ReadonlySignal<FolderLapse | null>,
     signal: stop,
   })

@@ -290,6 +290,8 @@ export interface HistoryLine {
   /** Null for a file. */
   readonly tree: TreeSize | null
   readonly from: string
+  /** What this account has asked for, where a guest sent it for a request of this browser; null otherwise. */
+  readonly label: string | null
   readonly to: readonly string[]
   readonly createdAt: string
   readonly picture: Picture

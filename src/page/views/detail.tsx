@@ -8,6 +8,7 @@ import { download } from '../platform/inbox/download.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { LinkBox } from './link-form.tsx'
 import { ProblemText } from './problem.tsx'
+import { Purpose } from './purpose.tsx'
 import { Size } from './size.tsx'
 import { exactTimeText } from './words.ts'
 
@@ -91,7 +92,10 @@ function Shown({ member, detail }: { readonly member: Member; readonly detail: T
           </span>
         </dd>
         <dt>{detail.isOwn ? 'To' : 'From'}</dt>
-        <dd>{detail.isOwn ? peopleText(detail.to, member.account) : calledOf(detail.from, member.account)}</dd>
+        <dd>
+          {detail.isOwn ? peopleText(detail.to, member.account) : calledOf(detail.from, member.account)}
+          <Purpose label={detail.label} />
+        </dd>
         <dt>Privacy</dt>
         <dd>{detail.isSealed ? 'Sealed: the portal cannot read it' : 'Open: the portal could read it'}</dd>
         {detail.signedBy !== null && (

@@ -8,6 +8,7 @@ import { useEffect } from 'preact/hooks'
 import { calledOf, peopleText } from '../model/called.ts'
 import type { HistoryLine, Member } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
+import { Purpose } from './purpose.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
 import { timeText } from './words.ts'
@@ -95,7 +96,8 @@ export function HistoryView({ member }: { readonly member: Member }) {
 }
 
 function Line({ line, own }: { readonly line: HistoryLine; readonly own: string }) {
-  const { transferId, isOwn, name, picture, sizeBytes, isSizeKnown, tree, createdAt, from, to, outcome, isBad } = line
+  const { transferId, isOwn, name, picture, sizeBytes, isSizeKnown, tree, createdAt } = line
+  const { from, label, to, outcome, isBad } = line
   return (
     <a class="line" href={detailHash(transferId, isOwn)}>
       <span class="tiny">
@@ -106,7 +108,9 @@ function Line({ line, own }: { readonly line: HistoryLine; readonly own: string 
           {name ?? <span class="soft">sealed name: this browser has no key for it</span>}
         </span>
         <span class="soft small">
-          {isOwn ? `to ${peopleText(to, own)}` : `from ${calledOf(from, own)}`} ·{' '}
+          {isOwn ? `to ${peopleText(to, own)}` : `from ${calledOf(from, own)}`}
+          <Purpose label={label} />
+          {' · '}
           <Size sizeBytes={sizeBytes} tree={tree} />
           {!isSizeKnown && ' so far, size not known yet'}
         </span>
@@ -135,8 +139,8 @@ function isOfKind(line: HistoryLine, kind: Kind): boolean {
 }
 
 /** Whether an item contains all of the words. */
-function matches({ name, from, to, transferId, outcome }: HistoryLine, words: string): boolean {
-  const text = [name ?? '', from, ...to, transferId, outcome].join(' ').toLowerCase()
+function matches({ name, from, label, to, transferId, outcome }: HistoryLine, words: string): boolean {
+  const text = [name ?? '', from, label ?? '', ...to, transferId, outcome].join(' ').toLowerCase()
   return words
     .toLowerCase()
     .split(/\s+/)

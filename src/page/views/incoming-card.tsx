@@ -7,6 +7,7 @@ import { filesText } from '../model/groups.ts'
 import type { Incoming, IncomingProgress } from '../model/types.ts'
 import { HopPicture } from './hop-picture.tsx'
 import { ProblemText } from './problem.tsx'
+import { Purpose } from './purpose.tsx'
 import { detailHash } from './route.ts'
 import { Size } from './size.tsx'
 import { roundDurationText } from './words.ts'
@@ -39,7 +40,7 @@ export function IncomingCard({ file, own, isListed = true }: IncomingCardProps) 
         <span class="soft small size">
           <Size sizeBytes={file.sizeBytes.value} tree={file.tree.value} /> from{' '}
           <strong>{calledOf(file.from, own)}</strong>
-          {file.label.value !== null && <bdi> for “{printable(file.label.value)}”</bdi>}
+          <Purpose label={file.label.value} />
           {file.tree.value === null && typeText(file.mediaType.value)}
           {file.isSealed !== null && (file.isSealed ? ' · sealed' : ' · open')}
         </span>

@@ -11,8 +11,8 @@ import {
   type MadeGuests,
   type NewFileRequest,
   type NewGuests,
-  type Offer,
   Problem,
+  type RequestOfTransfer,
 } from '../../protocol/index.ts'
 import type { PortalContext } from '../context.ts'
 import type { Account, Transfer } from '../ledger/contract.ts'
@@ -91,11 +91,13 @@ export async function guestStatus({ ledger }: PortalContext, accountId: number):
   return { guest: { kind, owner: ownerOf(owner), expiresAt: timestamp(request?.endsAtMs ?? expiresAtMs) } }
 }
 
-/** The request that a transfer is sent for, for its offer; nothing for a transfer of an account of a person. */
-export async function requestOf({ ledger }: PortalContext, transfer: Transfer): Promise<Pick<Offer, 'request'>> {
-  if (!isGuestName(transfer.sender)) return {}
-  const request = (await ledger.guest(transfer.senderId))?.request ?? null
-  return request === null ? {} : { request: { requestId: request.requestId, label: request.label } }
+/** The requests by which transfers are sent, by the ids of their senders. Only guests have any. */
+export function requestsOf(
+  { ledger }: PortalContext,
+  transfers: readonly Transfer[],
+): Promise<ReadonlyMap<number, RequestOfTransfer>> {
+  const guests = transfers.filter(({ sender }) => isGuestName(sender)).map(({ senderId }) => senderId)
+  return ledger.requestsOfGuests([...new Set(guests)])
 }
 
 /** A request as its owner sees it. */

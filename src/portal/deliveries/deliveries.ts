@@ -17,7 +17,7 @@ import {
   Problem,
   partsIn,
 } from '../../protocol/index.ts'
-import { requestOf } from '../accounts/guests.ts'
+import { requestsOf } from '../accounts/guests.ts'
 import { afterMove, isHeldInLedger, type PortalContext } from '../context.ts'
 import type { Account, Delivery, DeliveryChange, Transfer } from '../ledger/contract.ts'
 import { notTheirs } from '../monitoring/audit.ts'
@@ -96,9 +96,10 @@ export class Deliveries {
       const { transfer, delivery } = await this.#leased(current)
       const leftMs = endAtMs - performance.now()
       if (transfer.state === 'stored' || leftMs <= 0 || signal.aborted) {
-        const offer = offerOf(transfer, delivery, options.leaseMs)
+        const requests = await requestsOf(this.#context, [transfer])
+        const offer = offerOf(transfer, delivery, { leaseMs: options.leaseMs, requests })
         if (offer === null) throw new Problem('lease-lost')
-        return { ...offer, ...(await requestOf(this.#context, transfer)) }
+        return offer
       }
       await waiter.wait(leftMs, signal)
     }

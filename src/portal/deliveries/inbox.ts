@@ -10,7 +10,7 @@ import {
   Problem,
   type Withdrawal,
 } from '../../protocol/index.ts'
-import { requestOf } from '../accounts/guests.ts'
+import { requestsOf } from '../accounts/guests.ts'
 import { isHeldInLedger, type PortalContext } from '../context.ts'
 import type { Account, Transfer } from '../ledger/contract.ts'
 import { type Signals, topics, Waiter, type WokenBy } from '../signals/index.ts'
@@ -103,10 +103,11 @@ export async function* inboxMessages(
     const transfers = isDue
       ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit, areStreamsWanted })
       : []
+    const requests = await requestsOf(context, transfers)
     let inlineBytesLeft = isInline ? inlineBytesAtOnceMax : 0
     for (const transfer of transfers) {
       const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
-      const offer = delivery === undefined ? null : offerOf(transfer, delivery, options.leaseMs)
+      const offer = delivery === undefined ? null : offerOf(transfer, delivery, { leaseMs: options.leaseMs, requests })
       if (offer === null) continue
       open.set(offer.transferId, offer.leaseId)
       // If the content does not come along, the receiver fetches it like any part.
@@ -114,7 +115,7 @@ export async function* inboxMessages(
         transfer.isSizeKnown && transfer.sizeBytes <= inlineBytesLeft ? await inlineContent(context, transfer) : {}
       if ('content' in content) inlineBytesLeft -= transfer.sizeBytes
       hasSent = true
-      yield { type: 'offer', offer: { ...offer, ...(await requestOf(context, transfer)), streamMs, ...content } }
+      yield { type: 'offer', offer: { ...offer, streamMs, ...content } }
     }
     if (!isCurrent) {
       isCurrent = true

@@ -4,7 +4,7 @@
  * A guest's row is used again for a later guest once the guest has ended and none of its transfers is remembered: deleting it would make
  * the database search all deliveries for references to it.
  */
-import type { NewFileRequest, NewGuest, PublicKeys } from '../../protocol/index.ts'
+import type { NewFileRequest, NewGuest, PublicKeys, RequestOfTransfer } from '../../protocol/index.ts'
 import type { Account, GuestOf } from './accounts-contract.ts'
 
 /** An account with keys that others send to, or are guests of. */
@@ -60,6 +60,9 @@ export interface GuestLedger {
   guest(
     accountId: number,
   ): Promise<(GuestOf & { readonly owner: Owner; readonly request: FileRequestRecord | null }) | null>
+
+  /** The requests of sending guests, by their account ids. Other accounts are not in it. */
+  requestsOfGuests(accountIds: readonly number[]): Promise<ReadonlyMap<number, RequestOfTransfer>>
 
   /**
    * Makes a request for files, or finds the one that the same call made.

@@ -41,7 +41,9 @@ test('a person without an account sends files, and gets both notifications; the 
   const list = await world.run('request', '--profile', 'alice')
   expect(list.stdout).toMatch(new RegExp(`open until .*2 of 100 files, 3\\.0 MiB {2}tax papers\\n {2}${link}`))
   const shown = await world.run('status', '--received', '--profile', 'alice')
-  expect(shown.stdout).toContain('b.txt from a guest of your request')
+  expect(shown.stdout).toContain("b.txt from a guest of your request 'tax papers': delivered")
+  const elsewhere = await world.run('status', '--received', '--json', '--profile', 'alice')
+  expect(JSON.parse(elsewhere.stdout.split('\n', 1)[0] ?? '')).toMatchObject({ request: { label: 'tax papers' } })
 })
 
 test('a closed request takes no more, and delivers what it has', async () => {

@@ -207,6 +207,12 @@ describe('a sending guest', () => {
       token: portal.token('alice'),
     })
     expect(jsonOf(again).request).toEqual({ requestId, label: 'sealed' })
+    await portal.store(content, { to: ['alice'] })
+    const { deliveries } = jsonOf(await portal.ask('GET', '/v1/deliveries', { token: portal.token('alice') }))
+    expect(deliveries.map((one: { from: string; request?: object }) => [one.from, one.request])).toEqual([
+      ['alice', undefined],
+      [account, { requestId, label: 'sealed' }],
+    ])
     const { leaseId, manifestDigest } = offer
     await portal.dispose(transferId, { leaseId, disposition: 'received', manifestDigest }, 'alice')
     const { events } = jsonOf(await portal.ask('GET', '/v1/events?after=0', { token }))

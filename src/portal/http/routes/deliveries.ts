@@ -1,5 +1,6 @@
 /** `GET /v1/deliveries`: the deliveries to the account. */
-import { DeliveryPage } from '../../../protocol/index.ts'
+import { DeliveryPage, type RequestOfTransfer } from '../../../protocol/index.ts'
+import { requestsOf } from '../../accounts/guests.ts'
 import { receivedDelivery } from '../../views.ts'
 import { type App, accountOf, type Services } from '../app.ts'
 import { listPage, listQuery } from '../transfer-list.ts'
@@ -21,8 +22,15 @@ export function deliveryRoutes(app: App, { context }: Services): void {
     },
     async (request) => {
       const { accountId } = accountOf(request)
-      const read = (page: { before: string | null; limit: number }) => context.ledger.transfersTo(accountId, page)
-      const { items, before } = await listPage(request.query, LIMIT_DEFAULT, read, receivedDelivery)
+      const requests = new Map<number, RequestOfTransfer>()
+      const read = async (page: { before: string | null; limit: number }) => {
+        const transfers = await context.ledger.transfersTo(accountId, page)
+        for (const [senderId, one] of await requestsOf(context, transfers)) requests.set(senderId, one)
+        return transfers
+      }
+      const { items, before } = await listPage(request.query, LIMIT_DEFAULT, read, (transfer) =>
+        receivedDelivery(transfer, requests),
+      )
       return { deliveries: items, before }
     },
   )

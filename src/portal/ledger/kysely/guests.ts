@@ -54,6 +54,17 @@ export function guests({ db, now, transact }: LedgerContext): GuestLedger {
       return { ...guest, owner: ownerOf(row), request: request === undefined ? null : toFileRequest(request, now()) }
     },
 
+    async requestsOfGuests(accountIds) {
+      if (accountIds.length === 0) return new Map()
+      const rows = await db
+        .selectFrom('accounts')
+        .innerJoin('file_requests', 'file_requests.request_id', 'accounts.request_id')
+        .select(['accounts.account_id', 'file_requests.request_id', 'file_requests.label'])
+        .where('accounts.account_id', 'in', accountIds)
+        .execute()
+      return new Map(rows.map(({ account_id, request_id, label }) => [account_id, { requestId: request_id, label }]))
+    },
+
     async createFileRequest(ownerId, { requestId, secretHash, label, expiresAtMs, filesMax, bytesMax }, bounds) {
       const given = { request_id: requestId, owner_id: ownerId, secret_hash: secretHash, label }
       const limits = { files_max: filesMax, bytes_max: bytesMax }

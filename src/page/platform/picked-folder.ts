@@ -27,8 +27,6 @@ export class PickedFolder {
   /** How many files and folders are left out, because a file `.golooaderignore` names them. */
   ignoredCount = 0
   readonly #files: (File | null)[] = []
-  /** For each entry, how many files are before it. */
-  #filesBefore = new Uint32Array()
   #digest = ''
 
   private constructor() {}
@@ -44,12 +42,6 @@ export class PickedFolder {
       folder.ignoredCount = ignoredCount
     }
     folder.#addFolder(null, name, content, newestMs(content) ?? 0)
-    folder.#filesBefore = new Uint32Array(folder.#files.length)
-    let count = 0
-    for (const [entry, file] of folder.#files.entries()) {
-      folder.#filesBefore[entry] = count
-      if (file !== null) count++
-    }
     folder.#digest = await folder.#digestNow()
     return folder
   }
@@ -78,7 +70,7 @@ export class PickedFolder {
     if (offsetBytes >= this.index.sizeBytes) return { doneCount: this.index.fileCount, path: null }
     const entry = this.index.entryAt(offsetBytes)
     const path = this.file(entry) === null ? null : this.index.path(entry)
-    return { doneCount: this.#filesBefore[entry] ?? 0, path }
+    return { doneCount: this.index.filesBefore(entry), path }
   }
 
   #addFolder(parent: number | null, name: string, content: FolderContent, newestInTreeMs: number): void {

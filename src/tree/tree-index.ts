@@ -4,6 +4,7 @@
  *
  * A million entries take about 60 MB: numbers and names are in typed arrays, and no entry is an object.
  */
+import { Problem } from '../protocol/index.ts'
 import { Column, TextColumn } from './column.ts'
 import { clampedTimeNs, type TreeEntry, type TreeEntryKind, treeEntriesMax } from './entry.ts'
 import { HeaderWriter, headerLengthBytes, isAscii, paddedBytes, tarEndBytes } from './tar-header.ts'
@@ -59,6 +60,12 @@ export class TreeIndex {
   #lastAbove: { readonly entry: number; readonly path: Uint8Array } | null = null
   readonly #headers = new HeaderWriter()
   #path = new Uint8Array(PATH_BYTES_FIRST)
+  readonly #entriesMax: number
+
+  /** @param entriesMax replaces the limit, for tests */
+  constructor(entriesMax = treeEntriesMax) {
+    this.#entriesMax = entriesMax
+  }
 
   /** Entries so far. The root folder has the number 0. */
   get length(): number {
@@ -79,10 +86,15 @@ export class TreeIndex {
     return this.#endBytes + tarEndBytes
   }
 
-  /** Adds an entry at the end. The caller adds them in the order of the tar. @returns its number */
+  /**
+   * Adds an entry at the end. The caller adds them in the order of the tar.
+   *
+   * @returns its number
+   * @throws Problem `source-unreadable` when the tree has as many entries as it may have
+   */
   add({ parent, name, kind, sizeBytes, mtimeNs, isExecutable, target }: NewTreeEntry): number {
     const entry = this.#length
-    if (entry >= treeEntriesMax) throw new RangeError(`a tree has at most ${treeEntriesMax} entries`)
+    if (entry >= this.#entriesMax) throw this.#tooMany()
     const nameAt = this.#names.begin(name.length + (target?.length ?? 0))
     const nameBytes = this.#names.append(name)
     const targetBytes = target === null ? 0 : this.#names.append(target)
@@ -244,6 +256,12 @@ export class TreeIndex {
     this.#path.set(name, above.length)
     if (kind === 'folder') this.#path[lengthBytes - 1] = SLASH
     return this.#path.subarray(0, lengthBytes)
+  }
+
+  #tooMany(): Problem {
+    const path = this.name(0)
+    const detail = `${path}: a folder has at most ${this.#entriesMax} files, folders and links`
+    return new Problem('source-unreadable', { path, detail })
   }
 
   #flagsOf(entry: number): number {

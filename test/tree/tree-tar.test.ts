@@ -90,6 +90,20 @@ test('an index of many entries says every path and every target', () => {
   expect(index.fileCount).toBe(entries.filter(({ kind }) => kind === 'file').length)
 })
 
+test('an entry beyond the most that a tree may have is refused, with the name of the folder', () => {
+  const index = new TreeIndex(2)
+  index.add({ ...folder('photos'), parent: null, name: 'photos', sizeBytes: 0 })
+  index.add({ ...file('photos/a', ''), parent: 0, name: 'a', sizeBytes: 0 })
+  const refusal = {
+    code: 'source-unreadable',
+    details: { path: 'photos', detail: expect.stringContaining('at most 2') },
+  }
+  expect(() => index.add({ ...file('photos/b', ''), parent: 0, name: 'b', sizeBytes: 0 })).toThrow(
+    expect.objectContaining(refusal),
+  )
+  expect(index.length).toBe(2)
+})
+
 test('the same entry has the same header always, and a header says nothing of the machine', () => {
   const [entry] = readTar(
     tarOf([folder('x'), file('x/run.sh', '#!', { isExecutable: true, mtimeNs: 1_000_000_000_000_000_000n })]),

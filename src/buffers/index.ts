@@ -6,6 +6,8 @@
  * released; nothing else depends on the call.
  */
 
+export { stopYoungGenerationGrowth } from './young-generation.ts'
+
 /** Large enough for few system calls, and small enough to stay in the processor's cache until the content is hashed and written. */
 const SLAB_BYTES = 1024 * 1024
 /** How many free slabs are kept for reuse: two parts of the default size. */

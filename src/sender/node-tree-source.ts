@@ -4,6 +4,7 @@
  */
 import { closeSync, lstatSync, openSync, readSync } from 'node:fs'
 import { constants, type FileHandle, open } from 'node:fs/promises'
+import { stopYoungGenerationGrowth } from '../buffers/index.ts'
 import { digestDriver } from '../digests/index.ts'
 import { hasCode, isOutOfDescriptors, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem, treeMediaType, treeNameEnd } from '../protocol/index.ts'
@@ -28,6 +29,11 @@ const WRITTEN = 'it was written to'
 const GONE = 'it was removed'
 const SHORTER = 'it is shorter than it was'
 const HASHED_AT_ONCE = 512
+/**
+ * From this number of entries on, V8's young generation does not grow: a million empty files would make it 100 MB larger. Going through
+ * them takes a tenth more processor time, which smaller trees do without.
+ */
+const MANY_ENTRIES = 50_000
 
 /** A folder as it was found. */
 export class FoundTree {
@@ -83,6 +89,7 @@ export class FoundTree {
 
   #add(found: FoundEntry): number {
     const entry = this.index.add(found)
+    if (entry === MANY_ENTRIES) stopYoungGenerationGrowth()
     this.#inodes.set(entry, found.inode)
     if (found.location !== null) this.#places.set(entry, found.location)
     return entry

@@ -6,9 +6,9 @@
  * portal was running. Connected clients were authenticated by the lost data, so all of them have to connect again.
  */
 import { hostname } from 'node:os'
-import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { sleep } from '../../async/index.ts'
+import { stopYoungGenerationGrowth } from '../../buffers/index.ts'
 import type { Ledger } from '../ledger/contract.ts'
 import type { ConnectedReceiver, PortalRecord } from '../ledger/watch-contract.ts'
 import { localSignals, Waiter } from '../signals/index.ts'
@@ -26,11 +26,10 @@ const FORGET_MS = (THROUGHPUT_MINUTES + 1) * MINUTE_MS
 export const RECEIVERS_NAMED_MAX = 500
 
 /**
- * V8's young generation grows to 64 MiB and more while thousands of receivers connect, and stays so large. From this number of them on
- * it does not grow. That saves memory, and it costs up to a tenth of the processor time of large files, so fewer receivers do without.
+ * From this number of receivers on, V8's young generation does not grow. That saves memory, and it costs up to a tenth of the processor
+ * time of large files, so fewer receivers do without.
  */
 const MANY_RECEIVERS = 500
-const KEEP_YOUNG_GENERATION = '--semi-space-growth-factor=1'
 
 interface HeartbeatOptions {
   readonly portalId: string
@@ -64,7 +63,7 @@ export class Heartbeat {
   connected(account: string): Disposable {
     const connection = Symbol(account)
     this.#connections.set(connection, { account, sinceMs: this.#options.ledger.nowMs() })
-    if (this.#connections.size === MANY_RECEIVERS) setFlagsFromString(KEEP_YOUNG_GENERATION)
+    if (this.#connections.size === MANY_RECEIVERS) stopYoungGenerationGrowth()
     this.#spareMemory.connected()
     this.#change()
     return {

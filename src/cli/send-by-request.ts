@@ -18,7 +18,9 @@ export async function sendByRequest(
   if (flags.json !== true) {
     output().line(`${account} asks for files${visit.label === null ? '' : `: ${printable(visit.label)}`}`)
   }
-  const view = await chooseView(output(), flags.json === true, flags.verbose === true)
+  const { stream } = output()
+  const viewOutput = { stream, line: (text: string) => output().line(text), hasAccount: false }
+  const view = await chooseView(viewOutput, flags.json === true, flags.verbose === true)
   const { to: _to, plain: _plain, ...given } = sendOptions(flags)
   return runSend(visit, paths, { ...given, signal }, view)
 }

@@ -92,8 +92,12 @@ function withParts({ partSizeBytes }: ProblemJson): string {
   return typeof partSizeBytes === 'number' ? `, with --part-size ${Math.floor(partSizeBytes / 1024)}KiB` : ''
 }
 
-/** A line with explanation and advice for an outcome that no notification has explained. */
-export function outcomeLine(outcome: SendOutcome): string | null {
+/**
+ * A line with explanation and advice for an outcome that no notification has explained.
+ *
+ * @param hasAccount whether `golooader status` can tell the result later
+ */
+export function outcomeLine(outcome: SendOutcome, hasAccount: boolean): string | null {
   const label = printable(outcome.path)
   switch (outcome.outcome) {
     case 'no-answer':
@@ -116,10 +120,12 @@ export function outcomeLine(outcome: SendOutcome): string | null {
     case 'undelivered':
       return (
         `… ${label}: stored at the portal, but not yet taken by ${receiversText(outcome.waitingFor)}.\n` +
-        `  The portal keeps trying. Look again with: golooader status ${outcome.transferId}`
+        `  The portal keeps trying.${hasAccount ? ` Look again with: golooader status ${outcome.transferId}` : ''}`
       )
     case 'stored':
-      return `  See the result later: golooader status ${outcome.transferId}`
+      return hasAccount
+        ? `  See the result later: golooader status ${outcome.transferId}`
+        : '  Only a command that waits learns the result. Next time leave --no-wait out.'
     case 'refused':
       return outcome.transferId === null || outcome.problem.code.startsWith('source-')
         ? `✘ ${label}: ${problemText(outcome.problem)}`

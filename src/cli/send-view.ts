@@ -17,6 +17,8 @@ export interface SendView {
 export interface ViewOutput extends Pick<StandardOutput, 'stream' | 'line'> {
   /** Prints a link. By default it is a line like any other. */
   readonly link?: (text: string) => void
+  /** Whether the sender has an account. True by default. */
+  readonly hasAccount?: boolean
 }
 
 const LIVE_EVERY_MS = 100
@@ -79,7 +81,7 @@ async function liveView(output: ViewOutput): Promise<SendView> {
     end(outcomes) {
       clearInterval(timer)
       block.clear()
-      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome))
+      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome, output.hasAccount !== false))
       block.done()
     },
   }
@@ -104,7 +106,7 @@ function plainView(output: ViewOutput): SendView {
     },
     end(outcomes) {
       clearInterval(timer)
-      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome))
+      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome, output.hasAccount !== false))
     },
   }
 }

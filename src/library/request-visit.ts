@@ -149,6 +149,9 @@ const NO_LINK =
   'this is not the link of a request for files: it looks like https://portal.example/r#glr_… ' +
   "(in a shell, put it in quotes: '#' begins a comment there)"
 
+const LINK_TO_RECEIVE =
+  'this link is one to receive a file by, and takes none: golooader receive LINK --into DIR. One to send by looks like https://portal.example/r#glr_…'
+
 /**
  * Opens the link of a request for files. The portal is only asked about it: nothing changes there before something is sent.
  *
@@ -161,6 +164,7 @@ export function openRequest(link: string, options: OpenRequestOptions = {}): Pro
     checkOptions('openRequest()', { link, ...options }, { link: 'text', insecure: 'flag?', signal: 'signal?' })
     const { insecure = false, signal = never } = options
     const parsed = parseLink(link)
+    if (parsed?.kind === 'send') throw optionsInvalid(LINK_TO_RECEIVE)
     if (parsed?.kind !== 'request') throw optionsInvalid(NO_LINK)
     const transport = nodeTransport(parsed.portalUrl, { insecure })
     try {

@@ -52,7 +52,8 @@ export function parseLink(text: string): Link | null {
   const url = URL.canParse(text.trim()) ? new URL(text.trim()) : null
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') return null
   const [, folder, page] = /^(.*)\/([^/]*)$/.exec(url.pathname) ?? []
-  if (folder === undefined || url.search !== '') return null
+  // Messengers add a query of their own to links, so a query is ignored.
+  if (folder === undefined) return null
   const portalUrl = `${url.origin}${folder}`
   const fragment = url.hash.slice(1)
   if (page === pages.invite) return isInvite(fragment) ? { kind: 'invite', portalUrl, invite: fragment } : null

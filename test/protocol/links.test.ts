@@ -42,7 +42,6 @@ describe('links', () => {
     `https://files.example/g#glg_${secret.slice(0, -1)}9.${plain}`,
     `https://files.example/g#glg_${secret}.${plain}.`,
     `https://files.example/g/#glg_${secret}.${plain}`,
-    `https://files.example/g?x=1#glg_${secret}.${plain}`,
     `https://alice@files.example/g#glg_${secret}.${plain}`,
     `ftp://files.example/g#glg_${secret}.${plain}`,
     `glg_${secret}.${plain}`,
@@ -51,6 +50,10 @@ describe('links', () => {
     '',
   ])('%s is none', (text) => {
     expect(parseLink(text)).toBeNull()
+  })
+
+  test('are read with the query that a messenger has added', () => {
+    expect(parseLink(`https://files.example/g?utm_source=chat#glg_${secret}.${plain}`)).toEqual(links[0])
   })
 
   test('any text is read or is no link', () => {

@@ -46,6 +46,28 @@ test('a person without an account sends files, and gets both notifications; the 
   expect(JSON.parse(elsewhere.stdout.split('\n', 1)[0] ?? '')).toMatchObject({ request: { label: 'tax papers' } })
 })
 
+test('a person without an account is not sent to commands that need one', async () => {
+  await using scene = await LinkWorld.create()
+  const { world } = scene
+  await writeFile(world.path('a.txt'), 'a')
+  const { link } = await request(scene)
+  const sent = await world.start(['send', 'a.txt', '--to', link, '--no-wait']).ended
+  expect(sent.stdout).toContain('Only a command that waits learns the result. Next time leave --no-wait out.')
+  const waited = await world.start(['send', 'a.txt', '--to', link, '--wait', '1s']).ended
+  expect(waited.stdout).toMatch(/not yet taken by alice\.\n {2}The portal keeps trying\.\n/)
+  expect(sent.stdout + waited.stdout).not.toContain('golooader status')
+})
+
+test('a link to receive by is not one to send by, and send says what it is for', async () => {
+  await using scene = await LinkWorld.create()
+  const { world } = scene
+  await writeFile(world.path('a.txt'), 'a')
+  const made = await world.run('send', 'a.txt', '--link', '--no-wait', '--profile', 'alice')
+  const { code, stderr } = await world.run('send', 'a.txt', '--to', made.stdout.trim())
+  expect(code).toBe(2)
+  expect(stderr).toContain('golooader receive LINK --into DIR')
+})
+
 test('a closed request takes no more, and delivers what it has', async () => {
   await using scene = await LinkWorld.create()
   const { world } = scene

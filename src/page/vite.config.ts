@@ -17,6 +17,9 @@ const treeshake = {
 /** Switches off a warning about slow builds, which only means that the machine is busy. */
 const checks = { bundlerTimings: false }
 
+/** In a file of their own, because what both pages share runs before the modules of one page, and would run without these symbols. */
+const output = { codeSplitting: { groups: [{ name: 'disposables', test: /[\\/]disposables\.ts$/ }] } }
+
 /** The page of an account, and that of a link, which loads less. An object, because tests put another entry in its place. */
 const pages = { index: join(import.meta.dirname, 'index.html'), guest: join(import.meta.dirname, 'guest.html') }
 
@@ -33,7 +36,7 @@ export default defineConfig({
     emptyOutDir: true,
     // The page needs `using`, WebCrypto's Ed25519 and X25519, and OPFS. Browsers that lack those need no older syntax.
     target: ['chrome137', 'edge137', 'firefox130', 'safari17'],
-    rolldownOptions: { input: pages, treeshake, checks },
+    rolldownOptions: { input: pages, treeshake, checks, output },
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,

@@ -16,7 +16,7 @@ test('navigator.storage, locks and clipboard are read in src/page/platform/brows
 
 test('the page and each of its workers define the symbols of `using` before anything else', () => {
   const begins = readdirSync(join(root, 'src/page'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => /(?:^|\/)(?:main\.tsx|.*-worker\.ts)$/.test(path.replaceAll('\\', '/')))
+    .filter((path) => /(?:^|\/)(?:(?:main|guest)\.tsx|.*-worker\.ts)$/.test(path.replaceAll('\\', '/')))
     .map((path) => [path, readFileSync(join(root, 'src/page', path), 'utf8').match(/^import .*$/m)?.[0]])
   expect(begins.length).toBeGreaterThan(3)
   for (const [path, first] of begins) expect(first, path).toMatch(/^import '[./a-z]*\/disposables\.ts'$/)

@@ -34,6 +34,15 @@ test('the page is at the address of the portal, and where links lead', async () 
   for (const method of ['POST', 'PUT', 'DELETE']) expect(refusalOf(await portal.ask(method, '/'))).toBe('404 not-found')
 })
 
+test('each page defines the symbols of `using` before any other module of it runs', async () => {
+  const portal = await TestPortal.start()
+  for (const path of ['/', '/g']) {
+    const script = (await portal.ask('GET', scriptOf(await portal.ask('GET', path)))).body.toString()
+    const [, first] = /\bimport\s*(?:[^"';]*?from\s*)?["']([^"']+)["']/.exec(script) ?? []
+    expect(first, path).toMatch(/^\.\/disposables-/)
+  }
+})
+
 test('the assets are cached without end, and the page itself is revalidated', async () => {
   const portal = await TestPortal.start()
   const html = await portal.ask('GET', '/')

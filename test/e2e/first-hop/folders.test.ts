@@ -119,7 +119,7 @@ describe('in one world', () => {
   test('several paths are one delivery with --as, and deliveries of their own without', async () => {
     const one = await makeFolder(world, 'one')
     const other = await world.file('other.bin', 1000)
-    const sending = world.send([one, other], 'bob', '--as', 'linked')
+    const sending = world.send([one, other], 'bob', '--as', 'both')
     expect((await sending.ended).code).toBe(0)
     expect(kindsOf(sending)).toEqual(['stored', 'delivered'])
     requireSame(one, join(arrived(world, 'bob', 'both'), 'one'))

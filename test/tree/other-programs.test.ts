@@ -34,7 +34,12 @@ interface Reader {
   readonly setsTimes: boolean
 }
 
-const intoHere = "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(filter='tar')"
+/** Without this, bsdtar and others take names for ASCII on a machine without a locale. */
+const env = { ...process.env, LC_ALL: 'C.UTF-8' }
+
+/** Debian 12's Python has no argument `filter`, and later ones change modes without it. */
+const intoHere =
+  "import sys, tarfile; tar = tarfile.open(sys.argv[1]); how = {'filter': 'tar'} if hasattr(tarfile, 'tar_filter') else {}; tar.extractall(**how)"
 const readers: Record<string, Reader> = {
   'GNU tar': { program: 'tar', args: ['-xpf'], setsTimes: true },
   bsdtar: { program: 'bsdtar', args: ['-xpf'], setsTimes: true },
@@ -53,7 +58,7 @@ test.each(Object.entries(readers))(
     const place = await testFolder()
     const tar = join(await testFolder(), 'photos.tar')
     writeFileSync(tar, tarOf(entries))
-    execFileSync(programPath(program), [...args, tar], { cwd: place, stdio: 'pipe' })
+    execFileSync(programPath(program), [...args, tar], { cwd: place, stdio: 'pipe', env })
     const expected = entries.slice(1).map(({ path, kind, content, target }) => {
       const shown = kind === 'folder' ? '/' : kind === 'link' ? `-> ${target}` : Buffer.from(content).toString('latin1')
       return [path.slice('photos/'.length), shown]
@@ -111,7 +116,7 @@ test.each(Object.entries(writers))(
     }
     execFileSync('find', ['photos', '-exec', 'touch', '-h', '-d', '@1732950000.123456716', '{}', '+'], { cwd: place })
     const path = join(await testFolder(), 'photos.tar')
-    execFileSync(programPath(program), [...args(path)], { cwd: place, stdio: 'pipe' })
+    execFileSync(programPath(program), [...args(path)], { cwd: place, stdio: 'pipe', env })
     const tar = execFileSync('cat', [path], { maxBuffer: 1024 ** 3 })
     const files = entries.filter(({ kind }) => kind === 'file')
     const contentBytes = files.reduce((sum, { content }) => sum + content.length, 0)

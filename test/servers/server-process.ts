@@ -1,5 +1,6 @@
 /** A server as a separate process. It ends with the run, or when a test ends it. */
 import { execFile, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
@@ -108,14 +109,22 @@ export async function runToEnd(command: string, args: readonly string[], user: U
   return (await running).stdout
 }
 
+/** Below the ports that systems give to outgoing connections, which could take one again before its server starts. */
+const PORT_MIN = 20_000
+const PORT_MAX = 32_000
+
 /** A free port, for two servers that need each other's port before they start. */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  while (true) {
+    const port = randomInt(PORT_MIN, PORT_MAX)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
 
 /** Starts something on a port that was free just now. When another process has taken it since, tries another port. */

@@ -39,6 +39,34 @@ export function ExpirySelect({ id, expiryMsMax, value, onChange }: ExpirySelectP
   )
 }
 
+interface NumberFieldProps {
+  readonly id: string
+  readonly label: string
+  readonly max: number
+  readonly value: number
+  /** Called with whole numbers from 1 to `max` only. */
+  readonly onChange: (count: number) => void
+}
+
+export function NumberField({ id, label, max, value, onChange }: NumberFieldProps) {
+  return (
+    <label for={id}>
+      {label}{' '}
+      <input
+        id={id}
+        type="number"
+        min={1}
+        max={max}
+        value={value}
+        onInput={(event) => {
+          const count = Math.floor(event.currentTarget.valueAsNumber)
+          if (count >= 1 && count <= max) onChange(count)
+        }}
+      />
+    </label>
+  )
+}
+
 export interface LinkFormProps {
   readonly expiryMsMax: number
   readonly options: Signal<LinkOptions>
@@ -65,20 +93,13 @@ export function LinkForm({ expiryMsMax, options }: LinkFormProps) {
             value={now.expiryMs}
             onChange={(expiryMs) => change({ expiryMs })}
           />
-          <label for="link-takes">
-            For how many people{' '}
-            <input
-              id="link-takes"
-              type="number"
-              min={1}
-              max={receiversPerTransferMax}
-              value={now.takes}
-              onInput={(event) => {
-                const takes = Math.floor(event.currentTarget.valueAsNumber)
-                if (takes >= 1 && takes <= receiversPerTransferMax) change({ takes })
-              }}
-            />
-          </label>
+          <NumberField
+            id="link-takes"
+            label="For how many people"
+            max={receiversPerTransferMax}
+            value={now.takes}
+            onChange={(takes) => change({ takes })}
+          />
           <label for="link-passphrase">A passphrase, which you tell them by another way than the link</label>
           <input
             id="link-passphrase"

@@ -6,7 +6,7 @@ import { adviceForSender } from '../model/advice.ts'
 import { filesText } from '../model/groups.ts'
 import { problemOf } from '../model/problem-of.ts'
 import type { GuestLinks, ShownRequest } from '../model/types.ts'
-import { ExpirySelect, LinkText, usualExpiryMs } from './link-form.tsx'
+import { ExpirySelect, LinkText, NumberField, usualExpiryMs } from './link-form.tsx'
 import { ProblemText } from './problem.tsx'
 import { timeText } from './words.ts'
 
@@ -115,20 +115,15 @@ function RequestForm({ guests, attempt }: RequestFormProps) {
               expiryMs.value = ms
             }}
           />
-          <label for="request-files">
-            Files at most{' '}
-            <input
-              id="request-files"
-              type="number"
-              min={1}
-              max={requestFilesMax}
-              value={filesMax.value}
-              onInput={(event) => {
-                const count = Math.floor(event.currentTarget.valueAsNumber)
-                if (count >= 1 && count <= requestFilesMax) filesMax.value = count
-              }}
-            />
-          </label>
+          <NumberField
+            id="request-files"
+            label="Files at most"
+            max={requestFilesMax}
+            value={filesMax.value}
+            onChange={(count) => {
+              filesMax.value = count
+            }}
+          />
           <label for="request-bytes">
             All together at most{' '}
             <select

@@ -30,6 +30,7 @@ export const problemKinds = {
   'not-found': { status: 404, title: 'Nothing was found that this account may see', next: 'fix' },
   'request-timeout': { status: 408, title: 'The request did not arrive in time', next: 'retry' },
   'length-required': { status: 411, title: 'The request must say its Content-Length', next: 'fix' },
+  'tus-version-unsupported': { status: 412, title: 'This version of tus is not supported', next: 'fix' },
   'body-too-large': { status: 413, title: 'The request body is larger than this resource accepts', next: 'fix' },
   'media-type-unsupported': { status: 415, title: 'This resource does not accept this media type', next: 'fix' },
   'range-unsatisfiable': { status: 416, title: 'No byte of the part lies in that range', next: 'fix' },
@@ -80,6 +81,12 @@ export const problemKinds = {
   },
   'digest-invalid-value': { status: 400, title: 'The digest is not a valid value of its algorithm', next: 'fix' },
   'digest-mismatching-value': { status: 400, title: 'The content does not match its digest', next: 'resend' },
+  // "460 Checksum Mismatch" is a status of tus.
+  'checksum-mismatching': {
+    status: 460,
+    title: 'The content of the request does not match its checksum',
+    next: 'resend',
+  },
 
   'parts-missing': { status: 409, title: 'Parts of the transfer have not arrived', next: 'resend' },
   'manifest-mismatching': { status: 409, title: 'The parts do not make up the announced file', next: 'resend' },

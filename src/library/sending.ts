@@ -46,6 +46,14 @@ export interface SendOptions {
   readonly signal?: AbortSignal
   /** Called for every step. */
   readonly onEvent?: (event: SendEvent) => void
+  /**
+   * Awaited with the outcome of each file before this machine forgets its transfer, so that a program can act on it once and for all: after a
+   * crash, the same call calls it again. It is called at least once for each of `stored`, and `delivered`, `failed` or `refused`; with the
+   * transferId a program notices a repetition. Not for `undelivered` and `no-answer`, after which the transfer can be resumed.
+   *
+   * When it throws, the call rejects with its error, and the next one resumes the transfer.
+   */
+  readonly onOutcome?: (outcome: SendOutcome) => void | Promise<void>
 }
 
 const optionRules = {
@@ -64,6 +72,7 @@ const optionRules = {
   partsInFlight: 'number?',
   signal: 'signal?',
   onEvent: 'function?',
+  onOutcome: 'function?',
 } as const satisfies Record<keyof SendOptions, OptionRule>
 
 /** Paths of files, or content that can be read only once. Text counts as UTF-8. */
@@ -150,6 +159,7 @@ export async function sendFiles(
     times = true,
     strict = false,
     onEvent = () => {},
+    onOutcome = () => {},
     link,
     ...others
   } = checked
@@ -174,6 +184,7 @@ export async function sendFiles(
       onEvent(event)
       making?.note(event)
     },
+    onOutcome: async (outcome) => onOutcome(outcome),
   })
   return making === null ? outcomes : Promise.all(outcomes.map((outcome) => making.settle(outcome)))
 }

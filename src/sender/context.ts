@@ -2,8 +2,8 @@ import type { ConcurrencyBounds, PortalClient, RetryPolicy } from '../client/ind
 import type { DigestAlgorithm, Limits, PublicKeys } from '../protocol/index.ts'
 import type { BatchUploads } from './batch-uploads.ts'
 import type { EventWatch } from './event-watch.ts'
-import type { SendEvent } from './events.ts'
-import type { Journal } from './journal.ts'
+import type { SendEvent, SendOutcome } from './events.ts'
+import type { Journal, JournalEntry } from './journal.ts'
 import type { SealRecords } from './seal-record.ts'
 import type { SendSlot } from './send-slot.ts'
 import type { SenderTrust } from './trust.ts'
@@ -43,4 +43,16 @@ export interface SendContext {
   readonly slot: SendSlot | null
   readonly signal: AbortSignal
   readonly onEvent: (event: SendEvent) => void
+  readonly onOutcome: OnOutcome
 }
+
+/**
+ * Awaited before the journal forgets a transfer, with its end: `delivered`, `failed`, `refused`, or `stored` for a caller that does not
+ * wait for the receivers. For a caller that waits, it is awaited with `stored`, too, before the wait begins.
+ *
+ * After a crash, the next send of the same file calls it again. So what it does happens at least once for each transfer. When it
+ * throws, the send fails with its error, and the journal keeps the transfer.
+ *
+ * @param entry null for a file that was refused before it had a transfer
+ */
+export type OnOutcome = (outcome: SendOutcome, entry: JournalEntry | null) => Promise<void>

@@ -103,7 +103,9 @@ export async function send(options: SendFilesOptions): Promise<SendOutcome[]> {
     // Only `beginSending` throws this problem, so nothing has been sent.
     if (error instanceof RemoteProblem && error.code === 'receiver-unknown') {
       const { problem } = error
-      return sources.map(({ path }) => ({ path, transferId: null, outcome: 'refused', problem }))
+      const outcomes = sources.map(({ path }): SendOutcome => ({ path, transferId: null, outcome: 'refused', problem }))
+      for (const outcome of outcomes) await options.onOutcome?.(outcome, null)
+      return outcomes
     }
     if (!isPassing(error)) throw error
     return sources.map((source) => unsent(source, error.message))

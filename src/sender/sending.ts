@@ -23,7 +23,7 @@ import {
 import { isLost, isUnknown, lossOf } from './answers.ts'
 import { batchUploads } from './batch-uploads.ts'
 import { cancelUnstored } from './begin.ts'
-import type { SendContext } from './context.ts'
+import type { OnOutcome, SendContext } from './context.ts'
 import type { EventWatch } from './event-watch.ts'
 import { lostOutcome, type SendEvent, type SendOutcome } from './events.ts'
 import { passFirstHop } from './first-hop.ts'
@@ -63,6 +63,7 @@ export interface SendingOptions {
   /** Stops everything. The journal stays, so that the next send of the same file continues where this one stopped. */
   readonly signal: AbortSignal
   readonly onEvent: (event: SendEvent) => void
+  readonly onOutcome?: OnOutcome
 }
 
 /**
@@ -115,6 +116,7 @@ export async function beginSending(options: SendingOptions): Promise<SendContext
     slot: null,
     signal,
     onEvent,
+    onOutcome: options.onOutcome ?? (async () => {}),
   }
 }
 
@@ -166,7 +168,7 @@ export async function followOne(
   { signal, onEvent }: Pick<SendOneOptions, 'signal' | 'onEvent'>,
 ): Promise<SendOutcome | null> {
   const context = contextOfOne(shared, signal, onEvent)
-  const { client, events, journal } = context
+  const { client, events } = context
   const { transferId, name: path } = entry
   const log = new NotificationLog(entry, context)
   events.subscribe(log)
@@ -181,10 +183,8 @@ export async function followOne(
       })
     // The file never arrived, or the portal has lost it. It is sent again under the same id, so no receiver gets it twice.
     if (status === null || status.state === 'receiving') return null
-    if (isLost(status)) {
-      await journal.remove(entry)
-      return { path, transferId, outcome: 'refused', problem: lossOf(status) }
-    }
+    if (isLost(status))
+      return await forgotten(context, entry, { path, transferId, outcome: 'refused', problem: lossOf(status) })
     isFollowed = true
     log.firstIsKnown()
     return await outcomeOf(context, { path }, { end: 'stored', entry, log }, true)
@@ -227,14 +227,18 @@ export async function sendFirst(context: SendContext, source: Source): Promise<F
   }
 }
 
-/** Waits for the second notification if there will be one, and removes the journal entry once the end is known. */
+/** Waits for the second notification if there will be one, and removes the journal entry once the caller has recorded the end. */
 export async function outcomeOf(
   context: SendContext,
   { path }: Pick<Source, 'path'>,
   sent: FirstHop,
   isWaiting: boolean,
 ): Promise<SendOutcome> {
-  if (sent.end === 'unreadable') return { path, transferId: null, outcome: 'refused', problem: sent.problem }
+  if (sent.end === 'unreadable') {
+    const outcome: SendOutcome = { path, transferId: null, outcome: 'refused', problem: sent.problem }
+    await context.onOutcome(outcome, null)
+    return outcome
+  }
   const { entry, log } = sent
   const { transferId } = entry
   switch (sent.end) {
@@ -243,15 +247,35 @@ export async function outcomeOf(
     case 'lost':
       return { path, transferId, ...lostOutcome(sent.problem) }
     case 'refused':
-      await context.journal.remove(entry)
-      return { path, transferId, outcome: 'refused', problem: sent.problem }
+      return forgotten(context, entry, { path, transferId, outcome: 'refused', problem: sent.problem })
     case 'stored': {
-      if (isWaiting) await awaitReceivers(context, log)
-      else context.events.unsubscribe(log)
-      const outcome: SendOutcome = isWaiting ? log.outcome(path) : { path, transferId, outcome: 'stored' }
+      const stored: SendOutcome = { path, transferId, outcome: 'stored' }
+      if (!isWaiting) {
+        context.events.unsubscribe(log)
+        return forgotten(context, entry, stored)
+      }
+      await whileSubscribed(context, log, () => context.onOutcome(stored, entry))
+      await awaitReceivers(context, log)
+      const outcome = log.outcome(path)
       const isOver = outcome.outcome !== 'undelivered' && outcome.outcome !== 'no-answer'
-      if (isOver) await context.journal.remove(entry)
-      return outcome
+      return isOver ? forgotten(context, entry, outcome) : outcome
     }
+  }
+}
+
+/** The end of a transfer. The caller records it before the journal forgets the transfer, so that a crash in between loses nothing. */
+async function forgotten(context: SendContext, entry: JournalEntry, outcome: SendOutcome): Promise<SendOutcome> {
+  await context.onOutcome(outcome, entry)
+  await context.journal.remove(entry)
+  return outcome
+}
+
+/** Runs `act`, and ends the subscription if that fails. */
+async function whileSubscribed({ events }: SendContext, log: NotificationLog, act: () => Promise<void>): Promise<void> {
+  try {
+    await act()
+  } catch (error) {
+    events.unsubscribe(log)
+    throw error
   }
 }

@@ -51,6 +51,8 @@ const servers = {
   '7zip': { packages: ['7zip'], programs: ['7zz'] },
   // Tests use its standard library as a client in another language.
   python: { packages: ['python3'], programs: ['python3'] },
+  // A client of tus.
+  tuspy: { packages: ['python3-tuspy'], programs: ['/usr/lib/python3/dist-packages/tusclient/client.py'] },
   // Without an installed font the browser neither shows nor measures text.
   chromium: { packages: ['chromium', 'fonts-dejavu-core'], programs: ['chromium'] },
   // The driver starts MiniBrowser, which the library installs outside of PATH.

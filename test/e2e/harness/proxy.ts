@@ -2,7 +2,14 @@
  * A faulty network: a real HTTP proxy between a client and the portal. It corrupts, cuts, delays or slows requests as a
  * test asks. It forwards bytes as they arrive.
  */
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Transform } from 'node:stream'
 
@@ -16,6 +23,8 @@ export interface Fault {
   readonly loseAnswer?: boolean
   /** The connection is cut after that many bytes of the request's body. */
   readonly cutRequestAfterBytes?: number
+  /** Exactly that many bytes of the request's body pass, if it has more, and then the connection is cut. */
+  readonly passRequestBytes?: number
   /** The connection is cut when the request's body has not passed within this time. */
   readonly cutRequestAfterMs?: number
   /** The connection is cut after that many bytes of the answer's body. */
@@ -165,9 +174,31 @@ function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: s
       .pipe(disturbed(fault.corruptAnswer === true, fault.cutAnswerAfterBytes, fault.bytesPerSecond, cut))
       .pipe(answer)
   })
+  if (fault.passRequestBytes !== undefined) {
+    passSome(incoming, outgoing, fault.passRequestBytes, cut)
+    return
+  }
   incoming
     .pipe(disturbed(fault.corruptRequest === true, fault.cutRequestAfterBytes, fault.bytesPerSecond, cut))
     .pipe(outgoing)
+}
+
+/** Passes the first bytes of a body on, and cuts once they have left this process. A shorter body passes whole. */
+function passSome(incoming: IncomingMessage, outgoing: ClientRequest, byteCount: number, cut: () => void): void {
+  let leftBytes = byteCount
+  incoming.on('data', (bytes: Buffer) => {
+    if (bytes.length <= leftBytes) {
+      leftBytes -= bytes.length
+      outgoing.write(bytes)
+      return
+    }
+    incoming.pause()
+    incoming.removeAllListeners('data')
+    // A request without a body's first byte has to leave, too.
+    outgoing.flushHeaders()
+    outgoing.write(bytes.subarray(0, leftBytes), cut)
+  })
+  incoming.on('end', () => outgoing.end())
 }
 
 /** A pipe that flips one bit, cuts, or slows. */

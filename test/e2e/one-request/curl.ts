@@ -1,7 +1,7 @@
 /** Senders that use only curl, and their world. */
 import { spawn } from 'node:child_process'
 import type { AddressInfo } from 'node:net'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { Running, World } from '../harness/world.ts'
 
@@ -51,19 +51,33 @@ export interface Relay {
   bytes(): number
 }
 
-/** Passes connections on unchanged, and counts what clients send. */
-export async function relayTo(portalUrl: string): Promise<Relay> {
+/**
+ * Passes connections on unchanged, and counts what clients send.
+ *
+ * @param onBytes called with that count as it grows, and with a function that cuts every connection
+ */
+export async function relayTo(
+  portalUrl: string,
+  onBytes: (bytes: number, cutAll: () => void) => void = () => {},
+): Promise<Relay> {
   let bytes = 0
+  const open = new Set<Socket>()
+  const cutAll = (): void => {
+    for (const socket of open) socket.destroy()
+  }
   const server = createServer((client) => {
     const { hostname, port } = new URL(portalUrl)
     const portal = connect(Number(port), hostname)
     client.on('data', (some) => {
       bytes += some.length
+      onBytes(bytes, cutAll)
     })
     client.pipe(portal).pipe(client)
     for (const socket of [client, portal]) {
+      open.add(socket)
       socket.on('error', () => {})
       socket.on('close', () => {
+        open.delete(socket)
         client.destroy()
         portal.destroy()
       })

@@ -18,6 +18,13 @@ const SQLITE_BUSY = 5
 /** Users who may read the file could lock it. */
 const LOCK_FILE_MODE = 0o600
 
+/** Another process uses the folder. */
+export class FolderTakenError extends Problem {
+  constructor(detail: string, options: ErrorOptions = {}) {
+    super('folder-unavailable', { detail }, options)
+  }
+}
+
 /** A held lock. */
 export interface FolderLock {
   release(): Promise<void>
@@ -31,8 +38,8 @@ const held = new Set<object>()
  *
  * @param lockFile created if it does not exist. It stays when the lock is released, because the next owner may have locked
  *   it already
- * @throws Problem `folder-unavailable` when another process has locked the folder, or when the file cannot be locked; errors
- *   of the file system
+ * @throws FolderTakenError when another process has locked the folder; Problem `folder-unavailable` when the file cannot be
+ *   locked; errors of the file system
  */
 export async function lockFolder(folder: string, lockFile: string = join(folder, 'lock')): Promise<FolderLock> {
   // Loaded only here, because most processes that load this file never lock a folder.
@@ -46,8 +53,8 @@ export async function lockFolder(folder: string, lockFile: string = join(folder,
   } catch (cause) {
     if (database.isOpen) database.close()
     const isTaken = cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY
-    const detail = isTaken ? `another process is using ${folder}` : 'the lock file in it cannot be locked'
-    throw new Problem('folder-unavailable', { detail }, { cause })
+    if (isTaken) throw new FolderTakenError(`another process is using ${folder}`, { cause })
+    throw new Problem('folder-unavailable', { detail: 'the lock file in it cannot be locked' }, { cause })
   }
   held.add(database)
   return {
@@ -66,7 +73,7 @@ const mutex = new KeyedMutex()
 /**
  * Runs `act` while this process holds the lock. Meant for short acts: waiting processes poll.
  *
- * @throws Problem `folder-unavailable` when another process does not release it
+ * @throws FolderTakenError when another process does not release it
  */
 export function withFolderLock<Result>(folder: string, lockFile: string, act: () => Promise<Result>): Promise<Result> {
   // Callers in this process queue. If all of them polled, one might never get the lock.

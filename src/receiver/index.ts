@@ -15,7 +15,7 @@ export type {
 } from './incoming-file.ts'
 export { findGuest, type LinkGuest, type LinkGuestOptions, linkGuests } from './link-guest.ts'
 export { agreedMs, type Clocks, isForgotten, rememberedSinceMs } from './memory.ts'
-export { nameVariants, numberedName, sameNamesMax } from './names.ts'
+export { nameVariants } from './names.ts'
 export { type ReceiveIntoOptions, type ReceiveResult, receiveInto } from './receive.ts'
 export { requireRoom } from './room.ts'
 export { describe, folderName, type RequestOfFile, type ShownTraits } from './traits.ts'

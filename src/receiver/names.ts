@@ -5,21 +5,24 @@
  * has no invisible characters and none that change the direction of text, is not hidden, and is not a name that the receiver
  * uses itself. Unsafe characters are replaced visibly by `_`. A name that would need guessing is refused.
  */
-import { Problem, replaceUnsafe, withoutDependentEnd } from '../protocol/index.ts'
+import {
+  numberedName,
+  Problem,
+  replaceUnsafe,
+  sameNamesMax,
+  shortenedText,
+  stemAndExtension,
+  utf8Length,
+  withoutOpenEnd,
+} from '../protocol/index.ts'
 
 /** The receiver's own folder inside the folder that it delivers to. */
 export const inboxFolderName = '.golooader'
 
-/** Longest name that every common file system takes, in bytes of UTF-8. */
-const NAME_BYTES_MAX = 255
 /** Shorter limits to try: 143 bytes fit on encrypting file systems, and 60 on any. */
 const SHORTER_NAME_BYTES = [143, 60]
 /** Shows where a name was cut. */
 const CUT_MARK = '~'
-/** A longer ending does not count as a file type. */
-const EXTENSION_BYTES_MAX = 32
-/** How many files of the same name can be distinguished by a number. */
-export const sameNamesMax = 999
 /** Length of such a number with its brackets and the blank. */
 const NUMBER_BYTES_MAX = ` (${sameNamesMax})`.length
 
@@ -27,7 +30,6 @@ const NUMBER_BYTES_MAX = ` (${sameNamesMax})`.length
 const RESERVED_OF_WINDOWS = /[<>:"|?*]/g
 /** Names of Windows devices, with or without an ending. */
 const DEVICE_OF_WINDOWS = /^(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)/i
-const encoder = new TextEncoder()
 
 /**
  * The rules for names beyond the single characters of {@link unsafeCharacters}, in the order in which they apply. `_` replaces
@@ -72,19 +74,6 @@ export function safeNameInTree(name: string): string {
 }
 
 /**
- * The name for the `number`th file of the same name: `report.pdf`, `report (1).pdf`, `report (2).pdf`… The stem is
- * shortened where the whole would be too long.
- *
- * @param name from {@link safeName}
- * @param isFolder the number of a folder stands at the end of its name: `photos (1)`
- */
-export function numberedName(name: string, number: number, { isFolder = false } = {}): string {
-  const [stem, extension] = isFolder ? [name, ''] : stemAndExtension(name)
-  const ending = (number === 0 ? '' : ` (${number})`) + extension
-  return withoutOpenEnd(shortened(stem, NAME_BYTES_MAX - byteLength(ending)) + ending)
-}
-
-/**
  * A name, followed by the names to try when the file system does not accept it: shorter ones, then ASCII ones. Each keeps the
  * ending and shows where it was cut.
  *
@@ -97,20 +86,14 @@ export function nameVariants(name: string): string[] {
 
 function cut(name: string, bytesMax: number): string {
   const [stem, extension] = stemAndExtension(name)
-  if (byteLength(name) + NUMBER_BYTES_MAX <= bytesMax) return name
+  if (utf8Length(name) + NUMBER_BYTES_MAX <= bytesMax) return name
   return withoutOpenEnd(
-    shortened(stem, bytesMax - NUMBER_BYTES_MAX - byteLength(CUT_MARK + extension)) + CUT_MARK + extension,
+    shortenedText(stem, bytesMax - NUMBER_BYTES_MAX - utf8Length(CUT_MARK + extension)) + CUT_MARK + extension,
   )
 }
 
 function plain(name: string): string {
   return name.replace(/[^\x20-\x7e]/gu, '_')
-}
-
-function stemAndExtension(name: string): [stem: string, extension: string] {
-  const dot = name.lastIndexOf('.')
-  const hasExtension = dot > 0 && byteLength(name.slice(dot)) <= EXTENSION_BYTES_MAX
-  return hasExtension ? [name.slice(0, dot), name.slice(dot)] : [name, '']
 }
 
 function refuseUnsafe(name: string): void {
@@ -123,25 +106,4 @@ function refuseUnsafe(name: string): void {
   if (name.includes('\0')) refuse('the name contains a NUL character')
   if (/^[a-z]:/i.test(name)) refuse('the name begins with a drive letter')
   if (name.toLowerCase().startsWith(inboxFolderName)) refuse('the name is reserved for the receiver itself')
-}
-
-function withoutOpenEnd(name: string): string {
-  return name.replace(/[.\p{Zs}\u2800]+$/u, (end) => '_'.repeat(end.length))
-}
-
-/** Cuts at the end, between code points, and removes characters that depend on the cut part. */
-function shortened(text: string, bytesMax: number): string {
-  if (byteLength(text) <= bytesMax) return text
-  let short = ''
-  let bytes = 0
-  for (const character of text) {
-    bytes += byteLength(character)
-    if (bytes > bytesMax) break
-    short += character
-  }
-  return withoutDependentEnd(short)
-}
-
-function byteLength(text: string): number {
-  return encoder.encode(text).length
 }

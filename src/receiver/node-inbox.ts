@@ -3,7 +3,7 @@ import { lstatSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
+import { FolderAwayError, FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
 import { Problem, transferIdsFrom, transferTimeMs } from '../protocol/index.ts'
 import { type Inbox, type Obstacle, type Published, publishedBy } from './inbox.ts'
 import { type IncomingFile, type KeptTraits, noTraits, type PartialLayout } from './incoming-file.ts'
@@ -11,7 +11,7 @@ import { agreedMs, type Clocks, isForgotten } from './memory.ts'
 import { inboxFolderName } from './names.ts'
 import { ReceivedRecords, readRecord } from './node-commit-record.ts'
 import { probeFolder } from './node-folder-probe.ts'
-import { Home, HomeAwayError, requireHome } from './node-home.ts'
+import { Home, requireHome } from './node-home.ts'
 import { LoggedFiles } from './node-logged-files.ts'
 import { openPartialFile, type TransferPaths, transferPaths, treePaths } from './node-partial-file.ts'
 import { Publisher, type RecordClaims, removeRecord } from './node-publisher.ts'
@@ -204,7 +204,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   }
 
   meaningOf(error: unknown): Problem | 'later' | null {
-    return isShortage(error) || error instanceof HomeAwayError ? 'later' : writeProblem(error)
+    return isShortage(error) || error instanceof FolderAwayError ? 'later' : writeProblem(error)
   }
 
   async obstacle(error: unknown): Promise<Obstacle | null> {

@@ -3,8 +3,16 @@ import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Problem, printable, replaceUnsafe, unsafeCharacters, visibleInPlace } from '../../src/protocol/index.ts'
-import { nameRules, nameVariants, numberedName, safeName, sameNamesMax } from '../../src/receiver/names.ts'
+import {
+  numberedName,
+  Problem,
+  printable,
+  replaceUnsafe,
+  sameNamesMax,
+  unsafeCharacters,
+  visibleInPlace,
+} from '../../src/protocol/index.ts'
+import { nameRules, nameVariants, safeName } from '../../src/receiver/names.ts'
 
 describe('a name is kept, or changed visibly', () => {
   test.each([

@@ -3,8 +3,8 @@
  * success after it. A later run that finds only the first record compares what is there with the browser's own copy. It copies a file again
  * unless it is whole, and completes a tree.
  */
-import { Problem, type TreeSize } from '../../../protocol/index.ts'
-import { type CommitRecord, numberedName, type Published, publishedBy, sameNamesMax } from '../../../receiver/index.ts'
+import { numberedName, Problem, sameNamesMax, type TreeSize } from '../../../protocol/index.ts'
+import { type CommitRecord, type Published, publishedBy } from '../../../receiver/index.ts'
 import { type Arrivals, type ArrivingRecord, OvertakenError, type PublishingRecord } from './arrivals.ts'
 import { copyInto, entryIn, holdsContent, removeEmpty, removeUnlessFull } from './folder-copy.ts'
 import type { Staging } from './staging.ts'

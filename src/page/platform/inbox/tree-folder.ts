@@ -6,16 +6,8 @@
  * the same content is kept, and an empty one is what an interrupted write has left. Every other file is not of this tree, and the entry gets
  * another name.
  */
-import { Problem } from '../../../protocol/index.ts'
-import {
-  joinPath,
-  nameVariants,
-  numberedName,
-  type RenamedEntry,
-  safeTreeName,
-  sameNamesMax,
-  splitPath,
-} from '../../../receiver/index.ts'
+import { numberedName, Problem, sameNamesMax } from '../../../protocol/index.ts'
+import { joinPath, nameVariants, type RenamedEntry, safeTreeName, splitPath } from '../../../receiver/index.ts'
 import { removeUnlessFull, swapEnd } from './folder-copy.ts'
 import { storageReasonOf } from './storage-problem.ts'
 import type { WritingProgress } from './tree-progress.ts'

@@ -1,16 +1,19 @@
 /**
- * One receiver per folder on network file systems, where the lock of the operating system does not suffice: two machines may mount
+ * One process per folder on network file systems, where the lock of the operating system does not suffice: two machines may mount
  * one folder, and each grants its own lock. So the owner writes its name and a counter to a file in the folder every few seconds.
  *
  * No times are compared, because clocks differ. Another process watches the text. If the text stays the same for several intervals,
- * its owner is dead. Whether an owner on the same machine lives, its process id tells at once: a killed receiver can restart without
+ * its owner is dead. Whether an owner on the same machine lives, its process id tells at once: a killed process can be started again without
  * a wait, and a second one is refused without a wait. An owner that finds another owner in the file stops using the folder.
  */
 import { readFileSync, readlinkSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../async/index.ts'
-import { hasCode, isNoRoom, localFileSystemTypes, placeFile, readTextOrNull, removeFile } from '../fs/index.ts'
-import { Problem, randomText } from '../protocol/index.ts'
+import { randomText } from '../protocol/index.ts'
+import { isNoRoom, placeFile, readTextOrNull, removeFile } from './durable.ts'
+import { hasCode } from './error-code.ts'
+import { localFileSystemTypes } from './file-system-types.ts'
+import { FolderTakenError } from './folder-lock.ts'
 
 const OWNER_FILE = 'owner'
 const PROCESS_BYTES = 18
@@ -57,9 +60,9 @@ export class FolderOwner {
   }
 
   /**
-   * @param own the receiver's own folder inside the folder that files are delivered to; the caller holds its lock
+   * @param own a folder of this program's own; the caller holds its lock
    * @returns null where the lock suffices
-   * @throws Problem `folder-unavailable` when another process owns the folder; errors of the file system
+   * @throws FolderTakenError when another process owns the folder; errors of the file system
    */
   static async take(own: string): Promise<FolderOwner | null> {
     if (isLocal(own)) return null
@@ -83,7 +86,7 @@ export class FolderOwner {
   /**
    * Checks that this process owns the folder, and takes the folder again when its owner is gone.
    *
-   * @throws Problem `folder-unavailable`; errors of the file system
+   * @throws FolderTakenError; errors of the file system
    */
   async assert(): Promise<void> {
     await this.#beating
@@ -122,7 +125,7 @@ export class FolderOwner {
     try {
       await write(this.#path, { process: this.#process, beat: this.#beat, identity: ownIdentity() })
     } catch (error) {
-      // On a full disk another process cannot write either. Deliveries report the full disk.
+      // On a full disk another process cannot write either. Who writes into the folder reports the full disk.
       if (!isNoRoom(error)) throw error
     }
     this.#writtenAtMs = Date.now()
@@ -147,8 +150,7 @@ async function untilFree(path: string): Promise<void> {
 }
 
 function refuse(): never {
-  const detail = 'another process, perhaps of another machine, is using the folder'
-  throw new Problem('folder-unavailable', { detail })
+  throw new FolderTakenError('another process, perhaps of another machine, is using the folder')
 }
 
 /** It is not synced, because after a power loss the owner no longer runs. */

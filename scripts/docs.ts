@@ -33,6 +33,8 @@ export async function generatedPage(path: (typeof generatedPages)[number]): Prom
 
 function leaves(command: Command, path: readonly string[] = []): { path: string; command: Command }[] {
   const own = path.length > 0 ? [{ path: path.join(' '), command }] : []
+  // Below it are commands that have their own place.
+  if (path.join(' ') === 'service install') return own
   return [...own, ...command.commands.flatMap((one) => leaves(one, [...path, one.name()]))]
 }
 

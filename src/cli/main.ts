@@ -20,6 +20,8 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   verify: async () => (await import('./verify.ts')).verifyCommand,
   contacts: async () => (await import('./contacts.ts')).contactsCommand,
   whoami: async () => (await import('./contacts.ts')).whoamiCommand,
+  service: async () => (await import('./service.ts')).serviceCommand,
+  logs: async () => (await import('./logs.ts')).logsCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
   demo: async () => (await import('./demo.ts')).demoCommand,
   completion: async () => (await import('./completion.ts')).completionCommand,

@@ -22,6 +22,7 @@ import {
   wholeNumber,
 } from './options.ts'
 import { print, sayError } from './output.ts'
+import { supervisor } from './service/supervisor.ts'
 import { inSources } from './stacks.ts'
 import { bytesText, durationFlag } from './text.ts'
 
@@ -194,6 +195,8 @@ async function runPortal(settings: readonly Setting[], flags: PortalFlags): Prom
   process.on('SIGHUP', () => void reload())
   // Loaded only here, so that other commands do not load the server and its database.
   const { startPortal } = await import('../library/portal.ts')
+  const supervised = await supervisor()
+  supervised.status('starting: opens its ledger and its store')
   // During the start a signal ends the process at once, which is safe, so that it need not wait for a missing database.
   const endAtOnce = (): never => process.exit(exitCodes.ok)
   signal.addEventListener('abort', endAtOnce)
@@ -209,6 +212,8 @@ async function runPortal(settings: readonly Setting[], flags: PortalFlags): Prom
     `portal listening on ${portal.url}, ${keptWhere(portal.keptIn)}\n${operations}${newness}` +
       `invite someone: golooader invite NAME${placeFlags(flags)}\n`,
   )
+  supervised.status(`listening on ${portal.url}`)
+  supervised.ready()
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await portal.close()
 }

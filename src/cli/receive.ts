@@ -23,6 +23,8 @@ import {
 import { contentOutput, print, sayError, traceRequests, warnOfTemporaryState } from './output.ts'
 import { type PassphraseFlags, passphraseFileOption, passphraseOption } from './passphrase.ts'
 import { problemText } from './send-lines.ts'
+import { receiverReports } from './service/receiver-reports.ts'
+import { supervisor } from './service/supervisor.ts'
 import { bytesText, printable, senderText } from './text.ts'
 
 export interface ReceiveFlags extends ProfileFlags, PassphraseFlags {
@@ -110,6 +112,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
       if (me.isStateTemporary) warnOfTemporaryState()
       if (target === null) return await receiveToStdout(me, flags, signal)
       const show = shower(print, target, flags)
+      const report = receiverReports(await supervisor(), new URL(me.portalUrl).host)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {
         create: flags.create === true,
@@ -121,6 +124,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
         onEvent: (event) => {
           if (event.type === 'refused') refused++
           show(event)
+          report(event)
         },
       })
       for await (const _file of files) received++

@@ -80,6 +80,18 @@ const servers = {
   davfs: { packages: ['davfs2'], programs: ['mount.davfs'] },
   // Shows the calls of a process.
   strace: { packages: ['strace'], programs: ['strace'] },
+  // A user's manager and its journal, in a name space.
+  systemd: {
+    packages: ['systemd'],
+    programs: [
+      '/lib/systemd/systemd',
+      '/lib/systemd/systemd-journald',
+      'systemctl',
+      'systemd-notify',
+      'systemd-analyze',
+      'journalctl',
+    ],
+  },
   // Shells for the tests of completion.
   fish: { packages: ['fish'], programs: ['fish'] },
   zsh: { packages: ['zsh'], programs: ['zsh'] },

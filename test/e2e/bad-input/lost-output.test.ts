@@ -15,7 +15,11 @@ const broken = ['sh', '-c', 'exec 3>/proc/self/mem; "$0" "$@" >&3']
 /** Commands that do something themselves, besides what their subcommands do. */
 const hasAction = ['contacts', 'request']
 
+/** Commands that need a service manager: `test/e2e/services/` has their tests. */
+const needManager = ['service', 'logs']
+
 function leavesOf(command: Command, path: readonly string[] = []): string[] {
+  if (path.length === 1 && needManager.includes(path[0] ?? '')) return []
   const own =
     path.length > 0 && (command.commands.length === 0 || hasAction.includes(path.at(-1) ?? '')) ? [path.join(' ')] : []
   return [...own, ...command.commands.flatMap((one) => leavesOf(one, [...path, one.name()]))]

@@ -17,7 +17,7 @@ test('fish completes commands, options, choices, profiles, files and folders', a
     const { stdout } = await run(programPath('fish'), args, { cwd: join(folder, 'work'), env })
     return stdout.split('\n').flatMap((found) => (found === '' ? [] : [found.split('\t')[0] ?? '']))
   }
-  expect(await complete('golooader se')).toEqual(['send'])
+  expect(await complete('golooader sen')).toEqual(['send'])
   expect(await complete('golooader accounts r')).toEqual(['revoke', 'rotate'])
   expect(await complete('golooader send a.pdf --to bob --ver')).toEqual(['--verbose'])
   expect(await complete('golooader portal --log-level e')).toEqual(['error'])

@@ -15,7 +15,7 @@ test('bash completes commands, options, choices, profiles, files and folders', a
     const { stdout } = await run('bash', ['-c', ask, script, 'golooader', ...words], { cwd: join(folder, 'work'), env })
     return stdout.split('\n').filter((line) => line !== '')
   }
-  expect(await complete('se')).toEqual(['send'])
+  expect(await complete('sen')).toEqual(['send'])
   expect(await complete('re')).toEqual(['receive', 'request', 'receipt'])
   expect(await complete('accounts', 're')).toEqual(['revoke'])
   expect(await complete('accounts', 'r')).toEqual(['revoke', 'rotate'])

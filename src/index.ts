@@ -1,7 +1,14 @@
 /**
  * GoLooader as a library: see docs/library.md. A portal, with its server and its database, is loaded when `startPortal` is called.
  */
-export { type Accounts, openAccounts } from './library/accounts.ts'
+export {
+  type Accounts,
+  type MoveAccountsOptions,
+  type MovedLedger,
+  type MoveProgress,
+  moveAccounts,
+  openAccounts,
+} from './library/accounts.ts'
 export { GoLooaderError } from './library/error.ts'
 export type { NewRequestOptions, OwnFileRequest } from './library/file-requests.ts'
 export { type JoinedProfile, type JoinOptions, join } from './library/join.ts'

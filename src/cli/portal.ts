@@ -18,6 +18,7 @@ import {
   networks,
   option,
   sizeBytesUpTo,
+  storeOption,
   webAddress,
   wholeNumber,
 } from './options.ts'
@@ -62,13 +63,7 @@ const allSettings = (): readonly Setting[] => [
   ],
   ['dataFolder', dataOption()],
   ['databaseUrl', databaseOption()],
-  [
-    'storeUrl',
-    option('--store <url>', 'S3 for the parts: s3://BUCKET?endpoint=URL&region=NAME').default(
-      undefined,
-      'a folder in the data folder',
-    ),
-  ],
+  ['storeUrl', storeOption()],
   [
     'adoptStore',
     flag(

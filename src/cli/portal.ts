@@ -100,6 +100,7 @@ const allSettings = (): readonly Setting[] => [
   [null, formerOption('--one-request <size>', 'inlineMax').argParser(sizeBytesUpTo(wholeSizeBytesMax))],
   bytes('accountBytesMax', '--quota <size>', 'total size of the open transfers of one account'),
   count('accountTransfersMax', '--max-transfers <number>', 'open transfers that one account may have'),
+  count('accountUploadsMax', '--max-uploads <number>', 'open uploads of one account that later requests may continue'),
   bytes('storageBytesMax', '--storage <size>', 'total size of all open transfers'),
   bytes('freeBytesMin', '--keep-free <size>', 'space on the disk to keep free'),
   count('connectionsMax', '--connections <number>', 'connections that may be open at a time'),

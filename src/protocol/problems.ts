@@ -95,6 +95,10 @@ export const problemKinds = {
   cancelled: { status: 410, title: 'The sender cancelled the transfer', next: 'refused' },
   expired: { status: 410, title: 'The transfer expired', next: 'refused' },
 
+  'mismatching-upload-offset': { status: 409, title: 'The upload is at another offset', next: 'fix' },
+  'inconsistent-upload-length': { status: 400, title: 'The lengths of the upload do not agree', next: 'fix' },
+  'upload-gone': { status: 410, title: 'The upload has ended and cannot be continued', next: 'resend' },
+
   'event-unknown': {
     status: 410,
     title: 'The portal does not know this event; ask for every transfer again',
@@ -184,11 +188,14 @@ export interface ProblemJson {
   readonly [member: string]: unknown
 }
 
-/** Codes for which a companion of RFC 9530 registers a problem type with IANA. They keep the registered type. */
+/** Codes for which another document registers a problem type with IANA. They keep the registered type. */
 const registeredTypes: ReadonlySet<string> = new Set([
   'digest-unsupported-algorithm',
   'digest-invalid-value',
   'digest-mismatching-value',
+  // draft-ietf-httpbis-resumable-upload
+  'mismatching-upload-offset',
+  'inconsistent-upload-length',
 ])
 
 /** The `type` URI of a code. */

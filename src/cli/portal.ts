@@ -228,7 +228,8 @@ function isExposed({ listen, publicUrl, tlsCert }: PortalFlags): boolean {
   return !isLoopback(listen.host) && tlsCert === undefined && publicUrl?.startsWith('https:') !== true
 }
 
-function tlsFilesOf({ tlsCert, tlsKey }: PortalFlags): TlsFiles | null {
+/** @throws UsageError when one of both is missing */
+export function tlsFilesOf({ tlsCert, tlsKey }: Pick<PortalFlags, 'tlsCert' | 'tlsKey'>): TlsFiles | null {
   if (tlsCert !== undefined && tlsKey !== undefined) return { certPath: tlsCert, keyPath: tlsKey }
   if (tlsCert === undefined && tlsKey === undefined) return null
   throw new UsageError('--tls-cert and --tls-key belong together: give both of them, or neither')

@@ -68,6 +68,11 @@ export class Machine {
     return this.shell(`systemctl --user ${args.join(' ')}`)
   }
 
+  /** Kills the process of a service, if it has one at the moment. */
+  kill(name: string): void {
+    this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
+  }
+
   unitPath(name: string): string {
     return this.path('.config/systemd/user', `golooader-${name}.service`)
   }

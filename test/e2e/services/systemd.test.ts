@@ -121,6 +121,7 @@ test('mistakes in the command line of a service are found before anything is ins
     ['leave out --once', 'receive', '--into', 'in', '--create', '--once'],
     ['a link is received once', 'receive', 'https://portal.example/g#glg_x', '--into', 'in'],
     ['no profile', 'receive', '--into', 'in', '--create', '--profile', 'carol'],
+    ['--tls-cert and --tls-key belong together', 'portal', '--tls-cert', 'a.pem'],
     ['Give HOST:PORT', 'portal', '--listen', '7878'],
     ["unknown command 'send'", 'send', 'a.bin'],
     ['lower-case letters', '--name', 'A/B', 'portal'],
@@ -140,7 +141,7 @@ test('a unit keeps arguments, settings and the folder as they are, readable for 
   const folder = `in %n $HOME "two" it's \\n`
   world.env.GOLOOADER_FROM = 'alice'
   world.env.PGPASSWORD = 'no setting of a receiver'
-  await machine.run(0, 'service', 'install', '--name', 'odd', 'receive', '--into', folder, '--create')
+  await machine.run(0, 'service', 'install', 'receive', '--into', folder, '--create', '--name', 'odd')
   expect(existsSync(machine.path(folder, '.golooader'))).toBe(true)
   const unit = readFileSync(machine.unitPath('odd'), 'utf8')
   expect(unit).toContain('GOLOOADER_FROM=alice')

@@ -47,11 +47,16 @@ export class Machine {
     return ended
   }
 
-  /** Joins the portal of the world. */
-  async join(account: string): Promise<void> {
+  /** @returns a link to the portal of the world */
+  async invite(account: string): Promise<string> {
     const invited = await this.world.run('invite', account, '--data', this.world.dataFolder)
     expect(invited.code, invited.stderr).toBe(0)
-    await this.run(0, 'join', invited.stdout.trim())
+    return invited.stdout.trim()
+  }
+
+  /** Joins the portal of the world. */
+  async join(account: string): Promise<void> {
+    await this.run(0, 'join', await this.invite(account))
   }
 
   /** Runs a command of the shell. @returns its standard output */

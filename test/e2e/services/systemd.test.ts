@@ -110,6 +110,13 @@ test('a service that fails at its start shows why, with the end of its log', asy
   expect(made.stdout).toContain('golooader logs portal')
 })
 
+test('a user without a service manager is told what is missing', async () => {
+  const world = await World.create()
+  const { code, stderr } = await world.start(['service'], { env: { XDG_RUNTIME_DIR: world.path('none') } }).ended
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/this user has no running systemd manager[\s\S]*loginctl enable-linger/)
+})
+
 test('mistakes in the command line of a service are found before anything is installed', async () => {
   const world = await World.create()
   const machine = await Machine.start(world, world.path('bob'))

@@ -35,6 +35,8 @@ export {
 } from './library/request-visit.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
+export type { WatchOptions } from './library/watching.ts'
+export type { StoredFile, WatchEvent, WatchedFile } from './outbox/index.ts'
 export type { ProblemJson } from './protocol/index.ts'
 export type { Decision, OpenOffer, ReceiveEvent } from './receiver/index.ts'
 export type { SendEvent, SendOutcome } from './sender/index.ts'

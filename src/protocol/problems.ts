@@ -116,6 +116,7 @@ export const problemKinds = {
   'disk-full': { status: 507, title: 'The receiver has no room for the file', next: 'refused' },
   'redirects-impossible': { status: 500, title: 'The store cannot make links for receivers', next: 'fix' },
   'folder-unavailable': { status: 500, title: 'The folder cannot be used', next: 'refused' },
+  'outbox-busy': { status: 409, title: 'Another process watches the drop folder', next: 'retry' },
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
 
   'sealing-required': {

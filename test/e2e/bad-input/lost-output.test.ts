@@ -71,6 +71,7 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
     join: [link],
     send: [path, '--to', 'bob', '--no-wait', ...alice],
     receive: ['--into', world.inbox('late'), '--create', '--once', '--profile', 'bob'],
+    watch: [world.path('outbox'), '--create', '--once', '--to', 'bob', ...alice],
     status: alice,
     cancel: [String(waiting.transferId), ...alice],
     receipt: [id, ...alice],

@@ -1,14 +1,7 @@
 /**
  * GoLooader as a library: see docs/library.md. A portal, with its server and its database, is loaded when `startPortal` is called.
  */
-export {
-  type Accounts,
-  type MoveAccountsOptions,
-  type MovedLedger,
-  type MoveProgress,
-  moveAccounts,
-  openAccounts,
-} from './library/accounts.ts'
+export { type Accounts, openAccounts } from './library/accounts.ts'
 export { GoLooaderError } from './library/error.ts'
 export type { NewRequestOptions, OwnFileRequest } from './library/file-requests.ts'
 export { type JoinedProfile, type JoinOptions, join } from './library/join.ts'
@@ -35,8 +28,6 @@ export {
 } from './library/request-visit.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
-export type { WatchOptions } from './library/watching.ts'
-export type { StoredFile, WatchEvent, WatchedFile } from './outbox/index.ts'
 export type { ProblemJson } from './protocol/index.ts'
-export type { Decision, OpenOffer, ReceiveEvent } from './receiver/index.ts'
+export type { Decision, HandledFile, OpenOffer, ReceiveEvent } from './receiver/index.ts'
 export type { SendEvent, SendOutcome } from './sender/index.ts'

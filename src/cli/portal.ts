@@ -18,7 +18,6 @@ import {
   networks,
   option,
   sizeBytesUpTo,
-  storeOption,
   webAddress,
   wholeNumber,
 } from './options.ts'
@@ -63,7 +62,13 @@ const allSettings = (): readonly Setting[] => [
   ],
   ['dataFolder', dataOption()],
   ['databaseUrl', databaseOption()],
-  ['storeUrl', storeOption()],
+  [
+    'storeUrl',
+    option('--store <url>', 'S3 for the parts: s3://BUCKET?endpoint=URL&region=NAME').default(
+      undefined,
+      'a folder in the data folder',
+    ),
+  ],
   [
     'adoptStore',
     flag(
@@ -100,7 +105,6 @@ const allSettings = (): readonly Setting[] => [
   [null, formerOption('--one-request <size>', 'inlineMax').argParser(sizeBytesUpTo(wholeSizeBytesMax))],
   bytes('accountBytesMax', '--quota <size>', 'total size of the open transfers of one account'),
   count('accountTransfersMax', '--max-transfers <number>', 'open transfers that one account may have'),
-  count('accountUploadsMax', '--max-uploads <number>', 'open uploads of one account that later requests may continue'),
   bytes('storageBytesMax', '--storage <size>', 'total size of all open transfers'),
   bytes('freeBytesMin', '--keep-free <size>', 'space on the disk to keep free'),
   count('connectionsMax', '--connections <number>', 'connections that may be open at a time'),
@@ -228,8 +232,7 @@ function isExposed({ listen, publicUrl, tlsCert }: PortalFlags): boolean {
   return !isLoopback(listen.host) && tlsCert === undefined && publicUrl?.startsWith('https:') !== true
 }
 
-/** @throws UsageError when one of both is missing */
-export function tlsFilesOf({ tlsCert, tlsKey }: Pick<PortalFlags, 'tlsCert' | 'tlsKey'>): TlsFiles | null {
+function tlsFilesOf({ tlsCert, tlsKey }: PortalFlags): TlsFiles | null {
   if (tlsCert !== undefined && tlsKey !== undefined) return { certPath: tlsCert, keyPath: tlsKey }
   if (tlsCert === undefined && tlsKey === undefined) return null
   throw new UsageError('--tls-cert and --tls-key belong together: give both of them, or neither')

@@ -3,10 +3,11 @@ import { relative } from 'node:path'
 import { GoLooaderError } from '../library/error.ts'
 import { receiveLink, receiveLinkInto } from '../library/receive-link.ts'
 import { parseLink } from '../protocol/index.ts'
+import { receiveHandlers } from './exec.ts'
 import { exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import { contentOutput, print, traceRequests } from './output.ts'
 import { askPassphrase, passphraseOf } from './passphrase.ts'
-import { intoStdout, type ReceiveFlags, shower } from './receive.ts'
+import { commandsOf, intoStdout, noFileToRunFor, type ReceiveFlags, shower } from './receive.ts'
 import { printable } from './text.ts'
 
 const HERE = '.'
@@ -15,6 +16,7 @@ const HERE = '.'
 export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<number> {
   const { into = HERE, toStdout = false, from, transfers, insecure = false } = flags
   if (toStdout && flags.into !== undefined) throw new UsageError('--to-stdout takes no folder: leave --into out')
+  if (toStdout && flags.exec !== undefined) throw new UsageError(noFileToRunFor)
   if (from !== undefined || transfers !== undefined) {
     throw new UsageError('a link is for one file of one sender: leave --from and --transfers out')
   }
@@ -27,17 +29,20 @@ export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<
     return Number(process.exitCode ?? exitCodes.ok)
   }
   const show = shower(print, into, flags)
+  const commands = commandsOf(flags)
+  const codeOf = () => (commands?.hasFailed === true ? exitCodes.commandFailed : exitCodes.ok)
   let hasEnded = false
   try {
     await receiveLink(link, into, {
       ...access,
       times: flags.times !== false,
+      ...(commands === null ? {} : receiveHandlers(commands, into, flags)),
       onEvent: (event) => {
         if (event.type === 'refused' || event.type === 'withdrawn') hasEnded = true
         show(event)
       },
     })
-    return exitCodes.ok
+    return codeOf()
   } catch (error) {
     if (error instanceof InterruptedError || !(error instanceof GoLooaderError)) throw error
     if (hasEnded) return exitCodes.failed
@@ -45,7 +50,7 @@ export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<
     const { path, takenAt } = error.problem
     if (flags.json === true) print(`${JSON.stringify({ type: 'received-before', path, takenAt })}\n`)
     else print(`✔ received already as ${printable(relative('', path) || path)}\n`)
-    return exitCodes.ok
+    return codeOf()
   }
 }
 

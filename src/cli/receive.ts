@@ -5,6 +5,7 @@ import { GoLooaderError } from '../library/error.ts'
 import type { Profile } from '../library/profile.ts'
 import { offersOpenMax } from '../protocol/index.ts'
 import type { ReceiveEvent } from '../receiver/index.ts'
+import { Commands, type ExecFlags, execOption, execTimeoutOption, receiveHandlers, requireExec } from './exec.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
@@ -27,7 +28,7 @@ import { receiverReports } from './service/receiver-reports.ts'
 import { supervisor } from './service/supervisor.ts'
 import { bytesText, printable, senderText } from './text.ts'
 
-export interface ReceiveFlags extends ProfileFlags, PassphraseFlags {
+export interface ReceiveFlags extends ProfileFlags, PassphraseFlags, ExecFlags {
   readonly into?: string
   readonly toStdout?: boolean
   readonly create?: boolean
@@ -59,6 +60,11 @@ export function receiveCommand(program: Command): void {
     .addOption(flag('--create', 'create the folder, or accept one that no receiver has used'))
     .addOption(listOption('--from <names>', 'accept files only from these accounts', accountNames))
     .addOption(flag('--once', 'receive one file, then end'))
+    .addOption(execOption('command for /bin/sh, run for each file once it is in the folder; see below'))
+    .addOption(
+      flag('--exec-before-answer', 'run it before the sender hears of the file: if it fails, the file is refused'),
+    )
+    .addOption(execTimeoutOption())
     .addOption(passphraseOption('with a link that needs one: ask for the passphrase; done without this option, too'))
     .addOption(passphraseFileOption())
     .addOption(flag('--no-times', 'let files have the time of their arrival, not that of their last modification'))
@@ -79,6 +85,7 @@ Examples:
   golooader receive --into ~/Inbox            receive until Ctrl-C
   golooader receive --into in --once          wait for one file
   golooader receive --into in --profile bob   as bob, where several accounts have joined
+  golooader receive --into in --exec './import.sh "$GOLOOADER_EXEC_PATH"'   import each file
   golooader receive --once --to-stdout | psql the content of one file, into a program
   golooader receive 'https://…/g#glg_…' --into in     one file by a link; no account is needed
 
@@ -92,14 +99,22 @@ DIR/.golooader until they are complete.
 taken back: only exit code 0 says that all of it was right. Then a receipt is signed. A reader that ends early (exit code 7)
 leaves the file at the portal. So begin a script with: set -o pipefail
 
+--exec runs its command for one file at a time, in the order in which they came, and at least once for each: what a kill has
+prevented runs first at the next start with --exec. So the command should do nothing the second time for the same
+GOLOOADER_EXEC_TRANSFER_ID. It gets GOLOOADER_EXEC_PATH, _NAME, _FROM, _SIZE, _KIND (file or folder), _TRANSFER_ID, _RECEIPT and _EVENT
+(received), and the same as JSON on standard input. Its exit code and its last lines are printed here. With
+--exec-before-answer a file for which it fails is removed again, and the sender gets its last line as the reason; exit code 75
+leaves the file for later instead. Interrupted, this ends the command, and runs it again at the next start.
+
 With a link, the one file of the link is received, and the folder is made if it is missing. Started again, it continues. Nothing but
 the file and DIR/.golooader stays on this machine. In a shell the link needs quotes.
 
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
 4 the portal refused this account, its certificate is not trusted, or another process receives as the same instance
-(of a copied folder, for one) · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
+(of a copied folder, for one) · 8 --once, and the command of --exec failed for a received file · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
     )
     .action(async (link: string | undefined, flags: ReceiveFlags) => {
+      requireExec(flags)
       if (link !== undefined) {
         const { receiveByLink } = await import('./receive-by-link.ts')
         process.exitCode = await receiveByLink(link === '-' ? await text(process.stdin) : link, flags)
@@ -113,6 +128,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
       if (target === null) return await receiveToStdout(me, flags, signal)
       const show = shower(print, target, flags)
       const report = receiverReports(await supervisor(), new URL(me.portalUrl).host)
+      const commands = commandsOf(flags)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {
         create: flags.create === true,
@@ -120,6 +136,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
         times: flags.times !== false,
         ...(flags.from === undefined ? {} : { from: flags.from }),
         ...(flags.transfers === undefined ? {} : { transfersAtOnce: flags.transfers }),
+        ...(commands === null ? {} : receiveHandlers(commands, target, flags)),
         signal,
         onEvent: (event) => {
           if (event.type === 'refused') refused++
@@ -130,8 +147,15 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
       for await (const _file of files) received++
       if (flags.once === true && received === 0) {
         process.exitCode = refused > 0 ? exitCodes.failed : exitCodes.interrupted
+      } else if (flags.once === true && commands?.hasFailed === true) {
+        process.exitCode = exitCodes.commandFailed
       }
     })
+}
+
+/** @returns null without `--exec` */
+export function commandsOf(flags: ReceiveFlags): Commands | null {
+  return flags.exec === undefined ? null : new Commands(flags.exec, flags, print, flags.json)
 }
 
 /** Where a file is. */
@@ -146,8 +170,12 @@ function transfersAtOnce(text: string): number {
   return count
 }
 
+export const noFileToRunFor =
+  '--exec runs its command for a file in a folder: with --to-stdout use a pipe, or give --into DIR'
+
 /** @returns the folder; null for standard output. @throws UsageError */
-function targetOf({ into, toStdout = false, once = false }: ReceiveFlags): string | null {
+function targetOf({ into, toStdout = false, once = false, exec }: ReceiveFlags): string | null {
+  if (toStdout && exec !== undefined) throw new UsageError(noFileToRunFor)
   if (!toStdout && into !== undefined) return into
   if (!toStdout) throw new UsageError("required option '--into <dir>' not specified; or --once --to-stdout")
   if (into !== undefined) throw new UsageError('--to-stdout takes no folder: leave --into out')

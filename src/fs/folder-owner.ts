@@ -6,14 +6,14 @@
  * its owner is dead. Whether an owner on the same machine lives, its process id tells at once: a killed process can be started again without
  * a wait, and a second one is refused without a wait. An owner that finds another owner in the file stops using the folder.
  */
-import { readFileSync, readlinkSync, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../async/index.ts'
 import { randomText } from '../protocol/index.ts'
 import { isNoRoom, placeFile, readTextOrNull, removeFile } from './durable.ts'
-import { hasCode } from './error-code.ts'
 import { localFileSystemTypes } from './file-system-types.ts'
 import { FolderTakenError } from './folder-lock.ts'
+import { isRunningHere, type ProcessIdentity, processIdentity } from './process-identity.ts'
 
 const OWNER_FILE = 'owner'
 const PROCESS_BYTES = 18
@@ -26,18 +26,10 @@ const DOUBT_MS = 3 * BEAT_MS
 /** All texts have the same length, because network file systems may show an old size for a while. */
 const TEXT_BYTES = 200
 
-/** Identifies a process on its machine. A later process with the same number has another start time. */
-interface Identity {
-  /** Identifies the boot of the machine and the process id namespace. */
-  readonly space: string
-  readonly pid: number
-  readonly startTicks: string
-}
-
 interface Owner {
   readonly process: string
   readonly beat: number
-  readonly identity: Identity | null
+  readonly identity: ProcessIdentity | null
 }
 
 export class FolderOwner {
@@ -69,7 +61,7 @@ export class FolderOwner {
     const path = join(own, OWNER_FILE)
     const process = randomText(PROCESS_BYTES)
     await untilFree(path)
-    await write(path, { process, beat: 0, identity: ownIdentity() })
+    await write(path, { process, beat: 0, identity: processIdentity() })
     // When several processes come at the same time, the last writer is the owner.
     await sleep(LOOK_MS)
     if (ownerOf(await readTextOrNull(path))?.process !== process) refuse()
@@ -123,7 +115,7 @@ export class FolderOwner {
   async #write(): Promise<void> {
     this.#beat++
     try {
-      await write(this.#path, { process: this.#process, beat: this.#beat, identity: ownIdentity() })
+      await write(this.#path, { process: this.#process, beat: this.#beat, identity: processIdentity() })
     } catch (error) {
       // On a full disk another process cannot write either. Who writes into the folder reports the full disk.
       if (!isNoRoom(error)) throw error
@@ -137,7 +129,7 @@ async function untilFree(path: string): Promise<void> {
   const first = await readTextOrNull(path)
   const owner = ownerOf(first)
   if (owner === null) return
-  const isAlive = isAliveHere(owner.identity)
+  const isAlive = isRunningHere(owner.identity)
   if (isAlive === true) refuse()
   if (isAlive === false) return
   const endMs = performance.now() + SILENT_MS_MAX
@@ -173,36 +165,4 @@ function isLocal(path: string): boolean {
   if (process.platform !== 'linux') return false
   // All processes reach a local folder through the same kernel, so its lock suffices. Elsewhere the owner's file is used, too.
   return localFileSystemTypes.has(statfsSync(path).type)
-}
-
-/** Whether a process of this machine runs; null for a process of another machine, or when that cannot be known. */
-function isAliveHere(identity: Identity | null): boolean | null {
-  const own = ownIdentity()
-  if (identity === null || own === null || identity.space !== own.space) return null
-  return startTicksOf(identity.pid) === identity.startTicks
-}
-
-/** @returns null where the system does not tell */
-function ownIdentity(): Identity | null {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    const space = `${boot}/${readlinkSync('/proc/self/ns/pid').replace(/[^0-9]/g, '')}`
-    const startTicks = startTicksOf(process.pid)
-    return startTicks === null ? null : { space, pid: process.pid, startTicks }
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM')) return null
-    throw error
-  }
-}
-
-/** @returns null when there is no such process */
-function startTicksOf(pid: number): string | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // Field 2 is the name of the program in brackets and may contain anything. Fields from 3 on follow the last bracket.
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ESRCH')) return null
-    throw error
-  }
 }

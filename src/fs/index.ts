@@ -12,6 +12,7 @@ export { type FolderLock, FolderTakenError, lockFolder, withFolderLock } from '.
 export { FreeSpace } from './free-space.ts'
 export { OnceATurn } from './once-a-turn.ts'
 export { FolderAwayError, OwnedFolder } from './owned-folder.ts'
+export * from './process-identity.ts'
 export { makeTriedFolder } from './tried-folder.ts'
 export {
   type FolderStep,

@@ -27,6 +27,7 @@ import { type Guest, passphraseKeyOf } from '../trust/index.ts'
 import { asLibraryCall, GoLooaderError } from './error.ts'
 import {
   deliveriesInto,
+  handlersOf,
   type ReceiveConnection,
   type ReceivedFile,
   type ReceivedStream,
@@ -44,7 +45,7 @@ interface LinkAccess {
 }
 
 export type ReceiveLinkOptions = LinkAccess &
-  Pick<ReceiveOptions, 'decide' | 'times' | 'partsInFlight' | 'signal' | 'onEvent'>
+  Pick<ReceiveOptions, 'decide' | 'beforeAnswer' | 'handle' | 'times' | 'partsInFlight' | 'signal' | 'onEvent'>
 export type ReceiveLinkStreamOptions = LinkAccess & Pick<ReceiveStreamOptions, 'decide' | 'signal' | 'onEvent'>
 
 const linkRules = {
@@ -55,7 +56,13 @@ const linkRules = {
   signal: 'signal?',
   onEvent: 'function?',
 } as const
-const folderRules = { folder: 'text', times: 'flag?', partsInFlight: 'number?' } as const
+const folderRules = {
+  folder: 'text',
+  beforeAnswer: 'function?',
+  handle: 'function?',
+  times: 'flag?',
+  partsInFlight: 'number?',
+} as const
 
 /** The guest of a link that receives in a folder. */
 const Note = Type.Object({ index: Type.Integer({ minimum: 1 }) })
@@ -83,7 +90,7 @@ export function receiveLink(link: string, folder: string, options: ReceiveLinkOp
     const notes = new Records(join(folder, inboxFolderName, 'links'), Note)
     const known = (await notes.read(receiver.name))?.index ?? null
     return receiver.receive(known, {
-      pathOf: ({ transferId }) => publishedIn(folder, transferId),
+      pathOf: ({ transferId }) => publishedIn(folder, transferId, others),
       receive: async ({ connection, self, from, index, signal, onEvent }) => {
         const decide: ReceiveOptions['decide'] = async (offer, voided) => {
           await notes.write(receiver.name, { index })
@@ -123,9 +130,16 @@ export function receiveLinkInto(
   })
 }
 
-/** @returns the path of the file in this folder; null when it is not there */
-async function publishedIn(folder: string, transferId: string): Promise<string | null> {
-  const { openInbox, requireInbox } = await import('../receiver/node-inbox.ts')
+/**
+ * Does what is left to be done with files in this folder, too.
+ *
+ * @returns the path of the file in this folder; null when it is not there
+ */
+async function publishedIn(folder: string, transferId: string, options: ReceiveLinkOptions): Promise<string | null> {
+  const [{ openInbox, requireInbox }, { handleLeftOver }] = await Promise.all([
+    import('../receiver/node-inbox.ts'),
+    import('../receiver/node-receive.ts'),
+  ])
   try {
     await requireInbox(folder)
   } catch (error) {
@@ -135,6 +149,8 @@ async function publishedIn(folder: string, transferId: string): Promise<string |
   }
   await using inbox = await openInbox(folder, { mayCreate: false })
   const published = await inbox.published(transferId)
+  const handlers = handlersOf(options)
+  if (handlers !== null) await handleLeftOver(inbox, handlers, options.signal ?? never)
   return published === null ? null : join(inbox.folder, published.name)
 }
 

@@ -3,11 +3,18 @@ import type { Writable } from 'node:stream'
 import { RetryPolicy } from '../client/index.ts'
 import type { Connection, KnownSelf } from '../profile/index.ts'
 import { checkOptions, type OptionRule, optionsInvalid, Problem, type ProblemJson } from '../protocol/index.ts'
-import type { Decision, OpenOffer, ReceiveEvent, RequestOfFile, ShownTraits } from '../receiver/index.ts'
+import type {
+  Decision,
+  HandledFile,
+  Handlers,
+  OpenOffer,
+  ReceiveEvent,
+  RequestOfFile,
+  ShownTraits,
+} from '../receiver/index.ts'
 import type { Output } from '../receiver/node-stream-inbox.ts'
 import type { Contacts } from '../trust/index.ts'
 import { asLibraryError, GoLooaderError } from './error.ts'
-import { iterationOf } from './iteration.ts'
 import { RequestLabels } from './request-labels.ts'
 
 export interface ReceiveOptions {
@@ -16,6 +23,21 @@ export interface ReceiveOptions {
    * aborts when the offer is withdrawn. Default: accepts everything.
    */
   readonly decide?: (offer: OpenOffer, signal: AbortSignal) => Decision | Promise<Decision>
+  /**
+   * Called once a file is in the folder, durable, before its sender hears that it was received; one call at a time. When it throws, the file
+   * is taken out of the folder again, and the sender hears `exec-failed` with the message of the error. `'later'` leaves the file: it is
+   * called again when the portal offers the file again.
+   *
+   * At least once for each file: after a kill it may be called again, and `transferId` tells that. `signal` aborts when the call is no longer
+   * needed; the receiver waits for it. Default: each file is accepted.
+   */
+  readonly beforeAnswer?: (file: HandledFile, signal: AbortSignal) => 'later' | undefined | Promise<'later' | undefined>
+  /**
+   * Called once a file is in the folder, durable: one call at a time, in the order of publication. At least once for each file: what a kill
+   * has kept from it comes first at the next call of `receive()`. When it throws, the iteration ends with the error, and the next
+   * `receive()` calls it again for this file.
+   */
+  readonly handle?: (file: HandledFile, signal: AbortSignal) => void | Promise<void>
   /** The accepted senders. Files of other senders are refused. Default: all. */
   readonly from?: string | readonly string[]
   /** Makes the folder, or accepts one that no receiver has used before. Default: false, so that an unmounted disk is noticed. */
@@ -54,6 +76,8 @@ export interface ReceivedFile extends ShownTraits {
 
 const optionRules = {
   decide: 'function?',
+  beforeAnswer: 'function?',
+  handle: 'function?',
   from: 'texts?',
   create: 'flag?',
   once: 'flag?',
@@ -84,14 +108,31 @@ export interface ReceiveConnection {
   readonly contacts: Contacts
 }
 
-export function deliveriesInto(
+export async function* deliveriesInto(
   { client, contacts }: ReceiveConnection,
   folder: string,
-  { decide, from, create = false, once = false, times = true, signal, onEvent, ...others }: ReceiveOptions,
+  options: ReceiveOptions,
   selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
 ): AsyncGenerator<ReceivedFile, void, undefined> {
+  const {
+    decide,
+    beforeAnswer,
+    handle,
+    from,
+    create = false,
+    once = false,
+    times = true,
+    signal,
+    onEvent,
+    ...others
+  } = options
+  const stop = new AbortController()
+  const ending = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
+  const arrived: ReceivedFile[] = []
+  let wake = Promise.withResolvers<void>()
+  let isOver = false
   const labels = new RequestLabels()
-  return iterationOf(signal, async (give, ending) => {
+  const run = async (): Promise<void> => {
     const [{ requireInbox }, { receive }] = await Promise.all([
       import('../receiver/node-inbox.ts'),
       import('../receiver/node-receive.ts'),
@@ -110,16 +151,50 @@ export function deliveriesInto(
       mayCreate: create,
       isOnce: once,
       keepsTimes: times,
+      handlers: handlersOf({ beforeAnswer, handle }, labels),
       signal: ending,
       ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(labels.opened(offer), voided) }),
       onEvent: (told) => {
         const event = labels.opened(told)
         onEvent?.(event)
-        if (event.type === 'received') give(receivedFileOf(event))
+        if (event.type !== 'received') return
+        arrived.push(receivedFileOf(event))
+        wake.resolve()
       },
       ...others,
     })
+  }
+  const running = run().finally(() => {
+    isOver = true
+    wake.resolve()
   })
+  // It is awaited below. A failure before that must not count as unhandled.
+  running.catch(() => {})
+  try {
+    for (;;) {
+      for (let delivery = arrived.shift(); delivery !== undefined; delivery = arrived.shift()) yield delivery
+      if (isOver) break
+      await wake.promise
+      wake = Promise.withResolvers()
+    }
+    await running
+  } catch (error) {
+    if (!ending.aborted) throw asLibraryError(error)
+  } finally {
+    stop.abort()
+    await running.catch(() => {})
+  }
+}
+
+type GivenHandlers = { [Name in 'beforeAnswer' | 'handle']?: ReceiveOptions[Name] | undefined }
+
+/** What a program does with the files in its folder; null for nothing. */
+export function handlersOf({ beforeAnswer, handle }: GivenHandlers, labels = new RequestLabels()): Handlers | null {
+  if (beforeAnswer === undefined && handle === undefined) return null
+  return {
+    beforeAnswer: beforeAnswer === undefined ? null : async (file, signal) => beforeAnswer(labels.opened(file), signal),
+    handle: handle === undefined ? null : async (file, signal) => handle(labels.opened(file), signal),
+  }
 }
 
 /** Options of a file that is received into a stream: it is one file, and nothing is published in a folder. */

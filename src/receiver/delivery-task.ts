@@ -10,15 +10,17 @@ import { type ConcurrencyBounds, isAboutToken, type PortalClient, RemoteProblem 
 import { digestDriver } from '../digests/index.ts'
 import { checkManifest } from '../parts/index.ts'
 import { type Offer, type PartRange, Problem, type ProblemJson, type PublicKeys } from '../protocol/index.ts'
-import { fingerprintOf } from '../trust/index.ts'
+import { fingerprintOf, type ReceiptClaims } from '../trust/index.ts'
 import { type DispositionBatcher, giveLeaseBack } from './answers.ts'
 import { askPerson } from './ask-person.ts'
 import type { Decide } from './decision.ts'
 import { causeOf, type DeliveryOutcome, DeliveryWithdrawnError, isEnded } from './delivery-end.ts'
 import type { ReceiveEvent } from './events.ts'
 import { DeliveryFailedError, fetchMissingParts, type Links } from './fetch-parts.ts'
+import { type FileHandling, FileRefusedError, type HandledAbout, HandledLaterError } from './handling.ts'
 import { type Inbox, type Obstacle, type Published, PublishIncompleteError } from './inbox.ts'
 import type { IncomingFile, PartBody, PartialLayout } from './incoming-file.ts'
+import { LeasedAnswers } from './leased-answers.ts'
 import { LeasedOffer, LeaseExpiredError, type StoredOffer } from './leased-offer.ts'
 import { safeName } from './names.ts'
 import { requireRoom } from './room.ts'
@@ -40,6 +42,8 @@ export interface DeliveryContext<Body extends PartBody> {
   readonly acceptPolicy: AcceptPolicy
   /** Null to accept everything. */
   readonly decide: Decide | null
+  /** Null where nothing is done with the files. */
+  readonly handling: FileHandling | null
   /** The semaphore that bounds how many files are fetched at the same time; null for a file that need not wait. */
   readonly placesFor: (sizeBytes: number) => Semaphore | null
   /** How many parts of one transfer may be in flight. */
@@ -67,16 +71,14 @@ export class DeliveryTask<Body extends PartBody> {
   #hasGivenUp = false
   #isAnnounced = false
   #redirectedBytes = 0
-  /** Lets `answers` wait for the answer, which follows soon where the content came with the offer. */
-  readonly #expected: Disposable | null
-  /** The number of answers in flight. Meanwhile the portal's response to them tells the state of the delivery. */
-  #answering = 0
+  readonly #answers: LeasedAnswers
 
   /** @param leasedAtMs the lease did not begin before this, by `performance.now()` */
   constructor(context: DeliveryContext<Body>, offer: Offer, leasedAtMs: number) {
     this.#context = context
     this.#leased = new LeasedOffer(context.client, offer, leasedAtMs, () => this.#heldBytes)
-    this.#expected = offer.content === undefined ? null : context.answers.expect()
+    // The answer follows soon where the content came with the offer.
+    this.#answers = new LeasedAnswers(context.client, context.answers, this.#leased, offer.content !== undefined)
     this.#about = shownOf(this.#leased, context.inbox)
     this.#signal = AbortSignal.any([context.signal, this.#withdrawal.signal])
   }
@@ -94,7 +96,7 @@ export class DeliveryTask<Body extends PartBody> {
 
   /** The portal withdraws the offer while this task runs. */
   withdrawn(problem: ProblemJson): void {
-    if (this.#answering === 0) this.#withdrawal.abort(new DeliveryWithdrawnError(problem))
+    if (!this.#answers.isUnderWay) this.#withdrawal.abort(new DeliveryWithdrawnError(problem))
   }
 
   /**
@@ -112,7 +114,7 @@ export class DeliveryTask<Body extends PartBody> {
     } catch (error) {
       return await this.#end(error)
     } finally {
-      this.#expected?.[Symbol.dispose]()
+      this.#answers.expectNone()
       await this.#partial?.close()
       await lease[Symbol.asyncDispose]()
     }
@@ -132,23 +134,26 @@ export class DeliveryTask<Body extends PartBody> {
       onEvent({ type: 'offered', isResumed: true, ...this.#about })
       // A portal that was restored from a backup may be receiving the file again.
       await this.#leased.stored(this.#signal)
-      return this.#answerReceived(this.#published)
+      return this.#conclude(this.#published)
     }
     const { partial, opened: offered, layout, name } = await this.#prepare()
     // A stream may pause for hours, and others would wait for its place.
     const places = layout.isSizeKnown === false ? null : this.#context.placesFor(layout.sizeBytes)
     const leave = await places?.acquire(this.#signal)
     const { stored, opened } = await this.#complete(partial, offered, layout).finally(leave)
-    const { acceptPolicy } = this.#context
+    const { acceptPolicy, handling } = this.#context
     await requireSigned(acceptPolicy, opened, stored, this.#askKeys)
     if (opened.senderKeys !== null) this.#signedBy = await fingerprintOf(opened.senderKeys)
     this.#signal.throwIfAborted()
     const { trust } = acceptPolicy
-    const { digestAlgorithm } = layout
-    const receipt = trust === null ? null : receiptClaims(trust, opened, stored, partial, digestAlgorithm)
+    const receipt = trust === null ? null : receiptClaims(trust, opened, stored, partial, layout.digestAlgorithm)
     const finished = partial.finish()
     try {
       const record = { manifestDigest: stored.manifestDigest, receipt, signedBy: this.#signedBy }
+      if (handling !== null) {
+        await finished
+        await handling.begin(await this.#handledAbout(receipt))
+      }
       this.#published = await inbox.commit(transferId, name, record, finished, this.#signal)
     } finally {
       // Waits even after an error, because the file must not be closed or deleted while a write runs.
@@ -159,7 +164,7 @@ export class DeliveryTask<Body extends PartBody> {
     if (leftOut !== undefined && leftOut.linkCount > 0) {
       this.#context.onEvent({ type: 'links-left-out', ...leftOut, ...this.#about })
     }
-    return this.#answerReceived(this.#published)
+    return this.#conclude(this.#published)
   }
 
   /** Refuses what can be refused before any byte travels, and then opens the partial file. */
@@ -236,13 +241,12 @@ export class DeliveryTask<Body extends PartBody> {
     }
     const onLinkFailed = (reason: string) => onEvent({ type: 'link-failed', reason, ...this.#about })
     const onRepeat = (problem: Problem) => onEvent({ type: 'repeating', problem: problem.toJSON(), ...this.#about })
-    const askAgain = (problem: Problem, wanted: readonly PartRange[]) => this.#askAgain(problem, wanted)
     const leased = this.#leased
     while (true) {
       await fetchMissingParts(
         {
           ...{ client, leased, partial, layout, contentKey, partsInFlight, idleMs, links },
-          ...{ onHeld, onRedirected, onLinkFailed, onRepeat, askAgain },
+          ...{ onHeld, onRedirected, onLinkFailed, onRepeat, askAgain: this.#askAgain },
         },
         this.#signal,
       )
@@ -273,61 +277,55 @@ export class DeliveryTask<Body extends PartBody> {
   }
 
   /** @throws DeliveryFailedError when the portal will not send the parts again */
-  async #askAgain(problem: Problem, wanted: readonly PartRange[]): Promise<void> {
-    const state = await this.#answer({
-      disposition: 'resend',
-      problem: problem.toJSON(),
-      wanted: wanted.map(([first, last]) => [first, last]),
-    })
+  readonly #askAgain = async (problem: Problem, wanted: readonly PartRange[]): Promise<void> => {
+    const answer = { problem: problem.toJSON(), wanted: wanted.map(([first, last]): [number, number] => [first, last]) }
+    const state = await this.#answers.send({ disposition: 'resend', ...answer }, this.#signal)
     // `waiting` means that it will be offered again; the next request finds the lease lost and waits for the new offer.
     if (state !== 'offered' && state !== 'waiting') throw new DeliveryFailedError(problem)
+  }
+
+  /** Does what is to be done with the file in the folder, and answers. */
+  async #conclude(published: Published): Promise<DeliveryOutcome> {
+    const { inbox, handling } = this.#context
+    try {
+      await handling?.published(await this.#handledAbout(published.receipt), published, this.#signal)
+    } catch (error) {
+      if (!(error instanceof FileRefusedError)) throw error
+      this.#published = null
+      throw error.problem
+    }
+    await inbox.keeps?.(this.#about.transferId)
+    return this.#answerReceived(published)
+  }
+
+  async #handledAbout(claims: ReceiptClaims | null): Promise<HandledAbout> {
+    const receipt = (await receiptOf(this.#context.acceptPolicy.trust, claims)) ?? null
+    const { isStored: _, isSizeKnown: __, ...about } = this.#about
+    return { ...about, signedBy: this.#signedBy, receipt }
   }
 
   async #answerReceived({ name, manifestDigest, receipt: claims }: Published): Promise<DeliveryOutcome> {
     const { inbox, onEvent, acceptPolicy } = this.#context
     const receipt = await receiptOf(acceptPolicy.trust, claims)
-    const answer = receipt === undefined ? { manifestDigest } : { manifestDigest, receipt }
-    const state = await this.#answer({ disposition: 'received', ...answer })
+    const proof = receipt === undefined ? {} : { receipt }
+    const state = await this.#answers.send({ disposition: 'received', manifestDigest, ...proof }, this.#signal)
     if (state !== 'delivered') throw new DeliveryWithdrawnError(new Problem('delivery-ended').toJSON())
     await inbox.answered(this.#about.transferId)
-    const path = inbox.whereIs(name)
-    onEvent({ type: 'received', path, isRenamed: name !== this.#about.name, signedBy: this.#signedBy, ...this.#about })
+    const isRenamed = name !== this.#about.name
+    onEvent({ type: 'received', path: inbox.whereIs(name), isRenamed, signedBy: this.#signedBy, ...this.#about })
     return 'received'
   }
 
   async #refuse(problem: Problem): Promise<DeliveryOutcome> {
     await this.#delete()
     try {
-      await this.#answer({ disposition: 'refused', problem: problem.toJSON() })
+      await this.#answers.send({ disposition: 'refused', problem: problem.toJSON() }, this.#signal)
     } catch (error) {
       // A delivery that has ended for another reason needs no answer. The user sees a refusal in both cases.
       if (!isEnded(error)) throw error
     }
     this.#context.onEvent({ type: 'refused', problem: problem.toJSON(), ...this.#about })
     return 'refused'
-  }
-
-  /** Sends an answer until the portal confirms it. @returns the state of the delivery afterwards */
-  async #answer(
-    answer:
-      | { disposition: 'received'; manifestDigest: string; receipt?: string }
-      | { disposition: 'resend'; problem: ProblemJson; wanted: [number, number][] }
-      | { disposition: 'refused'; problem: ProblemJson },
-  ) {
-    const { client, answers } = this.#context
-    this.#answering++
-    try {
-      const { state } = await this.#leased.retry(({ transferId, leaseId }) => {
-        const options = { signal: this.#signal }
-        this.#expected?.[Symbol.dispose]()
-        // The portal looks at its own copy before it answers a `resend`. Other answers do not wait for that.
-        if (answer.disposition === 'resend') return client.disposition(transferId, { leaseId, ...answer }, options)
-        return answers.send({ transferId, answer: { leaseId, ...answer } }, options)
-      }, this.#signal)
-      return state
-    } finally {
-      this.#answering--
-    }
   }
 
   /** Ends the delivery as the error requires. */
@@ -344,7 +342,8 @@ export class DeliveryTask<Body extends PartBody> {
       return 'refused'
     }
     // The file is in the folder already, or there is a shortage at the moment. Neither concerns the sender.
-    if (error instanceof PublishIncompleteError) return this.#giveUp(error.message)
+    if (error instanceof PublishIncompleteError || error instanceof HandledLaterError)
+      return this.#giveUp(error.message)
     const problem = await this.#meaningOf(error)
     if (this.#context.signal.aborted) return this.#leave()
     if (problem === 'later') return this.#giveUp(error instanceof Error ? error.message : String(error))
@@ -360,7 +359,7 @@ export class DeliveryTask<Body extends PartBody> {
   /** The receiver stops. It keeps the lease only for a next run that has something of the file. */
   async #leave(): Promise<DeliveryOutcome> {
     const isKept = this.#published !== null || (this.#context.inbox.keepsParts && this.#heldBytes > 0)
-    this.#expected?.[Symbol.dispose]()
+    this.#answers.expectNone()
     if (!isKept) await giveLeaseBack(this.#context.answers, this.#leased.offer)
     return 'open'
   }
@@ -383,6 +382,7 @@ export class DeliveryTask<Body extends PartBody> {
   }
 
   async #endWithdrawn(problem: ProblemJson): Promise<DeliveryOutcome> {
+    if (this.#context.handling?.isUndecided(this.#about.transferId) === true) this.#published = null
     await this.#delete()
     // The portal ended the delivery before it heard that the file is in the folder. The file belongs to the user and stays.
     const detail = 'the delivery had ended before the portal was told, and the file has been kept'

@@ -16,6 +16,8 @@ export interface Published {
   readonly manifestDigest: string
   /** The claims of the receipt; null where this account has no keys to sign it with. */
   readonly receipt: ReceiptClaims | null
+  /** Whether the portal has confirmed the answer of an earlier run. */
+  readonly isAnswered?: true
 }
 
 /** A file has its name, but the name could not be made durable. The commit record stays, and the next try completes it. */
@@ -85,6 +87,12 @@ export interface Inbox<Body extends PartBody> {
     finished: Promise<void>,
     signal: AbortSignal,
   ): Promise<Published>
+
+  /**
+   * Called before the answer `received`. From then on a published file stays in any case, because its sender may hear of it. Durable when it
+   * resolves. Absent where a published file is never taken back.
+   */
+  keeps?(transferId: string): Promise<void>
 
   /** The portal has confirmed the answer. From now on the published transfer is only remembered. */
   answered(transferId: string): Promise<void>

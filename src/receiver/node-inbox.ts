@@ -1,16 +1,18 @@
 /** The inbox that is a folder. {@link Publisher} gives files their names there. */
 import { lstatSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { FolderAwayError, FreeSpace, hasCode, isThere, removeFile } from '../fs/index.ts'
+import { FolderAwayError, FreeSpace, hasCode, isThere, removeFile, syncFolder } from '../fs/index.ts'
 import { Problem, transferIdsFrom, transferTimeMs } from '../protocol/index.ts'
+import type { HandledAbout } from './handling.ts'
 import { type Inbox, type Obstacle, type Published, publishedBy } from './inbox.ts'
 import { type IncomingFile, type KeptTraits, noTraits, type PartialLayout } from './incoming-file.ts'
 import { agreedMs, type Clocks, isForgotten } from './memory.ts'
 import { inboxFolderName } from './names.ts'
 import { ReceivedRecords, readRecord } from './node-commit-record.ts'
 import { probeFolder } from './node-folder-probe.ts'
+import { contentIdentity, HandlingRecords, type HandlingState, isSameContent } from './node-handling-records.ts'
 import { Home, requireHome } from './node-home.ts'
 import { LoggedFiles } from './node-logged-files.ts'
 import { openPartialFile, type TransferPaths, transferPaths, treePaths } from './node-partial-file.ts'
@@ -27,6 +29,11 @@ const LEFTOVER_MS_MAX = 8 * DAY_MS
 export interface OpenInboxOptions {
   /** Whether to make a missing folder, and to accept one that no receiver has used before. */
   readonly mayCreate: boolean
+  /**
+   * Whether something is done with the files in the folder, which may move them away: after a loss of power the log of small files would
+   * bring them back. So new ones do not go by way of it.
+   */
+  readonly hasHandlers?: boolean
 }
 
 /**
@@ -35,17 +42,20 @@ export interface OpenInboxOptions {
  * @throws Problem `folder-unavailable` when it is missing, is not a receiver's, is in use by another receiver, or cannot be
  *   written; `disk-full`, `write-failed`
  */
-export async function openInbox(folder: string, options: OpenInboxOptions): Promise<FolderInbox> {
+export async function openInbox(
+  folder: string,
+  { mayCreate, hasHandlers = false }: OpenInboxOptions,
+): Promise<FolderInbox> {
   let home: Home | null = null
   try {
-    home = await Home.open(folder, options)
+    home = await Home.open(folder, { mayCreate })
     const own = join(home.folder, inboxFolderName)
     await removeHalfWritten(own)
     const abilities = await probeFolder(home.folder, own)
     const publisher = new Publisher(home.folder, abilities)
     new ReceivedRecords(home.folder).requireOwn()
-    const logged = await LoggedFiles.open(home.folder, publisher, abilities.hasHonestLinks)
-    const inbox = new FolderInbox(home, publisher, logged)
+    const logged = await LoggedFiles.open(home.folder, publisher, abilities.hasHonestLinks && !hasHandlers)
+    const inbox = new FolderInbox(home, publisher, logged, await HandlingRecords.load(own))
     await publisher.recover()
     return inbox
   } catch (error) {
@@ -77,6 +87,8 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly takesStreams = true
   /** Records of transfers whose answer the portal has confirmed. */
   readonly received: ReceivedRecords
+  /** Records of what is to be done with files. */
+  readonly handling: HandlingRecords
   readonly #home: Home
   readonly #publisher: Publisher
   readonly #logged: LoggedFiles
@@ -86,11 +98,12 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
   readonly #trees = new Set<string>()
   readonly #freeSpace: FreeSpace
 
-  constructor(home: Home, publisher: Publisher, logged: LoggedFiles) {
+  constructor(home: Home, publisher: Publisher, logged: LoggedFiles, handling: HandlingRecords) {
     this.folder = home.folder
     this.instanceId = home.instanceId
     this.received = new ReceivedRecords(home.folder)
     this.#freeSpace = new FreeSpace(join(home.folder, inboxFolderName))
+    this.handling = handling
     this.#home = home
     this.#publisher = publisher
     this.#logged = logged
@@ -146,7 +159,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
     // Without the folder and its records each file would look new.
     this.#home.assertIsThere()
     const answered = await this.received.read(transferId)
-    if (answered !== null) return publishedBy(answered)
+    if (answered !== null) return { ...publishedBy(answered), isAnswered: true }
     const logged = await this.#logged.published(transferId)
     if (logged !== null) return logged
     const record = await readRecord(this.pathsOf(transferId).commit)
@@ -191,12 +204,59 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
       throw error
     })
     const ids = names.flatMap((name) => /^([0-9a-f-]{36})\.(?:partial|parts|commit|tree)$/.exec(name)?.[1] ?? [])
-    return [...new Set([...ids, ...(await this.#logged.unanswered())])]
+    return [...new Set([...ids, ...(await this.#logged.unanswered()), ...this.handling.undecided])]
+  }
+
+  async keeps(transferId: string): Promise<void> {
+    await this.handling.decided(transferId)
   }
 
   async answered(transferId: string): Promise<void> {
-    if (await this.#logged.answered(transferId)) return
-    await this.received.take(transferId, this.pathsOf(transferId).commit)
+    if (!(await this.#logged.answered(transferId))) {
+      await this.received.take(transferId, this.pathsOf(transferId).commit)
+    }
+    await this.handling.answered(transferId)
+  }
+
+  /** Records what is to be done with a file. Its content must be durable, whether it has its name or not. */
+  async beginHandling(about: HandledAbout, state: HandlingState): Promise<void> {
+    this.#home.assertIsThere()
+    const { partial, tree } = this.#contentPathsOf(about.transferId)
+    const published = isThere(partial) || isThere(tree) ? null : await this.published(about.transferId)
+    const places = published === null ? [tree, partial] : [this.whereIs(published.name)]
+    const identity = places.map(contentIdentity).find((one) => one !== null) ?? null
+    await this.handling.begin(about, identity, state)
+  }
+
+  /**
+   * Takes a published file out of the folder again, durably: its transfer was never answered. A file of that name which is another one by
+   * now stays.
+   */
+  async unpublish(transferId: string): Promise<void> {
+    this.#home.assertIsThere()
+    const published = await this.published(transferId)
+    if (published?.isAnswered === true) return
+    if (published !== null) {
+      const path = this.whereIs(published.name)
+      const own = join(this.folder, inboxFolderName)
+      const { partial, tree } = this.#contentPathsOf(transferId)
+      const known = await this.handling.read(transferId)
+      if (isSameContent(known?.identity ?? null, contentIdentity(path))) {
+        // With this one step the record says that the file was not published. So a run that is killed here fetches it again.
+        await rename(path, lstatSync(path).isDirectory() ? tree : partial)
+        await syncFolder(this.folder)
+        await syncFolder(own)
+      }
+      await this.#logged.unpublished(transferId)
+      await removeRecord(own, this.pathsOf(transferId).commit)
+      await removeFile(partial)
+      await removeTree(treePaths(this.folder, transferId))
+    }
+    await this.handling.remove(transferId)
+  }
+
+  #contentPathsOf(transferId: string): { readonly partial: string; readonly tree: string } {
+    return { partial: this.pathsOf(transferId).partial, tree: treePaths(this.folder, transferId).tree }
   }
 
   whereIs(name: string): string {
@@ -205,6 +265,17 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
 
   meaningOf(error: unknown): Problem | 'later' | null {
     return isShortage(error) || error instanceof FolderAwayError ? 'later' : writeProblem(error)
+  }
+
+  /** Whether the folder is there. One that was away and has come back is opened again. */
+  async isThere(): Promise<boolean> {
+    try {
+      this.#home.assertIsThere()
+      return true
+    } catch (error) {
+      if (!(error instanceof FolderAwayError)) throw error
+      return (await this.#home.obstacle()) === null
+    }
   }
 
   async obstacle(error: unknown): Promise<Obstacle | null> {
@@ -217,6 +288,7 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
     this.#small.delete(transferId)
     this.#trees.delete(transferId)
     try {
+      if (this.handling.stateOf(transferId)?.isUndecided === true) await this.unpublish(transferId)
       await this.#logged.discard(transferId)
       // A record without a partial file means "published". So the record goes first: it is deleted, or, if the file was published,
       // moved to the remembered records.
@@ -228,9 +300,17 @@ export class FolderInbox implements Inbox<Readable>, AsyncDisposable {
       await removeFile(parts)
       await removeFile(partial)
       await removeTree(treePaths(this.folder, transferId))
+      await this.#discardHandling(transferId)
     } catch (error) {
       if (writeProblem(error) === null) throw error
     }
+  }
+
+  /** What is to be done with a file that was published is still to be done. */
+  async #discardHandling(transferId: string): Promise<void> {
+    if (this.handling.stateOf(transferId) === null) return
+    if ((await this.published(transferId)) === null) await this.handling.remove(transferId)
+    else await this.handling.answered(transferId)
   }
 
   /** Makes what was received durable without the help of a later start. */

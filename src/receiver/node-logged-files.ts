@@ -113,7 +113,7 @@ export class LoggedFiles implements Disposable {
     const found = log?.read(transferId) ?? null
     if (log === null || found === null) return null
     const { record, isAnswered } = found
-    if (isAnswered) return publishedBy(record)
+    if (isAnswered) return { ...publishedBy(record), isAnswered }
     const name = await this.#publisher.nameOf(record)
     if (name === null) {
       await this.#publisher.forget(record)
@@ -134,6 +134,12 @@ export class LoggedFiles implements Disposable {
 
   async unanswered(): Promise<string[]> {
     return (await this.#current())?.unanswered() ?? []
+  }
+
+  /** The file was taken out of the folder again. */
+  async unpublished(transferId: string): Promise<void> {
+    const log = await this.#current()
+    if (log !== null && log.read(transferId) !== null) this.#remove(log, transferId)
   }
 
   /** The record goes, or, of a file that was published, it is only remembered from now on. */

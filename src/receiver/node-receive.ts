@@ -3,7 +3,9 @@ import type { Readable } from 'node:stream'
 import { publishMissingKeys, RetryPolicy } from '../client/index.ts'
 import { atOnceWithinDescriptors } from '../fs/index.ts'
 import { Problem, randomText } from '../protocol/index.ts'
-import { openInbox } from './node-inbox.ts'
+import type { Handlers } from './handling.ts'
+import { FolderHandling } from './node-handling.ts'
+import { type FolderInbox, openInbox } from './node-inbox.ts'
 import { type Output, StreamInbox } from './node-stream-inbox.ts'
 import { type ReceiveBasics, type ReceiveResult, receiveInto, transfersAtOnceDefault } from './receive.ts'
 
@@ -18,18 +20,20 @@ export interface ReceiveFolderOptions extends ReceiveBasics<Readable> {
   readonly mayCreate?: boolean
   /** Parts in flight per transfer; adapts to the connection by default. */
   readonly partsInFlight?: number
+  /** What is done with each file before its answer, or once it is in the folder. */
+  readonly handlers?: Handlers | null
 }
 
 /**
  * Receives until `signal` aborts, or, with `isOnce`, until one delivery has been answered. It waits for a portal that is away and
- * for a folder that vanishes meanwhile.
+ * for a folder that vanishes meanwhile. What is to be done with received files is done when it resolves, unless `signal` aborts.
  *
- * @throws Problem `folder-unavailable`, `disk-full` or `write-failed` when the folder cannot be used at all;
+ * @throws what a handler throws; Problem `folder-unavailable`, `disk-full` or `write-failed` when the folder cannot be used at all;
  *   RemoteProblem when the portal refuses this receiver, for instance `credentials-invalid`
  */
 export async function receive(given: ReceiveFolderOptions): Promise<ReceiveResult> {
-  const { folder, mayCreate = false, partsInFlight: fixed, ...options } = given
-  await using inbox = await openInbox(folder, { mayCreate })
+  const { folder, mayCreate = false, partsInFlight: fixed, handlers = null, ...options } = given
+  await using inbox = await openInbox(folder, { mayCreate, hasHandlers: handlers !== null })
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
   const publishKeys = keyPublisher({ ...options, signal })
@@ -38,18 +42,37 @@ export async function receive(given: ReceiveFolderOptions): Promise<ReceiveResul
     options.onEvent(event)
   }
   const wanted = options.transfersAtOnce ?? transfersAtOnceDefault
+  const end = (error: unknown): void => ending.abort(error)
+  const handling = handlers === null ? null : await FolderHandling.begin(inbox, handlers, options.signal, end)
   try {
-    return await receiveInto(inbox, {
+    const result = await receiveInto(inbox, {
       ...options,
+      signal,
+      handling,
       onEvent,
       processId: randomText(PROCESS_BYTES),
       transfersAtOnce: atOnceWithinDescriptors(wanted, DESCRIPTORS_PER_TRANSFER),
       ...(fixed === undefined ? {} : { partsInFlight: { min: fixed, max: fixed } }),
     })
+    await handling?.settled()
+    if (handling !== null && handling.failure !== null) throw handling.failure.error
+    return result
   } finally {
     ending.abort()
+    await handling?.settled()
     await inbox.settle()
   }
+}
+
+/**
+ * Does what earlier runs have left to be done with files in a folder, and nothing else.
+ *
+ * @throws like {@link receive}
+ */
+export async function handleLeftOver(inbox: FolderInbox, handlers: Handlers, signal: AbortSignal): Promise<void> {
+  const handling = await FolderHandling.begin(inbox, handlers, signal, () => {})
+  await handling.settled()
+  if (handling.failure !== null) throw handling.failure.error
 }
 
 /** Few parts at a time: those that wait for their turn lie in memory. */

@@ -22,6 +22,7 @@ import type { DeliveryOutcome } from './delivery-end.ts'
 import { type DeliveryContext, DeliveryTask } from './delivery-task.ts'
 import type { ReceiveEvent } from './events.ts'
 import { Links } from './fetch-parts.ts'
+import type { FileHandling } from './handling.ts'
 import type { Inbox, Obstacle } from './inbox.ts'
 import type { PartBody } from './incoming-file.ts'
 import { Standstill } from './standstill.ts'
@@ -55,6 +56,8 @@ export interface ReceiveIntoOptions<Body extends PartBody> extends ReceiveBasics
   readonly contentsAtOnce?: number
   /** Identifies this process; omitted where only one process can have the inbox. */
   readonly processId?: string
+  /** What is done with the files in the folder; null for nothing. */
+  readonly handling?: FileHandling | null
   /** False where content must be verified by a digest of its part: then small files do not come with their offers. */
   readonly isInline?: boolean
   /** Bounds of the parts in flight per transfer. Within them the number adapts to the connection. */
@@ -104,7 +107,7 @@ export async function receiveInto<Body extends PartBody>(
   const answers = dispositionBatcher(client, clocks.limits)
   const shared = {
     ...{ client, answers, inbox, acceptPolicy, decide, placesFor, partsInFlight, idleMs, links },
-    ...{ onEvent, onObstacle, keepsTimes: options.keepsTimes ?? true },
+    ...{ onEvent, onObstacle, keepsTimes: options.keepsTimes ?? true, handling: options.handling ?? null },
   }
   const tasks = new Tasks(shared, signal, {
     ended: (outcome) => {

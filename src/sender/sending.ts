@@ -131,8 +131,6 @@ export interface SendOneOptions {
   readonly acquireSlot: AcquireSlot
   /** Called for the events of this transfer, before the callback for all transfers. */
   readonly onEvent: (event: SendEvent) => void
-  /** In place of the callback for all transfers. */
-  readonly onOutcome?: OnOutcome
 }
 
 /**
@@ -144,10 +142,10 @@ export interface SendOneOptions {
 export async function sendOne(
   shared: SendContext,
   source: Source,
-  { isWaiting, pause, acquireSlot, ...one }: SendOneOptions,
+  { signal, isWaiting, pause, acquireSlot, onEvent }: SendOneOptions,
 ): Promise<SendOutcome> {
   const slot = new SendSlot(pause, acquireSlot)
-  const context = { ...contextOfOne(shared, one), slot }
+  const context = { ...contextOfOne(shared, signal, onEvent), slot }
   let sent: FirstHop
   try {
     await slot.acquire(context.signal)
@@ -167,9 +165,9 @@ export async function sendOne(
 export async function followOne(
   shared: SendContext,
   entry: JournalEntry,
-  one: Pick<SendOneOptions, 'signal' | 'onEvent'>,
+  { signal, onEvent }: Pick<SendOneOptions, 'signal' | 'onEvent'>,
 ): Promise<SendOutcome | null> {
-  const context = contextOfOne(shared, one)
+  const context = contextOfOne(shared, signal, onEvent)
   const { client, events } = context
   const { transferId, name: path } = entry
   const log = new NotificationLog(entry, context)
@@ -204,13 +202,9 @@ export async function forget(
   await context.journal.remove(entry)
 }
 
-function contextOfOne(
-  shared: SendContext,
-  { signal, onEvent, onOutcome = shared.onOutcome }: Pick<SendOneOptions, 'signal' | 'onEvent' | 'onOutcome'>,
-): SendContext {
+function contextOfOne(shared: SendContext, signal: AbortSignal, onEvent: (event: SendEvent) => void): SendContext {
   return {
     ...shared,
-    onOutcome,
     signal: AbortSignal.any([shared.signal, signal]),
     onEvent: (event) => {
       onEvent(event)

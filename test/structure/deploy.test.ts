@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { commandVariables } from '../../src/cli/exec.ts'
 import { commandLine } from '../../src/cli/main.ts'
 import { portalDefaults } from '../../src/portal/options.ts'
 import { readPages } from './pages.ts'
@@ -85,7 +86,8 @@ test('every listed flag of another program is still shown', () => {
 })
 
 test('every variable that a document shows exists', () => {
-  const known = new Set([...program.variables, ...otherVariables])
+  const ofCommands = commandVariables.map((name) => `GOLOOADER_EXEC_${name}`)
+  const known = new Set([...program.variables, ...otherVariables, ...ofCommands])
   const unknown = pages.flatMap(({ path, text }) =>
     [...text.matchAll(/\bGOLOOADER_[A-Z_]*[A-Z]\b/g)]
       .filter(([name]) => !known.has(name))

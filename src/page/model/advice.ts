@@ -10,6 +10,7 @@ function byCode<Advice>(table: Readonly<Record<string, Advice>>): ReadonlyMap<st
 const forSender = byCode<(who: string) => string>({
   declined: (who) => `Ask ${who} what is wrong with it before you send it again.`,
   'disk-full': (who) => `Ask ${who} to make room, then send it again.`,
+  'exec-failed': (who) => `${who} got the file, and their own program did not accept it. Ask them, then send it again.`,
   'write-failed': (who) => `Something is wrong with the disk of ${who}. Tell them, then send it again.`,
   'folder-unavailable': (who) => `The folder of ${who} cannot be used. Tell them, then send it again.`,
   'tree-invalid': (who) => `${who} could not unpack the folder. Pack it into one file, and send that.`,

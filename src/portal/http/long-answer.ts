@@ -15,8 +15,6 @@ export interface AnswerForm {
   readonly contentType: string
   /** The text of a heartbeat, which clients ignore. */
   readonly heartbeat: string
-  /** Further header fields. */
-  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
@@ -28,7 +26,7 @@ export async function answerWithTexts(
   request: FastifyRequest,
   reply: FastifyReply,
   stop: AbortSignal,
-  { contentType, heartbeat, headers }: AnswerForm,
+  { contentType, heartbeat }: AnswerForm,
   textsOf: (gone: AbortSignal) => AsyncIterable<string>,
 ): Promise<void> {
   const { raw } = reply
@@ -44,7 +42,6 @@ export async function answerWithTexts(
     'cache-control': 'no-store',
     // Asks a proxy in front not to hold messages back.
     'x-accel-buffering': 'no',
-    ...headers,
   })
   raw.flushHeaders()
   const beat = framed(heartbeat)

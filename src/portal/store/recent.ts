@@ -6,8 +6,9 @@
 
 import { Readable } from 'node:stream'
 import { releaseBuffer } from '../../buffers/index.ts'
+import type { PartSink } from '../../parts/index.ts'
 import { timerMs } from '../../protocol/index.ts'
-import type { PartContent, PartKey, PartPlace, Store, StoreSink } from './contract.ts'
+import type { PartContent, PartKey, PartPlace, Store } from './contract.ts'
 
 export interface RecentOptions {
   /** Memory for all these parts together, including parts that are just arriving. */
@@ -93,7 +94,7 @@ class RecentParts {
   }
 
   /** Wraps a sink and keeps the written buffers in memory, as long as there is room. */
-  watch(sink: StoreSink, { transferId, generation, partNumber }: PartPlace): StoreSink {
+  watch(sink: PartSink, { transferId, generation, partNumber }: PartPlace): PartSink {
     let kept: Uint8Array[] = []
     let isKeeping = true
     const drop = (): void => {
@@ -116,10 +117,6 @@ class RecentParts {
         if (isKeeping && kept.length > 0) this.#add(transferId, partNumber, { generation, digest, buffers: kept })
         isKeeping = false
         kept = []
-      },
-      commitAs: async (place, digest) => {
-        drop()
-        await sink.commitAs(place, digest)
       },
       discard: async () => {
         drop()

@@ -1,0 +1,141 @@
+/**
+ * Runs a command of the operator for an event.
+ *
+ * The command is the operator's own text, for `/bin/sh -c`. What comes from others, file names for one, reaches it by environment variables
+ * and as JSON on its standard input, never as a part of that text. It runs in a process group of its own, so that a time limit ends what it
+ * has started, too. Its output goes nowhere but into its last lines.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { backoffMs, onAbort, sleep } from '../async/index.ts'
+import { hasCode } from '../fs/index.ts'
+import { durationText, timerMs } from '../protocol/index.ts'
+import { OutputTail } from './output-tail.ts'
+import { endGroup, endLeftRunning, killGroup, noteEnded, noteRunning } from './process-group.ts'
+
+const SHELL = '/bin/sh'
+/** Something in the background may hold the output open. It is not waited for longer than this. */
+const OUTPUT_MS_MAX = 500
+const SHORTAGES = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']
+const startBackoff = { minMs: 200, maxMs: 30_000 }
+const VARIABLE_START = 'GOLOOADER_'
+/** The variables of this program that a command gets: with them it can use the same account. All others are options of this program. */
+const VARIABLES_PASSED = ['PORTAL', 'TOKEN', 'KEYS', 'PROFILE', 'INSECURE']
+
+export interface CommandOptions {
+  /** For `/bin/sh -c`. */
+  readonly command: string
+  /** Become `GOLOOADER_EXEC_<NAME>`. */
+  readonly variables: Readonly<Record<string, string>>
+  /** Written to standard input as one line of JSON. */
+  readonly event: object
+  readonly timeoutMs: number
+  /** Ends the command. */
+  readonly signal: AbortSignal
+  /** The file that says which command runs, so that a later run can end it; null for none. */
+  readonly notePath: string | null
+}
+
+/** How a command ended. */
+export interface CommandEnd {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly isTimedOut: boolean
+  /** The last lines of its standard output and standard error: 20 at most, and 4 KiB. */
+  readonly lastLines: readonly string[]
+  readonly durationMs: number
+}
+
+/**
+ * Runs a command to its end. One that ends with 0 has succeeded, even if it was told to stop. When this process ends before, so does the
+ * command.
+ *
+ * @throws the signal's reason when that aborts and the command did not succeed; Error when it cannot be started
+ */
+export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
+  const { timeoutMs, signal, notePath } = options
+  if (notePath !== null) await endLeftRunning(notePath)
+  const startedAtMs = performance.now()
+  const child = await started(options)
+  const pid = Number(child.pid)
+  if (notePath !== null) noteRunning(notePath, pid)
+  const tail = new OutputTail()
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => tail.add(bytes))
+  let ending: Promise<void> | null = null
+  let isTimedOut = false
+  const end = (): void => {
+    ending ??= endGroup(pid)
+  }
+  const timer = setTimeout(() => {
+    isTimedOut = true
+    end()
+  }, timerMs(timeoutMs))
+  const unsubscribe = signal.aborted ? end() : onAbort(signal, end)
+  const kill = (): void => killGroup(pid)
+  process.once('exit', kill)
+  try {
+    const ended = await exitOf(child)
+    clearTimeout(timer)
+    await ending
+    await outputEnd(child)
+    if (signal.aborted && ended.exitCode !== 0) throw signal.reason
+    return { ...ended, isTimedOut, lastLines: tail.lines, durationMs: Math.round(performance.now() - startedAtMs) }
+  } finally {
+    clearTimeout(timer)
+    unsubscribe?.()
+    process.removeListener('exit', kill)
+    if (notePath !== null) noteEnded(notePath)
+  }
+}
+
+/** Starts the shell. Where the system is short of processes, memory or descriptors, it waits. */
+async function started({ command, variables, event, signal }: CommandOptions): Promise<ChildProcessWithoutNullStreams> {
+  for (let tries = 1; ; tries++) {
+    signal.throwIfAborted()
+    try {
+      const child = spawn(SHELL, ['-c', command], { detached: true, stdio: 'pipe', env: environment(variables) })
+      // Without descriptors the child has no streams.
+      await once(child, 'spawn')
+      // A command need not read its input.
+      child.stdin.on('error', () => {})
+      child.stdin.end(`${JSON.stringify(event)}\n`)
+      return child
+    } catch (error) {
+      if (!hasCode(error, ...SHORTAGES)) throw error
+      await sleep(backoffMs(tries, startBackoff), signal)
+    }
+  }
+}
+
+/** How a command ended, as a part of a sentence. */
+export function endText({ exitCode, signal, isTimedOut, durationMs }: CommandEnd): string {
+  if (isTimedOut) return `ended after ${durationText(durationMs)}, by its time limit`
+  return signal === null ? `exit code ${exitCode}` : `ended by ${signal}`
+}
+
+async function exitOf(child: ChildProcessWithoutNullStreams): Promise<Pick<CommandEnd, 'exitCode' | 'signal'>> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  return { exitCode: child.exitCode, signal: child.signalCode }
+}
+
+/** Resolves when all output is read, or something in the background holds it open. */
+async function outputEnd({ stdout, stderr }: ChildProcessWithoutNullStreams): Promise<void> {
+  const streams = [stdout, stderr]
+  const late = AbortSignal.timeout(OUTPUT_MS_MAX)
+  await Promise.all(
+    streams.filter(({ closed }) => !closed).map((stream) => once(stream, 'close', { signal: late }).catch(() => {})),
+  )
+  for (const stream of streams) stream.destroy()
+}
+
+function environment(variables: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const passed = new Set(VARIABLES_PASSED.map((name) => `${VARIABLE_START}${name}`))
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith(VARIABLE_START) || passed.has(name))
+  // A variable cannot have a NUL.
+  const own = Object.entries(variables).map(([name, value]) => [
+    `${VARIABLE_START}EXEC_${name}`,
+    value.replaceAll('\0', '\ufffd'),
+  ])
+  return Object.fromEntries([...inherited, ...own])
+}

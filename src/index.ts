@@ -2,6 +2,7 @@
  * GoLooader as a library: see docs/library.md. A portal, with its server and its database, is loaded when `startPortal` is called.
  */
 export { type Accounts, openAccounts } from './library/accounts.ts'
+export type { ConnectionOptions } from './library/connection.ts'
 export { GoLooaderError } from './library/error.ts'
 export type { NewRequestOptions, OwnFileRequest } from './library/file-requests.ts'
 export { type JoinedProfile, type JoinOptions, join } from './library/join.ts'

@@ -1,6 +1,14 @@
 import type { Command } from 'commander'
 import { interruptSignal } from './exit.ts'
-import { insecureOption, jsonOption, openedProfile, type ProfileFlags, profileOption, transferId } from './options.ts'
+import {
+  insecureOption,
+  jsonOption,
+  openedProfile,
+  type ProfileFlags,
+  profileOption,
+  systemCaOption,
+  transferId,
+} from './options.ts'
 import { showOne } from './status.ts'
 
 export function cancelCommand(program: Command): void {
@@ -14,6 +22,7 @@ export function cancelCommand(program: Command): void {
     .argument('<transfer>', 'id of the transfer: golooader status', transferId)
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  golooader cancel 01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c')
     .action(async (id: string, flags: ProfileFlags & { readonly json?: boolean }) => {

@@ -9,6 +9,7 @@ import {
   openedProfile,
   type ProfileFlags,
   profileOption,
+  systemCaOption,
 } from './options.ts'
 import { print } from './output.ts'
 
@@ -26,6 +27,7 @@ export function contactsCommand(program: Command): void {
     )
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -48,6 +50,7 @@ The fingerprint is what 'golooader whoami' says on the other's machine. Ask for 
     .argument('<fingerprint>', 'what golooader whoami says on its machine', fingerprint)
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .action(async (name: string, wanted: string, _flags: unknown, command: Command) => {
       const flags: Flags = command.optsWithGlobals()
       await using me = await openedProfile(flags)
@@ -63,6 +66,7 @@ export function whoamiCommand(program: Command): void {
     .description('Shows your account, and the fingerprint by which others know your keys.')
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  golooader whoami --profile bob')
     .action(async (flags: Flags) => {

@@ -3,14 +3,22 @@ import type { Command } from 'commander'
 import { NoResponseError, RemoteProblem } from '../client/index.ts'
 import { type Finding, ok } from '../library/doctor/finding.ts'
 import { exitCodeFor, exitCodes, interruptSignal, UsageError } from './exit.ts'
-import { insecureOption, jsonOption, option, pathOf, profileOption } from './options.ts'
+import {
+  type ConnectionFlags,
+  connectionOf,
+  insecureOption,
+  jsonOption,
+  option,
+  pathOf,
+  profileOption,
+  systemCaOption,
+} from './options.ts'
 import { print } from './output.ts'
 import { systemErrorText } from './system-errors.ts'
 import { printable } from './text.ts'
 
-interface DoctorFlags {
+interface DoctorFlags extends ConnectionFlags {
   readonly profile?: string
-  readonly insecure?: boolean
   readonly json?: boolean
   readonly into?: string
 }
@@ -30,6 +38,7 @@ export function doctorCommand(program: Command): void {
     .addOption(profileOption())
     .addOption(option('--into <dir>', 'a folder for received files that is to be tried as well').argParser(pathOf))
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -61,7 +70,7 @@ async function runDoctor(
     import('../library/doctor/examination.ts'),
     import('../library/doctor/folders.ts'),
   ])
-  const { json: isJson = false, into = null, profile, insecure = false } = flags
+  const { json: isJson = false, into = null, profile } = flags
   const findings: Shown[] = []
   const show = (finding: Shown): void => {
     findings.push(finding)
@@ -70,7 +79,7 @@ async function runDoctor(
   const system = `${process.platform} ${release()} ${process.arch}`
   show(shown(ok('program', `golooader ${version} with Node ${process.version} on ${system}`)))
   for (const finding of await tryFolders(into)) show(shown(finding))
-  const { portalUrl, found } = await examine({ portal, profile, insecure, signal })
+  const { portalUrl, found } = await examine({ portal, profile, connection: connectionOf(flags), signal })
   for await (const finding of found) show(shown(finding))
   // Checks come in the order in which a command meets them.
   const exitCode = findings.find((one) => one.exitCode !== exitCodes.ok)?.exitCode ?? exitCodes.ok

@@ -1,6 +1,6 @@
 /** The ends of commands: exit codes and error messages. */
 import { CommanderError } from 'commander'
-import { NoResponseError, RemoteProblem, tokenRemovedText, UnsafeConnectionError } from '../client/index.ts'
+import { NoResponseError, RemoteProblem, tokenRemovedText, UnusableConnectionError } from '../client/index.ts'
 import { GoLooaderError } from '../library/error.ts'
 import { Problem, type ProblemCode } from '../protocol/index.ts'
 import { OutputLostError, sayError } from './output.ts'
@@ -80,7 +80,7 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof Problem && (TRUST_PROBLEMS.has(error.code) || REFUSALS.has(error.code))) {
     return { text: `${error.message} (${error.code})${hintFor(error.code, error.details)}`, code: exitCodes.refused }
   }
-  if (error instanceof UnsafeConnectionError) {
+  if (error instanceof UnusableConnectionError) {
     const code = error.code === 'insecure-transport' ? exitCodes.usage : exitCodes.refused
     return { text: `${printable(error.message)} (${error.code})${hintFor(error.code, {})}`, code }
   }

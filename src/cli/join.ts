@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { join } from '../library/join.ts'
 import { interruptSignal } from './exit.ts'
-import { insecureOption, option } from './options.ts'
+import { type ConnectionFlags, connectionOf, insecureOption, option, systemCaOption } from './options.ts'
 import { print } from './output.ts'
 
 export function joinCommand(program: Command): void {
@@ -17,6 +17,7 @@ export function joinCommand(program: Command): void {
     .argument('<link>', "the link, or '-' to read it from standard input")
     .addOption(option('--profile <name>', 'name for the profile; the name of the account if not given'))
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addHelpText(
       'after',
       `
@@ -25,9 +26,10 @@ Examples:
   golooader join - < link.txt
   golooader join 'https://…' --profile work`,
     )
-    .action(async (link: string, flags: { profile?: string; insecure?: boolean }) => {
+    .action(async (link: string, flags: ConnectionFlags & { profile?: string }) => {
       const { account, path, portalUrl, fingerprint } = await join(link === '-' ? await text(process.stdin) : link, {
-        ...flags,
+        ...(flags.profile === undefined ? {} : { profile: flags.profile }),
+        ...connectionOf(flags),
         signal: interruptSignal(),
       })
       print(

@@ -1,6 +1,7 @@
 /** Options that several commands share. Each is also an environment variable `GOLOOADER_…`; the flag takes precedence. */
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
+import type { ConnectionOptions } from '../client/node-transport.ts'
 import type { Profile } from '../library/profile.ts'
 import {
   type DigestAlgorithm,
@@ -246,16 +247,44 @@ export const profileOption = (): Option => option('--profile <name>', 'profile t
 export const insecureOption = (): Option =>
   flag('--insecure', 'use plain http to another machine: anyone on the way can read and change everything')
 
-/** Options of a command about its account. */
-export interface ProfileFlags {
-  readonly profile?: string
+/** For every command that connects to a portal. */
+export const systemCaOption = (): Option =>
+  flag('--no-system-ca', "trust no authorities of the system's certificate store, only those that Node brings along")
+
+/** For commands that move files. */
+export const limitRateOption = (): Option =>
+  option(
+    '--limit-rate <size>',
+    'bytes a second that it sends at most, and as many that it receives: 500KiB, 2MiB',
+  ).argParser(positiveSizeBytes)
+
+/** Options of a command that connects to a portal. */
+export interface ConnectionFlags {
   readonly insecure?: boolean
+  /** False for `--no-system-ca`. */
+  readonly systemCa?: boolean
+  readonly limitRate?: number
+}
+
+/** How a command connects. The proxies of the environment are used unless NODE_USE_ENV_PROXY says no. */
+export function connectionOf({ insecure = false, systemCa = true, limitRate }: ConnectionFlags): ConnectionOptions {
+  return {
+    insecure,
+    systemCa,
+    proxies: process.env.NODE_USE_ENV_PROXY !== '0',
+    ...(limitRate === undefined ? {} : { limitBytesPerSecond: limitRate }),
+  }
+}
+
+/** Options of a command about its account. */
+export interface ProfileFlags extends ConnectionFlags {
+  readonly profile?: string
 }
 
 /** Opens the profile that the options name. */
-export async function openedProfile({ profile, insecure = false }: ProfileFlags): Promise<Profile> {
+export async function openedProfile(flags: ProfileFlags): Promise<Profile> {
   const { openProfile } = await import('../library/profile.ts')
-  return openProfile(profile, { insecure })
+  return openProfile(flags.profile, connectionOf(flags))
 }
 
 /** Patterns of gitignore(5). One pattern may contain a comma. */

@@ -15,6 +15,7 @@ import {
   type ProfileFlags,
   pathOf,
   profileOption,
+  systemCaOption,
   transferId,
 } from './options.ts'
 import { print } from './output.ts'
@@ -40,6 +41,7 @@ export function receiptCommand(program: Command): void {
     .addOption(option('--out <file>', 'save it, for golooader verify').argParser(pathOf))
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',

@@ -5,6 +5,7 @@ import { receiveLink, receiveLinkInto } from '../library/receive-link.ts'
 import { parseLink } from '../protocol/index.ts'
 import { receiveHandlers } from './exec.ts'
 import { exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
+import { connectionOf } from './options.ts'
 import { contentOutput, print, traceRequests } from './output.ts'
 import { askPassphrase, passphraseOf } from './passphrase.ts'
 import { commandsOf, intoStdout, noFileToRunFor, type ReceiveFlags, shower } from './receive.ts'
@@ -14,7 +15,7 @@ const HERE = '.'
 
 /** @returns the exit code */
 export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<number> {
-  const { into = HERE, toStdout = false, from, transfers, insecure = false } = flags
+  const { into = HERE, toStdout = false, from, transfers } = flags
   if (toStdout && flags.into !== undefined) throw new UsageError('--to-stdout takes no folder: leave --into out')
   if (toStdout && flags.exec !== undefined) throw new UsageError(noFileToRunFor)
   if (from !== undefined || transfers !== undefined) {
@@ -23,7 +24,7 @@ export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<
   const passphrase = await passphraseFor(link, flags)
   const signal = interruptSignal()
   if (flags.verbose === true) await traceRequests(new URL(link.trim()).origin)
-  const access = { insecure, signal, ...(passphrase === null ? {} : { passphrase }) }
+  const access = { ...connectionOf(flags), signal, ...(passphrase === null ? {} : { passphrase }) }
   if (toStdout) {
     await intoStdout(flags, (onEvent) => receiveLinkInto(link, contentOutput(), { ...access, onEvent }))
     return Number(process.exitCode ?? exitCodes.ok)

@@ -12,12 +12,14 @@ import {
   flag,
   insecureOption,
   jsonOption,
+  limitRateOption,
   listOption,
   openedProfile,
   option,
   type ProfileFlags,
   pathOf,
   profileOption,
+  systemCaOption,
   verboseOption,
   wholeNumber,
 } from './options.ts'
@@ -74,7 +76,9 @@ export function receiveCommand(program: Command): void {
         transfersAtOnce,
       ),
     )
+    .addOption(limitRateOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
     .addHelpText(

@@ -84,7 +84,9 @@ class RequestTrace {
   #describe({ method, protocol, host, path }: ClientRequest): string {
     const isPortal = protocol === this.#portal.protocol && host === this.#portal.hostname.replace(/^\[|\]$/g, '')
     if (!isPortal) return `${method} ${protocol}//${printable(host)} (storage)`
-    const withoutQuery = path.split(/[?#]/)[0] ?? ''
+    // A proxy that forwards plain http gets the whole address (RFC 9112 section 3.2.2).
+    const ownPath = path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/, '')
+    const withoutQuery = ownPath.split(/[?#]/)[0] ?? ''
     return `${method} ${printable(withoutQuery.replace(NAMED, '$1…'))}`
   }
 }

@@ -12,6 +12,7 @@ import {
   positiveSizeBytes,
   profileOption,
   requestId,
+  systemCaOption,
   wholeNumber,
 } from './options.ts'
 import { print, sayError } from './output.ts'
@@ -49,6 +50,7 @@ export function requestCommand(program: Command): void {
     )
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -86,6 +88,7 @@ The other side opens the link in a browser, or runs: golooader send FILE --to LI
     .argument('<request>', 'id of the request: golooader request', requestId)
     .addOption(profileOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .action(async (id: string, _flags: unknown, command: Command) => {
       const flags: Flags = command.optsWithGlobals()
       await using me = await openedProfile(flags)

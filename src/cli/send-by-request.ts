@@ -1,5 +1,6 @@
 /** `golooader send FILE --to LINK`: sends by the link of a request for files, without an account. */
 import { openRequest } from '../library/request-visit.ts'
+import { connectionOf } from './options.ts'
 import { output, traceRequests } from './output.ts'
 import { runSend, type SendFlags, sendOptions } from './send.ts'
 import { chooseView } from './send-view.ts'
@@ -12,7 +13,7 @@ export async function sendByRequest(
   flags: SendFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  await using visit = await openRequest(link, { insecure: flags.insecure === true, signal })
+  await using visit = await openRequest(link, { ...connectionOf(flags), signal })
   if (flags.verbose === true) await traceRequests(new URL(link).origin)
   const { account } = visit.owner
   if (flags.json !== true) {

@@ -8,6 +8,7 @@ import {
   flag,
   insecureOption,
   jsonOption,
+  limitRateOption,
   listOption,
   openedProfile,
   option,
@@ -15,6 +16,7 @@ import {
   positiveSizeBytes,
   profileOption,
   receivers,
+  systemCaOption,
   verboseOption,
   wholeNumber,
 } from './options.ts'
@@ -104,7 +106,9 @@ export function sendCommand(program: Command): void {
     .addOption(excludeOption('leave out of folders what matches, as in .gitignore; may be repeated'))
     .addOption(flag('--strict', 'refuse a folder with something that cannot be sent, instead of leaving that out'))
     .addOption(flag('--dry-run', 'list what would be sent, and send nothing'))
+    .addOption(limitRateOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
     .addOption(

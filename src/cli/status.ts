@@ -19,6 +19,7 @@ import {
   option,
   type ProfileFlags,
   profileOption,
+  systemCaOption,
   transferId,
   wholeNumber,
 } from './options.ts'
@@ -50,6 +51,7 @@ export function statusCommand(program: Command): void {
     .addOption(option('--limit <number>', 'how many transfers to show').argParser(wholeNumber).default(LIMIT_DEFAULT))
     .addOption(flag('--received', 'show what was sent to you instead'))
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',

@@ -19,6 +19,12 @@ export interface ConcurrencyBounds {
 
 export const concurrencyDefaults: ConcurrencyBounds = { min: 2, max: 12 }
 
+/** The default bounds, within a maximum. */
+export function concurrencyUpTo(max: number = concurrencyDefaults.max): ConcurrencyBounds {
+  const most = Math.min(max, concurrencyDefaults.max)
+  return { min: Math.min(concurrencyDefaults.min, most), max: most }
+}
+
 /** From this size on a transfer counts as large: it is limited by bandwidth, a small one by round trips. */
 export const largeBytesMin = 1024 * 1024
 

@@ -12,7 +12,7 @@ import {
   type HttpResponse,
   NoResponseError,
   type Transport,
-  UnsafeConnectionError,
+  UnusableConnectionError,
 } from './transport.ts'
 
 type BrowserBody = AsyncIterable<Uint8Array>
@@ -47,12 +47,12 @@ const AT_ONCE_BYTES_MAX = 64 * 1024
 /**
  * @param portalUrl address of the portal that served the page; a path in it is kept as a prefix
  * @param bulk fetches large answers; closed with the transport. Without it they are read in this thread
- * @throws UnsafeConnectionError `insecure-transport` where the page itself was loaded over an unsafe connection
+ * @throws UnusableConnectionError `insecure-transport` where the page itself was loaded over an unsafe connection
  */
 export function browserTransport(portalUrl: string, bulk: BulkFetcher | null = null): Transport<BrowserBody> {
   if (!isSecureContext) {
     const detail = `${location.origin} is not encrypted: anyone on the way could read the token and the files`
-    throw new UnsafeConnectionError(new Problem('insecure-transport', { detail }))
+    throw new UnusableConnectionError(new Problem('insecure-transport', { detail }))
   }
   const base = portalUrl.replace(/\/+$/, '')
   const held = new LongRequestLimiter()

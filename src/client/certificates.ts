@@ -33,7 +33,8 @@ const OTHERS: ReadonlySet<string> = new Set([
   'ERR_TLS_CERT_ALTNAME_FORMAT',
 ])
 /** How to trust a private certificate authority. */
-const OWN_AUTHORITY = '. If that is meant to be so, name its certificate: NODE_EXTRA_CA_CERTS=ca.pem'
+const OWN_AUTHORITY =
+  ". If that is meant to be so, add its certificate to the system's store, or name it: NODE_EXTRA_CA_CERTS=ca.pem"
 const TRUSTABLE = /SELF_SIGNED|ISSUER|LEAF_SIGNATURE/
 
 /** {@link certificateFault} of an error, or of the first of its causes that has one. */

@@ -6,6 +6,7 @@
  * repeats the request with Node's client. It sends only GET requests, which may be repeated (RFC 9110 section 9.2.2).
  */
 import type { LookupFunction, Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
 import { timerMs } from '../protocol/index.ts'
 import { BulkBody } from './node-body.ts'
 import { limitConnecting } from './node-connect-limit.ts'
@@ -29,10 +30,16 @@ export interface BulkOptions {
   readonly lookup?: LookupFunction
 }
 
+interface ConnectOptions extends BulkOptions {
+  readonly secureContext?: SecureContext
+}
+
 export interface BulkRequest {
   readonly headers: Readonly<Record<string, string>>
   /** Ends the request, and an answer that has begun, with its reason. */
   readonly signal: AbortSignal
+  /** Verifies the certificate of a new connection; Node's own authorities if not given. */
+  readonly secureContext?: SecureContext
 }
 
 export interface BulkAnswer {
@@ -58,9 +65,9 @@ export class BulkHttp {
    *
    * @throws the reason of `signal`; NotPlainError; Node's error when no answer came
    */
-  async get(url: URL, { headers, signal }: BulkRequest): Promise<BulkAnswer> {
+  async get(url: URL, { headers, signal, secureContext }: BulkRequest): Promise<BulkAnswer> {
     signal.throwIfAborted()
-    const connection = this.#idle.get(url.origin)?.pop() ?? this.#connect(url)
+    const connection = this.#idle.get(url.origin)?.pop() ?? this.#connect(url, secureContext)
     return connection.ask(headOf(url, headers), signal)
   }
 
@@ -68,8 +75,9 @@ export class BulkHttp {
     for (const connection of this.#all) connection.destroy()
   }
 
-  #connect(url: URL): BulkConnection {
-    const connection = new BulkConnection(url, this.#options, {
+  #connect(url: URL, secureContext: SecureContext | undefined): BulkConnection {
+    const options = secureContext === undefined ? this.#options : { ...this.#options, secureContext }
+    const connection = new BulkConnection(url, options, {
       idle: () => this.#idle.set(url.origin, [...(this.#idle.get(url.origin) ?? []), connection]),
       closed: () => {
         this.#all.delete(connection)
@@ -100,7 +108,7 @@ class BulkConnection {
   #isLast = false
   #error: Error | null = null
 
-  constructor(url: URL, options: BulkOptions, on: { readonly idle: () => void; readonly closed: () => void }) {
+  constructor(url: URL, options: ConnectOptions, on: { readonly idle: () => void; readonly closed: () => void }) {
     this.#options = options
     this.#on = on
     this.#socket = connect(url, options, {
@@ -235,15 +243,16 @@ interface OnRead {
 }
 
 /** Loads TLS only for https, because loading it takes long. */
-function connect(url: URL, { lookup }: BulkOptions, onread: OnRead): Socket {
+function connect(url: URL, { lookup, secureContext }: ConnectOptions, onread: OnRead): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
   const { connect: connectPlain, isIP } = process.getBuiltinModule('node:net')
   const options = { host, port, onread, ...(lookup === undefined ? {} : { lookup }) }
   if (url.protocol === 'http:') return connectPlain(options)
   const { connect: connectTls } = process.getBuiltinModule('node:tls')
+  const context = secureContext === undefined ? {} : { secureContext }
   // RFC 6066 section 3: an IP address is not a server name.
-  return connectTls({ ...options, servername: isIP(host) === 0 ? host : '', ALPNProtocols: ['http/1.1'] })
+  return connectTls({ ...options, ...context, servername: isIP(host) === 0 ? host : '', ALPNProtocols: ['http/1.1'] })
 }
 
 /** @throws TypeError for a field that would end its line */

@@ -2,11 +2,12 @@
  * Requests over HTTP/1.1 with Node's own client: keep-alive connections, interim answers, and bodies sent in slices whose departure
  * is reported. No redirect is followed.
  */
-import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
-import type { LookupFunction } from 'node:net'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { BulkAnswer, BulkHttp } from './node-bulk.ts'
 import { limitConnecting } from './node-connect-limit.ts'
+import { builtIn, NodeRoutes, type RequestRoute, type RouteOptions } from './node-routes.ts'
+import { passwordWantedStatus, proxyRefusal } from './proxy-error.ts'
 import { closedText, type HttpResponse } from './transport.ts'
 
 /** A body is sent in slices, so that a slow upload can be told from a stalled one. Slices grow while they leave fast. */
@@ -23,15 +24,6 @@ const CUT_CODES: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET'])
 export function isCut(cause: unknown): boolean {
   if (!(cause instanceof Error)) return false
   return ('code' in cause && CUT_CODES.has(cause.code)) || cause.message === closedText
-}
-
-export interface NodeHttpOptions {
-  /** How long connecting may take, TLS included. */
-  readonly connectMs: number
-  /** How long an unused connection is kept. */
-  readonly keepAliveMs: number
-  /** Finds the address of a host; by default the system's look-up. */
-  readonly lookup?: LookupFunction
 }
 
 export interface NodeRequest {
@@ -59,14 +51,15 @@ class StaleConnectionError extends Error {
 
 /** The connections of one client. */
 export class NodeHttp {
-  readonly #options: NodeHttpOptions
-  readonly #agents = new Map<string, Agent>()
+  readonly #options: RouteOptions
+  readonly #routes: NodeRoutes
   /** Most clients never need it. */
   #bulk: BulkHttp | null = null
   #unusualAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: NodeHttpOptions) {
+  constructor(options: RouteOptions) {
     this.#options = options
+    this.#routes = new NodeRoutes(options)
   }
 
   /**
@@ -75,32 +68,48 @@ export class NodeHttp {
    * A request that finds its kept connection dead is made again. The server may have received it already, so every request has to be
    * one that can be repeated. All requests of the protocol can.
    *
-   * @throws the reason of `signal`; Node's error where no answer came
+   * @throws the reason of `signal`; ProxyError; Node's error where no answer came
    */
   async request(url: URL, request: NodeRequest): Promise<HttpResponse<Readable>> {
-    if (request.isBulk === true && performance.now() - this.#unusualAtMs > UNUSUAL_MS) {
-      const { BulkHttp, NotPlainError } = await import('./node-bulk.ts')
-      this.#bulk ??= new BulkHttp(this.#options)
-      try {
-        return responseOfBulk(await this.#bulk.get(url, { headers: {}, ...request }))
-      } catch (error) {
-        if (error instanceof NotPlainError) this.#unusualAtMs = performance.now()
-        else if (!isCut(error)) throw error
-      }
-    }
+    const { authorities } = this.#options
     const onSent = onceEach(request.onSent)
     for (;;) {
+      const route = this.#routes.for(url)
       try {
-        return responseOf(await this.#request(url, { ...request, onSent: onSent() }))
+        const isBulk = request.isBulk === true && route.isDirect
+        if (isBulk && performance.now() - this.#unusualAtMs > UNUSUAL_MS) {
+          const response = await this.#bulkRequest(url, request, route)
+          if (response !== null) return response
+        }
+        return responseOf(await this.#request(url, { ...request, onSent: onSent() }, route))
       } catch (error) {
-        if (!(error instanceof StaleConnectionError)) throw error
+        if (error instanceof StaleConnectionError) continue
+        if (!authorities.loadFor(error, route.options.secureContext)) throw error
       }
     }
   }
 
-  #request(url: URL, { method, headers = {}, body, onSent, onInterim, signal }: NodeRequest): Promise<IncomingMessage> {
+  /** @returns null when Node's client should make the request. @throws like `request` */
+  async #bulkRequest(url: URL, request: NodeRequest, route: RequestRoute): Promise<HttpResponse<Readable> | null> {
+    const { BulkHttp, NotPlainError } = await import('./node-bulk.ts')
+    this.#bulk ??= new BulkHttp(this.#options)
+    const { secureContext } = route.options
+    const secure = secureContext === undefined ? {} : { secureContext }
+    try {
+      return responseOfBulk(await this.#bulk.get(url, { headers: {}, ...request, ...secure }))
+    } catch (error) {
+      if (error instanceof NotPlainError) this.#unusualAtMs = performance.now()
+      else if (!isCut(error)) throw error
+      return null
+    }
+  }
+
+  #request(url: URL, request: NodeRequest, route: RequestRoute): Promise<IncomingMessage> {
+    const { method, headers = {}, body, onSent, onInterim, signal } = request
     return new Promise((resolve, reject) => {
       const begunAtMs = performance.now()
+      const { limits } = this.#options
+      const sliceBytesMax = Math.min(SLICE_BYTES_MIN, limits?.reportBytes ?? SLICE_BYTES_MIN)
       let sentBytes = 0
       let isHeard = false
       const onSlice = (byteCount: number): void => {
@@ -108,7 +117,7 @@ export class NodeHttp {
         onSent?.(byteCount)
       }
       const isStale = (error: Error): boolean =>
-        request.reusedSocket &&
+        outgoing.reusedSocket &&
         isCut(error) &&
         !isHeard &&
         sentBytes <= STALE_BYTES_MAX &&
@@ -117,55 +126,46 @@ export class NodeHttp {
         reject(isStale(cause) ? new StaleConnectionError('the kept connection was closed', { cause }) : cause)
       signal.throwIfAborted()
       const { request: begin } = builtIn(url.protocol)
-      const request = begin(url, { method, headers, agent: this.#agentFor(url.protocol) })
-      const abort = (): void => void request.destroy(signal.reason)
+      const outgoing = begin(url, { method, ...route.options, headers: { ...headers, ...route.headers } })
+      const abort = (): void => void outgoing.destroy(signal.reason)
       signal.addEventListener('abort', abort, { once: true })
       // Errors of the request after its answer are ignored.
-      request.on('error', fail)
-      request.once('close', () => {
+      outgoing.on('error', fail)
+      outgoing.once('close', () => {
         signal.removeEventListener('abort', abort)
         // Has no effect when an answer came.
         fail(new Error(closedText))
       })
-      request.on('information', () => {
+      outgoing.on('information', () => {
         isHeard = true
         onInterim?.()
       })
-      request.once('response', (response) => {
+      outgoing.once('response', (response) => {
         const abortAnswer = (): void => void response.destroy(signal.reason)
         signal.removeEventListener('abort', abort)
         signal.addEventListener('abort', abortAnswer, { once: true })
         response.once('close', () => {
           signal.removeEventListener('abort', abortAnswer)
           // The answer came before the whole body had left: the peer does not want the rest.
-          if (!request.writableFinished) request.destroy()
+          if (!outgoing.writableFinished) outgoing.destroy()
         })
-        resolve(response)
+        const { proxy } = route
+        if (proxy === null || response.statusCode !== passwordWantedStatus) return resolve(response)
+        response.resume()
+        reject(proxyRefusal(proxy, passwordWantedStatus, response.statusMessage ?? ''))
       })
-      request.once('socket', (socket) => {
+      outgoing.once('socket', (socket) => {
         if (socket.connecting) limitConnecting(socket, url.protocol, this.#options.connectMs)
       })
-      if (body === undefined || body.length <= SLICE_BYTES_MIN) request.end(body)
-      else void sendSlices(request, body, onSlice)
+      if (body === undefined || body.length <= sliceBytesMax) outgoing.end(body)
+      else void sendSlices(outgoing, body, limits === null ? null : sliceBytesMax, onSlice)
     })
   }
 
   /** Ends all requests. */
   close(): void {
-    for (const agent of this.#agents.values()) agent.destroy()
+    this.#routes.close()
     this.#bulk?.close()
-  }
-
-  #agentFor(protocol: string): Agent {
-    let agent = this.#agents.get(protocol)
-    if (agent === undefined) {
-      const { Agent: AgentThere } = builtIn(protocol)
-      const { keepAliveMs, lookup } = this.#options
-      const options = { keepAlive: true, timeout: keepAliveMs, ...(lookup === undefined ? {} : { lookup }) }
-      agent = new AgentThere(options)
-      this.#agents.set(protocol, agent)
-    }
-    return agent
   }
 }
 
@@ -206,9 +206,18 @@ function onceEach(onSent: (byteCount: number) => void = () => {}): () => (byteCo
   }
 }
 
-/** Resolves when the whole body has left, or the request has ended. */
-async function sendSlices(request: ClientRequest, body: Uint8Array, onSent: (byteCount: number) => void) {
-  let sliceBytes = SLICE_BYTES_MIN
+/**
+ * Resolves when the whole body has left, or the request has ended.
+ *
+ * @param sliceBytesFixed null for slices that grow while they leave fast
+ */
+async function sendSlices(
+  request: ClientRequest,
+  body: Uint8Array,
+  sliceBytesFixed: number | null,
+  onSent: (byteCount: number) => void,
+): Promise<void> {
+  let sliceBytes = sliceBytesFixed ?? SLICE_BYTES_MIN
   for (let at = 0; at < body.length; ) {
     const slice = body.subarray(at, at + sliceBytes)
     const begunAtMs = performance.now()
@@ -218,13 +227,9 @@ async function sendSlices(request: ClientRequest, body: Uint8Array, onSent: (byt
     if (!isSent) return
     onSent(slice.length)
     at += slice.length
+    if (sliceBytesFixed !== null) continue
     const isFast = performance.now() - begunAtMs < FAST_SLICE_MS
     sliceBytes = isFast ? Math.min(2 * sliceBytes, SLICE_BYTES_MAX) : SLICE_BYTES_MIN
   }
   request.end()
-}
-
-/** Loads Node's http without `import`, which would also load its WebSocket, and TLS, which plain http does not need. */
-function builtIn(protocol: string): Pick<typeof import('node:http'), 'Agent' | 'request'> {
-  return protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http')
 }

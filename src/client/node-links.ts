@@ -11,6 +11,7 @@ import type { Readable } from 'node:stream'
 import { IdleTimeout } from '../async/index.ts'
 import { isLoopback } from './loopback.ts'
 import { NodeHttp } from './node-http.ts'
+import type { RouteOptions } from './node-routes.ts'
 import { type HttpRequest, type HttpResponse, NoResponseError } from './transport.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -30,11 +31,13 @@ export class LinkFollower {
   readonly #portal: URL
   readonly #http: NodeHttp
 
-  constructor(portalUrl: string) {
+  /** @param way how requests leave this machine. A proxy looks names up by itself, and has rules of its own */
+  constructor(portalUrl: string, way: Pick<RouteOptions, 'proxies' | 'authorities' | 'limits'>) {
     this.#portal = new URL(portalUrl)
     this.#http = new NodeHttp({
       connectMs: CONNECT_TIMEOUT_MS,
       keepAliveMs: KEEP_ALIVE_MS,
+      ...way,
       ...(this.#isLocal ? {} : { lookup: lookupElsewhere }),
     })
   }

@@ -3,37 +3,55 @@ import type { LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
 import { IdleTimeout } from '../async/index.ts'
 import { interimPreference, Problem } from '../protocol/index.ts'
-import { certificateFault } from './certificates.ts'
+import { certificateFaultIn } from './certificates.ts'
 import { isLocalName, isLoopback } from './loopback.ts'
+import { Authorities } from './node-authorities.ts'
 import { isCut, NodeHttp } from './node-http.ts'
 import type { LinkFollower } from './node-links.ts'
-import { closedText, type HttpRequest, NoResponseError, type Transport, UnsafeConnectionError } from './transport.ts'
+import { HttpProxies } from './node-proxy.ts'
+import { RateLimits } from './node-rate-limit.ts'
+import { nodeProxyEnvironment, type RouteOptions } from './node-routes.ts'
+import { ProxyError } from './proxy-error.ts'
+import { closedText, type HttpRequest, NoResponseError, type Transport, UnusableConnectionError } from './transport.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
 
-/** Options that weaken the connection. None is set by default. */
-export interface TransportOptions {
+/** How a client reaches its portal. */
+export interface ConnectionOptions {
   /** Allows plain http to other machines. Everyone on the way can then read and change tokens and files. */
   readonly insecure?: boolean
+  /**
+   * Whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY name proxies. Default: if Node's own HTTP uses them in this process (`--use-env-proxy`,
+   * NODE_USE_ENV_PROXY=1).
+   */
+  readonly proxies?: boolean
+  /** Whether authorities in the system's certificate store are trusted besides those of Node. Default: true. */
+  readonly systemCa?: boolean
+  /** Bytes a second that all requests send at most, and as many that they receive. Default: no limit. */
+  readonly limitBytesPerSecond?: number
 }
 
 /**
  * The transport for Node. It follows no redirect, so the token goes only to the portal's address.
  *
  * @param portalUrl address of the portal; a path in it is kept as a prefix
- * @throws UnsafeConnectionError `insecure-transport` for plain http to another machine, unless `insecure` is set
+ * @throws UnusableConnectionError `insecure-transport` for plain http to another machine, unless `insecure` is set
  */
-export function nodeTransport(portalUrl: string, { insecure = false }: TransportOptions = {}): Transport<Readable> {
-  const { base, host } = safeAddress(portalUrl, insecure)
+export function nodeTransport(portalUrl: string, options: ConnectionOptions = {}): Transport<Readable> {
+  const { base, host } = safeAddress(portalUrl, options.insecure ?? false)
+  const way = wayOf(portalUrl, options)
   const http = new NodeHttp({
     connectMs: CONNECT_TIMEOUT_MS,
     keepAliveMs: KEEP_ALIVE_MS,
+    ...way,
     ...(isLocalName(host) ? { lookup: lookupLocal } : {}),
   })
+  let hasAnswered = false
   // Made when first needed, which is never in most clients.
   let links: Promise<LinkFollower> | null = null
   return {
+    ...(way.limits === null ? {} : { connectionsMax: way.limits.connectionsMax }),
     async request({ method, path, headers, body, isBulk, onSent, onAlive, elsewhere, stallTimeoutMs, signal }) {
       const controller = new AbortController()
       const stalled = (): void => controller.abort(new NoResponseError(`no answer within ${stallTimeoutMs} ms`))
@@ -63,15 +81,21 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
           },
         })
         response.body.once('close', () => signal?.removeEventListener('abort', abort))
+        hasAnswered = true
         return response
       } catch (cause) {
         signal?.removeEventListener('abort', abort)
         if (signal?.aborted === true) throw signal.reason
         if (cause instanceof NoResponseError) throw cause
-        const fault = certificateFault(cause)
+        const fault = certificateFaultIn(cause)
         if (fault !== null) {
-          const detail = `the one that ${host} shows is not trusted: ${fault}`
-          throw new UnsafeConnectionError(new Problem('certificate-invalid', { detail }, { cause }))
+          const who = cause instanceof ProxyError ? `the proxy ${cause.proxy.origin}` : host
+          const detail = `the one that ${who} shows is not trusted: ${fault}`
+          throw new UnusableConnectionError(new Problem('certificate-invalid', { detail }, { cause }))
+        }
+        // A proxy that let requests through before may do so again, for instance once it reaches its directory of users.
+        if (cause instanceof ProxyError && cause.isRefusal && !hasAnswered) {
+          throw new UnusableConnectionError(new Problem('proxy-refused', { detail: cause.message }, { cause }))
         }
         throw new NoResponseError(`no answer: ${describe(cause)}`, { cause, isCut: isCut(cause) })
       } finally {
@@ -79,7 +103,7 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
       }
     },
     follow: (link, limits) => {
-      links ??= import('./node-links.ts').then(({ LinkFollower }) => new LinkFollower(base))
+      links ??= import('./node-links.ts').then(({ LinkFollower }) => new LinkFollower(base, way))
       return links.then((follower) => follower.fetch(link, limits))
     },
     close: async () => {
@@ -89,10 +113,30 @@ export function nodeTransport(portalUrl: string, { insecure = false }: Transport
   }
 }
 
-/** @throws UnsafeConnectionError */
+/**
+ * How requests to a portal leave this machine.
+ *
+ * @throws Problem `options-invalid` when a variable names no usable proxy
+ */
+export function wayOf(
+  portalUrl: string,
+  { proxies, systemCa = true, limitBytesPerSecond }: ConnectionOptions,
+): Pick<RouteOptions, 'proxies' | 'authorities' | 'limits'> {
+  const environment = proxies === true ? process.env : proxies === false ? null : nodeProxyEnvironment()
+  const named = environment === null ? null : new HttpProxies(environment)
+  // Fails here and not in each request.
+  named?.for(new URL(portalUrl))
+  return {
+    proxies: named,
+    authorities: new Authorities(systemCa),
+    limits: limitBytesPerSecond === undefined ? null : new RateLimits(limitBytesPerSecond),
+  }
+}
+
+/** @throws UnusableConnectionError */
 function safeAddress(portalUrl: string, insecure: boolean): { base: string; host: string } {
   const refused = (detail: string): never => {
-    throw new UnsafeConnectionError(new Problem('insecure-transport', { detail }))
+    throw new UnusableConnectionError(new Problem('insecure-transport', { detail }))
   }
   const url = URL.canParse(portalUrl) ? new URL(portalUrl) : null
   if (url === null || !/^https?:$/.test(url.protocol)) return refused('it must begin with https://')

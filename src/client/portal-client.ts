@@ -30,7 +30,8 @@ import {
   TransferStatus,
   type WholeTransfer,
 } from '../protocol/index.ts'
-import { drain, parsed, RemoteProblem, readAnswer, throwIfProblem } from './answers.ts'
+import { type ConcurrencyBounds, concurrencyUpTo } from './adaptive-concurrency.ts'
+import { drain, parsed, readAnswer, throwIfProblem } from './answers.ts'
 import {
   type CallOptions,
   type InboxEvent,
@@ -39,6 +40,7 @@ import {
   stallTimeoutMsDefault,
   stallTimeoutMsOf,
 } from './calls.ts'
+import { deliveryStateBy, type OwnDeliveryState } from './delivery-state.ts'
 import { eventStream } from './event-stream.ts'
 import { batchBody, lineOf } from './framing.ts'
 import { GuestCalls } from './guest-calls.ts'
@@ -262,17 +264,13 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
    * Whether a delivery to this account is still open, so that its partial file may still be needed. `unknown` when this portal
    * never offered the transfer to this account, or has forgotten it.
    */
-  async deliveryState(transferId: string, options?: CallOptions): Promise<'open' | 'ended' | 'unknown'> {
-    try {
-      await this.#json('GET', `/v1/inbox/${transferId}`, Offer, undefined, options)
-    } catch (error) {
-      if (!(error instanceof RemoteProblem)) throw error
-      if (error.code === 'delivery-ended') return 'ended'
-      if (error.code === 'not-found') return 'unknown'
-      // `lease-lost` means that the delivery is open and will be offered again.
-      if (error.code !== 'lease-lost') throw error
-    }
-    return 'open'
+  deliveryState(transferId: string, options?: CallOptions): Promise<OwnDeliveryState> {
+    return deliveryStateBy(() => this.#json('GET', `/v1/inbox/${transferId}`, Offer, undefined, options))
+  }
+
+  /** How many parts of a file may be in flight at once. */
+  get partsInFlight(): ConcurrencyBounds {
+    return concurrencyUpTo(this.#transport.connectionsMax)
   }
 
   /** Whether this client can fetch parts from the portal's storage directly. */

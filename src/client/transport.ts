@@ -37,8 +37,10 @@ export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
 }
 
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
+  /** How many connections may carry content at once, where the rate is limited. */
+  readonly connectionsMax?: number
   /**
-   * @throws NoResponseError when no head of an answer arrives; UnsafeConnectionError when the peer cannot be trusted to
+   * @throws NoResponseError when no head of an answer arrives; UnusableConnectionError when the peer cannot be trusted to
    *   be the portal; the reason of `signal` when that aborts
    */
   request(request: HttpRequest): Promise<HttpResponse<Body>>
@@ -52,12 +54,12 @@ export interface Transport<Body extends AsyncIterable<Uint8Array>> {
 }
 
 /**
- * The client sent no request, because the connection to the portal is not safe. A retry does not help: a person has to change the
- * address or the certificate. Transfers stay as they are, and the same call continues them once the connection is safe.
+ * The client sent no request, because the connection to the portal is not safe, or a proxy refuses it. A retry does not help: a person
+ * has to change the address, the certificate or the proxy. Transfers stay as they are, and the same call continues them afterwards.
  */
-export class UnsafeConnectionError extends Error {
-  override readonly name = 'UnsafeConnectionError'
-  /** `insecure-transport` or `certificate-invalid`. */
+export class UnusableConnectionError extends Error {
+  override readonly name = 'UnusableConnectionError'
+  /** `insecure-transport`, `certificate-invalid` or `proxy-refused`. */
   readonly problem: Problem
 
   constructor(problem: Problem) {

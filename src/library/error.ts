@@ -1,5 +1,5 @@
 /** The one error of the library. Errors of the rooms below are turned into it where they leave the library. */
-import { NoResponseError, RemoteProblem, UnsafeConnectionError } from '../client/index.ts'
+import { NoResponseError, RemoteProblem, UnusableConnectionError } from '../client/index.ts'
 import { Problem, type ProblemJson } from '../protocol/index.ts'
 
 /**
@@ -37,7 +37,7 @@ export function asLibraryError(error: unknown): unknown {
 function problemOf(error: unknown): ProblemJson | null {
   if (error instanceof Problem) return error.toJSON()
   if (error instanceof RemoteProblem) return error.problem
-  if (error instanceof UnsafeConnectionError) return error.problem.toJSON()
+  if (error instanceof UnusableConnectionError) return error.problem.toJSON()
   if (error instanceof NoResponseError) return new Problem('no-answer', { detail: error.message }).toJSON()
   return null
 }

@@ -1,14 +1,14 @@
 import { never } from '../async/index.ts'
+import type { ConnectionOptions } from '../client/node-transport.ts'
 import { joinPortal } from '../profile/index.ts'
 import { checkOptions } from '../protocol/index.ts'
+import { connectionRules } from './connection.ts'
 import { asLibraryCall } from './error.ts'
 import type { CallOptions } from './profile.ts'
 
-export interface JoinOptions extends CallOptions {
+export interface JoinOptions extends CallOptions, ConnectionOptions {
   /** Name for the profile. Default: the name of the account. */
   readonly profile?: string
-  /** Allows plain http to another machine. Anyone on the way can then read and change everything. Default: false. */
-  readonly insecure?: boolean
 }
 
 /** A profile that `join` has written. */
@@ -32,9 +32,9 @@ export interface JoinedProfile {
  */
 export function join(link: string, options: JoinOptions = {}): Promise<JoinedProfile> {
   return asLibraryCall(async () => {
-    const rules = { link: 'text', profile: 'text?', insecure: 'flag?', signal: 'signal?' } as const
+    const rules = { link: 'text', profile: 'text?', signal: 'signal?', ...connectionRules } as const
     checkOptions('join()', { link, ...options }, rules)
-    const { profile, signal = never, insecure = false } = options
-    return joinPortal(link, profile, signal, { insecure })
+    const { profile, signal = never, ...connection } = options
+    return joinPortal(link, profile, signal, connection)
   })
 }

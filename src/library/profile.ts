@@ -4,6 +4,7 @@
  */
 import type { Writable } from 'node:stream'
 import { never } from '../async/index.ts'
+import type { ConnectionOptions } from '../client/node-transport.ts'
 import {
   type Connection,
   connect,
@@ -27,6 +28,7 @@ import {
 } from '../protocol/index.ts'
 import type { SendOutcome } from '../sender/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
+import { connectionRules } from './connection.ts'
 import { trustFingerprint } from './contacts.ts'
 import { asLibraryCall } from './error.ts'
 import { type DescribedFile, fileOf, type NamedItem } from './file-of.ts'
@@ -52,11 +54,6 @@ const LIST_LENGTH_DEFAULT = 20
 export interface CallOptions {
   /** Aborts the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal
-}
-
-export interface OpenProfileOptions {
-  /** Allows plain http to another machine. Anyone on the way can then read and change everything. Default: false. */
-  readonly insecure?: boolean
 }
 
 /** The account of a profile. */
@@ -327,9 +324,9 @@ export class Profile implements AsyncDisposable {
  *   name an account
  * @throws GoLooaderError `profile-unusable`, `insecure-transport`, `options-invalid`
  */
-export function openProfile(name?: string, options: OpenProfileOptions = {}): Promise<Profile> {
+export function openProfile(name?: string, options: ConnectionOptions = {}): Promise<Profile> {
   return asLibraryCall(async () => {
-    checkOptions('openProfile()', { name, ...options }, { name: 'text?', insecure: 'flag?' })
+    checkOptions('openProfile()', { name, ...options }, { name: 'text?', ...connectionRules })
     return new Profile(await connect(name, options))
   })
 }

@@ -8,7 +8,7 @@ import type { Readable, Writable } from 'node:stream'
 import * as Type from 'typebox'
 import { never, sleep } from '../async/index.ts'
 import { isPassing, PortalClient, RemoteProblem, type RetryPolicy, type Transport } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { type ConnectionOptions, nodeTransport } from '../client/node-transport.ts'
 import { Records, recordNameOf, shortRetryPolicy } from '../profile/index.ts'
 import {
   checkOptions,
@@ -19,11 +19,13 @@ import {
   parseLink,
   type ReceivedDelivery,
   type SendLink,
+  withoutUndefined,
 } from '../protocol/index.ts'
 import type { ReceiveEvent } from '../receiver/index.ts'
 import { findGuest, type LinkGuest } from '../receiver/link-guest.ts'
 import { inboxFolderName } from '../receiver/names.ts'
 import { type Guest, passphraseKeyOf } from '../trust/index.ts'
+import { connectionRules } from './connection.ts'
 import { asLibraryCall, GoLooaderError } from './error.ts'
 import {
   deliveriesInto,
@@ -37,11 +39,9 @@ import {
   streamInto,
 } from './receiving.ts'
 
-interface LinkAccess {
+interface LinkAccess extends ConnectionOptions {
   /** Of a link that needs one. */
   readonly passphrase?: string
-  /** Allows plain http to another machine. Anyone on the way can then read and change everything. Default: false. */
-  readonly insecure?: boolean
 }
 
 export type ReceiveLinkOptions = LinkAccess &
@@ -51,7 +51,7 @@ export type ReceiveLinkStreamOptions = LinkAccess & Pick<ReceiveStreamOptions, '
 const linkRules = {
   link: 'text',
   passphrase: 'text?',
-  insecure: 'flag?',
+  ...connectionRules,
   decide: 'function?',
   signal: 'signal?',
   onEvent: 'function?',
@@ -85,8 +85,8 @@ const LOOKS_PER_SEARCH = 15
 export function receiveLink(link: string, folder: string, options: ReceiveLinkOptions = {}): Promise<ReceivedFile> {
   return asLibraryCall(async () => {
     checkOptions('receiveLink()', { link, folder, ...options }, { ...linkRules, ...folderRules })
-    const { passphrase, insecure, ...others } = options
-    await using receiver = await openLink(link, { passphrase, insecure }, others.signal)
+    const { access, others } = apart(options)
+    await using receiver = await openLink(link, access, others.signal)
     const notes = new Records(join(folder, inboxFolderName, 'links'), Note)
     const known = (await notes.read(receiver.name))?.index ?? null
     return receiver.receive(known, {
@@ -118,9 +118,9 @@ export function receiveLinkInto(
 ): Promise<ReceivedStream> {
   return asLibraryCall(async () => {
     checkOptions('receiveLinkInto()', { link, ...options }, linkRules)
-    const { passphrase, insecure, ...others } = options
+    const { access, others } = apart(options)
     requireStreamOptions(stream, others)
-    await using receiver = await openLink(link, { passphrase, insecure }, others.signal)
+    await using receiver = await openLink(link, access, others.signal)
     return receiver.receive(null, {
       pathOf: async () => null,
       receive: async ({ connection, self, from, signal, onEvent }) =>
@@ -128,6 +128,13 @@ export function receiveLinkInto(
       onEvent: others.onEvent,
     })
   })
+}
+
+/** The options of a call in two: those that open the link, and those of receiving. */
+function apart<Options extends LinkAccess>(options: Options) {
+  const { passphrase, insecure, proxies, systemCa, limitBytesPerSecond, ...others } = options
+  const access = withoutUndefined({ passphrase, insecure, proxies, systemCa, limitBytesPerSecond }) as LinkAccess
+  return { access, others }
 }
 
 /**
@@ -175,18 +182,14 @@ interface ReceiveAs<File> {
 }
 
 /** @throws Problem `options-invalid` */
-async function openLink(
-  text: string,
-  access: { readonly passphrase: string | undefined; readonly insecure: boolean | undefined },
-  signal: AbortSignal = never,
-): Promise<LinkReceiver> {
+async function openLink(text: string, access: LinkAccess, signal: AbortSignal = never): Promise<LinkReceiver> {
   const link = parseLink(text)
   if (link?.kind !== 'send') throw optionsInvalid(notASendLink(link))
-  const { passphrase, insecure = false } = access
+  const { passphrase, ...connection } = access
   if (link.hasPassphrase !== (passphrase !== undefined)) {
     throw optionsInvalid(link.hasPassphrase ? 'this link needs its passphrase' : 'this link has no passphrase')
   }
-  const transport = nodeTransport(link.portalUrl, { insecure })
+  const transport = nodeTransport(link.portalUrl, connection)
   const passphraseKey = passphrase === undefined ? null : await passphraseKeyOf(link.secret, passphrase)
   return new LinkReceiver(link, transport, passphraseKey, signal)
 }

@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream'
 import * as Type from 'typebox'
 import { never } from '../async/index.ts'
 import { PortalClient, RemoteProblem, type RetryPolicy } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
+import { type ConnectionOptions, nodeTransport } from '../client/node-transport.ts'
 import { Records, recordNameOf, shortRetryPolicy, stateFolder } from '../profile/index.ts'
 import {
   checkOptions,
@@ -24,6 +24,7 @@ import {
 } from '../protocol/index.ts'
 import type { SendOutcome } from '../sender/index.ts'
 import { AccountKeys, fingerprintOf, OwnerContacts, openLabel, requestSecretsOf } from '../trust/index.ts'
+import { connectionRules } from './connection.ts'
 import { asLibraryCall } from './error.ts'
 import type { CallOptions } from './profile.ts'
 import {
@@ -35,10 +36,7 @@ import {
   sendOptionsOf,
 } from './sending.ts'
 
-export interface OpenRequestOptions extends CallOptions {
-  /** Allows plain http to another machine. Anyone on the way can then read and change everything. Default: false. */
-  readonly insecure?: boolean
-}
+export interface OpenRequestOptions extends CallOptions, ConnectionOptions {}
 
 /** What a visitor sends: all that an account can, except to choose receivers, to make links, and to send what is not sealed. */
 export type VisitSendOptions = Omit<SendOptions, 'to' | 'link' | 'plain'>
@@ -161,12 +159,12 @@ const LINK_TO_RECEIVE =
  */
 export function openRequest(link: string, options: OpenRequestOptions = {}): Promise<RequestVisit> {
   return asLibraryCall(async () => {
-    checkOptions('openRequest()', { link, ...options }, { link: 'text', insecure: 'flag?', signal: 'signal?' })
-    const { insecure = false, signal = never } = options
+    checkOptions('openRequest()', { link, ...options }, { link: 'text', signal: 'signal?', ...connectionRules })
+    const { signal = never, ...connection } = options
     const parsed = parseLink(link)
     if (parsed?.kind === 'send') throw optionsInvalid(LINK_TO_RECEIVE)
     if (parsed?.kind !== 'request') throw optionsInvalid(NO_LINK)
-    const transport = nodeTransport(parsed.portalUrl, { insecure })
+    const transport = nodeTransport(parsed.portalUrl, connection)
     try {
       const record = await recordOf(parsed, new PortalClient(transport, null), signal)
       const contacts = await OwnerContacts.of(parsed.fingerprint, record.owner)

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { PortalClient, RetryPolicy } from '../client/index.ts'
-import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
+import { type ConnectionOptions, nodeTransport } from '../client/node-transport.ts'
 import { AccountKeys } from '../trust/index.ts'
 import { FileContacts } from './contacts.ts'
 import { loadProfile, readProfile, writeProfile } from './profiles.ts'
@@ -22,14 +22,11 @@ export interface Connection {
   readonly contacts: FileContacts
 }
 
-/** @throws Problem `profile-unusable`; UnsafeConnectionError when the connection to its portal is not safe */
-export async function connect(
-  profileName: string | undefined,
-  { insecure = false }: TransportOptions = {},
-): Promise<Connection> {
+/** @throws Problem `profile-unusable`, `options-invalid`; UnusableConnectionError when the connection to its portal is not safe */
+export async function connect(profileName: string | undefined, options: ConnectionOptions = {}): Promise<Connection> {
   const { name, portalUrl, token, account = null, keys } = await loadProfile(profileName)
   return {
-    client: new PortalClient(nodeTransport(portalUrl, { insecure }), token),
+    client: new PortalClient(nodeTransport(portalUrl, options), token),
     portalUrl,
     account,
     profile: name,

@@ -1,5 +1,5 @@
 import { isAboutToken, PortalClient, RemoteProblem } from '../client/index.ts'
-import { nodeTransport, type TransportOptions } from '../client/node-transport.ts'
+import { type ConnectionOptions, nodeTransport } from '../client/node-transport.ts'
 import { type InviteLink, Problem, parseLink } from '../protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../trust/index.ts'
 import { shortRetryPolicy } from './connect.ts'
@@ -11,12 +11,12 @@ export async function joinPortal(
   link: string,
   profileName: string | undefined,
   signal: AbortSignal,
-  { insecure = false }: TransportOptions = {},
+  options: ConnectionOptions = {},
 ): Promise<{ profile: string; path: string; account: string; portalUrl: string; fingerprint: string }> {
   const { portalUrl, invite } = inviteOf(link)
   // The folder is tried first, because an invite works only once and its token has to be kept.
   await requireConfigFolder()
-  const transport = nodeTransport(portalUrl, { insecure })
+  const transport = nodeTransport(portalUrl, options)
   const client = new PortalClient(transport, null)
   try {
     const { token, settle } = await pendingToken(invite)

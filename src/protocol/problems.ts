@@ -147,6 +147,7 @@ export const problemKinds = {
   },
   'setting-impossible': { status: 400, title: 'A setting of the portal is invalid', next: 'fix' },
   'certificate-invalid': { status: 502, title: 'The TLS certificate cannot be used', next: 'fix' },
+  'proxy-refused': { status: 502, title: 'The HTTP proxy refuses the connection', next: 'fix' },
   'ledger-unusable': { status: 502, title: 'The ledger cannot be used', next: 'fix' },
   'storage-unusable': { status: 502, title: 'The storage cannot be used', next: 'fix' },
   'stream-unsupported': {

@@ -5,7 +5,6 @@
 import { retry, Semaphore } from '../async/index.ts'
 import {
   type ConcurrencyBounds,
-  concurrencyDefaults,
   hearInbox,
   heldBackText,
   type InboxEvent,
@@ -91,7 +90,7 @@ export async function receiveInto<Body extends PartBody>(
 ): Promise<ReceiveResult> {
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
-  const { client, onEvent, decide = null, partsInFlight = concurrencyDefaults, idleMs = IDLE_MS_DEFAULT } = options
+  const { client, onEvent, decide = null, partsInFlight = client.partsInFlight, idleMs = IDLE_MS_DEFAULT } = options
   const process = options.processId === undefined ? {} : { processId: options.processId }
   const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? transfersAtOnceDefault)
   const standstill = new Standstill(inbox, onEvent, transfersAtOnce)

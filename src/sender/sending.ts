@@ -5,7 +5,6 @@
 import {
   type ConcurrencyBounds,
   clocksDifferMsMax,
-  concurrencyDefaults,
   type PortalClient,
   PortalClock,
   RetryPolicy,
@@ -110,7 +109,7 @@ export async function beginSending(options: SendingOptions): Promise<SendContext
     waitMs: options.waitMs,
     partSizeBytes: options.partSizeBytes ?? partSizeBytesDefault,
     way: { partSizeBytesMax: Number.POSITIVE_INFINITY },
-    partsInFlight: options.partsInFlight ?? concurrencyDefaults,
+    partsInFlight: options.partsInFlight ?? options.client.partsInFlight,
     bufferBytesMax: options.bufferBytesMax,
     retryPolicy,
     slot: null,

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { isLoopback, UnsafeConnectionError } from '../../src/client/index.ts'
+import { isLoopback, UnusableConnectionError } from '../../src/client/index.ts'
 import { nodeTransport } from '../../src/client/node-transport.ts'
 
 const here = ['127.0.0.1', '127.1.2.3', '[::1]', '::1', 'localhost', 'LOCALHOST', 'portal.localhost']
@@ -24,10 +24,10 @@ test('a transport to another machine accepts https, or plain http on request, an
     'ftp://files.example',
     'x',
   ]) {
-    expect(() => make(url), url).toThrow(UnsafeConnectionError)
+    expect(() => make(url), url).toThrow(UnusableConnectionError)
     expect(() => make(url), url).toThrow(expect.objectContaining({ code: 'insecure-transport' }))
   }
-  expect(() => make('ftp://files.example', { insecure: true })).toThrow(UnsafeConnectionError)
+  expect(() => make('ftp://files.example', { insecure: true })).toThrow(UnusableConnectionError)
   make('http://files.example', { insecure: true })
   make('https://files.example/gl')
   // Another spelling of 127.0.0.1 in a URL.

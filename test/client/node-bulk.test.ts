@@ -10,12 +10,14 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { releaseBuffer } from '../../src/buffers/index.ts'
 import { BulkHttp, NotPlainError } from '../../src/client/node-bulk.ts'
 import { NodeHttp } from '../../src/client/node-http.ts'
+import { wayOf } from '../../src/client/node-transport.ts'
 import { Authority } from '../e2e/tls/authority.ts'
 import { testFolder } from '../suites/folder.ts'
 import { httpServer } from '../suites/http-server.ts'
 import { randomBytes, randomInt } from '../suites/random.ts'
 
 const TIMES = { connectMs: 5_000, keepAliveMs: 5_000 }
+const DIRECT = wayOf('http://localhost', { proxies: false })
 const MIB = 1024 * 1024
 
 /** A server whose bytes the test writes. @param answer called with the socket for each received head */
@@ -147,7 +149,7 @@ test.each([true, false])(
   'a TLS handshake that never completes ends at the connect timeout (bulk: %s)',
   async (isBulk) => {
     const { url } = await rawServer(() => {})
-    const http = new NodeHttp({ ...TIMES, connectMs: 200 })
+    const http = new NodeHttp({ ...TIMES, ...DIRECT, connectMs: 200 })
     onTestFinished(() => http.close())
     url.protocol = 'https:'
     await expect(http.request(url, { method: 'GET', isBulk, signal })).rejects.toThrow('no connection within 200 ms')
@@ -226,7 +228,7 @@ test("then Node's client makes the same request and those after it", async () =>
     response.write('body ')
     response.end('in chunks')
   })
-  const http = new NodeHttp(TIMES)
+  const http = new NodeHttp({ ...TIMES, ...DIRECT })
   onTestFinished(() => http.close())
   for (const wanted of [2, 3]) {
     const { body } = await http.request(new URL(url), { method: 'GET', isBulk: true, signal })

@@ -8,13 +8,14 @@ import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { NoResponseError } from '../../src/client/index.ts'
 import { LinkFollower, lookupElsewhere } from '../../src/client/node-links.ts'
+import { wayOf } from '../../src/client/node-transport.ts'
 import { Authority } from '../e2e/tls/authority.ts'
 import { testFolder } from '../suites/folder.ts'
 
 const LIMITS = { stallTimeoutMs: 2_000 }
 
 function followerOf(portalUrl: string): LinkFollower {
-  const follower = new LinkFollower(portalUrl)
+  const follower = new LinkFollower(portalUrl, wayOf(portalUrl, { proxies: false }))
   onTestFinished(() => follower.close())
   return follower
 }

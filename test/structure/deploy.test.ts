@@ -18,6 +18,7 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
   // `--http1.1`
   curl: ['--http1', '--data-binary', '--fail-with-body'],
   vitest: ['--project'],
+  node: ['--use-env-proxy'],
   apt: ['--no-install-recommends'],
   'bench/': ['--size'],
   rclone: ['--vfs-cache-mode'],

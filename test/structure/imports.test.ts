@@ -254,7 +254,7 @@ test('Node provides the only HTTP client, and only the transport for Node uses i
   const packages = imports.filter(({ specifier }) => /^(?:undici|axios|got|node-fetch)\b/.test(specifier))
   expect(packages.map(line)).toEqual([])
   const users = sources.filter(({ text }) => /getBuiltinModule\('node:https?'\)/.test(text)).map(({ path }) => path)
-  expect(users).toEqual(['src/client/node-http.ts'])
+  expect(users).toEqual(['src/client/node-routes.ts'])
 })
 
 test('digests are computed in src/digests only', () => {

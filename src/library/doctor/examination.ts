@@ -1,16 +1,19 @@
 /** Checks the path between this machine and a portal. */
 import { PortalClient } from '../../client/index.ts'
-import { nodeTransport } from '../../client/node-transport.ts'
+import { NodeRoutes } from '../../client/node-routes.ts'
+import { type ConnectionOptions, nodeTransport, wayOf } from '../../client/node-transport.ts'
 import { loadProfile } from '../../profile/index.ts'
 import { printable } from '../../protocol/index.ts'
 import { type Finding, ok } from './finding.ts'
 import { tryWay } from './way.ts'
 
+const CONNECT_MS = 10_000
+
 export interface ExaminationOptions {
   /** The address of a portal, for the checks that need no account; by default that of the profile. */
   readonly portal: string | undefined
   readonly profile: string | undefined
-  readonly insecure: boolean
+  readonly connection: ConnectionOptions
   readonly signal: AbortSignal
 }
 
@@ -21,7 +24,7 @@ export interface Examination {
 }
 
 /** @throws Problem `profile-unusable` */
-export async function examine({ portal, profile: name, insecure, signal }: ExaminationOptions): Promise<Examination> {
+export async function examine({ portal, profile: name, connection, signal }: ExaminationOptions): Promise<Examination> {
   const profile = portal === undefined ? await loadProfile(name) : null
   const portalUrl = (profile?.portalUrl ?? portal ?? '').replace(/\/+$/, '')
   const token = profile?.token ?? null
@@ -30,8 +33,11 @@ export async function examine({ portal, profile: name, insecure, signal }: Exami
     yield ok('address', printable(`${portalUrl}${owner}`))
     let client: PortalClient | null = null
     try {
-      client = new PortalClient(nodeTransport(portalUrl, { insecure }), token)
-      yield* tryWay({ portalUrl, client, token, signal })
+      client = new PortalClient(nodeTransport(portalUrl, connection), token)
+      // Each of its requests has a connection of its own, so that a proxy cannot mix them up.
+      const routes = new NodeRoutes({ connectMs: CONNECT_MS, keepAliveMs: 0, ...wayOf(portalUrl, connection) })
+      yield proxyOf(routes, portalUrl)
+      yield* tryWay({ portalUrl, client, routes, token, signal })
     } catch (error) {
       signal.throwIfAborted()
       yield { check: 'way', verdict: 'bad', error }
@@ -40,4 +46,9 @@ export async function examine({ portal, profile: name, insecure, signal }: Exami
     }
   }
   return { portalUrl, found: found() }
+}
+
+function proxyOf(routes: NodeRoutes, portalUrl: string): Finding {
+  const { proxy } = routes.for(new URL(portalUrl))
+  return ok('proxy', proxy === null ? 'none: this machine connects by itself' : `${proxy.origin}, by ${proxy.variable}`)
 }

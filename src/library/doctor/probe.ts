@@ -2,6 +2,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { NoResponseError } from '../../client/index.ts'
+import { builtIn, type NodeRoutes } from '../../client/node-routes.ts'
 import { timerMs } from '../../protocol/index.ts'
 
 /** How much of an answer is read to find its problem. */
@@ -12,6 +13,7 @@ export interface ProbeRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Writes the body; `isOver` tells whether the answer has come meanwhile. Without it, the request has no body. */
   readonly write?: (request: ClientRequest, isOver: () => boolean) => Promise<void>
+  readonly routes: NodeRoutes
   /** Silence for this time ends the request. */
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -31,12 +33,13 @@ export interface Probed {
 /** @throws NoResponseError with Node's message when no answer came */
 export async function probeRequest(
   url: string,
-  { method, headers = {}, write, timeoutMs, signal }: ProbeRequest,
+  { method, headers = {}, write, routes, timeoutMs, signal }: ProbeRequest,
 ): Promise<Probed> {
   const startedAtMs = performance.now()
   const limits = AbortSignal.any([signal, AbortSignal.timeout(timerMs(timeoutMs))])
-  const begin = process.getBuiltinModule(url.startsWith('https:') ? 'node:https' : 'node:http').request
-  const request = begin(url, { method, headers, signal: limits, agent: false })
+  const route = routes.for(new URL(url))
+  const { request: begin } = builtIn(new URL(url).protocol)
+  const request = begin(url, { method, ...route.options, headers: { ...headers, ...route.headers }, signal: limits })
   let wasAskedForBody = false
   let isOver = false
   request.on('continue', () => {

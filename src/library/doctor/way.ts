@@ -12,6 +12,8 @@ import {
   RemoteProblem,
   tokenRemovedText,
 } from '../../client/index.ts'
+import { isSystemStoreLoaded } from '../../client/node-authorities.ts'
+import type { NodeRoutes } from '../../client/node-routes.ts'
 import {
   bytesText,
   durationText,
@@ -47,6 +49,7 @@ const NO_DIGEST = `sha-256=:${Buffer.alloc(32).toString('base64')}:`
 export interface Way {
   readonly portalUrl: string
   readonly client: PortalClient
+  readonly routes: NodeRoutes
   /** Null without an account: then only checks that need none are made. */
   readonly token: string | null
   readonly signal: AbortSignal
@@ -71,18 +74,23 @@ export async function* tryWay(way: Way): AsyncGenerator<Finding> {
   yield await tryPaths(way)
 }
 
-async function* tryPortal({ portalUrl, client, signal }: Way): AsyncGenerator<Finding> {
+async function* tryPortal({ portalUrl, client, routes, signal }: Way): AsyncGenerator<Finding> {
+  // The first request loads the system's certificates if they are needed.
+  const limits = await client.limits({ signal })
   const seen = await probeRequest(`${portalUrl}/v1/limits`, {
     method: 'GET',
     headers: { 'accept-encoding': 'gzip, br, zstd' },
+    routes,
     timeoutMs: ANSWER_MS,
     signal,
   })
-  const limits = await client.limits({ signal })
   yield ok('portal', `answers after ${durationText(seen.afterMs)}; parts up to ${bytesText(limits.partSizeBytesMax)}`)
   if (seen.tls === null) yield note('tls', 'plain http: nothing is encrypted on this way')
-  else
-    yield ok('tls', printable(`${seen.tls.protocol}, certificate by ${seen.tls.issuer}, valid to ${seen.tls.validTo}`))
+  else {
+    const { protocol, issuer, validTo } = seen.tls
+    const store = isSystemStoreLoaded() ? "the system's certificate store" : "Node's own certificates"
+    yield ok('tls', printable(`${protocol}, certificate by ${issuer}, trusted by ${store}, valid to ${validTo}`))
+  }
   yield tracesIn(seen)
   yield clockOf(limits)
 }
@@ -152,7 +160,7 @@ async function upload(url: string, request: Parameters<typeof probeRequest>[1]):
 }
 
 /** Uploads a part of an unknown transfer. The portal refuses it before the body, most of which is held back for a while. */
-function uploadPart({ portalUrl, token, signal }: Way, sizeBytes: number): Promise<Upload> {
+function uploadPart({ portalUrl, routes, token, signal }: Way, sizeBytes: number): Promise<Upload> {
   const headers = {
     authorization: `Bearer ${token}`,
     'content-type': 'application/octet-stream',
@@ -166,12 +174,12 @@ function uploadPart({ portalUrl, token, signal }: Way, sizeBytes: number): Promi
     if (!isOver()) request.end(Buffer.alloc(sizeBytes - head))
   }
   const url = `${portalUrl}/v1/transfers/${newTransferId()}/parts/1`
-  return upload(url, { method: 'PUT', headers, write, timeoutMs: ANSWER_MS, signal })
+  return upload(url, { method: 'PUT', headers, write, routes, timeoutMs: ANSWER_MS, signal })
 }
 
 /** Uploads a file to the own account with a wrong digest. The portal reads it to the end, refuses it, and keeps no record. */
 function uploadWhole(
-  { portalUrl, token, signal }: Way,
+  { portalUrl, routes, token, signal }: Way,
   account: string,
   write: NonNullable<Parameters<typeof probeRequest>[1]['write']>,
   timeoutMs: number,
@@ -188,7 +196,7 @@ function uploadWhole(
     return write(request, isOver)
   }
   const url = `${portalUrl}/v1/to/${account}/doctor`
-  return upload(url, { method: 'PUT', headers, write: writeUnannounced, timeoutMs, signal })
+  return upload(url, { method: 'PUT', headers, write: writeUnannounced, routes, timeoutMs, signal })
 }
 
 async function tryPassing(way: Way): Promise<Finding> {
@@ -233,7 +241,7 @@ async function trySlowUpload(way: Way, account: string): Promise<Finding> {
     : ok('upload time', `one of ${after} gets through`)
 }
 
-async function tryEarlyRefusal({ portalUrl, token, signal }: Way): Promise<Finding> {
+async function tryEarlyRefusal({ portalUrl, routes, token, signal }: Way): Promise<Finding> {
   const nobody = `doctor-${randomText(RANDOM_BYTES).toLowerCase().replaceAll('_', '-')}x`
   const headers = {
     authorization: `Bearer ${token}`,
@@ -252,6 +260,7 @@ async function tryEarlyRefusal({ portalUrl, token, signal }: Way): Promise<Findi
       method: 'PUT',
       headers,
       write,
+      routes,
       timeoutMs: ANSWER_MS,
       signal,
     })
@@ -266,10 +275,10 @@ async function tryEarlyRefusal({ portalUrl, token, signal }: Way): Promise<Findi
   }
 }
 
-async function tryPaths({ portalUrl, token, signal }: Way): Promise<Finding> {
+async function tryPaths({ portalUrl, routes, token, signal }: Way): Promise<Finding> {
   const url = `${portalUrl}/v1/accounts/not%2Fthere`
   const headers = { authorization: `Bearer ${token}` }
-  const { code } = await probeRequest(url, { method: 'GET', headers, timeoutMs: ANSWER_MS, signal })
+  const { code } = await probeRequest(url, { method: 'GET', headers, routes, timeoutMs: ANSWER_MS, signal })
   return code === 'not-found' || code === null
     ? note(
         'addresses',

@@ -89,6 +89,7 @@ const foundHere: ReadonlySet<string> = new Set([
   'keys-changed',
   'keys-missing',
   'no-answer',
+  'proxy-refused',
   'source-changed',
   'source-not-a-file',
   'source-unreadable',

@@ -1,0 +1,193 @@
+/**
+ * A limit for the bytes that all connections of one client send and receive together, each direction by itself. What is counted is what
+ * a connection carries: content, heads of messages, and TLS.
+ *
+ * The bytes pass in slices that take a fiftieth of a second, and connections take turns. So the flow is even, no connection waits
+ * longer than the others, and a slow limit looks nowhere like a connection that has stalled.
+ */
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { optionsInvalid, timerMs } from '../protocol/index.ts'
+
+const KIB = 1024
+/** With less, the protocol itself would have no room: heads of messages, heartbeats, questions. */
+export const limitBytesPerSecondMin = 8 * KIB
+/** A connection has at least this rate, if the limit allows. So parts end in time, and a storage does not take it for a dead one. */
+const CONNECTION_BYTES_PER_SECOND = 128 * KIB
+
+const SLICES_PER_SECOND = 50
+const SLICE_BYTES_MIN = 256
+const SLICE_BYTES_MAX = 64 * KIB
+/** A timer that fires late, as on a busy machine, makes up for this time. */
+const CATCH_UP_MS = 200
+/** A part of a body whose departure is reported. It takes a quarter of a second where one connection sends alone. */
+const REPORTS_PER_SECOND = 4
+
+/** Passes bytes when it is the caller's turn. @param bytesMax how many may pass @returns how many did */
+type Pass = (bytesMax: number) => number
+
+/** The limit of one direction. */
+export class RateLimit {
+  readonly #bytesPerMs: number
+  readonly #sliceBytes: number
+  readonly #waiting: Pass[] = []
+  /** When the bytes that have passed are paid for. */
+  #paidAtMs = 0
+  #isRunning = false
+
+  constructor(bytesPerSecond: number) {
+    this.#bytesPerMs = bytesPerSecond / 1000
+    this.#sliceBytes = Math.round(
+      Math.max(SLICE_BYTES_MIN, Math.min(SLICE_BYTES_MAX, bytesPerSecond / SLICES_PER_SECOND)),
+    )
+  }
+
+  /** Calls `pass` once, when it is its turn. */
+  wait(pass: Pass): void {
+    this.#waiting.push(pass)
+    if (!this.#isRunning) this.#run()
+  }
+
+  #run(): void {
+    this.#isRunning = true
+    const nowMs = performance.now()
+    this.#paidAtMs = Math.max(this.#paidAtMs, nowMs - CATCH_UP_MS)
+    while (this.#paidAtMs <= nowMs) {
+      const pass = this.#waiting.shift()
+      if (pass === undefined) {
+        this.#isRunning = false
+        return
+      }
+      this.#paidAtMs += pass(this.#sliceBytes) / this.#bytesPerMs
+    }
+    setTimeout(() => this.#run(), timerMs(Math.ceil(this.#paidAtMs - nowMs)))
+  }
+}
+
+/** The limits of both directions. */
+export class RateLimits {
+  readonly sent: RateLimit
+  readonly received: RateLimit
+  /** How many bytes of a body are given to a connection at a time, so that their departure is a sign of life. */
+  readonly reportBytes: number
+  /** How many connections may carry content at once. */
+  readonly connectionsMax: number
+
+  /** @throws Problem `options-invalid` for a limit that is too low */
+  constructor(bytesPerSecond: number) {
+    if (!(bytesPerSecond >= limitBytesPerSecondMin)) {
+      throw optionsInvalid(`the rate can be limited to ${limitBytesPerSecondMin} bytes a second at least`)
+    }
+    this.connectionsMax = Math.max(1, Math.floor(bytesPerSecond / CONNECTION_BYTES_PER_SECOND))
+    this.sent = new RateLimit(bytesPerSecond)
+    this.received = new RateLimit(bytesPerSecond)
+    this.reportBytes = Math.max(SLICE_BYTES_MIN, Math.round(bytesPerSecond / REPORTS_PER_SECOND))
+  }
+}
+
+/** A connected socket whose bytes pass within the limits. It has the members of a socket that Node's HTTP client uses. */
+export class LimitedSocket extends Duplex {
+  readonly #socket: Socket
+  readonly #limits: RateLimits
+  #isWanted = false
+  #isWaiting = false
+
+  constructor(socket: Socket, limits: RateLimits) {
+    super({ allowHalfOpen: false })
+    this.#socket = socket
+    this.#limits = limits
+    socket.on('readable', () => this.#receive())
+    socket.once('end', () => this.push(null))
+    socket.once('error', (error) => this.destroy(error))
+    socket.once('close', () => this.destroy())
+    socket.on('timeout', () => this.emit('timeout'))
+  }
+
+  get connecting(): boolean {
+    return false
+  }
+
+  get timeout(): number | undefined {
+    return this.#socket.timeout
+  }
+
+  readonly setTimeout = (ms: number, onTimeout?: () => void): this => {
+    this.#socket.setTimeout(timerMs(ms))
+    if (onTimeout !== undefined) this.once('timeout', onTimeout)
+    return this
+  }
+
+  setNoDelay(isOn?: boolean): this {
+    this.#socket.setNoDelay(isOn)
+    return this
+  }
+
+  setKeepAlive(isOn?: boolean, initialDelayMs?: number): this {
+    this.#socket.setKeepAlive(isOn, initialDelayMs)
+    return this
+  }
+
+  ref(): this {
+    this.#socket.ref()
+    return this
+  }
+
+  unref(): this {
+    this.#socket.unref()
+    return this
+  }
+
+  override _read(): void {
+    this.#isWanted = true
+    this.#receive()
+  }
+
+  override _write(bytes: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#send(bytes, done)
+  }
+
+  override _writev(all: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#send(Buffer.concat(all.map((one) => one.chunk)), done)
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(done)
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy()
+    done(error)
+  }
+
+  #receive(): void {
+    if (!this.#isWanted || this.#isWaiting || this.#socket.readableLength === 0) return
+    this.#isWaiting = true
+    this.#limits.received.wait((bytesMax) => {
+      this.#isWaiting = false
+      const bytes: Buffer | null = this.#socket.read(Math.min(bytesMax, this.#socket.readableLength))
+      if (this.destroyed || bytes === null) return 0
+      this.#isWanted = this.push(bytes)
+      this.#receive()
+      return bytes.length
+    })
+  }
+
+  #send(bytes: Buffer, done: (error?: Error | null) => void): void {
+    if (bytes.length === 0) {
+      done()
+      return
+    }
+    this.#limits.sent.wait((bytesMax) => {
+      if (this.destroyed) {
+        done()
+        return 0
+      }
+      const slice = bytes.subarray(0, bytesMax)
+      this.#socket.write(slice, (error) => {
+        if (error !== null && error !== undefined) done(error)
+        else this.#send(bytes.subarray(slice.length), done)
+      })
+      return slice.length
+    })
+  }
+}

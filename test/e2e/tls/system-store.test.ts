@@ -1,0 +1,64 @@
+/** The system's certificate store: an organisation installs its own authority there, and clients trust it without further settings. */
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { programPath, requireServer } from '../../servers/install.ts'
+import { World } from '../harness/world.ts'
+import { Authority } from './authority.ts'
+import { joinByLink } from './joining.ts'
+
+/** Installs an authority in a store of its own, by Debian's tool. @returns the variables by which OpenSSL finds the store */
+async function installed(world: World, authority: Authority): Promise<Record<string, string>> {
+  await requireServer('ca-certificates')
+  const [local, store, hooks] = ['local', 'store', 'hooks'].map((name) => world.path(name))
+  for (const folder of [local, store, hooks]) await mkdir(folder ?? '')
+  await copyFile(authority.caPath, `${local}/own.crt`)
+  await writeFile(world.path('ca-certificates.conf'), '')
+  const folders = ['--localcertsdir', local, '--etccertsdir', store, '--hooksdir', hooks] as string[]
+  await promisify(execFile)(programPath('update-ca-certificates'), [
+    '--certsconf',
+    world.path('ca-certificates.conf'),
+    ...folders,
+  ])
+  return { SSL_CERT_FILE: `${store}/ca-certificates.crt`, SSL_CERT_DIR: String(store) }
+}
+
+async function aWorld(): Promise<{ world: World; authority: Authority }> {
+  const world = await World.create()
+  const authority = await Authority.create(world.path('tls'))
+  const { certPath, keyPath } = await authority.certify('portal', 1)
+  await world.portal(['--tls-cert', certPath, '--tls-key', keyPath])
+  return { world, authority }
+}
+
+test('an authority in the store is trusted: files are delivered, and doctor says where the trust comes from', async () => {
+  const { world, authority } = await aWorld()
+  Object.assign(world.env, await installed(world, authority))
+  await joinByLink(world, 'alice', 'bob')
+  const bob = await world.receiver('bob')
+  const ended = await world.send(await world.file('a.bin', 20 * 1024 * 1024), 'bob').ended
+  expect(ended, ended.stderr).toMatchObject({ code: 0 })
+  await bob.stop()
+  const { stdout } = await world.run('doctor', '--profile', 'alice')
+  expect(stdout).toMatch(/✔ tls: .* trusted by the system's certificate store/)
+})
+
+test('with --no-system-ca, and without the authority in the store, the certificate is refused', async () => {
+  const { world, authority } = await aWorld()
+  const env = await installed(world, authority)
+  Object.assign(world.env, env)
+  await joinByLink(world, 'alice')
+  const refused = {
+    code: 4,
+    stderr: expect.stringMatching(
+      /authority that this machine does not know[\s\S]*add its certificate to the system's store/,
+    ),
+  }
+  expect(await world.run('status', '--no-system-ca')).toMatchObject(refused)
+  expect(await world.start(['status'], { env: { GOLOOADER_NO_SYSTEM_CA: '1' } }).ended).toMatchObject(refused)
+  const own = { NODE_EXTRA_CA_CERTS: authority.caPath }
+  expect(await world.start(['status', '--no-system-ca'], { env: own }).ended).toMatchObject({ code: 0 })
+  for (const name of Object.keys(env)) delete world.env[name]
+  expect(await world.run('status')).toMatchObject(refused)
+})

@@ -189,6 +189,7 @@ async function fill(ledger: Ledger, senderId: number, size: number, receivers: r
   const bounds = {
     accountBytesMax: unbounded,
     accountTransfersMax: unbounded,
+    accountUploadsMax: 100,
     accountGuestsMax: 1000,
     accountGuestBytesMax: 1e12,
     storageBytesMax: unbounded,

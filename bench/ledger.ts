@@ -43,6 +43,7 @@ const { expiryMs, uploadTimeoutMs, accountBytesMax, storageBytesMax } = portalDe
 const admission: Admission = {
   ...{ expiryMs, uploadTimeoutMs, accountBytesMax, storageBytesMax },
   accountTransfersMax: Number.MAX_SAFE_INTEGER,
+  accountUploadsMax: 100,
   accountGuestsMax: 1000,
   accountGuestBytesMax: 1e12,
   freeBytes: null,

@@ -1,7 +1,14 @@
 /**
  * GoLooader as a library: see docs/library.md. A portal, with its server and its database, is loaded when `startPortal` is called.
  */
-export { type Accounts, openAccounts } from './library/accounts.ts'
+export {
+  type Accounts,
+  type MoveAccountsOptions,
+  type MovedLedger,
+  type MoveProgress,
+  moveAccounts,
+  openAccounts,
+} from './library/accounts.ts'
 export type { ConnectionOptions } from './library/connection.ts'
 export { GoLooaderError } from './library/error.ts'
 export type { NewRequestOptions, OwnFileRequest } from './library/file-requests.ts'
@@ -29,6 +36,8 @@ export {
 } from './library/request-visit.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
+export type { WatchOptions } from './library/watching.ts'
+export type { StoredFile, WatchEvent, WatchedFile } from './outbox/index.ts'
 export type { ProblemJson } from './protocol/index.ts'
 export type { Decision, HandledFile, OpenOffer, ReceiveEvent } from './receiver/index.ts'
 export type { SendEvent, SendOutcome } from './sender/index.ts'

@@ -2,9 +2,12 @@ import type { Command } from 'commander'
 import type { Accounts } from '../library/accounts.ts'
 import type { AccountSummary } from '../portal/index.ts'
 import { deliverLink, type LedgerPlace, placeFlags, withAccounts } from './operator.ts'
-import { accountName, databaseOption, dataOption, flag, jsonOption, publicUrlOption } from './options.ts'
+import { accountName, databaseOption, dataOption, flag, jsonOption, publicUrlOption, storeOption } from './options.ts'
 import { print, sayError } from './output.ts'
-import { bytesText, localTime } from './text.ts'
+import { bytesText, localTime, printable } from './text.ts'
+
+/** The shortest time between two lines about what is copied. */
+const PROGRESS_EVERY_MS = 500
 
 export function accountsCommand(program: Command): void {
   const accounts = program
@@ -23,6 +26,8 @@ Examples:
   golooader accounts rotate bob         prints a link with which bob joins again, with a new token
   golooader accounts operator carol     carol may see the state of the whole portal
   golooader accounts --data /srv/gl --json | jq .account
+  golooader accounts move --data /srv/gl --database postgres://golooader@db.example/golooader --store 's3://golooader?…'
+                                        a portal that has grown, see docs/scaling.md
 
 A token was stolen? Revoke first, then rotate: until its link is used, rotate alone leaves the old token good.`,
     )
@@ -78,6 +83,57 @@ A token was stolen? Revoke first, then rotate: until its link is used, rotate al
     .action((name: string, flags: LedgerPlace & { revoke?: boolean }) =>
       setOperator(name, flags, flags.revoke !== true),
     )
+
+  accounts
+    .command('move')
+    .summary('move all of a portal from its folder to PostgreSQL and S3')
+    .description(
+      'Copies accounts, history and stored files from the folder of a portal to a new database, and with --store to an\n' +
+        'empty S3 store. Stop the portal first. If the command is interrupted, run it again: it continues. The folder stays\n' +
+        'as it is, but no portal starts with its ledger any more.',
+    )
+    .addOption(dataOption())
+    .addOption(databaseOption().makeOptionMandatory())
+    .addOption(storeOption())
+    .addOption(jsonOption())
+    .action((flags: MoveFlags) => move(flags))
+}
+
+interface MoveFlags extends LedgerPlace {
+  readonly database: string
+  readonly store?: string
+  readonly json?: boolean
+}
+
+async function move({ data, database, store, json = false }: MoveFlags): Promise<void> {
+  const { moveAccounts } = await import('../library/accounts.ts')
+  let toldMs = Number.NEGATIVE_INFINITY
+  const moved = await moveAccounts({
+    ...{ dataFolder: data, databaseUrl: database, storeUrl: store ?? null },
+    onProgress: ({ copied, known, copiedBytes }) => {
+      if (performance.now() - toldMs < PROGRESS_EVERY_MS) return
+      toldMs = performance.now()
+      if (json) print(`${JSON.stringify({ type: 'progress', copied, known, copiedBytes })}\n`)
+      else sayError(`${copied + known} parts are there, ${bytesText(copiedBytes)} copied`)
+    },
+  })
+  if (json) return print(`${JSON.stringify({ type: 'moved', ...moved })}\n`)
+  for (const { transferId, partNumber } of moved.damaged) {
+    sayError(`part ${partNumber} of transfer ${transferId} was damaged in the folder and is left out`)
+  }
+  const what = moved.wasMoved ? 'everything was moved before' : `${moved.rows} rows and ${moved.parts} parts moved`
+  const where = `ledger in ${moved.keptIn.ledger}, parts in ${moved.keptIn.parts}`
+  const folder = store === undefined ? ` --data ${printable(data)}` : ''
+  const flags = store === undefined ? '' : ` --store ${quotedForShell(store)}`
+  print(
+    `${what}: ${printable(where)}\n` +
+      `start the portal with: golooader portal${folder}${placeFlags({ data, database })}${flags}\n`,
+  )
+}
+
+/** An address of S3 has `&` in it. */
+function quotedForShell(text: string): string {
+  return `'${printable(text)}'`
 }
 
 async function setOperator(name: string, place: LedgerPlace, isOperator: boolean): Promise<void> {

@@ -55,7 +55,7 @@ export function exitCodeFor(error: unknown): number {
 const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['keys-changed', 'keys-missing', 'receipt-invalid'])
 
 /** The command is right, but what it asks for is not to be had. */
-const REFUSALS: ReadonlySet<string> = new Set<ProblemCode>(['guests-off', 'link-invalid', 'link-taken'])
+const REFUSALS: ReadonlySet<string> = new Set<ProblemCode>(['guests-off', 'link-invalid', 'link-taken', 'outbox-busy'])
 
 /** The command line or the profile on this machine is wrong. The detail says what to do. */
 const USAGE_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['options-invalid', 'profile-unusable'])

@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   join: async () => (await import('./join.ts')).joinCommand,
   receive: async () => (await import('./receive.ts')).receiveCommand,
   send: async () => (await import('./send.ts')).sendCommand,
+  watch: async () => (await import('./watch.ts')).watchCommand,
   request: async () => (await import('./request.ts')).requestCommand,
   status: async () => (await import('./status.ts')).statusCommand,
   cancel: async () => (await import('./cancel.ts')).cancelCommand,

@@ -241,6 +241,12 @@ export const databaseOption = (): Option =>
     .argParser(databaseUrl)
     .default(undefined, 'a file in the data folder')
 
+export const storeOption = (): Option =>
+  option('--store <url>', 'S3 for the parts: s3://BUCKET?endpoint=URL&region=NAME').default(
+    undefined,
+    'a folder in the data folder',
+  )
+
 export const profileOption = (): Option => option('--profile <name>', 'profile to use, where this machine has several')
 
 /** For every command that connects to a portal. It is not stored in the profile, so that each use is a decision. */

@@ -18,6 +18,7 @@ import {
   networks,
   option,
   sizeBytesUpTo,
+  storeOption,
   webAddress,
   wholeNumber,
 } from './options.ts'
@@ -62,13 +63,7 @@ const allSettings = (): readonly Setting[] => [
   ],
   ['dataFolder', dataOption()],
   ['databaseUrl', databaseOption()],
-  [
-    'storeUrl',
-    option('--store <url>', 'S3 for the parts: s3://BUCKET?endpoint=URL&region=NAME').default(
-      undefined,
-      'a folder in the data folder',
-    ),
-  ],
+  ['storeUrl', storeOption()],
   [
     'adoptStore',
     flag(
@@ -105,6 +100,7 @@ const allSettings = (): readonly Setting[] => [
   [null, formerOption('--one-request <size>', 'inlineMax').argParser(sizeBytesUpTo(wholeSizeBytesMax))],
   bytes('accountBytesMax', '--quota <size>', 'total size of the open transfers of one account'),
   count('accountTransfersMax', '--max-transfers <number>', 'open transfers that one account may have'),
+  count('accountUploadsMax', '--max-uploads <number>', 'open uploads of one account that later requests may continue'),
   bytes('storageBytesMax', '--storage <size>', 'total size of all open transfers'),
   bytes('freeBytesMin', '--keep-free <size>', 'space on the disk to keep free'),
   count('connectionsMax', '--connections <number>', 'connections that may be open at a time'),
@@ -232,7 +228,8 @@ function isExposed({ listen, publicUrl, tlsCert }: PortalFlags): boolean {
   return !isLoopback(listen.host) && tlsCert === undefined && publicUrl?.startsWith('https:') !== true
 }
 
-function tlsFilesOf({ tlsCert, tlsKey }: PortalFlags): TlsFiles | null {
+/** @throws UsageError when one of both is missing */
+export function tlsFilesOf({ tlsCert, tlsKey }: Pick<PortalFlags, 'tlsCert' | 'tlsKey'>): TlsFiles | null {
   if (tlsCert !== undefined && tlsKey !== undefined) return { certPath: tlsCert, keyPath: tlsKey }
   if (tlsCert === undefined && tlsKey === undefined) return null
   throw new UsageError('--tls-cert and --tls-key belong together: give both of them, or neither')

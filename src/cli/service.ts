@@ -6,7 +6,7 @@ import { openInbox, requireInbox } from '../receiver/node-inbox.ts'
 import { exitCodes, UsageError } from './exit.ts'
 import { flag, jsonOption, openedProfile, option } from './options.ts'
 import { print, sayError } from './output.ts'
-import { portalCommand } from './portal.ts'
+import { portalCommand, tlsFilesOf } from './portal.ts'
 import { type ReceiveFlags, receiveCommand } from './receive.ts'
 import { keptEnvironment, type ServiceDefinition, serviceName, shellWords } from './service/definition.ts'
 import { type InstalledService, type ServiceManager, type ServiceStatus, serviceManager } from './service/manager.ts'
@@ -33,7 +33,7 @@ interface Servable {
 
 const servable: Readonly<Record<string, Servable>> = {
   receive: { add: receiveCommand, check: checkReceive, dropped: ['--create'] },
-  portal: { add: portalCommand, check: async () => {}, dropped: [] },
+  portal: { add: portalCommand, check: async (_operands, flags) => void tlsFilesOf(flags), dropped: [] },
 }
 
 export function serviceCommand(program: Command): void {

@@ -1,4 +1,4 @@
-import type { AccountAdmin, AccountSummary } from '../portal/index.ts'
+import type { AccountAdmin, AccountSummary, MovedLedger } from '../portal/index.ts'
 import { checkOptions } from '../protocol/index.ts'
 import { asLibraryCall } from './error.ts'
 
@@ -50,7 +50,7 @@ export interface LedgerLocation {
  * Opens the accounts of a portal that may run in another process meanwhile.
  *
  * @returns null where no portal has ever run
- * @throws GoLooaderError `options-invalid`, `ledger-unusable`
+ * @throws GoLooaderError `options-invalid`, `ledger-unusable`, `ledger-moved`
  */
 export function openAccounts(location: LedgerLocation = {}): Promise<Accounts | null> {
   return asLibraryCall(async () => {
@@ -60,5 +60,50 @@ export function openAccounts(location: LedgerLocation = {}): Promise<Accounts | 
     const { dataFolder = portalDefaults.dataFolder, databaseUrl = null, publicUrl = null } = location
     const ledger = await openLedgerThere({ dataFolder, databaseUrl })
     return ledger === null ? null : accountsOf(new AccountAdmin(ledger, { publicUrl }), () => ledger.close())
+  })
+}
+
+export type { MovedLedger }
+
+export interface MoveAccountsOptions {
+  /** The folder of the portal, which must not run. Default: `./golooader-data`. */
+  readonly dataFolder?: string
+  /** A new PostgreSQL database for the ledger: `postgres://…`. */
+  readonly databaseUrl: string
+  /** An empty S3 store for the parts: `s3://…`. Default: they stay in the folder, which the portal then needs as well. */
+  readonly storeUrl?: string | null
+  /** Called for each part of an open transfer. */
+  readonly onProgress?: (progress: MoveProgress) => void
+}
+
+/** Parts of open transfers so far: copied now, and there from an earlier call. */
+export interface MoveProgress {
+  readonly copied: number
+  readonly known: number
+  readonly copiedBytes: number
+}
+
+/**
+ * Moves accounts, history and stored files of a portal from its folder to PostgreSQL, and to S3. After an interruption of any kind the
+ * same call completes the move. The folder stays as it is, and no portal starts with its ledger any more.
+ *
+ * @throws GoLooaderError `options-invalid`; `folder-unavailable` while a portal uses the folder; `ledger-unusable`, `storage-unusable`
+ *   when the database or the store is not new, or cannot be used; `ledger-moved` when the ledger has moved to another place
+ */
+export function moveAccounts(options: MoveAccountsOptions): Promise<MovedLedger> {
+  return asLibraryCall(async () => {
+    const rules = {
+      dataFolder: 'text?',
+      databaseUrl: 'text',
+      storeUrl: 'text or null?',
+      onProgress: 'function?',
+    } as const
+    checkOptions('moveAccounts()', options, rules)
+    const [{ moveLedger }, { portalDefaults }] = await Promise.all([
+      import('../portal/moving/index.ts'),
+      import('../portal/options.ts'),
+    ])
+    const { dataFolder = portalDefaults.dataFolder, databaseUrl, storeUrl = null, onProgress } = options
+    return moveLedger({ dataFolder, databaseUrl, storeUrl }, onProgress)
   })
 }

@@ -5,6 +5,7 @@
 import type { Writable } from 'node:stream'
 import { never } from '../async/index.ts'
 import type { ConnectionOptions } from '../client/node-transport.ts'
+import type { WatchedFile } from '../outbox/index.ts'
 import {
   type Connection,
   connect,
@@ -47,6 +48,7 @@ import {
 } from './receiving.ts'
 import { RequestLabels } from './request-labels.ts'
 import { retryPolicyOf, type SendInput, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
+import { filesFrom, requireWatchOptions, type WatchOptions } from './watching.ts'
 
 const LIST_LENGTH_DEFAULT = 20
 
@@ -132,6 +134,19 @@ export class Profile implements AsyncDisposable {
     return deliveriesInto(this.#connection, folder, options, (signal, retryPolicy) =>
       this.#knownSelf(signal, retryPolicy),
     )
+  }
+
+  /**
+   * Sends whatever is put into a folder, each file and each folder in it as a transfer of its own. Then it lies in the subfolder `sent` with
+   * its receipt, or in `failed` with the reason, and is yielded. Runs until `signal` aborts; leaving the loop stops it. Started again, also
+   * after a crash, it continues: no file is lost, and none is sent twice.
+   *
+   * @throws GoLooaderError `options-invalid`, `outbox-busy` when another process watches the folder, `folder-unavailable`,
+   *   `receiver-unknown`, `keys-changed`, `keys-missing`, `credentials-invalid`, `profile-unusable`
+   */
+  watch(folder: string, options: WatchOptions): AsyncGenerator<WatchedFile, void, undefined> {
+    requireWatchOptions(folder, options)
+    return filesFrom(this.#connection, folder, options, (signal, retryPolicy) => this.#knownSelf(signal, retryPolicy))
   }
 
   /**

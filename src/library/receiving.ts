@@ -15,6 +15,7 @@ import type {
 import type { Output } from '../receiver/node-stream-inbox.ts'
 import type { Contacts } from '../trust/index.ts'
 import { asLibraryError, GoLooaderError } from './error.ts'
+import { iterationOf } from './iteration.ts'
 import { RequestLabels } from './request-labels.ts'
 
 export interface ReceiveOptions {
@@ -108,7 +109,7 @@ export interface ReceiveConnection {
   readonly contacts: Contacts
 }
 
-export async function* deliveriesInto(
+export function deliveriesInto(
   { client, contacts }: ReceiveConnection,
   folder: string,
   options: ReceiveOptions,
@@ -126,13 +127,8 @@ export async function* deliveriesInto(
     onEvent,
     ...others
   } = options
-  const stop = new AbortController()
-  const ending = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
-  const arrived: ReceivedFile[] = []
-  let wake = Promise.withResolvers<void>()
-  let isOver = false
   const labels = new RequestLabels()
-  const run = async (): Promise<void> => {
+  return iterationOf(signal, async (give, ending) => {
     const [{ requireInbox }, { receive }] = await Promise.all([
       import('../receiver/node-inbox.ts'),
       import('../receiver/node-receive.ts'),
@@ -157,33 +153,11 @@ export async function* deliveriesInto(
       onEvent: (told) => {
         const event = labels.opened(told)
         onEvent?.(event)
-        if (event.type !== 'received') return
-        arrived.push(receivedFileOf(event))
-        wake.resolve()
+        if (event.type === 'received') give(receivedFileOf(event))
       },
       ...others,
     })
-  }
-  const running = run().finally(() => {
-    isOver = true
-    wake.resolve()
   })
-  // It is awaited below. A failure before that must not count as unhandled.
-  running.catch(() => {})
-  try {
-    for (;;) {
-      for (let delivery = arrived.shift(); delivery !== undefined; delivery = arrived.shift()) yield delivery
-      if (isOver) break
-      await wake.promise
-      wake = Promise.withResolvers()
-    }
-    await running
-  } catch (error) {
-    if (!ending.aborted) throw asLibraryError(error)
-  } finally {
-    stop.abort()
-    await running.catch(() => {})
-  }
 }
 
 type GivenHandlers = { [Name in 'beforeAnswer' | 'handle']?: ReceiveOptions[Name] | undefined }

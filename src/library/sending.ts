@@ -79,7 +79,8 @@ const optionRules = {
 export type SendInput = string | readonly string[] | AsyncIterable<Uint8Array | string>
 
 const RESPONSE_TIMEOUT_MS_DEFAULT = 60_000
-const NO_KEYS =
+/** Why an account without keys cannot send sealed files. */
+export const NO_KEYS =
   'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
 
 /** Checked options with all defaults filled in. */

@@ -24,6 +24,15 @@ export interface ReceivePartOptions {
   readonly onBytes?: (byteCount: number) => void
   /** Gets every byte of the part in order, for a digest over more than one part. */
   readonly extraHasher?: Pick<Hasher, 'update'> | null
+  /** The beginning of the part, if an earlier source has brought it. It counts in the length and the digest of the part. */
+  readonly head?: PartHead | null
+}
+
+/** The beginning of a part that an earlier source has brought. */
+export interface PartHead {
+  readonly lengthBytes: number
+  /** Its bytes, read once. The reader owns them. @throws what ends the part */
+  bytes(): AsyncIterable<Uint8Array>
 }
 
 const NO_MIN_THROUGHPUT: MinThroughput = { bytesPerSecond: 0, windowMs: 0 }
@@ -74,7 +83,7 @@ export async function receiveNextPart(
   openSink: () => Promise<PartSink>,
   options: ReceivePartOptions,
 ): Promise<ReceivedPart | null> {
-  if (source.readableEnded) return null
+  if (source.readableEnded && options.head == null) return null
   const { lengthBytes, digest } = await receive(source, limits, openSink, options, {
     hasMore: true,
     check: (arrivedBytes) => arrivedBytes > 0,
@@ -102,6 +111,8 @@ async function receive(
   let gathered: Uint8Array[] = []
   let gatheredBytes = 0
   let arrivedBytes = 0
+  /** Whether the part ended because of its source. What came before that may be kept. */
+  let isBroken = false
   // One write may run while the next bytes arrive and are hashed.
   let isWriting = false
   let writing: Promise<void> = Promise.resolve()
@@ -119,8 +130,10 @@ async function receive(
     gathered = []
     gatheredBytes = 0
   }
-  const incomplete = (detail: string, cause?: unknown): Problem =>
-    new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
+  const incomplete = (detail: string, cause?: unknown): Problem => {
+    isBroken = true
+    return new Problem('part-incomplete', { partNumber, arrivedBytes, lengthBytes, detail }, { cause })
+  }
 
   using idle = new IdleTimeout(options.idleMs, () => {
     source.destroy(incomplete(`no byte arrived for ${options.idleMs} ms`))
@@ -137,6 +150,19 @@ async function receive(
   }
   options.signal?.addEventListener('abort', abort, { once: true })
   try {
+    if (options.head != null) {
+      // Reading the head is no silence of the source. An error of the source meanwhile is found when it is read.
+      idle.pause()
+      throughputWatch.excuse()
+      source.on('error', ignore)
+      for await (const bytes of options.head.bytes()) {
+        arrivedBytes += bytes.length
+        hasher.update(bytes)
+        await write(sink, [bytes], options.transfersOwnership === true)
+      }
+      throughputWatch.resume()
+      idle.refresh()
+    }
     if (options.signal?.aborted === true) abort()
     const afterWriting = async (): Promise<void> => {
       // The time that a slow sink takes does not count as silence of the source.
@@ -180,8 +206,16 @@ async function receive(
     else await sink.discard()
     return { lengthBytes: arrivedBytes, digest: actual() }
   } catch (error) {
-    await writing.catch(() => {})
-    await sink.discard()
+    const isWritten = await writing.then(
+      () => true,
+      () => false,
+    )
+    if (!isBroken || !isWritten || sink.keep === undefined || arrivedBytes === 0) await sink.discard()
+    else {
+      if (gatheredBytes > 0) startWriting()
+      await writing
+      await sink.keep(hasher.digest())
+    }
     throw error
   } finally {
     options.signal?.removeEventListener('abort', abort)

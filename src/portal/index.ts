@@ -26,11 +26,13 @@ import { bindStore } from './startup/store-binding.ts'
 import { recentParts } from './store/recent.ts'
 import { Sweeper } from './sweeper.ts'
 import { ActiveUploads } from './uploads/active-uploads.ts'
+import { ResumableUploads } from './uploads/resumable/index.ts'
 import { Transfers } from './uploads/transfers.ts'
 
 export { AccountAdmin, type AccountSummary } from './accounts/account-admin.ts'
 export { invite, renew } from './accounts/accounts.ts'
 export { type LogOptions, portalLog } from './monitoring/log.ts'
+export type { MovedLedger } from './moving/index.ts'
 export { type PortalOptions, portalDefaults, type TlsFiles } from './options.ts'
 export { openLedger, openLedgerThere } from './startup/backends.ts'
 export type { StorageLocation } from './startup/storage-location.ts'
@@ -138,7 +140,8 @@ export async function startPortal(
   })
   const openRequests = new OpenRequests()
   const accountWatch = new AccountWatch(context, openRequests)
-  const services = { context, transfers, deliveries, openRequests, stop: stop.signal }
+  const uploads = new ResumableUploads(context, transfers)
+  const services = { context, transfers, uploads, deliveries, openRequests, stop: stop.signal }
   const app = await buildServer(services, tls)
   const operations = options.operationsListen === null ? null : await buildOperationsServer(services)
   opening.defer(async () => operations?.close())

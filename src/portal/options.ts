@@ -60,6 +60,8 @@ export interface PortalOptions {
   /** The largest sum of an account's open transfers. */
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
+  /** Open uploads of an account that its later requests may continue. */
+  readonly accountUploadsMax: number
   /** The largest sum of all open transfers. */
   readonly storageBytesMax: number
   /** Space on the disk that stays free, above all for the ledger. */
@@ -141,6 +143,7 @@ export const portalDefaults: PortalOptions = {
   wholeSizeBytesMax,
   accountBytesMax: 1024 * GIB,
   accountTransfersMax: 10_000,
+  accountUploadsMax: 100,
   storageBytesMax: 1024 * GIB,
   freeBytesMin: 256 * MIB,
   recentBytesMax: 64 * MIB,

@@ -10,6 +10,7 @@ import { leaseEnded } from './deliveries/leases.ts'
 import type { Delivery, Duty, Transfer } from './ledger/contract.ts'
 import { topics } from './signals/index.ts'
 import type { HeldGeneration } from './store/contract.ts'
+import { belongsTo } from './uploads/resumable/index.ts'
 import type { Transfers } from './uploads/transfers.ts'
 
 /** How many transfers a line of the log names. */
@@ -212,9 +213,14 @@ export class Sweeper {
   #removeOrphan(parts: HeldGeneration, countedMs: number): Promise<boolean> {
     const { store, ledger, turns, activeUploads } = this.#context
     const isOrphanHere = isAlone(this.#context) ? isOrphan : this.#isOrphanOfAll.bind(this)
-    return turns.run(parts.transferId, async () => {
-      if (activeUploads.isUnderWay(parts.transferId)) return false
-      const transfer = await ledger.transfer(parts.transferId)
+    const { transferId, generation } = parts
+    return turns.run(transferId, async () => {
+      if (activeUploads.isUnderWay(transferId)) return false
+      const transfer = await ledger.transfer(transferId)
+      if (transfer?.state === 'receiving' && transfer.isOneRequest) {
+        const upload = await ledger.uploadResource({ transferId })
+        if (upload !== null && belongsTo(upload, transfer, generation)) return false
+      }
       if (!isOrphanHere(transfer, parts, countedMs)) return false
       await store.removeParts(parts)
       return true

@@ -95,6 +95,10 @@ export const problemKinds = {
   cancelled: { status: 410, title: 'The sender cancelled the transfer', next: 'refused' },
   expired: { status: 410, title: 'The transfer expired', next: 'refused' },
 
+  'mismatching-upload-offset': { status: 409, title: 'The upload is at another offset', next: 'fix' },
+  'inconsistent-upload-length': { status: 400, title: 'The lengths of the upload do not agree', next: 'fix' },
+  'upload-gone': { status: 410, title: 'The upload has ended and cannot be continued', next: 'resend' },
+
   'event-unknown': {
     status: 410,
     title: 'The portal does not know this event; ask for every transfer again',
@@ -112,6 +116,7 @@ export const problemKinds = {
   'disk-full': { status: 507, title: 'The receiver has no room for the file', next: 'refused' },
   'redirects-impossible': { status: 500, title: 'The store cannot make links for receivers', next: 'fix' },
   'folder-unavailable': { status: 500, title: 'The folder cannot be used', next: 'refused' },
+  'outbox-busy': { status: 409, title: 'Another process watches the drop folder', next: 'retry' },
   'write-failed': { status: 500, title: 'The receiver could not write the file', next: 'refused' },
   'exec-failed': { status: 422, title: 'The import failed', next: 'refused' },
 
@@ -149,6 +154,7 @@ export const problemKinds = {
   'certificate-invalid': { status: 502, title: 'The TLS certificate cannot be used', next: 'fix' },
   'proxy-refused': { status: 502, title: 'The HTTP proxy refuses the connection', next: 'fix' },
   'ledger-unusable': { status: 502, title: 'The ledger cannot be used', next: 'fix' },
+  'ledger-moved': { status: 502, title: 'The ledger has moved to another place', next: 'fix' },
   'storage-unusable': { status: 502, title: 'The storage cannot be used', next: 'fix' },
   'stream-unsupported': {
     status: 501,
@@ -185,11 +191,14 @@ export interface ProblemJson {
   readonly [member: string]: unknown
 }
 
-/** Codes for which a companion of RFC 9530 registers a problem type with IANA. They keep the registered type. */
+/** Codes for which another document registers a problem type with IANA. They keep the registered type. */
 const registeredTypes: ReadonlySet<string> = new Set([
   'digest-unsupported-algorithm',
   'digest-invalid-value',
   'digest-mismatching-value',
+  // draft-ietf-httpbis-resumable-upload
+  'mismatching-upload-offset',
+  'inconsistent-upload-length',
 ])
 
 /** The `type` URI of a code. */

@@ -64,9 +64,10 @@ interface GivenPath {
   readonly stats: BigIntStats
 }
 
-async function lookAt(path: string): Promise<GivenPath> {
+/** @param at where it lies, if that is not the path by which people know it */
+async function lookAt(path: string, at = path): Promise<GivenPath> {
   try {
-    const absolute = resolve(path)
+    const absolute = resolve(at)
     const location = await locate(absolute)
     // Synchronous, because for thousands of files another thread costs more than the call itself.
     const stats = statSync(location, { bigint: true })
@@ -105,6 +106,32 @@ export async function folderSource(
   if (!stats.isDirectory()) return null
   const from = typeof location === 'string' ? place : location
   return TreeSource.find(path, place, { root: root ?? nameOf(path), from, ...options })
+}
+
+/** A file or folder that this program has taken over. */
+export interface TakenOver extends Pick<SourceOptions, 'withTimes' | 'exclude' | 'isStrict'> {
+  /** The path by which people know it, with its name. */
+  readonly path: string
+  /** Where it lies. */
+  readonly location: string
+  /** See `Source.place`: the same for all runs, wherever the disk is mounted. */
+  readonly place: string
+}
+
+/**
+ * A file or folder that lies where only this program changes its name. It counts as the same when its disk was mounted again meanwhile:
+ * network disks then have other numbers.
+ *
+ * @throws Problem `source-not-a-file`, `source-unreadable`, `source-incomplete`
+ */
+export async function sourceTakenOver({ path, location, place, isStrict, ...options }: TakenOver): Promise<NodeSource> {
+  const { stats } = await lookAt(path, location)
+  if (!stats.isDirectory())
+    return new FileSource(path, { place, location, sizeBytes: Number(stats.size), ...options, isRemountable: true })
+  const origin = { root: nameOf(path), from: location, ...options }
+  const source = await TreeSource.find(path, place, origin, { isRemountable: true })
+  if (isStrict) requireComplete(source)
+  return source
 }
 
 /** All paths as one tree, in which each has its name. */
@@ -160,6 +187,8 @@ async function locate(absolute: string): Promise<Location> {
 interface CheckedPlace extends Pick<Source, 'place' | 'sizeBytes'> {
   readonly location: Location
   readonly withTimes: boolean
+  /** Whether the file counts as the same when its disk was mounted again meanwhile. */
+  readonly isRemountable?: boolean
 }
 
 /** A file that has been checked. */
@@ -175,14 +204,21 @@ class FileSource implements NodeSource {
   readonly location: Location
 
   readonly #withTimes: boolean
+  readonly #isRemountable: boolean
 
-  constructor(path: string, { place, location, sizeBytes, withTimes }: CheckedPlace) {
+  constructor(path: string, { place, location, sizeBytes, withTimes, isRemountable = false }: CheckedPlace) {
     this.path = path
     this.name = basename(resolve(path))
     this.place = place
     this.location = location
     this.sizeBytes = sizeBytes
     this.#withTimes = withTimes
+    this.#isRemountable = isRemountable
+  }
+
+  identityOf(stats: BigIntStats): SourceIdentity {
+    const { inode: _, device: __, ...remountable } = identityOf(stats)
+    return this.#isRemountable ? remountable : identityOf(stats)
   }
 
   /** @param stats null where they say nothing about the content */
@@ -229,13 +265,15 @@ class OpenFile extends OpenContent {
   readonly #handle: SourceHandle
   readonly #parts = new PartsRead()
   readonly #location: Location
+  readonly #opened: SourceIdentity
   /** The modification time at which the content was last known to equal the parts read. */
   #mtimeNs: SourceIdentity[string]
 
   constructor(source: FileSource, handle: SourceHandle, stats: BigIntStats) {
-    super(source, identityOf(stats), source.mediaTypeWith(stats))
+    super(source, source.identityOf(stats), source.mediaTypeWith(stats))
     this.#handle = handle
     this.#location = source.location
+    this.#opened = identityOf(stats)
     this.#mtimeNs = this.identity.mtimeNs ?? ''
   }
 
@@ -249,7 +287,7 @@ class OpenFile extends OpenContent {
       // A file system may report an old size although data was appended.
       if (!(await isSizeTrue(this.#handle, this.identity.sizeBytes))) throw this.changed('it is not as long as it was')
       const named = identityOf(statSync(this.#location, { bigint: true }))
-      if (!isSameFile(named, this.identity)) throw this.changed('another file has taken its place')
+      if (!isSameFile(named, this.#opened)) throw this.changed('another file has taken its place')
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw this.changed('it was removed', error)
       throw unreadable(this.source.path, error)
@@ -264,7 +302,7 @@ class OpenFile extends OpenContent {
     const { sizeBytes } = this.identity
     for (let tries = 1; ; tries++) {
       const found = identityOf(await this.#handle.stat({ bigint: true }))
-      if (!isSameFile(found, this.identity)) throw this.changed(WRITTEN)
+      if (!isSameFile(found, this.#opened)) throw this.changed(WRITTEN)
       if (found.mtimeNs === this.#mtimeNs) return
       const buffer = new Uint8Array(Math.min(readBytes, sizeBytes))
       const digestNow = (part: ReadPart): Promise<string | null> => this.#digestOf(part, buffer)

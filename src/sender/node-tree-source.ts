@@ -68,8 +68,12 @@ export class FoundTree {
     return locationIn(this.#lastFolder.location, this.index.name(entry))
   }
 
-  /** A digest of all that tells this tree from others. */
-  digest(): string {
+  /**
+   * A digest of all that tells this tree from others.
+   *
+   * @param withInodes false for a digest that stays the same when the disk is mounted again
+   */
+  digest(withInodes: boolean): string {
     const hasher = digestDriver('sha-256').create()
     const encoder = new TextEncoder()
     let lines: string[] = []
@@ -80,7 +84,8 @@ export class FoundTree {
     for (let entry = 0; entry < this.index.length; entry++) {
       const { kind, sizeBytes, mtimeNs, isExecutable, target } = this.index.entry(entry)
       const where = [this.index.parent(entry), this.index.name(entry), kind, target]
-      lines.push(JSON.stringify([...where, sizeBytes, `${mtimeNs}`, isExecutable, `${this.inode(entry)}`]))
+      const inode = withInodes ? [`${this.inode(entry)}`] : []
+      lines.push(JSON.stringify([...where, sizeBytes, `${mtimeNs}`, isExecutable, ...inode]))
       if (lines.length === HASHED_AT_ONCE) flush()
     }
     flush()
@@ -96,6 +101,13 @@ export class FoundTree {
   }
 }
 
+interface FoundAt {
+  readonly origin: TreeOrigin
+  readonly tree: FoundTree
+  /** Whether the inodes tell it from others. */
+  readonly withInodes: boolean
+}
+
 /** A folder that has been found. */
 export class TreeSource implements NodeSource {
   readonly path: string
@@ -104,19 +116,29 @@ export class TreeSource implements NodeSource {
   readonly leftOut: readonly LeftOut[]
   readonly #origin: TreeOrigin
   readonly #tree: FoundTree
+  readonly #withInodes: boolean
 
-  private constructor(path: string, place: string, origin: TreeOrigin, tree: FoundTree) {
+  private constructor(path: string, place: string, { origin, tree, withInodes }: FoundAt) {
     this.path = path
     this.name = origin.root + treeNameEnd
     this.place = place
     this.leftOut = tree.leftOut
     this.#origin = origin
     this.#tree = tree
+    this.#withInodes = withInodes
   }
 
-  /** @throws Problem `source-unreadable` */
-  static async find(path: string, place: string, origin: TreeOrigin): Promise<TreeSource> {
-    return new TreeSource(path, place, origin, await FoundTree.find(origin))
+  /**
+   * @param isRemountable whether the folder counts as the same when its disk was mounted again meanwhile
+   * @throws Problem `source-unreadable`
+   */
+  static async find(
+    path: string,
+    place: string,
+    origin: TreeOrigin,
+    { isRemountable = false } = {},
+  ): Promise<TreeSource> {
+    return new TreeSource(path, place, { origin, tree: await FoundTree.find(origin), withInodes: !isRemountable })
   }
 
   get sizeBytes(): number {
@@ -128,7 +150,7 @@ export class TreeSource implements NodeSource {
   }
 
   async open(): Promise<OpenSource> {
-    return new OpenTree(this, this.#origin, this.#tree)
+    return new OpenTree(this, { origin: this.#origin, tree: this.#tree, withInodes: this.#withInodes })
   }
 }
 
@@ -144,9 +166,9 @@ class OpenTree extends OpenContent {
   /** The one that was read last. */
   #large: LargeFile | null = null
 
-  constructor(source: TreeSource, origin: TreeOrigin, tree: FoundTree) {
+  constructor(source: TreeSource, { origin, tree, withInodes }: FoundAt) {
     const { sizeBytes, fileCount, contentBytes } = tree.index
-    super(source, { sizeBytes, treeDigest: tree.digest() }, treeMediaType({ fileCount, contentBytes }))
+    super(source, { sizeBytes, treeDigest: tree.digest(withInodes) }, treeMediaType({ fileCount, contentBytes }))
     this.#origin = origin
     this.#tree = tree
   }

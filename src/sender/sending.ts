@@ -130,6 +130,8 @@ export interface SendOneOptions {
   readonly acquireSlot: AcquireSlot
   /** Called for the events of this transfer, before the callback for all transfers. */
   readonly onEvent: (event: SendEvent) => void
+  /** In place of the callback for all transfers. */
+  readonly onOutcome?: OnOutcome
 }
 
 /**
@@ -141,10 +143,10 @@ export interface SendOneOptions {
 export async function sendOne(
   shared: SendContext,
   source: Source,
-  { signal, isWaiting, pause, acquireSlot, onEvent }: SendOneOptions,
+  { isWaiting, pause, acquireSlot, ...one }: SendOneOptions,
 ): Promise<SendOutcome> {
   const slot = new SendSlot(pause, acquireSlot)
-  const context = { ...contextOfOne(shared, signal, onEvent), slot }
+  const context = { ...contextOfOne(shared, one), slot }
   let sent: FirstHop
   try {
     await slot.acquire(context.signal)
@@ -164,9 +166,9 @@ export async function sendOne(
 export async function followOne(
   shared: SendContext,
   entry: JournalEntry,
-  { signal, onEvent }: Pick<SendOneOptions, 'signal' | 'onEvent'>,
+  one: Pick<SendOneOptions, 'signal' | 'onEvent'>,
 ): Promise<SendOutcome | null> {
-  const context = contextOfOne(shared, signal, onEvent)
+  const context = contextOfOne(shared, one)
   const { client, events } = context
   const { transferId, name: path } = entry
   const log = new NotificationLog(entry, context)
@@ -201,9 +203,13 @@ export async function forget(
   await context.journal.remove(entry)
 }
 
-function contextOfOne(shared: SendContext, signal: AbortSignal, onEvent: (event: SendEvent) => void): SendContext {
+function contextOfOne(
+  shared: SendContext,
+  { signal, onEvent, onOutcome = shared.onOutcome }: Pick<SendOneOptions, 'signal' | 'onEvent' | 'onOutcome'>,
+): SendContext {
   return {
     ...shared,
+    onOutcome,
     signal: AbortSignal.any([shared.signal, signal]),
     onEvent: (event) => {
       onEvent(event)

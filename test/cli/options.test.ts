@@ -62,5 +62,11 @@ test('every option for a list collects the values of several arguments', async (
     ...command.commands.flatMap(lists),
   ]
   const found = lists(await commandLine())
-  expect(found.sort()).toEqual(['portal --digests', 'portal --trusted-proxies', 'receive --from', 'send --to'])
+  expect(found.sort()).toEqual([
+    'portal --digests',
+    'portal --trusted-proxies',
+    'receive --from',
+    'send --to',
+    'watch --to',
+  ])
 })

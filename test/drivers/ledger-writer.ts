@@ -28,6 +28,7 @@ const admission = {
   uploadTimeoutMs: 60_000,
   accountBytesMax: 1e9,
   accountTransfersMax: 1e3,
+  accountUploadsMax: 100,
   accountGuestsMax: 1000,
   accountGuestBytesMax: 1e12,
   storageBytesMax: 1e9,

@@ -12,6 +12,9 @@ import { work } from '../suites/ledger-work.ts'
 
 /** Undoes `0008-watch` and the later migrations. */
 const withoutWatch = [
+  'drop table upload_parts',
+  'drop table uploads',
+  'drop index transfers_resumable',
   // They are not counted as accounts of people, and an older version has none.
   'update accounts set revoked_at_ms = 1 where owner_id is not null',
   'drop table file_requests',

@@ -18,6 +18,7 @@ import { buildServer } from '../../src/portal/http/server.ts'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import type { PortalOptions } from '../../src/portal/options.ts'
 import type { PartKey, Store } from '../../src/portal/store/contract.ts'
+import { ResumableUploads } from '../../src/portal/uploads/resumable/index.ts'
 import { Transfers } from '../../src/portal/uploads/transfers.ts'
 import { newToken, newTransferId } from '../../src/protocol/index.ts'
 import { aContext } from '../portal/context.ts'
@@ -140,7 +141,9 @@ export class LinkingPortal {
     const context = aContext({ ledger, store, options: { redirectDownloads: true, freeBytesMin: 0, ...options } })
     const stop = new AbortController()
     const [transfers, deliveries, openRequests] = [new Transfers(context), new Deliveries(context), new OpenRequests()]
-    const app = await buildServer({ context, transfers, deliveries, openRequests, stop: stop.signal }, null)
+    const uploads = new ResumableUploads(context, transfers)
+    const services = { context, transfers, uploads, deliveries, openRequests, stop: stop.signal }
+    const app = await buildServer(services, null)
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     onTestFinished(async () => {
       stop.abort()

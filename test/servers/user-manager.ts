@@ -4,7 +4,8 @@
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { hasCode } from '../../src/fs/index.ts'
@@ -50,7 +51,7 @@ export class UserManager implements AsyncDisposable {
   static async start(home: string): Promise<UserManager> {
     await requireServer('systemd')
     if (process.getuid?.() !== 0) throw new Error('only root may start a manager in a name space of its own')
-    const name = `${basename(home)}.slice`
+    const name = `${relative(tmpdir(), home).replaceAll('/', '_')}.slice`
     const own = join(existsSync(HYBRID) ? HYBRID : CGROUPS, name)
     mkdirSync(join(own, OF_USER, 'init.scope'), { recursive: true })
     const args = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', SCRIPT, 'sh']

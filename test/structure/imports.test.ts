@@ -1,5 +1,5 @@
 /**
- * The import directions of ARCHITECTURE.md: cli -> library; library | page -> sender | portal | receiver -> profile ->
+ * The import directions of ARCHITECTURE.md: cli -> library; library | page -> outbox -> sender | portal | receiver -> profile ->
  * tree | trust | client | parts -> fs | async | digests | buffers -> protocol. Sender, portal and receiver never import each
  * other. Code for a browser or a light installation loads little.
  */
@@ -22,10 +22,12 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   tree: ['protocol'],
   profile: ['trust', 'client', 'parts', 'fs', 'digests', 'async', 'protocol'],
   sender: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
+  outbox: ['sender', 'trust', 'client', 'fs', 'digests', 'async', 'protocol'],
   portal: ['client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   receiver: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   page: ['sender', 'receiver', 'tree', 'trust', 'client', 'parts', 'digests', 'buffers', 'async', 'protocol'],
   library: [
+    'outbox',
     'sender',
     'portal',
     'receiver',
@@ -41,6 +43,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     'library',
+    'outbox',
     'exec',
     'sender',
     'portal',
@@ -55,7 +58,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'async',
     'protocol',
   ],
-  '.': ['library', 'sender', 'receiver', 'protocol'],
+  '.': ['library', 'outbox', 'sender', 'receiver', 'protocol'],
 }
 
 const nodeTransport = /^src\/client\/node-[a-z-]+\.ts$/

@@ -2,6 +2,7 @@
 import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { aTransfer, type FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
 import { aRequest, makeGuests, newGuest } from './ledger-guests.ts'
+import { anUpload } from './ledger-uploads.ts'
 
 const PLAIN_TRANSFERS = 300
 
@@ -101,6 +102,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await move(stream.transferId, { state: 'stored', manifestDigest, manifest: null, streamBytes: 107 })
   await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
   await guests(ledger, ada)
+  await uploads(ledger, ada)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
   await ledger.inviteByHash('no such invite')
@@ -157,6 +159,21 @@ async function guests(ledger: Ledger, ada: Account): Promise<void> {
   await ledger.uploadsFor(request.requestId, 2)
   await ledger.fileRequestSettled(request.requestId)
   await ledger.guestCensus()
+}
+
+/** Calls the methods about upload resources. */
+async function uploads(ledger: Ledger, ada: Account): Promise<void> {
+  const { transferId } = (await ledger.announce({ ...aTransfer(ada, [ada]), isResumable: true }, roomy)).transfer
+  await ledger.createUploadResource(anUpload(transferId, ada), 'one')
+  await ledger.uploadResource({ transferId })
+  await ledger.uploadResource({ secretHash: `secret of ${transferId}` })
+  await ledger.recordUploadLength(transferId, 'one', 200)
+  const parts = [{ partNumber: 1, digest: 'digest' }]
+  await ledger.recordUploaded(transferId, 'one', { fromBytes: 0, offsetBytes: 100, parts, tail: [] })
+  await ledger.uploadedDigests(transferId)
+  await ledger.claimUploadResource(transferId, 'one', null)
+  await ledger.claimUploadResource(transferId, null, 'two')
+  await ledger.removeUploadResource(transferId)
 }
 
 /** Calls the methods for an operator's page, and the heartbeats of portals. */

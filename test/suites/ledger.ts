@@ -20,6 +20,7 @@ import { testGuests } from './ledger-guests.ts'
 import { testInlineInStore } from './ledger-inline-in-store.ts'
 import { testInlineUploads } from './ledger-inline-uploads.ts'
 import { testStreams } from './ledger-streams.ts'
+import { testUploads } from './ledger-uploads.ts'
 import { testWatch } from './ledger-watch.ts'
 import './random.ts'
 
@@ -43,6 +44,7 @@ export const roomy: Admission = {
   uploadTimeoutMs: 10 * MINUTE_MS,
   accountBytesMax: 1e12,
   accountTransfersMax: 1000,
+  accountUploadsMax: 100,
   accountGuestsMax: 1000,
   accountGuestBytesMax: 1e12,
   storageBytesMax: 1e12,
@@ -196,6 +198,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testDuties(make)
     testGuests(begin)
     testStreams(begin)
+    testUploads(begin)
     testWatch(begin)
 
     describe('announcing', () => {

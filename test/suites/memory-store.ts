@@ -40,9 +40,18 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
       owner = isOnlyFirst ? (owner ?? newOwner) : newOwner
     },
     async openPart(place) {
-      const { transferId, generation, partNumber } = place
       const gathered: Buffer[] = []
       let reservedBytes = 0
+      const commitAs = async (final: PartPlace, digest: string): Promise<void> => {
+        const { transferId, generation, partNumber } = final
+        const before = partsOf(final)?.get(partNumber)
+        if (before !== undefined && before.digest !== digest) throw new Problem('part-conflict', { partNumber })
+        forget(final)
+        const generations = transfers.get(transferId) ?? new Map<string, Map<number, MemoryPart>>()
+        const parts = generations.get(generation) ?? new Map<number, MemoryPart>()
+        parts.set(partNumber, { digest, bytes: Buffer.concat(gathered), atMs: Date.now() })
+        transfers.set(transferId, generations.set(generation, parts))
+      }
       return {
         async write(buffers) {
           const bytes = Buffer.concat(buffers)
@@ -53,15 +62,8 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
           reservedBytes += bytes.length
           gathered.push(bytes)
         },
-        async commit(digest) {
-          const before = partsOf(place)?.get(partNumber)
-          if (before !== undefined && before.digest !== digest) throw new Problem('part-conflict', { partNumber })
-          forget(place)
-          const generations = transfers.get(transferId) ?? new Map<string, Map<number, MemoryPart>>()
-          const parts = generations.get(generation) ?? new Map<number, MemoryPart>()
-          parts.set(partNumber, { digest, bytes: Buffer.concat(gathered), atMs: Date.now() })
-          transfers.set(transferId, generations.set(generation, parts))
-        },
+        commit: (digest) => commitAs(place, digest),
+        commitAs,
         async discard() {
           usedBytes -= reservedBytes
         },

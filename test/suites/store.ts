@@ -148,6 +148,24 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
     })
 
+    test('what turned out to be only the beginning of a part can be kept at another place', async () => {
+      const part = somePart(transferId, 3)
+      const generation = 'tail1'
+      const sink = await store.openPart(part.key)
+      await sink.write([Uint8Array.from(part.bytes)])
+      const place = { transferId, generation, partNumber: 3 }
+      await sink.commitAs(place, part.key.digest)
+      await store.seal({ transferId, generation })
+      expect([...(await store.list(first(transferId)))]).toEqual([])
+      expect([...(await store.list(place))]).toEqual([[3, part.key.digest]])
+      expect(part.bytes.equals((await contentOf(store, { ...part.key, generation })) ?? Buffer.alloc(0))).toBe(true)
+      await put(store, part)
+      expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
+      await store.removeParts(place)
+      expect([...(await store.list(place))]).toEqual([])
+      expect(await store.find({ ...first(transferId), partNumber: 3 })).toBe(part.key.digest)
+    })
+
     test('a held part is never replaced by other content', async () => {
       const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
       await put(store, held)

@@ -27,11 +27,12 @@ export function serviceName(text: string): string {
 }
 
 /**
- * What a service keeps of the environment in which it was installed: the settings of its command, where profiles lie, the search path
+ * What a service keeps of the environment in which it was installed: the settings of its command (and not what a command gets that this
+ * program runs), where profiles lie, the search path
  * for commands that it runs, proxies and certificates, and what the drivers of a portal read.
  */
 const KEPT =
-  /^(?:GOLOOADER_(?!EXEC_).*|XDG_(?:CONFIG|STATE|CACHE)_HOME|PATH|LANG|LC_ALL|TZ|NODE_EXTRA_CA_CERTS|NODE_USE_ENV_PROXY|SSL_CERT_(?:FILE|DIR)|(?:HTTPS?|NO|ALL)_PROXY|(?:https?|no|all)_proxy)$/
+  /^(?:GOLOOADER_(?!EXEC_(?!BEFORE_ANSWER$|TIMEOUT$)).*|XDG_(?:CONFIG|STATE|CACHE)_HOME|PATH|LANG|LC_ALL|TZ|NODE_EXTRA_CA_CERTS|NODE_USE_ENV_PROXY|SSL_CERT_(?:FILE|DIR)|(?:HTTPS?|NO|ALL)_PROXY|(?:https?|no|all)_proxy)$/
 const KEPT_OF_PORTAL = /^(?:PG[A-Z]+|AWS_\w+)$/
 
 /** @param left names that are left out */

@@ -70,6 +70,7 @@ TimeoutStopSec=15s
 # Only this process gets the signal to stop: a command that it runs may end what it does.
 KillMode=mixed
 LimitNOFILE=65536:524288
+SyslogIdentifier=golooader-${name}
 ${runsCommands ? UNCONFINED : CONFINEMENT}
 [Install]
 WantedBy=default.target

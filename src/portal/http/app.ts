@@ -15,6 +15,7 @@ import type { OpenRequests } from '../accounts/open-requests.ts'
 import type { PortalContext } from '../context.ts'
 import type { Deliveries } from '../deliveries/deliveries.ts'
 import type { AccountEvent, AuditDetails } from '../monitoring/audit.ts'
+import type { ResumableUploads } from '../uploads/resumable/index.ts'
 import type { Transfers } from '../uploads/transfers.ts'
 import type { SchemaTypes } from './validation.ts'
 
@@ -23,6 +24,7 @@ export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerRespo
 export interface Services {
   readonly context: PortalContext
   readonly transfers: Transfers
+  readonly uploads: ResumableUploads
   readonly deliveries: Deliveries
   readonly openRequests: OpenRequests
   /** Aborts when the portal stops, and ends every waiting request. */

@@ -16,8 +16,10 @@ import type { Transfer } from '../ledger/contract.ts'
 
 export const textMediaType = 'text/plain; charset=utf-8'
 const jsonLinesMediaType = 'application/jsonl'
-/** Requests below this path are answered with lines. */
-const LINES_PATH = '/v1/to/'
+/** Requests below these paths are answered with lines. */
+const LINES_PATHS = ['/v1/to/', '/v1/uploads/']
+/** Problems that clients of resumable uploads know. They are never text. */
+const FOR_PROGRAMS: ReadonlySet<string> = new Set(['mismatching-upload-offset', 'inconsistent-upload-length'])
 const JSON_TYPES = /(?:^|[\s,])application\/(?:jsonl|x-ndjson|json|problem\+json)(?:$|[\s,;])/i
 
 /** The media type of JSON lines that a request asks for; null for text. */
@@ -28,8 +30,9 @@ export function jsonLinesTypeOf({ headers }: FastifyRequest): string | null {
 }
 
 /** Whether the refusal of a request is to be text. */
-export function wantsText(request: FastifyRequest): boolean {
-  return request.url.startsWith(LINES_PATH) && jsonLinesTypeOf(request) === null
+export function wantsText(request: FastifyRequest, { code }: Problem): boolean {
+  const isForPeople = LINES_PATHS.some((path) => request.url.startsWith(path)) && !FOR_PROGRAMS.has(code)
+  return isForPeople && jsonLinesTypeOf(request) === null
 }
 
 /** A refusal as a line. `resend`: nothing was kept, and the client may send the same again. */

@@ -15,6 +15,8 @@ export interface AnswerForm {
   readonly contentType: string
   /** The text of a heartbeat, which clients ignore. */
   readonly heartbeat: string
+  /** Further header fields. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
@@ -26,7 +28,7 @@ export async function answerWithTexts(
   request: FastifyRequest,
   reply: FastifyReply,
   stop: AbortSignal,
-  { contentType, heartbeat }: AnswerForm,
+  { contentType, heartbeat, headers }: AnswerForm,
   textsOf: (gone: AbortSignal) => AsyncIterable<string>,
 ): Promise<void> {
   const { raw } = reply
@@ -42,6 +44,7 @@ export async function answerWithTexts(
     'cache-control': 'no-store',
     // Asks a proxy in front not to hold messages back.
     'x-accel-buffering': 'no',
+    ...headers,
   })
   raw.flushHeaders()
   const beat = framed(heartbeat)

@@ -39,7 +39,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   const seconds = retryAfterSecondsOf(problem)
   if (seconds !== null) reply.header('retry-after', String(seconds))
   reply.code(problem.status)
-  if (wantsText(request)) reply.type(textMediaType).send(refusalLine(problem))
+  if (wantsText(request, problem)) reply.type(textMediaType).send(refusalLine(problem))
   else reply.type(problemMediaType).send(problem.toJSON())
 }
 

@@ -30,6 +30,7 @@ import { transferRoutes } from './routes/transfers.ts'
 import { batchRoute } from './routes/transfers-batch.ts'
 import { partRoute } from './routes/transfers-parts.ts'
 import { inlineUploadRoute } from './routes/transfers-whole.ts'
+import { uploadRoutes } from './routes/uploads.ts'
 import { answerHeaders } from './security-headers.ts'
 import { StrangerLimits } from './stranger-limits.ts'
 import { type TlsContext, TlsServer } from './tls.ts'
@@ -155,6 +156,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
       raw.addContentTypeParser('*', (_request, _payload, done) => done(null))
       partRoute(raw as unknown as App, services)
       oneRequestRoute(raw as unknown as App, services)
+      uploadRoutes(raw as unknown as App, services)
     })
   })
   await app.ready()

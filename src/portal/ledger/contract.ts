@@ -15,6 +15,7 @@ import type { Announcement, Notification, PartRange, ProblemJson } from '../../p
 import type { Account, AccountLedger } from './accounts-contract.ts'
 import type { GuestLedger } from './guests-contract.ts'
 import type { Delivery, Lease, Transfer } from './records-contract.ts'
+import type { UploadLedger } from './uploads-contract.ts'
 import type { WatchLedger } from './watch-contract.ts'
 
 export type { Account, Delivery, Lease, Transfer }
@@ -77,6 +78,8 @@ export interface Admission {
   readonly uploadTimeoutMs: number
   readonly accountBytesMax: number
   readonly accountTransfersMax: number
+  /** Uploads of an account that later requests may continue. */
+  readonly accountUploadsMax: number
   /** Guests and requests of one owner that may be open, for a transfer that opens a guest again. */
   readonly accountGuestsMax: number
   /** For the open transfers from and to guests of one owner. */
@@ -88,7 +91,10 @@ export interface Admission {
 }
 
 /** The bounds of an admission that are about bytes. */
-export type RoomBounds = Omit<Admission, 'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax' | 'accountGuestsMax'>
+export type RoomBounds = Omit<
+  Admission,
+  'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax' | 'accountUploadsMax' | 'accountGuestsMax'
+>
 
 /** A part of a stream that begins to arrive. */
 export interface StreamPart {
@@ -103,6 +109,8 @@ export interface NewTransfer extends Announcement {
   readonly senderId: number
   /** Set for a transfer whose content comes as the body of one request. */
   readonly isOneRequest?: true
+  /** Set when later requests may continue that upload. */
+  readonly isResumable?: boolean
 }
 
 /** The longest durations of leases and uploads. */
@@ -121,7 +129,7 @@ export interface ClockStep {
 /** Work that only one portal at a time has to do. */
 export type Duty = 'sweep' | 'orphans' | 'audit'
 
-export interface Ledger extends AccountLedger, GuestLedger, WatchLedger {
+export interface Ledger extends AccountLedger, GuestLedger, UploadLedger, WatchLedger {
   readonly traits: {
     /** Whether several portals may work on it at the same time. */
     readonly isShared: boolean

@@ -49,7 +49,10 @@ interface TransferBase {
   readonly digestAlgorithm: string
   readonly createdAtMs: number
   readonly expiresAtMs: number
-  /** Whether its content comes as the body of one request. Then only a repetition of that request can continue it, from the beginning. */
+  /**
+   * Whether its content comes as the body of one request. Without an upload resource, only a repetition of that request can continue it,
+   * from the beginning.
+   */
   readonly isOneRequest: boolean
   /** The generation of its parts in the store: see `PartsKey` in the store's contract. */
   readonly generation: string

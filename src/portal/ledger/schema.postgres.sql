@@ -239,4 +239,32 @@ CREATE INDEX transfers_by_expiry ON transfers USING btree (expires_at_ms) WHERE 
 CREATE INDEX transfers_by_sender ON transfers USING btree (sender_id, transfer_id);
 CREATE INDEX transfers_by_upload_deadline ON transfers USING btree (upload_deadline_ms) WHERE (state = 'receiving'::text);
 CREATE INDEX transfers_receiving ON transfers USING btree (sender_id) WHERE (state = 'receiving'::text);
+CREATE INDEX transfers_resumable ON transfers USING btree (sender_id) WHERE ((state = 'receiving'::text) AND (one_request = 2));
 CREATE INDEX transfers_to_remove ON transfers USING btree (ended_at_ms) WHERE ((parts_held = 1) AND (ended_at_ms IS NOT NULL));
+
+create table upload_parts (
+  transfer_id text collate "C" not null,
+  part_number integer not null,
+  digest text collate "C" not null,
+  constraint upload_parts_pk PRIMARY KEY (transfer_id, part_number),
+  constraint upload_parts_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES uploads(transfer_id) ON DELETE CASCADE
+);
+
+create table uploads (
+  transfer_id text collate "C" not null,
+  account_id integer not null,
+  protocol text collate "C" not null,
+  secret_hash text collate "C" not null,
+  attempt integer not null,
+  generation text collate "C" not null,
+  is_keyed integer not null,
+  length_bytes bigint,
+  repr_digest text collate "C",
+  metadata text collate "C",
+  writer_id text collate "C",
+  offset_bytes bigint not null default 0,
+  tail text collate "C" not null default '[]'::text,
+  constraint uploads_secret_hash_key UNIQUE (secret_hash),
+  constraint uploads_pkey PRIMARY KEY (transfer_id),
+  constraint uploads_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES transfers(transfer_id) ON DELETE CASCADE
+);

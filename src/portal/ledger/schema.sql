@@ -241,4 +241,30 @@ CREATE INDEX transfers_by_upload_deadline on transfers (upload_deadline_ms) wher
 
 CREATE INDEX transfers_receiving on transfers (sender_id) where state = 'receiving';
 
+CREATE INDEX transfers_resumable on transfers (sender_id) where state = 'receiving' and one_request = 2
+  ;
+
 CREATE INDEX transfers_to_remove on transfers (ended_at_ms) where parts_held = 1 and ended_at_ms is not null;
+
+CREATE TABLE upload_parts (
+  transfer_id text not null references uploads (transfer_id) on delete cascade,
+  part_number integer not null,
+  digest text not null,
+  constraint upload_parts_pk primary key (transfer_id, part_number)
+);
+
+CREATE TABLE uploads (
+  transfer_id text not null primary key references transfers (transfer_id) on delete cascade,
+  account_id integer not null,
+  protocol text not null,
+  secret_hash text not null unique,
+  attempt integer not null,
+  generation text not null,
+  is_keyed integer not null,
+  length_bytes bigint,
+  repr_digest text,
+  metadata text,
+  writer_id text,
+  offset_bytes bigint default 0 not null,
+  tail text default '[]' not null
+);

@@ -177,12 +177,36 @@ export interface LedgerTables {
     parts_held: number
     /** 1 when the content is in `contents`, or was until the transfer ended. */
     held_in_ledger: ColumnType<number, number | undefined, number>
-    /** 1 when the content came, or was to come, as the body of one request. */
+    /** 1 when the content came, or was to come, as the body of one request; 2 when later requests may continue that upload. */
     one_request: ColumnType<number, number | undefined, number>
     /** The generation of its parts in the store. */
     generation: ColumnType<string, string | undefined, string>
     /** The account whose `guest_bytes` count it: the owner of the guest that sends it, or of guests that receive it. */
     guest_owner_id: ColumnType<number | null, number | null | undefined, number>
+  }
+  uploads: {
+    transfer_id: string
+    account_id: number
+    protocol: string
+    secret_hash: string
+    attempt: number
+    generation: string
+    is_keyed: number
+    length_bytes: number | null
+    repr_digest: string | null
+    metadata: string | null
+    /** The request that writes. */
+    writer_id: string | null
+    offset_bytes: number
+    /** The segments of the part that is not complete yet, as JSON. */
+    tail: string
+  }
+  /** The parts that an upload resource has. The store may also hold parts of requests that were replaced. */
+  upload_parts: {
+    transfer_id: string
+    part_number: number
+    /** hex */
+    digest: string
   }
   /** The only part of a small file. */
   contents: {

@@ -34,6 +34,8 @@ export const topics = {
   progress: (accountId: number) => `progress:${accountId}`,
   /** Bytes of a slow part of an account's transfer have arrived. The payload is the message itself, which may get lost. */
   arriving: (accountId: number) => `arriving:${accountId}`,
+  /** Which request writes to an upload resource: `stop` asks the present one to end, `free` says that none does. */
+  upload: (transferId: string) => `upload:${transferId}`,
   /** A part of a transfer has arrived: the payload is its number. Or the state of the transfer has changed: no payload. */
   transfer: (transferId: string) => `transfer:${transferId}`,
 } as const

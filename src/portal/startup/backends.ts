@@ -18,6 +18,7 @@ import { localSignals, type Signals } from '../signals/index.ts'
 import type { Store } from '../store/contract.ts'
 import { fsStore } from '../store/fs.ts'
 import type { RequestKind } from '../store/s3/requests.ts'
+import { requireNotMoved } from './moved-mark.ts'
 
 type LedgerLocation = Pick<PortalOptions, 'dataFolder'> & Partial<Pick<PortalOptions, 'databaseUrl'>>
 
@@ -55,7 +56,8 @@ const DATABASE_LOOK_MS = 500
 /**
  * Opens the ledger, and makes it if it does not exist.
  *
- * @throws Problem `ledger-unusable` when its database still does not answer after a while, or cannot be used
+ * @throws Problem `ledger-unusable` when its database still does not answer after a while, or cannot be used; `ledger-moved` for a
+ *   folder whose ledger is in a database now
  */
 export async function openLedger(
   location: LedgerLocation,
@@ -69,6 +71,7 @@ export async function openLedger(
     return awaited(() => postgresLedger({ url: databaseUrl, onWarning, ...watch }), log)
   }
   await makeFolder(dataFolder)
+  await requireNotMoved(dataFolder)
   const path = ledgerFile(dataFolder)
   // Creates the file with this mode. SQLite gives its additional files the same mode.
   await (await open(path, 'a', 0o600)).close()
@@ -124,7 +127,7 @@ function adviceFor(error: Error): string | null {
 /**
  * Opens the ledger for a command beside the portal. Returns null where no portal has ever run, instead of making a ledger.
  *
- * @throws Problem `ledger-unusable` when its database does not answer
+ * @throws Problem `ledger-unusable` when its database does not answer; `ledger-moved`
  */
 export async function openLedgerThere(location: LedgerLocation): Promise<Ledger | null> {
   const { dataFolder, databaseUrl = null } = location
@@ -141,10 +144,12 @@ export async function openLedgerThere(location: LedgerLocation): Promise<Ledger 
     if (hasCode(error, 'ENOENT')) return null
     throw error
   }
+  await requireNotMoved(dataFolder)
   return sqliteLedger({ path })
 }
 
-function ledgerFile(dataFolder: string): string {
+/** The SQLite file of the ledger in a data folder. */
+export function ledgerFile(dataFolder: string): string {
   return join(dataFolder, 'ledger.sqlite')
 }
 

@@ -16,7 +16,11 @@ const ADOPT = 'If it is to be this one from now on: --adopt-store, and what lies
  * @param isAdopted binds them even if they belonged to others
  * @throws Problem `storage-unusable` when they do not belong together
  */
-export async function bindStore(ledger: Ledger, store: Store, isAdopted: boolean): Promise<void> {
+export async function bindStore(
+  ledger: Pick<Ledger, 'storeBinding' | 'bindStore'>,
+  store: Pick<Store, 'owner' | 'claim'>,
+  isAdopted: boolean,
+): Promise<void> {
   const before = await ledger.storeBinding()
   const { ledgerId } = before
   let owner = ownerIn(await store.owner())

@@ -46,6 +46,14 @@ export interface PartContent {
   readonly stream: Readable
 }
 
+/** A sink of the store. Exactly one of `commit`, `commitAs` and `discard` is called, once, as the last call. */
+export interface StoreSink extends PartSink {
+  /**
+   * Like `commit`, under another place of the same transfer: for content that turned out to be only the beginning of the part.
+   */
+  commitAs(place: PartPlace, digest: string): Promise<void>
+}
+
 export interface Store {
   readonly traits: {
     /** Whether other processes use the store at the same time. Then parts may be theirs, and just arriving. */
@@ -71,7 +79,7 @@ export interface Store {
    *   `commit` when the number is held with another digest
    * @param digestAlgorithm the algorithm of the digest for `commit`, if known. It may save a store from hashing the content again
    */
-  openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink>
+  openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<StoreSink>
 
   /** The digest with which a part is held, or null. */
   find(place: PartPlace): Promise<string | null>

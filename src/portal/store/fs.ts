@@ -26,9 +26,8 @@ import {
   syncFolder,
   writeAll,
 } from '../../fs/index.ts'
-import type { PartSink } from '../../parts/index.ts'
 import { Problem } from '../../protocol/index.ts'
-import type { HeldGeneration, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
+import type { HeldGeneration, PartKey, PartPlace, PartsKey, Store, StoreSink } from './contract.ts'
 
 /** Large reads need fewer system calls. */
 const READ_BYTES = 1024 * 1024
@@ -75,7 +74,7 @@ class FsStore implements Store {
     await replaceFile(this.#ownerFile(), `${owner}\n`)
   }
 
-  async openPart(place: PartPlace): Promise<PartSink> {
+  async openPart(place: PartPlace): Promise<StoreSink> {
     const { partNumber } = place
     const folder = this.#folderOf(place)
     const partial = join(folder, `${partNumber}.${randomBytes(4).toString('hex')}.partial`)
@@ -86,6 +85,17 @@ class FsStore implements Store {
         await this.#makeFolders(place)
         return open(partial, 'wx', 0o600)
       })
+      const commitAs = async (final: PartPlace, digest: string): Promise<void> => {
+        try {
+          await handle.datasync()
+          await handle.close()
+          if (this.#folderOf(final) !== folder) await this.#makeFolders(final)
+          const name = `${this.#folderOf(final)}/${final.partNumber}`
+          await this.#placings.run(name, () => this.#place({ ...final, digest }, partial))
+        } catch (cause) {
+          throw await this.#problemOf(cause)
+        }
+      }
       return {
         write: async (buffers) => {
           try {
@@ -94,15 +104,8 @@ class FsStore implements Store {
             throw storeProblem(cause)
           }
         },
-        commit: async (digest) => {
-          try {
-            await handle.datasync()
-            await handle.close()
-            await this.#placings.run(`${folder}/${partNumber}`, () => this.#place({ ...place, digest }, partial))
-          } catch (cause) {
-            throw await this.#problemOf(cause)
-          }
-        },
+        commit: (digest) => commitAs(place, digest),
+        commitAs,
         discard: async () => {
           await handle.close()
           await rm(partial, { force: true })

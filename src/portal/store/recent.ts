@@ -6,9 +6,8 @@
 
 import { Readable } from 'node:stream'
 import { releaseBuffer } from '../../buffers/index.ts'
-import type { PartSink } from '../../parts/index.ts'
 import { timerMs } from '../../protocol/index.ts'
-import type { PartContent, PartKey, PartPlace, Store } from './contract.ts'
+import type { PartContent, PartKey, PartPlace, Store, StoreSink } from './contract.ts'
 
 export interface RecentOptions {
   /** Memory for all these parts together, including parts that are just arriving. */
@@ -94,7 +93,7 @@ class RecentParts {
   }
 
   /** Wraps a sink and keeps the written buffers in memory, as long as there is room. */
-  watch(sink: PartSink, { transferId, generation, partNumber }: PartPlace): PartSink {
+  watch(sink: StoreSink, { transferId, generation, partNumber }: PartPlace): StoreSink {
     let kept: Uint8Array[] = []
     let isKeeping = true
     const drop = (): void => {
@@ -117,6 +116,10 @@ class RecentParts {
         if (isKeeping && kept.length > 0) this.#add(transferId, partNumber, { generation, digest, buffers: kept })
         isKeeping = false
         kept = []
+      },
+      commitAs: async (place, digest) => {
+        drop()
+        await sink.commitAs(place, digest)
       },
       discard: async () => {
         drop()

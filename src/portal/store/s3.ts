@@ -11,9 +11,8 @@ import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { KeyedMutex } from '../../async/index.ts'
-import type { PartSink } from '../../parts/index.ts'
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
-import type { HeldGeneration, PartContent, PartKey, PartPlace, PartsKey, Store } from './contract.ts'
+import type { HeldGeneration, PartContent, PartKey, PartPlace, PartsKey, Store, StoreSink } from './contract.ts'
 import type { S3Address } from './s3/address.ts'
 import { keyOf, OWNER_KEY, partOf, partsPrefix, placePrefix, transferPrefix } from './s3/keys.ts'
 import { Listings } from './s3/listings.ts'
@@ -93,23 +92,25 @@ class S3Store implements Store {
     await this.#requests.put({ key: OWNER_KEY, lengthBytes: bytes.length, sha256, isConditional, content })
   }
 
-  async openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<PartSink> {
+  async openPart(place: PartPlace, digestAlgorithm?: DigestAlgorithm): Promise<StoreSink> {
     const spooled = this.#spool.open()
     // S3 needs the SHA-256. If the part's digest is one, the content is not hashed again.
     const hash = digestAlgorithm === 'sha-256' ? null : createHash('sha256')
+    const commitAs = async (final: PartPlace, digest: string): Promise<void> => {
+      const sha256 = hash?.digest('hex') ?? digest
+      try {
+        await this.#placings.run(placePrefix(final), () => this.#place({ ...final, digest }, spooled, sha256))
+      } finally {
+        await spooled.discard()
+      }
+    }
     return {
       write: async (buffers) => {
         for (const bytes of buffers) hash?.update(bytes)
         await spooled.write(buffers)
       },
-      commit: async (digest) => {
-        const sha256 = hash?.digest('hex') ?? digest
-        try {
-          await this.#placings.run(placePrefix(place), () => this.#place({ ...place, digest }, spooled, sha256))
-        } finally {
-          await spooled.discard()
-        }
-      },
+      commit: (digest) => commitAs(place, digest),
+      commitAs,
       discard: () => spooled.discard(),
     }
   }

@@ -93,6 +93,7 @@ export async function admissionOf({ store, options }: PortalContext): Promise<Ad
     uploadTimeoutMs: options.uploadTimeoutMs,
     accountBytesMax: options.accountBytesMax,
     accountTransfersMax: options.accountTransfersMax,
+    accountUploadsMax: options.accountUploadsMax,
     accountGuestsMax: options.accountGuestsMax,
     accountGuestBytesMax: options.accountGuestBytesMax,
     storageBytesMax: options.storageBytesMax,

@@ -7,7 +7,12 @@
 import type { Readable } from 'node:stream'
 import type { Hasher } from '../../digests/index.ts'
 import { checkManifest, type ManifestCheck, type PartSink } from '../../parts/index.ts'
-import { type ReceivedPart, receiveNextPart } from '../../parts/node-part-receiver.ts'
+import {
+  type PartHead,
+  type ReceivedPart,
+  type ReceivePartOptions,
+  receiveNextPart,
+} from '../../parts/node-part-receiver.ts'
 import { type DigestAlgorithm, Problem } from '../../protocol/index.ts'
 import { minThroughputOf, type PortalOptions } from '../options.ts'
 import type { PartsKey, Store } from '../store/contract.ts'
@@ -23,17 +28,20 @@ export interface Body {
 export interface Splitting {
   readonly digestAlgorithm: DigestAlgorithm
   readonly partSizeBytes: number
+  /** Where the body begins, if not at the beginning of the file: in this part, perhaps behind a head of it. */
+  readonly start?: { readonly partNumber: number; readonly head: PartHead | null }
   openSink(partNumber: number): Promise<PartSink>
   beforePart?(): Promise<void>
   onBytes?(byteCount: number): void
   /** Called when a part is held, verified and durable. */
-  afterPart?(partNumber: number, lengthBytes: number): Promise<void>
+  afterPart?(partNumber: number, lengthBytes: number, digest: string): Promise<void>
 }
 
 /** The result of reading a body. */
 export interface BodyParts {
+  /** How far they reach in the file. */
   readonly sizeBytes: number
-  /** The digests of its parts, in order, in hex. */
+  /** The digests of the parts that came, in order, in hex. */
   readonly digests: readonly string[]
 }
 
@@ -41,7 +49,7 @@ export interface BodyParts {
 type ReadOptions = Pick<PortalOptions, 'idleMs' | 'minBytesPerSecond' | 'minThroughputWindowMs'>
 
 /**
- * Reads a body until it ends, or until `sizeBytes` of it have arrived. The following bytes stay in the source.
+ * Reads a body until it ends, or until it has reached `sizeBytes` of the file. The following bytes stay in the source.
  *
  * @throws Problem `part-incomplete` when the body breaks or stalls. Some parts may be held then, but none is being written: the caller
  *   removes them.
@@ -52,12 +60,12 @@ export async function splitBody(
   splitting: Splitting,
   sizeBytes: number = Number.POSITIVE_INFINITY,
 ): Promise<BodyParts> {
-  const { partSizeBytes, digestAlgorithm } = splitting
+  const { partSizeBytes, digestAlgorithm, start = { partNumber: 1, head: null } } = splitting
   const digests: string[] = []
-  let takenBytes = 0
+  let takenBytes = (start.partNumber - 1) * partSizeBytes
   let durable: Promise<void> = Promise.resolve()
   const openSink = async (): Promise<PartSink> =>
-    committingLater(await splitting.openSink(digests.length + 1), (committing) => {
+    committingLater(await splitting.openSink(start.partNumber + digests.length), (committing) => {
       durable = both(durable, committing)
       seen(durable)
     })
@@ -65,14 +73,16 @@ export async function splitBody(
     while (takenBytes < sizeBytes) {
       await splitting.beforePart?.()
       const lengthBytes = Math.min(partSizeBytes, sizeBytes - takenBytes)
-      const limits = { partNumber: digests.length + 1, lengthBytes, digestAlgorithm }
+      const limits = { partNumber: start.partNumber + digests.length, lengthBytes, digestAlgorithm }
       const earlier = durable
-      const taken = await readNext(options, body, limits, openSink, (byteCount) => splitting.onBytes?.(byteCount))
+      const head = digests.length === 0 ? start.head : null
+      const onBytes = (byteCount: number): void => splitting.onBytes?.(byteCount)
+      const taken = await readNext(options, body, limits, openSink, { onBytes, head })
       await earlier
       if (taken === null) break
       digests.push(taken.digest)
       takenBytes += taken.lengthBytes
-      durable = durable.then(() => splitting.afterPart?.(limits.partNumber, taken.lengthBytes))
+      durable = durable.then(() => splitting.afterPart?.(limits.partNumber, taken.lengthBytes, taken.digest))
       seen(durable)
       if (taken.lengthBytes < lengthBytes) break
     }
@@ -85,15 +95,7 @@ export async function splitBody(
 /** Whether a body has no further byte. @throws Problem `part-incomplete` when it breaks or stalls */
 export async function isAtEnd(options: ReadOptions, body: Body, digestAlgorithm: DigestAlgorithm): Promise<boolean> {
   const limits = { partNumber: 1, lengthBytes: 1, digestAlgorithm }
-  return (
-    (await readNext(
-      options,
-      body,
-      limits,
-      async () => discardingSink,
-      () => {},
-    )) === null
-  )
+  return (await readNext(options, body, limits, async () => discardingSink, {})) === null
 }
 
 function readNext(
@@ -101,9 +103,9 @@ function readNext(
   { source, signal, extraHasher }: Body,
   limits: Parameters<typeof receiveNextPart>[1],
   openSink: () => Promise<PartSink>,
-  onBytes: (byteCount: number) => void,
+  also: Pick<ReceivePartOptions, 'onBytes' | 'head'>,
 ): Promise<ReceivedPart | null> {
-  return receiveNextPart(source, limits, openSink, { ...readingOf(options, signal), extraHasher, onBytes })
+  return receiveNextPart(source, limits, openSink, { ...readingOf(options, signal), extraHasher, ...also })
 }
 
 /** The limits for reading a body whose buffers have no other user. */
@@ -160,6 +162,7 @@ function committingLater(sink: PartSink, tell: (committing: Promise<void>) => vo
       tell(committing)
     },
     discard: () => sink.discard(),
+    ...(sink.keep === undefined ? {} : { keep: sink.keep.bind(sink) }),
   }
 }
 

@@ -124,14 +124,14 @@ export async function receiveFile(
 }
 
 /** The fastest algorithm on offer. A repeated request keeps the algorithm of its first try. */
-function digestAlgorithmOf({ options }: PortalContext, earlier: Transfer | null): DigestAlgorithm {
+export function digestAlgorithmOf({ options }: PortalContext, earlier: Transfer | null): DigestAlgorithm {
   const { digestAlgorithm } = earlier ?? {}
   if (digestAlgorithm !== undefined && isDigestAlgorithm(digestAlgorithm)) return digestAlgorithm
   return offeredDigestAlgorithms(options)[0] ?? defaultDigestAlgorithm
 }
 
 /** @throws Problem `transfer-conflict` when the key belongs to another request, as far as that is visible without the content */
-function requireSameRequest(earlier: Transfer, { accountId }: Account, file: OneRequestFile): void {
+export function requireSameRequest(earlier: Transfer, { accountId }: Account, file: Description): void {
   const description = descriptionOf(earlier)
   const isSame = earlier.senderId === accountId && description !== null && mayBeSame(description, file)
   if (!isSame) throw new Problem('transfer-conflict')

@@ -64,7 +64,7 @@ export class Transfers {
     account: Account,
     transferId: string,
     announcement: Announcement,
-    way: Pick<NewTransfer, 'isOneRequest'> = {},
+    way: Pick<NewTransfer, 'isOneRequest' | 'isResumable'> = {},
   ): Promise<{ status: TransferStatus; isNew: boolean }> {
     const { ledger, signals } = this.#context
     await requireSuitable(this.#context, account, transferId, announcement)
@@ -99,7 +99,7 @@ export class Transfers {
     const { ledger, store, options } = this.#context
     const own = requireReceiving(await this.#own(account, transferId))
     const { partNumber } = part
-    const transfer = own.isSizeKnown ? own : await this.#grow(own, partNumber, lengthOf(part.contentLength))
+    const transfer = own.isSizeKnown ? own : await this.grow(own, partNumber, lengthOf(part.contentLength))
     const digestAlgorithm = algorithmOf(transfer)
     const { lengthBytes } = partSpan(transfer, partNumber)
     requireLength(part.contentLength, lengthBytes)
@@ -129,7 +129,7 @@ export class Transfers {
   }
 
   /** Makes room for a part of a stream. Where there is none, the stream is refused: its sender can neither shorten it nor wait. */
-  async #grow(stream: Receiving, partNumber: number, lengthBytes: number): Promise<Receiving> {
+  async grow(stream: Receiving, partNumber: number, lengthBytes: number): Promise<Receiving> {
     try {
       return await grown(this.#context, stream, partNumber, lengthBytes)
     } catch (error) {

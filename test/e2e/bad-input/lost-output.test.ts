@@ -25,6 +25,16 @@ function leavesOf(command: Command, path: readonly string[] = []): string[] {
   return [...own, ...command.commands.flatMap((one) => leavesOf(one, [...path, one.name()]))]
 }
 
+/** Arguments for a folder whose ledger has been moved: the command only says so. */
+async function movedBefore(world: World): Promise<readonly string[]> {
+  const [folder, to] = [world.path('moved'), 'postgres://db.example/x']
+  await mkdir(folder)
+  await writeFile(`${folder}/ledger.sqlite`, '')
+  const mark = { state: 'moved', ledgerId: '', to: { ledger: to, parts: folder }, at: '' }
+  await writeFile(`${folder}/moved.json`, JSON.stringify(mark))
+  return ['--data', folder, '--database', to]
+}
+
 function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
   expect(stderr, what).toMatch(/cannot be written \((?:ENOSPC|EIO)|could not be written \((?:ENOSPC|EIO)/)
   expect(stderr, what).not.toMatch(/this is a bug|\n\s+at /)
@@ -57,9 +67,11 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
     'accounts list': data,
     'accounts rotate': ['carol', ...data],
     'accounts operator': ['carol', ...data],
+    'accounts move': await movedBefore(world),
     join: [link],
     send: [path, '--to', 'bob', '--no-wait', ...alice],
     receive: ['--into', world.inbox('late'), '--create', '--once', '--profile', 'bob'],
+    watch: [world.path('outbox'), '--create', '--once', '--to', 'bob', ...alice],
     status: alice,
     cancel: [String(waiting.transferId), ...alice],
     receipt: [id, ...alice],

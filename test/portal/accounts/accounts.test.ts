@@ -9,6 +9,7 @@ import { Deliveries } from '../../../src/portal/deliveries/deliveries.ts'
 import { buildServer } from '../../../src/portal/http/server.ts'
 import type { Ledger } from '../../../src/portal/ledger/contract.ts'
 import { sqliteLedger } from '../../../src/portal/ledger/sqlite.ts'
+import { ResumableUploads } from '../../../src/portal/uploads/resumable/index.ts'
 import { Transfers } from '../../../src/portal/uploads/transfers.ts'
 import { newToken, newTransferId } from '../../../src/protocol/index.ts'
 import { until } from '../../e2e/harness/world.ts'
@@ -218,7 +219,8 @@ async function anInterface(lookUp: (real: Ledger) => Partial<Ledger> = () => ({}
   const openRequests = new OpenRequests()
   const transfers = new Transfers(context)
   const stop = new AbortController()
-  const services = { context, transfers, deliveries: new Deliveries(context), openRequests, stop: stop.signal }
+  const [uploads, deliveries] = [new ResumableUploads(context, transfers), new Deliveries(context)]
+  const services = { context, transfers, uploads, deliveries, openRequests, stop: stop.signal }
   const app = await buildServer(services, null)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   onTestFinished(async () => {

@@ -37,6 +37,7 @@ test.each(names)('%s sees its deliveries, also where nothing was sealed for it',
     const bounds = {
       accountBytesMax: 1e9,
       accountTransfersMax: 9,
+      accountUploadsMax: 9,
       accountGuestsMax: 1000,
       accountGuestBytesMax: 1e12,
       storageBytesMax: 1e9,

@@ -147,6 +147,12 @@ const raw: Readonly<Record<string, (body: Buffer) => Promise<Ask & { method: str
     body,
     headers: now,
   }),
+  'PATCH /v1/uploads/{secret}': async (body) => {
+    const created = { token: portal.token('alice'), headers: { 'upload-complete': '?0' } }
+    const { headers } = await portal.ask('POST', '/v1/to/bob/plan.pdf', created)
+    const append = { 'content-type': 'application/partial-upload', 'upload-offset': '0', 'upload-complete': '?1' }
+    return { method: 'PATCH', path: headers.location ?? '', body, headers: { ...now, ...append } }
+  },
   'POST /v1/to/{receivers}/{name}': async (body) => ({
     method: 'POST',
     path: '/v1/to/bob/plan.pdf',

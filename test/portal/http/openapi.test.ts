@@ -113,8 +113,12 @@ test('every request has a name, and lists the header fields that it uses', async
     'GET /v1/inbox': 'Prefer',
     'GET /v1/inbox/{transferId}': 'Prefer',
     'GET /v1/inbox/{transferId}/parts/{partNumber}': 'Prefer, Range, If-Range',
-    'PUT /v1/to/{receivers}/{name}': 'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect',
-    'POST /v1/to/{receivers}/{name}': 'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect',
+    'PATCH /v1/uploads/{secret}':
+      'Upload-Offset required, Upload-Complete required, Upload-Length, Upload-Draft-Interop-Version, Content-Digest, Repr-Digest, Prefer, Expect',
+    'PUT /v1/to/{receivers}/{name}':
+      'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect, Upload-Complete, Upload-Length, Upload-Draft-Interop-Version',
+    'POST /v1/to/{receivers}/{name}':
+      'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect, Upload-Complete, Upload-Length, Upload-Draft-Interop-Version',
   })
 })
 
@@ -130,6 +134,7 @@ test('bodies other than JSON are described: parts, whole files, and a file in on
     'PUT /v1/transfers/{transferId}/whole': 'application/octet-stream',
     'POST /v1/transfers/batch': 'application/octet-stream',
     'PUT /v1/to/{receivers}/{name}': '*/*',
+    'PATCH /v1/uploads/{secret}': 'application/partial-upload',
     'POST /v1/to/{receivers}/{name}': '*/*',
   })
 })

@@ -15,6 +15,7 @@ const admission = {
     uploadTimeoutMs: 600_000,
     accountBytesMax: 1e12,
     accountTransfersMax: 1e6,
+    accountUploadsMax: 100,
     accountGuestsMax: 1000,
     accountGuestBytesMax: 1e12,
   },

@@ -119,6 +119,7 @@ test('a part that becomes durable after the one before it failed is removed with
     return {
       write: sink.write,
       discard: sink.discard,
+      commitAs: sink.commitAs,
       async commit(digest) {
         if (isFirst) {
           await second.promise

@@ -1,7 +1,7 @@
 /** Header fields, as `/openapi.json` describes them. */
 import { Type } from 'typebox'
 import { waitSecondsMax } from '../../../protocol/index.ts'
-import type { HeaderField } from './operation.ts'
+import type { HeaderField, HeaderFields } from './operation.ts'
 
 const DIGEST_FIELD = '^[a-z0-9-]+=:[A-Za-z0-9+/]+=*:'
 
@@ -32,6 +32,15 @@ export const ifRange = text('The `ETag` of an earlier answer: the range is sent 
 export const lastEventId = text(
   'The id of the last event received: the stream continues after it. It counts more than `after`. One that the account does not have is 410',
 )
+export const digestOfContent = digest(
+  'The digest of the content of this request (RFC 9530). Nothing of it counts before it is verified',
+)
+export const uploadComplete = text('`?1`: the end of the content is the end of the file; `?0`: more will follow')
+export const uploadOffset = text('Where in the file the content begins')
+export const uploadLength = text('The length of the file')
+export const uploadVersion = text(
+  'The version of the draft of resumable uploads that the client follows. The portal then sends 104',
+)
 export const idempotencyKey = text('A UUIDv7, in quotes or not. It becomes the transferId')
 export const expect = text('`100-continue` (RFC 9110): the portal asks for the body only once it admits the file')
 
@@ -51,5 +60,16 @@ export const nextPart = text('`<./N>; rel="next"` (RFC 8288): another part follo
 export const acceptRanges = required(text('`bytes`'))
 export const contentRange = required(text('Which bytes of the part these are'))
 export const lengthOfPart = required(text('The length of the part: `bytes */LENGTH` (RFC 9110 section 15.5.17)'))
+export const uploadLimits = required(text('The limits of the upload: `min-size`, `max-size`, and `max-age` in seconds'))
+/** What every answer about an upload says. */
+export const stateHeaders: HeaderFields = {
+  'Upload-Complete': required(
+    text('`?1`: the file is stored, and its notifications can be asked for; `?0`: more can be appended'),
+  ),
+  'Upload-Offset': required(text('How many bytes of the file are durable. The next request continues there')),
+  'Upload-Length': text('The length of the file, if it is known'),
+  'Upload-Limit': uploadLimits,
+}
+export const locationOfUpload = required(text('The address of the upload. It is a secret'))
 export const location = required(text('The address of the part in the store. It is valid for a short time'))
 export const preferenceApplied = required(text('`redirect` (RFC 7240)'))

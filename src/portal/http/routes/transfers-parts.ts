@@ -1,9 +1,9 @@
 /** `PUT /v1/transfers/{transferId}/parts/{partNumber}`: one part of a file, as a raw body. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { TransferId } from '../../../protocol/index.ts'
 import { topics } from '../../signals/index.ts'
 import { type App, accountOf, goneSignal, prefersInterim, type Services } from '../app.ts'
+import { carriesInterimAnswers, sendProcessing } from '../interim.ts'
 import { contentDigestOfPart, preferInterim } from '../openapi/headers.ts'
 import { PartNumberText } from '../openapi/parameters.ts'
 import { poolBody } from '../pooled-reads.ts'
@@ -54,9 +54,10 @@ export function partRoute(app: App, { context: { signals }, transfers, stop }: S
       const { transferId } = request.params
       const partNumber = Number(request.params.partNumber)
       // By an interim answer if the connection can carry one, otherwise by the sender's event stream, perhaps at another node.
-      const tell = knowsInterimAnswers(request)
-        ? () => interimAnswer(reply)
-        : () => signals.publish(topics.arriving(account.accountId), JSON.stringify({ transferId, partNumber }))
+      const tell =
+        prefersInterim(request) && carriesInterimAnswers(request)
+          ? () => sendProcessing(reply)
+          : () => signals.publish(topics.arriving(account.accountId), JSON.stringify({ transferId, partNumber }))
       await transfers.receivePart(account, transferId, {
         partNumber,
         contentLength: request.headers['content-length'],
@@ -83,24 +84,4 @@ function nowAndThen(tell: () => void): () => void {
     saidAtMs = performance.now()
     tell()
   }
-}
-
-/** Sends 102 (RFC 2518 section 10.1). */
-function interimAnswer({ raw }: FastifyReply): void {
-  if (!raw.headersSent) raw.writeProcessing()
-}
-
-/** Headers that proxies or browsers add to a request. */
-const STANDS_BETWEEN = ['via', 'forwarded', 'x-forwarded-for', 'sec-fetch-site', 'sec-fetch-mode']
-
-/**
- * Whether the sender would recognise an interim answer. It has to ask for them, because some clients, for instance Python's
- * `http.client`, take one for the final answer. HTTP/1.0 has none (RFC 9110 section 15.2). Some proxies, for instance nginx 1.22,
- * take one for the head of the answer and the true answer for its content. And browsers do not show them to their page.
- */
-function knowsInterimAnswers(request: FastifyRequest): boolean {
-  const { headers, raw } = request
-  return (
-    prefersInterim(request) && raw.httpVersion === '1.1' && STANDS_BETWEEN.every((name) => headers[name] === undefined)
-  )
 }

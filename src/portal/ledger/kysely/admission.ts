@@ -1,4 +1,4 @@
-import type { CompiledQuery, Insertable } from 'kysely'
+import { type CompiledQuery, type Insertable, sql } from 'kysely'
 import { type Announcement, type Metadata, type Notification, Problem } from '../../../protocol/index.ts'
 import type { Admission, InlineContent, NewTransfer, RoomBounds, Transfer } from '../contract.ts'
 import { storageFull } from '../room.ts'
@@ -20,7 +20,7 @@ import {
 } from './guest-admission.ts'
 import { type LockMode, locking } from './locks.ts'
 import { prepared, together } from './prepared.ts'
-import { loadTransfer, toTransfer } from './rows.ts'
+import { loadTransfer, RESUMABLE, toTransfer } from './rows.ts'
 import { countOpen, countTotals, selectTotals } from './totals.ts'
 
 /** The content of a transfer that is stored from the beginning. */
@@ -65,6 +65,7 @@ export async function admit(
   if (known === undefined) {
     const parties = toParties(found)
     const { sender, receivers } = mustBeAllowed(parties, transfer, admission, atMs)
+    if (transfer.isResumable === true) await requireUploadPlace(tx, transfer.senderId, admission.accountUploadsMax)
     const side = await lockGuestSide(tx, sender, receivers, atMs)
     await requireRoomToReopen(tx, sender, receivers, admission.accountGuestsMax, atMs)
     return insertTransfer(tx, transfer, admission, atMs, inline, { ...parties, sender, receivers, side })
@@ -74,6 +75,23 @@ export async function admit(
   if (before === null) throw new Problem('transfer-conflict')
   return { transfer: before, isNew: false, notification: null }
 }
+
+/** An upload that its client may continue stays open longer than a request, so an account has few. @throws Problem `too-many-transfers` */
+async function requireUploadPlace(tx: Tx, senderId: number, uploadsMax: number): Promise<void> {
+  const open = await selectResumable(tx, senderId, uploadsMax)
+  if (open.length >= uploadsMax) throw new Problem('too-many-transfers', { uploadsMax })
+}
+
+const selectResumable = prepared((db, senderId: number, limit: number) =>
+  db
+    .selectFrom('transfers')
+    .select('sender_id')
+    .where('sender_id', '=', senderId)
+    // Literals, because only then the partial index can be used.
+    .where('state', '=', sql.lit('receiving'))
+    .where('one_request', '=', sql.lit(RESUMABLE))
+    .limit(limit),
+)
 
 async function insertTransfer(
   tx: Tx,
@@ -116,7 +134,7 @@ async function insertTransfer(
     ended_at_ms: problem === null ? null : atMs,
     parts_held: isReceiving || stored?.heldIn === 'store' ? 1 : 0,
     held_in_ledger: stored?.heldIn === 'ledger' ? 1 : 0,
-    one_request: transfer.isOneRequest === true ? 1 : 0,
+    one_request: transfer.isResumable === true ? RESUMABLE : transfer.isOneRequest === true ? 1 : 0,
     generation: stored?.generation ?? '',
     ...links,
   })

@@ -10,6 +10,7 @@ import { inlineUploads } from './inline-uploads.ts'
 import { sweeps } from './sweeps.ts'
 import { time } from './time.ts'
 import { transfers } from './transfers.ts'
+import { uploads } from './uploads.ts'
 import { watch } from './watch.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
@@ -21,6 +22,7 @@ export function kyselyLedger(context: LedgerContext): Ledger {
     ...guests(context),
     ...transfers(context),
     ...inlineUploads(context),
+    ...uploads(context),
     ...deliveries(context),
     ...events(context),
     ...sweeps(context),

@@ -9,6 +9,9 @@ import { prepared, together } from './prepared.ts'
 /** A deadline is extended only when less than this share of its time is left, so that most renewals cost no write. */
 export const RENEW_BELOW = 0.75
 
+/** The value of `one_request` of a transfer that later requests may continue. */
+export const RESUMABLE = 2
+
 /** The value of a column that must be set in this state. */
 function must<T>(value: T | null, column: string): T {
   if (value === null) throw new Error(`the ledger has no ${column} where the state needs one`)
@@ -68,7 +71,7 @@ export function toTransfer(row: TransferRow, deliveries: readonly DeliveryRow[])
     digestAlgorithm: row.digest_algorithm,
     createdAtMs: row.created_at_ms,
     expiresAtMs: row.expires_at_ms,
-    isOneRequest: row.one_request === 1,
+    isOneRequest: row.one_request > 0,
     generation: row.generation,
     endedAtMs: row.ended_at_ms,
     deliveries: deliveries.map(toDelivery),

@@ -1,0 +1,264 @@
+import { basename, relative } from 'node:path'
+import type { Command } from 'commander'
+import type { WatchOptions } from '../library/watching.ts'
+import type { WatchEvent, WatchedFile } from '../outbox/events.ts'
+import { exitCodes, interruptSignal, UsageError } from './exit.ts'
+import {
+  accountNames,
+  durationMs,
+  excludeOption,
+  flag,
+  insecureOption,
+  jsonOption,
+  listOption,
+  openedProfile,
+  option,
+  type ProfileFlags,
+  positiveSizeBytes,
+  profileOption,
+  verboseOption,
+  wholeNumber,
+} from './options.ts'
+import { print, traceRequests, warnOfTemporaryState } from './output.ts'
+import { eventLine, problemText } from './send-lines.ts'
+import { printable, receiversText } from './text.ts'
+
+interface WatchFlags extends ProfileFlags {
+  readonly to: readonly string[]
+  readonly settle: number
+  readonly poll: number
+  readonly create?: boolean
+  readonly delete?: boolean
+  readonly once?: boolean
+  readonly wait?: number
+  readonly answerTimeout?: number
+  readonly plain?: boolean
+  /** False for `--no-times`. */
+  readonly times?: boolean
+  readonly exclude?: readonly string[]
+  readonly strict?: boolean
+  readonly partSize?: number
+  readonly partsInFlight?: number
+  readonly json?: boolean
+  readonly verbose?: boolean
+}
+
+const SETTLE_MS_DEFAULT = 2_000
+const POLL_MS_DEFAULT = 10_000
+
+export function watchCommand(program: Command): void {
+  program
+    .command('watch')
+    .summary('send whatever is put into a folder')
+    .description(
+      'Sends whatever is put into a folder: each file, and each folder in it, as a delivery of its own.\n' +
+        "Then it lies in the folder's 'sent' with its receipt, or in 'failed' with the reason. Runs until it is stopped;\n" +
+        'started again, it continues: no file is lost, and none is sent twice.',
+    )
+    .argument('<folder>', 'the drop folder')
+    .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
+    .addOption(
+      option('--settle <duration>', 'how long a file has to stay as it is, unless it was renamed into place')
+        .argParser(durationMs)
+        .default(SETTLE_MS_DEFAULT, '2s'),
+    )
+    .addOption(
+      option('--poll <duration>', 'time between looks where the system reports no changes, as on network disks')
+        .argParser(durationMs)
+        .default(POLL_MS_DEFAULT, '10s'),
+    )
+    .addOption(flag('--create', 'make the folder if it is missing'))
+    .addOption(flag('--delete', "delete what was delivered, instead of moving it to 'sent'"))
+    .addOption(flag('--once', 'send what is there, then end; for cron'))
+    .addOption(
+      option(
+        '--wait <duration>',
+        'with --once: how long to wait for the receivers; the next run continues. Without a limit if not given',
+      ).argParser(durationMs),
+    )
+    .addOption(
+      option(
+        '--answer-timeout <duration>',
+        'with --once: time without a response before it gives up with exit code 5; 60s if not given',
+      ).argParser(durationMs),
+    )
+    .addOption(
+      flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
+    )
+    .addOption(flag('--no-times', 'do not tell the receivers when the files were modified last'))
+    .addOption(excludeOption('leave out what matches, in the folder and in folders in it, as in .gitignore'))
+    .addOption(
+      flag('--strict', "move a folder with something that cannot be sent to 'failed', instead of leaving that out"),
+    )
+    .addOption(profileOption())
+    .addOption(insecureOption())
+    .addOption(jsonOption())
+    .addOption(verboseOption())
+    .addOption(
+      option('--part-size <size>', 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines').argParser(
+        positiveSizeBytes,
+      ),
+    )
+    .addOption(
+      option(
+        '--parts-in-flight <number>',
+        'parts in flight at the same time; 2 to 12, found by trying, if not given',
+      ).argParser(wholeNumber),
+    )
+    .addHelpText('after', watchHelp)
+    .action(async (folder: string, flags: WatchFlags) => {
+      if (flags.once !== true && (flags.wait !== undefined || flags.answerTimeout !== undefined)) {
+        throw new UsageError('without --once it waits as long as it takes: leave --wait and --answer-timeout out')
+      }
+      const signal = interruptSignal()
+      await using me = await openedProfile(flags)
+      if (me.isStateTemporary) warnOfTemporaryState()
+      if (flags.verbose === true) await traceRequests(me.portalUrl)
+      const show = flags.json === true ? showJson : textShower(flags)
+      const counted = new Set<WatchedFile['outcome'] | 'no-answer' | 'undelivered'>()
+      const onEvent = (event: WatchEvent): void => {
+        if (event.type === 'ended' || event.type === 'unfinished') counted.add(event.outcome)
+        show(event)
+      }
+      for await (const _file of me.watch(folder, { ...watchOptions(flags), signal, onEvent })) {
+        // `onEvent` has shown it.
+      }
+      if (flags.once !== true) return
+      process.exitCode = signal.aborted ? exitCodes.interrupted : exitCodeOf(counted)
+    })
+}
+
+const watchHelp = `
+Examples:
+  golooader watch outbox --create --to bob       the first time: make the folder
+  golooader watch outbox --to bob,carol          until Ctrl-C
+  golooader watch outbox --to bob --once         send what is there, then end: for cron
+  golooader watch outbox --to bob --delete       keep nothing of what was delivered
+  golooader watch /mnt/nas/outbox --to bob --settle 1m     a network disk, on which other machines write slowly
+
+A file is sent once nothing has changed it for the time of --settle, or at once when it was renamed into the folder. The
+safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
+begin with a dot, and *.part, *.partial, *.filepart, *.tmp, *.temp, *.crdownload, *.download, *.swp, *~ and ~$*.
+
+While a file is sent it lies in FOLDER/.sending. A file in FOLDER/failed is sent again when you move it back. No file is
+deleted that was not delivered. A file that is written to after it was sent is sent again.
+
+The portal may be away, and the receivers may be offline: the files wait. What was delivered is proven by the receipt
+beside the file: golooader verify FOLDER/sent/a.pdf --receipt FOLDER/sent/a.pdf.receipt.json.
+
+Exit codes: 0 stopped, or with --once all was delivered · 2 wrong usage, or the folder cannot be used · 3 --once, and a
+delivery failed · 4 --once, and a file was refused; the portal refused this account; or another process watches the
+folder · 5 --once, and the portal did not answer · 6 --once, and --wait ran out · 7 standard output could not be written ·
+130 --once was interrupted. Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
+
+function watchOptions(flags: WatchFlags): Omit<WatchOptions, 'signal' | 'onEvent'> {
+  const { to, settle, poll, wait, answerTimeout, exclude, partSize, partsInFlight } = flags
+  return {
+    to,
+    settleMs: settle,
+    pollMs: poll,
+    create: flags.create === true,
+    delete: flags.delete === true,
+    once: flags.once === true,
+    plain: flags.plain === true,
+    times: flags.times !== false,
+    strict: flags.strict === true,
+    ...(wait === undefined ? {} : { deliveryTimeoutMs: wait }),
+    ...(answerTimeout === undefined ? {} : { responseTimeoutMs: answerTimeout }),
+    ...(exclude === undefined ? {} : { exclude }),
+    ...(partSize === undefined ? {} : { partSizeBytes: partSize }),
+    ...(partsInFlight === undefined ? {} : { partsInFlight }),
+  }
+}
+
+/** Of several outcomes, the exit code of the one that most needs an action. */
+function exitCodeOf(counted: ReadonlySet<string>): number {
+  if (counted.has('no-answer')) return exitCodes.noAnswer
+  if (counted.has('refused')) return exitCodes.refused
+  if (counted.has('failed')) return exitCodes.failed
+  return counted.has('undelivered') ? exitCodes.undelivered : exitCodes.ok
+}
+
+/** Prints each step as an object. Progress within a file is left out. */
+function showJson(event: WatchEvent): void {
+  if (event.type === 'uploading' || event.type === 'fetched') return
+  if (event.type === 'notification') print(`${JSON.stringify({ type: event.type, ...event.notification })}\n`)
+  else print(`${JSON.stringify(event)}\n`)
+}
+
+/** Prints a line for each step that people want to know of. An outage of the portal is told once, and its end. */
+function textShower({ to, plain }: Pick<WatchFlags, 'to' | 'plain'>): (event: WatchEvent) => void {
+  const how = plain === true ? ', NOT SEALED' : ''
+  let isAway = false
+  const names = new Map<string, string>()
+  const say = (line: string): void => print(`${line}\n`)
+  const name = (transferId: string): string => printable(names.get(transferId) ?? transferId)
+  return (event) => {
+    switch (event.type) {
+      case 'watching': {
+        const before = event.unfinished === 0 ? '' : `, and continuing with ${event.unfinished} from before`
+        return say(`watching ${printable(event.folder)} for files to ${receiversText(to)}${how}${before}`)
+      }
+      case 'connected':
+        if (isAway) say('… the portal answers again')
+        isAway = false
+        return
+      case 'silence':
+        if (!isAway) say(`… the portal does not answer (${printable(event.reason)}): the files wait for it`)
+        isAway = true
+        return
+      case 'started':
+        names.set(event.transferId, basename(event.path))
+        return say(
+          `… ${name(event.transferId)}: ${event.isResumed ? 'resuming' : 'sending'}, transfer ${event.transferId}`,
+        )
+      case 'notification':
+        if (event.notification.notification !== 'stored') return
+        return say(`✔ ${name(event.notification.transferId)}: stored at the portal`)
+      case 'left-alone':
+        return say(`! ${printable(event.name)} is left where it is: ${printable(event.reason)}`)
+      case 'changed':
+        return say(`↻ ${printable(event.name)}: ${printable(event.reason)}. It is sent again`)
+      case 'vanished':
+        return say(`! ${printable(event.name)} was taken away while it was sent`)
+      case 'waiting':
+        return say(`… waiting: ${printable(event.reason)}`)
+      case 'polling':
+        return say(
+          `… the system reports no changes here (${printable(event.reason)}): looking every ${event.everyMs / 1000} s`,
+        )
+      case 'unfinished':
+        return say(`… ${printable(event.name)} is under way: the next run continues`)
+      case 'ended':
+        if (event.transferId !== null) names.delete(event.transferId)
+        return say(endLine(event))
+      case 'clock-off':
+      case 'held-back':
+      case 'repeating':
+      case 'smaller-parts':
+      case 'left-out':
+      case 'receipt-unkept': {
+        const line = eventLine(event, null)
+        if (line !== null) say(line)
+        return
+      }
+    }
+  }
+}
+
+function endLine(file: WatchedFile): string {
+  const name = printable(file.name)
+  const place = file.path === null ? '' : `. It is ${printable(relative('', file.path))} now`
+  switch (file.outcome) {
+    case 'delivered': {
+      const signed = file.receipts.length === 0 ? ', without a receipt' : ', receipt verified'
+      return `✔ ${name}: delivered${signed}${place}`
+    }
+    case 'failed': {
+      const reasons = file.failures.map(({ receiver, problem }) => `${receiver}: ${problemText(problem)}`)
+      return `✘ ${name}: ${reasons.join('; ')}${place}`
+    }
+    case 'refused':
+      return `✘ ${name}: ${problemText(file.problem)}${place}`
+  }
+}

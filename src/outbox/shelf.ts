@@ -1,0 +1,176 @@
+/**
+ * Gives a file or folder its place in `sent/` or `failed/`, with small files beside it. Nothing is ever replaced: a name that is taken gets a
+ * number.
+ *
+ * Each step can be repeated after a crash, and leads to the same place. The first small file reserves the number: it has a content that no
+ * other transfer has. Then the file gets its name by a link, which never replaces a file, and loses its old name. Where there are no hard
+ * links, and for folders, an empty placeholder takes the name, and the file is renamed over it.
+ */
+import { type BigIntStats, linkSync, lstatSync, readFileSync } from 'node:fs'
+import { mkdir, rename, rmdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createFile, hasCode, removeFile, syncFolder } from '../fs/index.ts'
+import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
+
+/** A small file that lies beside another one. */
+export interface Beside {
+  /** What its name ends with, after the name of the other: `.receipt.json`. */
+  readonly suffix: string
+  readonly text: string
+}
+
+/** A file or folder that gets its place. */
+export interface Shelved {
+  /** Where it lies. It may be gone: then an earlier call that was killed has moved it. */
+  readonly from: string
+  readonly name: string
+  readonly isFolder: boolean
+}
+
+const BESIDE_MODE = 0o666
+/** Errors of `link` that are about this file or disk, and not about links. */
+const OTHER_LINK_CODES = ['EEXIST', 'ENOENT', 'ENOTDIR', 'ENOSPC', 'EDQUOT', 'EROFS', 'ENOMEM']
+
+/**
+ * @param folder on the same file system
+ * @returns where the file is now; null when an earlier call has moved it, and someone has taken it away since
+ * @throws errors of the file system
+ */
+export async function shelve(
+  { from, name, isFolder }: Shelved,
+  folder: string,
+  beside: readonly Beside[],
+): Promise<string | null> {
+  const file = lstatOrNull(from)
+  for (let number = 0; number <= sameNamesMax; number++) {
+    const finalName = number === 0 ? name : numberedName(name, number, { isFolder })
+    const to = join(folder, finalName)
+    const notes = beside.map(({ suffix, text }) => ({ path: join(folder, besideName(finalName, suffix)), text }))
+    if (file === null) {
+      // Only the content of the files beside tells whether this is the number of the earlier call.
+      if (notes.length > 0 && !notes.every(isWritten)) continue
+      return lstatOrNull(to) === null ? null : to
+    }
+    const isOwn = notes.length > 0 && notes.some(isWritten)
+    if (!isOwn && isTaken(to, file)) continue
+    const isPlaced = (await writeAllBeside(notes)) && (await moveTo(from, to, file, { mayBePlaceholder: isOwn }))
+    if (isPlaced) {
+      await syncFolder(folder)
+      return to
+    }
+    for (const note of notes) if (isWritten(note)) await removeFile(note.path)
+  }
+  if (file === null) return null
+  throw new Problem('write-failed', { detail: `there are ${sameNamesMax} files of that name in ${folder}` })
+}
+
+interface Note {
+  readonly path: string
+  readonly text: string
+}
+
+/** @returns false when another file has one of the names */
+async function writeAllBeside(notes: readonly Note[]): Promise<boolean> {
+  for (const note of notes) {
+    if (isWritten(note)) continue
+    // A crash has cut it off.
+    if (isBegun(note)) await removeFile(note.path)
+    try {
+      await createFile(note.path, [Buffer.from(note.text)], BESIDE_MODE)
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) return false
+      throw error
+    }
+  }
+  return true
+}
+
+function isWritten({ path, text }: Note): boolean {
+  return textIn(path, text) === text
+}
+
+function isBegun({ path, text }: Note): boolean {
+  const found = textIn(path, text)
+  return found !== null && found !== text && text.startsWith(found)
+}
+
+/** What is in a file, if that may be the text or its beginning. */
+function textIn(path: string, text: string): string | null {
+  try {
+    const stats = lstatOrNull(path)
+    const isOfSize = stats !== null && stats.size <= utf8Length(text)
+    return isOfSize && stats.isFile() ? readFileSync(path, 'utf8') : null
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'EACCES', 'EPERM')) return null
+    throw error
+  }
+}
+
+/** @returns false when the name is taken */
+async function moveTo(
+  from: string,
+  to: string,
+  file: BigIntStats,
+  { mayBePlaceholder }: { mayBePlaceholder: boolean },
+): Promise<boolean> {
+  if (!file.isDirectory()) {
+    try {
+      linkSync(from, to)
+      await unlink(from)
+      return true
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) {
+        const there = lstatOrNull(to)
+        if (there !== null && isSame(there, file)) {
+          await unlink(from)
+          return true
+        }
+        if (!mayBePlaceholder || there?.size !== 0n || !there.isFile()) return false
+      } else if (hasCode(error, ...OTHER_LINK_CODES)) throw error
+    }
+  }
+  return moveOver(from, to, { isFolder: file.isDirectory(), mayBePlaceholder })
+}
+
+/** Renames over an empty placeholder. @returns false when the name is taken */
+async function moveOver(
+  from: string,
+  to: string,
+  { isFolder, mayBePlaceholder }: { isFolder: boolean; mayBePlaceholder: boolean },
+): Promise<boolean> {
+  try {
+    if (isFolder) await mkdir(to)
+    else await createFile(to, [], BESIDE_MODE)
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    const there = lstatOrNull(to)
+    const isPlaceholder = isFolder ? there?.isDirectory() === true : there?.isFile() === true && there.size === 0n
+    if (!mayBePlaceholder || !isPlaceholder) return false
+  }
+  try {
+    await rename(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EISDIR')) return false
+    await (isFolder ? rmdir(to) : unlink(to)).catch(() => {})
+    throw error
+  }
+}
+
+function isTaken(to: string, file: BigIntStats): boolean {
+  const there = lstatOrNull(to)
+  return there !== null && !isSame(there, file)
+}
+
+function isSame(one: BigIntStats, other: BigIntStats): boolean {
+  return one.ino === other.ino && one.dev === other.dev
+}
+
+function lstatOrNull(path: string): BigIntStats | null {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+}
+
+/** The name of a file beside another one. A long name is cut. */
+function besideName(name: string, suffix: string): string {
+  return shortenedText(name, fileNameBytesMax - utf8Length(suffix)) + suffix
+}

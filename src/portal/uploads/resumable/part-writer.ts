@@ -1,0 +1,237 @@
+/**
+ * Writes the content of one request behind what an upload resource has. Full parts go where the parts of every transfer are; what comes
+ * of the last one becomes the tail. Each part is durable in the store first, then recorded in the ledger, and only then told.
+ */
+import type { PartSink } from '../../../parts/index.ts'
+import { type DigestAlgorithm, Problem, partSpan } from '../../../protocol/index.ts'
+import type { PortalContext } from '../../context.ts'
+import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.ts'
+import type { PartPlace, StoreSink } from '../../store/contract.ts'
+import { requireDiskRoom } from '../admission.ts'
+import type { Splitting } from '../body-splitter.ts'
+import type { Receiving } from '../part-upload.ts'
+import type { Transfers } from '../transfers.ts'
+import { headOf, newTailPlace, removeSegments, TAIL_SEGMENTS_MAX, tailBytes } from './tail.ts'
+
+/** The content that a request is about to bring. */
+export interface IncomingContent {
+  /** Its length; null when it is not known. */
+  readonly contentBytes: number | null
+  /** Whether its end is the end of the file. */
+  readonly completes: boolean
+  /** Whether nothing of it counts before `settle`: its digest is verified first. */
+  readonly isHeldBack: boolean
+  /** Called when more of the upload has become durable. */
+  readonly onDurable: (offsetBytes: number) => void
+}
+
+/** Something that is durable in the store and not recorded yet: a part, or a segment of the tail, perhaps instead of those before. */
+interface Stored extends Omit<TailSegment, 'generation'> {
+  readonly segment: null | { readonly generation: string; readonly isInstead: boolean }
+}
+
+export class PartWriter {
+  readonly #context: PortalContext
+  readonly #transfers: Transfers
+  readonly #writerId: string
+  readonly #incoming: IncomingContent
+  readonly #digestAlgorithm: DigestAlgorithm
+  readonly #lengthBytes: number | null
+  #transfer: Receiving
+  #upload: UploadResource
+  /** Content that is stored, and does not count yet. */
+  #pending: Stored[] = []
+
+  constructor(
+    context: PortalContext,
+    transfers: Transfers,
+    open: {
+      readonly transfer: Receiving
+      readonly upload: UploadResource
+      readonly writerId: string
+      readonly digestAlgorithm: DigestAlgorithm
+      readonly lengthBytes: number | null
+    },
+    incoming: IncomingContent,
+  ) {
+    this.#context = context
+    this.#transfers = transfers
+    this.#incoming = incoming
+    this.#transfer = open.transfer
+    this.#upload = open.upload
+    this.#writerId = open.writerId
+    this.#digestAlgorithm = open.digestAlgorithm
+    this.#lengthBytes = open.lengthBytes
+  }
+
+  /** The upload as it is recorded. */
+  get upload(): UploadResource {
+    return this.#upload
+  }
+
+  /** How the body is cut into parts. */
+  splitting(): Splitting {
+    const { partSizeBytes } = this.#transfer
+    const partNumber = this.#nextPart()
+    const isSegmentOnly = this.#fitsIntoTail(partNumber)
+    const head = isSegmentOnly ? null : headOf(this.#context.store, this.#upload, this.#digestAlgorithm)
+    return {
+      digestAlgorithm: this.#digestAlgorithm,
+      partSizeBytes,
+      start: { partNumber, head },
+      openSink: (number) => (isSegmentOnly ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
+      beforePart: () => requireDiskRoom(this.#context, partSizeBytes),
+      onBytes: this.#transfers.extendDeadlineOnBytes(this.#transfer.transferId),
+      afterPart: () => (this.#incoming.isHeldBack ? Promise.resolve() : this.settle()),
+    }
+  }
+
+  /** Records what is stored. From then on it counts. @throws Problem `unavailable` when a newer request has taken the upload over */
+  async settle(): Promise<void> {
+    const stored = this.#takeContiguous()
+    if (stored.length === 0) return
+    const { store, ledger } = this.#context
+    const { transferId, generation } = this.#transfer
+    const before = this.#upload
+    const parts = stored.filter(({ segment }) => segment === null)
+    if (parts.length > 0) await store.seal({ transferId, generation })
+    let { offsetBytes, tail } = before
+    for (const { segment, ...one } of stored) {
+      if (segment !== null) await store.seal({ transferId, generation: segment.generation })
+      if (segment?.isInstead !== false) {
+        offsetBytes -= tailBytes(tail)
+        tail = []
+      }
+      if (segment !== null) tail = [...tail, { ...one, generation: segment.generation }]
+      offsetBytes += one.lengthBytes
+    }
+    for (const { partNumber, lengthBytes } of parts) {
+      if (!this.#transfer.isSizeKnown) {
+        this.#transfer = await this.#transfers.grow(this.#transfer, partNumber, lengthBytes)
+      }
+    }
+    const uploaded = { fromBytes: before.offsetBytes, offsetBytes, parts, tail }
+    if (!(await ledger.recordUploaded(transferId, this.#writerId, uploaded))) throw replaced()
+    this.#upload = { ...before, offsetBytes, tail }
+    for (const { partNumber, lengthBytes } of parts) {
+      await this.#transfers.partReceived({ transferId, generation, partNumber }, lengthBytes)
+    }
+    await this.#removeGivenUp(before.tail.filter((segment) => !tail.includes(segment)))
+    this.#incoming.onDurable(offsetBytes)
+  }
+
+  /** Removes what is stored and was never recorded. */
+  async drop(): Promise<void> {
+    const stored = this.#pending
+    this.#pending = []
+    const { store } = this.#context
+    const { transferId, generation } = this.#transfer
+    for (const { segment, partNumber, digest } of stored) {
+      if (segment !== null) await store.removeParts({ transferId, generation: segment.generation })
+      else await store.removePart({ transferId, generation, partNumber, digest })
+    }
+  }
+
+  /** The pending content that follows what is recorded. The part before a segment may have failed: then the segment stays pending. */
+  #takeContiguous(): Stored[] {
+    let next = this.#nextPart()
+    const inOrder = this.#pending.sort((one, other) => one.partNumber - other.partNumber)
+    const end = inOrder.findIndex(({ partNumber }) => partNumber !== next++)
+    return inOrder.splice(0, end === -1 ? inOrder.length : end)
+  }
+
+  /** The number of the first part that is not recorded. */
+  #nextPart(): number {
+    const { offsetBytes, tail } = this.#upload
+    return Math.floor((offsetBytes - tailBytes(tail)) / this.#transfer.partSizeBytes) + 1
+  }
+
+  /** Whether all of the request belongs to the part that has a tail already. Then it is a segment of the tail, and nothing is read again. */
+  #fitsIntoTail(partNumber: number): boolean {
+    const { contentBytes, completes } = this.#incoming
+    const { tail } = this.#upload
+    if (contentBytes === null || completes || tail.length === 0 || tail.length >= TAIL_SEGMENTS_MAX) return false
+    return tailBytes(tail) + contentBytes < this.#partBytes(partNumber)
+  }
+
+  /** The length that a part must have to be whole. */
+  #partBytes(partNumber: number): number {
+    const { partSizeBytes } = this.#transfer
+    if (this.#lengthBytes === null) return partSizeBytes
+    return partSpan({ sizeBytes: this.#lengthBytes, partSizeBytes }, partNumber).lengthBytes
+  }
+
+  async #openSegment(partNumber: number): Promise<PartSink> {
+    const place = newTailPlace(this.#transfer.transferId, partNumber)
+    const sink = await this.#context.store.openPart(place, this.#digestAlgorithm)
+    return this.#counted(sink, (digest, lengthBytes) =>
+      this.#commitSegment(sink, place, { digest, lengthBytes, isInstead: false }),
+    )
+  }
+
+  async #openPart(partNumber: number, isFirst: boolean): Promise<PartSink> {
+    const { store } = this.#context
+    const { transferId, generation } = this.#transfer
+    const place = { transferId, generation, partNumber }
+    // A part that was stored and never recorded: by a portal that was killed, or by a request that was replaced.
+    const unrecorded = await store.findBeforePut(place)
+    if (unrecorded !== null) await store.removePart({ ...place, digest: unrecorded })
+    const sink = await store.openPart(place, this.#digestAlgorithm)
+    const headBytes = isFirst ? tailBytes(this.#upload.tail) : 0
+    return this.#counted(sink, async (digest, lengthBytes, isBroken) => {
+      const isLast = this.#lengthBytes === null && this.#incoming.completes && !isBroken
+      if (isLast || lengthBytes === this.#partBytes(partNumber)) {
+        await sink.commit(digest)
+        this.#pending.push({ segment: null, partNumber, digest, lengthBytes })
+      } else if (lengthBytes > headBytes) {
+        await this.#commitSegment(sink, newTailPlace(transferId, partNumber), { digest, lengthBytes, isInstead: true })
+      } else await sink.discard()
+    })
+  }
+
+  async #commitSegment(
+    sink: StoreSink,
+    { generation, partNumber, transferId }: PartPlace,
+    {
+      digest,
+      lengthBytes,
+      isInstead,
+    }: { readonly digest: string; readonly lengthBytes: number; readonly isInstead: boolean },
+  ): Promise<void> {
+    await sink.commitAs({ transferId, generation, partNumber }, digest)
+    this.#pending.push({ segment: { generation, isInstead }, partNumber, digest, lengthBytes })
+  }
+
+  /** A sink that counts its bytes, and stores what came when the request broke off, too. */
+  #counted(
+    sink: StoreSink,
+    store: (digest: string, lengthBytes: number, isBroken: boolean) => Promise<void>,
+  ): PartSink {
+    let lengthBytes = 0
+    return {
+      retainsBuffers: sink.retainsBuffers === true,
+      write: (buffers) => {
+        for (const { length } of buffers) lengthBytes += length
+        return sink.write(buffers)
+      },
+      commit: (digest) => store(digest, lengthBytes, false),
+      discard: () => sink.discard(),
+      // Without the end of the request its digest cannot be verified, so nothing of it may count.
+      ...(this.#incoming.isHeldBack ? {} : { keep: (digest: string) => store(digest, lengthBytes, true) }),
+    }
+  }
+
+  async #removeGivenUp(segments: readonly TailSegment[]): Promise<void> {
+    const { store, log } = this.#context
+    const { transferId } = this.#transfer
+    try {
+      await removeSegments(store, transferId, segments)
+    } catch (error) {
+      log.warn({ err: error, transferId }, 'segments of an upload could not be removed; they are with its transfer')
+    }
+  }
+}
+
+export function replaced(): Problem {
+  return new Problem('unavailable', { detail: 'a newer request continues the upload' })
+}

@@ -1,0 +1,92 @@
+/** A client of the IETF's resumable uploads, as slow and as careless as a test wants. It shows interim answers. */
+import { type IncomingHttpHeaders, request } from 'node:http'
+
+/** A final or an interim answer. */
+export interface DraftAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+  /** The interim answers before it. */
+  readonly interim: readonly { readonly status: number; readonly headers: IncomingHttpHeaders }[]
+}
+
+export interface DraftRequest {
+  readonly url: string
+  readonly token: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A request that is under way. */
+export class DraftExchange {
+  readonly answer: Promise<DraftAnswer>
+  readonly interim: { status: number; headers: IncomingHttpHeaders }[] = []
+  readonly #request: ReturnType<typeof request>
+  #onInterim = (): void => {}
+
+  constructor(method: string, path: string, { url, token, headers = {} }: DraftRequest) {
+    this.#request = request(new URL(path, url), {
+      method,
+      agent: false,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+    })
+    this.#request.on('information', ({ statusCode, headers }) => {
+      this.interim.push({ status: statusCode, headers })
+      this.#onInterim()
+    })
+    this.answer = new Promise((resolve, reject) => {
+      this.#request.on('error', reject)
+      this.#request.on('response', (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (some) => {
+          text += some
+        })
+        response.on('error', reject)
+        response.on('end', () => {
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, interim: this.interim })
+        })
+      })
+    })
+    // The test checks the answer later or not at all, so a failure must not count as unhandled.
+    this.answer.catch(() => {})
+  }
+
+  /** Sends the head alone. */
+  flush(): void {
+    this.#request.flushHeaders()
+  }
+
+  /** Resolves when the bytes have left. */
+  write(bytes: Buffer): Promise<void> {
+    return new Promise((resolve) => {
+      this.#request.write(bytes, () => resolve())
+    })
+  }
+
+  end(bytes?: Buffer): Promise<DraftAnswer> {
+    this.#request.end(bytes)
+    return this.answer
+  }
+
+  /** Breaks the connection. */
+  cut(): void {
+    this.#request.destroy()
+  }
+
+  /** Resolves with the first interim answer that has the field. */
+  async told(field: string): Promise<string> {
+    while (true) {
+      const found = this.interim.find(({ headers }) => headers[field] !== undefined)
+      if (found !== undefined) return String(found.headers[field])
+      await new Promise<void>((resolve, reject) => {
+        this.#onInterim = resolve
+        this.answer.then(() => reject(new Error(`answered without ${field}`)), reject)
+      })
+    }
+  }
+}
+
+/** Makes one request. */
+export function draft(method: string, path: string, ask: DraftRequest, body?: Buffer): Promise<DraftAnswer> {
+  return new DraftExchange(method, path, ask).end(body)
+}

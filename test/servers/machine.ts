@@ -1,0 +1,105 @@
+/** A machine of a test: a user with a home folder and a systemd manager of its own, in the network of this one. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished } from 'vitest'
+import type { Ended, Running, World } from '../e2e/harness/world.ts'
+import { UserManager } from './user-manager.ts'
+
+export class Machine {
+  readonly world: World
+  readonly home: string
+  #manager: UserManager
+
+  private constructor(world: World, home: string, manager: UserManager) {
+    this.world = world
+    this.home = home
+    this.#manager = manager
+  }
+
+  /** @param home the home folder of its user */
+  static async start(world: World, home = world.folder): Promise<Machine> {
+    mkdirSync(home, { recursive: true })
+    const machine = new Machine(world, home, await UserManager.start(home))
+    onTestFinished(() => machine.#manager[Symbol.asyncDispose]())
+    return machine
+  }
+
+  path(...names: string[]): string {
+    return join(this.home, ...names)
+  }
+
+  /** Kills everything that runs, as a loss of power does, and boots: services that are installed start by themselves. */
+  async reboot(): Promise<void> {
+    await this.#manager[Symbol.asyncDispose]()
+    this.#manager = await UserManager.start(this.home)
+  }
+
+  /** Starts a command of this project, in the home folder. @param wrapper another program that runs it */
+  start(args: readonly string[], wrapper: readonly string[] = []): Running {
+    return this.world.start(args, { wrapper: [...this.#manager.wrapper, ...wrapper], env: this.#env() })
+  }
+
+  /** Runs a command to its end, whose exit code is expected. */
+  async run(code: number, ...args: string[]): Promise<Ended> {
+    const ended = await this.start(args).ended
+    expect(ended.code, `${args.join(' ')}\n${ended.stdout}\n${ended.stderr}`).toBe(code)
+    return ended
+  }
+
+  /** @returns a link to the portal of the world */
+  async invite(account: string): Promise<string> {
+    const invited = await this.world.run('invite', account, '--data', this.world.dataFolder)
+    expect(invited.code, invited.stderr).toBe(0)
+    return invited.stdout.trim()
+  }
+
+  /** Joins the portal of the world. */
+  async join(account: string): Promise<void> {
+    await this.run(0, 'join', await this.invite(account))
+  }
+
+  /** Runs a command of the shell. @returns its standard output */
+  shell(command: string, env: Readonly<Record<string, string>> = {}): string {
+    const [program = '', ...args] = [...this.#manager.wrapper, 'sh', '-ec', command]
+    return execFileSync(program, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, ...this.#env(), ...env },
+    })
+  }
+
+  systemctl(...args: string[]): string {
+    return this.shell(`systemctl --user ${args.join(' ')}`)
+  }
+
+  /** Kills the process of a service, if it has one at the moment. */
+  kill(name: string): void {
+    this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
+  }
+
+  unitPath(name: string): string {
+    return this.path('.config/systemd/user', `golooader-${name}.service`)
+  }
+
+  /** Changes settings of a service for a test. It takes effect at the next start of the service. */
+  adjust(name: string, settings: string): void {
+    mkdirSync(`${this.unitPath(name)}.d`, { recursive: true })
+    writeFileSync(`${this.unitPath(name)}.d/test.conf`, `[Service]\n${settings}\n`)
+    this.systemctl('daemon-reload')
+  }
+
+  /** What `service status --json` says. */
+  async status(name: string): Promise<Record<string, unknown>> {
+    return JSON.parse((await this.start(['service', 'status', name, '--json']).ended).stdout)
+  }
+
+  #env(): Record<string, string> {
+    return {
+      HOME: this.home,
+      XDG_CONFIG_HOME: this.path('.config'),
+      XDG_STATE_HOME: this.path('.local/state'),
+      ...this.#manager.env,
+    }
+  }
+}

@@ -19,6 +19,8 @@ export interface DraftRequest {
 /** A request that is under way. */
 export class DraftExchange {
   readonly answer: Promise<DraftAnswer>
+  /** Resolves when the portal asks for the content. */
+  readonly continued: Promise<void>
   readonly interim: { status: number; headers: IncomingHttpHeaders }[] = []
   readonly #request: ReturnType<typeof request>
   #onInterim = (): void => {}
@@ -29,6 +31,7 @@ export class DraftExchange {
       agent: false,
       headers: { authorization: `Bearer ${token}`, ...headers },
     })
+    this.continued = new Promise((resolve) => this.#request.once('continue', resolve))
     this.#request.on('information', ({ statusCode, headers }) => {
       this.interim.push({ status: statusCode, headers })
       this.#onInterim()

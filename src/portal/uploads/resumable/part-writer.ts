@@ -81,7 +81,7 @@ export class PartWriter {
       start: { partNumber, head },
       openSink: (number) => (isSegmentOnly ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
       beforePart: () => requireDiskRoom(this.#context, partSizeBytes),
-      onBytes: this.#transfers.extendDeadlineOnBytes(this.#transfer.transferId),
+      onBytes: this.#onBytes(),
       afterPart: () => (this.#incoming.isHeldBack ? Promise.resolve() : this.settle()),
     }
   }
@@ -140,10 +140,22 @@ export class PartWriter {
     return inOrder.splice(0, end === -1 ? inOrder.length : end)
   }
 
-  /** The number of the first part that is not recorded. */
+  /** The number of the first part that is not recorded. The last part of the file may be recorded, and shorter than the others. */
   #nextPart(): number {
     const { offsetBytes, tail } = this.#upload
-    return Math.floor((offsetBytes - tailBytes(tail)) / this.#transfer.partSizeBytes) + 1
+    return Math.ceil((offsetBytes - tailBytes(tail)) / this.#transfer.partSizeBytes) + 1
+  }
+
+  /** @throws Problem `transfer-too-large`, as soon as the content of a request is */
+  #onBytes(): (byteCount: number) => void {
+    const { transferSizeBytesMax: sizeBytesMax } = this.#context.options
+    const extendDeadline = this.#transfers.extendDeadlineOnBytes(this.#transfer.transferId)
+    let reachedBytes = this.#upload.offsetBytes
+    return (byteCount) => {
+      reachedBytes += byteCount
+      if (reachedBytes > sizeBytesMax) throw new Problem('transfer-too-large', { sizeBytesMax })
+      extendDeadline()
+    }
   }
 
   /** Whether all of the request belongs to the part that has a tail already. Then it is a segment of the tail, and nothing is read again. */

@@ -4,6 +4,7 @@ import { choosePartSizeBytes, newTransferId, type PlainMetadata, Problem } from 
 import type { PortalContext } from '../../context.ts'
 import type { Account, Transfer } from '../../ledger/contract.ts'
 import type { UploadProtocol, UploadResource } from '../../ledger/uploads-contract.ts'
+import { notTheirs } from '../../monitoring/audit.ts'
 import { topics, Waiter } from '../../signals/index.ts'
 import type { ActiveUpload, Description } from '../active-uploads.ts'
 import { recordedProblem } from '../admission.ts'
@@ -120,8 +121,9 @@ export class ResumableUploads {
   ): Promise<UploadSession> {
     const { ledger, activeUploads, options } = this.#context
     const found = await ledger.uploadResource({ secretHash: hashOf(secret) })
-    if (found === null || found.accountId !== account.accountId || found.protocol !== protocol) throw notThere()
+    if (found === null || found.protocol !== protocol) throw notThere()
     const { transferId } = found
+    if (found.accountId !== account.accountId) throw notTheirs(transferId)
     const before = await ledger.transfer(transferId)
     const description = before === null ? null : descriptionOf(before)
     if (before === null || description === null) throw notThere()

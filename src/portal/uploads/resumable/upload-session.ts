@@ -11,7 +11,7 @@ import type { ActiveUpload } from '../active-uploads.ts'
 import { recordedProblem } from '../admission.ts'
 import { BodyDigests } from '../body-digests.ts'
 import { isAtEnd, splitBody } from '../body-splitter.ts'
-import { algorithmOf, isStorageProblem, requireReceiving } from '../part-upload.ts'
+import { algorithmOf, requireReceiving } from '../part-upload.ts'
 import { isStored } from '../same-request.ts'
 import type { Transfers } from '../transfers.ts'
 import { PartWriter, replaced } from './part-writer.ts'
@@ -138,10 +138,12 @@ export class UploadSession implements AsyncDisposable {
         return { offsetBytes: reached, stored: null }
       }
       if (lengthBytes !== null && reached < lengthBytes) throw inconsistent(lengthBytes, reached)
+      // The last part may be shorter than the others, so nothing can follow it any more.
+      if (lengthBytes === null) await this.#recordLength(reached)
       if (whole !== null) await this.#verifyWhole(whole, offsetBytes === 0)
       return { offsetBytes: reached, stored: await this.#complete() }
     } catch (error) {
-      throw isStorageProblem(error) ? await this.#fail(error) : error
+      throw error instanceof Problem && error.next === 'refused' ? await this.#fail(error) : error
     }
   }
 
@@ -207,7 +209,7 @@ export class UploadSession implements AsyncDisposable {
    */
   async #knownLength(append: Append, completes: boolean): Promise<number | null> {
     const { offsetBytes, contentBytes } = append
-    const { transferId, lengthBytes: known } = this.#upload
+    const { lengthBytes: known } = this.#upload
     const end = contentBytes === null ? null : offsetBytes + contentBytes
     const said = [known, append.lengthBytes, completes ? end : null].filter((one) => one !== null)
     const [lengthBytes = null] = said
@@ -215,12 +217,14 @@ export class UploadSession implements AsyncDisposable {
     if (lengthBytes === null) return null
     if (end !== null && end > lengthBytes) throw await this.#fail(inconsistent(lengthBytes, end))
     if (lengthBytes < offsetBytes) throw inconsistent(lengthBytes, offsetBytes)
-    if (known === null) {
-      const isRecorded = await this.#context.ledger.recordUploadLength(transferId, this.#writer, lengthBytes)
-      if (!isRecorded) throw replaced()
-      this.#upload = { ...this.#upload, lengthBytes }
-    }
+    if (known === null) await this.#recordLength(lengthBytes)
     return lengthBytes
+  }
+
+  async #recordLength(lengthBytes: number): Promise<void> {
+    const { ledger } = this.#context
+    if (!(await ledger.recordUploadLength(this.#upload.transferId, this.#writer, lengthBytes))) throw replaced()
+    this.#upload = { ...this.#upload, lengthBytes }
   }
 
   get #writer(): string {

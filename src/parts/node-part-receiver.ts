@@ -210,15 +210,34 @@ async function receive(
       () => true,
       () => false,
     )
-    if (!isBroken || !isWritten || sink.keep === undefined || arrivedBytes === 0) await sink.discard()
+    const keep = isBroken && isWritten ? sink.keep?.bind(sink) : undefined
+    if (keep === undefined) await sink.discard()
     else {
+      // Bytes that had arrived and were not read yet.
+      for (const bytes of restOf(source, lengthBytes - arrivedBytes)) {
+        arrivedBytes += bytes.length
+        hasher.update(bytes)
+        gathered.push(bytes)
+        gatheredBytes += bytes.length
+      }
       if (gatheredBytes > 0) startWriting()
       await writing
-      await sink.keep(hasher.digest())
+      await keep(hasher.digest())
     }
     throw error
   } finally {
     options.signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** What a stream that broke still has in its buffer, up to some bytes. */
+function* restOf(source: Readable, bytesMax: number): Generator<Uint8Array> {
+  let leftBytes = bytesMax
+  while (leftBytes > 0) {
+    const bytes: Uint8Array | null = source.read()
+    if (bytes === null) return
+    yield bytes.subarray(0, leftBytes)
+    leftBytes -= bytes.length
   }
 }
 

@@ -110,6 +110,8 @@ const CLIENT_GONE = new Error('the client has gone')
 /** A signal that aborts when the client disconnects or the portal stops. */
 export function goneSignal(reply: FastifyReply, stop: AbortSignal): AbortSignal {
   const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort(CLIENT_GONE))
+  // It may have gone while the request was authenticated.
+  if (reply.raw.destroyed) gone.abort(CLIENT_GONE)
+  else reply.raw.once('close', () => gone.abort(CLIENT_GONE))
   return AbortSignal.any([gone.signal, stop])
 }

@@ -129,6 +129,9 @@ export class ResumableUploads {
     if (before === null || description === null) throw notThere()
     // How far a stream reaches by now is not its length.
     const file = before.isSizeKnown ? description : { ...description, sizeBytes: null }
+    // A request whose client has gone may be older than one that another portal has answered meanwhile: it must not change that answer.
+    // At a single portal requests come here in their order, and what such a request has brought still counts.
+    if (ledger.traits.isShared && signal.aborted) throw replaced()
     const active = await activeUploads.begin(transferId, account.accountId, file)
     try {
       const writerId = willWrite ? this.#newWriterId() : null

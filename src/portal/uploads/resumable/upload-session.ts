@@ -44,7 +44,7 @@ export interface Append {
   /** The digest of the whole file, where the request says it (RFC 9530). */
   readonly reprDigest: string | null
   /** The digests of this content alone. Nothing of it counts before they are verified. */
-  readonly contentDigests: BodyDigests | null
+  readonly contentDigests: Pick<BodyDigests, 'update' | 'verify'> | null
   readonly source: Readable
   /** Aborts when the client has disconnected. */
   readonly signal: AbortSignal
@@ -215,8 +215,8 @@ export class UploadSession implements AsyncDisposable {
     const [lengthBytes = null] = said
     if (said.some((one) => one !== lengthBytes)) throw inconsistent(...said)
     if (lengthBytes === null) return null
-    if (end !== null && end > lengthBytes) throw await this.#fail(inconsistent(lengthBytes, end))
     if (lengthBytes < offsetBytes) throw inconsistent(lengthBytes, offsetBytes)
+    if (end !== null && end > lengthBytes) throw await this.#fail(inconsistent(lengthBytes, end))
     if (known === null) await this.#recordLength(lengthBytes)
     return lengthBytes
   }

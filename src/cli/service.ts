@@ -2,6 +2,8 @@ import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
+import { OutboxFolder } from '../outbox/outbox-folder.ts'
+import { Problem } from '../protocol/index.ts'
 import { openInbox, requireInbox } from '../receiver/node-inbox.ts'
 import { exitCodes, UsageError } from './exit.ts'
 import { flag, jsonOption, openedProfile, option } from './options.ts'
@@ -11,6 +13,7 @@ import { type ReceiveFlags, receiveCommand } from './receive.ts'
 import { keptEnvironment, type ServiceDefinition, serviceName, shellWords } from './service/definition.ts'
 import { type InstalledService, type ServiceManager, type ServiceStatus, serviceManager } from './service/manager.ts'
 import { localTime, printable } from './text.ts'
+import { type WatchFlags, watchCommand } from './watch.ts'
 
 /** How long `install`, `start` and `restart` wait for a service that is not ready yet. It continues without them. */
 const READY_WITHIN_MS = 10_000
@@ -33,13 +36,14 @@ interface Servable {
 
 const servable: Readonly<Record<string, Servable>> = {
   receive: { add: receiveCommand, check: checkReceive, dropped: ['--create'] },
+  watch: { add: watchCommand, check: checkWatch, dropped: ['--create'] },
   portal: { add: portalCommand, check: async (_operands, flags) => void tlsFilesOf(flags), dropped: [] },
 }
 
 export function serviceCommand(program: Command): void {
   const service = program
     .command('service')
-    .summary('run receive, or a portal, by itself: from login or boot on')
+    .summary('run receive, watch or a portal by itself: from login or boot on')
     .description(
       'Makes a service of a command that would run until Ctrl-C: a unit of your systemd, or an agent of launchd on\n' +
         'macOS. It is started now and at each login, and again when it ends. Nothing here needs root.',
@@ -49,6 +53,7 @@ export function serviceCommand(program: Command): void {
       `
 Examples:
   golooader service install receive --into ~/Inbox
+  golooader service install watch outbox --to bob
   golooader service install --name nightly receive --into ~/in --profile work
   golooader service                      the services of this user, and how they are
   golooader service status receive
@@ -180,6 +185,18 @@ async function checkReceive(operands: readonly string[], flags: ReceiveFlags): P
 
 async function makeInbox(folder: string): Promise<void> {
   await using _inbox = await openInbox(folder, { mayCreate: true })
+}
+
+async function checkWatch([folder = '']: readonly string[], flags: WatchFlags): Promise<void> {
+  if (flags.once === true) throw new UsageError('a service runs until it is stopped: leave out --once')
+  await using _me = await openedProfile(flags)
+  await OutboxFolder.open(resolve(folder), { mayCreate: flags.create === true }).then(
+    (outbox) => outbox[Symbol.asyncDispose](),
+    (error: unknown) => {
+      // The service may run already. A watch that is none of its own is in the log of the service.
+      if (!(error instanceof Problem) || error.code !== 'outbox-busy') throw error
+    },
+  )
 }
 
 /** @returns the exit code */

@@ -21,9 +21,11 @@ import {
 } from './options.ts'
 import { print, traceRequests, warnOfTemporaryState } from './output.ts'
 import { eventLine, problemText } from './send-lines.ts'
+import { supervisor } from './service/supervisor.ts'
+import { watchReports } from './service/watch-reports.ts'
 import { printable, receiversText } from './text.ts'
 
-interface WatchFlags extends ProfileFlags {
+export interface WatchFlags extends ProfileFlags {
   readonly to: readonly string[]
   readonly settle: number
   readonly poll: number
@@ -116,9 +118,11 @@ export function watchCommand(program: Command): void {
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       const show = flags.json === true ? showJson : textShower(flags)
       const counted = new Set<WatchedFile['outcome'] | 'no-answer' | 'undelivered'>()
+      const report = watchReports(await supervisor(), new URL(me.portalUrl).host)
       const onEvent = (event: WatchEvent): void => {
         if (event.type === 'ended' || event.type === 'unfinished') counted.add(event.outcome)
         show(event)
+        report(event)
       }
       for await (const _file of me.watch(folder, { ...watchOptions(flags), signal, onEvent })) {
         // `onEvent` has shown it.

@@ -1,9 +1,6 @@
 /** What a service of `golooader service` is, on any system. Drivers turn it into a systemd unit or a launchd plist. */
 import { InvalidArgumentError } from 'commander'
 
-/** The commands that run until they are stopped. */
-export type ServiceCommand = 'portal' | 'receive'
-
 export interface ServiceDefinition {
   readonly name: string
   /** Node and the program, as absolute paths. */

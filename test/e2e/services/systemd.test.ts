@@ -1,5 +1,5 @@
 /** `golooader service` and `golooader logs` under a real systemd, as its user sees them. */
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Machine } from '../../servers/machine.ts'
 import { until, World } from '../harness/world.ts'
@@ -56,6 +56,36 @@ test('a receiver is installed as a service, receives, is started again, and is r
   expect(machine.systemctl('list-units', '--all', '--no-legend', 'golooader-*').trim()).toBe('')
   const gone = await machine.run(2, 'logs', 'receive')
   expect(gone.stderr).toContain('there is no service receive; none is installed')
+})
+
+test('a drop folder is watched by a service, which says how many are delivered and on the way', async () => {
+  const world = await World.create()
+  const machine = await Machine.start(world, world.path('alice'))
+  const portal = await world.portal()
+  await world.join(['bob'])
+  await machine.join('alice')
+  const args = ['service', 'install', 'watch', 'out', '--to', 'bob', '--settle', '100ms']
+  expect((await machine.run(2, ...args)).stderr).toContain('--create')
+  expect((await machine.run(2, ...args, '--create', '--once')).stderr).toContain('leave out --once')
+  const made = await machine.run(0, ...args, '--create')
+  expect(made.stdout).toContain('✔ watch: installed, runs: golooader watch out --to bob --settle 100ms\n')
+  // The same command again is no mistake: the folder is its own.
+  await machine.run(0, ...args)
+  const says = async (text: string): Promise<void> =>
+    until(async () => String((await machine.status('watch')).says).includes(text), text)
+
+  writeFileSync(machine.path('out/a.txt'), 'a')
+  await says(': 0 delivered, 1 on the way')
+  await world.receiver('bob')
+  await says(': 1 delivered, 0 on the way')
+  expect(existsSync(machine.path('out/sent/a.txt.receipt.json'))).toBe(true)
+  await portal.stop()
+  writeFileSync(machine.path('out/b.txt'), 'b')
+  await says(' does not answer')
+  // It owns the folder, and takes files meanwhile.
+  expect(await machine.status('watch')).toMatchObject({ state: 'running' })
+  await world.portal()
+  await says(': 2 delivered, 0 on the way')
 })
 
 test('a service whose process hangs is killed and started again', async () => {

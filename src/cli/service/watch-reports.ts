@@ -1,0 +1,45 @@
+/** The status line of a drop folder that is watched by a service. */
+import type { WatchEvent } from '../../outbox/events.ts'
+import type { Supervisor } from './supervisor.ts'
+
+/** Counts and no names, as for a receiver. It is ready once the folder belongs to it: files are taken while the portal is away, too. */
+export function watchReports(supervisor: Supervisor, portal: string): (event: WatchEvent) => void {
+  let [delivered, failed] = [0, 0]
+  const underWay = new Set<string>()
+  let obstacle: string | null = `waits for the first answer of ${portal}`
+  const tell = (): void => {
+    const more = failed === 0 ? '' : `, ${failed} in failed`
+    supervisor.status(
+      `${obstacle ?? `connected to ${portal}`}: ${delivered} delivered, ${underWay.size} on the way${more}`,
+    )
+  }
+  return (event) => {
+    switch (event.type) {
+      case 'watching':
+        supervisor.ready()
+        break
+      case 'connected':
+        obstacle = null
+        break
+      case 'silence':
+        obstacle = `${portal} does not answer (${event.reason}), trying again`
+        break
+      case 'waiting':
+        obstacle = `waits: ${event.reason}`
+        break
+      case 'started':
+        obstacle = null
+        underWay.add(event.transferId)
+        break
+      case 'ended':
+        obstacle = null
+        if (event.transferId !== null) underWay.delete(event.transferId)
+        if (event.outcome === 'delivered') delivered++
+        else failed++
+        break
+      default:
+        return
+    }
+    tell()
+  }
+}

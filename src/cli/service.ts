@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { OutboxFolder } from '../outbox/outbox-folder.ts'
 import { Problem } from '../protocol/index.ts'
 import { openInbox, requireInbox } from '../receiver/node-inbox.ts'
+import { requireExec } from './exec.ts'
 import { exitCodes, UsageError } from './exit.ts'
 import { flag, jsonOption, openedProfile, option } from './options.ts'
 import { print, sayError } from './output.ts'
@@ -156,7 +157,8 @@ Examples:
 
 --create is done once, now: later a folder that is missing is one whose disk is not mounted, and is waited for.
 
-The service may do what you may, but no program gets more rights through it, and unusual system calls fail.
+The service may do what you may, but no program gets more rights through it, and unusual system calls fail. A service with
+--exec is not confined: what its command needs is not known here.
 
 After an update of Node or of GoLooader that moved either, install the service again.
 
@@ -175,6 +177,7 @@ async function checkReceive(operands: readonly string[], flags: ReceiveFlags): P
   if (flags.once === true || flags.toStdout === true) {
     throw new UsageError('a service runs until it is stopped: leave out --once and --to-stdout')
   }
+  requireExec(flags)
   if (flags.into === undefined) throw new UsageError("required option '--into <dir>' not specified")
   // The profile has to be there, and unambiguous.
   await using _me = await openedProfile(flags)

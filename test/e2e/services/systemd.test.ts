@@ -156,6 +156,7 @@ test('mistakes in the command line of a service are found before anything is ins
     ["required option '--into <dir>' not specified", 'receive'],
     ["unknown option '--onto'", 'receive', '--onto', 'in'],
     ['leave out --once', 'receive', '--into', 'in', '--create', '--once'],
+    ['--exec-before-answer needs a command', 'receive', '--into', 'in', '--create', '--exec-before-answer'],
     ['a link is received once', 'receive', 'https://portal.example/g#glg_x', '--into', 'in'],
     ['no profile', 'receive', '--into', 'in', '--create', '--profile', 'carol'],
     ['--tls-cert and --tls-key belong together', 'portal', '--tls-cert', 'a.pem'],

@@ -114,6 +114,11 @@ export function wholeNumber(text: string): number {
   return Number(text)
 }
 
+/** For `argParser`: a whole number, or 0. */
+export function wholeNumberOrNone(text: string): number {
+  return text === '0' ? 0 : wholeNumber(text)
+}
+
 /** For `argParser`: the name of an account. */
 export function accountName(text: string): string {
   if (!isAccountName(text)) throw new InvalidArgumentError(notAnAccountName(text))

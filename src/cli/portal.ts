@@ -21,6 +21,7 @@ import {
   storeOption,
   webAddress,
   wholeNumber,
+  wholeNumberOrNone,
 } from './options.ts'
 import { print, sayError } from './output.ts'
 import { supervisor } from './service/supervisor.ts'
@@ -133,6 +134,15 @@ const allSettings = (): readonly Setting[] => [
     '--account-guest-bytes <size>',
     'total size of the open transfers by links of one account',
   ),
+  count('accountWebhooksMax', '--account-webhooks <number>', 'webhooks that one account may have', wholeNumberOrNone),
+  [
+    'webhookNetworks',
+    listOption(
+      '--webhook-networks <list>',
+      'networks and addresses that webhooks may reach although they are not public, also by plain http',
+      networks,
+    ).default([], 'none'),
+  ],
   time('uploadTimeoutMs', '--upload-timeout <duration>', 'silence in an upload after which it is deleted'),
   time('idleMs', '--idle-timeout <duration>', 'silence on a connection after which it is cut'),
   time('leaseMs', '--lease <duration>', 'silence of a receiver after which a file is offered again'),
@@ -249,8 +259,8 @@ type NumberName = {
   [Name in keyof PortalOptions]: PortalOptions[Name] extends number ? Name : never
 }[keyof PortalOptions]
 
-function count(name: NumberName, flags: string, description: string): Setting {
-  return [name, option(flags, description).argParser(wholeNumber).default(portalDefaults[name])]
+function count(name: NumberName, flags: string, description: string, parse = wholeNumber): Setting {
+  return [name, option(flags, description).argParser(parse).default(portalDefaults[name])]
 }
 
 /** @param bytesMax the largest value that the protocol supports, if there is one */

@@ -5,12 +5,11 @@
  * A portal could name any address, and this machine may reach more than the portal does. So the follower refuses addresses that are
  * less safe than the portal's and, unless the portal is on this machine, addresses that only this machine reaches.
  */
-import { lookup } from 'node:dns'
-import { BlockList, isIP, type LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
 import { IdleTimeout } from '../async/index.ts'
 import { isLoopback } from './loopback.ts'
 import { NodeHttp } from './node-http.ts'
+import { addressIn, isWithin, lookupAllowed, networksOf } from './node-networks.ts'
 import type { RouteOptions } from './node-routes.ts'
 import { type HttpRequest, type HttpResponse, NoResponseError } from './transport.ts'
 
@@ -18,13 +17,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 const KEEP_ALIVE_MS = 10_000
 
 /** Loopback and link-local addresses. Cloud providers serve the secrets of a machine at link-local addresses. */
-const ours = new BlockList()
-ours.addSubnet('127.0.0.0', 8)
-ours.addSubnet('0.0.0.0', 8)
-ours.addSubnet('169.254.0.0', 16)
-ours.addAddress('::1', 'ipv6')
-ours.addAddress('::', 'ipv6')
-ours.addSubnet('fe80::', 10, 'ipv6')
+const ours = networksOf(['127.0.0.0/8', '0.0.0.0/8', '169.254.0.0/16', '::1', '::', 'fe80::/10'])
 
 /** Follows links that the portal at one address gave. */
 export class LinkFollower {
@@ -82,28 +75,16 @@ export class LinkFollower {
     if (url === null || !isSafe || url.username !== '' || url.password !== '') {
       throw new NoResponseError('the portal named an address that is not to be followed')
     }
-    const host = url.hostname.replace(/^\[|\]$/g, '')
-    if (!this.#isLocal && (isLoopback(host) || (isIP(host) !== 0 && isOurs(host)))) throw notFollowed()
+    const address = addressIn(url)
+    const isOurs = isLoopback(url.hostname) || (address !== null && isWithin(ours, address))
+    if (!this.#isLocal && isOurs) throw notFollowed()
     url.hash = ''
     return url
   }
 }
 
-/** Checks the address that is connected to, because a name may resolve to anything, and to something else the next time. */
-export const lookupElsewhere: LookupFunction = (name, options, done) => {
-  lookup(name, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return done(error, '')
-    if (addresses.some(({ address }) => isOurs(address))) return done(notFollowed(), '')
-    if (options.all === true) return done(null, addresses)
-    const [first] = addresses
-    if (first === undefined) return done(notFollowed(), '')
-    done(null, first.address, first.family)
-  })
-}
-
-function isOurs(address: string): boolean {
-  return ours.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
-}
+/** Finds no address that only this machine reaches. */
+export const lookupElsewhere = lookupAllowed((address) => !isWithin(ours, address), notFollowed)
 
 function notFollowed(): NoResponseError {
   return new NoResponseError('the portal named an address that only this machine reaches')

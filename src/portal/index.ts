@@ -28,6 +28,9 @@ import { Sweeper } from './sweeper.ts'
 import { ActiveUploads } from './uploads/active-uploads.ts'
 import { ResumableUploads } from './uploads/resumable/index.ts'
 import { Transfers } from './uploads/transfers.ts'
+import { WebhookAddresses } from './webhooks/addresses.ts'
+import { WebhookRequests } from './webhooks/request.ts'
+import { WebhookWorker } from './webhooks/worker.ts'
 
 export { AccountAdmin, type AccountSummary } from './accounts/account-admin.ts'
 export { invite, renew } from './accounts/accounts.ts'
@@ -86,6 +89,7 @@ export async function startPortal(
   const metrics = createMetrics({
     totals: () => ledger.totals(),
     guests: () => ledger.guestCensus(),
+    webhooks: () => ledger.webhookCensus(),
     inboxes: () => heartbeat.connectionCount,
   })
   const opened = await openLedger(options, { log, onStatement: () => metrics.ledgerStatements.inc() })
@@ -169,6 +173,11 @@ export async function startPortal(
   opening.defer(() => sweeper.stop())
   accountWatch.start()
   opening.defer(() => accountWatch.stop())
+  const requests = new WebhookRequests(new WebhookAddresses(options.webhookNetworks), options.webhookTimeoutMs)
+  opening.use(requests)
+  const webhooks = new WebhookWorker(context, requests)
+  webhooks.start()
+  opening.defer(() => webhooks.stop())
   // Without a shared store, only this portal can find the parts that an earlier process of it has left.
   if (!store.traits.isShared) sweeper.search()
   const keptIn = storageLocationOf(options)

@@ -87,6 +87,19 @@ export interface PortalOptions {
   readonly accountGuestsDailyMax: number
   /** The largest sum of the open transfers to and from guests of an account. */
   readonly accountGuestBytesMax: number
+  /** How many webhooks an account may have; 0 for none. */
+  readonly accountWebhooksMax: number
+  /** Networks (CIDR) and addresses to which webhooks may go although they are not public, also by plain http. */
+  readonly webhookNetworks: readonly string[]
+  /** How long a try of a webhook may take. */
+  readonly webhookTimeoutMs: number
+  /** The shortest and the longest pause between two tries of a message to a webhook. */
+  readonly webhookRetryMsMin: number
+  readonly webhookRetryMsMax: number
+  /** How long a message to a webhook is tried. */
+  readonly webhookKeepTryingMs: number
+  /** How often the ledger is asked for messages to webhooks that are due, if there are webhooks. */
+  readonly webhookLookMs: number
   /** A sender that is silent for this time during an upload counts as gone. */
   readonly uploadTimeoutMs: number
   /** A connection without a byte for this time is closed. */
@@ -157,6 +170,13 @@ export const portalDefaults: PortalOptions = {
   accountGuestsMax: 100,
   accountGuestsDailyMax: 500,
   accountGuestBytesMax: 10 * GIB,
+  accountWebhooksMax: 10,
+  webhookNetworks: [],
+  webhookTimeoutMs: 15 * SECOND_MS,
+  webhookRetryMsMin: 5 * SECOND_MS,
+  webhookRetryMsMax: 4 * HOUR_MS,
+  webhookKeepTryingMs: 3 * DAY_MS,
+  webhookLookMs: SECOND_MS,
   uploadTimeoutMs: 10 * MINUTE_MS,
   idleMs: 30 * SECOND_MS,
   leaseMs: MINUTE_MS,

@@ -18,6 +18,8 @@ const IDS_LOGGED_MAX = 5
 /** How many of each kind one round handles. The next round continues. */
 const BATCH = 200
 const PRUNE_EVERY_MS = 10 * 60 * 1000
+/** For how long the log of a webhook has messages that have ended, unless the history is shorter. */
+const WEBHOOK_LOG_MS = 7 * 24 * 60 * 60 * 1000
 /** The other portals wait this long for the portal that has the duty to sweep. */
 const SWEEP_LEASE_MS = 10_000
 /** How often a shared store is searched for orphans. */
@@ -100,7 +102,8 @@ export class Sweeper {
     )
     if (performance.now() - this.#prunedAtMs > PRUNE_EVERY_MS) {
       const pruned = await ledger.prune(options.historyMs, BATCH)
-      if (pruned < BATCH) this.#prunedAtMs = performance.now()
+      const forgotten = await ledger.pruneWebhookMessages(Math.min(options.historyMs, WEBHOOK_LOG_MS), BATCH)
+      if (pruned < BATCH && forgotten < BATCH) this.#prunedAtMs = performance.now()
     }
   }
 

@@ -79,6 +79,10 @@ export const pageBytesMax = MIB
 export const statusNotificationsBytesMax = 2 * MIB
 export const eventsPerPageMax = 500
 export const transfersPerPageMax = 100
+/** Longest address of a webhook, in UTF-16 units. */
+export const webhookUrlLengthMax = 2048
+/** Messages in one page of a webhook's log. */
+export const webhookMessagesPerPageMax = 100
 /** Longest time for which a request with `Prefer: wait` is held (RFC 7240 section 4.3). */
 export const waitSecondsMax = 25
 /** After this silence the portal writes a comment to an event stream, so that both sides know that the connection lives. */

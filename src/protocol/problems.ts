@@ -56,6 +56,11 @@ export const problemKinds = {
   'request-closed': { status: 410, title: 'The request for files was closed or has expired', next: 'refused' },
   'request-full': { status: 409, title: 'The request for files takes no more', next: 'refused' },
 
+  'too-many-webhooks': { status: 409, title: 'The account has too many webhooks', next: 'fix' },
+  'webhook-conflict': { status: 409, title: 'The webhook exists already, and is another one', next: 'fix' },
+  'webhook-disabled': { status: 409, title: 'The webhook is disabled', next: 'fix' },
+  'webhook-refused': { status: 400, title: 'The portal sends no webhooks to this address', next: 'fix' },
+
   'receiver-unknown': { status: 404, title: 'No account of that name can receive', next: 'refused' },
   'transfer-too-large': { status: 413, title: 'The transfer is larger than this portal accepts', next: 'refused' },
   'part-size-unsuitable': { status: 400, title: 'The part size is outside the limits of this portal', next: 'fix' },

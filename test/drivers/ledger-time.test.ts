@@ -7,6 +7,7 @@ import { testDatabase } from '../servers/postgres.ts'
 import { testFolder } from '../suites/folder.ts'
 import { aTransfer, join, leaseMs, manifestDigest, problem, roomy } from '../suites/ledger.ts'
 import { aRequest, makeGuests } from '../suites/ledger-guests.ts'
+import { aWebhook, failed, service, verdict } from '../suites/ledger-webhooks.ts'
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
@@ -91,6 +92,29 @@ for (const [name, driver] of Object.entries(drivers)) {
       ['back by two hours', -2 * HOUR_MS],
       ['ahead by two hundred days', 200 * DAY_MS],
     ] as const) {
+      test(`changed ${what} while a portal runs: webhooks rest as long as before`, async () => {
+        const { machine, ledger, ada, store } = await begin(await driver())
+        const hook = aWebhook()
+        await ledger.createWebhook(ada.accountId, hook, { webhooksMax: 1 })
+        await store()
+        const isFree = async () => (await ledger.webhooks('here'))[0]?.hasWork
+        const serve = (...[outcomes, says]: [Parameters<Ledger['serveWebhook']>[2], typeof verdict | null]) =>
+          ledger.serveWebhook(hook.webhookId, service, outcomes, says)
+        const [message] = (await serve([], null))?.messages ?? []
+        if (message === undefined) throw new Error('there is no message')
+        await serve([failed(message, 2 * MINUTE_MS)], { ...verdict, failures: 1, pauseMs: MINUTE_MS })
+        machine.set = setMs
+        await ledger.keepTime(bounds)
+        machine.pass(MINUTE_MS - 1)
+        expect(await isFree()).toBe(false)
+        machine.pass(1)
+        expect((await serve([], null))?.messages).toEqual([])
+        expect(await isFree()).toBe(false)
+        machine.pass(MINUTE_MS)
+        expect(await isFree()).toBe(true)
+        expect((await serve([], null))?.messages).toHaveLength(1)
+      })
+
       test(`changed ${what} while a portal runs: leases, pauses, uploads and transfers keep their remaining time`, async () => {
         const { machine, ledger, bob, uploading, offered, due } = await begin(await driver())
         machine.pass(10 * SECOND_MS)

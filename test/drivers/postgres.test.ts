@@ -116,7 +116,7 @@ describe('query plans', () => {
     await client.query('set enable_seqscan = off')
     await client.query('set enable_sort = off')
     const looked = [...statements].filter(([sql]) =>
-      /\b(accounts|invites|account_changes|transfers|deliveries|events|contents|portals|minutes|file_requests)"/.test(
+      /\b(accounts|invites|account_changes|transfers|deliveries|events|contents|portals|minutes|file_requests|webhooks|webhook_messages)"/.test(
         sql,
       ),
     )

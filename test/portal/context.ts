@@ -16,6 +16,7 @@ import { memoryStore } from '../suites/memory-store.ts'
 const metrics = createMetrics({
   totals: async () => ({ openTransfers: 0, openBytes: 0 }),
   guests: async () => ({ receiving: 0, sending: 0, requests: 0 }),
+  webhooks: async () => ({ failing: 0, disabled: 0, waiting: 0 }),
   inboxes: () => 0,
 })
 

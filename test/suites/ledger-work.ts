@@ -3,6 +3,7 @@ import type { Account, Ledger } from '../../src/portal/ledger/contract.ts'
 import { aTransfer, type FakeClock, join, leaseMs, manifestDigest, problem, roomy } from './ledger.ts'
 import { aRequest, makeGuests, newGuest } from './ledger-guests.ts'
 import { anUpload } from './ledger-uploads.ts'
+import { aWebhook, failed, ok, service, verdict } from './ledger-webhooks.ts'
 
 const PLAIN_TRANSFERS = 300
 
@@ -103,6 +104,7 @@ export async function work(ledger: Ledger, clock: FakeClock): Promise<void> {
   await ledger.roomBytes({ senderId: ada.accountId, to: ['bob'] }, roomy)
   await guests(ledger, ada)
   await uploads(ledger, ada)
+  await webhooks(ledger, ada, bob, clock)
   await ledger.createRenewal({ name: 'bob', secretHash: 'renews bob', lifetimeMs: 1000 })
   await ledger.openInvites({ after: 'a', limit: 2 })
   await ledger.inviteByHash('no such invite')
@@ -174,6 +176,48 @@ async function uploads(ledger: Ledger, ada: Account): Promise<void> {
   await ledger.claimUploadResource(transferId, 'one', null)
   await ledger.claimUploadResource(transferId, null, 'two')
   await ledger.removeUploadResource(transferId)
+}
+
+/** Calls the methods about webhooks, with more events and messages than are read. */
+async function webhooks(ledger: Ledger, ada: Account, bob: Account, clock: FakeClock): Promise<void> {
+  await ledger.setOperator('ada', true)
+  const own = aWebhook()
+  const whole = { ...aWebhook(), isWholePortal: true }
+  for (const one of [own, whole]) await ledger.createWebhook(ada.accountId, one, { webhooksMax: 10 })
+  for (let count = 0; count < 3; count++) {
+    const { transfer } = await ledger.announce(aTransfer(ada, [bob]), roomy)
+    await ledger.moveTransfer(
+      transfer.transferId,
+      { state: 'receiving', attempt: 1 },
+      { state: 'stored', manifestDigest, manifest: null },
+    )
+    await ledger.moveDelivery(
+      transfer.transferId,
+      bob.accountId,
+      { state: 'waiting' },
+      { state: 'failed', problem: problem('expired') },
+    )
+  }
+  await ledger.webhooks('here')
+  await ledger.webhooks('here')
+  for (const { webhookId } of [own, whole]) {
+    const work = await ledger.serveWebhook(webhookId, service, [], null)
+    const [first, second] = work?.messages ?? []
+    if (first === undefined || second === undefined) throw new Error('there is nothing to send')
+    await ledger.serveWebhook(webhookId, service, [ok(first), failed(second)], { ...verdict, failures: 1, pauseMs: 9 })
+    await ledger.serveWebhook(webhookId, service, [], { ...verdict, isBack: true })
+    await ledger.leaveWebhook(webhookId, 'here')
+  }
+  const messages = await ledger.webhookMessages(ada.accountId, own.webhookId, { before: null, limit: 1 })
+  await ledger.webhookMessages(ada.accountId, own.webhookId, { before: messages?.[0]?.messageId ?? '', limit: 1 })
+  await ledger.testWebhook(ada.accountId, own.webhookId, { messageId: 'a test', body: '{}' })
+  await ledger.webhooksOf(ada.accountId)
+  await ledger.webhookCensus()
+  clock.advance(1)
+  await ledger.pruneWebhookMessages(0, 1)
+  await ledger.serveWebhook(whole.webhookId, service, [], { ...verdict, disabledFor: 'gone' })
+  await ledger.removeWebhook(ada.accountId, own.webhookId)
+  await ledger.setOperator('ada', false)
 }
 
 /** Calls the methods for an operator's page, and the heartbeats of portals. */

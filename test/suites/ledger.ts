@@ -22,6 +22,7 @@ import { testInlineUploads } from './ledger-inline-uploads.ts'
 import { testStreams } from './ledger-streams.ts'
 import { testUploads } from './ledger-uploads.ts'
 import { testWatch } from './ledger-watch.ts'
+import { testWebhooks } from './ledger-webhooks.ts'
 import './random.ts'
 
 /** A clock that stands still unless it is moved. */
@@ -200,6 +201,7 @@ export function testLedger(name: string, make: (now: () => number) => Promise<Le
     testStreams(begin)
     testUploads(begin)
     testWatch(begin)
+    testWebhooks(begin)
 
     describe('announcing', () => {
       test('a transfer is recorded as announced, with a delivery for each receiver', async () => {

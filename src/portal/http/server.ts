@@ -31,6 +31,7 @@ import { batchRoute } from './routes/transfers-batch.ts'
 import { partRoute } from './routes/transfers-parts.ts'
 import { inlineUploadRoute } from './routes/transfers-whole.ts'
 import { uploadRoutes } from './routes/uploads.ts'
+import { webhookRoutes } from './routes/webhooks.ts'
 import { answerHeaders } from './security-headers.ts'
 import { StrangerLimits } from './stranger-limits.ts'
 import { type TlsContext, TlsServer } from './tls.ts'
@@ -144,6 +145,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     deliveryRoutes(accounts, services)
     operationsRoute(accounts, services)
     guestRoutes(accounts, services)
+    webhookRoutes(accounts, services)
     await accounts.register(async (whole) => {
       whole.removeAllContentTypeParsers()
       whole.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))

@@ -99,14 +99,16 @@ export interface AccountLedger {
 
   /**
    * Revokes an account: its token becomes invalid, and invites that would renew it are voided. Its name stays taken, and it is no
-   * longer an operator's. Its guests are revoked, and its requests closed, with it. Revoking it again changes nothing.
+   * longer an operator's. Its guests are revoked, its requests closed, and its webhooks removed, with it. Revoking it again changes
+   * nothing.
    *
    * @throws Problem `account-unknown`
    */
   revokeAccount(name: string): Promise<void>
 
   /**
-   * Makes an account an operator's, which may see the state of the whole portal, or takes that right away.
+   * Makes an account an operator's, which may see the state of the whole portal, or takes that right away, and with it its webhooks
+   * for the whole portal.
    *
    * @throws Problem `account-unknown`; `account-revoked` when a revoked account is to become an operator's
    */

@@ -17,6 +17,7 @@ import type { GuestLedger } from './guests-contract.ts'
 import type { Delivery, Lease, Transfer } from './records-contract.ts'
 import type { UploadLedger } from './uploads-contract.ts'
 import type { WatchLedger } from './watch-contract.ts'
+import type { WebhookLedger } from './webhooks-contract.ts'
 
 export type { Account, Delivery, Lease, Transfer }
 
@@ -129,7 +130,7 @@ export interface ClockStep {
 /** Work that only one portal at a time has to do. */
 export type Duty = 'sweep' | 'orphans' | 'audit'
 
-export interface Ledger extends AccountLedger, GuestLedger, UploadLedger, WatchLedger {
+export interface Ledger extends AccountLedger, GuestLedger, UploadLedger, WatchLedger, WebhookLedger {
   readonly traits: {
     /** Whether several portals may work on it at the same time. */
     readonly isShared: boolean

@@ -14,6 +14,7 @@ import * as watch from './migrations/0008-watch.ts'
 import * as clock from './migrations/0010-clock.ts'
 import * as streams from './migrations/0011-streams.ts'
 import * as guests from './migrations/0012-guests.ts'
+import * as webhooks from './migrations/0013-webhooks.ts'
 import * as uploads from './migrations/0014-uploads.ts'
 
 const migrations = {
@@ -28,6 +29,7 @@ const migrations = {
   '0010-clock': clock,
   '0011-streams': streams,
   '0012-guests': guests,
+  '0013-webhooks': webhooks,
   '0014-uploads': uploads,
 }
 

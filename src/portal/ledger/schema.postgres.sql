@@ -268,3 +268,52 @@ create table uploads (
   constraint uploads_pkey PRIMARY KEY (transfer_id),
   constraint uploads_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES transfers(transfer_id) ON DELETE CASCADE
 );
+
+create table webhook_messages (
+  message_id text collate "C" not null,
+  webhook_id text collate "C" not null,
+  event_number bigint not null,
+  kind text collate "C" not null,
+  transfer_id text collate "C",
+  state text collate "C" not null,
+  body text collate "C",
+  created_at_ms bigint not null,
+  attempts integer not null default 0,
+  next_at_ms bigint not null,
+  give_up_at_ms bigint not null,
+  tried_at_ms bigint,
+  ended_at_ms bigint,
+  status integer,
+  reason text collate "C",
+  constraint webhook_messages_pkey PRIMARY KEY (message_id),
+  constraint webhook_messages_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks(webhook_id) ON DELETE CASCADE
+);
+CREATE INDEX webhook_messages_due ON webhook_messages USING btree (webhook_id, next_at_ms, event_number) WHERE (state = 'pending'::text);
+CREATE INDEX webhook_messages_ended ON webhook_messages USING btree (ended_at_ms) WHERE (ended_at_ms IS NOT NULL);
+CREATE INDEX webhook_messages_log ON webhook_messages USING btree (webhook_id, created_at_ms, message_id);
+CREATE INDEX webhook_messages_open ON webhook_messages USING btree (webhook_id, transfer_id, event_number) WHERE (state = ANY (ARRAY['pending'::text, 'queued'::text]));
+
+create table webhooks (
+  webhook_id text collate "C" not null,
+  account_id integer not null,
+  url text collate "C" not null,
+  kinds text collate "C" not null,
+  secret text collate "C" not null,
+  whole_portal integer not null,
+  created_at_ms bigint not null,
+  cursor_event bigint not null,
+  open_messages integer not null default 0,
+  failures integer not null default 0,
+  failing_since_ms bigint,
+  pause_until_ms bigint,
+  next_at_ms bigint,
+  served_at_ms bigint not null default 0,
+  lease_portal_id text collate "C",
+  lease_expires_at_ms bigint,
+  disabled_at_ms bigint,
+  reason text collate "C",
+  constraint webhooks_pkey PRIMARY KEY (webhook_id),
+  constraint webhooks_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id)
+);
+CREATE INDEX webhooks_active ON webhooks USING btree (served_at_ms) WHERE (disabled_at_ms IS NULL);
+CREATE INDEX webhooks_of_account ON webhooks USING btree (account_id, webhook_id);

@@ -268,3 +268,54 @@ CREATE TABLE uploads (
   offset_bytes bigint default 0 not null,
   tail text default '[]' not null
 );
+
+CREATE TABLE webhook_messages (
+  message_id text not null primary key,
+  webhook_id text not null references webhooks (webhook_id) on delete cascade,
+  event_number bigint not null,
+  kind text not null,
+  transfer_id text,
+  state text not null,
+  body text,
+  created_at_ms bigint not null,
+  attempts integer default 0 not null,
+  next_at_ms bigint not null,
+  give_up_at_ms bigint not null,
+  tried_at_ms bigint,
+  ended_at_ms bigint,
+  status integer,
+  reason text
+);
+
+CREATE INDEX webhook_messages_due on webhook_messages (webhook_id, next_at_ms, event_number) where state = 'pending';
+
+CREATE INDEX webhook_messages_ended on webhook_messages (ended_at_ms) where ended_at_ms is not null;
+
+CREATE INDEX webhook_messages_log on webhook_messages (webhook_id, created_at_ms, message_id);
+
+CREATE INDEX webhook_messages_open on webhook_messages (webhook_id, transfer_id, event_number) where state in ('pending', 'queued');
+
+CREATE TABLE webhooks (
+  webhook_id text not null primary key,
+  account_id integer not null references accounts (account_id),
+  url text not null,
+  kinds text not null,
+  secret text not null,
+  whole_portal integer not null,
+  created_at_ms bigint not null,
+  cursor_event bigint not null,
+  open_messages integer default 0 not null,
+  failures integer default 0 not null,
+  failing_since_ms bigint,
+  pause_until_ms bigint,
+  next_at_ms bigint,
+  served_at_ms bigint default 0 not null,
+  lease_portal_id text,
+  lease_expires_at_ms bigint,
+  disabled_at_ms bigint,
+  reason text
+);
+
+CREATE INDEX webhooks_active on webhooks (served_at_ms) where disabled_at_ms is null;
+
+CREATE INDEX webhooks_of_account on webhooks (account_id, webhook_id);

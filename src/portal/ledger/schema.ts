@@ -3,6 +3,7 @@ import type { ColumnType, Generated } from 'kysely'
 import type { DeliveryState, NotificationKind, TransferState } from '../../protocol/index.ts'
 import type { AccountChangeKind } from './accounts-contract.ts'
 import type { Duty } from './contract.ts'
+import type { WebhookMessageRecord } from './webhooks-contract.ts'
 
 /**
  * The state of a guest.
@@ -246,5 +247,55 @@ export interface LedgerTables {
     wanted: string | null
     /** The receipt as the receiver signed it. */
     receipt: string | null
+  }
+  webhooks: {
+    webhook_id: string
+    account_id: number
+    url: string
+    /** The notifications that it is for, separated by commas. */
+    kinds: string
+    secret: string
+    /** 1 for the events of all accounts. */
+    whole_portal: number
+    created_at_ms: number
+    /** The number of the last event that a message was made of, or that it is not for. */
+    cursor_event: number
+    /** Messages without an outcome. */
+    open_messages: ColumnType<number, number | undefined, number>
+    /** Tries in a row that failed. */
+    failures: ColumnType<number, number | undefined, number>
+    failing_since_ms: ColumnType<number | null, number | undefined, number | null>
+    /** Nothing is sent before this time. */
+    pause_until_ms: ColumnType<number | null, number | undefined, number | null>
+    /** When its next message is due; null when none waits. */
+    next_at_ms: ColumnType<number | null, number | undefined, number | null>
+    served_at_ms: ColumnType<number, number | undefined, number>
+    /** The portal that serves it, until this time. */
+    lease_portal_id: ColumnType<string | null, string | undefined, string | null>
+    lease_expires_at_ms: ColumnType<number | null, number | undefined, number | null>
+    disabled_at_ms: ColumnType<number | null, number | undefined, number | null>
+    /** Why it is disabled. */
+    reason: ColumnType<string | null, string | undefined, string | null>
+  }
+  webhook_messages: {
+    message_id: string
+    webhook_id: string
+    /** The event that it tells; for a test, the last event before it. */
+    event_number: number
+    kind: WebhookMessageRecord['kind']
+    /** Null for a test. */
+    transfer_id: string | null
+    state: WebhookMessageRecord['state']
+    /** What is sent; null once it has ended. */
+    body: string | null
+    created_at_ms: number
+    attempts: ColumnType<number, number | undefined, number>
+    next_at_ms: number
+    /** A try that fails after this time is the last one. */
+    give_up_at_ms: number
+    tried_at_ms: ColumnType<number | null, number | undefined, number>
+    ended_at_ms: ColumnType<number | null, number | undefined, number>
+    status: ColumnType<number | null, number | null | undefined, number | null>
+    reason: ColumnType<string | null, string | null | undefined, string | null>
   }
 }

@@ -23,9 +23,11 @@ export type AccountEvent =
   | 'request-made'
   | 'request-closed'
   | 'request-joined'
+  | 'webhook-made'
+  | 'webhook-removed'
 
 /** All events. The names are stable; SECURITY.md lists them. */
-export type AuditEvent = RefusalEvent | AccountEvent | AccountChangeKind | 'connections-cut'
+export type AuditEvent = RefusalEvent | AccountEvent | AccountChangeKind | 'connections-cut' | 'webhook-disabled'
 
 /** The members of a line. Never put a secret into them. */
 export interface AuditDetails {

@@ -15,6 +15,8 @@ export interface Metrics {
   readonly storeRequests: Counter<'kind'>
   /** Statements run by the ledger. */
   readonly ledgerStatements: Counter
+  /** Tries to send a webhook. */
+  readonly webhookTries: Counter<'result'>
   readonly connections: Gauge
 }
 
@@ -29,17 +31,25 @@ interface GuestTotals {
   readonly requests: number
 }
 
+interface WebhookTotals {
+  readonly failing: number
+  readonly disabled: number
+  readonly waiting: number
+}
+
 /** Values that are looked up when the metrics are read. */
 interface Sources {
   /** If it fails, the other metrics are still returned. */
   totals(): Promise<Totals>
   /** The same. */
   guests(): Promise<GuestTotals>
+  /** The same. */
+  webhooks(): Promise<WebhookTotals>
   /** Connections of receivers to this process. */
   inboxes(): number
 }
 
-export function createMetrics({ totals, guests, inboxes }: Sources): Metrics {
+export function createMetrics({ totals, guests, webhooks, inboxes }: Sources): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -62,6 +72,13 @@ export function createMetrics({ totals, guests, inboxes }: Sources): Metrics {
   totalGauge('golooader_receiving_guests', 'Guests of send links', async () => (await guests()).receiving)
   totalGauge('golooader_sending_guests', 'Guests of request links', async () => (await guests()).sending)
   totalGauge('golooader_open_requests', 'Open requests for files', async () => (await guests()).requests)
+  totalGauge('golooader_webhooks_failing', 'Webhooks whose last try failed', async () => (await webhooks()).failing)
+  totalGauge('golooader_webhooks_disabled', 'Webhooks that wanted no more', async () => (await webhooks()).disabled)
+  totalGauge(
+    'golooader_webhook_messages_waiting',
+    'Messages to webhooks without an outcome',
+    async () => (await webhooks()).waiting,
+  )
   new Gauge({
     name: 'golooader_inboxes',
     help: 'Receivers connected to this process',
@@ -105,6 +122,12 @@ export function createMetrics({ totals, guests, inboxes }: Sources): Metrics {
     ledgerStatements: new Counter({
       name: 'golooader_ledger_statements_total',
       help: 'SQL statements run, without the beginnings and ends of transactions',
+      registers,
+    }),
+    webhookTries: new Counter<'result'>({
+      name: 'golooader_webhook_tries_total',
+      help: 'Tries to send a message to a webhook',
+      labelNames: ['result'],
       registers,
     }),
     connections: new Gauge({ name: 'golooader_connections', help: 'Connections open to this process', registers }),

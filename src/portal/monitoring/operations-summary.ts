@@ -39,9 +39,10 @@ export class OperationsSummary {
     const { ledger, store, heartbeat, options, portalId } = this.#context
     // Writes a heartbeat first, so that the ledger has the current data of this portal.
     await heartbeat.beat()
-    const [census, guests, freeBytes, minutes, problems, recorded] = await Promise.all([
+    const [census, guests, webhooks, freeBytes, minutes, problems, recorded] = await Promise.all([
       ledger.census(),
       ledger.guestCensus(),
+      ledger.webhookCensus(),
       store.freeBytes(),
       ledger.minutes(THROUGHPUT_MINUTES * MINUTE_MS),
       ledger.problems(PROBLEMS_MAX),
@@ -59,6 +60,7 @@ export class OperationsSummary {
       ...receiversOf(portals),
       accounts,
       guests,
+      webhooks,
       problems: problems.map(problemOf),
       portals: portals.map(({ portalId, node, sinceMs, seenAtMs, receivers }) => ({
         portalId,

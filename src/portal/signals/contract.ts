@@ -24,6 +24,8 @@ export interface Signals {
 export const topics = {
   /** An account has changed. */
   accounts: 'accounts',
+  /** There is a new webhook, or a test of one. */
+  webhooks: 'webhooks',
   /** The offers to an account have changed. The payload is the transferId; empty if it may be any. */
   inbox: (accountId: number) => `inbox:${accountId}`,
   /** Which connection of a receiving process is its newest one: see `connection-takeover.ts`. */

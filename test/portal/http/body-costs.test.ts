@@ -1,6 +1,6 @@
 /** What a request costs the portal grows with its body and not faster, whatever is in the body. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newInvite, newToken, newTransferId, Problem } from '../../../src/protocol/index.ts'
+import { newInvite, newToken, newTransferId, newWebhookSecret, Problem } from '../../../src/protocol/index.ts'
 import { cpuMsOf } from '../../suites/cpu.ts'
 import { hostileForms } from '../../suites/hostile.ts'
 import { type Ask, announcement, contentDigest, KIB, manifestDigest, partSizeBytes, TestPortal } from '../portal.ts'
@@ -72,6 +72,18 @@ const json: Readonly<Record<string, readonly Route[]>> = {
       path: () => '/v1/requests/join',
       example: { secret: `glq_${'A'.repeat(43)}`, account: aGuest.account, token: newToken(), keys: aGuest.keys },
     },
+  ],
+  'POST /v1/webhooks': [
+    {
+      path: () => '/v1/webhooks',
+      example: {
+        ...{ webhookId: newTransferId(), url: `https://hooks.example/${'x'.repeat(500)}`, isWholePortal: false },
+        ...{ on: ['stored', 'delivered', 'failed'], secret: newWebhookSecret() },
+      },
+    },
+  ],
+  'POST /v1/webhooks/{webhookId}/test': [
+    { path: () => `/v1/webhooks/${newTransferId()}/test`, example: { testId: newTransferId() } },
   ],
   'PUT /v1/account/keys': [
     { path: () => '/v1/account/keys', example: { signing: 'A'.repeat(43), encryption: 'A'.repeat(43) } },

@@ -4,6 +4,7 @@ import {
   type Announcement,
   type NewFileRequest,
   newTransferId,
+  newWebhookSecret,
   transferSizeBytesMax,
 } from '../../../src/protocol/index.ts'
 import { limitRows } from '../../structure/limit-table.ts'
@@ -113,6 +114,21 @@ const asking: Readonly<Record<string, (count: number) => Promise<Answer>>> = {
   offersOpenMax: (count) => headOf(`/v1/inbox?instance=instance-1&window=${count}`, asBob()),
   transfersPerPageMax: (count) => portal.ask('GET', `/v1/transfers?limit=${count}`, { token: asAlice() }),
   eventsPerPageMax: (count) => portal.ask('GET', `/v1/events?limit=${count}`, { token: asAlice() }),
+  webhookUrlLengthMax: (length) => {
+    const url = 'https://hooks.example/'.padEnd(length, 'x')
+    const body = { webhookId: newTransferId(), url, on: ['failed'], secret: newWebhookSecret() }
+    return portal.ask('POST', '/v1/webhooks', { token: asAlice(), body })
+  },
+  webhookMessagesPerPageMax: async (count) => {
+    const body = {
+      webhookId: newTransferId(),
+      url: 'https://hooks.example/',
+      on: ['failed'],
+      secret: newWebhookSecret(),
+    }
+    await portal.ask('POST', '/v1/webhooks', { token: asBob(), body })
+    return portal.ask('GET', `/v1/webhooks/${body.webhookId}/messages?limit=${count}`, { token: asBob() })
+  },
   jsonBodyBytesMax: (length) => {
     const headers = { 'content-type': 'application/json' }
     const body = JSON.stringify(announcement(1)).padEnd(length)

@@ -23,6 +23,7 @@ const tags = [
   { name: 'receiver', description: 'The second hop: from the portal to a receiver.' },
   { name: 'accounts', description: 'Who uses the portal, and with which keys.' },
   { name: 'guests', description: 'Links for people without an account.' },
+  { name: 'webhooks', description: 'Notifications sent to an address of the account.' },
   { name: 'operations', description: 'For operators, and for clients that look first.' },
 ]
 

@@ -6,6 +6,7 @@ import { closeRequests, revokeGuests, toGuest } from './guest-rows.ts'
 import { type LockMode, lockAccountChanges, locking } from './locks.ts'
 import { prepared } from './prepared.ts'
 import { countTotals } from './totals.ts'
+import { removeWebhooks } from './webhooks.ts'
 
 /** Gives one row whether the token exists or not, because the time of the answer must not tell that. */
 const selectByTokenId = prepared((db, tokenId: string) =>
@@ -166,6 +167,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
         if (account.is_operator === 1) await recordChange(tx, { atMs: now(), change: 'operator-unmade', name })
         await revokeGuests(tx, { ownerId: account.account_id }, 'guest-revoked', now())
         await closeRequests(tx, account.account_id, null, now())
+        await removeWebhooks(tx, account.account_id)
         await tx.executeQuery(countTotals(tx, account.account_id, { accounts: -1 }))
       })
     },
@@ -181,6 +183,7 @@ export function accounts({ db, now, transact }: LedgerContext): AccountLedger {
           .set({ is_operator: isOperator ? 1 : 0 })
           .where('account_id', '=', account.account_id)
           .execute()
+        if (!isOperator) await removeWebhooks(tx, account.account_id, { ofWholePortal: true })
         await recordChange(tx, { atMs: now(), change: isOperator ? 'operator-made' : 'operator-unmade', name })
       })
     },

@@ -7,6 +7,8 @@ export type Tx = Transaction<LedgerTables>
 export type TransferRow = Selectable<LedgerTables['transfers']>
 export type DeliveryRow = Selectable<LedgerTables['deliveries']>
 export type EventRow = Selectable<LedgerTables['events']>
+export type WebhookRow = Selectable<LedgerTables['webhooks']>
+export type MessageRow = Selectable<LedgerTables['webhook_messages']>
 
 /**
  * Runs a transaction. It may run several times before it is committed, so it must change nothing outside of the database.

@@ -12,6 +12,8 @@ import { time } from './time.ts'
 import { transfers } from './transfers.ts'
 import { uploads } from './uploads.ts'
 import { watch } from './watch.ts'
+import { webhookWork } from './webhook-work.ts'
+import { webhooks } from './webhooks.ts'
 
 export function kyselyLedger(context: LedgerContext): Ledger {
   return {
@@ -27,6 +29,8 @@ export function kyselyLedger(context: LedgerContext): Ledger {
     ...events(context),
     ...sweeps(context),
     ...watch(context),
+    ...webhooks(context),
+    ...webhookWork(context),
     close: () => context.db.destroy(),
   }
 }

@@ -154,6 +154,7 @@ async function step(tx: Tx, note: Note, look: Look, passed: ClockStep, adopt: ()
     .where('offer_at_ms', '>', openAfterMs)
     .execute()
   await tx.updateTable('duties').set(moved('expires_at_ms')).execute()
+  await moveWebhooks(tx, moved)
   // Invites and links are not extended by an unwatched gap, because the portal may just have been idle.
   if (isWatched || stepMs < 0) {
     await tx.updateTable('invites').set(moved('expires_at_ms')).where('expires_at_ms', '>', openAfterMs).execute()
@@ -174,6 +175,26 @@ async function step(tx: Tx, note: Note, look: Look, passed: ClockStep, adopt: ()
   // Adopted before the commit, so that nothing is written by the old clock in between.
   adopt()
   return true
+}
+
+/** Moves the deadlines of webhooks, and of messages to them that have no outcome. */
+async function moveWebhooks(
+  tx: Tx,
+  moved: <Column extends string>(column: Column) => Record<Column, RawBuilder<number>>,
+): Promise<void> {
+  await tx
+    .updateTable('webhooks')
+    .set({ ...moved('pause_until_ms'), ...moved('next_at_ms'), ...moved('lease_expires_at_ms') })
+    .where('disabled_at_ms', 'is', null)
+    .where('served_at_ms', '>=', 0)
+    .execute()
+  await tx
+    .updateTable('webhook_messages')
+    .set({ ...moved('next_at_ms'), ...moved('give_up_at_ms') })
+    // An index that begins with this column has these messages, and no others.
+    .where('webhook_id', '>', '')
+    .where('state', 'in', sql<'pending' | 'queued'>`('pending', 'queued')`)
+    .execute()
 }
 
 /** Corrects deadlines that were written by the old clock. Otherwise a file would not be offered until the step has passed. */

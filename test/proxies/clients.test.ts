@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
 import { formatContentDigest } from '../../src/protocol/index.ts'
-import { sha256Of } from '../e2e/harness/world.ts'
+import { sha256Of, until } from '../e2e/harness/world.ts'
 import { handWorld, MIB } from '../e2e/one-request/curl.ts'
 import { programPath, requireServer } from '../servers/install.ts'
 
@@ -85,5 +85,34 @@ test('fetch of Node streams a file, and ignores interim responses', async () => 
   } as RequestInit)
   expect(answer.status).toBe(200)
   expect(await answer.text()).toMatch(/^delivered bob/m)
+  await expectReceived()
+})
+
+/** Sends a file by tuspy: the first MiB by one uploader, the rest by another that knows only the address. */
+/** The modules of Debian's packages belong to it. */
+const DEBIAN_PYTHON = '/usr/bin/python3'
+const TUSPY = `
+import sys
+from tusclient.client import TusClient
+url, path, token = sys.argv[1:4]
+client = TusClient(url, headers={"Authorization": token})
+metadata = {"filename": "report.bin", "to": "bob"}
+uploader = client.uploader(path, chunk_size=1024 * 1024, metadata=metadata, upload_checksum=True)
+uploader.upload_chunk()
+resumed = client.uploader(path, chunk_size=1024 * 1024, url=uploader.url, upload_checksum=True)
+print(resumed.offset)
+resumed.upload()
+print(resumed.request.response_headers["golooader-notification"])
+`
+
+test('tuspy sends a file by tus, with a checksum for each request, and resumes', async () => {
+  await requireServer('tuspy')
+  const { world, path, authorization, expectReceived } = await scene()
+  const args = ['-c', TUSPY, `${world.portalUrl}/v1/tus`, path, authorization.replace('Authorization: ', '')]
+  const { said, code } = await ended(spawn(DEBIAN_PYTHON, args))
+  expect(said).toBe(`${MIB}\nstored\n`)
+  expect(code).toBe(0)
+  const bobHasIt = async () => (await world.received('bob')).length > 0
+  await until(bobHasIt, 'it is delivered')
   await expectReceived()
 })

@@ -79,11 +79,16 @@ export function addressOf({ receivers, name }: Static<typeof FileParams>, mediaT
 
 /** @throws Problem `media-type-unsupported` for a form, because its boundaries or escapes would become part of the file */
 export function mediaTypeOf(contentType: string | undefined): string | null {
-  const mediaType = MEDIA_TYPE.exec(contentType ?? '')?.[0].toLowerCase() ?? null
+  const mediaType = bareMediaTypeOf(contentType)
   if (FORM_TYPES.includes(mediaType)) {
     throw new Problem('media-type-unsupported', { detail: 'send the file itself (curl -T), not a form with it' })
   }
   return mediaType
+}
+
+/** Type and subtype in lower case, without parameters; null for another form. */
+export function bareMediaTypeOf(text: string | undefined): string | null {
+  return MEDIA_TYPE.exec(text ?? '')?.[0].toLowerCase() ?? null
 }
 
 /**

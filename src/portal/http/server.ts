@@ -30,11 +30,13 @@ import { transferRoutes } from './routes/transfers.ts'
 import { batchRoute } from './routes/transfers-batch.ts'
 import { partRoute } from './routes/transfers-parts.ts'
 import { inlineUploadRoute } from './routes/transfers-whole.ts'
+import { tusOptionsRoute, tusRoutes } from './routes/tus.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 import { answerHeaders } from './security-headers.ts'
 import { StrangerLimits } from './stranger-limits.ts'
 import { type TlsContext, TlsServer } from './tls.ts'
+import { withTusMethods } from './tus.ts'
 import { compileValidator } from './validation.ts'
 
 const HEADERS_MS = 10_000
@@ -69,7 +71,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     bodyLimit: jsonBodyBytesMax,
     // Otherwise Fastify would make a second server for the other address of `localhost`, without any of the limits.
     serverFactory: (listener) => {
-      const answer = inTurn(listener, { waitingMax: options.pipelinedRequestsMax })
+      const answer = inTurn(withTusMethods(listener), { waitingMax: options.pipelinedRequestsMax })
       return tls === null ? new PooledServer(connections, answer) : new TlsServer({ ...connections, ...tls }, answer)
     },
     trustProxy: [...options.trustedProxies],
@@ -122,6 +124,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
     limitsRoute(strangers, services)
     openapiRoute(strangers, description)
     if (options.servesPage) pageRoutes(strangers, page)
+    tusOptionsRoute(strangers, services)
     joinRoute(strangers, services)
     visitorRoutes(strangers, services)
   })
@@ -159,6 +162,7 @@ export async function buildServer(services: Services, tls: TlsContext | null): P
       partRoute(raw as unknown as App, services)
       oneRequestRoute(raw as unknown as App, services)
       uploadRoutes(raw as unknown as App, services)
+      await raw.register(async (tus) => tusRoutes(tus as unknown as App, services))
     })
   })
   await app.ready()

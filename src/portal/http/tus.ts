@@ -4,6 +4,7 @@
 import { createHash, type Hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener } from 'node:http'
 import { Problem } from '../../protocol/index.ts'
+import { bareMediaTypeOf, textOf } from './file-head.ts'
 
 /** Where tus uploads are created. The resource of each is below it. */
 export const tusPath = '/v1/tus'
@@ -29,12 +30,12 @@ const checksumAlgorithms: ReadonlyMap<string, string> = new Map([
 ])
 export const tusChecksumAlgorithms: readonly string[] = [...checksumAlgorithms.keys()]
 
+const METHODS: ReadonlySet<string> = new Set(['OPTIONS', 'POST', 'HEAD', 'PATCH', 'DELETE'])
 const INTEGER = /^[0-9]{1,16}$/
 /** RFC 4648 section 4, with its padding. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 /** "The key MUST NOT contain spaces and commas and MUST NOT be empty. The key SHOULD be ASCII encoded". */
 const METADATA_KEY = /^[!-+\--~]+$/
-const MEDIA_TYPE = /^[\w!#$&^.+-]{1,64}\/[\w!#$&^.+-]{1,64}/
 
 /** "If the version specified by the Client is not supported […] the Server MUST NOT process the request." @throws Problem */
 export function requireTusVersion({ 'tus-resumable': version }: IncomingHttpHeaders): void {
@@ -62,13 +63,13 @@ export function tusCreationOf(headers: IncomingHttpHeaders): TusCreation {
   const [to, name] = [utf8Of(metadata, 'to'), utf8Of(metadata, 'filename') ?? utf8Of(metadata, 'name')]
   if (!to) throw invalid('Upload-Metadata has no `to`: the receivers, separated by commas')
   if (!name) throw invalid('Upload-Metadata has no `filename`')
-  const mediaType = MEDIA_TYPE.exec(utf8Of(metadata, 'filetype') ?? utf8Of(metadata, 'type') ?? '')?.[0].toLowerCase()
+  const mediaType = bareMediaTypeOf(utf8Of(metadata, 'filetype') ?? utf8Of(metadata, 'type') ?? undefined)
   return {
     sizeBytes: createdSizeOf(headers),
     metadataField,
     to: to.split(',').map((one) => one.trim()),
     name,
-    mediaType: mediaType ?? null,
+    mediaType,
   }
 }
 
@@ -94,9 +95,14 @@ export function tusOffsetOf(headers: IncomingHttpHeaders): number {
   return integerOf('Upload-Offset', textOf(headers['upload-offset']) ?? '')
 }
 
+/** Whether the body of a request is content of an upload, by its media type. */
+export function isTusContent({ 'content-type': contentType }: IncomingHttpHeaders): boolean {
+  return contentType?.split(';', 1)[0]?.trim().toLowerCase() === tusMediaType
+}
+
 /** "otherwise the server SHOULD return a 415 Unsupported Media Type status". @throws Problem `media-type-unsupported` */
-export function requireTusMediaType({ 'content-type': contentType }: IncomingHttpHeaders): void {
-  if (contentType?.split(';', 1)[0]?.trim().toLowerCase() === tusMediaType) return
+export function requireTusContent(headers: IncomingHttpHeaders): void {
+  if (isTusContent(headers)) return
   throw new Problem('media-type-unsupported', { detail: `the Content-Type must be ${tusMediaType}` })
 }
 
@@ -174,11 +180,14 @@ export function requireNoLateChecksum({ trailers }: IncomingMessage): void {
   if (trailers['upload-checksum'] !== undefined) throw invalid('send Upload-Checksum in a header, not in a trailer')
 }
 
-/** "X-HTTP-Method-Override […] MUST be interpreted as the request's method". Only for tus: proxies may have rules about methods. */
+/**
+ * "X-HTTP-Method-Override […] MUST be interpreted as the request's method", for clients that have no PATCH or DELETE. Only below
+ * `/v1/tus`, because proxies may have rules about methods; others than those of tus stay what they are.
+ */
 export function withTusMethods(listener: RequestListener): RequestListener {
   return (request, response) => {
-    const override = textOf(request.headers['x-http-method-override'])
-    if (override !== undefined && isTusPath(request.url ?? '')) request.method = override.trim().toUpperCase()
+    const override = textOf(request.headers['x-http-method-override'])?.trim().toUpperCase()
+    if (override !== undefined && METHODS.has(override) && isTusPath(request.url ?? '')) request.method = override
     listener(request, response)
   }
 }
@@ -195,8 +204,4 @@ function integerOf(field: string, text: string): number {
 
 function invalid(detail: string): Problem {
   return new Problem('request-invalid', { detail })
-}
-
-function textOf(field: string | string[] | undefined): string | undefined {
-  return Array.isArray(field) ? field.join(',') : field
 }

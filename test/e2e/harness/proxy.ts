@@ -23,7 +23,7 @@ export interface Fault {
   readonly loseAnswer?: boolean
   /** The connection is cut after that many bytes of the request's body. */
   readonly cutRequestAfterBytes?: number
-  /** Exactly that many bytes of the request's body pass, if it has more, and then the connection is cut. */
+  /** Exactly that many bytes of the request's body pass, if it has more, and the connection is cut a moment after that. */
   readonly passRequestBytes?: number
   /** The connection is cut when the request's body has not passed within this time. */
   readonly cutRequestAfterMs?: number
@@ -183,7 +183,10 @@ function forward(incoming: IncomingMessage, answer: ServerResponse, portalUrl: s
     .pipe(outgoing)
 }
 
-/** Passes the first bytes of a body on, and cuts once they have left this process. A shorter body passes whole. */
+/** How long a line is silent before it is cut. A server sees the end of a connection together with bytes that it has not read yet. */
+const SILENCE_MS = 50
+
+/** Passes the first bytes of a body on, and cuts after them. A shorter body passes whole. */
 function passSome(incoming: IncomingMessage, outgoing: ClientRequest, byteCount: number, cut: () => void): void {
   let leftBytes = byteCount
   incoming.on('data', (bytes: Buffer) => {
@@ -196,7 +199,7 @@ function passSome(incoming: IncomingMessage, outgoing: ClientRequest, byteCount:
     incoming.removeAllListeners('data')
     // A request without a body's first byte has to leave, too.
     outgoing.flushHeaders()
-    outgoing.write(bytes.subarray(0, leftBytes), cut)
+    outgoing.write(bytes.subarray(0, leftBytes), () => setTimeout(cut, SILENCE_MS))
   })
   incoming.on('end', () => outgoing.end())
 }

@@ -171,8 +171,21 @@ const raw: Readonly<Record<string, (body: Buffer) => Promise<Ask & { method: str
     body,
     headers: now,
   }),
+  'POST /v1/tus': async (body) => ({ method: 'POST', path: '/v1/tus', body, headers: tusFields(body) }),
+  'PATCH /v1/tus/{secret}': async (body) => {
+    const { 'content-type': _, ...headers } = tusFields(body)
+    const created = await portal.ask('POST', '/v1/tus', { token: portal.token('alice'), headers })
+    const path = `/v1/${created.headers.location}`
+    return { method: 'PATCH', path, body, headers: { ...tusFields(body), 'upload-offset': '0' } }
+  },
 }
 const now = { prefer: 'wait=0' }
+const tusFields = (body: Buffer) => ({
+  'tus-resumable': '1.0.0',
+  'content-type': 'application/offset+octet-stream',
+  'upload-length': String(body.length),
+  'upload-metadata': `filename ${btoa('plan.pdf')},to ${btoa('bob')}`,
+})
 
 test('every route that takes a body is measured here', async () => {
   const { body } = await portal.ask('GET', '/openapi.json')

@@ -85,6 +85,7 @@ test('it says which requests need a token: all but joining, limits and operation
     'GET /openapi.json',
     'GET /readyz',
     'GET /v1/limits',
+    'OPTIONS /v1/tus',
     'POST /v1/invite',
     'POST /v1/join',
     'POST /v1/requests/join',
@@ -119,6 +120,11 @@ test('every request has a name, and lists the header fields that it uses', async
       'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect, Upload-Complete, Upload-Length, Upload-Draft-Interop-Version',
     'POST /v1/to/{receivers}/{name}':
       'Repr-Digest, Content-Digest, Idempotency-Key, Prefer, Expect, Upload-Complete, Upload-Length, Upload-Draft-Interop-Version',
+    'POST /v1/tus':
+      'Tus-Resumable required, Upload-Checksum, Expect, Upload-Length, Upload-Defer-Length, Upload-Metadata required',
+    'GET /v1/tus/{secret}': 'Tus-Resumable required',
+    'PATCH /v1/tus/{secret}': 'Tus-Resumable required, Upload-Checksum, Expect, Upload-Offset required, Upload-Length',
+    'DELETE /v1/tus/{secret}': 'Tus-Resumable required',
   })
 })
 
@@ -136,6 +142,8 @@ test('bodies other than JSON are described: parts, whole files, and a file in on
     'PUT /v1/to/{receivers}/{name}': '*/*',
     'PATCH /v1/uploads/{secret}': 'application/partial-upload',
     'POST /v1/to/{receivers}/{name}': '*/*',
+    'POST /v1/tus': 'application/offset+octet-stream',
+    'PATCH /v1/tus/{secret}': 'application/offset+octet-stream',
   })
 })
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  requireTusMediaType,
+  requireTusContent,
   requireTusVersion,
   TusChecksum,
   tusCreationOf,
@@ -189,8 +189,8 @@ test.each([undefined, '', '0.2.2', '1.0', '2.0.0'])('version %j is refused', (ve
 })
 
 test('the media type of a PATCH is the one of tus', () => {
-  expect(codeOf(() => requireTusMediaType({ 'content-type': 'application/offset+octet-stream' }))).toBe(null)
+  expect(codeOf(() => requireTusContent({ 'content-type': 'application/offset+octet-stream' }))).toBe(null)
   for (const other of [undefined, 'application/octet-stream', 'application/offset+octet-stream2']) {
-    expect(codeOf(() => requireTusMediaType({ 'content-type': other }))).toBe('media-type-unsupported')
+    expect(codeOf(() => requireTusContent({ 'content-type': other }))).toBe('media-type-unsupported')
   }
 })

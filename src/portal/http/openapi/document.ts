@@ -151,8 +151,8 @@ function parameter(writer: Writer, where: string, { name, schema, description, i
 
 function bodyOf(writer: Writer, { schema }: RouteOptions): object {
   if (schema?.requestBody !== undefined) {
-    const { description, content } = schema.requestBody
-    return { requestBody: { required: true, description, content: contentOf(writer, content) } }
+    const { description, content, isOptional = false } = schema.requestBody
+    return { requestBody: { required: !isOptional, description, content: contentOf(writer, content) } }
   }
   if (schema?.body === undefined) return {}
   return { requestBody: { required: true, content: contentOf(writer, { [JSON_TYPE]: schema.body as object }) } }

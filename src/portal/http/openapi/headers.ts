@@ -44,6 +44,25 @@ export const uploadVersion = text(
 export const idempotencyKey = text('A UUIDv7, in quotes or not. It becomes the transferId')
 export const expect = text('`100-continue` (RFC 9110): the portal asks for the body only once it admits the file')
 
+// tus 1.0.0, in requests and answers.
+
+export const tusResumable = required(text('`1.0.0`'))
+export const tusVersions = required(text('`1.0.0`'))
+export const tusExtensionList = required(text('The supported extensions, separated by commas'))
+export const tusMaxSize = required(text('The size of the largest file, in bytes'))
+export const tusChecksumList = required(text('The algorithms for `Upload-Checksum`, separated by commas'))
+export const tusChecksum = text('An algorithm and the checksum of this body in base64, with a blank between them')
+export const tusMetadata = text(
+  'Keys, each with a blank and its value in base64: `to`, `filename`, `filetype`, and others',
+)
+export const requiredTusMetadata = required(tusMetadata)
+export const tusDeferLength = text('`1`: the length is not known yet')
+export const uploadExpires = text('Until then the upload can be continued (a date of RFC 9110)')
+export const transferOfUpload = text(
+  'The transferId: `GET /v1/transfers/{transferId}/events` has the second notifications',
+)
+export const notificationOfUpload = text('The first notification, once the upload is complete: `stored`')
+
 // Response headers.
 
 export const retryAfter: HeaderField = {
@@ -61,14 +80,20 @@ export const acceptRanges = required(text('`bytes`'))
 export const contentRange = required(text('Which bytes of the part these are'))
 export const lengthOfPart = required(text('The length of the part: `bytes */LENGTH` (RFC 9110 section 15.5.17)'))
 export const uploadLimits = required(text('The limits of the upload: `min-size`, `max-size`, and `max-age` in seconds'))
+export const durableBytes = required(text('How many bytes of the file are durable. The next request continues there'))
 /** What every answer about an upload says. */
 export const stateHeaders: HeaderFields = {
   'Upload-Complete': required(
     text('`?1`: the file is stored, and its notifications can be asked for; `?0`: more can be appended'),
   ),
-  'Upload-Offset': required(text('How many bytes of the file are durable. The next request continues there')),
+  'Upload-Offset': durableBytes,
   'Upload-Length': text('The length of the file, if it is known'),
   'Upload-Limit': uploadLimits,
+}
+/** What the answer to a request says that has completed an upload. */
+export const completionHeaders: HeaderFields = {
+  'Upload-Complete': text('`?1`'),
+  'Upload-Offset': text('The length of the file'),
 }
 export const locationOfUpload = required(text('The address of the upload. It is a secret'))
 export const location = required(text('The address of the part in the store. It is valid for a short time'))

@@ -36,7 +36,7 @@ declare module 'fastify' {
     readonly problems?: readonly ProblemCode[]
     readonly requestHeaders?: HeaderFields
     /** The body, if it is not JSON of the schema `body`. */
-    readonly requestBody?: { readonly description: string; readonly content: Content }
+    readonly requestBody?: { readonly description: string; readonly content: Content; readonly isOptional?: boolean }
     /** Descriptions by status. A missing status is described by `response` alone. */
     readonly answers?: Readonly<Record<number, AnswerDescription>>
     /** The media types of refusals, if there are others than the problem of RFC 9457. */

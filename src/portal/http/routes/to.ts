@@ -16,6 +16,7 @@ import {
 } from '../file-head.ts'
 import { answerWithNotifications, notificationLines } from '../notification-lines.ts'
 import {
+  completionHeaders,
   digestOfFile,
   expect,
   idempotencyKey,
@@ -70,7 +71,7 @@ export function oneRequestRoute(app: App, services: Services): void {
         content: { '*/*': {} },
       },
       answers: {
-        200: { ...notificationLines, headers: { 'Upload-Complete': uploadComplete } },
+        200: { ...notificationLines, headers: completionHeaders },
         201: {
           description: 'The content is durable, and the upload can be continued',
           headers: { ...stateHeaders, Location: locationOfUpload },
@@ -89,7 +90,8 @@ export function oneRequestRoute(app: App, services: Services): void {
       }
       const stored = await createUpload(services, request, reply, creation)
       if (stored === null) return
-      return answerWithNotifications(services, request, reply, stored, { 'upload-complete': formatBoolean(true) })
+      const isComplete = { 'upload-complete': formatBoolean(true), 'upload-offset': String(stored.sizeBytes) }
+      return answerWithNotifications(services, request, reply, stored, isComplete)
     },
   })
 }

@@ -12,6 +12,7 @@ import { askForBody } from '../continue.ts'
 import { contentBytesOf, FileParams, requireNoLateDigest, textOf } from '../file-head.ts'
 import { answerWithNotifications, notificationLines } from '../notification-lines.ts'
 import {
+  completionHeaders,
   digestOfContent,
   digestOfFile,
   expect,
@@ -131,7 +132,7 @@ export function uploadRoutes(app: App, services: Services): void {
           content: { [partialUploadMediaType]: {} },
         },
         answers: {
-          200: { ...notificationLines, headers: { 'Upload-Complete': uploadComplete } },
+          200: { ...notificationLines, headers: completionHeaders },
           204: { headers: stateHeaders },
         },
         refusalContent,
@@ -180,7 +181,8 @@ export function uploadRoutes(app: App, services: Services): void {
       const stored = await appended(session, append, async (error) => describeRefusal(reply, session, error))
       if (stored === null) return reply.code(204).headers(stateFields(session.state, transferSizeBytesMax)).send(null)
       // "the response MUST include the Upload-Complete header field with a true value"
-      await answerWithNotifications(services, request, reply, stored, { 'upload-complete': formatBoolean(true) })
+      const isComplete = { 'upload-complete': formatBoolean(true), 'upload-offset': String(session.state.offsetBytes) }
+      await answerWithNotifications(services, request, reply, stored, isComplete)
     },
   )
 

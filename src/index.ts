@@ -20,6 +20,22 @@ export {
   openProfile,
   type Profile,
 } from './library/profile.ts'
+export {
+  changeProfileAddress,
+  type ExportProfileOptions,
+  exportProfile,
+  type ImportedProfile,
+  type ImportProfileOptions,
+  importProfile,
+  listProfiles,
+  type ProfileAddressOptions,
+  type ProfileDetails,
+  type ProfileExport,
+  type ProfileSummary,
+  removeProfile,
+  renameProfile,
+  showProfile,
+} from './library/profiles/index.ts'
 export type { Receipt } from './library/receipts.ts'
 export {
   type ReceiveLinkOptions,

@@ -51,8 +51,13 @@ export function exitCodeFor(error: unknown): number {
   return describeError(error).code
 }
 
-/** The command is right, but keys or receipts are not. */
-const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>(['keys-changed', 'keys-missing', 'receipt-invalid'])
+/** The command is right, but keys, receipts or the portal are not. */
+const TRUST_PROBLEMS: ReadonlySet<string> = new Set<ProblemCode>([
+  'keys-changed',
+  'keys-missing',
+  'portal-different',
+  'receipt-invalid',
+])
 
 /** The command is right, but what it asks for is not to be had. */
 const REFUSALS: ReadonlySet<string> = new Set<ProblemCode>(['guests-off', 'link-invalid', 'link-taken', 'outbox-busy'])

@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   whoami: async () => (await import('./contacts.ts')).whoamiCommand,
   service: async () => (await import('./service.ts')).serviceCommand,
   logs: async () => (await import('./logs.ts')).logsCommand,
+  profile: async () => (await import('./profile.ts')).profileCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
   demo: async () => (await import('./demo.ts')).demoCommand,
   completion: async () => (await import('./completion.ts')).completionCommand,

@@ -1,4 +1,4 @@
-/** The passphrase of a link: from a file, from GOLOOADER_PASSPHRASE, or asked for on the terminal, which does not show it. */
+/** The passphrase of a link or of an exported profile: from a file, from GOLOOADER_PASSPHRASE, or asked for on the terminal, which does not show it. */
 import { openSync, readFileSync } from 'node:fs'
 import { ReadStream } from 'node:tty'
 import { Option } from 'commander'
@@ -26,27 +26,33 @@ export function passphraseOption(description: string): Option {
 export const passphraseFileOption = (): Option =>
   option('--passphrase-file <file>', 'a file with the passphrase, instead of asking for it').argParser(pathOf)
 
+interface Asked {
+  readonly isNew: boolean
+  /** What it is the passphrase of. */
+  readonly of?: string
+}
+
 /**
- * @param isNew whether it is asked for twice
+ * @param asked `isNew`: whether it is asked for twice
  * @returns null when none of the options is given
  * @throws UsageError when it cannot be read, or is empty; InterruptedError
  */
 export async function passphraseOf(
   { passphrase = false, passphraseFile }: PassphraseFlags,
-  { isNew }: { isNew: boolean },
+  asked: Asked,
 ): Promise<string | null> {
   if (passphraseFile !== undefined) return required(readFile(passphraseFile))
   if (!passphrase) return null
   const given = process.env[VARIABLE] ?? ''
-  return given === '' ? askPassphrase({ isNew }) : required(given)
+  return given === '' ? askPassphrase(asked) : required(given)
 }
 
 /** Asks for a passphrase on the terminal. @throws like `passphraseOf` */
-export async function askPassphrase({ isNew }: { isNew: boolean }): Promise<string> {
+export async function askPassphrase({ isNew, of = 'the link' }: Asked): Promise<string> {
   using terminal = openTerminal()
-  const asked = required(await terminal.ask('passphrase of the link: '))
+  const asked = required(await terminal.ask(`passphrase of ${of}: `))
   if (isNew && (await terminal.ask('the same again: ')) !== asked) {
-    throw new UsageError('the two passphrases differ: nothing was sent')
+    throw new UsageError(`the two passphrases differ: nothing was ${of === 'the link' ? 'sent' : 'done'}`)
   }
   return asked
 }

@@ -15,6 +15,7 @@ import {
   Problem,
   requestBytesMax,
   requestFilesMax,
+  TransferId,
   transfersPerPageMax,
 } from '../protocol/index.ts'
 import { fingerprintOf, newLinkSecret, requestSecretsOf, sealLabel } from '../trust/index.ts'
@@ -49,16 +50,18 @@ const optionRules = {
   signal: 'signal?',
 } as const
 
-const RequestRecord = Type.Object({
+/** What this machine keeps of a request that it has made. */
+export const RequestRecord = Type.Object({
+  /** `Connection.stateUrl`. */
   portalUrl: Type.String(),
   account: Type.String(),
-  requestId: Type.String(),
+  requestId: TransferId,
   secret: Type.String(),
   label: Type.Union([Type.String(), Type.Null()]),
 })
-type RequestRecord = Type.Static<typeof RequestRecord>
+export type RequestRecord = Type.Static<typeof RequestRecord>
 
-const requestRecords = () => new Records(requestsFolder(), RequestRecord)
+export const requestRecords = () => new Records(requestsFolder(), RequestRecord)
 
 /** @throws Problem `options-invalid` */
 export function requireRequestOptions(options: NewRequestOptions): void {
@@ -72,7 +75,7 @@ export function requireRequestOptions(options: NewRequestOptions): void {
 
 /** @throws Problem `profile-unusable` for an account without keys; `guests-off`, `too-many-guests`, `options-invalid` */
 export async function requestFiles(
-  { client, portalUrl }: Connection,
+  { client, portalUrl, stateUrl }: Connection,
   { account, keys }: KnownSelf,
   options: NewRequestOptions,
   signal: AbortSignal,
@@ -84,7 +87,7 @@ export async function requestFiles(
   const label = options.label?.trim() || null
   const secret = newLinkSecret()
   const requestId = newTransferId()
-  const record = { portalUrl, account, requestId, secret, label }
+  const record = { portalUrl: stateUrl, account, requestId, secret, label }
   await requestRecords().write(requestId, record)
   const request = {
     requestId,
@@ -95,12 +98,12 @@ export async function requestFiles(
     bytesMax: options.bytesMax ?? Math.min(requestBytesMax, limits.guests?.openBytesMax ?? requestBytesMax),
   }
   const made = await retryPolicy.retry(() => client.guests.request(request, { signal }))
-  return shown(made, record, await fingerprintOf(keys.publicKeys))
+  return shown(made, record, portalUrl, await fingerprintOf(keys.publicKeys))
 }
 
 /** The requests of the account, newest first. */
 export async function listRequests(
-  { client, portalUrl }: Connection,
+  { client, portalUrl, stateUrl }: Connection,
   { account, keys }: KnownSelf,
   signal: AbortSignal,
 ): Promise<readonly OwnFileRequest[]> {
@@ -112,7 +115,7 @@ export async function listRequests(
     const page: { before?: string } = before === null ? {} : { before }
     const ask = () => client.guests.requests({ ...page, limit: transfersPerPageMax }, { signal })
     const answer = await shortRetryPolicy(signal).retry(ask)
-    for (const one of answer.requests) found.push(shown(one, ownRecord(one.requestId), fingerprint))
+    for (const one of answer.requests) found.push(shown(one, ownRecord(one.requestId), portalUrl, fingerprint))
     if (answer.before !== null && before !== null && answer.before >= before) break
     before = answer.before
   } while (before !== null)
@@ -120,7 +123,7 @@ export async function listRequests(
 
   function ownRecord(requestId: string): RequestRecord | null {
     const record = records.get(requestId)
-    return record?.portalUrl === portalUrl && record.account === account ? record : null
+    return record?.portalUrl === stateUrl && record.account === account ? record : null
   }
 }
 
@@ -134,8 +137,13 @@ export async function closeRequest(
   return shortRetryPolicy(signal).retry(() => client.guests.closeRequest(requestId, { signal }))
 }
 
-function shown(request: FileRequest, record: RequestRecord | null, fingerprint: string | null): OwnFileRequest {
-  const { secret = null, portalUrl = '', label = null } = record ?? {}
+function shown(
+  request: FileRequest,
+  record: RequestRecord | null,
+  portalUrl: string,
+  fingerprint: string | null,
+): OwnFileRequest {
+  const { secret = null, label = null } = record ?? {}
   const link =
     secret === null || fingerprint === null ? null : linkOf({ kind: 'request', portalUrl, secret, fingerprint })
   return { ...request, link, label }

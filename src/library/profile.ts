@@ -279,7 +279,10 @@ export class Profile implements AsyncDisposable {
 
   /** The accounts whose keys this profile trusts. */
   contacts(): Promise<StoredContact[]> {
-    return asLibraryCall(() => this.#connection.contacts.list())
+    return asLibraryCall(async () => {
+      const { portalUrl } = this
+      return (await this.#connection.contacts.list()).map((contact) => ({ ...contact, portalUrl }))
+    })
   }
 
   /**

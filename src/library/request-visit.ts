@@ -120,7 +120,8 @@ export class RequestVisit implements AsyncDisposable {
     if (!this.#record.hasJoined) await this.#join(retryPolicyOf(checked))
     const { account, token, keys } = this.#record
     const client = new PortalClient(this.#transport, token)
-    const connection = { client, portalUrl: this.#link.portalUrl, contacts: this.#contacts }
+    const { portalUrl } = this.#link
+    const connection = { client, portalUrl, stateUrl: portalUrl, contacts: this.#contacts }
     return sendFiles(connection, { account, keys: await AccountKeys.parse(keys) }, checked)
   }
 

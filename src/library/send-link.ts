@@ -18,7 +18,9 @@ import { fingerprintOf, guestOf, newGuestOf, newLinkSecret, passphraseKeyOf } fr
 import { linkExpiry, timeOf } from './guests.ts'
 import type { LinkOptions } from './link-options.ts'
 
-const LinkRecord = Type.Object({
+/** What this machine keeps of a link that it has made. */
+export const LinkRecord = Type.Object({
+  /** `Connection.stateUrl`. */
   portalUrl: Type.String(),
   account: Type.String(),
   /** Equal for calls that continue each other. */
@@ -34,13 +36,13 @@ const LinkRecord = Type.Object({
   /** Whether the caller knows the end of the transfer. The same call then makes another link. */
   isOver: Type.Boolean(),
 })
-type LinkRecord = Type.Static<typeof LinkRecord>
+export type LinkRecord = Type.Static<typeof LinkRecord>
 
-const linkRecords = () => new Records(join(stateFolder(), 'links'), LinkRecord)
-const nameOf = ({ secret }: LinkRecord): string => recordNameOf(secret)
+export const linkRecords = () => new Records(join(stateFolder(), 'links'), LinkRecord)
+export const linkRecordName = ({ secret }: LinkRecord): string => recordNameOf(secret)
 
 export interface MakeLink {
-  readonly connection: Pick<Connection, 'client' | 'portalUrl'>
+  readonly connection: Pick<Connection, 'client' | 'portalUrl' | 'stateUrl'>
   readonly self: KnownSelf
   readonly link: LinkOptions
   /** The other receivers. */
@@ -103,9 +105,9 @@ export class LinkInMaking {
   }
 
   async #keep(transferId: string): Promise<string> {
-    const { self, onEvent } = this.#asked
+    const { connection, self, onEvent } = this.#asked
     if (this.#record === null || self.keys === null) throw new Error('the link is not made yet')
-    const link = linkText(this.#record, await fingerprintOf(self.keys.publicKeys))
+    const link = linkText(connection.portalUrl, this.#record, await fingerprintOf(self.keys.publicKeys))
     try {
       await this.#change({ transferId })
     } finally {
@@ -118,7 +120,7 @@ export class LinkInMaking {
     const record = this.#record
     if (record === null) return
     this.#record = { ...record, ...change }
-    await this.#records.write(nameOf(record), this.#record)
+    await this.#records.write(linkRecordName(record), this.#record)
   }
 
   /** @returns the record of an earlier, unfinished call; null when there is none. Removes records of links that no longer work */
@@ -132,7 +134,7 @@ export class LinkInMaking {
     if (found === null) return null
     // A crash came between the end of the transfer and the note of it here.
     if (found.transferId !== null && !(await this.#isUnderWay(file, found))) {
-      await this.#records.write(nameOf(found), { ...found, isOver: true })
+      await this.#records.write(linkRecordName(found), { ...found, isOver: true })
       return null
     }
     await this.#requirePassphraseOf(found)
@@ -142,7 +144,7 @@ export class LinkInMaking {
   async #isUnderWay({ place, name }: LinkedFile, { guests }: LinkRecord): Promise<boolean> {
     const { connection, self, to } = this.#asked
     const all = [...new Set([...to, ...guests.map(({ account }) => account)])].sort()
-    const about = { portalUrl: connection.portalUrl, account: self.account, place, name, to: all, isSealed: true }
+    const about = { portalUrl: connection.stateUrl, account: self.account, place, name, to: all, isSealed: true }
     return (await new FileJournal(stateFolder()).read(about)) !== null
   }
 
@@ -166,7 +168,7 @@ export class LinkInMaking {
     const guests: NewGuest[] = []
     for (let index = 1; index <= takes; index++) guests.push(newGuestOf(await guestOf(secret, index, passphraseKey)))
     const record: LinkRecord = {
-      portalUrl: connection.portalUrl,
+      portalUrl: connection.stateUrl,
       account: self.account,
       call: this.#call(file),
       source: file.identity,
@@ -177,7 +179,7 @@ export class LinkInMaking {
       transferId: null,
       isOver: false,
     }
-    await this.#records.write(nameOf(record), record)
+    await this.#records.write(linkRecordName(record), record)
     return record
   }
 
@@ -186,7 +188,7 @@ export class LinkInMaking {
     const { takes = 1, expiryMs = null, passphrase } = link
     const receivers = [...new Set(to)].sort()
     const given = [place, name, receivers, takes, expiryMs, passphrase !== undefined]
-    return recordNameOf(connection.portalUrl, self.account, ...given)
+    return recordNameOf(connection.stateUrl, self.account, ...given)
   }
 }
 
@@ -196,19 +198,19 @@ function isFor({ source }: LinkRecord, { identity }: LinkedFile): boolean {
 
 /** @returns the link of a transfer that this machine has sent; null when there is none, or when it has expired */
 export async function linkOfTransfer(
-  { portalUrl }: Pick<Connection, 'portalUrl'>,
+  { portalUrl, stateUrl }: Pick<Connection, 'portalUrl' | 'stateUrl'>,
   { account, keys }: KnownSelf,
   transferId: string,
 ): Promise<{ link: string; expiresAt: string } | null> {
   if (keys === null) return null
   for (const record of (await linkRecords().all()).values()) {
-    const isIt = record.transferId === transferId && record.portalUrl === portalUrl && record.account === account
+    const isIt = record.transferId === transferId && record.portalUrl === stateUrl && record.account === account
     if (!isIt || Date.parse(record.expiresAt) <= Date.now()) continue
-    return { link: linkText(record, await fingerprintOf(keys.publicKeys)), expiresAt: record.expiresAt }
+    return { link: linkText(portalUrl, record, await fingerprintOf(keys.publicKeys)), expiresAt: record.expiresAt }
   }
   return null
 }
 
-function linkText({ portalUrl, secret, hasPassphrase }: LinkRecord, fingerprint: string): string {
+function linkText(portalUrl: string, { secret, hasPassphrase }: LinkRecord, fingerprint: string): string {
   return linkOf({ kind: 'send', portalUrl, secret, fingerprint, hasPassphrase })
 }

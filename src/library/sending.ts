@@ -143,7 +143,7 @@ export function retryPolicyOf({ responseTimeoutMs, signal }: CheckedSend): Retry
 }
 
 /** Whose account sends. A guest's contacts know its owner alone. */
-export type SendConnection = Pick<Connection, 'client' | 'portalUrl'> & { readonly contacts: Contacts }
+export type SendConnection = Pick<Connection, 'client' | 'portalUrl' | 'stateUrl'> & { readonly contacts: Contacts }
 
 /** @throws Problem `profile-unusable` when files are to be sealed and the account has no keys; like `LinkInMaking.guestsFor` */
 export async function sendFiles(
@@ -165,13 +165,13 @@ export async function sendFiles(
     ...others
   } = checked
   if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
-  const { client, portalUrl, contacts } = connection
+  const { client, stateUrl, contacts } = connection
   const { send } = await import('../sender/node.ts')
   const asked = { connection, self, to: others.to, retryPolicy: retryPolicyOf(checked), onEvent }
   const making = link === undefined ? null : new (await import('./send-link.ts')).LinkInMaking({ ...asked, link })
   const outcomes = await send({
     client,
-    identity: { portalUrl, account },
+    identity: { portalUrl: stateUrl, account },
     trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts: new FileReceipts(stateFolder()) },
     stateFolder: stateFolder(),
     answerTimeoutMs: responseTimeoutMs,

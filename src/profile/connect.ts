@@ -3,7 +3,7 @@ import { PortalClient, RetryPolicy } from '../client/index.ts'
 import { type ConnectionOptions, nodeTransport } from '../client/node-transport.ts'
 import { AccountKeys } from '../trust/index.ts'
 import { FileContacts } from './contacts.ts'
-import { loadProfile, readProfile, writeProfile } from './profiles.ts'
+import { loadProfile, withProfile, writeProfile } from './profiles.ts'
 import { contactsPath, profileProblem } from './user-folders.ts'
 
 /** Milliseconds without a response after which a short command fails. */
@@ -13,6 +13,8 @@ const ASK_TIMEOUT_MS = 15_000
 export interface Connection {
   readonly client: PortalClient<Readable>
   readonly portalUrl: string
+  /** Names the portal in the records of this machine: `StoredProfile.stateUrl`. */
+  readonly stateUrl: string
   /** Null when only a token is known and the portal has not been asked for its account. */
   readonly account: string | null
   /** The name of the profile; null where it comes from the environment. */
@@ -24,14 +26,15 @@ export interface Connection {
 
 /** @throws Problem `profile-unusable`, `options-invalid`; UnusableConnectionError when the connection to its portal is not safe */
 export async function connect(profileName: string | undefined, options: ConnectionOptions = {}): Promise<Connection> {
-  const { name, portalUrl, token, account = null, keys } = await loadProfile(profileName)
+  const { name, portalUrl, stateUrl = portalUrl, token, account = null, keys } = await loadProfile(profileName)
   return {
     client: new PortalClient(nodeTransport(portalUrl, options), token),
     portalUrl,
+    stateUrl,
     account,
     profile: name,
     keys: keys === undefined ? null : await parseKeys(keys),
-    contacts: new FileContacts(contactsPath(), portalUrl),
+    contacts: new FileContacts(contactsPath(), stateUrl),
   }
 }
 
@@ -64,13 +67,12 @@ export async function knownSelf(
 
 async function addKeys(profileName: string): Promise<AccountKeys> {
   const keys = await AccountKeys.generate()
-  const profile = await readProfile(profileName)
-  if (profile === null) throw profileProblem(`the profile '${profileName}' has just been removed`)
-  await writeProfile(profileName, { ...profile, keys: keys.secret })
+  await withProfile(profileName, (profile) => writeProfile(profileName, { ...profile, keys: keys.secret }))
   return keys
 }
 
-async function parseKeys(secret: string): Promise<AccountKeys> {
+/** @throws Problem `profile-unusable` */
+export async function parseKeys(secret: string): Promise<AccountKeys> {
   try {
     return await AccountKeys.parse(secret)
   } catch (cause) {

@@ -13,7 +13,7 @@ import { type Contact, type Contacts, checkGuest, fingerprintOf } from '../trust
 
 const CONTACTS_VERSION = 1
 
-const StoredContact = Type.Object({
+export const StoredContact = Type.Object({
   portalUrl: Type.String(),
   account: AccountName,
   fingerprint: Type.String(),
@@ -90,6 +90,26 @@ export class FileContacts implements Contacts {
     )
   }
 
+  /**
+   * Adds the contacts of another machine. What is known here stays as it is.
+   *
+   * @returns the accounts that are known here by other keys
+   */
+  async adopt(contacts: readonly StoredContact[]): Promise<string[]> {
+    return this.#alone(async () => {
+      const known = new Map((await this.list()).map((contact) => [contact.account, contact]))
+      const added = contacts.filter(({ account }) => !known.has(account))
+      if (added.length > 0) await this.#write([...(await this.#read()), ...added.map((one) => this.#own(one))])
+      return contacts
+        .filter(({ account, fingerprint }) => (known.get(account)?.fingerprint ?? fingerprint) !== fingerprint)
+        .map(({ account }) => account)
+    })
+  }
+
+  #own(contact: StoredContact): StoredContact {
+    return { ...contact, portalUrl: this.#portalUrl }
+  }
+
   async #find(account: string): Promise<StoredContact | undefined> {
     return (await this.#read()).find((one) => one.portalUrl === this.#portalUrl && one.account === account)
   }
@@ -98,7 +118,10 @@ export class FileContacts implements Contacts {
     const others = (await this.#read()).filter(
       ({ portalUrl, account }) => portalUrl !== contact.portalUrl || account !== contact.account,
     )
-    const contacts = [...others, contact]
+    await this.#write([...others, contact])
+  }
+
+  async #write(contacts: readonly StoredContact[]): Promise<void> {
     await replaceFile(this.#path, `${JSON.stringify({ version: CONTACTS_VERSION, contacts }, null, 2)}\n`)
   }
 

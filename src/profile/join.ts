@@ -3,7 +3,15 @@ import { type ConnectionOptions, nodeTransport } from '../client/node-transport.
 import { type InviteLink, Problem, parseLink } from '../protocol/index.ts'
 import { AccountKeys, fingerprintOf } from '../trust/index.ts'
 import { shortRetryPolicy } from './connect.ts'
-import { pendingToken, readProfile, requireConfigFolder, writeProfile } from './profiles.ts'
+import {
+  changingProfiles,
+  pendingToken,
+  readProfile,
+  requireConfigFolder,
+  stateMember,
+  stateUrlFor,
+  writeProfile,
+} from './profiles.ts'
 import { profileProblem } from './user-folders.ts'
 
 /** Joins a portal and writes the profile. */
@@ -38,7 +46,10 @@ export async function joinPortal(
     }
     // An account that joins again, because its token was lost or stolen, keeps its keys.
     const keys = other?.keys === undefined ? await AccountKeys.generate() : await AccountKeys.parse(other.keys)
-    const path = await writeProfile(name, { portalUrl, account, token, keys: keys.secret })
+    const path = await changingProfiles(async () => {
+      const state = stateMember(portalUrl, await stateUrlFor(name, portalUrl))
+      return writeProfile(name, { portalUrl, ...state, account, token, keys: keys.secret })
+    })
     const joined = new PortalClient(transport, token)
     await retryPolicy
       .retry(() => joined.setKeys(keys.publicKeys, { signal }))

@@ -3,17 +3,31 @@
  * only by its owner.
  */
 import { createHash } from 'node:crypto'
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, readdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { hasCode, makeOwnFolder, makeUsableFolder, readTextOrNull, replaceFile } from '../fs/index.ts'
-import { AccountName, conforms, newToken } from '../protocol/index.ts'
+import {
+  hasCode,
+  makeOwnFolder,
+  makeUsableFolder,
+  readTextOrNull,
+  removeFile,
+  replaceFile,
+  syncFolder,
+  withFolderLock,
+} from '../fs/index.ts'
+import { AccountName, conforms, newToken, randomText } from '../protocol/index.ts'
 import { configFolder, profileProblem } from './user-folders.ts'
 
-const StoredProfile = Type.Object({
+export const StoredProfile = Type.Object({
   portalUrl: Type.String(),
   account: AccountName,
   token: Type.String(),
+  /**
+   * Names the portal in contacts, journal, links and requests of this machine, so that they stay the profile's when its portal gets another
+   * address. Where it is absent, it is `portalUrl`.
+   */
+  stateUrl: Type.Optional(Type.String()),
   /** The account's own keys, `AccountKeys.secret`. A profile of an older version has none yet. */
   keys: Type.Optional(Type.String()),
 })
@@ -21,9 +35,11 @@ export type StoredProfile = Static<typeof StoredProfile>
 /** A loaded profile. `name` is null, and the account unknown, when it comes from the environment. */
 export type LoadedProfile = Omit<StoredProfile, 'account'> & { readonly name: string | null; readonly account?: string }
 
+const STATE_MARK_BYTES = 6
 const PROFILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
-function profilePath(name: string): string {
+/** @throws Problem `profile-unusable` for what cannot be a name */
+export function profilePath(name: string): string {
   if (!PROFILE_NAME.test(name)) throw profileProblem(`'${name}' is not the name of a profile`)
   return join(configFolder(), 'profiles', `${name}.json`)
 }
@@ -48,12 +64,7 @@ export async function loadProfile(name: string | undefined): Promise<LoadedProfi
         : `this machine has several profiles; say which: --profile ${names.join('|')}`,
     )
   }
-  const profile = await readProfile(chosen)
-  if (profile === null) {
-    const known = names.length === 0 ? 'There are none yet' : `There is ${names.join(', ')}`
-    throw profileProblem(`there is no profile '${chosen}'. ${known}; a new one is made by: golooader join LINK`)
-  }
-  return { name: chosen, ...profile }
+  return { name: chosen, ...(await requireProfile(chosen)) }
 }
 
 /** A trimmed environment variable: a secret that was read from a file often ends with a line break. */
@@ -65,12 +76,16 @@ function variable(name: string): string {
   )
 }
 
-async function profileNames(): Promise<string[]> {
+/** The names of all profiles, in order. */
+export async function profileNames(): Promise<string[]> {
   const files = await readdir(join(configFolder(), 'profiles')).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return []
     throw error
   })
-  return files.filter((file) => /^[^.].*\.json$/.test(file)).map((file) => file.slice(0, -'.json'.length))
+  return files
+    .filter((file) => /^[^.].*\.json$/.test(file))
+    .map((file) => file.slice(0, -'.json'.length))
+    .sort()
 }
 
 /** @returns null when there is no such profile */
@@ -91,6 +106,87 @@ export async function readProfile(name: string): Promise<StoredProfile | null> {
 export function requireConfigFolder(): Promise<void> {
   const advice = 'Profiles need a folder on a disk that can be written: set XDG_CONFIG_HOME to one'
   return makeUsableFolder(configFolder(), { advice })
+}
+
+/**
+ * The `stateUrl` of a new profile. Profiles of one portal share it, and no two portals have the same, even where one has the former
+ * address of the other.
+ *
+ * @param wanted of a profile that comes from another machine
+ * @param name of the profile, which may exist already
+ */
+export async function stateUrlFor(name: string, portalUrl: string, wanted?: string): Promise<string> {
+  const own = await readProfile(name)
+  if (own?.portalUrl === portalUrl) return own.stateUrl ?? portalUrl
+  const others: StoredProfile[] = []
+  for (const other of await profileNames()) {
+    const profile = await readProfile(other)
+    if (profile !== null) others.push(profile)
+  }
+  const neighbour = others.find((profile) => profile.portalUrl === portalUrl)
+  if (wanted === undefined && neighbour !== undefined) return neighbour.stateUrl ?? portalUrl
+  const state = wanted ?? portalUrl
+  const isTaken = others.some(
+    (profile) => profile.portalUrl !== portalUrl && (profile.stateUrl ?? profile.portalUrl) === state,
+  )
+  return isTaken ? `${state}#${randomText(STATE_MARK_BYTES)}` : state
+}
+
+/** The members of a profile for the `stateUrl`, which is not written where it is the address. */
+export function stateMember(portalUrl: string, stateUrl: string): Pick<StoredProfile, 'stateUrl'> {
+  return stateUrl === portalUrl ? {} : { stateUrl }
+}
+
+/** Reads a profile and changes it, while no other command changes profiles. @throws Problem `profile-unusable` when there is none */
+export function withProfile<Result>(name: string, act: (profile: StoredProfile) => Promise<Result>): Promise<Result> {
+  return changingProfiles(async () => act(await requireProfile(name)))
+}
+
+/** Runs `act` while no other command changes profiles. */
+export async function changingProfiles<Result>(act: () => Promise<Result>): Promise<Result> {
+  const folder = join(configFolder(), 'profiles')
+  await makeOwnFolder(folder, { withParents: true })
+  return withFolderLock(folder, `${folder}.lock`, act)
+}
+
+/** @throws Problem `profile-unusable` with the names of those that there are */
+export async function requireProfile(name: string): Promise<StoredProfile> {
+  const profile = await readProfile(name)
+  if (profile !== null) return profile
+  const names = await profileNames()
+  const known = names.length === 0 ? 'There are none yet' : `There is ${names.join(', ')}`
+  throw profileProblem(`there is no profile '${name}'. ${known}; a new one is made by: golooader join LINK`)
+}
+
+/**
+ * Gives a profile another name. A kill in between leaves both names; the same call completes it.
+ *
+ * @throws Problem `profile-unusable` when there is none, or when another profile has the new name
+ */
+export function changeProfileName(from: string, to: string): Promise<void> {
+  return changingProfiles(async () => {
+    const [profile, other] = [await requireProfile(from), await readProfile(to)]
+    if (from === to) return
+    if (other !== null && JSON.stringify(other) !== JSON.stringify(profile)) {
+      throw profileProblem(`there is a profile '${to}' already, for ${other.account} at ${other.portalUrl}`)
+    }
+    if (other === null) await link(profilePath(from), profilePath(to))
+    await removeProfileFile(from)
+  })
+}
+
+/** Deletes a profile, with its token and its keys. @throws Problem `profile-unusable` when there is none */
+export function deleteProfile(name: string): Promise<StoredProfile> {
+  return withProfile(name, async (profile) => {
+    await removeProfileFile(name)
+    return profile
+  })
+}
+
+async function removeProfileFile(name: string): Promise<void> {
+  const path = profilePath(name)
+  await removeFile(path)
+  await syncFolder(dirname(path))
 }
 
 export async function writeProfile(name: string, profile: StoredProfile): Promise<string> {

@@ -7,6 +7,7 @@ import { randomText } from '../protocol/index.ts'
 import { parseReceiptFile, type ReceiptFile, receiptText } from '../trust/index.ts'
 
 const NAME_BYTES = 6
+const RECEIPTS_PER_FILE_MAX = 1_000
 
 /** The receipts that a sender keeps. */
 export class FileReceipts {
@@ -25,10 +26,7 @@ export class FileReceipts {
 
   /** The receipts of one transfer, ordered by receiver. */
   async of(transferId: string): Promise<ReceiptFile[]> {
-    const names = await readdir(this.#folder).catch((error: unknown) => {
-      if (hasCode(error, 'ENOENT')) return []
-      throw error
-    })
+    const names = await this.#names()
     const found: ReceiptFile[] = []
     for (const name of names.filter((one) => one.startsWith(`${transferId}.`))) {
       const text = await readTextOrNull(join(this.#folder, name))
@@ -41,6 +39,42 @@ export class FileReceipts {
     }
     const byReceiver = new Map(found.map((receipt) => [receipt.receiver, receipt]))
     return [...byReceiver.values()].sort((one, other) => (one.receiver < other.receiver ? -1 : 1))
+  }
+
+  /** Every receipt, once. */
+  async *all(): AsyncGenerator<ReceiptFile> {
+    const told = new Set<string>()
+    for (const name of (await this.#names()).filter((one) => /\.jsonl?$/.test(one))) {
+      const text = (await readTextOrNull(join(this.#folder, name))) ?? ''
+      const texts = name.endsWith('l') ? text.split('\n').filter((line) => line !== '') : [text]
+      for (const receipt of texts.map(parseReceiptFile)) {
+        const about = `${receipt.transferId} ${receipt.receiver}`
+        if (told.has(about)) continue
+        told.add(about)
+        yield receipt
+      }
+    }
+  }
+
+  /** Keeps the receipts of another machine, except those that this one has. @returns how many are new */
+  async adopt(receipts: readonly ReceiptFile[]): Promise<number> {
+    const known = new Set<string>()
+    for await (const { transferId, receiver } of this.all()) known.add(`${transferId} ${receiver}`)
+    const added = receipts
+      .filter(({ transferId, receiver }) => !known.has(`${transferId} ${receiver}`))
+      .sort((one, other) => (one.transferId < other.transferId ? -1 : 1))
+    // Files of neighbours, so that each is found by the lowest and the highest transferId in it.
+    for (let at = 0; at < added.length; at += RECEIPTS_PER_FILE_MAX) {
+      await this.#write(added.slice(at, at + RECEIPTS_PER_FILE_MAX))
+    }
+    return added.length
+  }
+
+  async #names(): Promise<string[]> {
+    return readdir(this.#folder).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return []
+      throw error
+    })
   }
 
   /** One by itself has a file; those that come together share one, and become durable by one sync. */

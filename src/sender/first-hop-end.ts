@@ -13,6 +13,11 @@ export type End =
   /** The portal has lost the transfer several times. */
   | { readonly end: 'lost'; readonly problem: Problem }
 
+/** The end after an error that says nothing about the transfer at the portal. */
+export function noAnswer({ message }: Error): End {
+  return { end: 'no-answer', reason: message }
+}
+
 /** The end of the first hop, and its transfer. */
 export type FirstHopEnd = End & { readonly entry: JournalEntry; readonly log: NotificationLog }
 

@@ -20,13 +20,13 @@ import { heldBy, isAboutAccount, isLogged, isLost, isOver, isUnknown, lossOf, re
 import { batchedFile } from './batch-uploads.ts'
 import { type Begun, begin, cancelUnstored, type SealedPart } from './begin.ts'
 import type { SendContext } from './context.ts'
-import type { End, Expected, FileState, FirstHopEnd, Retry } from './first-hop-end.ts'
+import { type End, type Expected, type FileState, type FirstHopEnd, noAnswer, type Retry } from './first-hop-end.ts'
 import type { JournalEntry } from './journal.ts'
 import { digestsInOrder, layoutOf, recordLayoutOf, wireLayoutOf } from './layout.ts'
 import { NotificationLog } from './notification-log.ts'
 import { cancelForSmallerParts, smallerPartSizeBytes } from './part-size.ts'
 import { isContentOf } from './same-content.ts'
-import { openRecord, SealConflictError, type SealRecord } from './seal-record.ts'
+import { openRecord, SealConflictError, type SealRecord, TransferMovedError } from './seal-record.ts'
 import { PausedError } from './send-slot.ts'
 import type { OpenSource, Source } from './source.ts'
 import { keepAliveMs, uploadParts } from './upload.ts'
@@ -372,13 +372,13 @@ class FirstHop {
   async #endFor(error: unknown): Promise<End> {
     const { signal } = this.#context
     signal.throwIfAborted()
-    if (error instanceof NoResponseError) return { end: 'no-answer', reason: error.message }
+    if (error instanceof NoResponseError || error instanceof TransferMovedError) return noAnswer(error)
     if (error instanceof Problem) {
       await this.#abandon()
       return { end: 'refused', problem: error.toJSON() }
     }
     if (!(error instanceof RemoteProblem) || isAboutAccount(error)) throw error
-    if (error.next === 'retry') return { end: 'no-answer', reason: error.message }
+    if (error.next === 'retry') return noAnswer(error)
     await this.#abandon()
     const notification = refusalOf(this.#entry.transferId, error.problem)
     if (isLogged(notification)) this.#log.tell(notification)

@@ -57,6 +57,12 @@ export class JournalBatches {
     return this.#hasOthers
   }
 
+  /** All entries, in no order. Of one key there may be several. */
+  all(): JournalEntry[] {
+    this.#list()
+    return [...this.#batches.keys()].flatMap((name) => [...(this.#read(name)?.entries.values() ?? [])])
+  }
+
   /** The newest entry of a key; null when there is none. */
   find(key: string): JournalEntry | null {
     this.#list()

@@ -3,7 +3,7 @@
  * recorded together share a file (`node-journal-batches.ts`). Entries are changed under a lock that the system releases when its process
  * ends.
  */
-import { rename } from 'node:fs/promises'
+import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gatherer } from '../async/index.ts'
 import { digestOf } from '../digests/index.ts'
@@ -22,6 +22,8 @@ import { JournalBatches } from './node-journal-batches.ts'
 import { FileSealRecords } from './node-seal-record.ts'
 
 const JOURNAL_VERSION = 2
+/** The file of one entry. */
+const ALONE = /^[0-9a-f]{64}\.json$/
 
 /** The combined result of the changes that are made together. */
 interface Group {
@@ -53,6 +55,20 @@ export class FileJournal implements Journal {
     if (alone === null || batched === null) return alone ?? batched
     // A crash has kept the older one from being removed.
     return alone.transferId > batched.transferId ? alone : batched
+  }
+
+  /** The entries of an account at a portal. */
+  async entriesOf({ portalUrl, account }: Pick<JournalKey, 'portalUrl' | 'account'>): Promise<JournalEntry[]> {
+    if (!isThere(this.#folder)) return []
+    const found = new Map<string, JournalEntry>()
+    const keys = (await readdir(this.#folder)).filter((name) => ALONE.test(name))
+    const alone = await Promise.all(keys.map((name) => readTextOrNull(join(this.#folder, name))))
+    for (const entry of [...alone.map((text) => parseEntry(text ?? '')), ...this.#batches.all()]) {
+      if (entry === null || entry.portalUrl !== portalUrl || entry.account !== account) continue
+      const newest = await this.read(entry)
+      if (newest !== null) found.set(newest.transferId, newest)
+    }
+    return [...found.values()]
   }
 
   async #readAlone(key: JournalKey): Promise<JournalEntry | null> {

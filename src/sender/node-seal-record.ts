@@ -4,11 +4,27 @@
  */
 import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, readFile, truncate } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { hasCode, makeOwnFolder, removeFile, syncFolder, whenDescriptorsAllow, withFolderLock } from '../fs/index.ts'
+import {
+  hasCode,
+  isThere,
+  makeOwnFolder,
+  readTextOrNull,
+  removeFile,
+  replaceFile,
+  syncFolder,
+  whenDescriptorsAllow,
+  withFolderLock,
+} from '../fs/index.ts'
 import { fromHex } from '../protocol/index.ts'
-import { type RecordLayout, SealConflictError, type SealRecord, type SealRecords } from './seal-record.ts'
+import {
+  type RecordLayout,
+  SealConflictError,
+  type SealRecord,
+  type SealRecords,
+  TransferMovedError,
+} from './seal-record.ts'
 
 /** Not zero: data that a file system lost reads as zeros, and must not look like a part that was never sealed. */
 const EMPTY_BYTE = 0xff
@@ -33,7 +49,10 @@ export class FileSealRecords implements SealRecords {
   ): Promise<FileSealRecord | null> {
     const path = this.#pathOf(transferId)
     const handle = await openExisting(path)
-    if (handle === null) return null
+    if (handle === null) {
+      if (isThere(takenPath(path))) throw new TransferMovedError()
+      return null
+    }
     try {
       const slots = emptySlots(layout)
       const { bytesRead } = await handle.read(slots, 0, slots.length, 0)
@@ -45,6 +64,7 @@ export class FileSealRecords implements SealRecords {
       if (bytesRead === slots.length && [...held].every(isOnRecord)) {
         return new FileSealRecord(path, handle, slots, digestBytes)
       }
+      if (bytesRead === 0 && isThere(takenPath(path))) throw new TransferMovedError()
     } catch (error) {
       await handle.close()
       throw error
@@ -56,7 +76,39 @@ export class FileSealRecords implements SealRecords {
   async remove(transferId: string): Promise<void> {
     const path = this.#pathOf(transferId)
     await removeFile(path)
+    await removeFile(takenPath(path))
     await removeFile(lockPath(path))
+  }
+
+  /**
+   * Takes the record of a transfer out of use, to be carried to another machine: runs that seal for it fail with `TransferMovedError`
+   * from now on. It is kept aside until `remove`, and a repeated call returns the same.
+   *
+   * @returns the record, base64; null when there is none
+   */
+  async takeOut(transferId: string): Promise<string | null> {
+    const path = this.#pathOf(transferId)
+    const taken = takenPath(path)
+    if (!isThere(path)) return readTextOrNull(taken)
+    await withFolderLock(this.#folder, lockPath(path), async () => {
+      const slots = await readFile(path)
+      // Empty when a call before was killed at the next step.
+      if (slots.length > 0) await replaceFile(taken, slots.toString('base64'))
+      // A run that has the file open sees by its length that it was taken.
+      await truncate(path, 0)
+      await removeFile(path)
+    })
+    await syncFolder(this.#folder)
+    return readTextOrNull(taken)
+  }
+
+  /** Puts the record of another machine in its place. Durable when it resolves. @param record of `takeOut` */
+  async adopt(transferId: string, record: string): Promise<void> {
+    await makeOwnFolder(this.#folder, { withParents: true })
+    const path = this.#pathOf(transferId)
+    // A call before may have been killed.
+    await removeFile(path)
+    await create(path, Buffer.from(record, 'base64'))
   }
 
   #pathOf(transferId: string): string {
@@ -95,7 +147,8 @@ class FileSealRecord implements SealRecord {
     const onDisk = Buffer.alloc(slot.length, EMPTY_BYTE)
     const startByte = slot.byteOffset - this.#slots.byteOffset
     await withFolderLock(dirname(this.#path), lockPath(this.#path), async () => {
-      await handle.read(onDisk, 0, onDisk.length, startByte)
+      const { bytesRead } = await handle.read(onDisk, 0, onDisk.length, startByte)
+      if (bytesRead === 0) throw new TransferMovedError()
       if (!isFilledWith(onDisk, sealed, partNumber)) await handle.write(sealed, 0, sealed.length, startByte)
     })
     await handle.datasync()
@@ -111,6 +164,11 @@ class FileSealRecord implements SealRecord {
 /** The lock file of a record. It is removed with the record. */
 function lockPath(recordPath: string): string {
   return `${recordPath}.lock`
+}
+
+/** Where a record is kept that was taken out. */
+function takenPath(recordPath: string): string {
+  return `${recordPath}.taken`
 }
 
 function emptySlots({ partCount, digestBytes }: RecordLayout): Buffer {

@@ -14,6 +14,17 @@ export class SealConflictError extends Error {
   override readonly name = 'SealConflictError'
 }
 
+/** The transfer was taken to another machine, and nothing more may be sealed for it here. */
+export class TransferMovedError extends Error {
+  override readonly name = 'TransferMovedError'
+  constructor() {
+    super(
+      'its profile was exported together with this transfer, which continues where that is imported. ' +
+        'If that export was interrupted, run it again',
+    )
+  }
+}
+
 /** The number of entries, and the length of each. */
 export interface RecordLayout {
   readonly partCount: number
@@ -26,7 +37,7 @@ export interface SealRecord extends AsyncDisposable {
    * Records a sealed part before it leaves. When it resolves, the entry survives the loss of power.
    *
    * @param digest of the sealed part, in hex
-   * @throws SealConflictError when the part was sealed with another content, or when that cannot be ruled out
+   * @throws SealConflictError when the part was sealed with another content, or when that cannot be ruled out; TransferMovedError
    */
   note(partNumber: number, digest: string): Promise<void>
 }
@@ -41,6 +52,7 @@ export interface SealRecords {
    *
    * @param held the parts that the portal holds: part number -> digest in hex
    * @returns null when the record is missing or damaged. A record that lacks one of `held` is an older copy, and counts as damaged
+   * @throws TransferMovedError
    */
   open(transferId: string, layout: RecordLayout, held: ReadonlyMap<number, string>): Promise<SealRecord | null>
 

@@ -21,6 +21,7 @@ export { type ManifestClaims, sealedDigestOf, signManifest, verifyManifest } fro
 export { type NamedOwner, OwnerContacts } from './owner-contacts.ts'
 export { openedLayout, sealedLayout, sealTagBytes } from './part-position.ts'
 export * from './part-seal.ts'
+export { openProfileExport, sealProfileExport } from './profile-export.ts'
 export {
   parseReceiptFile,
   type ReceiptClaims,

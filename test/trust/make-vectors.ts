@@ -24,6 +24,7 @@ import {
   sealedDigestOf,
   sealedLayout,
   sealLabel,
+  sealProfileExport,
   signManifest,
   signReceipt,
 } from '../../src/trust/index.ts'
@@ -310,3 +311,26 @@ async function rawContentKey(): Promise<Uint8Array> {
   const info = Buffer.from(['golooader v1 content key', transferId, 'alice', 'bob'].join('\0'))
   return suite.Open(privateKey, bytes.subarray(0, 32), bytes.subarray(32), { info })
 }
+
+const passphrase = 'Größe \u2460 correct horse'
+const text = JSON.stringify({ version: 1, name: 'alice' })
+const exported = await sealProfileExport(
+  text,
+  passphrase,
+  Uint8Array.from({ length: 16 }, (_, at) => at),
+)
+const damagedExport = Uint8Array.from(exported, (byte, at) => (at === exported.length - 1 ? byte ^ 1 : byte))
+await write('profile-exports', 'Profiles in a file, encrypted with a passphrase.', {
+  valid: [{ passphrase, text, file: hex(exported) }],
+  invalid: [
+    { why: 'another passphrase', code: 'profile-unusable', passphrase: 'correct horse', file: hex(exported) },
+    { why: 'a bit of the tag differs', code: 'profile-unusable', passphrase, file: hex(damagedExport) },
+    { why: 'cut off within the salt', code: 'profile-unusable', passphrase, file: hex(exported.subarray(0, 40)) },
+    {
+      why: 'another version',
+      code: 'profile-unusable',
+      passphrase,
+      file: hex(exported).replace(/^(.{50})31/, '$132'),
+    },
+  ],
+})

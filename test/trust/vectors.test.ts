@@ -1,5 +1,5 @@
 /** The vectors of `vectors/` hold: valid ones give their results, and invalid ones are refused with their code. */
-import { createHash, hkdfSync, scryptSync } from 'node:crypto'
+import { createDecipheriv, createHash, hkdfSync, scryptSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/digests/index.ts'
@@ -13,12 +13,14 @@ import {
   openedLayout,
   openLabel,
   openPart,
+  openProfileExport,
   passphraseKeyOf,
   requestSecretsOf,
   sealedDigestOf,
   sealedLayout,
   sealLabel,
   sealPart,
+  sealProfileExport,
   signManifest,
   signReceipt,
   verifyManifest,
@@ -181,6 +183,24 @@ describe('links', () => {
       expect(await openLabel(secret, sealed)).toBe(label)
     }
     expect(await codeOf(() => sealLabel(secret, 'x'.repeat(161)))).toBe('request-invalid')
+  })
+})
+
+describe('profile exports', () => {
+  test.each(vectors('profile-exports').valid)('$passphrase', async ({ passphrase, text, file }) => {
+    const all = bytes(file)
+    expect(await openProfileExport(all, passphrase)).toBe(text)
+    expect(Buffer.from(await sealProfileExport(text, passphrase, all.subarray(27, 43))).toString('hex')).toBe(file)
+    // By the words of docs/profiles.md alone.
+    const cost = { N: 2 ** 17, r: 8, p: 1, maxmem: 2 ** 28 }
+    const key = scryptSync(passphrase.normalize('NFKC'), all.subarray(27, 43), 32, cost)
+    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.alloc(12))
+    decipher.setAAD(all.subarray(0, 43)).setAuthTag(all.subarray(-16))
+    expect(Buffer.concat([decipher.update(all.subarray(43, -16)), decipher.final()]).toString()).toBe(text)
+    expect(all.subarray(0, 27).toString()).toBe('golooader profile export 1\n')
+  })
+  test.each(vectors('profile-exports').invalid)('$why', async ({ passphrase, file, code }) => {
+    expect(await codeOf(() => openProfileExport(bytes(file), passphrase))).toBe(code)
   })
 })
 

@@ -35,6 +35,18 @@ async function movedBefore(world: World): Promise<readonly string[]> {
   return ['--data', folder, '--database', to]
 }
 
+/** A profile in a file of an account that this machine does not have, and profiles of accounts to be renamed and removed. */
+async function exportedProfile(world: World): Promise<{ exported: string; secret: readonly string[] }> {
+  await world.join(['erik', 'renamed', 'removed'])
+  const exported = world.path('erik.glp')
+  await writeFile(world.path('passphrase'), 'correct horse battery')
+  const secret = ['--passphrase-file', world.path('passphrase')]
+  const { code, stderr } = await world.run('profile', 'export', 'erik', '--out', exported, ...secret)
+  expect(code, stderr).toBe(0)
+  await world.run('profile', 'remove', 'erik', '--yes')
+  return { exported, secret }
+}
+
 function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
   expect(stderr, what).toMatch(/cannot be written \((?:ENOSPC|EIO)|could not be written \((?:ENOSPC|EIO)/)
   expect(stderr, what).not.toMatch(/this is a bug|\n\s+at /)
@@ -62,6 +74,8 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
   const requestId = JSON.parse((await world.run('request', '--from-anybody', '--json', ...alice)).stdout).requestId
   const fingerprint = JSON.parse((await world.run('whoami', '--json', '--profile', 'bob')).stdout).fingerprint
 
+  const { exported, secret } = await exportedProfile(world)
+
   const commands: Readonly<Record<string, readonly string[]>> = {
     invite: ['erin', ...data],
     'accounts list': data,
@@ -81,6 +95,13 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
     'request close': [requestId, ...alice],
     'contacts trust': ['bob', fingerprint, ...alice],
     whoami: alice,
+    'profile list': [],
+    'profile show': ['alice'],
+    'profile export': ['alice', '--out', world.path('alice.glp'), ...secret],
+    'profile import': [exported, '--as', 'frank', ...secret],
+    'profile rename': ['renamed', 'again'],
+    'profile address': ['alice', world.portalUrl],
+    'profile remove': ['removed', '--yes'],
     doctor: alice,
     'accounts revoke': ['carol', ...data],
     demo: [path],

@@ -12,6 +12,7 @@ import {
   openedLayout,
   openLabel,
   openPart,
+  openProfileExport,
   passphraseKeyOf,
   requestSecretsOf,
   sealedDigestOf,
@@ -95,6 +96,7 @@ const tries: Readonly<Record<string, (one: Case, all: Vectors) => Promise<readon
       [opened, label],
     ]
   },
+  'profile-exports': async ({ passphrase, text, file }) => [[await openProfileExport(bytes(file), passphrase), text]],
   trees: async ({ tar, entries = null }) => {
     const read = entriesOf(bytes(tar))
     if (entries === null) return []

@@ -56,6 +56,7 @@ afterAll(async () => {
 const json: Readonly<Record<string, readonly Route[]>> = {
   'POST /v1/join': [{ path: () => '/v1/join', example: { invite: newInvite(), token: newToken() } }],
   'POST /v1/invite': [{ path: () => '/v1/invite', example: { invite: newInvite() } }],
+  'POST /v1/proof': [{ path: () => '/v1/proof', example: { tokenId: aGuest.tokenId, challenge: 'A'.repeat(43) } }],
   'POST /v1/guests': [{ path: () => '/v1/guests', example: { guests: [aGuest], expiresAt: soon } }],
   'POST /v1/requests': [
     {
@@ -253,7 +254,8 @@ test.each(Object.keys(raw))('%s: content costs no more a KiB when there is more 
 
 test('strangers send no more than an invite needs', async () => {
   const body = { invite: newInvite(), token: newToken(), filler: 'a'.repeat(4 * KIB) }
-  for (const path of ['/v1/join', '/v1/invite']) expect((await portal.ask('POST', path, { body })).status).toBe(413)
+  for (const path of ['/v1/join', '/v1/invite', '/v1/proof'])
+    expect((await portal.ask('POST', path, { body })).status).toBe(413)
 })
 
 test('the line before the content of a small file is as bounded as other JSON', async () => {

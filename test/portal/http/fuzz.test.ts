@@ -114,6 +114,7 @@ test('random JSON, and nearly right JSON, to every place that takes JSON', async
   const problem = { type: 'urn:x', title: 'No', status: 500, code: 'write-failed' }
   const places = (): [string, string, Record<string, unknown>][] => [
     ['POST', '/v1/invite', { invite: `gli_${'i'.repeat(43)}` }],
+    ['POST', '/v1/proof', { tokenId: 'a'.repeat(16), challenge: 'b'.repeat(43) }],
     ['POST', '/v1/join', { invite: `gli_${'i'.repeat(43)}`, token: `glt_${'a'.repeat(16)}_${'b'.repeat(43)}` }],
     ['PUT', `/v1/transfers/${newTransferId()}`, { ...announcement(100) }],
     ['POST', `/v1/transfers/${open}/complete`, { manifestDigest: manifestDigest(content), attempt: 7 }],

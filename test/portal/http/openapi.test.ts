@@ -88,6 +88,7 @@ test('it says which requests need a token: all but joining, limits and operation
     'OPTIONS /v1/tus',
     'POST /v1/invite',
     'POST /v1/join',
+    'POST /v1/proof',
     'POST /v1/requests/join',
     'POST /v1/requests/look',
   ])

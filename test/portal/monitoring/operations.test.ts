@@ -34,6 +34,7 @@ test('the OpenAPI description contains every request of the protocol', async () 
       'GET /v1/limits',
       'POST /v1/invite',
       'POST /v1/join',
+      'POST /v1/proof',
       'GET /v1/account',
       'PUT /v1/account/keys',
       'GET /v1/accounts/{name}',

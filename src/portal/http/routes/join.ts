@@ -1,12 +1,18 @@
-/** `POST /v1/invite`, `POST /v1/join`: looks an invite up, and uses it to open or renew an account. */
+/**
+ * `POST /v1/invite`, `POST /v1/join`: looks an invite up, and uses it to open or renew an account. `POST /v1/proof`: proves to the owner of
+ * a token that this portal knows it.
+ */
 import {
   AccountStatus,
   InviteQuestion,
   InviteStatus,
   JoinRequest,
+  PortalProof,
+  ProofQuestion,
   secretsBodyBytesMax,
 } from '../../../protocol/index.ts'
 import { join, lookAtInvite } from '../../accounts/accounts.ts'
+import { provePortal } from '../../accounts/portal-proof.ts'
 import { topics } from '../../signals/index.ts'
 import { type App, audit, type Services } from '../app.ts'
 
@@ -49,5 +55,20 @@ export function joinRoute(app: App, services: Services): void {
       signals.publish(topics.accounts)
       return { account: name }
     },
+  )
+  app.post(
+    '/v1/proof',
+    {
+      bodyLimit: secretsBodyBytesMax,
+      schema: {
+        operationId: 'provePortal',
+        summary: 'Prove that this portal knows a token, which is not sent',
+        tags: ['accounts'],
+        body: ProofQuestion,
+        response: { 200: PortalProof },
+        problems: ['credentials-invalid', 'rate-limited'],
+      },
+    },
+    (request) => provePortal(ledger, request.body),
   )
 }

@@ -112,7 +112,7 @@ test('a wall clock that jumps by hours makes no file look complete that is writt
   expect(receivedBy(world, 'bob')).toEqual({ 'slow.txt': 'xxxxxx' })
 })
 
-test('a folder that is moved away is waited for, and goes on when it is back', async () => {
+test('a folder that is moved away is waited for, and the watch continues when it is back', async () => {
   await using world = await outboxWorld()
   await world.receiver('bob')
   const outbox = new Outbox(world)

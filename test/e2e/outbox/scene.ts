@@ -116,7 +116,7 @@ export async function transfersOf(world: World): Promise<string[]> {
 /** What is left of the sender's own records. */
 export function journalOf(world: World): string[] {
   const names = readdirSync(world.path('state', 'golooader'), { recursive: true, withFileTypes: true })
-  const isRecord = (path: string): boolean => /\/(?:journal|seals|seal-records?)\//.test(path)
+  const isRecord = (path: string): boolean => /\/journal\//.test(path) && !path.endsWith('.partial')
   return names
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))

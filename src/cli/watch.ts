@@ -10,12 +10,14 @@ import {
   flag,
   insecureOption,
   jsonOption,
+  limitRateOption,
   listOption,
   openedProfile,
   option,
   type ProfileFlags,
   positiveSizeBytes,
   profileOption,
+  systemCaOption,
   verboseOption,
   wholeNumber,
 } from './options.ts'
@@ -93,7 +95,9 @@ export function watchCommand(program: Command): void {
       flag('--strict', "move a folder with something that cannot be sent to 'failed', instead of leaving that out"),
     )
     .addOption(profileOption())
+    .addOption(limitRateOption())
     .addOption(insecureOption())
+    .addOption(systemCaOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
     .addOption(

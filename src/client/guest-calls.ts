@@ -16,7 +16,7 @@ import { query } from './paths.ts'
 import type { HttpRequest } from './transport.ts'
 
 /** Makes a request that is answered in JSON. */
-export type AskJson = <Schema extends TSchema>(
+type AskJson = <Schema extends TSchema>(
   method: HttpRequest['method'],
   path: string,
   schema: Schema,

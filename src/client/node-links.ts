@@ -11,7 +11,7 @@ import { isLoopback } from './loopback.ts'
 import { NodeHttp } from './node-http.ts'
 import { addressIn, isWithin, lookupAllowed, networksOf } from './node-networks.ts'
 import type { RouteOptions } from './node-routes.ts'
-import { type HttpRequest, type HttpResponse, NoResponseError } from './transport.ts'
+import { type HttpResponse, type LinkLimits, NoResponseError } from './transport.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const KEEP_ALIVE_MS = 10_000
@@ -36,10 +36,7 @@ export class LinkFollower {
   }
 
   /** @throws like `Transport.follow` */
-  async fetch(
-    link: string,
-    { stallTimeoutMs, signal }: Pick<HttpRequest, 'stallTimeoutMs' | 'signal'>,
-  ): Promise<HttpResponse<Readable>> {
+  async fetch(link: string, { stallTimeoutMs, signal, range }: LinkLimits): Promise<HttpResponse<Readable>> {
     const url = this.#checked(link)
     const controller = new AbortController()
     const abort = (): void => controller.abort(signal?.reason)
@@ -49,7 +46,11 @@ export class LinkFollower {
       controller.abort(new NoResponseError(`no answer from the storage within ${stallTimeoutMs} ms`))
     using _ = new IdleTimeout(stallTimeoutMs, stalled)
     try {
-      const response = await this.#http.request(url, { method: 'GET', signal: controller.signal })
+      const response = await this.#http.request(url, {
+        method: 'GET',
+        headers: range === undefined ? {} : { range },
+        signal: controller.signal,
+      })
       response.body.once('close', () => signal?.removeEventListener('abort', abort))
       return response
     } catch (cause) {

@@ -8,12 +8,22 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { optionsInvalid, timerMs } from '../protocol/index.ts'
+import { concurrencyDefaults } from './adaptive-concurrency.ts'
 
 const KIB = 1024
 /** With less, the protocol itself would have no room: heads of messages, heartbeats, questions. */
 export const limitBytesPerSecondMin = 8 * KIB
-/** A connection has at least this rate, if the limit allows. So parts end in time, and a storage does not take it for a dead one. */
-const CONNECTION_BYTES_PER_SECOND = 128 * KIB
+/** There is one connection for content for each such rate: more of them would not be faster. */
+const CONNECTION_BYTES_PER_SECOND = 1024 * KIB
+/**
+ * What the system may take from the line before this process has read it, over all connections: this share of a second. That is two per
+ * cent of ten seconds.
+ */
+const AHEAD_SECONDS = 0.2
+/** Each connection has a range that is read, and one that is asked for. */
+const RANGES_PER_CONNECTION = 2
+/** A shorter range would be mostly heads of messages. */
+const RANGE_BYTES_MIN = 16 * KIB
 
 const SLICES_PER_SECOND = 50
 const SLICE_BYTES_MIN = 256
@@ -72,13 +82,18 @@ export class RateLimits {
   readonly reportBytes: number
   /** How many connections may carry content at once. */
   readonly connectionsMax: number
+  /** How much of a part is asked for at a time. */
+  readonly rangeBytes: number
 
   /** @throws Problem `options-invalid` for a limit that is too low */
   constructor(bytesPerSecond: number) {
     if (!(bytesPerSecond >= limitBytesPerSecondMin)) {
       throw optionsInvalid(`the rate can be limited to ${limitBytesPerSecondMin} bytes a second at least`)
     }
-    this.connectionsMax = Math.max(1, Math.floor(bytesPerSecond / CONNECTION_BYTES_PER_SECOND))
+    const connections = Math.max(1, Math.floor(bytesPerSecond / CONNECTION_BYTES_PER_SECOND))
+    this.connectionsMax = Math.min(connections, concurrencyDefaults.max)
+    const aheadBytes = (bytesPerSecond * AHEAD_SECONDS) / (this.connectionsMax * RANGES_PER_CONNECTION)
+    this.rangeBytes = Math.max(RANGE_BYTES_MIN, Math.round(aheadBytes))
     this.sent = new RateLimit(bytesPerSecond)
     this.received = new RateLimit(bytesPerSecond)
     this.reportBytes = Math.max(SLICE_BYTES_MIN, Math.round(bytesPerSecond / REPORTS_PER_SECOND))
@@ -113,7 +128,8 @@ export class LimitedSocket extends Duplex {
 
   readonly setTimeout = (ms: number, onTimeout?: () => void): this => {
     this.#socket.setTimeout(timerMs(ms))
-    if (onTimeout !== undefined) this.once('timeout', onTimeout)
+    // As in `net.Socket`: without a time the listener is not needed any more.
+    if (onTimeout !== undefined) this[ms === 0 ? 'off' : 'once']('timeout', onTimeout)
     return this
   }
 

@@ -9,6 +9,7 @@ import { Authorities } from './node-authorities.ts'
 import { isCut, NodeHttp } from './node-http.ts'
 import type { LinkFollower } from './node-links.ts'
 import { HttpProxies } from './node-proxy.ts'
+import { withRanges } from './node-ranges.ts'
 import { RateLimits } from './node-rate-limit.ts'
 import { nodeProxyEnvironment, type RouteOptions } from './node-routes.ts'
 import { ProxyError } from './proxy-error.ts'
@@ -50,8 +51,7 @@ export function nodeTransport(portalUrl: string, options: ConnectionOptions = {}
   let hasAnswered = false
   // Made when first needed, which is never in most clients.
   let links: Promise<LinkFollower> | null = null
-  return {
-    ...(way.limits === null ? {} : { connectionsMax: way.limits.connectionsMax }),
+  const transport: Required<Pick<Transport<Readable>, 'request' | 'follow' | 'close'>> = {
     async request({ method, path, headers, body, isBulk, onSent, onAlive, elsewhere, stallTimeoutMs, signal }) {
       const controller = new AbortController()
       const stalled = (): void => controller.abort(new NoResponseError(`no answer within ${stallTimeoutMs} ms`))
@@ -111,6 +111,7 @@ export function nodeTransport(portalUrl: string, options: ConnectionOptions = {}
       await (await links)?.close()
     },
   }
+  return way.limits === null ? transport : withRanges(transport, way.limits)
 }
 
 /**

@@ -12,6 +12,8 @@ export interface HttpRequest {
   readonly body?: Uint8Array
   /** Whether the answer is large. If it then comes in reused memory, its reader releases the buffers that it has read (`src/buffers/`). */
   readonly isBulk?: boolean
+  /** Whether it asks for a part, which may be fetched in ranges. */
+  readonly isPart?: boolean
   /** Called as bytes of the body leave this process. */
   readonly onSent?: (byteCount: number) => void
   /** Called when the portal gives a sign of life before its answer, and when the request begins after a wait in the queue. */
@@ -36,6 +38,11 @@ export interface HttpResponse<Body extends AsyncIterable<Uint8Array>> {
   discard(): void
 }
 
+/** Bounds of a request to a storage. */
+export interface LinkLimits extends Pick<HttpRequest, 'stallTimeoutMs' | 'signal'> {
+  readonly range?: string
+}
+
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
   /** How many connections may carry content at once, where the rate is limited. */
   readonly connectionsMax?: number
@@ -47,9 +54,10 @@ export interface Transport<Body extends AsyncIterable<Uint8Array>> {
   /**
    * Fetches from an address that the portal gave. It sends no token and no cookie there, and follows no redirect.
    *
+   * @param limits `range` asks for a range of the content (RFC 9110 section 14.2)
    * @throws NoResponseError when no head of an answer arrives, or when the address is not safe; the reason of `signal`
    */
-  follow?(link: string, limits: Pick<HttpRequest, 'stallTimeoutMs' | 'signal'>): Promise<HttpResponse<Body>>
+  follow?(link: string, limits: LinkLimits): Promise<HttpResponse<Body>>
   close(): Promise<void>
 }
 

@@ -63,6 +63,7 @@ export class DropSteps {
       const outcome = await this.#send(drop)
       if (outcome === 'vanished') {
         await drop.batch.done(drop.name)
+        this.#options.onEvent({ type: 'vanished', name: drop.name })
         return true
       }
       if (outcome === 'changed') return this.advance(drop)
@@ -95,10 +96,8 @@ export class DropSteps {
     }
   }
 
-  /** A file that the earlier run has not got to take over still lies in the drop folder, and has no transfer. */
   async #vanished(drop: Drop): Promise<'vanished'> {
-    const hadTransfer = await this.#scene.sender.giveUp(drop)
-    if (hadTransfer || !drop.isRecovered) this.#options.onEvent({ type: 'vanished', name: drop.name })
+    await this.#scene.sender.giveUp(drop)
     return 'vanished'
   }
 

@@ -1,7 +1,9 @@
 /** Uploads that later requests continue, at one portal and at several that share a ledger and a store. */
 import { expect, test } from 'vitest'
+import type { Ledger } from '../../../src/portal/ledger/contract.ts'
+import type { Store } from '../../../src/portal/store/contract.ts'
 import { begin, type Portal } from '../several.ts'
-import { content, film, MIB, PART_BYTES, storedContent, Uploader } from './resumable.ts'
+import { anAppend, content, film, MIB, PART_BYTES, storedContent, transferOf, Uploader } from './resumable.ts'
 
 // Parts of a stream are then no larger than others.
 const options = { transferSizeBytesMax: 1024 * MIB }
@@ -34,4 +36,152 @@ test.each([
   expect((await storedContent(store, stored)).equals(film)).toBe(true)
   const again = await one.append(portals[1] as Portal, film.length, Buffer.alloc(0), { completes: true })
   expect(again).toMatchObject({ offsetBytes: film.length, stored: { transferId: stored.transferId } })
+})
+
+test('a part that a replaced writer stores late, with other content, is not taken for one of the upload', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const late = Promise.withResolvers<void>()
+  const isStoring = Promise.withResolvers<void>()
+  // The store of a portal that is paused between the last byte of a part and its name.
+  const slow: Store = {
+    ...store,
+    openPart: async (place, algorithm) => {
+      const sink = await store.openPart(place, algorithm)
+      return {
+        ...sink,
+        commit: async (digest) => {
+          isStoring.resolve()
+          await late.promise
+          await sink.commit(digest)
+        },
+      }
+    },
+  }
+  const [paused, other] = [portal('one', { store: slow }), portal('two')]
+  const one = await Uploader.create(paused, ada)
+  const lying = Buffer.alloc(PART_BYTES, 'other content ')
+  const replaced = one.append(paused, 0, lying)
+  await isStoring.promise
+  const session = await one.open(other)
+  expect(session.state.offsetBytes).toBe(0)
+  const first = film.subarray(0, PART_BYTES - 1)
+  expect(await session.append(anAppend(0, first))).toEqual({ offsetBytes: first.length, stored: null })
+  late.resolve()
+  await expect(replaced).rejects.toMatchObject({ code: 'unavailable' })
+  await session[Symbol.asyncDispose]()
+  const { stored } = await one.append(other, first.length, film.subarray(first.length), { completes: true })
+  if (stored === null) throw new Error('it is not stored')
+  expect((await storedContent(store, stored)).equals(film)).toBe(true)
+  expect(await ledger.uploadResource({ transferId: stored.transferId })).toMatchObject({ writerId: null })
+}, 20_000)
+
+test('nothing is told before it survives the loss of power', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const steps: string[] = []
+  const watched: Store = {
+    ...store,
+    openPart: async (place, algorithm) => {
+      const sink = await store.openPart(place, algorithm)
+      const noted = (commit: Promise<void>): Promise<void> => commit.then(() => void steps.push('stored'))
+      return {
+        ...sink,
+        commit: (digest) => noted(sink.commit(digest)),
+        commitAs: (final, digest) => noted(sink.commitAs(final, digest)),
+      }
+    },
+    seal: async (parts) => {
+      await store.seal(parts)
+      steps.push('sealed')
+    },
+  }
+  const noting: Ledger = {
+    ...ledger,
+    recordUploaded: async (...uploaded) => {
+      const isRecorded = await ledger.recordUploaded(...uploaded)
+      steps.push('recorded')
+      return isRecorded
+    },
+  }
+  const here = portal('one', { store: watched, ledger: noting })
+  const one = await Uploader.create(here, ada)
+  const onDurable = (offset: number): void => void steps.push(`told ${offset}`)
+  await one.append(here, 0, film.subarray(0, PART_BYTES + 5), { onDurable })
+  // The tail may be stored while the part before it is recorded.
+  expect(steps.filter((step) => step !== 'stored')).toEqual(
+    [PART_BYTES, PART_BYTES + 5].flatMap((offset) => ['sealed', 'recorded', `told ${offset}`]),
+  )
+  expect(steps[0]).toBe('stored')
+  expect(steps.lastIndexOf('stored')).toBeLessThan(steps.lastIndexOf('sealed'))
+})
+
+test('the search for orphans leaves what an upload has, and removes what it has given up', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const here = portal('one')
+  // A single portal with a ledger of its own removes everything that no upload has.
+  const alone = portal('one', {
+    ledger: { ...ledger, traits: { isShared: false } },
+    store: { ...store, traits: { isShared: false } },
+  })
+  const one = await Uploader.create(here, ada)
+  await one.append(here, 0, film.subarray(0, PART_BYTES + 5))
+  await one.append(here, PART_BYTES + 5, film.subarray(PART_BYTES + 5, PART_BYTES + 9))
+  const held = async (): Promise<number> => {
+    let count = 0
+    for await (const _ of store.held()) count++
+    return count
+  }
+  expect(await held()).toBe(3)
+  await alone.sweeper.removeOrphans(new AbortController().signal)
+  expect(await held()).toBe(3)
+  expect(await one.offset(here)).toBe(PART_BYTES + 9)
+  await one.append(here, PART_BYTES + 9, film.subarray(PART_BYTES + 9), { completes: true })
+  expect(await held()).toBe(1)
+})
+
+test('an upload whose tail was damaged in the store is refused, and says so', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const here = portal('one')
+  const one = await Uploader.create(here, ada)
+  await one.append(here, 0, film.subarray(0, 100))
+  const { transferId } = one
+  const upload = await ledger.uploadResource({ transferId })
+  const [segment] = upload?.tail ?? []
+  if (segment === undefined) throw new Error('there is no tail')
+  const place = { transferId, ...segment }
+  await store.removePart(place)
+  const sink = await store.openPart(place)
+  await sink.write([Buffer.alloc(100, 'damaged')])
+  await sink.commit(segment.digest)
+  const restart = portal('two')
+  const rest = one.append(restart, 100, film.subarray(100), { completes: true })
+  await expect(rest).rejects.toMatchObject({ code: 'store-failed' })
+  expect(await transferOf(ledger, transferId)).toMatchObject({ state: 'refused' })
+  await expect(one.offset(restart)).rejects.toMatchObject({ code: 'upload-gone', details: { state: 'refused' } })
+})
+
+test('a portal that is gone keeps no upload for longer than a moment', async () => {
+  const { ledger, ada, portal } = await begin(options)
+  const [gone, other] = [portal('one'), portal('two')]
+  const one = await Uploader.create(gone, ada)
+  const { transferId } = one
+  // Its session never ends.
+  await one.open(gone)
+  expect(await ledger.uploadResource({ transferId })).toMatchObject({ writerId: expect.stringMatching(/^one /) })
+  expect(await one.offset(other)).toBe(0)
+  expect(await ledger.uploadResource({ transferId })).toMatchObject({ writerId: null })
+}, 20_000)
+
+test('small requests add segments to the tail, which are joined when they are many', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const here = portal('one')
+  const one = await Uploader.create(here, ada)
+  let most = 0
+  for (let offset = 0; offset < 200 * 3; offset += 3) {
+    await one.append(here, offset, film.subarray(offset, offset + 3))
+    most = Math.max(most, (await ledger.uploadResource(one))?.tail.length ?? 0)
+  }
+  expect(most).toBe(64)
+  const { stored } = await one.append(here, 600, film.subarray(600), { completes: true })
+  if (stored === null) throw new Error('it is not stored')
+  expect((await storedContent(store, stored)).equals(film)).toBe(true)
 })

@@ -62,10 +62,12 @@ export function anAppend(offsetBytes: number, bytes: Buffer, given: Partial<Appe
 
 /** A client that uploads to any of several portals. */
 export class Uploader {
+  readonly transferId: string
   readonly #account: Account
   readonly #secret: string
 
-  private constructor(account: Account, secret: string) {
+  private constructor(transferId: string, account: Account, secret: string) {
+    this.transferId = transferId
     this.#account = account
     this.#secret = secret
   }
@@ -76,7 +78,7 @@ export class Uploader {
       newUpload(given),
     )
     await session[Symbol.asyncDispose]()
-    return new Uploader(account, secret)
+    return new Uploader(session.transfer.transferId, account, secret)
   }
 
   open({ context, transfers }: Portal, willWrite = true): Promise<UploadSession> {

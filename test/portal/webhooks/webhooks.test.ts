@@ -2,9 +2,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { newTransferId, newWebhookSecret, type Webhook, type WebhookMessage } from '../../../src/protocol/index.ts'
+import { Receiver } from '../../servers/webhook-receiver.ts'
 import { jsonOf } from '../guests/links.ts'
 import { refusalOf, TestPortal } from '../portal.ts'
-import { Receiver } from './receiver.ts'
 
 const secret = newWebhookSecret()
 /** Retries come at once, so that a test need not wait. */

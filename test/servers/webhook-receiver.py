@@ -2,7 +2,7 @@
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-Usage: receiver.py SECRET. It listens on a free port of 127.0.0.1, and prints that port and then one line of JSON for each request. Commands
+Usage: webhook-receiver.py SECRET. It listens on a free port of 127.0.0.1, and prints that port and then one line of JSON for each request. Commands
 come on standard input, one a line, and are confirmed by `answering`: `answer STATUS`, `answer slow`, `answer endless`, `answer redirect URL`, `answer cut`, `answer poison TEXT`
 (500 for bodies with that text, 204 for others).
 """

@@ -4,7 +4,7 @@ import { type EventEmitter, once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
-import { programPath, requireServer } from '../../servers/install.ts'
+import { programPath, requireServer } from './install.ts'
 
 /** A request as the receiver saw it. */
 export interface Received {
@@ -41,7 +41,7 @@ export class Receiver {
   /** @param port of an earlier one that has ended; 0 for a free one */
   static async start(secret: string, port = 0): Promise<Receiver> {
     await requireServer('python')
-    const script = join(import.meta.dirname, 'receiver.py')
+    const script = join(import.meta.dirname, 'webhook-receiver.py')
     const child = spawn(programPath('python3'), [script, secret, String(port)], { stdio: ['pipe', 'pipe', 'inherit'] })
     onTestFinished(() => void child.kill('SIGKILL'))
     const lines = createInterface({ input: child.stdout })

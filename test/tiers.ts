@@ -69,7 +69,9 @@ export const longFiles: readonly string[] = [
   'test/e2e/several/node-killed.test.ts',
   'test/e2e/several/rolling-restart.test.ts',
   'test/e2e/several/what-they-share.test.ts',
+  'test/e2e/services/systemd.test.ts',
   'test/e2e/trust/one-key.test.ts',
+  'test/e2e/week/week.test.ts',
   'test/mounts/kill.test.ts',
   'test/page/sender.test.ts',
 ]

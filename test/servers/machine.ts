@@ -10,6 +10,8 @@ export class Machine {
   readonly world: World
   readonly home: string
   #manager: UserManager
+  /** Whether it has power. */
+  #isOn = true
 
   private constructor(world: World, home: string, manager: UserManager) {
     this.world = world
@@ -31,8 +33,10 @@ export class Machine {
 
   /** Kills everything that runs, as a loss of power does, and boots: services that are installed start by themselves. */
   async reboot(): Promise<void> {
+    this.#isOn = false
     await this.#manager[Symbol.asyncDispose]()
     this.#manager = await UserManager.start(this.home)
+    this.#isOn = true
   }
 
   /** Starts a command of this project, in the home folder. @param wrapper another program that runs it */
@@ -73,8 +77,14 @@ export class Machine {
     return this.shell(`systemctl --user ${args.join(' ')}`)
   }
 
+  /** The state and the last lines of a service. */
+  log(name: string): string {
+    return this.shell(`systemctl --user status --no-pager --lines=30 golooader-${name} || true`)
+  }
+
   /** Kills the process of a service, if it has one at the moment. */
   kill(name: string): void {
+    if (!this.#isOn) return
     this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
   }
 

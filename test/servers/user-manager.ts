@@ -18,6 +18,7 @@ const RUNTIME = '/run/user/0'
 /** The journal finds the user and the unit of a process by these names, below slices. */
 const OF_USER = 'user.slice/user-0.slice/user@0.service'
 const LOOK_MS = 20
+const END_MS_MAX = 10_000
 
 /**
  * systemd calls itself a user's manager only on a machine that systemd has booted, which a folder in /run says.
@@ -55,7 +56,8 @@ export class UserManager implements AsyncDisposable {
     const own = join(existsSync(HYBRID) ? HYBRID : CGROUPS, name)
     mkdirSync(join(own, OF_USER, 'init.scope'), { recursive: true })
     const args = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', SCRIPT, 'sh']
-    const child = spawn('unshare', [...args, join(CGROUPS, name, OF_USER)], {
+    // It ends with this process, however that ends.
+    const child = spawn('setpriv', ['--pdeathsig=KILL', 'unshare', ...args, join(CGROUPS, name, OF_USER)], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,
@@ -98,11 +100,12 @@ function firstChild(pid: number): number {
 async function removeCgroup(folder: string): Promise<void> {
   const entries = readdirSync(folder, { withFileTypes: true })
   for (const entry of entries.filter((one) => one.isDirectory())) await removeCgroup(join(folder, entry.name))
+  const deadline = performance.now() + END_MS_MAX
   while (true) {
     try {
       return rmdirSync(folder)
     } catch (error) {
-      if (!hasCode(error, 'EBUSY')) throw error
+      if (!hasCode(error, 'EBUSY') || performance.now() > deadline) throw error
       await setTimeout(LOOK_MS)
     }
   }

@@ -1,0 +1,213 @@
+/**
+ * Two companies exchange files for a week, by drop folders and services, and nobody looks after them but for a person who puts back
+ * what has failed. Each night has its trouble: kills, outages of the portal and of its database, a full disk, an import that fails,
+ * machines that lose their power. At the end every file is in exactly one place with its receipt, every command ran, and nothing is lost
+ * or doubled.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { verifyReceipt } from '../../../src/index.ts'
+import { Machine } from '../../servers/machine.ts'
+import { type OwnPostgres, ownPostgres } from '../../servers/postgres.ts'
+import { freePort } from '../../servers/server-process.ts'
+import { randomInt } from '../../suites/random.ts'
+import { filesIn, until, World } from '../harness/world.ts'
+import { Company } from './company.ts'
+
+/** South's inbox is a disk of its own, which can be filled. */
+const DISK_MIB = 192
+const OUTAGE_MS = 4_000
+const KILLS = 25
+/** In a usual night. */
+const KILL_EVERY_MS = 3_000
+const QUIET_WITHIN_MS = 120_000
+
+class Week {
+  readonly north: Company
+  readonly south: Company
+  readonly portal: Machine
+  readonly database: OwnPostgres
+  #nights = 0
+
+  constructor(parts: Pick<Week, 'north' | 'south' | 'portal' | 'database'>) {
+    this.north = parts.north
+    this.south = parts.south
+    this.portal = parts.portal
+    this.database = parts.database
+  }
+
+  static async begin(): Promise<Week> {
+    const world = await World.create()
+    const database = await ownPostgres()
+    onTestFinished(() => database[Symbol.asyncDispose]())
+    mountDisk(world.path('south', 'in'))
+    const portal = await Machine.start(world, world.path('portal'))
+    const listen = `127.0.0.1:${await freePort()}`
+    const settings = ['--listen', listen, '--database', database.url]
+    await portal.run(0, 'service', 'install', 'portal', ...settings)
+    portal.adjust('portal', 'RestartSec=100ms')
+    await portal.run(0, 'service', 'restart', 'portal')
+    const invite = async (name: string): Promise<string> =>
+      (await portal.run(0, 'invite', name, '--database', database.url)).stdout.trim()
+    const [north, south] = [await Company.found(world, 'north'), await Company.found(world, 'south')]
+    for (const { name, machine } of [north, south]) await machine.run(0, 'join', await invite(name))
+    await north.open('south', [])
+    await south.open('north', ['--exec-before-answer'])
+    return new Week({ north, south, portal, database })
+  }
+
+  get companies(): readonly Company[] {
+    return [this.north, this.south]
+  }
+
+  /** Both companies drop their files during the trouble of a night. In the morning a person puts back what has failed. */
+  async night(trouble: () => Promise<void>): Promise<string[]> {
+    const dropped = Promise.all([this.north.dropNight(), this.south.dropNight(), trouble()])
+    if (this.#nights++ > 0) await this.#killUntil(dropped)
+    await dropped
+    const problems: string[] = []
+    while (true) {
+      await this.untilQuiet(this.companies)
+      const returned = await Promise.all(this.companies.map((one) => one.returnFailed()))
+      problems.push(...returned.flat())
+      if (returned.flat().length === 0) return problems
+    }
+  }
+
+  /** Waits until nothing is on its way. */
+  async untilQuiet(companies: readonly Company[]): Promise<void> {
+    try {
+      await until(() => companies.every((one) => one.isQuiet()), 'nothing is on its way', QUIET_WITHIN_MS)
+    } catch (error) {
+      const open = this.companies.map((one) => `${one.name}: ${one.openPaths().join(' ')}`)
+      const logs = [
+        this.portal.log('portal'),
+        ...this.companies.flatMap(({ machine }) => [machine.log('watch'), machine.log('receive')]),
+      ]
+      throw new Error([...open, ...logs].join('\n'), { cause: error })
+    }
+  }
+
+  async killOften(): Promise<void> {
+    for (let kill = 0; kill < KILLS; kill++) {
+      this.#killOne()
+      await sleep(100 + randomInt(400))
+    }
+  }
+
+  /** Kills a process now and then, as long as something else lasts. */
+  async #killUntil(ended: Promise<unknown>): Promise<void> {
+    let hasEnded = false
+    ended.then(
+      () => (hasEnded = true),
+      () => (hasEnded = true),
+    )
+    while (!hasEnded) {
+      await sleep(randomInt(KILL_EVERY_MS))
+      this.#killOne()
+    }
+  }
+
+  #killOne(): void {
+    const services: readonly (readonly [Machine, string])[] = [
+      [this.portal, 'portal'],
+      ...this.companies.flatMap(({ machine }) => [[machine, 'watch'] as const, [machine, 'receive'] as const]),
+    ]
+    const [machine, service] = services[randomInt(services.length)] ?? [this.portal, 'portal']
+    machine.kill(service)
+  }
+
+  async outages(): Promise<void> {
+    await sleep(randomInt(1_000))
+    await this.portal.run(0, 'service', 'stop', 'portal')
+    await sleep(OUTAGE_MS)
+    await this.portal.run(0, 'service', 'start', 'portal')
+    await sleep(randomInt(1_000))
+    await this.database.kill()
+    await sleep(OUTAGE_MS)
+    await this.database.start()
+  }
+
+  /** South's disk is full, until something has failed for it. */
+  async fullDisk(): Promise<void> {
+    const ballast = this.south.machine.path('in', '.ballast')
+    execFileSync('sh', ['-c', 'cat /dev/zero >"$0" 2>/dev/null || true', ballast])
+    await sleep(OUTAGE_MS)
+    rmSync(ballast)
+  }
+
+  /** South cannot import a file of north's. */
+  async failingImport(): Promise<void> {
+    await this.north.dropFile('invoice.csv', 3_000, 'BROKEN')
+    await this.untilQuiet([this.north])
+    writeFileSync(this.south.machine.path('import-is-repaired'), '')
+  }
+
+  /** Another process may not send from a drop folder that is watched. */
+  async refusesSecondWatch({ machine }: Company): Promise<void> {
+    await until(async () => (await machine.status('watch')).state === 'running', 'it is watched')
+    const second = await machine.run(4, 'watch', 'out', '--to', 'south')
+    expect(second.stderr).toContain('outbox-busy')
+  }
+
+  async powerCuts(): Promise<void> {
+    for (const machine of [this.south.machine, this.north.machine, this.portal]) {
+      await sleep(500 + randomInt(1_500))
+      await machine.reboot()
+    }
+  }
+}
+
+/** A disk in memory, before a machine is started that sees it. */
+function mountDisk(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m,mode=700`, 'none', folder])
+  onTestFinished(() => {
+    execFileSync('umount', [folder])
+  })
+}
+
+test('for a week, everything that is dropped arrives once, with its receipt', async () => {
+  const week = await Week.begin()
+  const { north, south } = week
+  expect(await week.night(async () => {})).toEqual([])
+  await week.night(() => week.killOften())
+  await week.night(() => week.outages())
+  await week.night(() => week.fullDisk())
+  const problems = await week.night(() => week.failingImport())
+  expect(problems.join()).toContain('The import failed: line 7 has no date')
+  await week.night(() => week.powerCuts())
+  await week.night(async () => {})
+  await week.refusesSecondWatch(north)
+
+  await expectAllDelivered(north, south)
+  await expectAllDelivered(south, north)
+  // The portal has nothing left.
+  const accounts = await week.portal.run(0, 'accounts', 'list', '--json', '--database', week.database.url)
+  for (const line of accounts.stdout.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ openTransfers: 0 })
+  await until(async () => (await partsOf(week.portal)).length === 0, 'the portal stores nothing')
+})
+
+async function partsOf(portal: Machine): Promise<string[]> {
+  return (await filesIn(portal.path('golooader-data', 'store'))).filter((name) => name !== 'owner')
+}
+
+async function expectAllDelivered(from: Company, to: Company): Promise<void> {
+  const dropped = from.dropped.map(({ digest }) => digest).sort()
+  const sent = from.contentOf('out', 'sent')
+  expect([...sent.keys()].sort()).toEqual(dropped)
+  expect([...sent.values()].filter((paths) => paths.length !== 1)).toEqual([])
+  const received = to.contentOf('in')
+  expect([...received.keys()].sort()).toEqual(dropped)
+  expect([...received.values()].filter((paths) => paths.length !== 1)).toEqual([])
+  const proven = new Set<string>()
+  for (const [path = ''] of sent.values()) {
+    const proof = await verifyReceipt(path, readFileSync(`${path}.receipt.json`, 'utf8'))
+    expect(proof).toMatchObject({ isProven: true, claims: { receiver: to.name } })
+    proven.add(proof.claims?.transferId ?? '')
+  }
+  expect(proven.size).toBe(dropped.length)
+  expect(new Set(to.imported())).toEqual(proven)
+}

@@ -53,6 +53,7 @@ export {
 export type { SendInput, SendOptions } from './library/sending.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
 export type { WatchOptions } from './library/watching.ts'
+export type { AddedWebhook, NewWebhookOptions, Webhook, WebhookMessage, Webhooks } from './library/webhooks.ts'
 export type { StoredFile, WatchEvent, WatchedFile } from './outbox/index.ts'
 export type { ProblemJson } from './protocol/index.ts'
 export type { Decision, HandledFile, OpenOffer, ReceiveEvent } from './receiver/index.ts'

@@ -1,11 +1,16 @@
 /** `--exec`: runs a command of the user for an event, and reports how it ended. */
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Option } from 'commander'
-import { type CommandEnd, endText, runCommand } from '../exec/index.ts'
+import { Semaphore } from '../async/index.ts'
+import type { CommandEnd } from '../exec/index.ts'
 import type { ReceiveOptions } from '../library/receiving.ts'
-import { durationText, Problem } from '../protocol/index.ts'
+import type { WatchOptions } from '../library/watching.ts'
+import { sendingFolderName } from '../outbox/left-alone.ts'
+import { Problem, type ProblemJson, problemSentence } from '../protocol/index.ts'
 import type { HandledFile } from '../receiver/index.ts'
 import { inboxFolderName } from '../receiver/names.ts'
+import type { SendEvent, SendOutcome } from '../sender/events.ts'
+import { type CommandReport, endText, type OnCommand, TEMPFAIL } from './exec-text.ts'
 import { UsageError } from './exit.ts'
 import { durationMs, option } from './options.ts'
 import { durationFlag, printable, senderText } from './text.ts'
@@ -17,13 +22,15 @@ export interface ExecFlags {
 }
 
 const TIMEOUT_MS_DEFAULT = 3_600_000
-/** EX_TEMPFAIL of sysexits.h: not now. */
-const TEMPFAIL = 75
 /** The longest reason that the sender gets, in characters. */
 const REASON_CHARACTERS_MAX = 500
 
 /** A command gets each as `GOLOOADER_EXEC_<NAME>`, those that its event has. */
-export const commandVariables = ['EVENT', 'TRANSFER_ID', 'NAME', 'PATH', 'FROM', 'SIZE', 'KIND', 'RECEIPT'] as const
+export const commandVariables = [
+  ...['EVENT', 'TRANSFER_ID', 'NAME', 'PATH'],
+  ...['FROM', 'SIZE', 'KIND', 'RECEIPT'],
+  ...['TO', 'PROBLEM'],
+] as const
 type Variables = { readonly [Name in (typeof commandVariables)[number]]?: string }
 
 export const execOption = (description: string): Option => option('--exec <command>', description)
@@ -42,33 +49,19 @@ export function requireExec({ exec, execBeforeAnswer = false, execTimeout }: Exe
   if (execTimeout !== undefined) throw new UsageError('--exec-timeout needs a command: --exec COMMAND')
 }
 
-/** How a command ended for one event: a line of `--json`. */
-export interface CommandReport extends CommandEnd {
-  readonly type: 'command'
-  readonly event: string
-  readonly transferId: string
-  readonly name: string
-}
-
-/** The commands of one run of this program. */
+/** The commands of one run of this program, one at a time. */
 export class Commands {
   readonly #command: string
   readonly #timeoutMs: number
-  readonly #say: (text: string) => void
-  readonly #isJson: boolean
+  readonly #onEnded: OnCommand
+  readonly #turn = new Semaphore(1)
   /** Whether one has failed, where that changes nothing else. */
   hasFailed = false
 
-  constructor(
-    command: string,
-    { execTimeout = TIMEOUT_MS_DEFAULT }: ExecFlags,
-    say: (text: string) => void,
-    json = false,
-  ) {
+  constructor(command: string, { execTimeout = TIMEOUT_MS_DEFAULT }: ExecFlags, onEnded: OnCommand) {
     this.#command = command
     this.#timeoutMs = execTimeout
-    this.#say = say
-    this.#isJson = json
+    this.#onEnded = onEnded
   }
 
   /**
@@ -78,24 +71,17 @@ export class Commands {
    * @throws like `runCommand`
    */
   async run(
-    event: { readonly event: string; readonly transferId: string; readonly name: string },
+    event: Pick<CommandReport, 'event' | 'transferId' | 'name'>,
     what: string,
     variables: Variables,
     { signal, notePath = null }: { readonly signal: AbortSignal; readonly notePath?: string | null },
   ): Promise<CommandEnd> {
     const { transferId, name } = event
-    const all = { EVENT: event.event, TRANSFER_ID: transferId, NAME: name, ...variables }
-    const end = await runCommand({
-      ...{ command: this.#command, timeoutMs: this.#timeoutMs, event, variables: all, signal, notePath },
-    })
-    if (this.#isJson) {
-      const report: CommandReport = { type: 'command', event: event.event, transferId, name, ...end }
-      this.#say(`${JSON.stringify(report)}\n`)
-      return end
-    }
-    const sign = end.exitCode === 0 ? '✔' : end.exitCode === TEMPFAIL ? '…' : '!'
-    const lines = end.lastLines.map((line) => `    ${line}\n`)
-    this.#say(`${sign} ${what}: command: ${endText(end)}, after ${durationText(end.durationMs)}\n${lines.join('')}`)
+    const all = { EVENT: event.event, TRANSFER_ID: transferId ?? '', NAME: name, ...variables }
+    const options = { command: this.#command, timeoutMs: this.#timeoutMs, event, variables: all, signal, notePath }
+    const { runCommand } = await import('../exec/index.ts')
+    const end = await this.#turn.run(() => runCommand(options), signal)
+    this.#onEnded({ type: 'command', event: event.event, transferId, name, ...end }, what)
     return end
   }
 }
@@ -120,7 +106,7 @@ export function receiveHandlers(
       KIND: file.tree === null ? 'file' : 'folder',
       RECEIPT: file.receipt ?? '',
     }
-    return commands.run({ event: 'received', ...file }, what, variables, { signal, notePath })
+    return commands.run({ ...file, event: 'received' }, what, variables, { signal, notePath })
   }
   if (!execBeforeAnswer) {
     return {
@@ -150,4 +136,92 @@ function refusalOf(end: CommandEnd): Problem {
     ...(exitCode === null ? {} : { exitCode }),
     ...(isTimedOut ? { isTimedOut } : {}),
   })
+}
+
+/** What `--exec` of a sender tells its command. */
+export interface SentEvent {
+  readonly event: 'stored' | 'delivered' | 'failed' | 'refused'
+  readonly transferId: string | null
+  readonly name: string
+  /** Where the file is; null for standard input, and where it is not any more. */
+  readonly path: string | null
+  readonly to: readonly string[]
+  /** The receipts of those who have it. */
+  readonly receipts: readonly { readonly receiver: string; readonly receipt: string }[]
+  /** The receivers that do not have it, and why. */
+  readonly failures?: readonly { readonly receiver: string; readonly problem: ProblemJson }[]
+  /** Why it was refused. */
+  readonly problem?: ProblemJson
+}
+
+/** Runs the command for an event of a sender. A command that fails changes nothing but the exit code. */
+export async function runForSent(
+  commands: Commands,
+  event: SentEvent,
+  context: { readonly signal: AbortSignal; readonly notePath?: string },
+): Promise<void> {
+  const { path, to, failures = [], problem } = event
+  const reasons = problem === undefined ? [] : [problemSentence(problem)]
+  for (const { receiver, problem: reason } of failures) reasons.push(`${receiver}: ${problemSentence(reason)}`)
+  const variables = { PATH: path ?? '', TO: to.join(','), PROBLEM: reasons.join('; ') }
+  const { exitCode } = await commands.run(event, `${printable(event.name)}, ${event.event}`, variables, context)
+  commands.hasFailed ||= exitCode !== 0
+}
+
+/** What is sent, as the command line says it. */
+interface Sent {
+  readonly to?: readonly string[]
+  /** The name of standard input. */
+  readonly name?: string
+  /** The name of the folder that is made of several paths. */
+  readonly as?: string
+}
+
+/** What `send --exec` does with events and outcomes. The receipts come with events. */
+export function sendHandlers(commands: Commands, { to = [], name, as: folderName }: Sent, signal: AbortSignal) {
+  const receipts = new Map<string, { receiver: string; receipt: string }[]>()
+  return {
+    onEvent: (event: SendEvent): void => {
+      if (event.type !== 'notification' || event.notification.notification !== 'delivered') return
+      const { transferId, receiver, receipt } = event.notification
+      if (receipt !== undefined) receipts.set(transferId, [...(receipts.get(transferId) ?? []), { receiver, receipt }])
+    },
+    onOutcome: async (outcome: SendOutcome): Promise<void> => {
+      const { outcome: event, transferId, path } = outcome
+      if (event === 'undelivered' || event === 'no-answer') return
+      await runForSent(
+        commands,
+        {
+          ...{ event, transferId, name: folderName ?? name ?? basename(path), to },
+          path: name === undefined && folderName === undefined ? resolve(path) : null,
+          receipts: receipts.get(transferId ?? '') ?? [],
+          ...(outcome.outcome === 'failed' ? { failures: outcome.failures } : {}),
+          ...(outcome.outcome === 'refused' ? { problem: outcome.problem } : {}),
+        },
+        { signal },
+      )
+      if (event !== 'stored') receipts.delete(transferId ?? '')
+    },
+  }
+}
+
+/** What `watch --exec` does with the ends of files. @param folder the drop folder */
+export function watchHandlers(
+  commands: Commands,
+  folder: string,
+  { to }: { readonly to: readonly string[] },
+  signal: AbortSignal,
+): Required<Pick<WatchOptions, 'onOutcome'>> {
+  const notePath = join(folder, sendingFolderName, 'running')
+  return {
+    onOutcome: async (file) => {
+      const { outcome: event, transferId, name, path } = file
+      const receipts = 'receipts' in file ? file.receipts.map(({ receiver, receipt }) => ({ receiver, receipt })) : []
+      const reasons = {
+        ...(file.outcome === 'failed' ? { failures: file.failures } : {}),
+        ...(file.outcome === 'refused' ? { problem: file.problem } : {}),
+      }
+      await runForSent(commands, { event, transferId, name, path, to, receipts, ...reasons }, { signal, notePath })
+    },
+  }
 }

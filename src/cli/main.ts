@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   send: async () => (await import('./send.ts')).sendCommand,
   watch: async () => (await import('./watch.ts')).watchCommand,
   request: async () => (await import('./request.ts')).requestCommand,
+  webhook: async () => (await import('./webhook.ts')).webhookCommand,
   status: async () => (await import('./status.ts')).statusCommand,
   cancel: async () => (await import('./cancel.ts')).cancelCommand,
   receipt: async () => (await import('./receipt.ts')).receiptCommand,

@@ -6,6 +6,7 @@ import type { Profile } from '../library/profile.ts'
 import { offersOpenMax } from '../protocol/index.ts'
 import type { ReceiveEvent } from '../receiver/index.ts'
 import { Commands, type ExecFlags, execOption, execTimeoutOption, receiveHandlers, requireExec } from './exec.ts'
+import { printCommands } from './exec-text.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
@@ -159,7 +160,7 @@ Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --
 
 /** @returns null without `--exec` */
 export function commandsOf(flags: ReceiveFlags): Commands | null {
-  return flags.exec === undefined ? null : new Commands(flags.exec, flags, print, flags.json)
+  return flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json))
 }
 
 /** Where a file is. */

@@ -23,5 +23,5 @@ export async function sendByRequest(
   const viewOutput = { stream, line: (text: string) => output().line(text), hasAccount: false }
   const view = await chooseView(viewOutput, flags.json === true, flags.verbose === true)
   const { to: _to, plain: _plain, ...given } = sendOptions(flags)
-  return runSend(visit, paths, { ...given, signal }, view)
+  return runSend(visit, paths, { ...given, signal }, view, { ...flags, to: [account] })
 }

@@ -1,6 +1,7 @@
 /** The views of `send`: live on a terminal, occasional plain lines elsewhere, or JSON for programs. */
 import { isGuestName } from '../protocol/index.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
+import { commandText, type OnCommand } from './exec-text.ts'
 import type { StandardOutput } from './output.ts'
 import { eventLine, outcomeLine } from './send-lines.ts'
 import { type FileProgress, type ReceiverProgress, SendProgress } from './send-progress.ts'
@@ -9,6 +10,8 @@ import { bytesText, durationText, printable } from './text.ts'
 
 export interface SendView {
   onEvent(event: SendEvent): void
+  /** Shows how a command of `--exec` ended. */
+  readonly onCommand: OnCommand
   /** Shows the end. Nothing may be shown after it. */
   end(outcomes: readonly SendOutcome[], exitCode: number): void
 }
@@ -78,6 +81,7 @@ async function liveView(output: ViewOutput): Promise<SendView> {
       }
       say(narrator.lineOf(event, file))
     },
+    onCommand: (report, what) => say(commandText(report, what)),
     end(outcomes) {
       clearInterval(timer)
       block.clear()
@@ -104,6 +108,7 @@ function plainView(output: ViewOutput): SendView {
       if (event.type === 'link') writeLink(output, event.link)
       writeLine(output, narrator.lineOf(event, progress.apply(event)))
     },
+    onCommand: (report, what) => output.line(commandText(report, what)),
     end(outcomes) {
       clearInterval(timer)
       for (const outcome of outcomes) writeLine(output, outcomeLine(outcome, output.hasAccount !== false))
@@ -151,6 +156,7 @@ function jsonView(output: ViewOutput): SendView {
         }
       }
     },
+    onCommand: (report) => write(report),
     end(outcomes, exitCode) {
       write({ type: 'summary', exitCode, transfers: outcomes })
     },

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
+import { never } from '../async/index.ts'
 import type { SendInput, SendOptions } from '../library/sending.ts'
 import type { SendOutcome } from '../sender/events.ts'
+import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, sendHandlers } from './exec.ts'
 import { exitCodeFor, exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import {
   durationMs,
@@ -25,7 +27,7 @@ import { type PassphraseFlags, passphraseFileOption, passphraseOf, passphraseOpt
 import { listSources } from './send-dry-run.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
-export interface SendFlags extends ProfileFlags, PassphraseFlags {
+export interface SendFlags extends ProfileFlags, PassphraseFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
   readonly to?: readonly string[]
   readonly link?: boolean
   readonly takes?: number
@@ -105,6 +107,10 @@ export function sendCommand(program: Command): void {
     )
     .addOption(excludeOption('leave out of folders what matches, as in .gitignore; may be repeated'))
     .addOption(flag('--strict', 'refuse a folder with something that cannot be sent, instead of leaving that out'))
+    .addOption(
+      execOption('command for /bin/sh, run when a file is stored, and when it is delivered, failed or refused'),
+    )
+    .addOption(execTimeoutOption())
     .addOption(flag('--dry-run', 'list what would be sent, and send nothing'))
     .addOption(limitRateOption())
     .addOption(insecureOption())
@@ -124,6 +130,7 @@ export function sendCommand(program: Command): void {
     )
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
+      requireExec(flags)
       if (paths.includes('-')) {
         if (paths.length > 1) throw new UsageError(ONLY_STANDARD_INPUT)
         if (flags.name === undefined) throw new UsageError(NAME_NEEDED)
@@ -144,7 +151,7 @@ export function sendCommand(program: Command): void {
       const lines = link === undefined || isJson ? output() : linesBesideLink()
       const view = await chooseView(lines, isJson, flags.verbose === true)
       const given = { ...sendOptions(flags), ...(link === undefined ? {} : { link }), signal }
-      process.exitCode = await runSend(me, paths, given, view)
+      process.exitCode = await runSend(me, paths, given, view, flags)
     })
 }
 
@@ -190,6 +197,7 @@ Examples:
   golooader send big.iso --to bob --no-wait          return once the portal has it; see later: golooader status
   golooader send big.iso --to bob --wait 10m         wait for bob ten minutes at most
   golooader send data.csv --to bob --json            one JSON object a line
+  golooader send data.csv --to bob --exec './sent.sh'    run a command when it is stored, and when bob has it
   pg_dump db | golooader send - --name dump.sql --to bob   what a program writes, of any length
 
 Files are sealed for their receivers, that is, end-to-end encrypted: the portal can read neither them nor their names.
@@ -209,6 +217,10 @@ Standard input, FIFOs and <(…) of a shell are sent while they come, without a 
 continued: what breaks off is deleted at the portal (exit code 5), and is sent again from its beginning. A pipe does
 not tell whether the program before it failed. So begin a script with: set -o pipefail
 
+--exec runs its command for each file when it is stored, and again when it is delivered, failed or refused: at least once for each, one at a
+time. It gets GOLOOADER_EXEC_EVENT (one of these words), _TRANSFER_ID, _NAME, _PATH, _TO and _PROBLEM, and the same as JSON with the receipts
+on standard input. Interrupted, run the same send again: it runs the command again. Without an answer (5, 6) it does not run.
+
 Exit codes:
   0    delivered to all receivers (with --no-wait: stored)
   1    a bug in golooader
@@ -218,6 +230,7 @@ Exit codes:
   5    no answer: assume that it was not received; run the same command again
   6    stored, but not yet delivered when --wait ran out
   7    delivered, or with --no-wait stored, but standard output could not be written
+  8    delivered, or with --no-wait stored, but a command of --exec failed
   130  interrupted
   Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
 
@@ -241,21 +254,26 @@ export function sendOptions(flags: SendFlags): SendOptions {
 }
 
 /** Sends files and shows the progress. @returns the exit code */
-export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEvent'>>(
+export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEvent' | 'onOutcome'>>(
   me: { send(input: SendInput, options: Options): Promise<SendOutcome[]> },
   paths: readonly string[],
   options: Options,
   view: SendView,
+  flags: Pick<SendFlags, 'to' | 'name' | 'as' | 'exec' | 'execTimeout'> = {},
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
   let linked: string | null = null
+  const commands = flags.exec === undefined ? null : new Commands(flags.exec, flags, view.onCommand)
+  const handlers = commands === null ? null : sendHandlers(commands, flags, options.signal ?? never)
   const onEvent: SendOptions['onEvent'] = (event) => {
     if (event.type === 'link') linked = event.transferId
     view.onEvent(event)
+    handlers?.onEvent(event)
   }
+  const given = { ...options, onEvent, ...(handlers === null ? {} : { onOutcome: handlers.onOutcome }) }
   try {
     const { standardInput } = await import('../sender/node-stream-input.ts')
-    outcomes = await me.send(paths[0] === '-' ? standardInput() : paths, { ...options, onEvent })
+    outcomes = await me.send(paths[0] === '-' ? standardInput() : paths, given)
   } catch (error) {
     view.end([], exitCodeFor(error))
     if (linked !== null && error instanceof InterruptedError) {
@@ -263,7 +281,8 @@ export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEv
     }
     throw error
   }
-  const exitCode = exitCodeOf(outcomes)
+  const sent = exitCodeOf(outcomes)
+  const exitCode = sent === exitCodes.ok && commands?.hasFailed === true ? exitCodes.commandFailed : sent
   view.end(outcomes, exitCode)
   return exitCode
 }

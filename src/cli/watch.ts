@@ -2,6 +2,8 @@ import { basename, relative } from 'node:path'
 import type { Command } from 'commander'
 import type { WatchOptions } from '../library/watching.ts'
 import type { WatchEvent, WatchedFile } from '../outbox/events.ts'
+import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, watchHandlers } from './exec.ts'
+import { printCommands } from './exec-text.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
@@ -27,7 +29,7 @@ import { supervisor } from './service/supervisor.ts'
 import { watchReports } from './service/watch-reports.ts'
 import { printable, receiversText } from './text.ts'
 
-export interface WatchFlags extends ProfileFlags {
+export interface WatchFlags extends ProfileFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
   readonly to: readonly string[]
   readonly settle: number
   readonly poll: number
@@ -94,6 +96,10 @@ export function watchCommand(program: Command): void {
     .addOption(
       flag('--strict', "move a folder with something that cannot be sent to 'failed', instead of leaving that out"),
     )
+    .addOption(
+      execOption('command for /bin/sh, run when a file is stored, and when it is delivered, failed or refused'),
+    )
+    .addOption(execTimeoutOption())
     .addOption(profileOption())
     .addOption(limitRateOption())
     .addOption(insecureOption())
@@ -113,6 +119,7 @@ export function watchCommand(program: Command): void {
     )
     .addHelpText('after', watchHelp)
     .action(async (folder: string, flags: WatchFlags) => {
+      requireExec(flags)
       if (flags.once !== true && (flags.wait !== undefined || flags.answerTimeout !== undefined)) {
         throw new UsageError('without --once it waits as long as it takes: leave --wait and --answer-timeout out')
       }
@@ -128,11 +135,15 @@ export function watchCommand(program: Command): void {
         show(event)
         report(event)
       }
-      for await (const _file of me.watch(folder, { ...watchOptions(flags), signal, onEvent })) {
+      const commands =
+        flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json))
+      const handlers = commands === null ? {} : watchHandlers(commands, folder, flags, signal)
+      for await (const _file of me.watch(folder, { ...watchOptions(flags), ...handlers, signal, onEvent })) {
         // `onEvent` has shown it.
       }
       if (flags.once !== true) return
-      process.exitCode = signal.aborted ? exitCodes.interrupted : exitCodeOf(counted)
+      const code = signal.aborted ? exitCodes.interrupted : exitCodeOf(counted)
+      process.exitCode = code === exitCodes.ok && commands?.hasFailed === true ? exitCodes.commandFailed : code
     })
 }
 
@@ -154,9 +165,14 @@ deleted that was not delivered. A file that is written to after it was sent is s
 The portal may be away, and the receivers may be offline: the files wait. What was delivered is proven by the receipt
 beside the file: golooader verify FOLDER/sent/a.pdf --receipt FOLDER/sent/a.pdf.receipt.json.
 
+--exec runs its command for each file when it is stored, and again when it lies in its place, delivered, failed or refused: at least once for
+each, one at a time, also after a kill. It gets GOLOOADER_EXEC_EVENT (one of these words), _TRANSFER_ID, _NAME, _PATH, _TO and _PROBLEM, and the
+same as JSON with the receipts on standard input.
+
 Exit codes: 0 stopped, or with --once all was delivered · 2 wrong usage, or the folder cannot be used · 3 --once, and a
 delivery failed · 4 --once, and a file was refused; the portal refused this account; or another process watches the
 folder · 5 --once, and the portal did not answer · 6 --once, and --wait ran out · 7 standard output could not be written ·
+8 --once, all was delivered, and a command of --exec failed ·
 130 --once was interrupted. Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
 
 function watchOptions(flags: WatchFlags): Omit<WatchOptions, 'signal' | 'onEvent'> {

@@ -16,7 +16,7 @@ import { query } from './paths.ts'
 import type { HttpRequest } from './transport.ts'
 
 /** Makes a request that is answered in JSON. */
-type AskJson = <Schema extends TSchema>(
+export type AskJson = <Schema extends TSchema>(
   method: HttpRequest['method'],
   path: string,
   schema: Schema,

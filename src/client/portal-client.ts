@@ -55,6 +55,7 @@ import { eventsPath, inboxPath, query } from './paths.ts'
 import { RoundTrips } from './round-trips.ts'
 import { inboxEvent, senderEvent } from './told.ts'
 import { type HttpRequest, type HttpResponse, NoResponseError, type Transport } from './transport.ts'
+import { WebhookCalls } from './webhook-calls.ts'
 
 /** After this many missed heartbeats in a row the client ends a stream. */
 const HEARTBEATS_MISSED_MAX = 3
@@ -65,6 +66,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   readonly roundTrips = new RoundTrips()
   /** Guests, and requests for files from people without an account. */
   readonly guests = new GuestCalls((...question) => this.#json(...question))
+  readonly webhooks = new WebhookCalls((...question) => this.#json(...question))
 
   /** @param token null for requests that need no account: `limits`, `invite`, `join`, and those of a visitor in `guests` */
   constructor(transport: Transport<Body>, token: string | null) {

@@ -9,7 +9,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { backoffMs, onAbort, sleep } from '../async/index.ts'
 import { hasCode } from '../fs/index.ts'
-import { durationText, timerMs } from '../protocol/index.ts'
+import { timerMs } from '../protocol/index.ts'
 import { OutputTail } from './output-tail.ts'
 import { endGroup, endLeftRunning, killGroup, noteEnded, noteRunning } from './process-group.ts'
 
@@ -106,12 +106,6 @@ async function started({ command, variables, event, signal }: CommandOptions): P
       await sleep(backoffMs(tries, startBackoff), signal)
     }
   }
-}
-
-/** How a command ended, as a part of a sentence. */
-export function endText({ exitCode, signal, isTimedOut, durationMs }: CommandEnd): string {
-  if (isTimedOut) return `ended after ${durationText(durationMs)}, by its time limit`
-  return signal === null ? `exit code ${exitCode}` : `ended by ${signal}`
 }
 
 async function exitOf(child: ChildProcessWithoutNullStreams): Promise<Pick<CommandEnd, 'exitCode' | 'signal'>> {

@@ -1,2 +1,2 @@
 /** Runs a command of the operator for an event. */
-export { type CommandEnd, type CommandOptions, endText, runCommand } from './command.ts'
+export { type CommandEnd, type CommandOptions, runCommand } from './command.ts'

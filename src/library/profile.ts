@@ -49,6 +49,7 @@ import {
 import { RequestLabels } from './request-labels.ts'
 import { retryPolicyOf, type SendInput, type SendOptions, sendFiles, sendOptionsOf } from './sending.ts'
 import { filesFrom, requireWatchOptions, type WatchOptions } from './watching.ts'
+import { Webhooks } from './webhooks.ts'
 
 const LIST_LENGTH_DEFAULT = 20
 
@@ -275,6 +276,11 @@ export class Profile implements AsyncDisposable {
       const { closeRequest } = await import('./file-requests.ts')
       return closeRequest(this.#connection, requestId, signal)
     })
+  }
+
+  /** Webhooks: addresses to which the portal posts the notifications of this account. */
+  get webhooks(): Webhooks {
+    return new Webhooks(this.#connection)
   }
 
   /** The accounts whose keys this profile trusts. */

@@ -26,6 +26,8 @@ const HowToSend = Type.Object({
 export type HowToSend = Readonly<Type.Static<typeof HowToSend>>
 
 const Header = Type.Object({
+  /** What was to be taken over: each is in the folder of the batch, or was not taken over, or was taken away. */
+  files: Type.Array(Type.Object({ name: Type.String(), isFolder: Type.Boolean() })),
   version: Type.Literal(RECORD_VERSION),
   account: Type.String(),
   portalUrl: Type.String(),

@@ -8,7 +8,7 @@
 import { lstatSync, readdirSync, renameSync } from 'node:fs'
 import { mkdir, readdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, removeFile, syncFolder } from '../fs/index.ts'
+import { hasCode, isThere, removeFile, syncFolder } from '../fs/index.ts'
 import { isTransferId, newTransferId } from '../protocol/index.ts'
 import { type BatchHeader, BatchRecord, type KnownBatch, type RecordedEnd } from './batch-record.ts'
 import type { OutboxFolder } from './outbox-folder.ts'
@@ -51,7 +51,8 @@ export class Batch {
   }
 
   async #sync(): Promise<void> {
-    await syncFolder(this.folder)
+    // A killed run may have removed the folder already, and not the record.
+    if (isThere(this.folder)) await syncFolder(this.folder)
     await syncFolder(this.#outbox.path)
   }
 
@@ -95,6 +96,9 @@ export function placeOf({ batch, name }: Drop): string {
   return `outbox:${batch.batchId}/${name}`
 }
 
+/** Whose files they are, and how they are sent. */
+export type BatchOrigin = Omit<BatchHeader, 'version' | 'files'>
+
 /** A file that the drop folder does not let go. */
 export interface StuckFile {
   readonly name: string
@@ -109,9 +113,10 @@ export interface StuckFile {
 export async function takeOver(
   outbox: OutboxFolder,
   files: readonly SettledFile[],
-  header: Omit<BatchHeader, 'version'>,
+  about: BatchOrigin,
 ): Promise<{ drops: Drop[]; stuck: StuckFile[] }> {
-  const batch = await newBatch(outbox, header)
+  const taken = files.map(({ name, isFolder }) => ({ name, isFolder }))
+  const batch = await newBatch(outbox, { ...about, files: taken })
   const drops: Drop[] = []
   const stuck: StuckFile[] = []
   for (const { name, state, isFolder } of files) {
@@ -149,11 +154,12 @@ function stateAt(path: string): string | null {
 
 /** Takes a file over once more, as a new one: it has changed since it was sent. */
 export async function takeOverAgain(outbox: OutboxFolder, drop: Drop): Promise<Drop> {
-  const batch = await newBatch(outbox, drop.batch.header)
-  renameSync(locationOf(drop), join(batch.folder, drop.name))
+  const { name, isFolder, batch: before } = drop
+  const batch = await newBatch(outbox, { ...before.header, files: [{ name, isFolder }] })
+  renameSync(locationOf(drop), join(batch.folder, name))
   await syncFolder(batch.folder)
-  await syncFolder(drop.batch.folder)
-  return dropIn(batch, drop.name, drop.isFolder, false)
+  await syncFolder(before.folder)
+  return dropIn(batch, name, isFolder, false)
 }
 
 /** What an earlier run has left. */
@@ -189,7 +195,8 @@ export async function recoverBatches(
     const own = dropsOf(batch, found.known, inFolder)
     for (const drop of own) {
       if (await isOwn(drop, found.known.header)) drops.push(drop)
-      else strange.push({ name: `${batchId}/${drop.name}`, reason: strangeText(found.known.header) })
+      else if (isThere(locationOf(drop)))
+        strange.push({ name: `${batchId}/${drop.name}`, reason: strangeText(found.known.header) })
     }
     if (own.length === 0) await removeEmpty(outbox, batchId)
   }
@@ -202,13 +209,13 @@ function strangeText({ account, portalUrl }: BatchHeader): string {
 
 function dropsOf(
   batch: Batch,
-  { ends, deleting, done }: KnownBatch,
+  { header, ends, deleting, done }: KnownBatch,
   inFolder: readonly { name: string; isFolder: boolean }[],
 ): Drop[] {
-  const there = new Map(inFolder.map(({ name, isFolder }) => [name, isFolder]))
-  const names = new Set([...there.keys(), ...[...ends.keys()].filter((name) => !done.has(name))])
-  return [...names].map((name) => {
-    const drop = dropIn(batch, name, there.get(name) ?? false, true)
+  const left = header.files.filter(({ name }) => !done.has(name))
+  const all = new Map([...left, ...inFolder].map(({ name, isFolder }) => [name, isFolder]))
+  return [...all].map(([name, isFolder]) => {
+    const drop = dropIn(batch, name, isFolder, true)
     return { ...drop, end: ends.get(name) ?? null, isDeleting: deleting.has(name), isRecovered: true }
   })
 }

@@ -150,10 +150,11 @@ export class DropSender {
     if (entry !== null && entry.transferId === transferId) await this.#journal.remove(entry)
   }
 
-  /** Gives up the transfer of a file that was taken away, unless the portal has stored it. */
-  async giveUp(drop: Drop): Promise<void> {
+  /** Gives up the transfer of a file that was taken away, unless the portal has stored it. @returns false where there was none */
+  async giveUp(drop: Drop): Promise<boolean> {
     const entry = await this.entryOf(drop)
     if (entry !== null) await forget({ ...this.#options, journal: this.#journal }, entry)
+    return entry !== null
   }
 
   #keyOf({ batch, name, isFolder, ...drop }: Drop): JournalKey {

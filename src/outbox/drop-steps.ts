@@ -63,7 +63,6 @@ export class DropSteps {
       const outcome = await this.#send(drop)
       if (outcome === 'vanished') {
         await drop.batch.done(drop.name)
-        this.#options.onEvent({ type: 'vanished', name: drop.name })
         return true
       }
       if (outcome === 'changed') return this.advance(drop)
@@ -96,8 +95,10 @@ export class DropSteps {
     }
   }
 
+  /** A file that the earlier run has not got to take over still lies in the drop folder, and has no transfer. */
   async #vanished(drop: Drop): Promise<'vanished'> {
-    await this.#scene.sender.giveUp(drop)
+    const hadTransfer = await this.#scene.sender.giveUp(drop)
+    if (hadTransfer || !drop.isRecovered) this.#options.onEvent({ type: 'vanished', name: drop.name })
     return 'vanished'
   }
 

@@ -36,7 +36,7 @@ export interface Look {
   readonly settled: readonly SettledFile[]
   /** Whether there are files that are not complete yet. */
   readonly hasUnsettled: boolean
-  /** Milliseconds until the first of these may be complete; null without one. */
+  /** Milliseconds until the first of these may be complete, or an empty folder may have got a file; null without one. */
   readonly dueMs: number | null
 }
 
@@ -74,16 +74,19 @@ export class Settling {
     const followed = new Map<string, Followed>()
     const settled: SettledFile[] = []
     let dueMs: number | null = null
+    let hasUnsettled = false
     for (const { name, stats } of found) {
       const one = await this.#follow(name, stats)
-      if (one === null) continue
-      followed.set(name, one)
-      const leftMs = one.sinceMs + settleMs - performance.now()
-      if (leftMs <= 0) settled.push({ name, state: one.state, isFolder: stats.isDirectory() })
+      if (one !== null) followed.set(name, one)
+      // The system does not report what is put into a folder in this one.
+      else if (!stats.isDirectory()) continue
+      const leftMs = one === null ? settleMs : one.sinceMs + settleMs - performance.now()
+      if (leftMs <= 0) settled.push({ name, state: stateOf(stats), isFolder: stats.isDirectory() })
       else dueMs = Math.min(dueMs ?? leftMs, leftMs)
+      hasUnsettled ||= one !== null && leftMs > 0
     }
     this.#followed = followed
-    return { settled, hasUnsettled: dueMs !== null, dueMs }
+    return { settled, hasUnsettled, dueMs }
   }
 
   /** Says, once, why a file stays, and follows it no more in this look. */

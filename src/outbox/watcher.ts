@@ -30,7 +30,7 @@ const UNSTORED_MAX = 2 * transfersAtOnce
 /** Files are taken over when this number of them has been stored, so that they share the waits for the disk. */
 const TAKEN_TOGETHER = transfersAtOnce
 /** Files that wait for their receivers, each of which takes some memory. */
-const WAITING_MAX = 10_000
+const WAITING_MAX = 5_000
 /** With `isOnce`, a file that is still written to after so many settling times is left for the next run. */
 const ONCE_SETTLES_MAX = 3
 /** The same reason for a wait is told again after this time. */

@@ -143,6 +143,7 @@ export class FolderHandling implements FileHandling {
     const handle = this.#handlers.handle ?? this.#handlers.beforeAnswer
     const file = await this.#fileOf(waiting)
     if (handle === null || file === null) return
+    this.#signal.throwIfAborted()
     await handle(file, this.#signal)
     try {
       await this.#inbox.handling.handled(waiting.transferId)

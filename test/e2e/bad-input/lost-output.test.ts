@@ -3,8 +3,10 @@
  * is no error.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { Command } from 'commander'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { commandLine } from '../../../src/cli/main.ts'
 import { type Ended, World } from '../harness/world.ts'
 
@@ -55,7 +57,11 @@ function expectLost({ code, stderr }: Ended, what: string, code_ = 7): void {
 
 test('every command whose output is lost ends with exit code 7 and says so', async () => {
   await using world = await World.create()
-  await world.portal(['--guests'])
+  const hooks = createServer((request, response) => void request.resume().on('end', () => response.end()))
+  await new Promise<void>((resolve) => hooks.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void hooks.close())
+  const hookUrl = `http://127.0.0.1:${(hooks.address() as AddressInfo).port}/`
+  await world.portal(['--guests', '--webhook-networks', '127.0.0.1'])
   await world.join(['alice', 'bob', 'carol'])
   const [alice, data] = [
     ['--profile', 'alice'],
@@ -72,6 +78,8 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
   expect((await world.run('receipt', id, '--out', world.path('a.receipt'), ...alice)).code).toBe(0)
   const link = (await world.run('invite', 'dave', ...data)).stdout.trim()
   const requestId = JSON.parse((await world.run('request', '--from-anybody', '--json', ...alice)).stdout).requestId
+  const hook = await world.run('webhook', 'add', hookUrl, '--json', ...alice)
+  const { webhookId } = JSON.parse(hook.stdout)
   const fingerprint = JSON.parse((await world.run('whoami', '--json', '--profile', 'bob')).stdout).fingerprint
 
   const { exported, secret } = await exportedProfile(world)
@@ -93,6 +101,11 @@ test('every command whose output is lost ends with exit code 7 and says so', asy
     contacts: alice,
     request: alice,
     'request close': [requestId, ...alice],
+    'webhook list': alice,
+    'webhook add': [hookUrl, ...alice],
+    'webhook log': [webhookId, ...alice],
+    'webhook test': [webhookId, ...alice],
+    'webhook remove': [webhookId, ...alice],
     'contacts trust': ['bob', fingerprint, ...alice],
     whoami: alice,
     'profile list': [],

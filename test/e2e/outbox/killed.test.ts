@@ -1,0 +1,94 @@
+/**
+ * The watcher is killed right before each of its steps that change the file system, one after the other. The next run continues: each file is in
+ * exactly one place, has arrived exactly once, by exactly one transfer, and its receipt lies beside it.
+ *
+ * A killed process leaves what it wrote. What a loss of power leaves is tested in durable.test.ts.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { World } from '../harness/world.ts'
+import { journalOf, Outbox, receivedBy, transfersOf } from './scene.ts'
+
+const preload = new URL('./kill-at-step.js', import.meta.url).href
+const WAYS: readonly { readonly what: string; readonly args: readonly string[] }[] = [
+  { what: 'files and a folder', args: [] },
+  { what: 'files and a folder that are deleted afterwards', args: ['--delete'] },
+  { what: 'files for a receiver that refuses them', args: ['--to', 'carol'] },
+]
+/** 1 takes ten minutes. With 3, each way begins at another step, and the steps of the sender are the same in all ways. */
+const STRIDE = Number(process.env.TEST_STRIDE ?? 3)
+
+let world: World
+beforeAll(async () => {
+  world = await World.create({ isShared: true })
+  await world.portal()
+  await world.join(['alice', 'bob', 'carol'])
+  await world.receiver('bob')
+  await world.receiver('carol', ['--from', 'bob'])
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+let outboxes = 0
+
+function filled(): { outbox: Outbox; texts: readonly [string, string, string] } {
+  const number = ++outboxes
+  const outbox = new Outbox(world, `outbox-${number}`)
+  const texts = [`a ${number}`, `b ${number}`, `c ${number}`] as const
+  outbox.drop(`a-${number}.txt`, texts[0])
+  outbox.drop(`b-${number}.txt`, texts[1])
+  outbox.write(`tree-${number}/deep/c.txt`, texts[2])
+  return { outbox, texts }
+}
+
+/** A later start removes what tries the folder. */
+function left(outbox: Outbox): string[] {
+  return readdirSync(outbox.path('.sending')).filter((name) => !/^\.probe-|\.partial$/.test(name))
+}
+
+const env = (more: Readonly<Record<string, string>>) => ({ NODE_OPTIONS: `--import=${preload}`, ...more })
+
+async function stepsOf(args: readonly string[]): Promise<number> {
+  const { outbox } = filled()
+  const path = world.path(`steps-${outboxes}`)
+  await outbox.start(['--once', ...args], env({ TEST_STEPS: path })).ended
+  return Number(readFileSync(path, 'utf8'))
+}
+
+test.each(WAYS)('$what', async ({ what, args }) => {
+  const steps = await stepsOf(args)
+  expect(steps).toBeGreaterThan(20)
+  const begun = (await transfersOf(world)).length
+  let runs = 0
+  for (let step = 1 + (WAYS.findIndex((way) => way.what === what) % STRIDE); step <= steps; step += STRIDE) {
+    const before = new Set(await transfersOf(world))
+    const { outbox, texts } = filled()
+    const number = outboxes
+    const killed = await outbox.start(['--once', ...args], env({ TEST_KILL_AT_STEP: String(step) })).ended
+    runs += killed.code === 137 ? 1 : 0
+    const shown = `${what}, killed before step ${step} of ${steps}`
+    const again = await outbox.once(...args)
+    expect(again.code, `${shown}: ${again.stderr}`).toBe(args.includes('carol') ? 3 : 0)
+
+    const names = [`a-${number}.txt`, `b-${number}.txt`, `tree-${number}/deep/c.txt`]
+    const expected = Object.fromEntries(names.map((name, index) => [name, texts[index]]))
+    const place = args.includes('carol') ? 'failed' : 'sent'
+    const placed = Object.fromEntries(Object.entries(expected).map(([name, text]) => [`${place}/${name}`, text]))
+    expect(outbox.files, shown).toEqual(args.includes('--delete') ? {} : placed)
+    if (!args.includes('carol')) {
+      const received = Object.entries(receivedBy(world, 'bob')).filter(([name]) =>
+        new RegExp(`-${number}[./ ]`).test(name),
+      )
+      expect(Object.fromEntries(received), shown).toEqual(expected)
+    }
+    const notes = args.includes('--delete') ? 0 : args.includes('carol') ? 6 : 3
+    expect(outbox.notes, shown).toHaveLength(notes)
+    expect(left(outbox), shown).toEqual(['lock'])
+    expect(
+      (await transfersOf(world)).filter((id) => !before.has(id)),
+      shown,
+    ).toHaveLength(3)
+    expect(journalOf(world), shown).toEqual([])
+  }
+  expect(runs).toBeGreaterThan(steps / 2 / STRIDE)
+  expect((await transfersOf(world)).length).toBeGreaterThan(begun)
+})

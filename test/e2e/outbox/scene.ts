@@ -1,0 +1,124 @@
+/** Drop folders of alice, from which bob and others receive. */
+import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect } from 'vitest'
+import { type Ended, type Running, until, World } from '../harness/world.ts'
+
+/** What is in a drop folder, by path: the text of files. Files beside others, and the lock, are left out. */
+export type Tree = Readonly<Record<string, string>>
+
+export class Outbox {
+  readonly world: World
+  readonly folder: string
+
+  constructor(world: World, name = 'outbox-1') {
+    this.world = world
+    this.folder = world.path(name)
+    mkdirSync(this.folder, { recursive: true })
+  }
+
+  path(...names: string[]): string {
+    return join(this.folder, ...names)
+  }
+
+  /** Writes a file where it is found. */
+  write(name: string, text: string): void {
+    mkdirSync(dirname(this.path(name)), { recursive: true })
+    writeFileSync(this.path(name), text)
+  }
+
+  /** Renames a file into the folder, which was written long ago. */
+  drop(name: string, text: string): void {
+    const elsewhere = this.world.path(`elsewhere-${name}`)
+    writeFileSync(elsewhere, text)
+    utimesSync(elsewhere, 1_700_000_000, 1_700_000_000)
+    renameSync(elsewhere, this.path(name))
+  }
+
+  /** Starts to watch. Resolves when the folder is this process's. */
+  async watch(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+    wrapper: string[] = [],
+  ): Promise<Running> {
+    const running = this.start(args, env, wrapper)
+    await running.object(({ type }) => type === 'watching')
+    return running
+  }
+
+  start(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}, wrapper: string[] = []): Running {
+    const to = args.includes('--to') ? [] : ['--to', 'bob']
+    const given = args.includes('--settle') ? [] : ['--settle', '200ms']
+    const all = ['watch', this.folder, ...to, ...given, '--profile', 'alice', '--json', ...args]
+    return this.world.start(all, { env, wrapper })
+  }
+
+  /** Sends what is there. */
+  once(...args: string[]): Promise<Ended> {
+    return this.start(['--once', ...args]).ended
+  }
+
+  /** All files, without those beside others. */
+  get files(): Tree {
+    const found: Record<string, string> = {}
+    for (const entry of readdirSync(this.folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name).slice(this.folder.length + 1)
+      if (!entry.isFile() || /^\.sending\/(?:lock$|owner$|\.probe-)|\.(?:receipt|problem)\.(?:json|txt)$/.test(path))
+        continue
+      found[path] = readFileSync(join(this.folder, path), 'utf8')
+    }
+    return found
+  }
+
+  /** The names of all files beside others. */
+  get notes(): string[] {
+    const names = readdirSync(this.folder, { recursive: true, encoding: 'utf8' })
+    return names.filter((name) => /\.(?:receipt|problem)\.(?:json|txt)$/.test(name)).sort()
+  }
+
+  async expectFiles(files: Tree): Promise<void> {
+    await until(() => sameTree(this.files, files), `the drop folder has ${JSON.stringify(files)}`).catch((error) => {
+      expect(this.files, String(error)).toEqual(files)
+    })
+  }
+}
+
+function sameTree(one: Tree, other: Tree): boolean {
+  return JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort())
+}
+
+/** A world with a portal, in which everybody has joined. */
+export async function outboxWorld(...portalArgs: string[]): Promise<World> {
+  const world = await World.create()
+  await world.portal(portalArgs)
+  await world.join(['alice', 'bob', 'carol'])
+  return world
+}
+
+/** What someone has received, by path. */
+export function receivedBy(world: World, name: string): Tree {
+  const found: Record<string, string> = {}
+  for (const entry of readdirSync(world.inbox(name), { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name).slice(world.inbox(name).length + 1)
+    if (entry.isFile() && !path.startsWith('.golooader'))
+      found[path] = readFileSync(join(world.inbox(name), path), 'utf8')
+  }
+  return found
+}
+
+/** The transfers that alice has begun and not cancelled. */
+export async function transfersOf(world: World): Promise<string[]> {
+  const client = await world.client('alice')
+  const { transfers } = await client.transfers({ limit: 100 })
+  return transfers.filter(({ state }) => state !== 'cancelled').map(({ transferId }) => transferId)
+}
+
+/** What is left of the sender's own records. */
+export function journalOf(world: World): string[] {
+  const names = readdirSync(world.path('state', 'golooader'), { recursive: true, withFileTypes: true })
+  const isRecord = (path: string): boolean => /\/journal\//.test(path) && !path.endsWith('.partial')
+  return names
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(isRecord)
+}

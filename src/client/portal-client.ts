@@ -64,6 +64,8 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   readonly #transport: Transport<Body>
   readonly #token: string | null
   readonly roundTrips = new RoundTrips()
+  /** How many parts of a file may be in flight at once. */
+  readonly partsInFlight: ConcurrencyBounds
   /** Guests, and requests for files from people without an account. */
   readonly guests = new GuestCalls((...question) => this.#json(...question))
   readonly webhooks = new WebhookCalls((...question) => this.#json(...question))
@@ -72,6 +74,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   constructor(transport: Transport<Body>, token: string | null) {
     this.#transport = transport
     this.#token = token
+    this.partsInFlight = concurrencyUpTo(transport.connectionsMax)
   }
 
   /** The portal's limits, kept within those of the protocol. */
@@ -268,11 +271,6 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
    */
   deliveryState(transferId: string, options?: CallOptions): Promise<OwnDeliveryState> {
     return deliveryStateBy(() => this.#json('GET', `/v1/inbox/${transferId}`, Offer, undefined, options))
-  }
-
-  /** How many parts of a file may be in flight at once. */
-  get partsInFlight(): ConcurrencyBounds {
-    return concurrencyUpTo(this.#transport.connectionsMax)
   }
 
   /** Whether this client can fetch parts from the portal's storage directly. */

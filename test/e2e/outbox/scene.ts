@@ -1,6 +1,6 @@
 /** Drop folders of alice, from which bob and others receive. */
 import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { expect } from 'vitest'
 import { type Ended, type Running, until, World } from '../harness/world.ts'
 
@@ -11,9 +11,10 @@ export class Outbox {
   readonly world: World
   readonly folder: string
 
+  /** @param name of a folder of the world, or a path */
   constructor(world: World, name = 'outbox-1') {
     this.world = world
-    this.folder = world.path(name)
+    this.folder = resolve(world.folder, name)
     mkdirSync(this.folder, { recursive: true })
   }
 

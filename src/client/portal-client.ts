@@ -343,8 +343,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       method: 'GET',
       path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
       headers: { prefer: `wait=${waitSeconds}${preference}` },
-      isPart: true,
-      ...(isBulk === undefined ? {} : { isBulk }),
+      ...(isBulk === undefined ? { isPart: true } : { isPart: true, isBulk }),
       ...options,
       stallTimeoutMs: stallTimeoutMs + waitSeconds * 1000,
     })

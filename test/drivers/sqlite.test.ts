@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteLedger } from '../../src/portal/ledger/sqlite.ts'
 import { testFolder } from '../suites/folder.ts'
 import { aTransfer, FakeClock, join, leaseMs, manifestDigest, roomy } from '../suites/ledger.ts'
+import { aWebhook } from '../suites/ledger-webhooks.ts'
 import { noting, withoutQuery, work } from '../suites/ledger-work.ts'
 import { expectWritersAtOnce } from './writers.ts'
 
@@ -39,6 +40,32 @@ describe('query plans', () => {
     const slow = found.filter(({ steps }) => steps.some((step) => /^SCAN|TEMP B-TREE/.test(step)))
     expect(slow).toEqual([])
   })
+})
+
+test('a transfer runs no statement about webhooks, and the same ones whether there are webhooks or not', async () => {
+  const path = `${await testFolder({ inMemory: true })}/ledger.sqlite`
+  const clock = new FakeClock()
+  let statements: string[] = []
+  const ledger = await sqliteLedger({ path, now: clock.now, onQuery: (sql) => statements.push(sql) })
+  onTestFinished(() => ledger.close())
+  const [ada, bob] = [await join(ledger, 'ada'), await join(ledger, 'bob')]
+  const deliver = async (): Promise<string[]> => {
+    statements = []
+    const { transfer } = await ledger.announce(aTransfer(ada, [bob]), roomy)
+    const { transferId } = transfer
+    const stored = { state: 'stored', manifestDigest, manifest: null } as const
+    await ledger.moveTransfer(transferId, { state: 'receiving', attempt: 1 }, stored)
+    const [offered] = await ledger.offerNext(bob.accountId, 'instance-1', { leaseMs, limit: 1 })
+    const [delivery] = offered?.deliveries ?? []
+    if (delivery?.state !== 'offered') throw new Error('it is not offered')
+    const from = { state: 'offered', leaseId: delivery.lease.leaseId } as const
+    await ledger.moveDelivery(transferId, bob.accountId, from, { state: 'delivered', receipt: null })
+    return [...statements]
+  }
+  const without = await deliver()
+  await ledger.createWebhook(ada.accountId, aWebhook(), { webhooksMax: 1 })
+  expect(await deliver()).toEqual(without)
+  expect(without.filter((sql) => /webhook/.test(sql))).toEqual([])
 })
 
 describe('a copy of the file that continues separately', () => {

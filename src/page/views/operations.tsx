@@ -37,6 +37,7 @@ function Report({ report }: { readonly report: Operations }) {
         <Counts title="Transfers" counts={report.transfers} />
         <Counts title="Deliveries" counts={report.deliveries} />
         {report.guests !== undefined && <Guests counts={report.guests} />}
+        {report.webhooks !== undefined && <Webhooks counts={report.webhooks} />}
       </div>
       <Throughput report={report} />
       <Online report={report} />
@@ -66,6 +67,10 @@ function Storage({ report: { storage } }: { readonly report: Operations }) {
 }
 
 /** People without an account, and the requests by which they may send. */
+function Webhooks({ counts: { waiting, ...webhooks } }: { readonly counts: NonNullable<Operations['webhooks']> }) {
+  return <Counts title="Webhooks" counts={{ ...webhooks, 'messages waiting': waiting }} />
+}
+
 function Guests({ counts: { requests, ...guests } }: { readonly counts: NonNullable<Operations['guests']> }) {
   return <Counts title="Guests" counts={{ ...guests, 'open requests': requests }} />
 }

@@ -43,6 +43,10 @@ test('an operator sees correct figures, and others have no view of the portal', 
   expect(figure(await transfers(), 'ended')).toBe(2)
   const deliveries = await region('Deliveries').innerText()
   expect(['waiting', 'delivered', 'failed'].map((state) => figure(deliveries, state))).toEqual([1, 1, 1])
+  const webhooks = await region('Webhooks').innerText()
+  expect(['active', 'failing', 'disabled', 'messages waiting'].map((state) => figure(webhooks, state))).toEqual([
+    0, 0, 0, 0,
+  ])
   const guests = await region('Guests').innerText()
   expect(['receiving', 'sending', 'open requests'].map((state) => figure(guests, state))).toEqual([0, 0, 1])
   expect(await region('Storage').innerText()).toContain('2.0 MiB')

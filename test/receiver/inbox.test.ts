@@ -40,7 +40,8 @@ test('a file is published, and its record stays until the portal has the answer'
   await inbox.answered(transferId)
   expect(await unfinished(folder)).not.toContain(`${transferId}.commit`)
   // A portal that offers it again gets the same answer.
-  expect(await inbox.published(transferId)).toEqual({ name: 'a.txt', manifestDigest, receipt: null })
+  const answered = { name: 'a.txt', manifestDigest, receipt: null, isAnswered: true }
+  expect(await inbox.published(transferId)).toEqual(answered)
 })
 
 test('an existing file is never replaced', async () => {

@@ -196,6 +196,56 @@ test('random digest fields, lengths and part numbers', async () => {
   for (const part of parts) expect(part).toEqual({ partNumber: 1, digest: digestOfContent })
 })
 
+test('random fields of tus: an upload is created, appended to or refused', async () => {
+  const bytes = Buffer.from('hello world')
+  const good = {
+    'tus-resumable': '1.0.0',
+    'content-type': 'application/offset+octet-stream',
+    'upload-length': String(bytes.length),
+    'upload-metadata': `filename ${btoa('a')},to ${btoa('bob')}`,
+  }
+  const value = fc.oneof(
+    headerText,
+    fc.integer({ min: -1, max: 20 }).map(String),
+    fc.constantFrom(
+      '1',
+      'partial',
+      'PATCH',
+      'HEAD',
+      'TRACE',
+      'sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=',
+      'a b,c',
+      '9'.repeat(16),
+    ),
+  )
+  const names = ['length', 'defer-length', 'metadata', 'offset', 'checksum', 'concat'].map((name) => `upload-${name}`)
+  const fields = fc.dictionary(fc.constantFrom(...names, 'tus-resumable'), value, {
+    maxKeys: 3,
+  })
+  const who = { token: portal.token('alice') }
+  await fc.assert(
+    fc.asyncProperty(fields, fields, fc.nat(bytes.length), async (creation, append, length) => {
+      const created = await portal.ask('POST', '/v1/tus', {
+        ...who,
+        headers: { ...good, ...creation },
+        body: bytes.subarray(0, length),
+      })
+      if (created.status !== 201) {
+        expectSane(created)
+        return
+      }
+      const path = `/v1/${created.headers.location}`
+      const offset = created.headers['upload-offset'] ?? ''
+      const headers = { ...good, 'upload-offset': offset, ...append }
+      expectSane(await portal.ask('PATCH', path, { ...who, headers, body: bytes.subarray(Number(offset)) }))
+      const ended = await portal.ask('DELETE', path, { ...who, headers: good })
+      expect([204, 404, 410]).toContain(ended.status)
+    }),
+    { numRuns: RUNS },
+  )
+  await expectAlive()
+})
+
 test('random headers and query strings, wherever they are looked at', async () => {
   const names = [
     'range',

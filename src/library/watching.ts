@@ -95,7 +95,7 @@ export function requireWatchOptions(folder: string, options: WatchOptions): void
 
 /** The files that are put into a folder, each once its transfer has ended. */
 export function filesFrom(
-  { client, contacts, portalUrl }: Connection,
+  { client, contacts, stateUrl }: Connection,
   folder: string,
   options: WatchOptions,
   selfOf: (signal: AbortSignal, retryPolicy: RetryPolicy) => Promise<KnownSelf>,
@@ -109,7 +109,7 @@ export function filesFrom(
     if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
     await watchFolder({
       ...{ client, folder, answerTimeoutMs, signal, stateFolder: stateFolder() },
-      identity: { portalUrl, account },
+      identity: { portalUrl: stateUrl, account },
       trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts: new FileReceipts(stateFolder()) },
       how: {
         to: [...new Set(listOf(options.to))].sort(),

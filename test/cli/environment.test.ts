@@ -16,8 +16,12 @@ afterEach(() => {
 const operandsOf: Readonly<Record<string, string>> = {
   transfer: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
   request: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
+  url: 'https://files.example',
   fingerprint: 'abcd-efgh-ijkl-mnop-qrst-uvwx',
 }
+
+/** Valid values for mandatory options with a format. */
+const mandatoryOf: Readonly<Record<string, string>> = { '--database': 'postgres://db.example/ledger' }
 
 interface Case {
   /** The path of the command, for instance `accounts operator`. */
@@ -60,7 +64,7 @@ async function told({ path, long }: Case, value: string | null, ...args: string[
   })
   const needed = command.options
     .filter((one) => one.mandatory && one.long !== long)
-    .flatMap((one) => [one.long ?? '', 'a'])
+    .flatMap((one) => [one.long ?? '', mandatoryOf[one.long ?? ''] ?? 'a'])
   const operands = command.registeredArguments
     .filter(({ required }) => required)
     .map((one) => operandsOf[one.name()] ?? 'a')

@@ -3,8 +3,8 @@
  * is killed at any moment continues. A part is read completely and compared with its digest before it counts.
  */
 import { digestDriver } from '../../digests/index.ts'
-import type { HeldTransfer, LedgerSource } from '../ledger/moving/source.ts'
-import type { PartKey, Store } from '../store/contract.ts'
+import type { LedgerSource } from '../ledger/moving/source.ts'
+import type { PartKey, PartsKey, Store } from '../store/contract.ts'
 
 /** Parts on their way at a time. */
 const PARTS_AT_ONCE = 8
@@ -53,7 +53,7 @@ export async function copyParts(
   return { ...progress, damaged }
 }
 
-type Ledger = Pick<LedgerSource, 'openTransfers'>
+type Ledger = Pick<LedgerSource, 'digestAlgorithmOfOpen'>
 
 interface WantedPart {
   readonly key: PartKey
@@ -62,8 +62,7 @@ interface WantedPart {
 }
 
 async function* partsToCopy(ledger: Ledger, from: Store, to: Store): AsyncGenerator<WantedPart> {
-  for await (const { transfer, held, there } of heldIn(ledger, from, to)) {
-    const { digestAlgorithm, ...parts } = transfer
+  for await (const { parts, digestAlgorithm, held, there } of heldIn(ledger, from, to)) {
     for (const [partNumber, digest] of held) {
       yield { key: { ...parts, partNumber, digest }, digestAlgorithm, isKnown: there.get(partNumber) === digest }
     }
@@ -71,16 +70,19 @@ async function* partsToCopy(ledger: Ledger, from: Store, to: Store): AsyncGenera
 }
 
 interface Listed {
-  readonly transfer: HeldTransfer
+  readonly parts: PartsKey
+  readonly digestAlgorithm: string
   readonly held: ReadonlyMap<number, string>
   readonly there: ReadonlyMap<number, string>
 }
 
-/** The transfers that have parts, and what either store lists of them. */
+/** All generations of open transfers, and what either store lists of them: a resumable upload keeps segments in further generations. */
 async function* heldIn(ledger: Ledger, from: Store, to: Store): AsyncGenerator<Listed> {
-  for (const transfer of ledger.openTransfers()) {
-    const held = await from.list(transfer)
-    if (held.size > 0) yield { transfer, held, there: await to.list(transfer) }
+  for await (const { transferId, generation } of from.held()) {
+    const digestAlgorithm = ledger.digestAlgorithmOfOpen(transferId)
+    if (digestAlgorithm === null) continue
+    const parts = { transferId, generation }
+    yield { parts, digestAlgorithm, held: await from.list(parts), there: await to.list(parts) }
   }
 }
 
@@ -112,7 +114,7 @@ async function copyPart(key: PartKey, digestAlgorithm: string, from: Store, to: 
 /** @throws Error when the other store lacks a part, or has another one under its number */
 async function requireAll(ledger: Ledger, from: Store, to: Store, damaged: readonly PartKey[]): Promise<void> {
   const leftOut = new Set(damaged.map((key) => placeOf(key)))
-  for await (const { transfer: parts, held, there } of heldIn(ledger, from, to)) {
+  for await (const { parts, held, there } of heldIn(ledger, from, to)) {
     for (const [partNumber, digest] of held) {
       if (leftOut.has(placeOf({ ...parts, partNumber })) || there.get(partNumber) === digest) continue
       throw new Error(`part ${partNumber} of ${parts.transferId} was copied, and is not there`)

@@ -51,6 +51,7 @@ test('a portal with transfers of all kinds moves, through kills, and everyone co
   let portal = await world.portal(['--guests'])
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.join(['alice', 'bob', 'carol', 'dave'], { alice: network })
+  await world.join(['curl'], {}, { hasKeys: false })
 
   // Ended: delivered, cancelled.
   const bob = await world.receiver('bob')
@@ -80,12 +81,15 @@ test('a portal with transfers of all kinds moves, through kills, and everyone co
 
   // Half sent: the sender waits for an answer that never comes.
   const half = await world.file('half.bin', 8 * MIB)
+  const sent = network.count('PUT', /\/parts\/5$/)
   network.rule = ({ method, path }) =>
     method === 'PUT' && path.endsWith('/parts/5') ? { heldUntil: new Promise(() => {}) } : null
   const halfSending = world.send(half, 'carol', '--part-size', '1MiB')
-  await until(() => network.count('PUT', /\/parts\/5$/) > 0, 'the fifth part is on its way')
+  await until(() => network.count('PUT', /\/parts\/5$/) > sent, 'the fifth part is on its way')
   await halfSending.stop('SIGKILL')
   network.rule = () => null
+  // Half sent by tus: the tail of a part that is not complete.
+  const tus = await halfUpload(world)
   // Invited, and not joined yet.
   const invite = (await world.run('invite', 'erin', '--data', world.dataFolder)).stdout.trim()
 
@@ -145,6 +149,7 @@ test('a portal with transfers of all kinds moves, through kills, and everyone co
   expect(await readFile(`${world.dataFolder}/moved.json`, 'utf8')).toContain('"state": "moved"')
 
   portal = await portalOn(world, target)
+  await tus.rest()
   const lastEvent = Number(inFolder(world, 'select max(event_id) from events'))
   const halfAgain = world.send(half, 'carol', '--part-size', '1MiB')
   const carol = await world.receiver('carol')
@@ -154,7 +159,10 @@ test('a portal with transfers of all kinds moves, through kills, and everyone co
   }
   const resumed = await halfAgain.object((line) => line.phase === 'started')
   expect(resumed).toMatchObject({ isResumed: true })
-  await until(async () => (await world.received('carol')).length === 24, 'carol has everything')
+  await until(async () => (await world.received('carol')).length === 25, 'carol has everything')
+  expect(await readFile(`${world.inbox('carol')}/by-tus.txt`, 'latin1')).toBe(
+    Buffer.alloc(300_000, 'by tus').toString(),
+  )
   for (const path of [large, plain, half, ...small]) {
     expect(await sha256Of(`${world.inbox('carol')}/${path.slice(path.lastIndexOf('/') + 1)}`)).toBe(
       await sha256Of(path),
@@ -242,6 +250,36 @@ test('a part that is damaged in the folder is left out and named; without --stor
   expect(await sha256Of(`${world.inbox('bob')}/a.bin`)).toBe(await sha256Of(path))
   await portal.stop()
 })
+
+/** A file of an account without keys, of which some bytes came by tus. They are no whole part. */
+async function halfUpload(world: World): Promise<{ rest: () => Promise<void> }> {
+  const content = Buffer.alloc(300_000, 'by tus')
+  const headers = { authorization: `Bearer ${await world.token('curl')}`, 'tus-resumable': '1.0.0' }
+  const metadata = { filename: 'by-tus.txt', to: 'carol' }
+  const named = Object.entries(metadata).map(([name, value]) => `${name} ${Buffer.from(value).toString('base64')}`)
+  const made = await fetch(`${world.portalUrl}/v1/tus`, {
+    method: 'POST',
+    headers: { ...headers, 'upload-length': String(content.length), 'upload-metadata': named.join(',') },
+  })
+  expect(made.status, await made.text()).toBe(201)
+  const path = new URL(made.headers.get('location') ?? '', `${world.portalUrl}/v1/tus`).pathname
+  const patch = async (from: number, to: number): Promise<void> => {
+    const { status } = await fetch(`${world.portalUrl}${path}`, {
+      method: 'PATCH',
+      headers: { ...headers, 'upload-offset': String(from), 'content-type': 'application/offset+octet-stream' },
+      body: content.subarray(from, to),
+    })
+    expect(status).toBe(204)
+  }
+  await patch(0, 100_000)
+  return {
+    async rest() {
+      const { headers: told } = await fetch(`${world.portalUrl}${path}`, { method: 'HEAD', headers })
+      expect(told.get('upload-offset')).toBe('100000')
+      await patch(100_000, content.length)
+    },
+  }
+}
 
 function ifMissing(error: unknown): null {
   if (hasCode(error, 'ENOENT')) return null

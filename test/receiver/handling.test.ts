@@ -7,12 +7,14 @@ import { expect, test } from 'vitest'
 import { digestOf, manifestDigestOf } from '../../src/digests/index.ts'
 import { newTransferId, Problem } from '../../src/protocol/index.ts'
 import { type HandledAbout, HandledLaterError, type Handlers } from '../../src/receiver/handling.ts'
+import { receiveInto } from '../../src/receiver/index.ts'
 import { FolderHandling } from '../../src/receiver/node-handling.ts'
 import { HandlingRecords } from '../../src/receiver/node-handling-records.ts'
 import { type FolderInbox, openInbox } from '../../src/receiver/node-inbox.ts'
 import { until } from '../e2e/harness/world.ts'
 import { testFolder } from '../suites/folder.ts'
-import { unfinished, visible } from './folders.ts'
+import { newContent, unfinished, visible } from './folders.ts'
+import { ScriptedPortal } from './scripted-portal.ts'
 
 const { signal } = new AbortController()
 const BEFORE = { isUndecided: true, isToHandle: false } as const
@@ -308,3 +310,33 @@ test('while the folder is away, what is to be done waits', async () => {
   await two.settled()
   expect(await left(folder)).toContain(id)
 })
+
+test.each([
+  ['a small file', 1],
+  ['a file of several parts', 3],
+])(
+  'of %s, what is to be done is recorded before the file has its name, and done before the answer',
+  async (_what, partCount) => {
+    const portal = await ScriptedPortal.start()
+    const folder = await testFolder()
+    await using inbox = await opened(folder)
+    const steps: unknown[] = []
+    const note = async (step: string): Promise<void> => {
+      steps.push([step, (await visible(folder)).length, portal.dispositions.length])
+    }
+    portal.send(newContent(partCount * 65_536, 65_536))
+    await receiveInto(inbox, {
+      ...{ client: portal.client(), trust: null, from: null, isOnce: true, signal, onEvent: () => {} },
+      handling: {
+        begin: () => note('recorded'),
+        published: () => note('done'),
+        isUndecided: () => false,
+      },
+    })
+    expect(steps).toEqual([
+      ['recorded', 0, 0],
+      ['done', 1, 0],
+    ])
+    expect(portal.dispositions).toMatchObject([{ disposition: 'received' }])
+  },
+)

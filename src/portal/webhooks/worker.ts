@@ -37,6 +37,8 @@ const OPEN_MAX = 1_000
 /** A lease lasts this much longer than a try. */
 const LEASE_MARGIN_MS = 15_000
 const LEDGER_RETRY_MS = 1_000
+/** How long a portal that stops waits for receivers, besides the time that it gives its clients. */
+const STOP_MS_MAX = 2_000
 
 export class WebhookWorker {
   readonly #context: PortalContext
@@ -60,11 +62,11 @@ export class WebhookWorker {
     this.#watching = this.#watch()
   }
 
-  /** Stops. Messages on their way may still be answered for `stopMs`. */
+  /** Stops. Messages on their way may still be answered for a moment; the others are sent again later. */
   async stop(): Promise<void> {
     this.#stop.abort()
     await this.#watching
-    const cut = setTimeout(() => this.#cut.abort(), timerMs(this.#context.options.stopMs))
+    const cut = setTimeout(() => this.#cut.abort(), timerMs(Math.min(STOP_MS_MAX, this.#context.options.stopMs)))
     await Promise.all([...this.#running.values()].map(({ end }) => end))
     clearTimeout(cut)
     for (const unsubscribe of this.#subscriptions.values()) unsubscribe()

@@ -1,7 +1,7 @@
 /**
  * Finds out which files of a drop folder are complete.
  *
- * A file is complete when its size, its time of modification and its inode have stayed the same for the settling time, by a clock that
+ * A file is complete when its size and its time of modification have stayed the same for the settling time, by a clock that
  * nobody sets. So a wall clock that jumps changes nothing. Of a folder the same holds for all that is in it.
  *
  * A file that was renamed into place is complete at once: the file system has noted a change of its name or its attributes (ctime) that came
@@ -175,9 +175,9 @@ export async function treeStateOf(
   await walkTree(
     { root: name, from: path, withTimes: true, exclude },
     {
-      found: ({ parent, name: entryName, kind, sizeBytes, mtimeNs, inode, target }) => {
+      found: ({ parent, name: entryName, kind, sizeBytes, mtimeNs, target }) => {
         if (kind !== 'folder') fileCount++
-        const line = [parent, entryName, kind, sizeBytes, `${mtimeNs}`, `${inode}`, target]
+        const line = [parent, entryName, kind, sizeBytes, `${mtimeNs}`, target]
         hasher.update(encoder.encode(`${JSON.stringify(line)}\n`))
         return entryCount++
       },
@@ -187,9 +187,9 @@ export async function treeStateOf(
   return { digest: hasher.digest(), fileCount }
 }
 
-/** What stays the same as long as nobody writes to a file. */
-export function stateOf({ size, mtimeNs, ino, dev }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ino} ${dev}`
+/** What stays the same as long as nobody writes to a file. Some file systems show another inode at each look. */
+export function stateOf({ size, mtimeNs }: BigIntStats): string {
+  return `${size} ${mtimeNs}`
 }
 
 /** @returns null where nothing is there any more */

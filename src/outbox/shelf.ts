@@ -4,10 +4,10 @@
  *
  * Each step can be repeated after a crash, and leads to the same place. The first small file reserves the number: it has a content that no
  * other transfer has. Then the file gets its name by a link, which never replaces a file, and loses its old name. Where there are no hard
- * links, and for folders, an empty placeholder takes the name, and the file is renamed over it.
+ * links, an empty placeholder takes the name, and the file is renamed over it. A folder is renamed.
  */
 import { type BigIntStats, linkSync, lstatSync, readFileSync } from 'node:fs'
-import { mkdir, rename, rmdir, unlink } from 'node:fs/promises'
+import { rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createFile, hasCode, removeFile, syncFolder } from '../fs/index.ts'
 import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
@@ -113,46 +113,54 @@ async function moveTo(
   file: BigIntStats,
   { mayBePlaceholder }: { mayBePlaceholder: boolean },
 ): Promise<boolean> {
-  if (!file.isDirectory()) {
-    try {
-      linkSync(from, to)
-      await unlink(from)
-      return true
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) {
-        const there = lstatOrNull(to)
-        if (there !== null && isSame(there, file)) {
-          await unlink(from)
-          return true
-        }
-        if (!mayBePlaceholder || there?.size !== 0n || !there.isFile()) return false
-      } else if (hasCode(error, ...OTHER_LINK_CODES)) throw error
+  if (file.isDirectory()) return moveFolder(from, to)
+  try {
+    linkSync(from, to)
+    await unlink(from)
+    return true
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) {
+      if (hasCode(error, ...OTHER_LINK_CODES)) throw error
+      return moveOver(from, to, { mayBePlaceholder })
     }
+    const there = lstatOrNull(to)
+    if (there === null || !isSame(there, file)) return moveOver(from, to, { mayBePlaceholder })
+    await unlink(from)
+    return true
   }
-  return moveOver(from, to, { isFolder: file.isDirectory(), mayBePlaceholder })
 }
 
-/** Renames over an empty placeholder. @returns false when the name is taken */
+/** A rename replaces no file by a folder, and of folders only an empty one. */
+async function moveFolder(from: string, to: string): Promise<boolean> {
+  if (lstatOrNull(to) !== null) return false
+  try {
+    await rename(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR')) return false
+    throw error
+  }
+}
+
+/** Renames a file over an empty placeholder. @returns false when the name is taken */
 async function moveOver(
   from: string,
   to: string,
-  { isFolder, mayBePlaceholder }: { isFolder: boolean; mayBePlaceholder: boolean },
+  { mayBePlaceholder }: { mayBePlaceholder: boolean },
 ): Promise<boolean> {
   try {
-    if (isFolder) await mkdir(to)
-    else await createFile(to, [], BESIDE_MODE)
+    await createFile(to, [], BESIDE_MODE)
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
     const there = lstatOrNull(to)
-    const isPlaceholder = isFolder ? there?.isDirectory() === true : there?.isFile() === true && there.size === 0n
-    if (!mayBePlaceholder || !isPlaceholder) return false
+    const isPlaceholder = mayBePlaceholder && there?.isFile() === true && there.size === 0n
+    if (!isPlaceholder) return false
   }
   try {
     await rename(from, to)
     return true
   } catch (error) {
-    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EISDIR')) return false
-    await (isFolder ? rmdir(to) : unlink(to)).catch(() => {})
+    await unlink(to).catch(() => {})
     throw error
   }
 }

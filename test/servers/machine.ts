@@ -1,7 +1,8 @@
 /** A machine of a test: a user with a home folder and a systemd manager of its own, in the network of this one. */
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, onTestFinished } from 'vitest'
 import type { Ended, Running, World } from '../e2e/harness/world.ts'
 import { UserManager } from './user-manager.ts'
@@ -64,28 +65,27 @@ export class Machine {
   }
 
   /** Runs a command of the shell. @returns its standard output */
-  shell(command: string, env: Readonly<Record<string, string>> = {}): string {
+  async shell(command: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const [program = '', ...args] = [...this.#manager.wrapper, 'sh', '-ec', command]
-    return execFileSync(program, args, {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const { stdout } = await promisify(execFile)(program, args, {
       env: { PATH: process.env.PATH, ...this.#env(), ...env },
     })
+    return stdout
   }
 
-  systemctl(...args: string[]): string {
+  systemctl(...args: string[]): Promise<string> {
     return this.shell(`systemctl --user ${args.join(' ')}`)
   }
 
   /** The state and the last lines of a service. */
-  log(name: string): string {
+  log(name: string): Promise<string> {
     return this.shell(`systemctl --user status --no-pager --lines=30 golooader-${name} || true`)
   }
 
   /** Kills the process of a service, if it has one at the moment. */
-  kill(name: string): void {
+  async kill(name: string): Promise<void> {
     if (!this.#isOn) return
-    this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
+    await this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
   }
 
   unitPath(name: string): string {
@@ -93,10 +93,10 @@ export class Machine {
   }
 
   /** Changes settings of a service for a test. It takes effect at the next start of the service. */
-  adjust(name: string, settings: string): void {
+  async adjust(name: string, settings: string): Promise<void> {
     mkdirSync(`${this.unitPath(name)}.d`, { recursive: true })
     writeFileSync(`${this.unitPath(name)}.d/test.conf`, `[Service]\n${settings}\n`)
-    this.systemctl('daemon-reload')
+    await this.systemctl('daemon-reload')
   }
 
   /** What `service status --json` says. */

@@ -22,12 +22,13 @@ const END_MS_MAX = 10_000
 
 /**
  * systemd calls itself a user's manager only on a machine that systemd has booted, which a folder in /run says.
- * $1 is the cgroup; the programs are in the environment.
+ * The journal survives a loss of power, as on a disk. $1 is the cgroup; the programs are in the environment.
  */
 const SCRIPT = `set -e
 test ! -d ${HYBRID} || mount --bind ${HYBRID} ${CGROUPS}
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/systemd/system /run/log/journal ${RUNTIME} && chmod 700 ${RUNTIME}
+mkdir -p /run/systemd/system /run/log/journal ${RUNTIME} "$HOME/.journal" && chmod 700 ${RUNTIME}
+mount --bind "$HOME/.journal" /run/log/journal
 "$JOURNALD" >&2 &
 while ! test -S /run/systemd/journal/stdout; do sleep 0.02; done
 sh -c 'echo $$ >"$1/init.scope/cgroup.procs"; exec "$SYSTEMD" --user --log-target=console --log-level=warning' sh "$1" >&2 &

@@ -31,7 +31,7 @@ test('a receiver is installed as a service, receives, is started again, and is r
   expect(logs.stdout).toMatch(/✔ a\.bin from alice, signed: received as in\/a\.bin\n/)
 
   const { pid } = await machine.status('receive')
-  machine.systemctl('kill', '--signal=KILL', 'golooader-receive')
+  await machine.systemctl('kill', '--signal=KILL', 'golooader-receive')
   await until(async () => {
     const status = await machine.status('receive')
     return status.state === 'running' && status.pid !== pid
@@ -53,7 +53,7 @@ test('a receiver is installed as a service, receives, is started again, and is r
   const removed = await machine.run(0, 'service', 'remove', 'receive')
   expect(removed.stdout).toContain(machine.unitPath('receive'))
   expect(existsSync(machine.unitPath('receive'))).toBe(false)
-  expect(machine.systemctl('list-units', '--all', '--no-legend', 'golooader-*').trim()).toBe('')
+  expect((await machine.systemctl('list-units', '--all', '--no-legend', 'golooader-*')).trim()).toBe('')
   const gone = await machine.run(2, 'logs', 'receive')
   expect(gone.stderr).toContain('there is no service receive; none is installed')
 })
@@ -92,7 +92,7 @@ test('a service whose process hangs is killed and started again', async () => {
   const machine = await Machine.start(await World.create())
   await machine.run(0, 'service', 'install', 'portal', '--listen', '127.0.0.1:0')
   expect(String((await machine.status('portal')).says)).toMatch(/^listening on http:\/\/127\.0\.0\.1:\d+$/)
-  machine.adjust('portal', 'WatchdogSec=3s\nRestartSec=100ms')
+  await machine.adjust('portal', 'WatchdogSec=3s\nRestartSec=100ms')
   await machine.run(0, 'service', 'restart', 'portal')
   const { pid } = await machine.status('portal')
   // It is watched, and lives: three times the time without a restart.
@@ -101,7 +101,7 @@ test('a service whose process hangs is killed and started again', async () => {
     expect(await machine.status('portal')).toMatchObject({ pid, restarts: 0 })
     return performance.now() - since > 9_000
   }, 'three watchdog times')
-  machine.systemctl('kill', '--signal=STOP', 'golooader-portal')
+  await machine.systemctl('kill', '--signal=STOP', 'golooader-portal')
   await until(async () => (await machine.status('portal')).restarts === 1, 'it is started again')
   expect((await machine.run(0, 'service', 'list')).stdout).toContain('started again 1 time')
 })
@@ -187,7 +187,7 @@ test('a unit keeps arguments, settings and the folder as they are, readable for 
   expect(statSync(machine.unitPath('odd')).mode & 0o777).toBe(0o600)
   const { pid, args } = await machine.status('odd')
   expect(args).toEqual(['receive', '--into', folder])
-  const words = machine.shell(`cat /proc/${pid}/cmdline`).split('\0')
+  const words = (await machine.shell(`cat /proc/${pid}/cmdline`)).split('\0')
   expect(words).toContain(folder)
 })
 

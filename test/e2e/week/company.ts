@@ -26,6 +26,12 @@ const WRITER_PAUSE_MS = 100
 /** A service that was killed starts again at once. */
 const RESTART = 'RestartSec=100ms'
 
+/** What happened to what was sent: one line for each event. */
+const OUTCOME = `#!/bin/sh -e
+cat >/dev/null
+echo "$GOLOOADER_EXEC_EVENT $GOLOOADER_EXEC_TRANSFER_ID" >>outcomes.log
+`
+
 /** Imports a file: notes its digest and its delivery. A file with the word BROKEN in its first line cannot be imported before it is allowed. */
 const IMPORT = `#!/bin/sh -e
 cat >/dev/null
@@ -56,6 +62,7 @@ export class Company {
     this.machine = machine
     for (const folder of ['work', 'out', 'in']) mkdirSync(machine.path(folder), { recursive: true })
     this.#script('import.sh', IMPORT)
+    this.#script('outcome.sh', OUTCOME)
   }
 
   static async found(world: World, name: string): Promise<Company> {
@@ -67,11 +74,11 @@ export class Company {
     const { machine } = this
     const settle = `${SETTLE_MS}ms`
     const receive = ['receive', '--into', 'in', '--create', '--exec', './import.sh', ...importFlags]
-    const watch = ['watch', 'out', '--to', partner, '--settle', settle]
+    const watch = ['watch', 'out', '--to', partner, '--settle', settle, '--exec', './outcome.sh']
     await machine.run(0, 'service', 'install', ...receive)
     await machine.run(0, 'service', 'install', ...watch)
     for (const service of ['receive', 'watch']) {
-      machine.adjust(service, RESTART)
+      await machine.adjust(service, RESTART)
       await machine.run(0, 'service', 'restart', service)
     }
   }
@@ -170,14 +177,33 @@ export class Company {
     return found
   }
 
+  /** All that the drop folder's service has written. */
+  watchLog(): Promise<string> {
+    return this.machine.shell('journalctl --no-pager --quiet --user-unit=golooader-watch')
+  }
+
   /** The deliveries that were imported; one that was imported twice is there twice. */
   imported(): string[] {
-    return readFileSync(this.machine.path('imports.log'), 'utf8').trimEnd().split('\n')
+    return linesOf(this.machine.path('imports.log'))
+  }
+
+  /** The transfers for which the command of the drop folder ran, and the events of each. */
+  outcomes(): Map<string, Set<string>> {
+    const found = new Map<string, Set<string>>()
+    for (const line of linesOf(this.machine.path('outcomes.log'))) {
+      const [event = '', transferId = ''] = line.split(' ')
+      found.set(transferId, (found.get(transferId) ?? new Set()).add(event))
+    }
+    return found
   }
 }
 
 function namesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder).sort() : []
+}
+
+function linesOf(path: string): string[] {
+  return readFileSync(path, 'utf8').trimEnd().split('\n')
 }
 
 const digestOf = (content: Buffer): string => createHash('sha256').update(content).digest('hex')

@@ -1,14 +1,15 @@
 /**
  * Two companies exchange files for a week, by drop folders and services, and nobody looks after them but for a person who puts back
  * what has failed. Each night has its trouble: kills, outages of the portal and of its database, a full disk, an import that fails,
- * machines that lose their power. At the end every file is in exactly one place with its receipt, every command ran, and nothing is lost
- * or doubled.
+ * a receiver of webhooks that is away, machines that lose their power. At the end every file is in exactly one place with its receipt,
+ * every command ran, every event was told, and nothing is lost or doubled.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { verifyReceipt } from '../../../src/index.ts'
+import { HookReceiver } from '../../servers/hook-receiver.ts'
 import { Machine } from '../../servers/machine.ts'
 import { type OwnPostgres, ownPostgres } from '../../servers/postgres.ts'
 import { freePort } from '../../servers/server-process.ts'
@@ -23,19 +24,23 @@ const KILLS = 25
 /** In a usual night. */
 const KILL_EVERY_MS = 3_000
 const QUIET_WITHIN_MS = 120_000
+/** A receiver of webhooks that was away is tried again after a growing pause. */
+const TOLD_WITHIN_MS = 120_000
 
 class Week {
   readonly north: Company
   readonly south: Company
   readonly portal: Machine
   readonly database: OwnPostgres
+  readonly hooks: HookReceiver
   #nights = 0
 
-  constructor(parts: Pick<Week, 'north' | 'south' | 'portal' | 'database'>) {
+  constructor(parts: Pick<Week, 'north' | 'south' | 'portal' | 'database' | 'hooks'>) {
     this.north = parts.north
     this.south = parts.south
     this.portal = parts.portal
     this.database = parts.database
+    this.hooks = parts.hooks
   }
 
   static async begin(): Promise<Week> {
@@ -45,9 +50,9 @@ class Week {
     mountDisk(world.path('south', 'in'))
     const portal = await Machine.start(world, world.path('portal'))
     const listen = `127.0.0.1:${await freePort()}`
-    const settings = ['--listen', listen, '--database', database.url]
+    const settings = ['--listen', listen, '--database', database.url, '--webhook-networks', '127.0.0.0/8']
     await portal.run(0, 'service', 'install', 'portal', ...settings)
-    portal.adjust('portal', 'RestartSec=100ms')
+    await portal.adjust('portal', 'RestartSec=100ms')
     await portal.run(0, 'service', 'restart', 'portal')
     const invite = async (name: string): Promise<string> =>
       (await portal.run(0, 'invite', name, '--database', database.url)).stdout.trim()
@@ -55,7 +60,11 @@ class Week {
     for (const { name, machine } of [north, south]) await machine.run(0, 'join', await invite(name))
     await north.open('south', [])
     await south.open('north', ['--exec-before-answer'])
-    return new Week({ north, south, portal, database })
+    const hooks = await HookReceiver.start()
+    onTestFinished(() => hooks.goAway())
+    const added = await north.machine.run(0, 'webhook', 'add', hooks.url, '--on', 'stored,delivered,failed', '--json')
+    hooks.secret = String(JSON.parse(added.stdout).secret)
+    return new Week({ north, south, portal, database, hooks })
   }
 
   get companies(): readonly Company[] {
@@ -82,17 +91,17 @@ class Week {
       await until(() => companies.every((one) => one.isQuiet()), 'nothing is on its way', QUIET_WITHIN_MS)
     } catch (error) {
       const open = this.companies.map((one) => `${one.name}: ${one.openPaths().join(' ')}`)
-      const logs = [
+      const logs = await Promise.all([
         this.portal.log('portal'),
         ...this.companies.flatMap(({ machine }) => [machine.log('watch'), machine.log('receive')]),
-      ]
+      ])
       throw new Error([...open, ...logs].join('\n'), { cause: error })
     }
   }
 
   async killOften(): Promise<void> {
     for (let kill = 0; kill < KILLS; kill++) {
-      this.#killOne()
+      await this.#killOne()
       await sleep(100 + randomInt(400))
     }
   }
@@ -106,17 +115,17 @@ class Week {
     )
     while (!hasEnded) {
       await sleep(randomInt(KILL_EVERY_MS))
-      this.#killOne()
+      await this.#killOne()
     }
   }
 
-  #killOne(): void {
+  async #killOne(): Promise<void> {
     const services: readonly (readonly [Machine, string])[] = [
       [this.portal, 'portal'],
       ...this.companies.flatMap(({ machine }) => [[machine, 'watch'] as const, [machine, 'receive'] as const]),
     ]
     const [machine, service] = services[randomInt(services.length)] ?? [this.portal, 'portal']
-    machine.kill(service)
+    await machine.kill(service)
   }
 
   async outages(): Promise<void> {
@@ -169,21 +178,24 @@ function mountDisk(folder: string): void {
   })
 }
 
-test('for a week, everything that is dropped arrives once, with its receipt', async () => {
+test('for a week, everything that is dropped arrives once, with its receipt, and all is told', async () => {
   const week = await Week.begin()
-  const { north, south } = week
+  const { north, south, hooks } = week
   expect(await week.night(async () => {})).toEqual([])
   await week.night(() => week.killOften())
   await week.night(() => week.outages())
   await week.night(() => week.fullDisk())
+  await hooks.goAway()
   const problems = await week.night(() => week.failingImport())
+  await hooks.comeBack()
   expect(problems.join()).toContain('The import failed: line 7 has no date')
   await week.night(() => week.powerCuts())
   await week.night(async () => {})
   await week.refusesSecondWatch(north)
 
-  await expectAllDelivered(north, south)
+  const delivered = await expectAllDelivered(north, south)
   await expectAllDelivered(south, north)
+  await expectAllTold(north, delivered, hooks)
   // The portal has nothing left.
   const accounts = await week.portal.run(0, 'accounts', 'list', '--json', '--database', week.database.url)
   for (const line of accounts.stdout.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ openTransfers: 0 })
@@ -194,7 +206,8 @@ async function partsOf(portal: Machine): Promise<string[]> {
   return (await filesIn(portal.path('golooader-data', 'store'))).filter((name) => name !== 'owner')
 }
 
-async function expectAllDelivered(from: Company, to: Company): Promise<void> {
+/** @returns the transfers that receipts prove */
+async function expectAllDelivered(from: Company, to: Company): Promise<Set<string>> {
   const dropped = from.dropped.map(({ digest }) => digest).sort()
   const sent = from.contentOf('out', 'sent')
   expect([...sent.keys()].sort()).toEqual(dropped)
@@ -204,10 +217,35 @@ async function expectAllDelivered(from: Company, to: Company): Promise<void> {
   expect([...received.values()].filter((paths) => paths.length !== 1)).toEqual([])
   const proven = new Set<string>()
   for (const [path = ''] of sent.values()) {
+    if (!existsSync(`${path}.receipt.json`)) throw new Error(`${path} has no receipt\n${await from.watchLog()}`)
     const proof = await verifyReceipt(path, readFileSync(`${path}.receipt.json`, 'utf8'))
     expect(proof).toMatchObject({ isProven: true, claims: { receiver: to.name } })
     proven.add(proof.claims?.transferId ?? '')
   }
   expect(proven.size).toBe(dropped.length)
   expect(new Set(to.imported())).toEqual(proven)
+  const outcomes = from.outcomes()
+  for (const transferId of proven) expect(outcomes.get(transferId)).toEqual(new Set(['stored', 'delivered']))
+  const failed = [...outcomes].filter(([transferId]) => !proven.has(transferId))
+  // Each of them was put back by a person, and sent again.
+  expect(failed.length).toBe(from.returnedCount)
+  for (const [, events] of failed) expect(events).toEqual(new Set(['stored', 'failed']))
+  return proven
+}
+
+/** Each event was told, in the order of its transfer. A repeated message has the same id. */
+async function expectAllTold(from: Company, delivered: Set<string>, hooks: HookReceiver): Promise<void> {
+  const wanted = [...from.outcomes()].map(([transferId, events]) => `${transferId}: ${[...events].join(' ')}`).sort()
+  const told = (): string[] => {
+    const byTransfer = Map.groupBy(hooks.messages, ({ transferId }) => transferId)
+    return [...byTransfer]
+      .map(([transferId, all]) => `${transferId}: ${[...new Set(all.map(({ type }) => type))].join(' ')}`)
+      .map((line) => line.replaceAll('transfer.', ''))
+      .sort()
+  }
+  expect(wanted.filter((line) => line.endsWith(': stored delivered')).length).toBe(delivered.size)
+  await expect.poll(told, { timeout: TOLD_WITHIN_MS, interval: 1_000 }).toEqual(wanted)
+  expect(hooks.wrongSignatures).toBe(0)
+  const ids = Map.groupBy(hooks.messages, ({ type, transferId }) => `${type} ${transferId}`)
+  for (const [event, all] of ids) expect(new Set(all.map(({ id }) => id)).size, event).toBe(1)
 }

@@ -21,7 +21,21 @@ async function scene(...portal: string[]): Promise<Scene & AsyncDisposable> {
   await world.portal(portal)
   const network = await FaultyNetwork.open(() => world.portalUrl)
   await world.join(['alice', 'bob'], { bob: network })
-  return { world, notes: new Notes(world), network, [Symbol.asyncDispose]: () => network[Symbol.asyncDispose]() }
+  return {
+    ...{ world, network, notes: new Notes(world) },
+    [Symbol.asyncDispose]: async () => {
+      endLeftRunning(world)
+      await network[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** A receiver that was killed leaves its command running, until the next command of its folder. */
+function endLeftRunning(world: World): void {
+  const note = join(world.inbox('bob'), '.golooader', 'handling', 'running')
+  if (!existsSync(note)) return
+  const { pid } = JSON.parse(readFileSync(note, 'utf8'))
+  if (isAlive(pid)) process.kill(-pid, 'SIGKILL')
 }
 
 /** What the receiver still has to do. */

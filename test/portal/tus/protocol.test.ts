@@ -95,6 +95,12 @@ test.each([undefined, '0.2.2', '2.0.0'])('version %s is answered 412, and nothin
   expect((await portal.client('alice').transfers()).transfers).toEqual([])
 })
 
+test('a refusal has the version, too, also where no token came', async () => {
+  const { portal } = await scene()
+  const answer = await portal.ask('POST', '/v1/tus', { headers: { 'tus-resumable': '1.0.0' } })
+  expect(answer).toMatchObject({ status: 401, headers: { 'tus-resumable': '1.0.0' } })
+})
+
 describe('a creation', () => {
   test('has an address, an end of its time and a transfer, and begins at offset 0', async () => {
     const { portal, tus } = await scene()
@@ -308,11 +314,14 @@ describe('a checksum', () => {
   })
 
   test('of a creation is verified, too', async () => {
-    const { tus } = await scene()
+    const { portal, tus } = await scene()
     const type = { 'content-type': 'application/offset+octet-stream' }
     const wrong = checksum('sha1', Buffer.from('other'))
     const answer = await tus.create({ 'upload-length': '5', ...type, ...wrong }, Buffer.from('hello'))
     expect([answer.status, codeOf(answer)]).toEqual([460, 'checksum-mismatching'])
+    // No client knows its address, so nothing of it stays.
+    const { transfers } = await portal.client('alice').transfers()
+    expect(transfers.map(({ state }) => state)).toEqual(['refused'])
   })
 })
 

@@ -51,9 +51,13 @@ export class Batch {
   }
 
   async #sync(): Promise<void> {
-    // A killed run may have removed the folder already, and not the record.
-    if (isThere(this.folder)) await syncFolder(this.folder)
+    await this.sync()
     await syncFolder(this.#outbox.path)
+  }
+
+  /** Makes durable what was moved into the folder and out of it. A killed run may have removed it already, and not the record. */
+  async sync(): Promise<void> {
+    if (isThere(this.folder)) await syncFolder(this.folder)
   }
 
   /** Nothing is left to do for a file. With the last one, the batch ends. */

@@ -2,7 +2,6 @@
 import { lstatSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { sleep } from '../async/index.ts'
-import { syncFolder } from '../fs/index.ts'
 import { Problem, type ProblemJson } from '../protocol/index.ts'
 import type { JournalEntry, KeptReceipt, SendOutcome } from '../sender/index.ts'
 import { isSameSource } from '../sender/source.ts'
@@ -161,14 +160,14 @@ export class DropSteps {
       drop.isDeleting = true
     }
     await rm(from, { recursive: isFolder, force: true })
-    await syncFolder(batch.folder)
+    await batch.sync()
     return null
   }
 
   async #shelve(drop: Drop, end: RecordedEnd, folder: string): Promise<string | null> {
     const shelved = { from: locationOf(drop), name: drop.name, isFolder: end.isFolder }
     const path = await shelve(shelved, folder, notesOf(drop, end))
-    await syncFolder(drop.batch.folder)
+    await drop.batch.sync()
     return path
   }
 

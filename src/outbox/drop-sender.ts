@@ -38,10 +38,17 @@ const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 /** After this time the receivers' keys and the portal's limits are learned again. */
 const CONTEXT_MS_MAX = 60_000
 
+export interface OutboxTrust extends SenderTrust {
+  readonly receipts: SenderTrust['receipts'] & {
+    /** The receipts of a transfer that are kept on this machine. */
+    readonly of: (transferId: string) => Promise<KeptReceipt[]>
+  }
+}
+
 export interface DropSenderOptions {
   readonly client: PortalClient
   readonly identity: { readonly portalUrl: string; readonly account: string }
-  readonly trust: SenderTrust | null
+  readonly trust: OutboxTrust | null
   readonly stateFolder: string
   /** How long the portal may stay silent before a file is stored. */
   readonly answerTimeoutMs: number
@@ -132,11 +139,16 @@ export class DropSender {
     })
   }
 
-  /** The receipts that came for a transfer. They are not asked for again. */
-  takeReceipts(transferId: string): KeptReceipt[] {
+  /**
+   * The receipts that came for a transfer. They are not asked for again.
+   *
+   * @param isRecovered whether an earlier run may have got some: a kill right after a receipt was kept leaves it on the disk alone
+   */
+  async takeReceipts(transferId: string, isRecovered: boolean): Promise<KeptReceipt[]> {
     const receipts = this.#receipts.get(transferId) ?? []
     this.#receipts.delete(transferId)
-    return receipts
+    const kept = isRecovered ? ((await this.#options.trust?.receipts.of(transferId)) ?? []) : []
+    return [...receipts, ...kept.filter((one) => receipts.every(({ receiver }) => receiver !== one.receiver))]
   }
 
   /** The transfer of a file in the journal; null when it has none. */

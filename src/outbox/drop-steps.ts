@@ -119,7 +119,8 @@ export class DropSteps {
     const end = recordedEndOf(drop, outcome, entry)
     if (end === null || (outcome.outcome === 'refused' && (outcome.problem.code === 'source-changed' || isGone(drop))))
       return
-    const receipts = end.transferId === null ? [] : this.#scene.sender.takeReceipts(end.transferId)
+    const { transferId } = end
+    const receipts = transferId === null ? [] : await this.#scene.sender.takeReceipts(transferId, drop.isRecovered)
     const recorded = { ...end, receipts }
     await drop.batch.record.noteEnd(drop.name, recorded)
     drop.end = recorded

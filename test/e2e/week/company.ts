@@ -156,7 +156,8 @@ export class Company {
   openPaths(): string[] {
     const out = this.machine.path('out')
     const waiting = namesIn(out).filter((name) => !['sent', 'failed', '.sending'].includes(name))
-    const sending = namesIn(join(out, '.sending')).filter((name) => name !== 'lock')
+    // What a killed process had tried the folder with stays for an hour.
+    const sending = namesIn(join(out, '.sending')).filter((name) => name !== 'lock' && !name.startsWith('.probe-'))
     return [...waiting, ...sending.map((name) => join('.sending', name))]
   }
 

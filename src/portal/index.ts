@@ -88,6 +88,7 @@ export async function startPortal(
   const isNew = makesLedger(options)
   const metrics = createMetrics({
     totals: () => ledger.totals(),
+    census: () => ledger.census(),
     guests: () => ledger.guestCensus(),
     webhooks: () => ledger.webhookCensus(),
     inboxes: () => heartbeat.connectionCount,

@@ -91,6 +91,8 @@ export const Operations = Type.Object({
   accounts: Count,
   /** Guests whose tokens are valid, and open requests for files. A portal that does not know guests says nothing. */
   guests: Type.Optional(Type.Object({ receiving: Count, sending: Count, requests: Count })),
+  /** Transfers on their way to the portal that later requests may continue. A portal that does not know such uploads says nothing. */
+  uploads: Type.Optional(Type.Object({ resumable: Count })),
   /** Webhooks by state, and messages to them without an outcome. A portal that does not know webhooks says nothing. */
   webhooks: Type.Optional(Type.Object({ active: Count, failing: Count, disabled: Count, waiting: Count })),
   /** The newest come first. */

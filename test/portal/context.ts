@@ -15,6 +15,7 @@ import { memoryStore } from '../suites/memory-store.ts'
 /** All tests share one, because each would watch the process for as long as it runs. No test reads these figures. */
 const metrics = createMetrics({
   totals: async () => ({ openTransfers: 0, openBytes: 0 }),
+  census: async () => ({ resumable: 0 }),
   guests: async () => ({ receiving: 0, sending: 0, requests: 0 }),
   webhooks: async () => ({ failing: 0, disabled: 0, waiting: 0 }),
   inboxes: () => 0,

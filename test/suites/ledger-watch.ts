@@ -88,6 +88,7 @@ export function testWatch(begin: () => Promise<LedgerTest>): void {
       deliveries: { waiting: 0, offered: 0, delivered: 0, failed: 0 },
       openBytes: 0,
       accounts: 3,
+      resumable: 0,
     }
 
     test('counts every state of transfers and deliveries, until they are deleted', async () => {

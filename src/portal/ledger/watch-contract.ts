@@ -13,6 +13,8 @@ export interface Census {
   readonly openBytes: number
   /** Accounts that are not revoked. */
   readonly accounts: number
+  /** Uploads under way that later requests may continue. They are among `receiving`. */
+  readonly resumable: number
 }
 
 /** A notification with a problem, without the name of the file. */

@@ -17,12 +17,18 @@ export interface Metrics {
   readonly ledgerStatements: Counter
   /** Tries to send a webhook. */
   readonly webhookTries: Counter<'result'>
+  /** Requests that continued an upload behind its beginning. */
+  readonly uploadsContinued: Counter
   readonly connections: Gauge
 }
 
 interface Totals {
   readonly openTransfers: number
   readonly openBytes: number
+}
+
+interface UploadTotals {
+  readonly resumable: number
 }
 
 interface GuestTotals {
@@ -42,6 +48,8 @@ interface Sources {
   /** If it fails, the other metrics are still returned. */
   totals(): Promise<Totals>
   /** The same. */
+  census(): Promise<UploadTotals>
+  /** The same. */
   guests(): Promise<GuestTotals>
   /** The same. */
   webhooks(): Promise<WebhookTotals>
@@ -49,7 +57,7 @@ interface Sources {
   inboxes(): number
 }
 
-export function createMetrics({ totals, guests, webhooks, inboxes }: Sources): Metrics {
+export function createMetrics({ totals, census, guests, webhooks, inboxes }: Sources): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -69,6 +77,11 @@ export function createMetrics({ totals, guests, webhooks, inboxes }: Sources): M
     })
   totalGauge('golooader_open_transfers', 'Transfers that have not ended', async () => (await totals()).openTransfers)
   totalGauge('golooader_open_bytes', 'Bytes that they add up to', async () => (await totals()).openBytes)
+  totalGauge(
+    'golooader_resumable_uploads',
+    'Uploads that later requests may continue',
+    async () => (await census()).resumable,
+  )
   totalGauge('golooader_receiving_guests', 'Guests of send links', async () => (await guests()).receiving)
   totalGauge('golooader_sending_guests', 'Guests of request links', async () => (await guests()).sending)
   totalGauge('golooader_open_requests', 'Open requests for files', async () => (await guests()).requests)
@@ -128,6 +141,11 @@ export function createMetrics({ totals, guests, webhooks, inboxes }: Sources): M
       name: 'golooader_webhook_tries_total',
       help: 'Tries to send a message to a webhook',
       labelNames: ['result'],
+      registers,
+    }),
+    uploadsContinued: new Counter({
+      name: 'golooader_uploads_continued_total',
+      help: 'Requests that continued an upload behind its beginning',
       registers,
     }),
     connections: new Gauge({ name: 'golooader_connections', help: 'Connections open to this process', registers }),

@@ -48,7 +48,7 @@ export class OperationsSummary {
       ledger.problems(PROBLEMS_MAX),
       ledger.portals(PORTAL_SILENT_MS, PORTALS_MAX),
     ])
-    const { transfers, deliveries, accounts, openBytes } = census
+    const { transfers, deliveries, accounts, openBytes, resumable } = census
     // A portal with its own ledger is the only one. Other rows are left by crashed processes.
     const portals = ledger.traits.isShared ? recorded : recorded.filter((one) => one.portalId === portalId)
     return {
@@ -60,6 +60,7 @@ export class OperationsSummary {
       ...receiversOf(portals),
       accounts,
       guests,
+      uploads: { resumable },
       webhooks,
       problems: problems.map(problemOf),
       portals: portals.map(({ portalId, node, sinceMs, seenAtMs, receivers }) => ({

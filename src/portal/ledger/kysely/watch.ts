@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { ConnectedReceiver, Minute, WatchLedger } from '../watch-contract.ts'
 import type { LedgerContext } from './context.ts'
 import { prepared, together } from './prepared.ts'
-import { toTransfer } from './rows.ts'
+import { RESUMABLE, toTransfer } from './rows.ts'
 import { selectAllTotals } from './totals.ts'
 
 /** The largest number of minute rows that are added up: an hour of many portals. */
@@ -40,11 +40,12 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
     },
 
     async census() {
-      const [[totals], [receiving], [offered]] = await together(
+      const [[totals], [receiving], [offered], [resumable]] = await together(
         db,
         selectAllTotals.with(db),
         countReceiving.with(db),
         countOffered.with(db),
+        countResumable.with(db),
       )
       if (totals === undefined) throw new Error('the ledger has no totals')
       const { ended, refused, cancelled, expired, delivered, failed } = totals
@@ -68,6 +69,7 @@ export function watch({ db, now, transact }: LedgerContext): WatchLedger {
         },
         openBytes: totals.open_bytes,
         accounts: totals.accounts,
+        resumable: resumable?.count ?? 0,
       }
     },
 
@@ -203,6 +205,15 @@ const countOffered = prepared((db) =>
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('state', '=', sql.lit('offered'))
     .where('lease_expires_at_ms', '>', sql.lit(0)),
+)
+
+const countResumable = prepared((db) =>
+  db
+    .selectFrom('transfers')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('state', '=', sql.lit('receiving'))
+    .where('one_request', '=', sql.lit(RESUMABLE))
+    .where('sender_id', '>', sql.lit(0)),
 )
 
 function codeOf(problem: string | null): string {

@@ -127,6 +127,7 @@ export class UploadSession implements AsyncDisposable {
       throw new Problem('mismatching-upload-offset', offsets)
     }
     if (isStored(this.#transfer)) return this.#replayed(append)
+    if (offsetBytes > 0) this.#context.metrics.uploadsContinued.inc()
     const completes = this.#completes(append)
     const lengthBytes = await this.#knownLength(append, completes)
     const whole = BodyDigests.of(this.#reprDigests(append))

@@ -398,3 +398,25 @@ test('a later request ends an earlier one that still runs, and the offset that i
   expect(last).toMatchObject({ status: 204, headers: { 'golooader-notification': 'stored' } })
   silent.destroy()
 })
+
+test('a HEAD tells an offset that is the length only once the file is stored', async () => {
+  const { portal, tus } = await scene()
+  const content = randomBytes(100 * KIB)
+  const path = await tus.created({ 'upload-length': String(content.length) })
+  const headers = {
+    'tus-resumable': '1.0.0',
+    'content-type': 'application/offset+octet-stream',
+    'upload-offset': '0',
+    'transfer-encoding': 'chunked',
+  }
+  // All bytes come, and the end of the request does not.
+  const cut = await portal.connect()
+  cut.write(portal.request('PATCH', path, { token: portal.token('alice'), headers }))
+  cut.write(Buffer.concat([Buffer.from(`${content.length.toString(16)}\r\n`), content, Buffer.from('\r\n')]))
+  let told = (await tus.head(path)).headers
+  while (told['upload-offset'] === '0') told = (await tus.head(path)).headers
+  cut.destroy()
+  // A client sends no further request then.
+  expect(told).toMatchObject({ 'upload-offset': String(content.length), 'golooader-notification': 'stored' })
+  expect(await portal.offerOf(told['golooader-transfer'] ?? '')).toMatchObject({ sizeBytes: content.length })
+})

@@ -75,6 +75,32 @@ test('a part that a replaced writer stores late, with other content, is not take
   expect(await ledger.uploadResource({ transferId: stored.transferId })).toMatchObject({ writerId: null })
 }, 20_000)
 
+test('a writer that was replaced removes no part that the newer one has recorded', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const late = Promise.withResolvers<void>()
+  const isRecording = Promise.withResolvers<void>()
+  // A portal that is paused before the ledger knows of its first part. Its second one is stored already.
+  const slow: Ledger = {
+    ...ledger,
+    recordUploaded: async (...uploaded) => {
+      isRecording.resolve()
+      await late.promise
+      return ledger.recordUploaded(...uploaded)
+    },
+  }
+  const [paused, other] = [portal('one', { ledger: slow }), portal('two')]
+  const one = await Uploader.create(paused, ada)
+  const replaced = one.append(paused, 0, film)
+  await isRecording.promise
+  const two = film.subarray(0, 2 * PART_BYTES)
+  expect(await one.append(other, 0, two)).toEqual({ offsetBytes: two.length, stored: null })
+  late.resolve()
+  await expect(replaced).rejects.toMatchObject({ code: 'unavailable' })
+  const { stored } = await one.append(other, two.length, film.subarray(two.length), { completes: true })
+  if (stored === null) throw new Error('it is not stored')
+  expect((await storedContent(store, stored)).equals(film)).toBe(true)
+}, 20_000)
+
 test('nothing is told before it survives the loss of power', async () => {
   const { store, ledger, ada, portal } = await begin(options)
   const steps: string[] = []

@@ -188,7 +188,7 @@ export function tusRoutes(app: App, services: Services): void {
             },
           },
         },
-        problems: uploadProblems,
+        problems: [...uploadProblems, ...contentProblems],
       },
     },
     async (request, reply) => {
@@ -267,9 +267,34 @@ async function appended(services: Services, request: FastifyRequest, reply: Fast
   return session.state
 }
 
+/** What a client may know. To a client, an offset that is the length means that its file is stored, so this is done first. */
 async function stateOf(services: Services, request: FastifyRequest, reply: FastifyReply): Promise<UploadState> {
+  const state = await stateAsIs(services, request, reply)
+  const { offsetBytes, lengthBytes, isComplete } = state
+  if (isComplete || offsetBytes !== lengthBytes) return state
+  // The last request, or its portal, ended between its last byte and the end of its work.
+  await using session = await opened(services, request, reply, true)
+  await session.append({ ...nothing(goneSignal(reply, services.stop)), offsetBytes })
+  return session.state
+}
+
+async function stateAsIs(services: Services, request: FastifyRequest, reply: FastifyReply): Promise<UploadState> {
   await using session = await opened(services, request, reply, false)
   return session.state
+}
+
+/** An append without content, which completes an upload that has all of its bytes. */
+function nothing(signal: AbortSignal) {
+  return {
+    completes: 'at-length',
+    contentBytes: 0,
+    lengthBytes: null,
+    reprDigest: null,
+    contentDigests: null,
+    source: Readable.from([]),
+    signal,
+    onAdmitted: () => {},
+  } as const satisfies Partial<Append>
 }
 
 function opened(

@@ -6,7 +6,7 @@ import type { PartSink } from '../../../parts/index.ts'
 import { type DigestAlgorithm, Problem, partSpan } from '../../../protocol/index.ts'
 import type { PortalContext } from '../../context.ts'
 import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.ts'
-import type { PartPlace, StoreSink } from '../../store/contract.ts'
+import type { PartKey, PartPlace, StoreSink } from '../../store/contract.ts'
 import { requireDiskRoom } from '../admission.ts'
 import type { Splitting } from '../body-splitter.ts'
 import type { Receiving } from '../part-upload.ts'
@@ -120,16 +120,33 @@ export class PartWriter {
     this.#incoming.onDurable(offsetBytes)
   }
 
-  /** Removes what is stored and was never recorded. */
+  /** Removes what is stored and was never recorded. What a replaced writer has stored as parts stays until the upload is complete. */
   async drop(): Promise<void> {
     const stored = this.#pending
     this.#pending = []
-    const { store } = this.#context
     const { transferId, generation } = this.#transfer
+    await removeSegments(
+      this.#context.store,
+      transferId,
+      stored.flatMap(({ segment, ...one }) => (segment === null ? [] : [{ ...one, generation: segment.generation }])),
+    )
     for (const { segment, partNumber, digest } of stored) {
-      if (segment !== null) await store.removeParts({ transferId, generation: segment.generation })
-      else await store.removePart({ transferId, generation, partNumber, digest })
+      if (segment === null) await this.#removeUnrecorded({ transferId, generation, partNumber, digest })
     }
+  }
+
+  /**
+   * Removes a part that this writer has not recorded. The same file gives the same part, so a newer writer may have stored and recorded
+   * just this one.
+   *
+   * @throws Problem `unavailable` when there is a newer writer: then nothing is removed
+   */
+  async #removeUnrecorded(part: PartKey): Promise<void> {
+    const { store, ledger } = this.#context
+    const { transferId } = part
+    const now = await ledger.uploadResource({ transferId })
+    if (now?.writerId !== this.#writerId) throw replaced()
+    await store.removePart(part)
   }
 
   /** The pending content that follows what is recorded. The part before a segment may have failed: then the segment stays pending. */
@@ -187,7 +204,7 @@ export class PartWriter {
     const place = { transferId, generation, partNumber }
     // A part that was stored and never recorded: by a portal that was killed, or by a request that was replaced.
     const unrecorded = await store.findBeforePut(place)
-    if (unrecorded !== null) await store.removePart({ ...place, digest: unrecorded })
+    if (unrecorded !== null) await this.#removeUnrecorded({ ...place, digest: unrecorded })
     const sink = await store.openPart(place, this.#digestAlgorithm)
     const headBytes = isFirst ? tailBytes(this.#upload.tail) : 0
     return this.#counted(sink, async (digest, lengthBytes, isBroken) => {

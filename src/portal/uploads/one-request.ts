@@ -321,7 +321,7 @@ async function receiveUnannounced(
 }
 
 /** The bounds of this portal, minus the unannounced bytes of running uploads. */
-async function besideOthers({ context, account }: OneRequest): Promise<Admission> {
+export async function besideOthers({ context, account }: Pick<OneRequest, 'context' | 'account'>): Promise<Admission> {
   const { activeUploads } = context
   const admission = await admissionOf(context)
   return {

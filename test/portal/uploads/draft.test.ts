@@ -389,6 +389,23 @@ test('the quota of an account counts what its uploads announce, and what comes w
   expect((await draft('HEAD', location, ask())).status).toBe(410)
 })
 
+test.each([
+  ['its length', { 'content-length': `${4 * film.length}` }],
+  ['no length', { 'transfer-encoding': 'chunked' }],
+])('content with %s whose digest is still to be verified takes no more than the quota', async (_, length) => {
+  const { portal, create, ask } = await begin({ accountBytesMax: 20 * MIB, transferSizeBytesMax: 1024 * MIB })
+  const location = await create()
+  const digest = `sha-256=:${createHash('sha256').update('of what never ends').digest('base64')}:`
+  const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?0', 'content-digest': digest, ...length }
+  const endless = new DraftExchange('PATCH', location, ask(fields as Record<string, string>))
+  endless.flush()
+  // Its end never comes.
+  await endless.write(film)
+  await endless.write(film.subarray(0, 5 * MIB))
+  expect(await endless.answer).toMatchObject({ status: 507, headers: { 'upload-complete': '?1' } })
+  await until(async () => (await storedFiles(portal)).length === 0, 'nothing of it is kept')
+})
+
 test('an upload whose client stays silent ends, and one whose client asks does not', async () => {
   const { portal, ask, create, offsetOf } = await begin({ uploadTimeoutMs: 1500, sweepMs: 50 })
   const [silent, asked] = [await create(), await create()]

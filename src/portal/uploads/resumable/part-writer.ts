@@ -5,10 +5,14 @@
 import type { PartSink } from '../../../parts/index.ts'
 import { type DigestAlgorithm, Problem, partSpan } from '../../../protocol/index.ts'
 import type { PortalContext } from '../../context.ts'
+import type { Account } from '../../ledger/contract.ts'
+import { storageFull } from '../../ledger/room.ts'
 import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.ts'
 import type { PartKey, PartPlace, StoreSink } from '../../store/contract.ts'
+import type { ActiveUpload } from '../active-uploads.ts'
 import { requireDiskRoom } from '../admission.ts'
 import type { Splitting } from '../body-splitter.ts'
+import { besideOthers } from '../one-request.ts'
 import type { Receiving } from '../part-upload.ts'
 import type { Transfers } from '../transfers.ts'
 import { headOf, newTailPlace, removeSegments, TAIL_SEGMENTS_MAX, tailBytes } from './tail.ts'
@@ -37,10 +41,14 @@ export class PartWriter {
   readonly #incoming: IncomingContent
   readonly #digestAlgorithm: DigestAlgorithm
   readonly #lengthBytes: number | null
+  readonly #account: Account
+  readonly #active: ActiveUpload
   #transfer: Receiving
   #upload: UploadResource
   /** Content that is stored, and does not count yet. */
   #pending: Stored[] = []
+  /** How much may arrive that no quota counts yet. */
+  #roomBytes = Number.POSITIVE_INFINITY
 
   constructor(
     context: PortalContext,
@@ -51,6 +59,8 @@ export class PartWriter {
       readonly writerId: string
       readonly digestAlgorithm: DigestAlgorithm
       readonly lengthBytes: number | null
+      readonly account: Account
+      readonly active: ActiveUpload
     },
     incoming: IncomingContent,
   ) {
@@ -62,6 +72,8 @@ export class PartWriter {
     this.#writerId = open.writerId
     this.#digestAlgorithm = open.digestAlgorithm
     this.#lengthBytes = open.lengthBytes
+    this.#account = open.account
+    this.#active = open.active
   }
 
   /** The upload as it is recorded. */
@@ -80,7 +92,10 @@ export class PartWriter {
       partSizeBytes,
       start: { partNumber, head },
       openSink: (number) => (isSegmentOnly ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
-      beforePart: () => requireDiskRoom(this.#context, partSizeBytes),
+      beforePart: async () => {
+        await requireDiskRoom(this.#context, partSizeBytes)
+        if (this.#isUncounted) this.#roomBytes = await this.#roomBeside()
+      },
       onBytes: this.#onBytes(),
       afterPart: () => (this.#incoming.isHeldBack ? Promise.resolve() : this.settle()),
     }
@@ -117,6 +132,7 @@ export class PartWriter {
       await this.#transfers.partReceived({ transferId, generation, partNumber }, lengthBytes)
     }
     await this.#removeGivenUp(before.tail.filter((segment) => !tail.includes(segment)))
+    if (this.#isUncounted) this.#active.unannouncedBytes = 0
     this.#incoming.onDurable(offsetBytes)
   }
 
@@ -163,7 +179,21 @@ export class PartWriter {
     return Math.ceil((offsetBytes - tailBytes(tail)) / this.#transfer.partSizeBytes) + 1
   }
 
-  /** @throws Problem `transfer-too-large`, as soon as the content of a request is */
+  /** Whether content arrives that the size of the transfer does not have: a stream grows when a part counts, and none does before the end. */
+  get #isUncounted(): boolean {
+    return this.#incoming.isHeldBack && !this.#transfer.isSizeKnown
+  }
+
+  /** The room that the sender has for content that does not count yet, beside its other requests with such content. */
+  async #roomBeside(): Promise<number> {
+    const [context, account] = [this.#context, this.#account]
+    // The transfer is announced already: neither its receivers nor the number of transfers matter any more.
+    const parties = { senderId: account.accountId, to: [account.name] }
+    const admission = { ...(await besideOthers({ context, account })), accountTransfersMax: Number.POSITIVE_INFINITY }
+    return this.#active.unannouncedBytes + (await context.ledger.roomBytes(parties, admission))
+  }
+
+  /** @throws Problem `transfer-too-large` or `storage-full`, as soon as the content of a request is */
   #onBytes(): (byteCount: number) => void {
     const { transferSizeBytesMax: sizeBytesMax } = this.#context.options
     const extendDeadline = this.#transfers.extendDeadlineOnBytes(this.#transfer.transferId)
@@ -171,6 +201,13 @@ export class PartWriter {
     return (byteCount) => {
       reachedBytes += byteCount
       if (reachedBytes > sizeBytesMax) throw new Problem('transfer-too-large', { sizeBytesMax })
+      if (this.#isUncounted) {
+        this.#active.unannouncedBytes += byteCount
+        const { unannouncedBytes } = this.#active
+        if (unannouncedBytes > this.#roomBytes) {
+          throw storageFull(unannouncedBytes, this.#roomBytes, this.#context.options)
+        }
+      }
       extendDeadline()
     }
   }

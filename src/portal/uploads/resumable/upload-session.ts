@@ -248,6 +248,8 @@ export class UploadSession implements AsyncDisposable {
       writerId: this.#writer,
       digestAlgorithm: this.#digestAlgorithm,
       lengthBytes,
+      account: this.#account,
+      active: this.#active,
     }
     const onDurable = append.onDurable ?? (() => {})
     const isHeldBack = contentDigests !== null

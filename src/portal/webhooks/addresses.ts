@@ -26,20 +26,22 @@ const SPECIAL_IPV4 = [
   '224.0.0.0/4',
   '240.0.0.0/4',
 ]
-/** Everything in IPv6 that is not global unicast, and what leads to an IPv4 address in it (6to4, Teredo, compatible addresses). */
+/** Everything in IPv6 that is not global unicast, and what leads to an IPv4 address in it (6to4, Teredo, SIIT, compatible addresses). */
 const SPECIAL_IPV6 = [
   '::/96',
+  '::ffff:0:0:0/96',
   '64:ff9b:1::/48',
-  '100::/64',
+  '100::/8',
+  '200::/7',
+  '400::/6',
+  '800::/5',
+  '1000::/4',
   '2001::/23',
   '2001:db8::/32',
   '2002::/16',
   '3fff::/20',
-  '5f00::/16',
-  'fc00::/7',
-  'fe80::/10',
-  'fec0::/10',
-  'ff00::/8',
+  '4000::/2',
+  '8000::/1',
 ]
 /** NAT64 (RFC 6052): the last 32 bits are an IPv4 address. Networks with IPv6 alone reach IPv4 by it. */
 const NAT64_PREFIX = '64:ff9b::'

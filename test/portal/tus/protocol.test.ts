@@ -272,6 +272,15 @@ describe('a PATCH', () => {
     })
   })
 
+  test('does not set a length that the portal does not take', async () => {
+    const { tus } = await scene({ transferSizeBytesMax: 1_000_000 })
+    const path = await tus.created({ 'upload-defer-length': '1' })
+    const { status } = await tus.patch(path, 0, Buffer.from('hello'), { 'upload-length': '9007199254740991' })
+    expect(status).toBe(413)
+    expect((await tus.head(path)).headers).toMatchObject({ 'upload-defer-length': '1', 'upload-offset': '0' })
+    expect((await tus.patch(path, 0, Buffer.from('hello'), { 'upload-length': '5' })).status).toBe(204)
+  })
+
   test('to an unknown upload, or to one of another account, is answered 404', async () => {
     const { portal, tus } = await scene()
     const path = await tus.created({ 'upload-length': '5' })

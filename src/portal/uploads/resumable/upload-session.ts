@@ -206,7 +206,8 @@ export class UploadSession implements AsyncDisposable {
   /**
    * The length of the file, if it is known by now.
    *
-   * @throws Problem `inconsistent-upload-length` when the request says another one, or brings more. In the latter case the upload is over
+   * @throws Problem `inconsistent-upload-length` when the request says another one, or brings more. In the latter case the upload is over;
+   *   `transfer-too-large`
    */
   async #knownLength(append: Append, completes: boolean): Promise<number | null> {
     const { offsetBytes, contentBytes } = append
@@ -218,7 +219,10 @@ export class UploadSession implements AsyncDisposable {
     if (lengthBytes === null) return null
     if (lengthBytes < offsetBytes) throw inconsistent(lengthBytes, offsetBytes)
     if (end !== null && end > lengthBytes) throw await this.#fail(inconsistent(lengthBytes, end))
-    if (known === null) await this.#recordLength(lengthBytes)
+    if (known !== null) return lengthBytes
+    const { transferSizeBytesMax: sizeBytesMax } = this.#context.options
+    if (lengthBytes > sizeBytesMax) throw new Problem('transfer-too-large', { sizeBytes: lengthBytes, sizeBytesMax })
+    await this.#recordLength(lengthBytes)
     return lengthBytes
   }
 

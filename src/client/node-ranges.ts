@@ -22,10 +22,11 @@ const NO_LINKS_MS = 10 * 60_000
 
 /** A transport that fetches parts in ranges, from the portal and from its storage. */
 export function withRanges(transport: LinkTransport, limits: RateLimits): Transport<Readable> {
-  const { connectionsMax } = limits
+  const { connectionsMax, offersMax } = limits
   const parts = new RangedParts(limits)
   return {
     connectionsMax,
+    offersMax,
     request: (request) => {
       if (request.isPart !== true) return transport.request(request)
       const { prefer = '', ...headers } = request.headers

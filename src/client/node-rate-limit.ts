@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import { optionsInvalid, timerMs } from '../protocol/index.ts'
+import { inlineSizeBytesMax, optionsInvalid, timerMs } from '../protocol/index.ts'
 import { concurrencyDefaults } from './adaptive-concurrency.ts'
 
 const KIB = 1024
@@ -22,6 +22,10 @@ const CONNECTION_BYTES_PER_SECOND = 1024 * KIB
 const AHEAD_SECONDS = 0.2
 /** Each connection has a range that is read, and one that is asked for. */
 const RANGES_PER_CONNECTION = 2
+/** An offer that carries the content of a small file, in base64, with its other fields. */
+const FULL_OFFER_BYTES = Math.ceil((inlineSizeBytesMax * 4) / 3) + KIB
+/** Some deliveries wait for a person, or for the rest of a stream. Others must get past them. */
+const OFFERS_MIN = 4
 /** A shorter range would be mostly heads of messages. */
 const RANGE_BYTES_MIN = 16 * KIB
 
@@ -82,6 +86,8 @@ export class RateLimits {
   readonly reportBytes: number
   /** How many connections may carry content at once. */
   readonly connectionsMax: number
+  /** How many offers may be open at once: each may bring a small file, which the system takes from the line when it comes. */
+  readonly offersMax: number
   /** How much of a part is asked for at a time. */
   readonly rangeBytes: number
 
@@ -94,6 +100,7 @@ export class RateLimits {
     this.connectionsMax = Math.min(connections, concurrencyDefaults.max)
     const aheadBytes = (bytesPerSecond * AHEAD_SECONDS) / (this.connectionsMax * RANGES_PER_CONNECTION)
     this.rangeBytes = Math.max(RANGE_BYTES_MIN, Math.round(aheadBytes))
+    this.offersMax = Math.max(OFFERS_MIN, Math.floor((bytesPerSecond * AHEAD_SECONDS) / FULL_OFFER_BYTES))
     this.sent = new RateLimit(bytesPerSecond)
     this.received = new RateLimit(bytesPerSecond)
     this.reportBytes = Math.max(SLICE_BYTES_MIN, Math.round(bytesPerSecond / REPORTS_PER_SECOND))

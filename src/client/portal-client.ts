@@ -25,6 +25,7 @@ import {
   Notification,
   Offer,
   Operations,
+  offersOpenMax,
   type PublicKeys,
   TransferPage,
   TransferStatus,
@@ -64,8 +65,9 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   readonly #transport: Transport<Body>
   readonly #token: string | null
   readonly roundTrips = new RoundTrips()
-  /** How many parts of a file may be in flight at once. */
+  /** How many parts of a file may be in flight at once, and how many offers a receiver may have open. */
   readonly partsInFlight: ConcurrencyBounds
+  readonly offersMax: number
   /** Guests, and requests for files from people without an account. */
   readonly guests = new GuestCalls((...question) => this.#json(...question))
   readonly webhooks = new WebhookCalls((...question) => this.#json(...question))
@@ -75,6 +77,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     this.#transport = transport
     this.#token = token
     this.partsInFlight = concurrencyUpTo(transport.connectionsMax)
+    this.offersMax = transport.offersMax ?? offersOpenMax
   }
 
   /** The portal's limits, kept within those of the protocol. */
@@ -240,8 +243,7 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     options: CallOptions = {},
   ): Promise<InboxEvent[]> {
     const askedAtMs = performance.now()
-    const path = inboxPath(question, open ?? undefined)
-    const { messages } = await this.#held(path, InboxMessages, waitSeconds, options)
+    const { messages } = await this.#held(inboxPath(question, open ?? undefined), InboxMessages, waitSeconds, options)
     return messages
       .map(({ event, data }) => inboxEvent(event, () => data, askedAtMs))
       .filter((message) => message !== null)

@@ -46,6 +46,8 @@ export interface LinkLimits extends Pick<HttpRequest, 'stallTimeoutMs' | 'signal
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
   /** How many connections may carry content at once, where the rate is limited. */
   readonly connectionsMax?: number
+  /** How many offers a receiver may have open at once, where the rate is limited. */
+  readonly offersMax?: number
   /**
    * @throws NoResponseError when no head of an answer arrives; UnusableConnectionError when the peer cannot be trusted to
    *   be the portal; the reason of `signal` when that aborts

@@ -92,7 +92,9 @@ export async function receiveInto<Body extends PartBody>(
   const signal = AbortSignal.any([options.signal, ending.signal])
   const { client, onEvent, decide = null, partsInFlight = client.partsInFlight, idleMs = IDLE_MS_DEFAULT } = options
   const process = options.processId === undefined ? {} : { processId: options.processId }
-  const transfersAtOnce = options.isOnce ? 1 : (options.transfersAtOnce ?? transfersAtOnceDefault)
+  const transfersAtOnce = options.isOnce
+    ? 1
+    : Math.min(options.transfersAtOnce ?? transfersAtOnceDefault, client.offersMax)
   const standstill = new Standstill(inbox, onEvent, transfersAtOnce)
   const clocks = new ReceiverClocks(client, (problem, isWaiting) =>
     onEvent({ type: 'clock-off', problem: problem.toJSON(), isWaiting }),

@@ -77,7 +77,7 @@ function describeError(error: unknown): { text: string; code: number } {
   if (error instanceof InterruptedError) return { text: error.message, code: exitCodes.interrupted }
   if (error instanceof RemoteProblem) {
     const code = error.next === 'retry' ? exitCodes.noAnswer : exitCodes.refused
-    return { text: `${printable(error.message)} (${printable(error.code)})${hintFor(error.code, error.problem)}`, code }
+    return { text: `${problemText(error.problem)}${hintFor(error.code, error.problem)}`, code }
   }
   if (error instanceof Problem && USAGE_PROBLEMS.has(error.code)) {
     return { text: String(error.details.detail ?? error.message), code: exitCodes.usage }

@@ -221,7 +221,7 @@ function textShower({ to, plain }: Pick<WatchFlags, 'to' | 'plain'>): (event: Wa
     switch (event.type) {
       case 'watching': {
         const before = event.unfinished === 0 ? '' : `, and continuing with ${event.unfinished} from before`
-        return say(`watching ${printable(event.folder)} for files to ${receiversText(to)}${how}${before}`)
+        return say(`watching the folder ${printable(event.folder)} for files to ${receiversText(to)}${how}${before}`)
       }
       case 'connected':
         if (isAway) say('… the portal answers again')

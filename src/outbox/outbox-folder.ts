@@ -45,7 +45,7 @@ export class OutboxFolder implements AsyncDisposable {
     requireAlone(path, shown)
     const own = await OwnedFolder.take(join(path, sendingFolderName), use).catch((cause: unknown) => {
       if (!(cause instanceof FolderTakenError)) throw cause
-      throw new Problem('outbox-busy', { detail: `of ${shown}` }, { cause })
+      throw new Problem('outbox-busy', { detail: shown }, { cause })
     })
     try {
       const outbox = new OutboxFolder(path, shown, own)

@@ -101,13 +101,12 @@ export class Settling {
     const { folder, isExcluded } = this.#options
     let found: { name: string; stats: BigIntStats }[] = []
     const said = this.#leftAlone
-    const stillThere = new Map<string, string>()
+    const gone = new Set(said.keys())
     let count = 0
     for await (const { name } of await opendir(folder, { bufferSize: FILES_PER_TURN })) {
       if (++count % FILES_PER_TURN === 0) await setImmediate()
       if (isOwnName(name) || isUnfinishedName(name)) continue
-      const reason = said.get(name)
-      if (reason !== undefined) stillThere.set(name, reason)
+      gone.delete(name)
       const stats = lookAt(join(folder, name))
       if (stats === null) {
         if (name.includes(REPLACEMENT)) this.leaveAlone(name, 'its name is not UTF-8. Give it another one')
@@ -119,7 +118,7 @@ export class Settling {
       else found.push({ name, stats })
       if (found.length === 2 * FOLLOWED_MAX) found = oldest(found)
     }
-    for (const name of said.keys()) if (!stillThere.has(name)) said.delete(name)
+    for (const name of gone) said.delete(name)
     return oldest(found)
   }
 

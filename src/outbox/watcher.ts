@@ -255,7 +255,7 @@ class Watcher {
   async #recover(error: unknown, tries: number): Promise<void> {
     this.#signal.throwIfAborted()
     if (error instanceof FolderTakenError)
-      throw new Problem('outbox-busy', { detail: `of ${this.#outbox.shown}` }, { cause: error })
+      throw new Problem('outbox-busy', { detail: this.#outbox.shown }, { cause: error })
     if (!isOfFileSystem(error)) throw error
     this.#tellWaiting(error.message)
     await sleep(backoffMs(tries, BACKOFF), this.#signal)

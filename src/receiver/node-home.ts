@@ -23,6 +23,8 @@ import { isShortage, shortageOf } from './node-write-problem.ts'
 const INSTANCE_BYTES = 18
 const INSTANCE_ID = /^[A-Za-z0-9_-]{8,64}$/
 const FOLDER_MODE = 0o755
+/** By it a drop folder is known, to watchers as well. */
+const DROP_FOLDER_LOCK = join('.sending', 'lock')
 const use = { advice: 'Name a folder on another disk: --into DIR' }
 
 export class Home implements AsyncDisposable {
@@ -41,12 +43,13 @@ export class Home implements AsyncDisposable {
    * Opens a folder, and locks it for this process.
    *
    * @param mayCreate whether to make a missing folder, and to accept one that no receiver has used before
-   * @throws Problem `folder-unavailable`; errors of the file system
+   * @throws Problem `folder-unavailable`, also for a drop folder; errors of the file system
    */
   static async open(path: string, { mayCreate }: { mayCreate: boolean }): Promise<Home> {
     if (mayCreate) await makeFolder(path, FOLDER_MODE).catch((cause: unknown) => refuse(path, cause))
     const folder = await locate(path)
     if (!mayCreate) requireUsed(folder)
+    else if (!isUsed(folder)) refuseDropFolder(folder)
     const own = await OwnedFolder.take(join(folder, inboxFolderName), use)
     try {
       return new Home(folder, (await instanceIn(own.path)) ?? (await newInstance(own.path)), own)
@@ -109,8 +112,22 @@ async function locate(path: string): Promise<string> {
   })
 }
 
+function isUsed(folder: string): boolean {
+  return isThere(join(folder, inboxFolderName, 'instance'))
+}
+
+/**
+ * What arrives in a drop folder is sent on at once, perhaps to where it came from, without end. Asked only before the first file: later
+ * a folder of that name may have been received.
+ */
+function refuseDropFolder(folder: string): void {
+  if (!isThere(join(folder, DROP_FOLDER_LOCK))) return
+  const detail = `${folder} is a drop folder: golooader watch would send what arrives. Name another folder`
+  throw new Problem('folder-unavailable', { detail })
+}
+
 function requireUsed(folder: string): void {
-  if (isThere(join(folder, inboxFolderName, 'instance'))) return
+  if (isUsed(folder)) return
   const detail = 'no receiver has used it before. Is its disk mounted? If it is the right folder: --create'
   throw new Problem('folder-unavailable', { detail })
 }

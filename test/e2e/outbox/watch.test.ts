@@ -1,6 +1,6 @@
 // @tier fast
 /** Whatever is put into a drop folder is sent once it is complete, and then lies where people find it. */
-import { appendFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Outbox, outboxWorld, receivedBy, transfersOf } from './scene.ts'
@@ -203,6 +203,15 @@ test('a second watcher of the folder, and one inside or around it, are refused',
   const inbox = await new Outbox(world, 'inbox/bob').start().ended
   expect(inbox.code).toBe(2)
   expect(inbox.stderr).toMatch(/is a folder that is received into/)
+})
+
+test('a drop folder is not received into: what arrives would be sent again, without end', async () => {
+  await using world = await outboxWorld()
+  const outbox = new Outbox(world)
+  await outbox.watch()
+  const receiver = await world.run('receive', '--into', outbox.folder, '--create', '--profile', 'bob')
+  expect(receiver).toMatchObject({ code: 2, stderr: expect.stringContaining('is a drop folder: golooader watch') })
+  expect(readdirSync(outbox.folder)).not.toContain('.golooader')
 })
 
 test('--once ends with the exit code of what happened: 6 when --wait ran out, and the next run continues', async () => {

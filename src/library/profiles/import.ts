@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as Type from 'typebox'
+import { fileErrorText } from '../../fs/index.ts'
 import {
   changingProfiles,
   contactsPath,
@@ -21,6 +22,7 @@ import {
   stateUrlFor,
   writeProfile,
 } from '../../profile/index.ts'
+import { Problem } from '../../protocol/index.ts'
 import { FileJournal } from '../../sender/node-journal.ts'
 import { FileSealRecords } from '../../sender/node-seal-record.ts'
 import { openProfileExport } from '../../trust/index.ts'
@@ -50,12 +52,20 @@ export interface ImportedProfile {
   readonly transfers: number
 }
 
+/** @throws Problem `profile-unusable` that names the file */
+async function readExport(file: string): Promise<Buffer> {
+  return readFile(file).catch((cause: unknown) => {
+    const reason = cause instanceof Error ? fileErrorText(file, cause) : String(cause)
+    throw new Problem('profile-unusable', { detail: `the exported profile cannot be read: ${reason}` }, { cause })
+  })
+}
+
 /** @throws Problem `profile-unusable` for a wrong passphrase or file, and where this machine has the account or the name already */
 export async function readProfileExport(
   file: string,
   { passphrase, name: wantedName }: ImportProfileOptions,
 ): Promise<ImportedProfile> {
-  const content = parseExport(await openProfileExport(await readFile(file), passphrase))
+  const content = parseExport(await openProfileExport(await readExport(file), passphrase))
   const { exportId, profile } = content
   const name = wantedName ?? content.name
   const { portalUrl, account } = profile

@@ -237,6 +237,9 @@ test('profiles are listed, renamed and removed, and what is not there is named',
     "there is no profile 'alice'. There is bob, work",
   )
   expect((await world.run('profile', 'rename', 'work', '../x')).stderr).toContain("'../x' is not the name of a profile")
+  const missing = await world.start(['profile', 'import', 'away.glp'], { env: { GOLOOADER_PASSPHRASE: 'x' } }).ended
+  expect(missing.code).toBe(2)
+  expect(missing.stderr).toMatch(/^golooader: the exported profile cannot be read: .*away\.glp.*\n$/)
   const asked = await world.run('profile', 'remove', 'work')
   expect(asked).toMatchObject({ code: 2, stderr: expect.stringContaining('golooader profile remove work --yes') })
   expect((await world.run('profile', 'remove', 'work', '--yes')).code).toBe(0)

@@ -29,8 +29,13 @@ test('an account that is created by hand, as docs/curl.md says, can send', async
   const page = await readFile(new URL('../../../docs/curl.md', import.meta.url), 'utf8')
   const [, section = ''] = /^# curl[\s\S]*?```sh\n([\s\S]*?)```/.exec(page) ?? []
   expect(section).toContain('/v1/join')
+  const [, continuing = ''] = /^## Uploads that continue[\s\S]*?```sh\n([\s\S]*?)```/m.exec(page) ?? []
   await world.file('report.pdf', 3 * MIB)
-  const script = section
+  // The first megabyte is there already when the page's last lines ask where the upload is.
+  const begun = `head -c 1000000 report.pdf | curl -sS -X PATCH -T - "$U" -H @auth -H 'Upload-Offset: 0' \\
+    -H 'Upload-Complete: ?0' -H 'Content-Type: application/partial-upload'`
+  const again = continuing.replace(/^(?=O=)/m, () => `${begun}\n`).concat('\necho "continued at $O"')
+  const script = `${section}\n${again}`
     .replace('https://files.example', world.portalUrl)
     .replace('gli_…', link.split('#')[1] ?? '')
     .replace(/curl -T report\.pdf/g, 'curl -sS -N -T report.pdf')
@@ -39,6 +44,7 @@ test('an account that is created by hand, as docs/curl.md says, can send', async
   const { code, stdout, stderr } = await shell.ended
   expect(code, stderr).toBe(0)
   expect(stdout).toMatch(/\{"account":"alice"\}\n?stored \S+ report\.pdf, 3\.0 MiB, waiting for bob\ndelivered bob\n/)
+  expect(stdout).toMatch(/\nstored \S+ report\.pdf, 3\.0 MiB, waiting for bob\ndelivered bob\ncontinued at 1000000\n$/)
 })
 
 test('curl gets a line for each of several receivers, with the reason where one refuses', async () => {

@@ -74,7 +74,7 @@ For a portal of a machine, which is better run by a user of its own: deploy/READ
         'the GOLOOADER_… variables of this shell, and its PATH. The same name again replaces the same command.',
     )
     .addOption(option('--name <name>', 'name of the service; that of its command if not given').argParser(serviceName))
-    .addOption(flag('--print', 'print the file for the service manager, and do nothing'))
+    .addOption(flag('--print', 'print the file for the service manager, and install nothing'))
     .addHelpText('after', INSTALL_HELP)
   for (const [name, { add, check, dropped }] of Object.entries(servable)) {
     add(install)

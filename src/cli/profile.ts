@@ -21,7 +21,7 @@ import {
   passphraseOf,
   passphraseOption,
 } from './passphrase.ts'
-import { printable } from './text.ts'
+import { counted, printable } from './text.ts'
 
 interface JsonFlag {
   readonly json?: boolean
@@ -113,7 +113,7 @@ function renameCommand(profile: Command): void {
 
 interface ExportFlags extends PassphraseFlags, JsonFlag {
   readonly out?: string
-  readonly transfers?: boolean
+  readonly withTransfers?: boolean
 }
 
 const PASSPHRASE_OF = 'the exported profile'
@@ -125,16 +125,16 @@ function exportCommand(profile: Command): void {
     .description(
       'Writes a profile into one file, encrypted with a passphrase: token and keys, contacts, receipts, links and requests.\n' +
         'Who has both the file and the passphrase has the account. Unfinished transfers stay on this machine; with\n' +
-        '--transfers they continue where the file is imported, if their files have the same paths there.',
+        '--with-transfers they continue where the file is imported, if their files have the same paths there.',
     )
     .argument('<name>', 'the profile')
     .addOption(option('-o, --out <file>', 'the file to write').argParser(pathOf).default(undefined, 'NAME.glp'))
-    .addOption(flag('--transfers', 'take unfinished transfers along; end their sends on this machine first'))
+    .addOption(flag('--with-transfers', 'take unfinished transfers along; end their sends on this machine first'))
     .addOption(passphraseOption('ask for the passphrase (the default)'))
     .addOption(passphraseFileOption())
     .addOption(jsonOption())
     .action(async (name: string, flags: ExportFlags) => {
-      const { out = `${name}.glp`, transfers = false, json = false } = flags
+      const { out = `${name}.glp`, withTransfers: transfers = false, json = false } = flags
       const { exportProfile, showProfile } = await loadProfiles()
       await showProfile(name)
       const passphrase = await requirePassphrase(flags, true)
@@ -145,10 +145,17 @@ function exportCommand(profile: Command): void {
 
 function exportText(out: string, written: ProfileExport): string {
   const { contacts, receipts, links, requests, transfers, transfersLeft } = written
-  const counts = [`${contacts} contacts`, `${receipts} receipts`, `${links} links`, `${requests} requests`]
-  if (transfers > 0) counts.push(`${transfers} unfinished transfers, which no longer continue here`)
+  const counts = [
+    counted(contacts, 'contact'),
+    counted(receipts, 'receipt'),
+    counted(links, 'link'),
+    counted(requests, 'request'),
+  ]
+  if (transfers > 0) counts.push(`${counted(transfers, 'unfinished transfer')}, no longer continued here`)
   const left =
-    transfersLeft === 0 ? '' : `${transfersLeft} unfinished transfers stay here: --transfers takes them along\n`
+    transfersLeft === 0
+      ? ''
+      : `left here: ${counted(transfersLeft, 'unfinished transfer')}, which --with-transfers takes along\n`
   return (
     `written to ${printable(out)}: the profile, ${counts.join(', ')}\n${left}` +
     `on the other machine: golooader profile import ${printable(out)}\n`
@@ -186,8 +193,8 @@ function importText({ profile, account, portalUrl, otherKeys, receipts, transfer
     (one) => `${one} is known here by other keys than in the file: they were left as they are\n`,
   )
   return (
-    `profile ${profile}: ${account} at ${printable(portalUrl)}, ${receipts} receipts\n${other.join('')}` +
-    (transfers === 0 ? '' : `${transfers} unfinished transfers continue here: run the same sends again\n`)
+    `profile ${profile}: ${account} at ${printable(portalUrl)}, ${counted(receipts, 'receipt')}\n${other.join('')}` +
+    (transfers === 0 ? '' : `to continue here by the same sends: ${counted(transfers, 'unfinished transfer')}\n`)
   )
 }
 

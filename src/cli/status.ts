@@ -143,7 +143,7 @@ export async function showOne(transfer: TransferStatus, me: Profile, isJson: boo
   const lines = [
     `${name}, ${size}${unsizedText(transfer)}, from ${senderText(from)} to ${receiversText(to)}`,
     `transfer ${transfer.transferId}, announced ${localTime(transfer.createdAt)}, expires ${localTime(transfer.expiresAt)}`,
-    `state: ${stateText(transfer)}`,
+    `state: ${stateText(transfer)}${uploadText(transfer)}`,
     ...(link === null ? [] : [`link: ${link.link}`, `  works until ${localTime(link.expiresAt)}`]),
     ...transfer.deliveries.map(
       (delivery) =>
@@ -166,6 +166,11 @@ function isForLink({ receiver, state }: DeliveryStatus): boolean {
 /** For a stream whose size is not known yet: the shown size is the number of bytes so far. */
 function unsizedText({ isSizeKnown }: Pick<TransferSummary, 'isSizeKnown'>): string {
   return isSizeKnown === false ? ' (so far, size not known yet)' : ''
+}
+
+/** For an upload that later requests continue: how much of it the portal has, whatever happens. */
+function uploadText({ upload }: TransferStatus): string {
+  return upload === undefined ? '' : `, ${bytesText(upload.offsetBytes)} are safe there`
 }
 
 /** Whether a notification has a receipt. */

@@ -108,6 +108,7 @@ export function transferStatus(
   transfer: Transfer,
   held: ReadonlyMap<number, string>,
   notifications: readonly Notification[],
+  upload: TransferStatus['upload'] | null = null,
 ): TransferStatus {
   const parts: HeldPart[] = [...held].sort(([a], [b]) => a - b).map(([partNumber, digest]) => ({ partNumber, digest }))
   const manifest = transfer.state === 'stored' || transfer.state === 'ended' ? transfer.manifest : null
@@ -115,6 +116,7 @@ export function transferStatus(
     ...transferSummary(transfer),
     manifest,
     parts,
+    ...(upload === null ? {} : { upload }),
     notifications: newestWithin(notifications, statusNotificationsBytesMax),
   }
 }

@@ -267,6 +267,13 @@ export const TransferStatus = Type.Object({
   /** The manifest as the sender signed it; null until stored, and where the sender signed nothing. */
   manifest: Type.Union([SignedToken, Type.Null()]),
   parts: Type.Array(HeldPart),
+  /** Only of an upload that later requests continue, while it is being received. `offsetBytes` are durable. */
+  upload: Type.Optional(
+    Type.Object({
+      protocol: Type.Union([Type.Literal('ietf'), Type.Literal('tus')]),
+      offsetBytes: Type.Integer({ minimum: 0 }),
+    }),
+  ),
   notifications: Type.Array(Notification),
 })
 export type TransferStatus = Type.Static<typeof TransferStatus>

@@ -150,7 +150,11 @@ export const problemKinds = {
   'browser-failed': { status: 500, title: 'The browser failed', next: 'retry' },
   'options-invalid': { status: 400, title: 'The library was called with invalid options', next: 'fix' },
   'profile-unusable': { status: 400, title: 'The profile of this machine cannot be used', next: 'fix' },
-  'portal-different': { status: 409, title: 'Another portal answers at this address', next: 'fix' },
+  'portal-different': {
+    status: 409,
+    title: 'It is not certain that the same portal answers at this address',
+    next: 'fix',
+  },
   'insecure-transport': {
     status: 426,
     title: 'Not a safe portal address: plain http is allowed for loopback only',

@@ -72,3 +72,17 @@ test('every option for a list collects the values of several arguments', async (
     'watch --to',
   ])
 })
+
+test('a variable is a switch for all commands that have its option, or for none', async () => {
+  const forms = new Map<string, Set<boolean>>()
+  const gather = ({ options, commands }: Command): void => {
+    for (const one of options) {
+      if (one.negate) continue
+      const known = forms.get(one.name()) ?? new Set()
+      forms.set(one.name(), known.add(one.isBoolean()))
+    }
+    commands.forEach(gather)
+  }
+  gather(await commandLine())
+  expect([...forms].filter(([, { size }]) => size > 1).map(([name]) => name)).toEqual([])
+})

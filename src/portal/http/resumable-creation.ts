@@ -5,7 +5,7 @@ import { Problem } from '../../protocol/index.ts'
 import type { Transfer } from '../ledger/contract.ts'
 import { BodyDigests } from '../uploads/body-digests.ts'
 import { isStored } from '../uploads/same-request.ts'
-import { accountOf, goneSignal, type Services } from './app.ts'
+import { accountOf, audit, goneSignal, type Services } from './app.ts'
 import { askForBody } from './continue.ts'
 import {
   addressOf,
@@ -57,13 +57,15 @@ export async function creationOf({ context }: Services, request: FastifyRequest)
  * @throws Problem for a refusal. If the client knows the address of the upload, the headers of the reply say whether it can be continued
  */
 export async function createUpload(
-  { context, uploads, stop }: Services,
+  services: Services,
   request: FastifyRequest,
   reply: FastifyReply,
   { completes, lengthBytes: said, interimVersion }: Creation,
 ): Promise<Transfer | null> {
   const { headers, raw } = request
+  const { context, uploads, stop } = services
   const { options } = context
+  const account = accountOf(request)
   const { to, metadata } = addressOf(request.params as Static<typeof FileParams>, mediaTypeOf(headers['content-type']))
   const contentBytes = contentBytesOf(headers, completes ? null : 0)
   const lengthBytes = said ?? (completes ? contentBytes : null)
@@ -74,7 +76,7 @@ export async function createUpload(
   // The digest of content that is the whole file is that of the file. It can be verified also when the content comes in several requests.
   const isOfFile = completes && reprDigest === undefined
   const contentDigests = BodyDigests.of(isOfFile ? [] : [contentDigest])
-  const created = uploads.create(accountOf(request), {
+  const created = uploads.create(account, {
     protocol: 'ietf',
     to,
     metadata,
@@ -86,6 +88,7 @@ export async function createUpload(
   created.catch((error: unknown) => describeLimit(reply, options, error))
   const { secret, session } = await created
   await using _ = session
+  audit(services, request, 'upload-made', account.name, { transferId: session.transfer.transferId, protocol: 'ietf' })
   const location = uploadLocation(options, secret)
   try {
     if (interimVersion !== null) {

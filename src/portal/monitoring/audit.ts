@@ -23,6 +23,8 @@ export type AccountEvent =
   | 'request-made'
   | 'request-closed'
   | 'request-joined'
+  | 'upload-made'
+  | 'upload-cancelled'
   | 'webhook-made'
   | 'webhook-removed'
 

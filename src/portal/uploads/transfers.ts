@@ -305,7 +305,15 @@ export class Transfers {
     const list = () => this.#listings.run(`${transferId} ${generation}`, () => store.list(transfer))
     const held = state === 'receiving' ? await list() : new Map<number, string>()
     const page = { after: '0', limit: eventsPerPageMax, transferId }
-    return transferStatus(transfer, held, await ledger.events(transfer.senderId, page))
+    const events = await ledger.events(transfer.senderId, page)
+    return transferStatus(transfer, held, events, await this.#uploadOf(transfer))
+  }
+
+  /** How much of an upload that later requests continue has come. @returns null for any other transfer */
+  async #uploadOf({ transferId, state, attempt, isOneRequest }: Transfer): Promise<TransferStatus['upload'] | null> {
+    if (state !== 'receiving' || !isOneRequest) return null
+    const upload = await this.#context.ledger.uploadResource({ transferId })
+    return upload?.attempt === attempt ? { protocol: upload.protocol, offsetBytes: upload.offsetBytes } : null
   }
 
   /** The result of an attempt. All changes of the store that belong to it are done when this resolves. */

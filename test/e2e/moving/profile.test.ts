@@ -62,7 +62,7 @@ test('a profile moves to another machine with contacts, receipts, links and requ
   const { path, sending } = await halfSent(world, network)
   await sending.stop('SIGKILL')
 
-  const file = await exported(world, '--transfers')
+  const file = await exported(world, '--with-transfers')
   expect((await readFile(file)).includes('alice')).toBe(false)
   expect(
     (await filesOf(world.path('state', 'golooader', 'journal'))).filter((name) => !name.includes('.lock')),
@@ -99,7 +99,7 @@ test('a send that runs while its transfer is taken to another machine seals noth
   await using network = await FaultyNetwork.open(() => world.portalUrl)
   await world.join(['alice', 'bob'], { alice: network })
   const { path, sending } = await halfSent(world, network)
-  const file = await exported(world, '--transfers')
+  const file = await exported(world, '--with-transfers')
   network.rule = () => null
   network.cutHanging()
   const { code, stdout } = await sending.ended
@@ -183,9 +183,12 @@ test('an import that is killed at any moment is completed by the same command, a
   network.rule = () => null
   // Killed exports lose nothing either.
   for (let at = 0; at < KILLS; at++) {
-    const exporting = world.start(['profile', 'export', 'alice', '--out', world.path(`${at}.glp`), '--transfers'], {
-      env: { GOLOOADER_PASSPHRASE: PASSPHRASE },
-    })
+    const exporting = world.start(
+      ['profile', 'export', 'alice', '--out', world.path(`${at}.glp`), '--with-transfers'],
+      {
+        env: { GOLOOADER_PASSPHRASE: PASSPHRASE },
+      },
+    )
     const delayMs = randomInt(100, 1200)
     const timer = setTimeout(() => exporting.signal('SIGKILL'), delayMs)
     const { code } = await exporting.ended
@@ -198,7 +201,7 @@ test('an import that is killed at any moment is completed by the same command, a
       world.start(['profile', 'import', world.path(`${at}.glp`)], { env: { GOLOOADER_PASSPHRASE: PASSPHRASE } }),
     )
   }
-  const file = await exported(world, '--transfers')
+  const file = await exported(world, '--with-transfers')
   for (let at = 0; at < KILLS; at++) {
     const importing = on(world, 'new', 'profile', 'import', file)
     const delayMs = randomInt(100, 1500)

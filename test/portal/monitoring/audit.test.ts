@@ -213,3 +213,20 @@ test('however many addresses fail in one way, other events are logged with their
   expect(of('access-denied')).toMatchObject([{ address: '192.0.2.1', account: 'carol' }])
   expect(of('keys-changed').map(({ account }) => account)).toEqual(accounts)
 })
+
+test('who made and who cancelled an upload that later requests continue is logged, with its transfer', async () => {
+  const { log, lines, of } = aLog('error')
+  const portal = await TestPortal.start({}, { log })
+  const headers = { authorization: `Bearer ${portal.token('alice')}` }
+  const begun = { 'upload-complete': '?0', 'upload-length': '5' }
+  const made = await fetch(`${portal.url}/v1/to/bob/film`, { method: 'POST', headers: { ...headers, ...begun } })
+  const location = made.headers.get('location') ?? ''
+  await fetch(new URL(location, portal.url), { method: 'DELETE', headers })
+  await until(() => of('upload-cancelled').length === 1, 'the end is told')
+  const [transfer] = (await portal.client('alice').transfers({ limit: 1 })).transfers
+  const told = { account: 'alice', transferId: transfer?.transferId, protocol: 'ietf', address: '127.0.0.1' }
+  expect(of('upload-made')).toEqual([expect.objectContaining(told)])
+  expect(of('upload-cancelled')).toEqual([expect.objectContaining(told)])
+  expect(location).toMatch(/uploads/)
+  expect(JSON.stringify(lines)).not.toContain(location.split('/').at(-1))
+})

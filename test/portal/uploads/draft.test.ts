@@ -48,6 +48,8 @@ async function begin(options: Partial<PortalOptions> = {}) {
   const offsetOf = async (location: string): Promise<number> => {
     const { status, headers } = await draft('HEAD', location, ask())
     expect(status).toBe(204)
+    // RFC 9110 section 8.6
+    expect(headers).not.toHaveProperty('content-length')
     return Number(headers['upload-offset'])
   }
   /** What bob gets. */
@@ -123,6 +125,20 @@ test('a file comes in small requests, each behind the one before it', async () =
       })
   }
   expect((await draft('GET', location, ask())).headers['upload-complete']).toBe('?1')
+})
+
+test('the status of an upload says how much of it is safe, until it is stored', async () => {
+  const { portal, create, patch } = await begin()
+  const location = await create({ 'upload-length': `${small.length}` })
+  const status = async () => {
+    const [transfer] = (await portal.client('alice').transfers({ limit: 1 })).transfers
+    return portal.client('alice').transfer(transfer?.transferId ?? '')
+  }
+  await patch(location, 0, false, small.subarray(0, 5))
+  expect((await status()).upload).toEqual({ protocol: 'ietf', offsetBytes: 5 })
+  await patch(location, 5, true, small.subarray(5))
+  expect(await status()).toMatchObject({ state: 'stored' })
+  expect(await status()).not.toHaveProperty('upload')
 })
 
 test('an upload whose content is there already is completed by a request without content', async () => {

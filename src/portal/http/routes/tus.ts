@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { Problem } from '../../../protocol/index.ts'
 import type { Append, UploadSession, UploadState } from '../../uploads/resumable/index.ts'
-import { type App, accountOf, goneSignal, type Services } from '../app.ts'
+import { type App, accountOf, audit, goneSignal, type Services } from '../app.ts'
 import { askForBody } from '../continue.ts'
 import { addressOf, contentBytesOf } from '../file-head.ts'
 import * as fields from '../openapi/headers.ts'
@@ -33,6 +33,7 @@ import { announcementProblems } from './transfers.ts'
 const Params = Type.Object({ secret: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }) })
 const uploadPath = `${tusPath}/:secret`
 const tags = ['sender']
+const protocol = 'tus'
 const config = { body: 'asked for' } as const
 const requestBody = { description: 'Bytes of the file', content: { [tusMediaType]: {} } }
 const PRECONDITION_FAILED = 412
@@ -222,6 +223,8 @@ export function tusRoutes(app: App, services: Services): void {
     async (request, reply) => {
       await using session = await opened(services, request, reply, true)
       await session.cancel()
+      const { transferId } = session.transfer
+      audit(services, request, 'upload-cancelled', accountOf(request).name, { transferId, protocol })
       return reply.code(204).send()
     },
   )
@@ -236,8 +239,9 @@ async function created(services: Services, request: FastifyRequest, reply: Fasti
   // "The Client MUST include the Content-Type": other bodies are none of the file.
   const append = isTusContent(headers) ? content : { ...content, source: Readable.from([]), contentBytes: 0 }
   requireWithin(sizeBytes, append)
-  const { secret, session } = await services.uploads.create(accountOf(request), {
-    protocol: 'tus',
+  const account = accountOf(request)
+  const { secret, session } = await services.uploads.create(account, {
+    protocol,
     ...address,
     key: null,
     lengthBytes: sizeBytes,
@@ -245,6 +249,7 @@ async function created(services: Services, request: FastifyRequest, reply: Fasti
     metadataText: metadataField,
   })
   await using _ = session
+  audit(services, request, 'upload-made', account.name, { transferId: session.transfer.transferId, protocol })
   try {
     // "Such an upload is immediately complete after its creation": an empty file.
     if (append.contentBytes !== 0 || sizeBytes === 0) await session.append(append)

@@ -7,7 +7,7 @@ import { Problem } from '../../../protocol/index.ts'
 import type { Transfer } from '../../ledger/contract.ts'
 import { BodyDigests } from '../../uploads/body-digests.ts'
 import type { UploadSession } from '../../uploads/resumable/index.ts'
-import { type App, accountOf, goneSignal, type Services } from '../app.ts'
+import { type App, accountOf, audit, goneSignal, type Services } from '../app.ts'
 import { askForBody } from '../continue.ts'
 import { contentBytesOf, FileParams, requireNoLateDigest, textOf } from '../file-head.ts'
 import { answerWithNotifications, notificationLines } from '../notification-lines.ts'
@@ -87,25 +87,25 @@ export function uploadRoutes(app: App, services: Services): void {
     )
   }
 
-  app.get(
-    `${uploadsPath}:secret`,
-    {
-      schema: {
-        operationId: 'showUpload',
-        summary: 'How much of an upload the portal has. A request that still sends content is ended',
-        tags: ['sender'],
-        params: Params,
-        refusalContent,
-        answers: { 204: { headers: stateHeaders } },
-        problems: ['not-found', 'upload-gone'],
-      },
+  // With a HEAD of its own: the one that Fastify makes of a GET says the length of content, which a 204 must not (RFC 9110 section 8.6).
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: `${uploadsPath}:secret`,
+    schema: {
+      operationId: 'showUpload',
+      summary: 'How much of an upload the portal has. A request that still sends content is ended',
+      tags: ['sender'],
+      params: Params,
+      refusalContent,
+      answers: { 204: { headers: stateHeaders } },
+      problems: ['not-found', 'upload-gone'],
     },
-    async (request, reply) => {
+    async handler(request, reply) {
       const how = { willWrite: false, signal: goneSignal(reply, stop) }
       await using session = await uploads.open(accountOf(request), 'ietf', request.params.secret, how)
-      return reply.code(204).headers(stateFields(session.state, transferSizeBytesMax)).send(null)
+      return reply.code(204).headers(stateFields(session.state, transferSizeBytesMax)).send()
     },
-  )
+  })
 
   app.patch(
     `${uploadsPath}:secret`,
@@ -203,6 +203,8 @@ export function uploadRoutes(app: App, services: Services): void {
       const how = { willWrite: true, signal: goneSignal(reply, stop) }
       await using session = await uploads.open(accountOf(request), 'ietf', request.params.secret, how)
       await session.cancel()
+      const { transferId } = session.transfer
+      audit(services, request, 'upload-cancelled', accountOf(request).name, { transferId, protocol: 'ietf' })
       return reply.code(204).send(null)
     },
   )

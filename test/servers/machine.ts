@@ -85,7 +85,13 @@ export class Machine {
   /** Kills the process of a service, if it has one at the moment. */
   async kill(name: string): Promise<void> {
     if (!this.#isOn) return
-    await this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
+    const manager = this.#manager
+    try {
+      await this.shell(`systemctl --user kill --signal=KILL golooader-${name} 2>/dev/null || true`)
+    } catch (error) {
+      // It lost its power meanwhile.
+      if (this.#isOn && this.#manager === manager) throw error
+    }
   }
 
   unitPath(name: string): string {

@@ -137,12 +137,10 @@ async function record(
     const { messageId, attempts } = outcome
     const message = await tx
       .selectFrom('webhook_messages')
-      .select(['transfer_id', 'give_up_at_ms'])
+      .select(['state', 'attempts', 'transfer_id', 'give_up_at_ms'])
       .where('message_id', '=', messageId)
-      .where('state', '=', PENDING)
-      .where('attempts', '=', attempts)
       .executeTakeFirst()
-    if (message === undefined) continue
+    if (message?.state !== 'pending' || message.attempts !== attempts) continue
     const isOver = outcome.result === 'delivered' || atMs >= message.give_up_at_ms
     await tx
       .updateTable('webhook_messages')

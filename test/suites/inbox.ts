@@ -250,7 +250,7 @@ export function testInbox(name: string, openInbox: () => Promise<InboxUnderTest>
       await inbox.answered(transferId)
       await inbox.restart()
       expect(await inbox.unfinished()).toEqual([])
-      expect(await inbox.published(transferId)).toEqual(published)
+      expect(await inbox.published(transferId)).toMatchObject(published)
       expect(await inbox.contentOf(transferId, 'a.bin')).toBe(sha256(bytes))
     })
 

@@ -299,6 +299,7 @@ export function testWebhooks(begin: () => Promise<LedgerTest>): void {
       expect(await own()).toMatchObject({ failures: 1, failingSinceMs: sinceMs, openMessages: 3 })
       const far = failed(probe, 30 * MINUTE_MS)
       await serve([far], { ...verdict, failures: 2 })
+      expect(await serve([], null, { batchMax: 0 }), 'a portal that stops takes none').toEqual([])
       const second = only(await serve())
       expect(second.messageId).not.toBe(probe.messageId)
       expect(await serve([ok(second)], { ...verdict, isBack: true }), 'all of them, as it is back').toHaveLength(2)

@@ -232,7 +232,7 @@ async function nextOf(
     .where('next_at_ms', '<=', atMs)
     .orderBy('next_at_ms')
     .orderBy('event_number')
-    .limit(row.failures > 0 ? 1 : service.batchMax)
+    .limit(row.failures > 0 ? Math.min(1, service.batchMax) : service.batchMax)
     .execute()
   const common = { ...made, served_at_ms: atMs }
   if (messages.length > 0) {

@@ -17,8 +17,8 @@ export interface Resuming {
   readonly to: string
   /** Pauses between slices of the content, so that a test can do something meanwhile. */
   readonly sliceMs: number
-  /** Called after each slice. */
-  readonly onSlice?: (sentBytes: number) => void
+  /** Called after each slice. `toldBytes` is the offset that the portal told last. */
+  readonly onSlice?: (sentBytes: number, toldBytes: number) => void
 }
 
 export interface Resumed {
@@ -50,6 +50,10 @@ export async function uploadResuming(resuming: Resuming): Promise<Resumed> {
     return Number(where.headers['upload-offset'])
   }
 
+  const noteTold = ({ interim }: DraftExchange): void => {
+    told = Math.max(told, ...interim.map(({ headers }) => Number(headers['upload-offset'] ?? 0)))
+  }
+
   /** Sends the rest. @returns the answer; null when the request broke, or has to be repeated */
   const append = async (from: number): Promise<DraftAnswer | null> => {
     const exchange = new DraftExchange(
@@ -72,11 +76,12 @@ export async function uploadResuming(resuming: Resuming): Promise<Resumed> {
       const slice = content.subarray(at, at + SLICE_BYTES)
       await Promise.race([exchange.write(slice), answer.catch(() => {})])
       sentBytes += slice.length
-      resuming.onSlice?.(sentBytes)
+      noteTold(exchange)
+      resuming.onSlice?.(sentBytes, told)
       if (sliceMs > 0) await setTimeout(sliceMs)
     }
     const final = await exchange.end().catch(() => null)
-    for (const { headers } of exchange.interim) told = Math.max(told, Number(headers['upload-offset'] ?? 0))
+    noteTold(exchange)
     return final === null || final.status >= 500 ? null : final
   }
 

@@ -100,16 +100,16 @@ test('nodes that are killed in turn take every offset that any of them told', as
     await cluster.restart(index)
     killing = null
   }
-  let killAtBytes = 9 * MIB
+  let killAtBytes = 8 * MIB
   const { answer, offsets } = await uploadResuming({
     url: () => cluster.node(turn).url,
     token,
     content,
     to: 'bob/other',
     sliceMs: 10,
-    onSlice: (sentBytes) => {
-      if (killing !== null || sentBytes < killAtBytes || killAtBytes > 40 * MIB) return
-      killAtBytes = sentBytes + 10 * MIB
+    onSlice: (_sentBytes, toldBytes) => {
+      if (killing !== null || toldBytes < killAtBytes) return
+      killAtBytes = toldBytes + 8 * MIB
       killing = kill()
     },
   })

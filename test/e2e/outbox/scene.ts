@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { expect } from 'vitest'
+import { hasCode } from '../../../src/fs/index.ts'
 import { type Ended, type Running, until, World } from '../harness/world.ts'
 
 /** What is in a drop folder, by path: the text of files. Files beside others, and the lock, are left out. */
@@ -66,7 +67,8 @@ export class Outbox {
       const path = join(entry.parentPath, entry.name).slice(this.folder.length + 1)
       if (!entry.isFile() || /^\.sending\/(?:lock$|owner$|\.probe-)|\.(?:receipt|problem)\.(?:json|txt)$/.test(path))
         continue
-      found[path] = readFileSync(join(this.folder, path), 'utf8')
+      const text = textOf(join(this.folder, path))
+      if (text !== null) found[path] = text
     }
     return found
   }
@@ -81,6 +83,16 @@ export class Outbox {
     await until(() => sameTree(this.files, files), `the drop folder has ${JSON.stringify(files)}`).catch((error) => {
       expect(this.files, String(error)).toEqual(files)
     })
+  }
+}
+
+/** @returns null for a file that has just been moved */
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
   }
 }
 

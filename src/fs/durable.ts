@@ -6,6 +6,7 @@ import {
   fsync,
   lstatSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   type Stats,
@@ -148,7 +149,7 @@ async function makeOne(folder: string): Promise<boolean> {
 async function requireOwner(folder: string, uid: number): Promise<void> {
   const ownUid = process.geteuid?.() ?? uid
   if (uid === ownUid) return
-  const probe = join(folder, `.${randomBytes(6).toString('hex')}.partial`)
+  const probe = unfinishedPath(folder)
   try {
     await createFile(probe, [], 0o600)
     if (lstatSync(probe).uid === uid) return
@@ -200,10 +201,22 @@ export async function replaceFile(path: string, text: string, options: ReplaceOp
   await syncFolder(dirname(path))
 }
 
+const UNFINISHED = /^\.[0-9a-f]{12}\.partial$/
+
+/** A name in this folder for a file that is being written. */
+export function unfinishedPath(folder: string): string {
+  return join(folder, `.${randomBytes(6).toString('hex')}.partial`)
+}
+
+/** Removes what replacements of files have left that were cut by a crash. The caller has the folder for itself. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of readdirSync(folder)) if (UNFINISHED.test(name)) await removeFile(join(folder, name))
+}
+
 /** Replaces a small file as a whole. The change is durable only once its folder has been synced. */
 export async function placeFile(path: string, text: string, options: ReplaceOptions = {}): Promise<void> {
   const { mode = 0o600, after } = options
-  const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
+  const partial = unfinishedPath(dirname(path))
   try {
     await Promise.all([createFile(partial, [Buffer.from(text)], mode), after])
     renameSync(partial, path)

@@ -2,10 +2,17 @@
  * A folder of this program's own inside a folder of its user, held by one process at a time, also where several machines share the disk.
  * While it is held, its owner notices when the user's folder is moved away, replaced, or unmounted.
  */
-import { randomBytes } from 'node:crypto'
 import { accessSync, constants, type Stats } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { createFile, makeOwnFolder, removeFile, requireOwnFolder, setFolderMode } from './durable.ts'
+import {
+  createFile,
+  makeOwnFolder,
+  removeFile,
+  removeUnfinished,
+  requireOwnFolder,
+  setFolderMode,
+  unfinishedPath,
+} from './durable.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { FolderOwner } from './folder-owner.ts'
 import { OnceATurn } from './once-a-turn.ts'
@@ -53,6 +60,7 @@ export class OwnedFolder implements AsyncDisposable {
     let owner: FolderOwner | null = null
     try {
       owner = await FolderOwner.take(path)
+      await removeUnfinished(path)
       return new OwnedFolder(path, lock, owner)
     } catch (error) {
       await owner?.release()
@@ -106,7 +114,7 @@ export class OwnedFolder implements AsyncDisposable {
 
   /** Tries to write. A later start removes what a crash leaves. */
   async #probe(): Promise<void> {
-    const path = join(this.path, `.${randomBytes(6).toString('hex')}.partial`)
+    const path = unfinishedPath(this.path)
     try {
       await createFile(path, [Buffer.from('probe')], PROBE_MODE)
     } finally {

@@ -19,7 +19,7 @@ test('bash completes commands, options, choices, profiles, files and folders', a
   expect(await complete('re')).toEqual(['receive', 'request', 'receipt'])
   expect(await complete('accounts', 're')).toEqual(['revoke'])
   expect(await complete('accounts', 'r')).toEqual(['revoke', 'rotate'])
-  expect(await complete('send', '--no')).toEqual(['--no-wait', '--no-times'])
+  expect(await complete('send', '--no')).toEqual(['--no-wait', '--no-times', '--no-system-ca'])
   expect(await complete('send', 'a.pdf', '--to', 'bob', '--ver')).toEqual(['--verbose'])
   expect(await complete('contacts', 'trust', '--p')).toEqual(['--profile'])
   expect(await complete('portal', '--log-level', 'e')).toEqual(['error'])

@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { Cluster, type Node } from '../harness/cluster.ts'
-import { Running } from '../harness/world.ts'
+import { Running, until } from '../harness/world.ts'
 import { type Relay, relayTo } from '../one-request/curl.ts'
 import { expectDelivered, MIB, tusUpload } from '../tus/scene.ts'
 
@@ -48,12 +48,16 @@ async function scene() {
     return received
   }
 
-  /** Kills the node that has received most, and starts it again. */
+  /** Kills the node that has received most, and starts it again once another one continues. */
   const kill = async (): Promise<void> => {
     const received = await noteNodes()
     const busiest = received.indexOf(Math.max(...received))
     await cluster.node(busiest).running.stop('SIGKILL')
     kills++
+    await until(async () => {
+      await noteNodes()
+      return used.size === NODES
+    }, 'another node continues')
     await cluster.restart(busiest)
   }
 

@@ -90,7 +90,7 @@ describe('messages', () => {
   })
 
   test('come for the asked notifications only, and not after the webhook was removed', async () => {
-    const { portal, receiver, ask } = await begin({}, { on: ['failed'] })
+    const { portal, receiver, ask } = await begin({}, { on: ['failed', 'failed'] })
     await decline(portal)
     await receiver.until((all) => all.length >= 1)
     expect(jsonOf(await ask('DELETE', '')).on).toEqual(['failed'])

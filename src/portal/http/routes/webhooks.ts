@@ -44,7 +44,7 @@ export function webhookRoutes(app: App, services: Services): void {
       const account = accountOf(request)
       const { webhookId, on, secret, isWholePortal = false } = request.body
       const url = addresses.checked(request.body.url)
-      const webhook = { webhookId, url, kinds: [...on].sort(), secret, isWholePortal }
+      const webhook = { webhookId, url, kinds: [...new Set(on)].sort(), secret, isWholePortal }
       const bounds = { webhooksMax: options.accountWebhooksMax }
       const made = await ledger.createWebhook(account.accountId, webhook, bounds).catch((error: unknown) => {
         if (!(error instanceof Problem) || error.code !== 'not-found') throw error

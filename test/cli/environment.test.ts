@@ -16,6 +16,7 @@ afterEach(() => {
 const operandsOf: Readonly<Record<string, string>> = {
   transfer: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
   request: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
+  webhook: '01932c07-18f0-7b1c-9c3e-8b7e6f0a1d2c',
   url: 'https://files.example',
   fingerprint: 'abcd-efgh-ijkl-mnop-qrst-uvwx',
 }

@@ -23,7 +23,7 @@ test('a command gets its event on standard input, its variables, and no option o
   process.env.GOLOOADER_INTO = 'elsewhere'
   process.env.GOLOOADER_PROFILE = 'bob'
   try {
-    const { exitCode, lastLines } = await run('cat; env | grep ^GOLOOADER_ | sort', {
+    const { exitCode, lastLines } = await run('cat; env | grep -E "^GOLOOADER_(EXEC|INTO|PROFILE)" | sort', {
       event: { name: 'a "b"\n$(c)' },
       variables: { NAME: 'a\0b' },
     })

@@ -318,8 +318,10 @@ describe('attackers', () => {
       for (const [method, { security }] of Object.entries(methods)) {
         if (security.length === 0) continue
         const target = path.replace('{transferId}', newTransferId()).replace(/\{\w+\}/g, '1')
-        const { body } = await portal.ask(method.toUpperCase(), target, { token })
-        if (!body.toString().includes('guest-not-allowed')) tried.push(`${method.toUpperCase()} ${path}`)
+        const { status, body } = await portal.ask(method.toUpperCase(), target, { token })
+        // A HEAD has no body that says why.
+        const isRefused = method === 'head' ? status === 403 : body.toString().includes('guest-not-allowed')
+        if (!isRefused) tried.push(`${method.toUpperCase()} ${path}`)
       }
     }
     expect(tried.sort()).toEqual([...allowed[kind]])

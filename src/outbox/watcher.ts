@@ -14,6 +14,7 @@
  * continues its transfer; one with a recorded end is moved.
  */
 import { backoffMs, sleep } from '../async/index.ts'
+import { stopYoungGenerationGrowth } from '../buffers/index.ts'
 import { FolderAwayError, FolderTakenError } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { IgnoreRules } from '../sender/ignore.ts'
@@ -31,6 +32,8 @@ const UNSTORED_MAX = 2 * transfersAtOnce
 const TAKEN_TOGETHER = transfersAtOnce
 /** Files that wait for their receivers, each of which takes some memory. */
 const WAITING_MAX = 5_000
+/** From this number of files on their way on, V8's young generation does not grow, which takes much less memory. */
+const MANY_FILES = 500
 /** With `isOnce`, a file that is still written to after so many settling times is left for the next run. */
 const ONCE_SETTLES_MAX = 3
 /** The same reason for a wait is told again after this time. */
@@ -213,6 +216,7 @@ class Watcher {
 
   #start(drop: Drop): void {
     if (drop.end === null) this.#unstored.add(drop)
+    if (this.#runs.size === MANY_FILES) stopYoungGenerationGrowth()
     const run = this.#run(drop)
       .catch((error) => this.#stop.abort(error))
       .finally(() => {

@@ -34,6 +34,7 @@ test('20,000 small files, of which thousands wait for an offline receiver', asyn
 
   await world.receiver('bob')
   await until(() => count((line) => line.startsWith('{"type":"ended"')) === FILES, 'all have ended', 800_000)
+  console.log(peak.bytes)
   expect(peak.bytes).toBeLessThan(PEAK_BYTES_MAX)
   expect(await world.received('bob')).toHaveLength(FILES)
   expect(readFileSync(`${world.inbox('bob')}/f777`, 'utf8')).toBe('content 777')

@@ -9,6 +9,7 @@
 import { type BigIntStats, linkSync, lstatSync, readFileSync } from 'node:fs'
 import { rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { KeyedMutex } from '../async/index.ts'
 import { createFile, hasCode, removeFile, syncFolder } from '../fs/index.ts'
 import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
 
@@ -46,22 +47,30 @@ export async function shelve(
     const finalName = number === 0 ? name : numberedName(name, number, { isFolder })
     const to = join(folder, finalName)
     const notes = beside.map(({ suffix, text }) => ({ path: join(folder, besideName(finalName, suffix)), text }))
-    if (file === null) {
-      // Only the content of the files beside tells whether this is the number of the earlier call.
-      if (notes.length > 0 && !notes.every(isWritten)) continue
-      return lstatOrNull(to) === null ? null : to
-    }
-    const isOwn = notes.length > 0 && notes.some(isWritten)
-    if (!isOwn && isTaken(to, file)) continue
-    const isPlaced = (await writeAllBeside(notes)) && (await moveTo(from, to, file, { mayBePlaceholder: isOwn }))
-    if (isPlaced) {
-      await syncFolder(folder)
-      return to
-    }
-    for (const note of notes) if (isWritten(note)) await removeFile(note.path)
+    const place = await turns.run(to, () => (file === null ? placeOf(to, notes) : placeAt(from, file, to, notes)))
+    if (place === 'taken') continue
+    if (place !== null && file !== null) await syncFolder(folder)
+    return place
   }
   if (file === null) return null
   throw new Problem('write-failed', { detail: `there are ${sameNamesMax} files of that name in ${folder}` })
+}
+
+/** Several files of one name may come at once. To another one, a small file that is being written looks as if a crash had cut it off. */
+const turns = new KeyedMutex()
+
+/** Where an earlier call has put a file. Only the content of the files beside tells whether this is its number. */
+async function placeOf(to: string, notes: readonly Note[]): Promise<string | null | 'taken'> {
+  if (notes.length > 0 && !notes.every(isWritten)) return 'taken'
+  return lstatOrNull(to) === null ? null : to
+}
+
+async function placeAt(from: string, file: BigIntStats, to: string, notes: readonly Note[]): Promise<string | 'taken'> {
+  const isOwn = notes.length > 0 && notes.some(isWritten)
+  if (!isOwn && isTaken(to, file)) return 'taken'
+  if ((await writeAllBeside(notes)) && (await moveTo(from, to, file, { mayBePlaceholder: isOwn }))) return to
+  for (const note of notes) if (isWritten(note)) await removeFile(note.path)
+  return 'taken'
 }
 
 interface Note {

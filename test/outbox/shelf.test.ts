@@ -1,0 +1,27 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { shelve } from '../../src/outbox/shelf.ts'
+import { testFolder } from '../suites/folder.ts'
+
+const FILES = 40
+
+test('files of one name that come at the same time each have their own small file beside them', async () => {
+  const folder = await testFolder()
+  const sent = join(folder, 'sent')
+  mkdirSync(sent)
+  const places = await Promise.all(
+    Array.from({ length: FILES }, (_, index) => {
+      const from = join(folder, `${index}`)
+      writeFileSync(from, `content ${index}`)
+      const beside = [{ suffix: '.receipt.json', text: `receipt of content ${index}` }]
+      return shelve({ from, name: 'report.csv', isFolder: false }, sent, beside)
+    }),
+  )
+  expect(new Set(places).size).toBe(FILES)
+  for (const [index, path] of places.entries()) {
+    expect(readFileSync(path ?? '', 'utf8')).toBe(`content ${index}`)
+    expect(readFileSync(`${path}.receipt.json`, 'utf8')).toBe(`receipt of content ${index}`)
+  }
+  expect(readdirSync(sent)).toHaveLength(2 * FILES)
+})

@@ -22,7 +22,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   tree: ['protocol'],
   profile: ['trust', 'client', 'parts', 'fs', 'digests', 'async', 'protocol'],
   sender: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
-  outbox: ['sender', 'trust', 'client', 'fs', 'digests', 'async', 'protocol'],
+  outbox: ['sender', 'trust', 'client', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   portal: ['client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   receiver: ['tree', 'trust', 'client', 'parts', 'fs', 'digests', 'buffers', 'async', 'protocol'],
   page: ['sender', 'receiver', 'tree', 'trust', 'client', 'parts', 'digests', 'buffers', 'async', 'protocol'],

@@ -152,3 +152,11 @@ export function interruptSignal(): AbortSignal {
   }
   return controller.signal
 }
+
+/** Of the outcomes of several files, the exit code of the one that most needs an action. */
+export function exitCodeOfAll(outcomes: ReadonlySet<string>): number {
+  if (outcomes.has('no-answer')) return exitCodes.noAnswer
+  if (outcomes.has('refused')) return exitCodes.refused
+  if (outcomes.has('failed')) return exitCodes.failed
+  return outcomes.has('undelivered') ? exitCodes.undelivered : exitCodes.ok
+}

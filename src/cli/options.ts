@@ -306,3 +306,15 @@ export const jsonOption = (): Option => flag('--json', 'one JSON object a line, 
 
 export const verboseOption = (): Option =>
   flag('--verbose', 'one line a request on standard error: method, path, status, time, tries; no secrets')
+
+/** `--part-size`, of what is sent. */
+export function partSizeOption(): Option {
+  const description = 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines'
+  return option('--part-size <size>', description).argParser(positiveSizeBytes)
+}
+
+/** `--parts-in-flight`, of what is sent. */
+export function partsInFlightOption(): Option {
+  const description = 'parts in flight at the same time; 2 to 12, found by trying, if not given'
+  return option('--parts-in-flight <number>', description).argParser(wholeNumber)
+}

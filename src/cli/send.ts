@@ -3,7 +3,7 @@ import { never } from '../async/index.ts'
 import type { SendInput, SendOptions } from '../library/sending.ts'
 import type { SendOutcome } from '../sender/events.ts'
 import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, sendHandlers } from './exec.ts'
-import { exitCodeFor, exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
+import { exitCodeFor, exitCodeOfAll, exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import {
   durationMs,
   excludeOption,
@@ -15,7 +15,8 @@ import {
   openedProfile,
   option,
   type ProfileFlags,
-  positiveSizeBytes,
+  partSizeOption,
+  partsInFlightOption,
   profileOption,
   receivers,
   systemCaOption,
@@ -117,17 +118,8 @@ export function sendCommand(program: Command): void {
     .addOption(systemCaOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
-    .addOption(
-      option('--part-size <size>', 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines').argParser(
-        positiveSizeBytes,
-      ),
-    )
-    .addOption(
-      option(
-        '--parts-in-flight <number>',
-        'parts in flight at the same time; 2 to 12, found by trying, if not given',
-      ).argParser(wholeNumber),
-    )
+    .addOption(partSizeOption())
+    .addOption(partsInFlightOption())
     .addHelpText('after', sendHelp)
     .action(async (paths: string[], flags: SendFlags) => {
       requireExec(flags)
@@ -281,22 +273,8 @@ export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEv
     }
     throw error
   }
-  const sent = exitCodeOf(outcomes)
+  const sent = exitCodeOfAll(new Set(outcomes.map(({ outcome }) => outcome)))
   const exitCode = sent === exitCodes.ok && commands?.hasFailed === true ? exitCodes.commandFailed : sent
   view.end(outcomes, exitCode)
   return exitCode
-}
-
-/** Of several outcomes, the exit code of the one that most needs an action. */
-function exitCodeOf(outcomes: readonly SendOutcome[]): number {
-  const codes = {
-    'no-answer': exitCodes.noAnswer,
-    refused: exitCodes.refused,
-    failed: exitCodes.failed,
-    undelivered: exitCodes.undelivered,
-  } as const
-  for (const [outcome, code] of Object.entries(codes)) {
-    if (outcomes.some((one) => one.outcome === outcome)) return code
-  }
-  return exitCodes.ok
 }

@@ -4,7 +4,7 @@ import type { WatchOptions } from '../library/watching.ts'
 import type { WatchEvent, WatchedFile } from '../outbox/events.ts'
 import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, watchHandlers } from './exec.ts'
 import { printCommands } from './exec-text.ts'
-import { exitCodes, interruptSignal, UsageError } from './exit.ts'
+import { exitCodeOfAll, exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
   accountNames,
   durationMs,
@@ -17,11 +17,11 @@ import {
   openedProfile,
   option,
   type ProfileFlags,
-  positiveSizeBytes,
+  partSizeOption,
+  partsInFlightOption,
   profileOption,
   systemCaOption,
   verboseOption,
-  wholeNumber,
 } from './options.ts'
 import { print, traceRequests, warnOfTemporaryState } from './output.ts'
 import { eventLine, problemText } from './send-lines.ts'
@@ -106,17 +106,8 @@ export function watchCommand(program: Command): void {
     .addOption(systemCaOption())
     .addOption(jsonOption())
     .addOption(verboseOption())
-    .addOption(
-      option('--part-size <size>', 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines').argParser(
-        positiveSizeBytes,
-      ),
-    )
-    .addOption(
-      option(
-        '--parts-in-flight <number>',
-        'parts in flight at the same time; 2 to 12, found by trying, if not given',
-      ).argParser(wholeNumber),
-    )
+    .addOption(partSizeOption())
+    .addOption(partsInFlightOption())
     .addHelpText('after', watchHelp)
     .action(async (folder: string, flags: WatchFlags) => {
       requireExec(flags)
@@ -142,7 +133,7 @@ export function watchCommand(program: Command): void {
         // `onEvent` has shown it.
       }
       if (flags.once !== true) return
-      const code = signal.aborted ? exitCodes.interrupted : exitCodeOf(counted)
+      const code = signal.aborted ? exitCodes.interrupted : exitCodeOfAll(counted)
       process.exitCode = code === exitCodes.ok && commands?.hasFailed === true ? exitCodes.commandFailed : code
     })
 }
@@ -193,14 +184,6 @@ function watchOptions(flags: WatchFlags): Omit<WatchOptions, 'signal' | 'onEvent
     ...(partSize === undefined ? {} : { partSizeBytes: partSize }),
     ...(partsInFlight === undefined ? {} : { partsInFlight }),
   }
-}
-
-/** Of several outcomes, the exit code of the one that most needs an action. */
-function exitCodeOf(counted: ReadonlySet<string>): number {
-  if (counted.has('no-answer')) return exitCodes.noAnswer
-  if (counted.has('refused')) return exitCodes.refused
-  if (counted.has('failed')) return exitCodes.failed
-  return counted.has('undelivered') ? exitCodes.undelivered : exitCodes.ok
 }
 
 /** Prints each step as an object. Progress within a file is left out. */

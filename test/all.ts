@@ -19,13 +19,13 @@ import {
   type RunResults,
   readResults,
   summaryOf,
-  titleOf,
+  toldOf,
   withSecondRun,
 } from './results.ts'
 import { type Project, runs } from './tiers.ts'
 
 /** More failed files than these are no noise of a busy machine. */
-const SECOND_RUNS_MAX = 5
+const SECOND_RUNS_MAX = 12
 
 const root = join(import.meta.dirname, '..')
 const vitest = join(root, 'node_modules/vitest/vitest.mjs')
@@ -62,8 +62,8 @@ else {
 const summary = summaryOf(first, last, results.filter(isBroken).length)
 if (values.results !== undefined) writeFileSync(pathOf('summary'), `${JSON.stringify(summary, null, 2)}\n`)
 console.log()
-for (const title of summary.passedAlone) console.log(`PASSED ON ITS OWN, failed beside others: ${title}`)
-for (const test of failedOf(last)) console.log(`FAILED: ${titleOf(test)}`)
+for (const test of summary.passedAlone) console.log(`PASSED ON ITS OWN, failed beside others: ${toldOf(test)}`)
+for (const test of failedOf(last)) console.log(`FAILED: ${toldOf(test)}`)
 for (const error of results.flatMap((one) => one?.errors ?? [])) console.log(`FAILED outside of a test: ${error}`)
 console.log(`${summary.passed} passed, ${summary.failed} failed`)
 if (summary.failed > 0) process.exitCode = 1

@@ -17,8 +17,7 @@ export default class LoudReporter implements Reporter {
     const { state, errors = [] } = test.result()
     if (state !== 'failed') return
     const ms = Math.round(test.diagnostic()?.duration ?? 0)
-    const said = errors.map(({ message }) => message.slice(0, MESSAGE_LENGTH_MAX)).join('\n')
-    say(`FAILED after ${ms} ms: ${placeOf(test.module)} > ${test.fullName}\n${indented(said)}`)
+    say(`FAILED after ${ms} ms: ${placeOf(test.module)} > ${test.fullName}\n${indented(saidOf(errors))}`)
   }
 
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
@@ -46,16 +45,22 @@ function writeAtExit(path: string, modules: readonly TestModule[], errors: reado
 function resultsOf(module: TestModule): TestResult[] {
   const file = { project: module.project.name, file: placeOf(module) }
   const tests = [...module.children.allTests()].map((test): TestResult => {
-    const { state } = test.result()
+    const { state, errors = [] } = test.result()
+    const isFailed = state !== 'skipped' && state !== 'passed'
     return {
       ...file,
       name: test.fullName,
-      state: state === 'skipped' ? 'left out' : state === 'passed' ? state : 'failed',
+      state: isFailed ? 'failed' : state === 'skipped' ? 'left out' : 'passed',
+      ...(isFailed ? { error: saidOf(errors) } : {}),
     }
   })
   // A file that could not be loaded, a failed hook, or a worker that broke.
   const isWhole = ['passed', 'skipped'].includes(module.state()) || tests.some(({ state }) => state === 'failed')
   return isWhole ? tests : [...tests, { ...file, name: 'the file itself', state: 'failed' }]
+}
+
+function saidOf(errors: readonly SerializedError[]): string {
+  return errors.map(({ message }) => message.slice(0, MESSAGE_LENGTH_MAX)).join('\n')
 }
 
 function placeOf(module: TestModule): string {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { failedOf, filesOf, isBroken, summaryOf, type TestResult, withSecondRun } from './results.ts'
+import { failedOf, filesOf, isBroken, summaryOf, type TestResult, toldOf, withSecondRun } from './results.ts'
 
 function result(name: string, state: TestResult['state'], project = 'e2e'): TestResult {
   return { project, file: 'test/a.test.ts', name, state }
@@ -8,13 +8,13 @@ function result(name: string, state: TestResult['state'], project = 'e2e'): Test
 test('a test that passes on its own counts once, as passed, and is named', () => {
   const first = [result('one', 'passed'), result('two', 'failed')]
   const last = withSecondRun(first, [result('one', 'passed'), result('two', 'passed')])
-  expect(summaryOf(first, last, 0)).toEqual({ passed: 2, failed: 0, passedAlone: ['e2e: test/a.test.ts > two'] })
+  expect(summaryOf(first, last, 0)).toEqual({ passed: 2, failed: 0, passedAlone: [result('two', 'failed')] })
 })
 
 test('a test that fails twice has failed, as has one that fails on its own alone', () => {
   const first = [result('one', 'passed'), result('two', 'failed'), result('three', 'failed')]
   const last = withSecondRun(first, [result('one', 'failed'), result('two', 'failed'), result('three', 'passed')])
-  expect(summaryOf(first, last, 0)).toEqual({ passed: 1, failed: 2, passedAlone: ['e2e: test/a.test.ts > three'] })
+  expect(summaryOf(first, last, 0)).toEqual({ passed: 1, failed: 2, passedAlone: [result('three', 'failed')] })
 })
 
 test('a file that could not be loaded is no failed test once it is', () => {
@@ -45,4 +45,11 @@ test('a run that fails without a failed test is broken, and counts as a failure'
     isBroken({ exitCode: 0, tests, errors: [] }),
   ]).toEqual([true, true, true, false, false])
   expect(summaryOf(tests, tests, 1)).toMatchObject({ passed: 1, failed: 1 })
+})
+
+test('what a test failed with stands below its name', () => {
+  expect(toldOf(result('one', 'failed'))).toBe('e2e: test/a.test.ts > one')
+  expect(toldOf({ ...result('one', 'failed'), error: 'expected 1\n\nnot 2' })).toBe(
+    'e2e: test/a.test.ts > one\n    expected 1\n\n    not 2',
+  )
 })

@@ -14,6 +14,8 @@ export interface TestFile {
 export interface TestResult extends TestFile {
   readonly name: string
   readonly state: 'passed' | 'failed' | 'left out'
+  /** The messages of the errors of a failed test, shortened. */
+  readonly error?: string
 }
 
 export interface RunResults {
@@ -28,7 +30,7 @@ export interface Summary {
   readonly passed: number
   readonly failed: number
   /** Tests that failed beside others and passed when their file ran alone. They count as passed. */
-  readonly passedAlone: readonly string[]
+  readonly passedAlone: readonly TestResult[]
 }
 
 /** @returns null when the run broke before it wrote its results */
@@ -78,12 +80,14 @@ export function summaryOf(first: readonly TestResult[], last: readonly TestResul
   return {
     passed: last.filter(({ state }) => state === 'passed').length,
     failed: failed.length + brokenRuns,
-    passedAlone: passedAlone.map(titleOf),
+    passedAlone,
   }
 }
 
-export function titleOf({ project, file, name }: TestResult): string {
-  return `${project}: ${file} > ${name}`
+/** Which test it is, and below that what it failed with. */
+export function toldOf({ project, file, name, error = '' }: TestResult): string {
+  const lines = error === '' ? [] : error.split('\n').map((line) => `    ${line}`.trimEnd())
+  return [`${project}: ${file} > ${name}`, ...lines].join('\n')
 }
 
 function isOf(test: TestFile, { project, file }: TestFile): boolean {

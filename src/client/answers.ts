@@ -83,11 +83,19 @@ export async function throwIfProblem(response: AnyResponse, stallTimeoutMs: numb
   if (!response.header('content-type')?.startsWith('application/problem+json')) {
     throw notFromPortal(response.status)
   }
-  const seconds = Number(response.header('retry-after') ?? Number.NaN)
-  throw new RemoteProblem(
-    checked(ProblemBody, parsed(text)),
-    seconds >= 0 ? within(retryAfterMsMin, seconds * 1000, retryAfterMsMax) : null,
-  )
+  throw new RemoteProblem(checked(ProblemBody, parsed(text)), retryAfterMsOf(response))
+}
+
+/**
+ * The pause that `Retry-After` asks for (RFC 9110 section 10.2.3), in seconds or as a date, within bounds; null where there is none. A date is
+ * compared with the one of the answer, so that different clocks do not matter.
+ */
+export function retryAfterMsOf(response: Pick<AnyResponse, 'header'>): number | null {
+  const field = response.header('retry-after')?.trim() ?? ''
+  const sentMs = Date.parse(response.header('date') ?? '')
+  const dateMs = field.endsWith(' GMT') ? Date.parse(field) : Number.NaN
+  const pauseMs = /^\d/.test(field) ? Number(field) * 1000 : Math.max(0, dateMs - sentMs)
+  return pauseMs >= 0 ? within(retryAfterMsMin, pauseMs, retryAfterMsMax) : null
 }
 
 /** The error for an answer that a load balancer or a proxy gave by itself, in words for people. */

@@ -110,10 +110,13 @@ describe('a refusal of the portal', () => {
     ['99999999', 600_000],
     ['1e300', 600_000],
     ['-1', null],
-    ['Wed, 21 Oct 2026 07:28:00 GMT', null],
+    ['Wed, 21 Oct 2026 07:28:30 GMT', 30_000],
+    ['Wed, 21 Oct 2026 07:00:00 GMT', 100],
+    ['soon', null],
   ])('with Retry-After: %s', async (field, retryAfterMs) => {
     const body = JSON.stringify(new Problem('unavailable'))
-    const client = await clientOf(says(503, 'application/problem+json', body, { 'retry-after': field }))
+    const headers = { 'retry-after': field, date: 'Wed, 21 Oct 2026 07:28:00 GMT' }
+    const client = await clientOf(says(503, 'application/problem+json', body, headers))
     await expect(client.account()).rejects.toMatchObject({ next: 'retry', retryAfterMs })
   })
 

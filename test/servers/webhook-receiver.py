@@ -3,8 +3,8 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
 Usage: webhook-receiver.py SECRET. It listens on a free port of 127.0.0.1, and prints that port and then one line of JSON for each request. Commands
-come on standard input, one a line, and are confirmed by `answering`: `answer STATUS`, `answer slow`, `answer endless`, `answer redirect URL`, `answer cut`, `answer poison TEXT`
-(500 for bodies with that text, 204 for others).
+come on standard input, one a line, and are confirmed by `answering`: `answer STATUS`, `answer STATUS RETRY-AFTER`, `answer slow`, `answer endless`, `answer redirect URL`, `answer cut`,
+`answer poison TEXT` (500 for bodies with that text, 204 for others).
 """
 
 import base64
@@ -78,6 +78,8 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_response(status)
         if how[0] == "redirect":
             self.send_header("location", how[1])
+        elif how[0].isdigit() and len(how) > 1:
+            self.send_header("retry-after", how[1])
         content = b"" if status == 204 else b"ok"
         if status != 204:
             self.send_header("content-length", str(len(content)))

@@ -44,7 +44,7 @@ export function ok({ messageId, attempts }: DueMessage): WebhookOutcome {
 }
 
 export function failed({ messageId, attempts }: DueMessage, retryInMs = MINUTE_MS): WebhookOutcome {
-  return { messageId, attempts, result: 'failed', status: 500, reason: 'HTTP status 500', retryInMs }
+  return { messageId, attempts, result: 'failed', status: 500, reason: 'HTTP status 500', retryInMs, retryAfterMs: 0 }
 }
 
 export function testWebhooks(begin: () => Promise<LedgerTest>): void {

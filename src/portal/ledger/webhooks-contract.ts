@@ -81,6 +81,8 @@ export type WebhookOutcome = Pick<DueMessage, 'messageId' | 'attempts'> &
         readonly reason: string
         /** When it is tried again, if there is time left for it. */
         readonly retryInMs: number
+        /** For how long the receiver wants nothing at all; 0 when it does not say. */
+        readonly retryAfterMs: number
       }
   )
 

@@ -3,7 +3,8 @@
  *
  * A message that failed is put off with a growing pause of its own, so that one that its receiver cannot take delays no other. A
  * webhook whose tries fail in a row rests as a whole, and then one message tries whether it is back: a receiver that is away costs
- * a request now and then, however much waits for it.
+ * a request now and then, however much waits for it. A receiver that says for how long it wants nothing (`Retry-After`) gets nothing for as
+ * long.
  */
 import { backoffMs } from '../../async/index.ts'
 import type { WebhookOutcome, WebhookVerdict } from '../ledger/webhooks-contract.ts'
@@ -32,14 +33,15 @@ export function verdictOf(
 ): WebhookVerdict {
   const isGone = outcomes.some(({ status }) => status === GONE)
   const disabledFor = isGone ? `it answered with status ${GONE}: it wants no more` : null
+  const askedMs = Math.max(0, ...outcomes.map((one) => (one.result === 'failed' ? one.retryAfterMs : 0)))
   if (outcomes.length === 0 || outcomes.some(({ result }) => result === 'delivered')) {
-    return { failures: 0, pauseMs: 0, isBack: failuresBefore >= AWAY_FAILURES, disabledFor }
+    return { failures: 0, pauseMs: askedMs, isBack: failuresBefore >= AWAY_FAILURES, disabledFor }
   }
   const failures = failuresBefore + 1
   const maxMs = Math.min(REST_MS_MAX, webhookRetryMsMax)
   return {
     failures,
-    pauseMs: Math.round(backoffMs(failures, { minMs: webhookRetryMsMin, maxMs })),
+    pauseMs: Math.max(askedMs, Math.round(backoffMs(failures, { minMs: webhookRetryMsMin, maxMs }))),
     isBack: false,
     disabledFor,
   }

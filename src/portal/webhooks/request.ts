@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import { certificateFaultIn } from '../../client/certificates.ts'
-import type { HttpResponse } from '../../client/index.ts'
+import { type HttpResponse, retryAfterMsOf } from '../../client/index.ts'
 import { Authorities } from '../../client/node-authorities.ts'
 import { NodeHttp } from '../../client/node-http.ts'
 import { Problem, timerMs } from '../../protocol/index.ts'
@@ -22,6 +22,8 @@ export interface WebhookAnswer {
   readonly status: number | null
   /** Why it is no success; null for one. */
   readonly reason: string | null
+  /** For how long the receiver wants nothing (`Retry-After`); null when it does not say. */
+  readonly retryAfterMs: number | null
 }
 
 export class WebhookRequests implements Disposable {
@@ -72,7 +74,7 @@ export class WebhookRequests implements Disposable {
       clearTimeout(timer)
       if (stop.aborted) return null
       const reason = late.signal.aborted ? `no answer within ${this.#timeoutMs / 1000} s` : reasonOf(error)
-      return { status: null, reason: reason.slice(0, REASON_LENGTH_MAX) }
+      return { status: null, reason: reason.slice(0, REASON_LENGTH_MAX), retryAfterMs: null }
     }
   }
 
@@ -94,10 +96,12 @@ function drop({ body }: HttpResponse<Readable>, ended: () => void): void {
   body.once('close', ended)
 }
 
-function answerOf({ status }: HttpResponse<Readable>): WebhookAnswer {
-  if (status >= 200 && status < 300) return { status, reason: null }
+function answerOf(response: HttpResponse<Readable>): WebhookAnswer {
+  const { status } = response
+  if (status >= 200 && status < 300) return { status, reason: null, retryAfterMs: null }
   const isRedirect = status >= 300 && status < 400
-  return { status, reason: isRedirect ? 'it redirects, and that is not followed' : `HTTP status ${status}` }
+  const reason = isRedirect ? 'it redirects, and that is not followed' : `HTTP status ${status}`
+  return { status, reason, retryAfterMs: retryAfterMsOf(response) }
 }
 
 /** Why there was no answer, without the address that a name resolved to. */

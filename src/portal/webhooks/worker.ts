@@ -19,7 +19,7 @@ import type {
 import { topics, Waiter } from '../signals/index.ts'
 import { bodyOf } from './messages.ts'
 import { retryInMs, verdictOf } from './policy.ts'
-import type { WebhookRequests } from './request.ts'
+import type { WebhookAnswer, WebhookRequests } from './request.ts'
 
 /** How often it looks while there is no webhook. A new one wakes it. */
 const IDLE_LOOK_MS = 10_000
@@ -184,16 +184,18 @@ export class WebhookWorker {
           'webhook-signature': signer.sign(message.messageId, at, message.body),
         }
         const answer = await this.#requests.post(url, headers, message.body, this.#cut.signal)
-        return answer === null ? null : this.#outcomeOf(message, answer.status, answer.reason)
+        return answer === null ? null : this.#outcomeOf(message, answer)
       }),
     )
     return outcomes.filter((one) => one !== null)
   }
 
-  #outcomeOf({ messageId, attempts }: DueMessage, status: number | null, reason: string | null): WebhookOutcome {
+  #outcomeOf({ messageId, attempts }: DueMessage, answer: WebhookAnswer): WebhookOutcome {
+    const { status, reason } = answer
     if (reason === null) return { messageId, attempts, result: 'delivered', status: status ?? 0 }
-    const retryMs = retryInMs(attempts + 1, this.#context.options)
-    return { messageId, attempts, result: 'failed', status, reason, retryInMs: retryMs }
+    const retryAfterMs = answer.retryAfterMs ?? 0
+    const retryMs = Math.max(retryAfterMs, retryInMs(attempts + 1, this.#context.options))
+    return { messageId, attempts, result: 'failed', status, reason, retryInMs: retryMs, retryAfterMs }
   }
 
   #tell(webhookId: string, outcomes: readonly WebhookOutcome[], verdict: WebhookVerdict | null): void {

@@ -184,6 +184,21 @@ describe('a receiver', () => {
     ).toBe(true)
   })
 
+  test('that wants nothing for a while (Retry-After) gets nothing, whatever happens meanwhile', async () => {
+    const { portal, receiver, own } = await begin()
+    await receiver.answer('429 2')
+    await portal.store(hello)
+    await receiver.until((all) => all.length >= 1)
+    const askedMs = performance.now()
+    await until(own, ({ state }) => state === 'failing')
+    await receiver.answer('204')
+    await portal.store(hello)
+    await receiver.until((all) => all.length >= 2)
+    expect(performance.now() - askedMs).toBeGreaterThan(1_900)
+    const [refused, ...taken] = await receiver.until((all) => all.length >= 3)
+    expect([refused?.status, ...taken.map(({ status }) => status)]).toEqual([429, 204, 204])
+  })
+
   test('with an endless answer has accepted it', async () => {
     const { portal, receiver, log } = await begin()
     await receiver.answer('endless')

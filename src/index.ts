@@ -43,7 +43,7 @@ export {
   receiveLink,
   receiveLinkInto,
 } from './library/receive-link.ts'
-export type { ReceivedFile, ReceivedStream, ReceiveOptions, ReceiveStreamOptions } from './library/receiving.ts'
+export type { ReceivedStream, ReceiveOptions, ReceiveStreamOptions } from './library/receiving.ts'
 export {
   type OpenRequestOptions,
   openRequest,
@@ -51,10 +51,11 @@ export {
   type VisitSendOptions,
 } from './library/request-visit.ts'
 export type { SendInput, SendOptions } from './library/sending.ts'
+export type { UploadOptions } from './library/upload-options.ts'
 export { type ReceiptProof, verifyReceipt } from './library/verify-receipt.ts'
 export type { WatchOptions } from './library/watching.ts'
 export type { AddedWebhook, NewWebhookOptions, Webhook, WebhookMessage, Webhooks } from './library/webhooks.ts'
 export type { StoredFile, WatchEvent, WatchedFile } from './outbox/index.ts'
 export type { ProblemJson } from './protocol/index.ts'
-export type { Decision, HandledFile, OpenOffer, ReceiveEvent } from './receiver/index.ts'
+export type { Decision, HandledFile, OpenOffer, ReceivedFile, ReceiveEvent } from './receiver/index.ts'
 export type { SendEvent, SendOutcome } from './sender/index.ts'

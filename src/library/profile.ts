@@ -27,6 +27,7 @@ import {
   type TransferStatus,
   type TransferSummary,
 } from '../protocol/index.ts'
+import type { ReceivedFile } from '../receiver/index.ts'
 import type { SendOutcome } from '../sender/index.ts'
 import { fingerprintOf } from '../trust/index.ts'
 import { connectionRules } from './connection.ts'
@@ -38,7 +39,6 @@ import { newest } from './paging.ts'
 import { type FoundReceipts, findReceipts, type Receipt } from './receipts.ts'
 import {
   deliveriesInto,
-  type ReceivedFile,
   type ReceivedStream,
   type ReceiveOptions,
   type ReceiveStreamOptions,

@@ -21,7 +21,7 @@ import {
   type SendLink,
   withoutUndefined,
 } from '../protocol/index.ts'
-import type { ReceiveEvent } from '../receiver/index.ts'
+import type { ReceivedFile, ReceiveEvent } from '../receiver/index.ts'
 import { findGuest, type LinkGuest } from '../receiver/link-guest.ts'
 import { inboxFolderName } from '../receiver/names.ts'
 import { type Guest, passphraseKeyOf } from '../trust/index.ts'
@@ -31,7 +31,6 @@ import {
   deliveriesInto,
   handlersOf,
   type ReceiveConnection,
-  type ReceivedFile,
   type ReceivedStream,
   type ReceiveOptions,
   type ReceiveStreamOptions,

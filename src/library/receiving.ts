@@ -2,16 +2,8 @@ import { fdatasyncSync, fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { RetryPolicy } from '../client/index.ts'
 import type { Connection, KnownSelf } from '../profile/index.ts'
-import { checkOptions, type OptionRule, optionsInvalid, Problem, type ProblemJson } from '../protocol/index.ts'
-import type {
-  Decision,
-  HandledFile,
-  Handlers,
-  OpenOffer,
-  ReceiveEvent,
-  RequestOfFile,
-  ShownTraits,
-} from '../receiver/index.ts'
+import { checkOptions, listOf, type OptionRule, optionsInvalid, Problem, type ProblemJson } from '../protocol/index.ts'
+import type { Decision, HandledFile, Handlers, OpenOffer, ReceivedFile, ReceiveEvent } from '../receiver/index.ts'
 import type { Output } from '../receiver/node-stream-inbox.ts'
 import type { Contacts } from '../trust/index.ts'
 import { asLibraryError, GoLooaderError } from './error.ts'
@@ -57,29 +49,11 @@ export interface ReceiveOptions {
   readonly onEvent?: (event: ReceiveEvent) => void
 }
 
-/** A file that was received: complete, verified and durable. */
-export interface ReceivedFile extends ShownTraits {
-  readonly transferId: string
-  readonly from: string
-  /** The name that the sender gave. It is not safe to show unescaped. */
-  readonly name: string
-  /** The path of the file. Its name differs from `name` when that was taken or cannot be used here: see `isRenamed`. */
-  readonly path: string
-  readonly isRenamed: boolean
-  readonly sizeBytes: number
-  /** Whether the file was end-to-end encrypted. */
-  readonly isSealed: boolean
-  /** The request for files by which a guest sent it. `label` is null where this machine does not know it. */
-  readonly request?: RequestOfFile
-  /** The fingerprint of the sender's keys; null when the sender signed nothing, or when an earlier run verified the signature. */
-  readonly signedBy: string | null
-}
-
 const optionRules = {
   decide: 'function?',
   beforeAnswer: 'function?',
   handle: 'function?',
-  from: 'texts?',
+  from: 'oneOrMore?',
   create: 'flag?',
   once: 'flag?',
   times: 'flag?',
@@ -93,11 +67,7 @@ const optionRules = {
 export function requireReceiveOptions(folder: string, options: ReceiveOptions): void {
   try {
     checkOptions('receive()', { folder }, { folder: 'text' })
-    checkOptions(
-      'receive()',
-      typeof options?.from === 'string' ? { ...options, from: [options.from] } : options,
-      optionRules,
-    )
+    checkOptions('receive()', options, optionRules)
   } catch (error) {
     throw asLibraryError(error)
   }
@@ -142,7 +112,7 @@ export function deliveriesInto(
     await receive({
       client,
       trust: keys === null ? null : { account, keys, contacts },
-      from: from === undefined ? null : typeof from === 'string' ? [from] : from,
+      from: from === undefined ? null : listOf(from),
       folder,
       mayCreate: create,
       isOnce: once,
@@ -177,12 +147,11 @@ export type ReceiveStreamOptions = Pick<ReceiveOptions, 'decide' | 'from' | 'sig
 /** A file that was received into a stream. */
 export type ReceivedStream = Omit<ReceivedFile, 'path' | 'isRenamed'>
 
-const streamOptionRules = { decide: 'function?', from: 'texts?', signal: 'signal?', onEvent: 'function?' } as const
+const streamOptionRules = { decide: 'function?', from: 'oneOrMore?', signal: 'signal?', onEvent: 'function?' } as const
 
 /** @throws Problem `options-invalid` */
 export function requireStreamOptions(stream: unknown, options: ReceiveStreamOptions): void {
-  const given = typeof options?.from === 'string' ? { ...options, from: [options.from] } : options
-  checkOptions('receiveInto()', given, streamOptionRules)
+  checkOptions('receiveInto()', options, streamOptionRules)
   const isWritable = typeof stream === 'object' && stream !== null && 'write' in stream
   if (!isWritable) throw optionsInvalid('receiveInto() needs a writable stream')
 }
@@ -211,7 +180,7 @@ export async function streamInto(
     client,
     keepsTimes: false,
     trust: keys === null ? null : { account, keys, contacts },
-    from: from === undefined ? null : typeof from === 'string' ? [from] : from,
+    from: from === undefined ? null : listOf(from),
     output: outputTo(stream),
     signal,
     ...(decide === undefined ? {} : { decide: async (offer, voided) => decide(labels.opened(offer), voided) }),

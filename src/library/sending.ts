@@ -2,6 +2,7 @@ import { RetryPolicy } from '../client/index.ts'
 import { type Connection, FileReceipts, type KnownSelf, stateFolder } from '../profile/index.ts'
 import {
   checkOptions,
+  listOf,
   nameLengthMax,
   type OptionRule,
   optionsInvalid,
@@ -14,8 +15,9 @@ import type { SendEvent, SendOutcome } from '../sender/index.ts'
 import { fifoStream, isFifo, programStream, type StreamInput } from '../sender/node-stream-input.ts'
 import type { Contacts } from '../trust/index.ts'
 import { type LinkOptions, requireLinkOptions } from './link-options.ts'
+import { NO_KEYS, RESPONSE_TIMEOUT_MS_DEFAULT, type UploadOptions, uploadOptionRules } from './upload-options.ts'
 
-export interface SendOptions {
+export interface SendOptions extends UploadOptions {
   /** The name for the receiver of what has none: a stream, or a FIFO. */
   readonly name?: string
   /** The accounts that receive each file: one, or several. With `link` there may be none. */
@@ -28,20 +30,8 @@ export interface SendOptions {
   readonly deliveryTimeoutMs?: number
   /** Milliseconds without a response from the portal before a file is given up as `no-answer`. Default: 60 000. */
   readonly responseTimeoutMs?: number
-  /** Sends without end-to-end encryption, so that the portal can read the files. They are still signed. Default: false. */
-  readonly plain?: boolean
-  /** Tells the receivers when each file was modified last, so that it arrives with that time. Default: true. */
-  readonly times?: boolean
   /** The name of one folder that all paths are sent as, together. Default: each path is a delivery of its own. */
   readonly as?: string
-  /** Patterns of what is left out of folders, as in gitignore(5), besides those in files `.golooaderignore`. Default: none. */
-  readonly exclude?: string | readonly string[]
-  /** Refuses folders with something that cannot be sent, instead of leaving that out. Default: false. */
-  readonly strict?: boolean
-  /** Bytes of a part, within the limits of the portal. Default: 8 MiB, more for large files. */
-  readonly partSizeBytes?: number
-  /** Parts of one file that travel at the same time. Default: adapts to the connection. */
-  readonly partsInFlight?: number
   /** Aborts the call, which then rejects with the signal's reason. The same call later resumes the transfers. */
   readonly signal?: AbortSignal
   /** Called for every step. */
@@ -57,19 +47,14 @@ export interface SendOptions {
 }
 
 const optionRules = {
+  ...uploadOptionRules,
   name: 'text?',
-  to: 'texts?',
+  to: 'oneOrMore?',
   link: 'object?',
   until: 'text?',
   deliveryTimeoutMs: 'number?',
   responseTimeoutMs: 'number?',
-  plain: 'flag?',
-  times: 'flag?',
   as: 'text?',
-  exclude: 'texts?',
-  strict: 'flag?',
-  partSizeBytes: 'number?',
-  partsInFlight: 'number?',
   signal: 'signal?',
   onEvent: 'function?',
   onOutcome: 'function?',
@@ -78,42 +63,31 @@ const optionRules = {
 /** Paths of files, or content that can be read only once. Text counts as UTF-8. */
 export type SendInput = string | readonly string[] | AsyncIterable<Uint8Array | string>
 
-const RESPONSE_TIMEOUT_MS_DEFAULT = 60_000
-/** Why an account without keys cannot send sealed files. */
-export const NO_KEYS =
-  'without keys nothing can be sealed. Set GOLOOADER_KEYS to the "keys" of the profile, or send it readable for the portal: --plain'
-
 /** Checked options with all defaults filled in. */
 export interface CheckedSend extends Omit<SendOptions, 'name' | 'to' | 'signal' | 'exclude'> {
   readonly paths: readonly (string | StreamInput)[]
   readonly to: readonly string[]
-  readonly exclude?: readonly string[]
+  readonly exclude: readonly string[]
   readonly responseTimeoutMs: number
   readonly signal: AbortSignal
 }
 
 /** @throws Problem `options-invalid` */
 export function sendOptionsOf(input: SendInput, options: SendOptions): CheckedSend {
-  const lists = {
-    ...(typeof options?.to === 'string' ? { to: [options.to] } : {}),
-    ...(typeof options?.exclude === 'string' ? { exclude: [options.exclude] } : {}),
-  }
-  const given = typeof options === 'object' ? { ...options, ...lists } : options
-  checkOptions('send()', given, optionRules)
-  const paths = inputsOf(input, given.name)
-  const to = (given.to ?? []) as readonly string[]
+  checkOptions('send()', options, optionRules)
+  const paths = inputsOf(input, options.name)
+  const to = listOf(options.to)
   to.forEach(requireAccountName)
-  const { until = 'delivered', as, link } = given
+  const { until = 'delivered', as, link } = options
   if (to.length === 0 && link === undefined) throw optionsInvalid("send() needs 'to': the name of an account")
   const deliveries = as === undefined ? paths.length : 1
   if (link !== undefined)
-    requireLinkOptions(link, { others: new Set(to).size, deliveries, plain: given.plain === true })
+    requireLinkOptions(link, { others: new Set(to).size, deliveries, plain: options.plain === true })
   if (as !== undefined && !isFolderName(as)) throw optionsInvalid(`'${as}' cannot be the name of a folder`)
   if (until !== 'delivered' && until !== 'stored') throw optionsInvalid("send() needs 'until': 'delivered' or 'stored'")
-  const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = given
-  const { name: _, exclude, ...others } = withoutUndefined(given)
-  const patterns = exclude === undefined ? {} : { exclude: exclude as readonly string[] }
-  return { ...others, ...patterns, paths, to, responseTimeoutMs, signal }
+  const { responseTimeoutMs = RESPONSE_TIMEOUT_MS_DEFAULT, signal = new AbortController().signal } = options
+  const { name: _, ...others } = withoutUndefined(options)
+  return { ...others, exclude: listOf(options.exclude), paths, to, responseTimeoutMs, signal }
 }
 
 /** One name, without a way to somewhere else, that has room for `.tar` behind it. */

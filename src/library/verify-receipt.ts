@@ -4,6 +4,7 @@ import {
   checkOptions,
   guestNameOf,
   isGuestName,
+  listOf,
   type OptionRule,
   optionsInvalid,
   Problem,
@@ -46,7 +47,7 @@ export interface VerifyOptions {
 const optionRules = {
   fingerprint: 'text?',
   as: 'text?',
-  exclude: 'texts?',
+  exclude: 'oneOrMore?',
 } as const satisfies Record<keyof VerifyOptions, OptionRule>
 
 /**
@@ -64,15 +65,14 @@ export function verifyReceipt(
   options: VerifyOptions = {},
 ): Promise<ReceiptProof> {
   return asLibraryCall(async () => {
-    const exclude = typeof options.exclude === 'string' ? [options.exclude] : (options.exclude ?? [])
-    checkOptions('verifyReceipt()', { path, ...options, exclude }, { path: 'text', ...optionRules })
+    checkOptions('verifyReceipt()', { path, ...options }, { path: 'text', ...optionRules })
     const text = options.fingerprint ?? null
     const wanted = text === null ? null : parseFingerprint(text)
     if (text !== null && wanted === null) throw optionsInvalid(`'${text}' is not a fingerprint`)
     const parsed = parseReceiptFile(typeof receipt === 'string' ? receipt : String(JSON.stringify(receipt)))
     const fingerprint = await fingerprintOf(parsed.keys)
     let failure: Failure | null = null
-    for await (const source of sourcesOf(path, options.as ?? null, exclude)) {
+    for await (const source of sourcesOf(path, options.as ?? null, listOf(options.exclude))) {
       await using file = await source.open()
       const found = await failureOf(file, parsed, { fingerprint, wanted })
       // A way that gives the right size is the likeliest one, so its reason is told.

@@ -1,13 +1,20 @@
 import { RetryPolicy } from '../client/index.ts'
 import type { StoredFile, WatchEvent, WatchedFile } from '../outbox/index.ts'
 import { type Connection, FileReceipts, type KnownSelf, stateFolder } from '../profile/index.ts'
-import { checkOptions, type OptionRule, optionsInvalid, Problem, requireAccountName } from '../protocol/index.ts'
+import {
+  checkOptions,
+  listOf,
+  type OptionRule,
+  optionsInvalid,
+  Problem,
+  requireAccountName,
+} from '../protocol/index.ts'
 import { asLibraryError } from './error.ts'
 import { iterationOf } from './iteration.ts'
-import { NO_KEYS } from './sending.ts'
+import { NO_KEYS, RESPONSE_TIMEOUT_MS_DEFAULT, type UploadOptions, uploadOptionRules } from './upload-options.ts'
 import { verifyReceipt } from './verify-receipt.ts'
 
-export interface WatchOptions {
+export interface WatchOptions extends UploadOptions {
   /** The accounts that receive each file: one, or several. */
   readonly to: string | readonly string[]
   /** Milliseconds for which a file has to stay as it is to count as complete, unless it was renamed into place. Default: 2 000. */
@@ -24,18 +31,10 @@ export interface WatchOptions {
   readonly deliveryTimeoutMs?: number
   /** With `once`: milliseconds without a response from the portal before the call fails. Default: 60 000. */
   readonly responseTimeoutMs?: number
-  /** Sends without end-to-end encryption, so that the portal can read the files. They are still signed. Default: false. */
-  readonly plain?: boolean
-  /** Tells the receivers when each file was modified last. Default: true. */
-  readonly times?: boolean
   /** Patterns of what is not sent, in the folder and in folders in it, as in gitignore(5). Default: none. */
   readonly exclude?: string | readonly string[]
   /** Moves folders with something that cannot be sent to `failed`, instead of leaving that out. Default: false. */
   readonly strict?: boolean
-  /** Bytes of a part, within the limits of the portal. Default: 8 MiB, more for large files. */
-  readonly partSizeBytes?: number
-  /** Parts of one file that travel at the same time. Default: adapts to the connection. */
-  readonly partsInFlight?: number
   /** Ends the iteration. */
   readonly signal?: AbortSignal
   /** Called for every step. */
@@ -48,7 +47,8 @@ export interface WatchOptions {
 }
 
 const optionRules = {
-  to: 'texts',
+  ...uploadOptionRules,
+  to: 'oneOrMore',
   settleMs: 'number?',
   pollMs: 'number?',
   create: 'flag?',
@@ -56,12 +56,6 @@ const optionRules = {
   once: 'flag?',
   deliveryTimeoutMs: 'number?',
   responseTimeoutMs: 'number?',
-  plain: 'flag?',
-  times: 'flag?',
-  exclude: 'texts?',
-  strict: 'flag?',
-  partSizeBytes: 'number?',
-  partsInFlight: 'number?',
   signal: 'signal?',
   onEvent: 'function?',
   onOutcome: 'function?',
@@ -69,20 +63,15 @@ const optionRules = {
 
 const SETTLE_MS_DEFAULT = 2_000
 const POLL_MS_DEFAULT = 10_000
-const RESPONSE_TIMEOUT_MS_DEFAULT = 60_000
 
 /** @throws GoLooaderError `options-invalid` */
 export function requireWatchOptions(folder: string, options: WatchOptions): void {
   try {
     checkOptions('watch()', { folder }, { folder: 'text' })
-    const { to, exclude } = options ?? {}
-    const lists = {
-      ...(typeof to === 'string' ? { to: [to] } : {}),
-      ...(typeof exclude === 'string' ? { exclude: [exclude] } : {}),
-    }
-    checkOptions('watch()', typeof options === 'object' ? { ...options, ...lists } : options, optionRules)
-    if (listOf(to).length === 0) throw optionsInvalid("watch() needs 'to': the name of an account")
-    listOf(to).forEach(requireAccountName)
+    checkOptions('watch()', options, optionRules)
+    const to = listOf(options.to)
+    if (to.length === 0) throw optionsInvalid("watch() needs 'to': the name of an account")
+    to.forEach(requireAccountName)
     const { once = false, deliveryTimeoutMs, responseTimeoutMs, pollMs = POLL_MS_DEFAULT } = options
     if (!once && (deliveryTimeoutMs !== undefined || responseTimeoutMs !== undefined)) {
       throw optionsInvalid("watch() without 'once' waits as long as it takes: leave the timeouts out")
@@ -115,7 +104,7 @@ export function filesFrom(
         to: [...new Set(listOf(options.to))].sort(),
         isSealed: !plain,
         withTimes: times,
-        exclude: listOf(options.exclude),
+        exclude: [...listOf(options.exclude)],
         isStrict: strict,
       },
       settleMs: options.settleMs ?? SETTLE_MS_DEFAULT,
@@ -136,8 +125,4 @@ export function filesFrom(
       isProvenBy: async (path, receipt) => (await verifyReceipt(path, receipt)).isProven,
     })
   })
-}
-
-function listOf(texts: string | readonly string[] | undefined): string[] {
-  return typeof texts === 'string' ? [texts] : [...(texts ?? [])]
 }

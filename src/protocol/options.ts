@@ -6,7 +6,7 @@ import { isAccountName } from './messages.ts'
 import { Problem } from './problems.ts'
 import { printable } from './text.ts'
 
-type Kind = 'text' | 'texts' | 'number' | 'flag' | 'function' | 'object' | 'signal'
+type Kind = 'text' | 'texts' | 'oneOrMore' | 'number' | 'flag' | 'function' | 'object' | 'signal'
 
 /** The type of a member. With `?` at the end the member is optional. */
 export type OptionRule = `${Kind}${'' | ' or null'}${'' | '?'}`
@@ -14,6 +14,10 @@ export type OptionRule = `${Kind}${'' | ' or null'}${'' | '?'}`
 const kinds: Readonly<Record<Kind, { readonly name: string; readonly fits: (value: unknown) => boolean }>> = {
   text: { name: 'a string', fits: (value) => typeof value === 'string' },
   texts: { name: 'an array of strings', fits: (value) => Array.isArray(value) && value.every(kindIs('text')) },
+  oneOrMore: {
+    name: 'a string or an array of strings',
+    fits: (value) => kindIs('text')(value) || kindIs('texts')(value),
+  },
   number: {
     name: 'a number from 0 on',
     fits: (value) => typeof value === 'number' && value >= 0,
@@ -51,6 +55,11 @@ export function checkOptions(call: string, given: unknown, rules: Readonly<Recor
     const expected = `${kinds[kind as Kind].name}${isNullable ? ' or null' : ''}`
     throw optionsInvalid(`${call} needs '${name}': ${expected}${value === undefined ? '' : `, not ${typeName(value)}`}`)
   }
+}
+
+/** The texts of an option with the rule `oneOrMore`. */
+export function listOf(texts: string | readonly string[] | undefined): readonly string[] {
+  return typeof texts === 'string' ? [texts] : (texts ?? [])
 }
 
 /** The options without those that are `undefined`, so that the default is used as for those that are left out. */

@@ -9,22 +9,26 @@ import type { Problem } from '../protocol/index.ts'
 import type { Published } from './inbox.ts'
 import type { RequestOfFile, ShownTraits } from './traits.ts'
 
-/** A file in the folder, and what its sender said about it. */
-export interface HandledFile extends ShownTraits {
+/** A file that was received: complete, verified and durable; and what its sender said about it. */
+export interface ReceivedFile extends ShownTraits {
   readonly transferId: string
   readonly from: string
   /** The name that the sender gave. It is not safe to show unescaped, and no path. */
   readonly name: string
-  /** The path of the file or folder. */
+  /** The path of the file or folder. Its name differs from `name` when that was taken or cannot be used here: see `isRenamed`. */
   readonly path: string
-  /** Whether the name in the folder differs from `name`. */
   readonly isRenamed: boolean
   readonly sizeBytes: number
+  /** Whether the file was end-to-end encrypted. */
   readonly isSealed: boolean
-  /** The request for files by which a guest sent it. */
+  /** The request for files by which a guest sent it. `label` is null where this machine does not know it. */
   readonly request?: RequestOfFile
   /** The fingerprint of the keys with which the sender signed it; null when it signed nothing, or an earlier run verified it. */
   readonly signedBy: string | null
+}
+
+/** What a program gets of each file. */
+export interface HandledFile extends ReceivedFile {
   /** The receipt that its sender gets; null where this account has no keys to sign one. */
   readonly receipt: string | null
 }

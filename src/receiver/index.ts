@@ -2,7 +2,7 @@
 
 export { type Decide, type Decision, declineReasonCharactersMax, type OpenOffer } from './decision.ts'
 export type { ReceiveEvent } from './events.ts'
-export type { BeforeAnswer, FileHandling, Handle, HandledFile, Handlers } from './handling.ts'
+export type { BeforeAnswer, FileHandling, Handle, HandledFile, Handlers, ReceivedFile } from './handling.ts'
 export type { CommitRecord } from './inbox.ts'
 export { type Inbox, type Obstacle, type Published, PublishIncompleteError, publishedBy } from './inbox.ts'
 export type {

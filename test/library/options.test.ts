@@ -43,6 +43,8 @@ const calls: readonly (readonly [act: () => unknown, detail: RegExp])[] = [
   [() => call(library, 'receiveLink')(sendLink, 'in', { create: true }), /has no option 'create'/],
   [() => call(library, 'receiveLinkInto')(sendLink, 'in'), /needs a writable stream/],
   [() => send(undefined, { to: 'bob' }), /send\(\) needs 'paths': an array of strings/],
+  [() => send('a.txt', { to: 5 }), /send\(\) needs 'to': a string or an array of strings, not 5/],
+  [() => send('a.txt', { to: 'bob', exclude: [5] }), /needs 'exclude': a string or an array of strings, not an array/],
   [() => send('a.txt', { to: 'Bob' }), /'Bob' cannot be the name of an account/],
   [() => send('a.txt', { to: [] }), /needs 'to': the name of an account/],
   [() => send('a.txt', { to: 'bob', until: 'sent' }), /needs 'until': 'delivered' or 'stored'/],

@@ -1,4 +1,5 @@
 /** `golooader profile`: the profiles of this machine, and moving them to another one. */
+import { accessSync, constants } from 'node:fs'
 import type { Command } from 'commander'
 import type { ImportedProfile, ProfileExport } from '../library/profiles/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
@@ -21,6 +22,7 @@ import {
   passphraseOf,
   passphraseOption,
 } from './passphrase.ts'
+import { fileReason } from './system-errors.ts'
 import { counted, printable } from './text.ts'
 
 interface JsonFlag {
@@ -180,6 +182,7 @@ function importCommand(profile: Command): void {
     .addOption(passphraseFileOption())
     .addOption(jsonOption())
     .action(async (file: string, flags: ImportFlags) => {
+      requireReadable(file)
       const passphrase = await requirePassphrase(flags, false)
       const { importProfile } = await loadProfiles()
       const name = flags.as === undefined ? {} : { name: flags.as }
@@ -196,6 +199,15 @@ function importText({ profile, account, portalUrl, otherKeys, receipts, transfer
     `profile ${profile}: ${account} at ${printable(portalUrl)}, ${counted(receipts, 'receipt')}\n${other.join('')}` +
     (transfers === 0 ? '' : `to continue here by the same sends: ${counted(transfers, 'unfinished transfer')}\n`)
   )
+}
+
+/** Nobody is asked for the passphrase of a file that is not there. @throws UsageError */
+function requireReadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK)
+  } catch (cause) {
+    throw new UsageError(`the exported profile cannot be read: ${fileReason(file, cause)}`, { cause })
+  }
 }
 
 async function requirePassphrase(flags: PassphraseFlags, isNew: boolean): Promise<string> {

@@ -21,7 +21,7 @@ export async function sendByRequest(
   }
   const { stream } = output()
   const viewOutput = { stream, line: (text: string) => output().line(text), hasAccount: false }
-  const view = await chooseView(viewOutput, flags.json === true, flags.verbose === true)
+  const view = await chooseView(viewOutput, flags.json === true, flags.verbose === true, paths)
   const { to: _to, plain: _plain, ...given } = sendOptions(flags)
   return runSend(visit, paths, { ...given, signal }, view, { ...flags, to: [account] })
 }

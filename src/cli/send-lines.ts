@@ -95,10 +95,10 @@ function withParts({ partSizeBytes }: ProblemJson): string {
 /**
  * A line with explanation and advice for an outcome that no notification has explained.
  *
+ * @param label what the lines before have called it; for what never started, its path
  * @param hasAccount whether `golooader status` can tell the result later
  */
-export function outcomeLine(outcome: SendOutcome, hasAccount: boolean): string | null {
-  const label = printable(outcome.path)
+export function outcomeLine(outcome: SendOutcome, label: string, hasAccount: boolean): string | null {
   switch (outcome.outcome) {
     case 'no-answer':
       if (outcome.problem?.code === 'stream-broken') {

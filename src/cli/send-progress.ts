@@ -43,6 +43,20 @@ export interface FileProgress {
 
 export class SendProgress {
   readonly files = new Map<string, FileProgress>()
+  /** Names that several of the paths end with. */
+  readonly #ambiguous: ReadonlySet<string>
+
+  /** @param paths all that is sent, so that those of the same name are told apart */
+  constructor(paths: readonly string[] = []) {
+    const names = [...new Set(paths)].map(nameOf)
+    this.#ambiguous = new Set(names.filter((name, index) => names.indexOf(name) !== index))
+  }
+
+  /** What the lines about a path call it, safe to show: its name, or the path where the name does not tell it. */
+  labelOf(path: string, isTree: boolean): string {
+    if (this.#ambiguous.has(nameOf(path))) return printable(path)
+    return printable(isTree ? `${nameOf(path)}/` : nameOf(path))
+  }
 
   /** @returns the file of the event; null when it concerns no file */
   apply(event: SendEvent): FileProgress | null {
@@ -87,7 +101,7 @@ export class SendProgress {
     const file: FileProgress = {
       transferId,
       path,
-      label: printable(tree === null ? basename(path) : `${basename(resolve(path))}/`),
+      label: this.labelOf(path, tree !== null),
       sizeBytes,
       isSizeKnown,
       tree,
@@ -127,4 +141,8 @@ export class SendProgress {
     }
     if ([...file.receivers.values()].every(({ state }) => state !== 'waiting')) file.isOver = true
   }
+}
+
+function nameOf(path: string): string {
+  return basename(resolve(path))
 }

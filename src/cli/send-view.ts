@@ -35,10 +35,21 @@ const PATH_SHOWN_MAX = 40
 /** With more files at once, one line sums them up. */
 const LIVE_FILES_MAX = 6
 
-/** Chooses the view for the output. @param isVerbose other lines appear in between, so a live block cannot be used */
-export async function chooseView(output: ViewOutput, isJson: boolean, isVerbose = false): Promise<SendView> {
+/**
+ * Chooses the view for the output.
+ *
+ * @param isVerbose other lines appear in between, so a live block cannot be used
+ * @param paths what is sent
+ */
+export async function chooseView(
+  output: ViewOutput,
+  isJson: boolean,
+  isVerbose = false,
+  paths: readonly string[] = [],
+): Promise<SendView> {
   if (isJson) return jsonView(output)
-  return canDraw(output.stream) && !isVerbose ? liveView(output) : plainView(output)
+  const progress = new SendProgress(paths)
+  return canDraw(output.stream) && !isVerbose ? liveView(output, progress) : plainView(output, progress)
 }
 
 /** Silence of the portal is shown at once and then repeated at this interval. */
@@ -58,8 +69,7 @@ class Narrator {
 }
 
 /** Lines about events, with a block of live figures below them. */
-async function liveView(output: ViewOutput): Promise<SendView> {
-  const progress = new SendProgress()
+async function liveView(output: ViewOutput, progress: SendProgress): Promise<SendView> {
   const narrator = new Narrator()
   // Loaded only for a terminal, because it takes a tenth of a command's start-up time.
   const { createLogUpdate } = await import('log-update')
@@ -85,15 +95,14 @@ async function liveView(output: ViewOutput): Promise<SendView> {
     end(outcomes) {
       clearInterval(timer)
       block.clear()
-      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome, output.hasAccount !== false))
+      writeOutcomes(output, progress, outcomes)
       block.done()
     },
   }
 }
 
 /** A line for each event, and from time to time a line about progress. */
-function plainView(output: ViewOutput): SendView {
-  const progress = new SendProgress()
+function plainView(output: ViewOutput, progress: SendProgress): SendView {
   const narrator = new Narrator()
   const shown = new Map<FileProgress, string>()
   const timer = setInterval(() => {
@@ -111,7 +120,7 @@ function plainView(output: ViewOutput): SendView {
     onCommand: (report, what) => output.line(commandText(report, what)),
     end(outcomes) {
       clearInterval(timer)
-      for (const outcome of outcomes) writeLine(output, outcomeLine(outcome, output.hasAccount !== false))
+      writeOutcomes(output, progress, outcomes)
     },
   }
 }
@@ -171,6 +180,14 @@ function sizeOf(file: FileProgress | null): { sizeBytes?: number | null } {
 function writeLink(output: ViewOutput, link: string): void {
   if (output.link === undefined) output.line(link)
   else output.link(link)
+}
+
+function writeOutcomes(output: ViewOutput, progress: SendProgress, outcomes: readonly SendOutcome[]): void {
+  for (const outcome of outcomes) {
+    const file = [...progress.files.values()].find(({ path }) => path === outcome.path)
+    const label = file?.label ?? printable(outcome.path)
+    writeLine(output, outcomeLine(outcome, label, output.hasAccount !== false))
+  }
 }
 
 function writeLine(output: ViewOutput, line: string | null): void {

@@ -141,7 +141,7 @@ export function sendCommand(program: Command): void {
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       const isJson = flags.json === true
       const lines = link === undefined || isJson ? output() : linesBesideLink()
-      const view = await chooseView(lines, isJson, flags.verbose === true)
+      const view = await chooseView(lines, isJson, flags.verbose === true, paths)
       const given = { ...sendOptions(flags), ...(link === undefined ? {} : { link }), signal }
       process.exitCode = await runSend(me, paths, given, view, flags)
     })

@@ -100,6 +100,25 @@ test('a file that makes no progress has one plain line, however long it waits', 
   view.end([], 5)
 })
 
+test('files of the same name are called by their paths, and all lines about a file call it the same', async () => {
+  const { output, text } = remembered(false)
+  const paths = ['a/report.pdf', 'b/report.pdf', 'b/photo.jpg', 'b/away.jpg']
+  const view = await chooseView(output, false, false, paths)
+  const about = { sizeBytes: 1_000, to: ['bob'], isSealed: true, isResumed: false, tree: null }
+  const ids = paths.slice(0, 3)
+  for (const path of ids) view.onEvent({ type: 'started', transferId: path, path, ...about })
+  view.end(
+    [
+      ...ids.map((path) => ({ path, transferId: path, outcome: 'no-answer' as const, reason: 'silence' })),
+      { path: 'b/away.jpg', transferId: null, outcome: 'no-answer', reason: 'silence' },
+    ],
+    5,
+  )
+  const labels = [...text().matchAll(/^(?:…|✘) (.*?):/gm)].map(([, label]) => label)
+  const shown = ['a/report.pdf', 'b/report.pdf', 'photo.jpg']
+  expect(labels).toEqual([...shown, ...shown, 'b/away.jpg'])
+})
+
 test('of a folder both hops tell how many files are done, and which one follows', async () => {
   const { output, text } = remembered(true)
   const view = await chooseView(output, false)

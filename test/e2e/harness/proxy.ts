@@ -2,6 +2,7 @@
  * A faulty network: a real HTTP proxy between a client and the portal. It corrupts, cuts, delays or slows requests as a
  * test asks. It forwards bytes as they arrive.
  */
+import { readFileSync } from 'node:fs'
 import {
   type ClientRequest,
   createServer,
@@ -199,9 +200,27 @@ function passSome(incoming: IncomingMessage, outgoing: ClientRequest, byteCount:
     incoming.removeAllListeners('data')
     // A request without a body's first byte has to leave, too.
     outgoing.flushHeaders()
-    outgoing.write(bytes.subarray(0, leftBytes), () => setTimeout(cut, SILENCE_MS))
+    outgoing.write(bytes.subarray(0, leftBytes), () => cutOnceRead(outgoing, cut))
   })
   incoming.on('end', () => outgoing.end())
+}
+
+/** Cuts a moment after the other end has read all that was sent to it. */
+function cutOnceRead(outgoing: ClientRequest, cut: () => void): void {
+  const { localPort } = outgoing.socket ?? {}
+  if (localPort !== undefined && unreadBytes(localPort) > 0) setTimeout(cutOnceRead, SILENCE_MS, outgoing, cut)
+  else setTimeout(cut, SILENCE_MS)
+}
+
+/**
+ * What the other end of a connection on this machine has not read yet, as Linux tells it:
+ * https://docs.kernel.org/networking/proc_net_tcp.html
+ */
+function unreadBytes(localPort: number): number {
+  const port = localPort.toString(16).toUpperCase().padStart(4, '0')
+  const other = new RegExp(`^ *\\d+: \\S+ \\S+:${port} \\S+ [0-9A-F]+:([0-9A-F]+) `, 'm')
+  const [, unread = '0'] = other.exec(readFileSync('/proc/net/tcp', 'utf8')) ?? []
+  return Number.parseInt(unread, 16)
 }
 
 /** A pipe that flips one bit, cuts, or slows. */

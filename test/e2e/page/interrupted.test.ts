@@ -120,8 +120,13 @@ chromiumTest('the picture never shows more than the portal has acknowledged', as
   await using scene = await sceneWith(['bob'])
   const { world, network } = scene
   const visitor = await scene.visit('carol')
-  // The network is slow, so that many bytes are sent and few of them are acknowledged.
-  network.rule = (seen) => (sentPart(seen) === null ? null : { bytesPerSecond: 4 * MIB })
+  // The network is slow, so that many bytes are sent and few of them are acknowledged. The last part waits until progress was seen.
+  const progress = Promise.withResolvers<void>()
+  network.rule = (seen) => {
+    const partNumber = sentPart(seen)
+    if (partNumber === null) return null
+    return partNumber === 4 ? { heldUntil: progress.promise } : { bytesPerSecond: 4 * MIB }
+  }
   const sizeBytes = 4 * PART_BYTES
   await visitor.send([await world.file('large.bin', sizeBytes)], ['bob'])
   const card = visitor.card('large.bin')
@@ -133,6 +138,7 @@ chromiumTest('the picture never shows more than the portal has acknowledged', as
     const status = await statusOf(visitor, transferId)
     const held = status.state === 'receiving' ? Math.min(1, heldBytes(status) / sizeBytes) : 1
     expect(shown).toBeLessThanOrEqual(held)
+    if (shown > 0) progress.resolve()
     shares.add(shown)
     return shown === 1
   }, 'it is stored')

@@ -1,35 +1,21 @@
-/**
- * What a watcher relies on is durable when the power goes: the calls of its process in their order. A test that kills a process cannot show that,
- * because the system keeps what was written.
- */
-import { readFileSync } from 'node:fs'
+/** What a watcher relies on is durable when the power goes: the calls of its process in their order. */
 import { expect, test } from 'vitest'
-import { programPath, requireServer } from '../../servers/install.ts'
-import { until } from '../harness/world.ts'
+import { type Call, TracedCalls } from '../harness/calls.ts'
 import { Outbox, outboxWorld } from './scene.ts'
 
-const CALLS = 'fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,write,writev'
-
-/** The calls that matter, one a line, in the order in which they returned or, of requests, began. Batches are called BATCH. */
-function stepsIn(trace: string, outbox: string, state: string): string[] {
-  const begun = new Map<string, string>()
+/** What matters of calls, one a line. Batches are called BATCH. */
+function stepsOf(calls: readonly Call[], outbox: string, state: string): string[] {
   const steps: string[] = []
-  const shown = (path: string): string =>
-    path
-      .replace(outbox, 'OUTBOX')
-      .replace(state, 'STATE')
-      .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, 'BATCH')
-  for (const line of trace.split('\n')) {
-    const [, thread = '', call = ''] = /^(\d+) +(.*)$/.exec(line) ?? []
-    const isUnfinished = call.endsWith('<unfinished ...>')
-    if (/^writev?\(/.test(call) && /(?:PUT|POST) \/v1\/transfers/.test(call)) steps.push('send')
-    if (isUnfinished) begun.set(thread, call.slice(0, -'<unfinished ...>'.length))
-    const whole = call.startsWith('<... ') ? `${begun.get(thread)}${call}` : call
-    if (isUnfinished || !/ = 0$/.test(whole)) continue
-    const paths = [...whole.matchAll(/[<"]([^<>"]*)[>"]/g)].map(([, path = '']) => path)
-    const own = paths.filter((path) => path.startsWith(outbox) || path.startsWith(state)).map(shown)
-    const [name = ''] = whole.split('(')
-    if (own.length > 0) steps.push(`${name.replace(/^fdatasync$/, 'fsync').replace(/at2?$/, '')} ${own.join(' ')}`)
+  for (const { name, paths } of calls) {
+    if (/^(?:PUT|POST) \/v1\/transfers/.test(name)) steps.push('send')
+    const own = paths.filter((path) => path.startsWith(outbox) || path.startsWith(state))
+    const shown = own.map((path) =>
+      path
+        .replace(outbox, 'OUTBOX')
+        .replace(state, 'STATE')
+        .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, 'BATCH'),
+    )
+    if (shown.length > 0) steps.push(`${name} ${shown.join(' ')}`)
   }
   return steps
 }
@@ -42,17 +28,14 @@ function at(steps: readonly string[], pattern: RegExp, from = 0): number {
 }
 
 test('a file is taken over durably before it is sent, and its end is durable before the journal forgets it', async () => {
-  await requireServer('strace')
   await using world = await outboxWorld()
   await world.receiver('bob')
   const outbox = new Outbox(world)
   outbox.drop('a.txt', 'a')
-  const trace = world.path('trace')
-  const strace = [programPath('strace'), '-D', '-f', '-y', '-s', '300', '-e', `trace=${CALLS}`, '-o', trace]
-  const watch = outbox.start(['--once'], {}, strace)
+  const traced = await TracedCalls.of(world, ['fsync', 'rename', 'link', 'unlink', 'rmdir'])
+  const watch = outbox.start(['--once'], {}, traced.wrapper)
   expect(await watch.ended).toMatchObject({ code: 0 })
-  await until(() => readFileSync(trace, 'utf8').includes(`${watch.child.pid} +++ exited`), 'the trace is complete')
-  const steps = stepsIn(readFileSync(trace, 'utf8'), outbox.folder, world.path('state'))
+  const steps = stepsOf(await traced.whenEnded(watch.child.pid), outbox.folder, world.path('state'))
 
   const record = at(steps, /^fsync OUTBOX\/\.sending\/BATCH\.jsonl/)
   const recordNamed = at(steps, /^fsync OUTBOX\/\.sending$/, record)

@@ -41,14 +41,18 @@ export class Outbox {
   async watch(
     args: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
-    wrapper: string[] = [],
+    wrapper: readonly string[] = [],
   ): Promise<Running> {
     const running = this.start(args, env, wrapper)
     await running.object(({ type }) => type === 'watching')
     return running
   }
 
-  start(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}, wrapper: string[] = []): Running {
+  start(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+    wrapper: readonly string[] = [],
+  ): Running {
     const to = args.includes('--to') ? [] : ['--to', 'bob']
     const given = args.includes('--settle') ? [] : ['--settle', '200ms']
     const all = ['watch', this.folder, ...to, ...given, '--profile', 'alice', '--json', ...args]

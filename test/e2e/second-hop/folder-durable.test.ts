@@ -1,31 +1,19 @@
-/**
- * What a receiver says of a folder is true when the power goes: the calls of its process in their order. A test that kills a process cannot show
- * that, because the system keeps what was written.
- */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+/** What a receiver says of a folder is true when the power goes: the calls of its process in their order. */
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { programPath, requireServer } from '../../servers/install.ts'
-import { until, World } from '../harness/world.ts'
+import { type Call, TracedCalls } from '../harness/calls.ts'
+import { World } from '../harness/world.ts'
 
-const CALLS = 'fsync,fdatasync,syncfs,rename,renameat,renameat2,write,writev'
-
-/** The calls that matter, one a line, in the order in which they returned or, of requests, began. */
-function stepsIn(trace: string, inbox: string): string[] {
-  const begun = new Map<string, string>()
+/** What matters of calls, one a line. */
+function stepsOf(calls: readonly Call[], inbox: string): string[] {
   const steps: string[] = []
-  for (const line of trace.split('\n')) {
-    const [, thread = '', call = ''] = /^(\d+) +(.*)$/.exec(line) ?? []
-    const isUnfinished = call.endsWith('<unfinished ...>')
-    if (/^writev?\(/.test(call) && /POST \/v1\/inbox\/[^ ]*disposition/.test(call)) steps.push('answer')
-    if (isUnfinished) begun.set(thread, call.slice(0, -'<unfinished ...>'.length))
-    const whole = call.startsWith('<... ') ? `${begun.get(thread)}${call}` : call
-    if (isUnfinished || !/ = 0$/.test(whole)) continue
-    const paths = [...whole.matchAll(/[<"]([^<>"]*)[>"]/g)].map(([, path = '']) => path)
+  for (const { name, paths } of calls) {
     const shown = paths.filter((path) => path.startsWith(inbox)).map((path) => path.slice(inbox.length))
-    if (/^f(?:data)?sync\(/.test(whole) && shown.length > 0) steps.push(`sync ${shown[0]}`)
-    if (/^syncfs\(/.test(whole) && shown.length > 0) steps.push('sync all')
-    if (/^rename/.test(whole) && shown.length > 1) steps.push(`rename ${shown.at(-1)}`)
+    if (/^POST \/v1\/inbox\/.*disposition/.test(name)) steps.push('answer')
+    if (name === 'fsync' && shown.length > 0) steps.push(`sync ${shown[0]}`)
+    if (name === 'syncfs' && shown.length > 0) steps.push('sync all')
+    if (name === 'rename' && shown.length > 1) steps.push(`rename ${shown.at(-1)}`)
   }
   return steps
 }
@@ -39,13 +27,11 @@ test.each([
     ['env', 'PATH=/nowhere'],
   ],
 ])('a folder and then its name are durable before the portal is told: by a sync of %s', async (_what, syncs, env) => {
-  await requireServer('strace')
   await using world = await World.create()
   await world.portal()
   await world.join(['alice', 'bob'])
-  const trace = world.path('trace')
-  const strace = [programPath('strace'), '-D', '-f', '-y', '-s', '300', '-e', `trace=${CALLS}`, '-o', trace]
-  const bob = await world.receiver('bob', [], { wrapper: [...strace, ...env] })
+  const traced = await TracedCalls.of(world, ['fsync', 'syncfs', 'rename'])
+  const bob = await world.receiver('bob', [], { wrapper: [...traced.wrapper, ...env] })
   const folder = join(world.folder, 'photos')
   for (const name of ['deep', 'empty']) mkdirSync(join(folder, name), { recursive: true })
   writeFileSync(join(folder, 'a.txt'), 'a')
@@ -53,9 +39,7 @@ test.each([
   expect((await world.send(folder, 'bob').ended).code).toBe(0)
   const { transferId } = await bob.object(({ type }) => type === 'received')
   await bob.stop()
-  await until(async () => readFileSync(trace, 'utf8').includes(`${bob.child.pid} +++ exited`), 'the trace is complete')
-
-  const steps = stepsIn(readFileSync(trace, 'utf8'), world.inbox('bob'))
+  const steps = stepsOf(await traced.whenEnded(bob.child.pid), world.inbox('bob'))
   const tree = `/.golooader/${transferId}.tree`
   const published = steps.indexOf('rename /photos')
   const answered = steps.indexOf('answer')

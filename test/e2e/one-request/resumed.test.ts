@@ -17,6 +17,8 @@ test('a portal that is killed at any moment takes every offset that it told, and
   let running = portal
   let kills = 0
   let killAtBytes = randomInt(12 * MIB)
+  // Every other kill waits for progress, so that there is some however slow the portal is.
+  let killAtToldBytes = 1
   let killing: Promise<void> | null = null
   const kill = async (): Promise<void> => {
     await running.stop('SIGKILL')
@@ -30,9 +32,10 @@ test('a portal that is killed at any moment takes every offset that it told, and
     content: await readFile(path),
     to: 'bob/film',
     sliceMs: 5,
-    onSlice: (sent) => {
-      if (kills === KILLS || killing !== null || sent < killAtBytes) return
+    onSlice: (sent, told) => {
+      if (kills === KILLS || killing !== null || sent < killAtBytes || told < killAtToldBytes) return
       killAtBytes = sent + MIB + randomInt(14 * MIB)
+      killAtToldBytes = kills % 2 === 0 ? 0 : told + 1
       killing = kill()
     },
   })

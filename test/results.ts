@@ -50,13 +50,13 @@ export function isBroken(results: RunResults | null): boolean {
 }
 
 /**
- * A test that was left out counts as failed, unless the same test has passed in another project: in Chromium, where Firefox cannot be
- * told to do what it needs.
+ * A test that was left out counts as failed, unless the same test ran in another project: in Chromium, where Firefox cannot be told to do
+ * what it needs. Had it failed there, it would count there.
  */
 export function failedOf(tests: readonly TestResult[]): TestResult[] {
-  const passed = new Set(tests.filter(({ state }) => state === 'passed').map(({ file, name }) => `${file} > ${name}`))
+  const ran = new Set(tests.filter(({ state }) => state !== 'left out').map(({ file, name }) => `${file} > ${name}`))
   const isFailed = ({ file, name, state }: TestResult): boolean =>
-    state === 'failed' || (state === 'left out' && !passed.has(`${file} > ${name}`))
+    state === 'failed' || (state === 'left out' && !ran.has(`${file} > ${name}`))
   return tests.filter(isFailed)
 }
 

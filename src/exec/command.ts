@@ -7,6 +7,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { Writable } from 'node:stream'
 import { backoffMs, onAbort, sleep } from '../async/index.ts'
 import { hasCode } from '../fs/index.ts'
 import { timerMs } from '../protocol/index.ts'
@@ -14,6 +15,8 @@ import { OutputTail } from './output-tail.ts'
 import { endGroup, endLeftRunning, killGroup, noteEnded, noteRunning } from './process-group.ts'
 
 const SHELL = '/bin/sh'
+/** Waits on descriptor 3 for a line, and then becomes the shell of the command. Its process keeps its number. */
+const STARTER = `IFS= read -r begin <&3 || exit; exec 3<&-; exec ${SHELL} -c "$1"`
 /** Something in the background may hold the output open. It is not waited for longer than this. */
 const OUTPUT_MS_MAX = 500
 const SHORTAGES = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']
@@ -60,6 +63,7 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
   const child = await started(options)
   const pid = Number(child.pid)
   if (notePath !== null) noteRunning(notePath, pid)
+  begin(child)
   const tail = new OutputTail()
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => tail.add(bytes))
   let ending: Promise<void> | null = null
@@ -89,12 +93,19 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
   }
 }
 
-/** Starts the shell. Where the system is short of processes, memory or descriptors, it waits. */
+/**
+ * Starts a shell that waits for {@link begin}: a command that no note tells of would run beside its repetition, if this process is killed
+ * between the two. Where the system is short of processes, memory or descriptors, it waits.
+ */
 async function started({ command, variables, event, signal }: CommandOptions): Promise<ChildProcessWithoutNullStreams> {
   for (let tries = 1; ; tries++) {
     signal.throwIfAborted()
     try {
-      const child = spawn(SHELL, ['-c', command], { detached: true, stdio: 'pipe', env: environment(variables) })
+      const child = spawn(SHELL, ['-c', STARTER, SHELL, command], {
+        detached: true,
+        stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+        env: environment(variables),
+      })
       // Without descriptors the child has no streams.
       await once(child, 'spawn')
       // A command need not read its input.
@@ -106,6 +117,14 @@ async function started({ command, variables, event, signal }: CommandOptions): P
       await sleep(backoffMs(tries, startBackoff), signal)
     }
   }
+}
+
+/** Lets the command begin. Without this, it never does, and its shell ends with this process. */
+function begin({ stdio: [, , , gate] }: ChildProcessWithoutNullStreams): void {
+  if (!(gate instanceof Writable)) throw new Error('the shell has no descriptor 3')
+  // It may have been ended already.
+  gate.on('error', () => {})
+  gate.end('\n')
 }
 
 async function exitOf(child: ChildProcessWithoutNullStreams): Promise<Pick<CommandEnd, 'exitCode' | 'signal'>> {

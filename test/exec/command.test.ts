@@ -1,4 +1,5 @@
 /** Commands are real processes, and so are what they start. */
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -70,19 +71,47 @@ test('the note says which process runs, and is gone afterwards; a note of anothe
   expect(await run('true', { notePath })).toMatchObject({ exitCode: 0 })
 })
 
-test('a process that ends takes its command with it', async () => {
-  const folder = await testFolder()
+/** Runs a program that imports `runCommand`, and has `options` for it. */
+function runProgram(folder: string, program: string): { readonly signal: NodeJS.Signals | null } {
   const source = join(import.meta.dirname, '..', '..', 'src', 'exec', 'index.ts')
   const script = `
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
     import { runCommand } from ${JSON.stringify(source)}
     const options = { variables: {}, event: {}, timeoutMs: 1e6, signal: new AbortController().signal, notePath: null }
-    void runCommand({ ...options, command: 'echo $$ > pid; sleep 1000' })
-    setInterval(() => fs.existsSync('pid') && fs.readFileSync('pid', 'utf8') !== '' && process.exit(), 20)
-    import fs from 'node:fs'`
-  const { execFileSync } = await import('node:child_process')
-  execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder })
-  const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
-  await until(() => !isAlive(pid), 'the command has ended')
+    ${program}`
+  return spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder })
+}
+
+function pidIn(folder: string): number {
+  return Number(readFileSync(join(folder, 'pid'), 'utf8'))
+}
+
+test('a process that ends takes its command with it', async () => {
+  const folder = await testFolder()
+  runProgram(
+    folder,
+    `void runCommand({ ...options, command: 'echo $$ > pid; sleep 1000' })
+    setInterval(() => fs.existsSync('pid') && fs.readFileSync('pid', 'utf8') !== '' && process.exit(), 20)`,
+  )
+  await until(() => !isAlive(pidIn(folder)), 'the command has ended')
+})
+
+test('a command of which a killed process has no note never began, so it does not run beside its repetition', async () => {
+  const folder = await testFolder()
+  const { signal } = runProgram(
+    folder,
+    `const write = fs.writeFileSync
+    fs.writeFileSync = (path, text) => {
+      write('pid', String(JSON.parse(text).pid))
+      process.kill(process.pid, 'SIGKILL')
+    }
+    syncBuiltinESMExports()
+    void runCommand({ ...options, command: 'touch begun', notePath: 'running' })`,
+  )
+  expect(signal).toBe('SIGKILL')
+  await until(() => !isAlive(pidIn(folder)), 'its shell has ended')
+  expect(existsSync(join(folder, 'begun'))).toBe(false)
 })
 
 test('of the output the last lines are kept, whole characters, and safe for a terminal', () => {

@@ -26,6 +26,7 @@ test.each([
       fc.array(fc.integer({ min: 0, max: MOMENT_MS_MAX }), { minLength: KILLS, maxLength: KILLS }),
       1,
     )
+    console.log(`killed after ${moments.join(', ')} ms`)
     await using world = await World.create()
     await world.portal(['--lease', '2s'])
     await world.join(['alice', 'bob'])
@@ -60,7 +61,7 @@ test.each([
     }
     const records = join(world.inbox('bob'), '.golooader', 'handling')
     const open = async (): Promise<string[]> => (await readdir(records)).filter((name) => name !== 'running')
-    await until(async () => (await open()).length === 0, `all is done; killed after ${moments.join(', ')} ms`)
+    await until(async () => (await open()).length === 0, 'all is done')
     await bob.stop()
 
     const ran = new Set(existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [])

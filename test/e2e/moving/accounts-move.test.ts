@@ -2,13 +2,13 @@
  * `golooader accounts move`: a portal with everything that it can have moves from its folder to PostgreSQL and S3. The command is killed
  * at many moments. Then senders and receivers continue with the new portal, as if nothing had happened.
  */
-import { randomInt } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { hasCode } from '../../../src/fs/index.ts'
 import { psql, testDatabase } from '../../servers/postgres.ts'
 import { type TestBucket, testBucket } from '../../servers/radosgw.ts'
+import { randomInt } from '../../suites/random.ts'
 import { openS3Store } from '../../suites/s3.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Ended, type Running, sha256Of, until, World } from '../harness/world.ts'

@@ -1,7 +1,7 @@
 /** `golooader profile`: profiles on several machines, which are folders here, and a portal that gets another address. */
-import { randomInt } from 'node:crypto'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { randomInt } from '../../suites/random.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Ended, type Running, sha256Of, until, World } from '../harness/world.ts'
 import { EvilPortal } from '../trust/evil-portal.ts'
@@ -191,7 +191,7 @@ test('an import that is killed at any moment is completed by the same command, a
         env: { GOLOOADER_PASSPHRASE: PASSPHRASE },
       },
     )
-    const delayMs = randomInt(100, 1200)
+    const delayMs = 100 + randomInt(1100)
     const timer = setTimeout(() => exporting.signal('SIGKILL'), delayMs)
     const { code } = await exporting.ended
     clearTimeout(timer)
@@ -206,7 +206,7 @@ test('an import that is killed at any moment is completed by the same command, a
   const file = await exported(world, '--with-transfers')
   for (let at = 0; at < KILLS; at++) {
     const importing = on(world, 'new', 'profile', 'import', file)
-    const delayMs = randomInt(100, 1500)
+    const delayMs = 100 + randomInt(1400)
     console.log(`import killed after ${delayMs} ms`)
     const timer = setTimeout(() => importing.signal('SIGKILL'), delayMs)
     const { code, stderr } = await importing.ended

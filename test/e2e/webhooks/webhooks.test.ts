@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { newTransferId } from '../../../src/protocol/index.ts'
 import { Receiver } from '../../servers/webhook-receiver.ts'
+import { randomInt } from '../../suites/random.ts'
 import { World } from '../harness/world.ts'
 
 const local = ['--webhook-networks', '127.0.0.1']
@@ -98,7 +99,9 @@ test('a portal that is killed again and again loses no message, and keeps the or
   const killing = (async () => {
     for (let count = 0; count < 8 && !isOver; count++) {
       // Another moment each time.
-      await setTimeout(150 * Math.random())
+      const delayMs = randomInt(150)
+      console.log(`kill ${count + 1} after ${delayMs} ms`)
+      await setTimeout(delayMs)
       await portal.stop('SIGKILL')
       portal = await world.portal(local)
     }

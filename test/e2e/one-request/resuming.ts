@@ -3,7 +3,7 @@
  * every client may rely on: an offset that it was told never decreases, and is accepted.
  */
 import { setTimeout } from 'node:timers/promises'
-import { type DraftAnswer, DraftExchange, draft } from '../../portal/uploads/draft-client.ts'
+import { Exchange, type ExchangeAnswer, exchange } from '../../portal/uploads/exchange.ts'
 
 const SLICE_BYTES = 256 * 1024
 const PAUSE_MS = 50
@@ -22,7 +22,7 @@ export interface Resuming {
 }
 
 export interface Resumed {
-  readonly answer: DraftAnswer
+  readonly answer: ExchangeAnswer
   /** The offsets at which it continued. */
   readonly offsets: readonly number[]
   /** All content that left, also what was lost. */
@@ -35,7 +35,7 @@ export async function uploadResuming(resuming: Resuming): Promise<Resumed> {
   const offsets: number[] = []
   let told = 0
   let sentBytes = 0
-  const created = await draft(
+  const created = await exchange(
     'POST',
     `/v1/to/${to}`,
     ask({ 'upload-complete': '?0', 'upload-length': `${content.length}` }),
@@ -44,19 +44,19 @@ export async function uploadResuming(resuming: Resuming): Promise<Resumed> {
 
   /** The offset that the portal tells; null while there is no portal. */
   const offset = async (): Promise<number | null> => {
-    const where = await draft('HEAD', location, ask()).catch(() => null)
+    const where = await exchange('HEAD', location, ask()).catch(() => null)
     if (where === null || where.status >= 500) return null
     if (where.status !== 204) throw new Error(`HEAD is answered ${where.status}`)
     return Number(where.headers['upload-offset'])
   }
 
-  const noteTold = ({ interim }: DraftExchange): void => {
+  const noteTold = ({ interim }: Exchange): void => {
     told = Math.max(told, ...interim.map(({ headers }) => Number(headers['upload-offset'] ?? 0)))
   }
 
   /** Sends the rest. @returns the answer; null when the request broke, or has to be repeated */
-  const append = async (from: number): Promise<DraftAnswer | null> => {
-    const exchange = new DraftExchange(
+  const append = async (from: number): Promise<ExchangeAnswer | null> => {
+    const exchange = new Exchange(
       'PATCH',
       location,
       ask({

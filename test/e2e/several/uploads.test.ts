@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type DraftAnswer, DraftExchange, draft } from '../../portal/uploads/draft-client.ts'
+import { Exchange, type ExchangeAnswer, exchange } from '../../portal/uploads/exchange.ts'
 import { Cluster } from '../harness/cluster.ts'
 import { sha256Of, until } from '../harness/world.ts'
 import { uploadResuming } from '../one-request/resuming.ts'
@@ -19,14 +19,14 @@ async function begin() {
   const content = await readFile(path)
   const token = await world.token('alice')
   const at = (index: number, headers: Record<string, string> = {}) => ({ url: cluster.node(index).url, token, headers })
-  const created = await draft(
+  const created = await exchange(
     'POST',
     '/v1/to/bob/film',
     at(0, { 'upload-complete': '?0', 'upload-length': `${SIZE_BYTES}` }),
   )
   expect(created.status, created.text).toBe(201)
   const location = String(created.headers.location)
-  const append = (index: number, offset: number): DraftExchange => {
+  const append = (index: number, offset: number): Exchange => {
     const headers = {
       'content-type': 'application/partial-upload',
       'content-length': `${SIZE_BYTES - offset}`,
@@ -34,14 +34,14 @@ async function begin() {
       'upload-offset': `${offset}`,
       'upload-complete': '?1',
     }
-    return new DraftExchange('PATCH', location, at(index, headers))
+    return new Exchange('PATCH', location, at(index, headers))
   }
   const offsetAt = async (index: number): Promise<number> => {
-    const { status, headers } = await draft('HEAD', location, at(index))
+    const { status, headers } = await exchange('HEAD', location, at(index))
     expect(status).toBe(204)
     return Number(headers['upload-offset'])
   }
-  const expectDelivered = async (answer: DraftAnswer): Promise<void> => {
+  const expectDelivered = async (answer: ExchangeAnswer): Promise<void> => {
     expect(answer.status, answer.text).toBe(200)
     expect(answer.text).toMatch(/^stored .* film, 30\.0 MiB, waiting for bob\n+delivered bob\n+$/)
     expect(await world.received('bob')).toEqual(['film'])

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { KIB, TestPortal } from '../portal.ts'
-import { type DraftAnswer, draft } from './draft-client.ts'
+import { type ExchangeAnswer, exchange } from './exchange.ts'
 
 const bytes = randomBytes(40 * KIB)
 
@@ -55,9 +55,9 @@ test.each([
   const line = await cutter(portal.port)
   const token = portal.token('alice')
   const create = { url: portal.url, token, headers: { 'upload-complete': '?0' } }
-  const location = String((await draft('POST', '/v1/to/bob/film', create)).headers.location)
+  const location = String((await exchange('POST', '/v1/to/bob/film', create)).headers.location)
   let offset = 0
-  let last: DraftAnswer | null = null
+  let last: ExchangeAnswer | null = null
   let cuts = 0
   // The lengths of the parts of a body of unknown length take up a little of each kibibyte.
   const overheadBytes = field === 'content-length' ? 0 : 32
@@ -69,10 +69,12 @@ test.each([
       [field]: field === 'content-length' ? `${bytes.length - offset}` : value,
       prefer: 'wait=0',
     }
-    last = await draft('PATCH', location, { url: line.url, token, headers }, bytes.subarray(offset)).catch(() => null)
+    last = await exchange('PATCH', location, { url: line.url, token, headers }, bytes.subarray(offset)).catch(
+      () => null,
+    )
     if (last !== null) break
     cuts++
-    const where = await draft('HEAD', location, { url: portal.url, token })
+    const where = await exchange('HEAD', location, { url: portal.url, token })
     const told = Number(where.headers['upload-offset'])
     expect(told).toBeGreaterThanOrEqual(offset + KIB - overheadBytes)
     expect(told).toBeLessThanOrEqual(offset + KIB)

@@ -5,7 +5,7 @@ import type { PortalOptions } from '../../../src/portal/index.ts'
 import { newTransferId } from '../../../src/protocol/index.ts'
 import { until } from '../../e2e/harness/world.ts'
 import { TestPortal } from '../portal.ts'
-import { type DraftAnswer, DraftExchange, draft } from './draft-client.ts'
+import { Exchange, type ExchangeAnswer, exchange } from './exchange.ts'
 import { storedFiles } from './one-request.ts'
 import { film, MIB } from './resumable.ts'
 
@@ -22,7 +22,7 @@ async function begin(options: Partial<PortalOptions> = {}) {
   })
   /** Creates an upload without content. @returns its address */
   const create = async (headers: Record<string, string> = {}, path = '/v1/to/bob/film'): Promise<string> => {
-    const created = await draft('POST', path, ask({ 'upload-complete': '?0', ...headers }))
+    const created = await exchange('POST', path, ask({ 'upload-complete': '?0', ...headers }))
     expect(created.status, created.text).toBe(201)
     return String(created.headers.location)
   }
@@ -32,28 +32,28 @@ async function begin(options: Partial<PortalOptions> = {}) {
     complete: boolean,
     body?: Buffer,
     headers: Record<string, string> = {},
-  ): Promise<DraftAnswer> => {
+  ): Promise<ExchangeAnswer> => {
     const fields = { 'upload-offset': `${offset}`, 'upload-complete': complete ? '?1' : '?0' }
-    return draft('PATCH', location, ask({ ...partial, ...fields, ...headers }), body)
+    return exchange('PATCH', location, ask({ ...partial, ...fields, ...headers }), body)
   }
   /** The beginning of a request that brings the whole film. */
-  const sending = (headers: Record<string, string> = {}, lengthBytes: number | null = film.length): DraftExchange => {
+  const sending = (headers: Record<string, string> = {}, lengthBytes: number | null = film.length): Exchange => {
     const length: Record<string, string> =
       lengthBytes === null ? { 'transfer-encoding': 'chunked' } : { 'content-length': `${lengthBytes}` }
     const all = { ...version, 'upload-complete': '?1', prefer: 'wait=0', ...length, ...headers }
-    const exchange = new DraftExchange('PUT', '/v1/to/bob/film', ask(all))
+    const exchange = new Exchange('PUT', '/v1/to/bob/film', ask(all))
     exchange.flush()
     return exchange
   }
   const offsetOf = async (location: string): Promise<number> => {
-    const { status, headers } = await draft('HEAD', location, ask())
+    const { status, headers } = await exchange('HEAD', location, ask())
     expect(status).toBe(204)
     // RFC 9110 section 8.6
     expect(headers).not.toHaveProperty('content-length')
     return Number(headers['upload-offset'])
   }
   /** What bob gets. */
-  const fetched = async (answer: DraftAnswer): Promise<Buffer> => {
+  const fetched = async (answer: ExchangeAnswer): Promise<Buffer> => {
     expect(answer.status, answer.text).toBe(200)
     const transferId = answer.text.split(' ')[1] ?? ''
     const status = await portal.ask('GET', `/v1/transfers/${transferId}`, { token: portal.token('alice') })
@@ -93,7 +93,7 @@ test.each([
     await first.write(film.subarray(0, 11 * MIB))
     expect(await first.told('upload-offset')).toBe(`${8 * MIB}`)
     first.cut()
-    const where = await draft('HEAD', location, ask())
+    const where = await exchange('HEAD', location, ask())
     expect(where).toMatchObject({ status: 204, headers: { 'upload-complete': '?0', 'cache-control': 'no-store' } })
     expect(where.headers['upload-length']).toBe(lengthBytes === null ? undefined : `${lengthBytes}`)
     const offset = Number(where.headers['upload-offset'])
@@ -103,7 +103,7 @@ test.each([
     expect(last.text).toMatch(/^stored [\w-]{36} film, 17\.0 MiB, waiting for bob\nwaiting for bob; ask later/)
     expect(last.interim.every(({ headers }) => headers.location === undefined)).toBe(true)
     expect((await fetched(last)).equals(film)).toBe(true)
-    const after = await draft('HEAD', location, ask())
+    const after = await exchange('HEAD', location, ask())
     expect(after.headers).toMatchObject({ 'upload-complete': '?1', 'upload-offset': `${film.length}` })
     const again = await patch(location, film.length, true)
     expect(again.text.split('\n')[0]).toBe(last.text.split('\n')[0])
@@ -124,7 +124,7 @@ test('a file comes in small requests, each behind the one before it', async () =
         headers: { 'upload-complete': '?0', 'upload-offset': `${offset + 3_000}` },
       })
   }
-  expect((await draft('GET', location, ask())).headers['upload-complete']).toBe('?1')
+  expect((await exchange('GET', location, ask())).headers['upload-complete']).toBe('?1')
 })
 
 test('the status of an upload says how much of it is safe, until it is stored', async () => {
@@ -184,7 +184,7 @@ test('lengths that disagree are refused, and the upload can be continued', async
     text: expect.stringContaining('https://iana.org/assignments/http-problem-types#inconsistent-upload-length'),
   }
   const headers = { ...version, 'upload-complete': '?1', 'upload-length': '5' }
-  expect(await draft('PUT', '/v1/to/bob/film', ask(headers), small)).toMatchObject(inconsistent)
+  expect(await exchange('PUT', '/v1/to/bob/film', ask(headers), small)).toMatchObject(inconsistent)
   const location = await create({ 'upload-length': `${2 * small.length}` })
   expect(await patch(location, 0, true, small)).toMatchObject({ ...inconsistent, headers: { 'upload-complete': '?0' } })
   expect(await patch(location, 0, false, small, { 'upload-length': '9' })).toMatchObject(inconsistent)
@@ -204,9 +204,9 @@ test.each([['content-length'], ['transfer-encoding']])(
     const length: Record<string, string> = field === 'content-length' ? {} : { 'transfer-encoding': 'chunked' }
     const refused = await patch(location, 0, false, small, length)
     expect(refused).toMatchObject({ status: 400, headers: { 'upload-complete': '?1' } })
-    const gone = await draft('HEAD', location, ask({ accept: 'application/json' }))
+    const gone = await exchange('HEAD', location, ask({ accept: 'application/json' }))
     expect(gone.status).toBe(410)
-    const why = JSON.parse((await draft('GET', location, ask({ accept: 'application/json' }))).text)
+    const why = JSON.parse((await exchange('GET', location, ask({ accept: 'application/json' }))).text)
     expect(why).toMatchObject({
       code: 'upload-gone',
       state: 'refused',
@@ -228,7 +228,7 @@ test('a digest of the whole file is verified, however the file came', async () =
     headers: { 'upload-complete': '?1' },
     text: expect.stringContaining('digest-mismatching-value'),
   })
-  expect((await draft('HEAD', wrong, ask())).status).toBe(410)
+  expect((await exchange('HEAD', wrong, ask())).status).toBe(410)
   const late = await create()
   await patch(late, 0, false, small)
   const lateWrong = await patch(late, small.length, true, small, { 'repr-digest': digestOfBytes(small) })
@@ -239,7 +239,7 @@ test('a digest of the whole file is verified, however the file came', async () =
   await whole.write(film.subarray(0, 9 * MIB))
   await whole.told('upload-offset')
   whole.cut()
-  const offset = Number((await draft('HEAD', location, ask())).headers['upload-offset'])
+  const offset = Number((await exchange('HEAD', location, ask())).headers['upload-offset'])
   expect(offset).toBeGreaterThan(0)
   expect((await fetched(await patch(location, offset, true, film.subarray(offset)))).equals(film)).toBe(true)
 })
@@ -253,7 +253,7 @@ test('nothing of a request counts whose own digest is wrong, or that breaks befo
   expect(await offsetOf(location)).toBe(0)
   expect(await storedFiles(portal)).toEqual([])
   const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?0', 'content-length': `${cut.length}` }
-  const broken = new DraftExchange('PATCH', location, ask({ ...fields, 'content-digest': digestOfBytes(cut) }))
+  const broken = new Exchange('PATCH', location, ask({ ...fields, 'content-digest': digestOfBytes(cut) }))
   await broken.write(cut.subarray(0, 9 * MIB))
   broken.cut()
   expect(await offsetOf(location)).toBe(0)
@@ -266,7 +266,7 @@ test('a request that asks for the offset ends the one that still sends, and what
   const { ask, create, patch, offsetOf, fetched } = await begin()
   const location = await create({ 'upload-length': `${film.length}` })
   const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?1', 'content-length': `${film.length}` }
-  const running = new DraftExchange('PATCH', location, ask({ ...fields, ...version }))
+  const running = new Exchange('PATCH', location, ask({ ...fields, ...version }))
   await running.write(film.subarray(0, 12 * MIB))
   await running.told('upload-offset')
   const offset = await offsetOf(location)
@@ -282,13 +282,13 @@ test('a cancelled upload is gone, and so is a request that still sends', async (
   const location = await running.told('location')
   await running.write(film.subarray(0, 12 * MIB))
   await running.told('upload-offset')
-  expect((await draft('DELETE', location, ask())).status).toBe(204)
+  expect((await exchange('DELETE', location, ask())).status).toBe(204)
   await expect(running.answer).rejects.toThrow()
-  expect((await draft('HEAD', location, ask())).status).toBe(404)
+  expect((await exchange('HEAD', location, ask())).status).toBe(404)
   await until(async () => (await storedFiles(portal)).length === 0, 'nothing of it is kept')
   const complete = await create()
-  await draft('PATCH', complete, ask({ ...partial, 'upload-offset': '0', 'upload-complete': '?1' }), small)
-  expect((await draft('DELETE', complete, ask())).status).toBe(204)
+  await exchange('PATCH', complete, ask({ ...partial, 'upload-offset': '0', 'upload-complete': '?1' }), small)
+  expect((await exchange('DELETE', complete, ask())).status).toBe(204)
   const { transfers } = await portal.client('alice').transfers({ limit: 9 })
   expect(transfers.map(({ state }) => state)).toEqual(['stored', 'cancelled'])
 })
@@ -298,9 +298,9 @@ test('an upload is there only for its account, and only with its token', async (
   const location = await create()
   for (const method of ['HEAD', 'PATCH', 'DELETE']) {
     const headers = { ...partial, 'upload-offset': '0', 'upload-complete': '?0' }
-    expect((await draft(method, location, ask(headers, 'carol'))).status, method).toBe(404)
-    expect((await draft(method, `${location.slice(0, -1)}!`, ask(headers))).status, method).toBe(404)
-    expect((await draft(method, location, { url: portal.url, token: 'none', headers })).status, method).toBe(401)
+    expect((await exchange(method, location, ask(headers, 'carol'))).status, method).toBe(404)
+    expect((await exchange(method, `${location.slice(0, -1)}!`, ask(headers))).status, method).toBe(404)
+    expect((await exchange(method, location, { url: portal.url, token: 'none', headers })).status, method).toBe(401)
   }
   expect(await offsetOf(location)).toBe(0)
 })
@@ -319,13 +319,13 @@ test('requests that are not of the documented form are refused', async () => {
     [{ 'upload-complete': '?2' }, 400],
     [{ 'upload-complete': '1' }, 400],
   ] as const) {
-    const refused = await draft('PATCH', location, ask({ ...fields, ...changes }), small)
+    const refused = await exchange('PATCH', location, ask({ ...fields, ...changes }), small)
     expect([refused.status, changes], refused.text).toEqual([status, changes])
   }
   expect(await offsetOf(location)).toBe(0)
   // Parameters of a structured field mean nothing here, and change nothing.
   const odd = { 'upload-offset': '0;unit=byte', 'upload-complete': '?0; why="so"', 'upload-length': 'many' }
-  expect((await draft('PATCH', location, ask({ ...fields, ...odd }), small)).status).toBe(204)
+  expect((await exchange('PATCH', location, ask({ ...fields, ...odd }), small)).status).toBe(204)
 })
 
 test.each([
@@ -338,18 +338,18 @@ test.each([
 ])('a whole file in a request %s is answered as a plain one, without interim answers', async (_, headers) => {
   const { portal, ask } = await begin()
   const body = 'content-length' in headers ? Buffer.alloc(0) : small
-  const plain = await draft('PUT', '/v1/to/bob/film', ask({ prefer: 'wait=0' }), body)
-  const other = await draft(
+  const plain = await exchange('PUT', '/v1/to/bob/film', ask({ prefer: 'wait=0' }), body)
+  const other = await exchange(
     'PUT',
     '/v1/to/bob/film',
     ask({ prefer: 'wait=0', 'upload-complete': '?1', ...headers }),
     body,
   )
-  const names = ({ headers: all }: DraftAnswer): string[] => Object.keys(all).sort()
+  const names = ({ headers: all }: ExchangeAnswer): string[] => Object.keys(all).sort()
   expect([other.status, other.interim, names(other)]).toEqual([plain.status, [], names(plain)])
   expect(other.text.replaceAll(/[\w-]{36}/g, 'ID')).toBe(plain.text.replaceAll(/[\w-]{36}/g, 'ID'))
   const parts = { 'upload-complete': '?0', ...headers, 'content-length': '3' }
-  expect(await draft('PUT', '/v1/to/bob/film', ask(parts), small.subarray(0, 3))).toMatchObject({
+  expect(await exchange('PUT', '/v1/to/bob/film', ask(parts), small.subarray(0, 3))).toMatchObject({
     status: 201,
     ...('content-length' in headers ? {} : { interim: [] }),
     headers: { 'upload-offset': '3' },
@@ -370,7 +370,7 @@ test.each(['5', '6', '7', '8', '9'])(
     const offset = await offsetOf(location)
     if (name === '5') {
       const fields = { 'upload-offset': `${offset}`, 'upload-complete': '?0', 'upload-draft-interop-version': name }
-      expect((await draft('PATCH', location, ask(fields), film.subarray(offset))).status).toBe(204)
+      expect((await exchange('PATCH', location, ask(fields), film.subarray(offset))).status).toBe(204)
     } else expect((await patch(location, offset, false, film.subarray(offset))).status).toBe(204)
     expect((await fetched(await patch(location, film.length, true))).equals(film)).toBe(true)
   },
@@ -379,13 +379,13 @@ test.each(['5', '6', '7', '8', '9'])(
 test('limits are told, and kept', async () => {
   const { portal, ask, create, patch } = await begin({ transferSizeBytesMax: MIB, accountUploadsMax: 2 })
   const limits = { status: 204, headers: { 'upload-limit': `min-size=0, max-size=${MIB}` } }
-  expect(await draft('OPTIONS', '/v1/to/bob/film', ask())).toMatchObject(limits)
+  expect(await exchange('OPTIONS', '/v1/to/bob/film', ask())).toMatchObject(limits)
   const large = { 'upload-complete': '?0', 'upload-length': `${MIB + 1}` }
-  expect(await draft('POST', '/v1/to/bob/film', ask(large))).toMatchObject({ ...limits, status: 413 })
+  expect(await exchange('POST', '/v1/to/bob/film', ask(large))).toMatchObject({ ...limits, status: 413 })
   const location = await create()
-  expect(await draft('OPTIONS', location, ask())).toMatchObject(limits)
+  expect(await exchange('OPTIONS', location, ask())).toMatchObject(limits)
   await create()
-  const third = await draft('POST', '/v1/to/bob/film', ask({ 'upload-complete': '?0' }))
+  const third = await exchange('POST', '/v1/to/bob/film', ask({ 'upload-complete': '?0' }))
   expect(third).toMatchObject({ status: 429, text: expect.stringContaining('too-many-transfers') })
   const beyond = await patch(location, 0, false, Buffer.alloc(MIB + 1))
   expect(beyond).toMatchObject({ status: 413, headers: { 'upload-complete': '?1' } })
@@ -395,14 +395,18 @@ test('limits are told, and kept', async () => {
 
 test('the quota of an account counts what its uploads announce, and what comes without that', async () => {
   const { create, patch, offsetOf, ask } = await begin({ accountBytesMax: 20 * MIB, transferSizeBytesMax: 1024 * MIB })
-  const full = await draft('POST', '/v1/to/bob/film', ask({ 'upload-complete': '?0', 'upload-length': `${21 * MIB}` }))
+  const full = await exchange(
+    'POST',
+    '/v1/to/bob/film',
+    ask({ 'upload-complete': '?0', 'upload-length': `${21 * MIB}` }),
+  )
   expect(full.status).toBe(507)
   const location = await create()
   expect((await patch(location, 0, false, film)).status).toBe(204)
   expect(await offsetOf(location)).toBe(film.length)
   const beyond = await patch(location, film.length, false, film)
   expect(beyond).toMatchObject({ status: 507, headers: { 'upload-complete': '?1' } })
-  expect((await draft('HEAD', location, ask())).status).toBe(410)
+  expect((await exchange('HEAD', location, ask())).status).toBe(410)
 })
 
 test.each([
@@ -413,7 +417,7 @@ test.each([
   const location = await create()
   const digest = `sha-256=:${createHash('sha256').update('of what never ends').digest('base64')}:`
   const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?0', 'content-digest': digest, ...length }
-  const endless = new DraftExchange('PATCH', location, ask(fields as Record<string, string>))
+  const endless = new Exchange('PATCH', location, ask(fields as Record<string, string>))
   endless.flush()
   // Its end never comes.
   await endless.write(film)
@@ -425,20 +429,20 @@ test.each([
 test('an upload whose client stays silent ends, and one whose client asks does not', async () => {
   const { portal, ask, create, offsetOf } = await begin({ uploadTimeoutMs: 1500, sweepMs: 50 })
   const [silent, asked] = [await create(), await create()]
-  expect((await draft('HEAD', silent, ask())).headers['upload-limit']).toContain('max-age=1')
+  expect((await exchange('HEAD', silent, ask())).headers['upload-limit']).toContain('max-age=1')
   await until(async () => {
     expect(await offsetOf(asked)).toBe(0)
     const { transfers } = await portal.client('alice').transfers({ limit: 9 })
     return transfers.some(({ state }) => state === 'refused')
   }, 'the silent one is refused')
-  const gone = JSON.parse((await draft('GET', silent, ask({ accept: 'application/json' }))).text)
+  const gone = JSON.parse((await exchange('GET', silent, ask({ accept: 'application/json' }))).text)
   expect(gone).toMatchObject({ code: 'upload-gone', problem: { code: 'upload-timeout' } })
   expect(await offsetOf(asked)).toBe(0)
 })
 
 test('a creation that breaks before its client knows the address leaves nothing', async () => {
   const { portal, ask } = await begin()
-  const broken = new DraftExchange('PUT', '/v1/to/bob/film', ask({ 'upload-complete': '?0', 'content-length': '100' }))
+  const broken = new Exchange('PUT', '/v1/to/bob/film', ask({ 'upload-complete': '?0', 'content-length': '100' }))
   await broken.write(small)
   broken.cut()
   await until(async () => {
@@ -454,12 +458,12 @@ test('under an idempotency key an upload begins again, and a stored one is not s
   const first = await create({ 'idempotency-key': key, 'upload-length': `${film.length}` })
   await patch(first, 0, false, film.subarray(0, 9 * MIB))
   const second = await create({ 'idempotency-key': key, 'upload-length': `${film.length}` })
-  expect((await draft('HEAD', first, ask())).status).toBe(404)
+  expect((await exchange('HEAD', first, ask())).status).toBe(404)
   expect(await offsetOf(second)).toBe(0)
   expect((await fetched(await patch(second, 0, true, film))).equals(film)).toBe(true)
   const again = await sending({ 'idempotency-key': key }).end(film)
   expect(again).toMatchObject({ status: 200, interim: [], text: expect.stringContaining(key) })
-  const conflict = await draft('POST', '/v1/to/bob/film', ask({ 'upload-complete': '?0', 'idempotency-key': key }))
+  const conflict = await exchange('POST', '/v1/to/bob/film', ask({ 'upload-complete': '?0', 'idempotency-key': key }))
   expect(conflict).toMatchObject({ status: 409, text: expect.stringContaining('transfer-conflict') })
 })
 
@@ -475,7 +479,7 @@ test('an online receiver has the first part while the upload is interrupted', as
   expect(part.body.equals(film.subarray(0, 8 * MIB))).toBe(true)
   // The tail is no part of the file yet.
   expect((await portal.ask('GET', path(2), { token: portal.token('bob') })).status).toBe(404)
-  expect((await draft('HEAD', location, ask())).headers['upload-offset']).toBe(`${9 * MIB}`)
+  expect((await exchange('HEAD', location, ask())).headers['upload-offset']).toBe(`${9 * MIB}`)
 })
 
 test('the answer to the last request is text or JSON lines, as it asks for', async () => {
@@ -490,11 +494,11 @@ test('a client that waits to be asked for its content gets 100, too', async () =
   const { ask, create } = await begin()
   const location = await create()
   const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?0', expect: '100-continue' }
-  const asked = new DraftExchange('PATCH', location, ask({ ...fields, 'content-length': `${small.length}` }))
+  const asked = new Exchange('PATCH', location, ask({ ...fields, 'content-length': `${small.length}` }))
   asked.flush()
   await asked.continued
   expect((await asked.end(small)).status).toBe(204)
-  const wrong = new DraftExchange('PATCH', location, ask({ ...fields, 'content-length': `${small.length}` }))
+  const wrong = new Exchange('PATCH', location, ask({ ...fields, 'content-length': `${small.length}` }))
   wrong.flush()
   expect((await wrong.answer).status).toBe(409)
 })

@@ -283,7 +283,7 @@ test('a body of unknown length that exceeds the limit is refused during the uplo
     expect(answer.status).toBe('transferSizeBytesMax' in limit ? 413 : 507)
     expect(await storedFiles(portal)).toEqual([])
     expect(await transferCount(portal)).toBe(0)
-    sending.breakOff()
+    sending.cut()
   }
 })
 
@@ -304,7 +304,7 @@ test('a body that breaks off leaves nothing behind, and receivers that have star
   for await (const event of portal.client('bob').watchInbox({ instanceId: instance, window: 4 })) {
     if (event.type === 'offer') {
       await until(async () => (await storedFiles(portal)).length > 1, 'one part of it is held, and another comes')
-      sending.breakOff()
+      sending.cut()
     }
     if (event.type === 'withdrawn') {
       expect(event.withdrawal.problem.code).toBe('part-incomplete')
@@ -321,7 +321,7 @@ test('a body of unknown length that breaks off leaves nothing behind', async () 
   const sending = oneRequest(portal, 'bob/x')
   await sending.write(large.subarray(0, 3 * MIB))
   await until(async () => (await storedFiles(portal)).length > 0, 'it is being taken in')
-  sending.breakOff()
+  sending.cut()
   await until(async () => (await storedFiles(portal)).length === 0, 'everything of it is deleted')
   expect(await transferCount(portal)).toBe(0)
 })
@@ -399,7 +399,7 @@ test.each([
   // The content differs, so that a part left over from it would show.
   await first.write(Buffer.alloc(8.5 * MIB, 'broken'))
   await until(async () => (await storedFiles(portal)).length > 0, 'it is being taken in')
-  first.breakOff()
+  first.cut()
   await until(async () => (await storedFiles(portal)).length === 0, 'everything of it is deleted')
   const answer = await sendWhole(portal, 'bob/x', large, sending)
   expect(answer.lines[0]).toMatch(/^stored /)
@@ -447,7 +447,7 @@ test('an upload whose sender does not come back is refused when its time is up',
   const first = oneRequest(portal, 'bob/x', { lengthBytes: large.length, headers: { 'idempotency-key': key } })
   await first.write(large.subarray(0, MIB))
   await until(async () => (await storedFiles(portal)).length > 0, 'it is being taken in')
-  first.breakOff()
+  first.cut()
   // The test reads the ledger, because a request to the portal would postpone the timeout.
   const state = () => portal.operate(async (ledger) => (await ledger.transfer(key))?.state)
   await until(async () => (await state()) === 'refused', 'it is refused')
@@ -460,7 +460,7 @@ test('a client with Expect: 100-continue is asked for the body only once no refu
   const headers = { expect: '100-continue' }
   for (const lengthBytes of [small.length, large.length, null]) {
     const content = lengthBytes === small.length ? small : large
-    const welcome = oneRequest(portal, 'bob/x', { lengthBytes, headers }).begin()
+    const welcome = oneRequest(portal, 'bob/x', { lengthBytes, headers }).flush()
     await until(() => welcome.isAskedFor, 'it is asked for')
     expect((await welcome.end(content)).status).toBe(200)
     for (const [path, more, status] of [
@@ -468,12 +468,12 @@ test('a client with Expect: 100-continue is asked for the body only once no refu
       ['bob/x', { authorization: 'Bearer x' }, 401],
       ['bob/x', { 'idempotency-key': 'x' }, 400],
     ] as const) {
-      const refused = oneRequest(portal, path, { lengthBytes, headers: { ...headers, ...more } }).begin()
+      const refused = oneRequest(portal, path, { lengthBytes, headers: { ...headers, ...more } }).flush()
       expect((await refused.answer).status).toBe(status)
       expect(refused.isAskedFor).toBe(false)
     }
   }
-  const full = oneRequest(portal, 'bob/x', { lengthBytes: 30 * MIB, headers }).begin()
+  const full = oneRequest(portal, 'bob/x', { lengthBytes: 30 * MIB, headers }).flush()
   expect((await full.answer).status).toBe(507)
   expect(full.isAskedFor).toBe(false)
 })
@@ -496,7 +496,7 @@ test('a client that sends without waiting, and is refused, can read the reason',
   const sending = oneRequest(portal, 'nobody/x', { lengthBytes: 64 * MIB })
   for (let sent = 0; sent < 32; sent++) sending.write(Buffer.alloc(MIB))
   expect((await sending.answer).text).toMatch(/^refused: receiver-unknown: /)
-  sending.breakOff()
+  sending.cut()
 })
 
 test('an answer that waits sends signs of life', async () => {

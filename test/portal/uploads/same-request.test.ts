@@ -4,7 +4,8 @@ import { portalDefaults } from '../../../src/portal/options.ts'
 import { newTransferId } from '../../../src/protocol/index.ts'
 import { until } from '../../e2e/harness/world.ts'
 import { contentDigest, manifestDigest, TestPortal } from '../portal.ts'
-import { MIB, type OneRequest, oneRequest, sendWhole, storedFiles } from './one-request.ts'
+import type { Exchange } from './exchange.ts'
+import { MIB, oneRequest, sendWhole, storedFiles } from './one-request.ts'
 
 const monday = Buffer.from('monday')
 const sunday = Buffer.from('sunday')
@@ -66,7 +67,7 @@ test('a repetition that is damaged or breaks off may be sent again, and the stor
   expect(damaged.text).toMatch(/^resend: digest-mismatching-value: /)
   const broken = oneRequest(portal, 'bob/x', { lengthBytes: monday.length, headers })
   await broken.write(monday.subarray(0, 3))
-  broken.breakOff()
+  broken.cut()
   expect((await sendWhole(portal, 'bob/x', monday, { headers })).lines[0]).toMatch(/^stored /)
 })
 
@@ -75,7 +76,7 @@ test('a repetition with Expect: 100-continue is asked for its body, unless it on
   const key = newTransferId()
   const headers = { 'idempotency-key': key, expect: '100-continue' }
   await sendWhole(portal, 'bob/x', monday, { headers: { 'idempotency-key': key } })
-  const again = oneRequest(portal, 'bob/x', { lengthBytes: monday.length, headers }).begin()
+  const again = oneRequest(portal, 'bob/x', { lengthBytes: monday.length, headers }).flush()
   await until(() => again.isAskedFor, 'it is asked for')
   expect((await again.end(sunday)).status).toBe(409)
   const { notifications } = await portal.client('alice').transfer(key)
@@ -113,7 +114,7 @@ test.each([
   const first = oneRequest(portal, 'bob/x', { lengthBytes: large.length, headers })
   await first.write(large.subarray(0, 8.5 * MIB))
   await until(async () => (await storedFiles(portal)).length > 0, 'it is being taken in')
-  if (breaksOff) first.breakOff()
+  if (breaksOff) first.cut()
   const sending = { lengthBytes: null, headers }
   // A longer or shorter file is not the announced one.
   const longer = Buffer.concat([large, Buffer.from('x')])
@@ -130,7 +131,7 @@ test('concurrent requests with one key do not use up each other’s attempts', a
   const portal = await TestPortal.start()
   const key = newTransferId()
   const sending = { lengthBytes: large.length, headers: { 'idempotency-key': key } }
-  let newest: OneRequest | null = null
+  let newest: Exchange | null = null
   // Each of them takes the place of the one before, more often than an upload may be attempted.
   for (let at = 0; at <= portalDefaults.attemptsMax; at++) {
     newest = oneRequest(portal, 'bob/x', sending)
@@ -141,7 +142,7 @@ test('concurrent requests with one key do not use up each other’s attempts', a
       'it has replaced the one before',
     )
   }
-  newest?.breakOff()
+  newest?.cut()
   await until(async () => (await storedFiles(portal)).length === 0, 'what came is deleted')
   expect((await sendWhole(portal, 'bob/x', large, sending)).lines[0]).toMatch(/^stored /)
   const { notifications } = await portal.client('alice').transfer(key)

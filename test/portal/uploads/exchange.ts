@@ -1,37 +1,44 @@
-/** A client of the IETF's resumable uploads, as slow and as careless as a test wants. It shows interim answers. */
+/** A client that sends one request, as slowly and as carelessly as a test wants. It shows interim answers. */
 import { type IncomingHttpHeaders, request } from 'node:http'
 
 /** A final or an interim answer. */
-export interface DraftAnswer {
+export interface ExchangeAnswer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly text: string
+  /** The lines of the text, without empty ones. */
+  readonly lines: readonly string[]
   /** The interim answers before it. */
   readonly interim: readonly { readonly status: number; readonly headers: IncomingHttpHeaders }[]
 }
 
-export interface DraftRequest {
+export interface Asking {
   readonly url: string
   readonly token: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
 /** A request that is under way. */
-export class DraftExchange {
-  readonly answer: Promise<DraftAnswer>
+export class Exchange {
+  readonly answer: Promise<ExchangeAnswer>
   /** Resolves when the portal asks for the content. */
   readonly continued: Promise<void>
+  /** Whether the portal has asked for the content. */
+  isAskedFor = false
   readonly interim: { status: number; headers: IncomingHttpHeaders }[] = []
   readonly #request: ReturnType<typeof request>
   #onInterim = (): void => {}
 
-  constructor(method: string, path: string, { url, token, headers = {} }: DraftRequest) {
+  constructor(method: string, path: string, { url, token, headers = {} }: Asking) {
     this.#request = request(new URL(path, url), {
       method,
       agent: false,
       headers: { authorization: `Bearer ${token}`, ...headers },
     })
     this.continued = new Promise((resolve) => this.#request.once('continue', resolve))
+    this.#request.once('continue', () => {
+      this.isAskedFor = true
+    })
     this.#request.on('information', ({ statusCode, headers }) => {
       this.interim.push({ status: statusCode, headers })
       this.#onInterim()
@@ -46,7 +53,8 @@ export class DraftExchange {
         })
         response.on('error', reject)
         response.on('end', () => {
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, interim: this.interim })
+          const { statusCode: status = 0, headers } = response
+          resolve({ status, headers, text, lines: linesOf(text), interim: this.interim })
         })
       })
     })
@@ -55,8 +63,9 @@ export class DraftExchange {
   }
 
   /** Sends the head alone. */
-  flush(): void {
+  flush(): this {
     this.#request.flushHeaders()
+    return this
   }
 
   /** Resolves when the bytes have left. */
@@ -66,7 +75,7 @@ export class DraftExchange {
     })
   }
 
-  end(bytes?: Buffer): Promise<DraftAnswer> {
+  end(bytes?: Buffer): Promise<ExchangeAnswer> {
     this.#request.end(bytes)
     return this.answer
   }
@@ -89,7 +98,11 @@ export class DraftExchange {
   }
 }
 
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '')
+}
+
 /** Makes one request. */
-export function draft(method: string, path: string, ask: DraftRequest, body?: Buffer): Promise<DraftAnswer> {
-  return new DraftExchange(method, path, ask).end(body)
+export function exchange(method: string, path: string, ask: Asking, body?: Buffer): Promise<ExchangeAnswer> {
+  return new Exchange(method, path, ask).end(body)
 }

@@ -126,7 +126,7 @@ export class UploadSession implements AsyncDisposable {
       const offsets = { 'expected-offset': offsetBytes, 'provided-offset': append.offsetBytes }
       throw new Problem('mismatching-upload-offset', offsets)
     }
-    if (isStored(this.#transfer)) return this.#replayed(append)
+    if (isStored(this.#transfer)) return await this.#replayed(append)
     if (offsetBytes > 0) this.#context.metrics.uploadsContinued.inc()
     const completes = this.#completes(append)
     const lengthBytes = await this.#knownLength(append, completes)
@@ -196,10 +196,19 @@ export class UploadSession implements AsyncDisposable {
     return [this.#upload.reprDigest, reprDigest].filter((one) => one !== null)
   }
 
-  /** A client that did not get the final answer asks for it again, with nothing to append. */
-  #replayed({ completes, contentBytes }: Append): Appended {
+  /**
+   * A client that did not get the final answer asks for it again, with nothing to append. One that reads the rest of its file from a pipe
+   * cannot say beforehand that there is nothing.
+   */
+  async #replayed({ completes, contentBytes, source, signal, onAdmitted }: Append): Promise<Appended> {
     const { offsetBytes } = this.#upload
-    if (completes !== false && contentBytes === 0) return { offsetBytes, stored: this.#transfer }
+    const isComplete = { offsetBytes, stored: this.#transfer }
+    if (completes !== false && contentBytes === 0) return isComplete
+    if (completes !== false && contentBytes === null) {
+      onAdmitted()
+      const body = { source, signal: AbortSignal.any([signal, this.#active.signal]), extraHasher: null }
+      if (await isAtEnd(this.#context.options, body, this.#digestAlgorithm)) return isComplete
+    }
     throw new Problem('inconsistent-upload-length', { detail: 'the upload is complete' })
   }
 

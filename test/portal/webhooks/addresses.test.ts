@@ -124,17 +124,17 @@ describe('a request', () => {
   test('to a name that resolves to this machine is refused at the connection', async () => {
     const { port, requests } = await counting()
     for (const url of [`https://localhost:${port}/`, `http://localhost:${port}/`, `https://127.0.0.1:${port}/`]) {
-      expect(await post(url), url).toEqual({ status: null, reason: refused })
+      expect(await post(url), url).toMatchObject({ status: null, reason: refused })
     }
     expect(requests()).toBe(0)
     // The same, where it is allowed.
-    expect(await post(`http://localhost:${port}/`, ['127.0.0.0/8', '::1'])).toEqual({ status: 200, reason: null })
+    expect(await post(`http://localhost:${port}/`, ['127.0.0.0/8', '::1'])).toMatchObject({ status: 200, reason: null })
     expect(requests()).toBe(1)
   })
 
   test('by plain http to a name whose address the operator did not name is refused', async () => {
     const { port, requests } = await counting()
-    expect(await post(`http://localhost:${port}/`, ['10.0.0.0/8'])).toEqual({ status: null, reason: refused })
+    expect(await post(`http://localhost:${port}/`, ['10.0.0.0/8'])).toMatchObject({ status: null, reason: refused })
     expect(requests()).toBe(0)
   })
 
@@ -144,7 +144,7 @@ describe('a request', () => {
       vi.stubEnv(name, `http://127.0.0.1:${proxy.port}`)
     }
     onTestFinished(() => void vi.unstubAllEnvs())
-    expect(await post(`http://127.0.0.1:${target.port}/`, ['127.0.0.1'])).toEqual({ status: 200, reason: null })
+    expect(await post(`http://127.0.0.1:${target.port}/`, ['127.0.0.1'])).toMatchObject({ status: 200, reason: null })
     expect([target.requests(), proxy.requests()]).toEqual([1, 0])
   })
 

@@ -4,7 +4,7 @@ import { fileErrorText } from '../fs/index.ts'
 import { type DigestAlgorithm, Problem } from '../protocol/index.ts'
 import type { TreeIndex } from '../tree/index.ts'
 import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
-import { PartBytes } from './node-part-bytes.ts'
+import { sealInPlace } from './node-part-bytes.ts'
 import type { ReadPart } from './parts-read.ts'
 import type { OpenSource, Source, SourceIdentity } from './source.ts'
 
@@ -53,15 +53,13 @@ export abstract class OpenContent implements OpenSource {
     digestAlgorithm: DigestAlgorithm,
     seal: PartSeal | null,
   ): Promise<PartDigests> {
-    const part = new PartBytes(digestAlgorithm, seal)
     const lengthBytes = target.length - (seal === null ? 0 : sealTagBytes)
-    for (let at = 0; at < lengthBytes; ) {
-      const bytesRead = await this.read(target.subarray(0, lengthBytes), at, offsetBytes + at)
+    const plain = target.subarray(0, lengthBytes)
+    const digests = await sealInPlace(target, digestAlgorithm, seal, async (at) => {
+      const bytesRead = await this.read(plain, at, offsetBytes + at)
       if (bytesRead === 0) throw this.changed('it is shorter than it was')
-      part.add(target.subarray(at, at + bytesRead))
-      at += bytesRead
-    }
-    const digests = part.finish(target, lengthBytes)
+      return bytesRead
+    })
     this.noteRead({ offsetBytes, lengthBytes, digestAlgorithm, contentDigest: digests.contentDigest })
     return digests
   }

@@ -1,16 +1,12 @@
-/** Hashes and seals a part that lies in memory. */
-import { setImmediate } from 'node:timers/promises'
+/** Hashes and seals a part in the memory in which it lies. */
 import { digestDriver, type Hasher } from '../digests/index.ts'
 import { replaceInPlace } from '../parts/node-in-place.ts'
 import type { DigestAlgorithm } from '../protocol/index.ts'
-import type { PartDigests, PartSeal } from '../trust/index.ts'
+import { type PartDigests, type PartSeal, sealTagBytes } from '../trust/index.ts'
 import { type PartSealer, partSealer } from '../trust/node-part-cipher.ts'
 
-/** After so many bytes the process does other work. */
-const BREAK_BYTES = 1024 * 1024
-
 /** The digests of a part, and its seal, taken over the bytes in their order. */
-export class PartBytes {
+class PartBytes {
   readonly #hasher: Hasher
   readonly #contentHasher: Hasher | null
   readonly #sealer: PartSealer | null
@@ -47,20 +43,23 @@ export class PartBytes {
 }
 
 /**
- * Turns a part into what travels.
+ * Turns a part into what travels, while its bytes come.
  *
- * @param target begins with the plain part. With a seal, the tag follows it
+ * @param target gets the plain part. With a seal, it has room for the tag behind that
+ * @param read puts the next bytes into `target`, from `at` on. @returns how many; it throws at an early end
  */
-export async function digestsInPlace(
+export async function sealInPlace(
   target: Uint8Array,
-  lengthBytes: number,
   digestAlgorithm: DigestAlgorithm,
   seal: PartSeal | null,
+  read: (at: number) => Promise<number>,
 ): Promise<PartDigests> {
   const part = new PartBytes(digestAlgorithm, seal)
-  for (let at = 0; at < lengthBytes; at += BREAK_BYTES) {
-    part.add(target.subarray(at, Math.min(at + BREAK_BYTES, lengthBytes)))
-    if (at + BREAK_BYTES < lengthBytes) await setImmediate()
+  const lengthBytes = target.length - (seal === null ? 0 : sealTagBytes)
+  for (let at = 0; at < lengthBytes; ) {
+    const byteCount = await read(at)
+    part.add(target.subarray(at, at + byteCount))
+    at += byteCount
   }
   return part.finish(target, lengthBytes)
 }

@@ -2,10 +2,11 @@
 import { accessSync, type BigIntStats, realpathSync, statSync } from 'node:fs'
 import { constants, readdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { digestDriver, digestOf } from '../digests/index.ts'
+import { digestDriver } from '../digests/index.ts'
 import { hasCode, whenDescriptorsAllow } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { changedSource, type NodeSource, OpenContent, openFlags, readBytes, unreadable } from './node-content.ts'
+import { HeldContent } from './node-held-content.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
 import { openSourceHandle, type SourceHandle } from './node-source-handle.ts'
 import { TreeSource } from './node-tree-source.ts'
@@ -235,7 +236,7 @@ class FileSource implements NodeSource {
       if (await isSizeTrue(handle, Number(stats.size))) return new OpenFile(this, handle, stats)
       const content = await this.#readUnsized(handle, stats)
       await handle.close()
-      return new HeldFile(this, content)
+      return new HeldContent(this, content, this.mediaTypeWith(null))
     } catch (error) {
       await handle?.close()
       throw error instanceof UnsizedFileError ? error : unreadable(this.path, error)
@@ -340,31 +341,6 @@ class OpenFile extends OpenContent {
     } catch (error) {
       throw unreadable(this.source.path, error)
     }
-  }
-}
-
-/** A file whose size is not true: its content is read when it is opened, and sent from memory. */
-class HeldFile extends OpenContent {
-  readonly #content: Uint8Array
-
-  constructor(source: FileSource, content: Uint8Array) {
-    super(
-      source,
-      { sizeBytes: content.length, contentDigest: digestOf('sha-256', content) },
-      source.mediaTypeWith(null),
-    )
-    this.#content = content
-  }
-
-  /** Always succeeds, because the content is held in memory. */
-  async assertUnchanged(): Promise<void> {}
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-
-  protected async read(target: Uint8Array, at: number, position: number): Promise<number> {
-    const bytes = this.#content.subarray(position, position + Math.min(readBytes, target.length - at))
-    target.set(bytes, at)
-    return bytes.length
   }
 }
 

@@ -31,9 +31,8 @@ import { BufferPool } from './buffer-pool.ts'
 import type { SendContext } from './context.ts'
 import type { End } from './first-hop-end.ts'
 import type { JournalEntry } from './journal.ts'
-import { HeldContent, memoryJournal, noSealRecords } from './node-held-content.ts'
+import { heldSource, memoryJournal, noSealRecords, sealHeld } from './node-held-content.ts'
 import { mediaTypeOfFile } from './node-media-type.ts'
-import { digestsInPlace } from './node-part-bytes.ts'
 import { type StreamInput, StreamReader } from './node-stream-input.ts'
 import { NotificationLog } from './notification-log.ts'
 import { smallerPartSizeBytes, streamPartSizeBytes } from './part-size.ts'
@@ -68,7 +67,7 @@ export async function passStream(
     const first = new Uint8Array(layout.partSizeBytes + (isSealing ? sealTagBytes : 0))
     const filledBytes = await untilAborted(reader.fill(first.subarray(0, layout.partSizeBytes)), context.signal)
     if (await untilAborted(reader.isAtEnd(), context.signal)) {
-      const held = new HeldContent(input, first.subarray(0, filledBytes))
+      const held = heldSource(input, first.subarray(0, filledBytes))
       const sent = await sendFirst(context, held)
       return { context, sent: sent.end === 'no-answer' ? await brokenHeld(context, sent) : sent }
     }
@@ -230,7 +229,7 @@ class StreamHop {
     const bytes = buffer.subarray(0, filledBytes + this.#tagBytes)
     const key = this.#contentKey
     const seal = key === null ? null : { partKey: key.partKey, position: { transferId, partNumber, isLast } }
-    const digests = await digestsInPlace(bytes, filledBytes, digestAlgorithm, seal)
+    const digests = await sealHeld(bytes, filledBytes, digestAlgorithm, seal)
     this.#digests.push(digests)
     this.#sizeBytes += filledBytes
     progress.hashed(filledBytes)

@@ -206,7 +206,7 @@ async function webhooks(ledger: Ledger, ada: Account, bob: Account, clock: FakeC
     if (first === undefined || second === undefined) throw new Error('there is nothing to send')
     await ledger.serveWebhook(webhookId, service, [ok(first), failed(second)], { ...verdict, failures: 1, pauseMs: 9 })
     await ledger.serveWebhook(webhookId, service, [], { ...verdict, isBack: true })
-    await ledger.leaveWebhook(webhookId, 'here')
+    await ledger.serveWebhook(webhookId, { ...service, batchMax: 0 }, [], null)
   }
   const messages = await ledger.webhookMessages(ada.accountId, own.webhookId, { before: null, limit: 1 })
   await ledger.webhookMessages(ada.accountId, own.webhookId, { before: messages?.[0]?.messageId ?? '', limit: 1 })

@@ -103,7 +103,7 @@ export interface WebhookService {
   readonly leaseMs: number
   /** How many messages a webhook may have open. Further events wait in the log. */
   readonly openMax: number
-  /** How many messages are taken at a time. A failing webhook gets one. */
+  /** How many messages are taken at a time; 0 to take none, and give the lease back. A failing webhook gets one. */
   readonly batchMax: number
   /** For how long a message is tried, from its event on. */
   readonly keepTryingMs: number
@@ -113,7 +113,6 @@ export interface WebhookService {
 
 /** The work on a webhook. */
 export interface WebhookWork {
-  readonly webhookId: string
   readonly url: string
   readonly secret: string
   readonly failures: number
@@ -188,9 +187,6 @@ export interface WebhookLedger {
     outcomes: readonly WebhookOutcome[],
     verdict: WebhookVerdict | null,
   ): Promise<WebhookWork | null>
-
-  /** Gives the lease of a webhook back before its end. */
-  leaveWebhook(webhookId: string, portalId: string): Promise<void>
 
   /** Deletes messages that ended more than `keepMs` ago. @returns how many */
   pruneWebhookMessages(keepMs: number, limit: number): Promise<number>

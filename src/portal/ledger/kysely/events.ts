@@ -48,6 +48,19 @@ export function eventOf(tx: Tx, about: About, content: EventContent): CompiledQu
   })
 }
 
+/** The number of the newest event, of one account or of all; 0 where there is none. */
+export async function newestEvent(db: Db, accountId: number | null = null): Promise<number> {
+  const newest = await db
+    .selectFrom('events')
+    .select('event_id')
+    .where('event_id', '>', 0)
+    .$if(accountId !== null, (query) => query.where('account_id', '=', accountId))
+    .orderBy('event_id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return newest?.event_id ?? 0
+}
+
 /**
  * Events of one account become visible in the order of their ids, because the transaction that inserts an event locks the row of its
  * account until the commit.

@@ -8,6 +8,7 @@
  */
 import { sql } from 'kysely'
 import type { Db } from './context.ts'
+import { newestEvent } from './events.ts'
 import { hasRowLocks } from './locks.ts'
 
 interface Noted {
@@ -33,23 +34,12 @@ export class SettledEvents {
   /** Brings `last` up to date, as far as running transactions let it. */
   async look(): Promise<void> {
     if (!hasRowLocks(this.#db)) return
-    const eventNumber = this.#noted?.eventNumber ?? (await this.#newest())
+    const eventNumber = this.#noted?.eventNumber ?? (await newestEvent(this.#db))
     const writing = await this.#writing()
     const open = this.#noted?.open.filter((one) => writing.has(one)) ?? [...writing]
     this.#noted = open.length > 0 ? { eventNumber, open } : null
     // A ledger that was restored from a backup continues with smaller numbers.
     if (open.length === 0) this.#last = eventNumber
-  }
-
-  async #newest(): Promise<number> {
-    const newest = await this.#db
-      .selectFrom('events')
-      .select('event_id')
-      .where('event_id', '>', 0)
-      .orderBy('event_id', 'desc')
-      .limit(1)
-      .executeTakeFirst()
-    return newest?.event_id ?? 0
   }
 
   /** The transactions that write events at the moment. */

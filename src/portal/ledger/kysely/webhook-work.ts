@@ -20,7 +20,7 @@ const WEBHOOKS_MAX = 10_000
 
 export function webhookWork(
   context: LedgerContext,
-): Pick<WebhookLedger, 'webhooks' | 'serveWebhook' | 'leaveWebhook' | 'pruneWebhookMessages'> {
+): Pick<WebhookLedger, 'webhooks' | 'serveWebhook' | 'pruneWebhookMessages'> {
   const { db, now, transact, isShared } = context
   const settled = new SettledEvents(db)
   return {
@@ -67,17 +67,8 @@ export function webhookWork(
         }
         const { served, messages } = await nextOf(tx, row, service, settled.last, atMs)
         await setWebhook(tx, webhookId, { ...changed, ...served })
-        return { webhookId, url: row.url, secret: row.secret, failures: row.failures, messages }
+        return { url: row.url, secret: row.secret, failures: row.failures, messages }
       })
-    },
-
-    async leaveWebhook(webhookId, portalId) {
-      await db
-        .updateTable('webhooks')
-        .set(noLease)
-        .where('webhook_id', '=', webhookId)
-        .where('lease_portal_id', '=', portalId)
-        .execute()
     },
 
     async pruneWebhookMessages(keepMs, limit) {

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { type NotificationKind, Problem } from '../../../protocol/index.ts'
 import { TEST_KIND, type WebhookLedger, type WebhookMessageRecord, type WebhookRecord } from '../webhooks-contract.ts'
 import type { Db, LedgerContext, MessageRow, Tx, WebhookRow } from './context.ts'
+import { newestEvent } from './events.ts'
 import { locking } from './locks.ts'
 
 /** Webhooks as their accounts manage them. `webhook-work.ts` has what the portal does for them. */
@@ -39,17 +40,10 @@ export function webhooks({
           .limit(webhooksMax)
           .execute()
         if (all.length >= webhooksMax) throw new Problem('too-many-webhooks', { webhooksMax })
-        const last = await tx
-          .selectFrom('events')
-          .select('event_id')
-          .where('event_id', '>', 0)
-          .$if(!isWholePortal, (query) => query.where('account_id', '=', accountId))
-          .orderBy('event_id', 'desc')
-          .limit(1)
-          .executeTakeFirst()
+        const cursor_event = await newestEvent(tx, isWholePortal ? null : accountId)
         const made = await tx
           .insertInto('webhooks')
-          .values({ webhook_id: webhookId, ...given, created_at_ms: now(), cursor_event: last?.event_id ?? 0 })
+          .values({ webhook_id: webhookId, ...given, created_at_ms: now(), cursor_event })
           .returningAll()
           .executeTakeFirstOrThrow()
         return toWebhook(made)

@@ -12,7 +12,7 @@ interface ServerError extends Error {
 }
 
 /** The connection ended before a commit was sent: nothing of a transaction happened. */
-export class ConnectionLostError extends Error {
+class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'
 }
 

@@ -5,8 +5,10 @@ import { Semaphore } from '../async/index.ts'
 import type { CommandEnd } from '../exec/index.ts'
 import type { ReceiveOptions } from '../library/receiving.ts'
 import type { WatchOptions } from '../library/watching.ts'
+import type { StoredFile, WatchedFile } from '../outbox/events.ts'
 import { sendingFolderName } from '../outbox/left-alone.ts'
 import { Problem, type ProblemJson, problemSentence } from '../protocol/index.ts'
+import { reasonForSender } from '../receiver/decision.ts'
 import type { HandledFile } from '../receiver/index.ts'
 import { inboxFolderName } from '../receiver/names.ts'
 import type { SendEvent, SendOutcome } from '../sender/events.ts'
@@ -22,8 +24,6 @@ export interface ExecFlags {
 }
 
 const TIMEOUT_MS_DEFAULT = 3_600_000
-/** The longest reason that the sender gets, in characters. */
-const REASON_CHARACTERS_MAX = 500
 
 /** A command gets each as `GOLOOADER_EXEC_<NAME>`, those that its event has. */
 export const commandVariables = [
@@ -34,6 +34,10 @@ export const commandVariables = [
 type Variables = { readonly [Name in (typeof commandVariables)[number]]?: string }
 
 export const execOption = (description: string): Option => option('--exec <command>', description)
+
+/** What `--exec` of `send` and `watch` is. */
+export const execOfSender =
+  'command for /bin/sh, run when a file is stored, and when it is delivered, failed or refused'
 
 export const execTimeoutOption = (): Option =>
   option(
@@ -130,16 +134,15 @@ export function receiveHandlers(
 function refusalOf(end: CommandEnd): Problem {
   const line = end.isTimedOut ? undefined : end.lastLines.at(-1)
   const { exitCode, isTimedOut } = end
-  const detail = [...(line ?? endText(end))].slice(0, REASON_CHARACTERS_MAX).join('')
   return new Problem('exec-failed', {
-    detail,
+    detail: reasonForSender(line ?? endText(end)),
     ...(exitCode === null ? {} : { exitCode }),
     ...(isTimedOut ? { isTimedOut } : {}),
   })
 }
 
 /** What `--exec` of a sender tells its command. */
-export interface SentEvent {
+interface SentEvent {
   readonly event: 'stored' | 'delivered' | 'failed' | 'refused'
   readonly transferId: string | null
   readonly name: string
@@ -155,7 +158,7 @@ export interface SentEvent {
 }
 
 /** Runs the command for an event of a sender. A command that fails changes nothing but the exit code. */
-export async function runForSent(
+async function runForSent(
   commands: Commands,
   event: SentEvent,
   context: { readonly signal: AbortSignal; readonly notePath?: string },
@@ -195,14 +198,18 @@ export function sendHandlers(commands: Commands, { to = [], name, as: folderName
           ...{ event, transferId, name: folderName ?? name ?? basename(path), to },
           path: name === undefined && folderName === undefined ? resolve(path) : null,
           receipts: receipts.get(transferId ?? '') ?? [],
-          ...(outcome.outcome === 'failed' ? { failures: outcome.failures } : {}),
-          ...(outcome.outcome === 'refused' ? { problem: outcome.problem } : {}),
+          ...reasonsOf(outcome),
         },
         { signal },
       )
       if (event !== 'stored') receipts.delete(transferId ?? '')
     },
   }
+}
+
+function reasonsOf(outcome: SendOutcome | WatchedFile | StoredFile): Pick<SentEvent, 'failures' | 'problem'> {
+  if (outcome.outcome === 'failed') return { failures: outcome.failures }
+  return outcome.outcome === 'refused' ? { problem: outcome.problem } : {}
 }
 
 /** What `watch --exec` does with the ends of files. @param folder the drop folder */
@@ -217,11 +224,8 @@ export function watchHandlers(
     onOutcome: async (file) => {
       const { outcome: event, transferId, name, path } = file
       const receipts = 'receipts' in file ? file.receipts.map(({ receiver, receipt }) => ({ receiver, receipt })) : []
-      const reasons = {
-        ...(file.outcome === 'failed' ? { failures: file.failures } : {}),
-        ...(file.outcome === 'refused' ? { problem: file.problem } : {}),
-      }
-      await runForSent(commands, { event, transferId, name, path, to, receipts, ...reasons }, { signal, notePath })
+      const told = { event, transferId, name, path, to, receipts, ...reasonsOf(file) }
+      await runForSent(commands, told, { signal, notePath })
     },
   }
 }

@@ -1,8 +1,10 @@
 /** Options that several commands share. Each is also an environment variable `GOLOOADER_…`; the flag takes precedence. */
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option } from 'commander'
+import { bareHost } from '../client/loopback.ts'
 import type { ConnectionOptions } from '../client/node-transport.ts'
 import type { Profile } from '../library/profile.ts'
+import type { UploadOptions } from '../library/upload-options.ts'
 import {
   type DigestAlgorithm,
   isAccountName,
@@ -11,6 +13,7 @@ import {
   knownDigestAlgorithms,
   notAnAccountName,
   parseFingerprint,
+  withoutUndefined,
 } from '../protocol/index.ts'
 import { UsageError } from './exit.ts'
 import { parseBytes, parseDurationMs, printable } from './text.ts'
@@ -179,7 +182,7 @@ export function hostAndPort(text: string): { host: string; port: number } {
   if (match?.[1] === undefined || port > 65535) {
     throw new InvalidArgumentError('Give HOST:PORT, for instance 127.0.0.1:7878 or [::1]:7878.')
   }
-  return { host: match[1].replace(/^\[|\]$/g, ''), port }
+  return { host: bareHost(match[1]), port }
 }
 
 /** For `argParser`: an http or https URL. */
@@ -279,12 +282,8 @@ export interface ConnectionFlags {
 
 /** How a command connects. The proxies of the environment are used unless NODE_USE_ENV_PROXY says no. */
 export function connectionOf({ insecure = false, systemCa = true, limitRate }: ConnectionFlags): ConnectionOptions {
-  return {
-    insecure,
-    systemCa,
-    proxies: process.env.NODE_USE_ENV_PROXY !== '0',
-    ...(limitRate === undefined ? {} : { limitBytesPerSecond: limitRate }),
-  }
+  const proxies = process.env.NODE_USE_ENV_PROXY !== '0'
+  return withoutUndefined({ insecure, systemCa, proxies, limitBytesPerSecond: limitRate })
 }
 
 /** Options of a command about its account. */
@@ -307,14 +306,36 @@ export const jsonOption = (): Option => flag('--json', 'one JSON object a line, 
 export const verboseOption = (): Option =>
   flag('--verbose', 'one line a request on standard error: method, path, status, time, tries; no secrets')
 
-/** `--part-size`, of what is sent. */
-export function partSizeOption(): Option {
-  const description = 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines'
-  return option('--part-size <size>', description).argParser(positiveSizeBytes)
+export const plainOption = (): Option =>
+  flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files')
+
+export const noTimesOption = (): Option =>
+  flag('--no-times', 'do not tell the receivers when the files were modified last')
+
+export const partSizeOption = (): Option =>
+  option('--part-size <size>', 'size of the parts, 64 KiB to 64 MiB; small ones suit slow lines').argParser(
+    positiveSizeBytes,
+  )
+
+export const partsInFlightOption = (): Option =>
+  option(
+    '--parts-in-flight <number>',
+    'parts in flight at the same time; 2 to 12, found by trying, if not given',
+  ).argParser(wholeNumber)
+
+/** Options of a command that sends. */
+export interface UploadFlags {
+  readonly plain?: boolean
+  /** False for `--no-times`. */
+  readonly times?: boolean
+  readonly exclude?: readonly string[]
+  readonly strict?: boolean
+  readonly partSize?: number
+  readonly partsInFlight?: number
 }
 
-/** `--parts-in-flight`, of what is sent. */
-export function partsInFlightOption(): Option {
-  const description = 'parts in flight at the same time; 2 to 12, found by trying, if not given'
-  return option('--parts-in-flight <number>', description).argParser(wholeNumber)
+/** How a command sends. */
+export function uploadOptionsOf(flags: UploadFlags): UploadOptions {
+  const { plain = false, times = true, strict = false, exclude, partSize: partSizeBytes, partsInFlight } = flags
+  return withoutUndefined({ plain, times, strict, exclude, partSizeBytes, partsInFlight })
 }

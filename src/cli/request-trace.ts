@@ -8,6 +8,7 @@
  */
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
+import { bareHost } from '../client/loopback.ts'
 import { printable } from './text.ts'
 
 /** How many failed requests are remembered, because some are never repeated. */
@@ -82,7 +83,7 @@ class RequestTrace {
   }
 
   #describe({ method, protocol, host, path }: ClientRequest): string {
-    const isPortal = protocol === this.#portal.protocol && host === this.#portal.hostname.replace(/^\[|\]$/g, '')
+    const isPortal = protocol === this.#portal.protocol && host === bareHost(this.#portal.hostname)
     if (!isPortal) return `${method} ${protocol}//${printable(host)} (storage)`
     // A proxy that forwards plain http gets the whole address (RFC 9112 section 3.2.2).
     const ownPath = path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/, '')

@@ -1,5 +1,7 @@
 /** Options of the client's requests, and the messages of its streams. */
+import type { Static, TSchema } from 'typebox'
 import type { Arriving, Notification, Offer, ProblemJson, Progress, Withdrawal } from '../protocol/index.ts'
+import type { HttpRequest } from './transport.ts'
 
 /** The stall timeout of a call that sets none. */
 export const stallTimeoutMsDefault = 20_000
@@ -10,6 +12,15 @@ export interface CallOptions {
   readonly stallTimeoutMs?: number
   readonly signal?: AbortSignal
 }
+
+/** Makes a request that is answered in JSON. */
+export type AskJson = <Schema extends TSchema>(
+  method: HttpRequest['method'],
+  path: string,
+  schema: Schema,
+  content: unknown,
+  options?: CallOptions,
+) => Promise<Static<Schema>>
 
 export function stallTimeoutMsOf({ stallTimeoutMs = stallTimeoutMsDefault }: CallOptions): number {
   return stallTimeoutMs

@@ -44,7 +44,7 @@ export function certificateFaultIn(error: unknown): string | null {
 }
 
 /** @returns null when the error is not about a certificate */
-export function certificateFault(error: unknown): string | null {
+function certificateFault(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   const code = 'code' in error ? String(error.code) : ''
   const reason = Object.hasOwn(REASONS, code) ? REASONS[code] : undefined

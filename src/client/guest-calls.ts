@@ -1,5 +1,4 @@
 /** The requests about guests and about requests for files. They throw like those of `PortalClient`. */
-import type { Static, TSchema } from 'typebox'
 import {
   AccountStatus,
   FileRequest,
@@ -11,18 +10,8 @@ import {
   type NewFileRequest,
   type NewGuests,
 } from '../protocol/index.ts'
-import type { CallOptions } from './calls.ts'
+import type { AskJson, CallOptions } from './calls.ts'
 import { query } from './paths.ts'
-import type { HttpRequest } from './transport.ts'
-
-/** Makes a request that is answered in JSON. */
-export type AskJson = <Schema extends TSchema>(
-  method: HttpRequest['method'],
-  path: string,
-  schema: Schema,
-  content: unknown,
-  options?: CallOptions,
-) => Promise<Static<Schema>>
 
 export class GuestCalls {
   readonly #ask: AskJson

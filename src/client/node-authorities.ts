@@ -55,7 +55,7 @@ function isAboutAuthority(error: unknown): boolean {
 }
 
 /** The certificates of Node, of NODE_EXTRA_CA_CERTS and of the system, each once, in PEM. */
-export function allAuthorities(): string[] {
+function allAuthorities(): string[] {
   const { getCACertificates } = process.getBuiltinModule('node:tls')
   return [...new Set([...getCACertificates('default'), ...getCACertificates('system')])]
 }

@@ -8,6 +8,7 @@
 import type { LookupFunction, Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { timerMs } from '../protocol/index.ts'
+import { bareHost } from './loopback.ts'
 import { BulkBody } from './node-body.ts'
 import { limitConnecting } from './node-connect-limit.ts'
 import { closedText } from './transport.ts'
@@ -244,7 +245,7 @@ interface OnRead {
 
 /** Loads TLS only for https, because loading it takes long. */
 function connect(url: URL, { lookup, secureContext }: ConnectOptions, onread: OnRead): Socket {
-  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const host = bareHost(url.hostname)
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
   const { connect: connectPlain, isIP } = process.getBuiltinModule('node:net')
   const options = { host, port, onread, ...(lookup === undefined ? {} : { lookup }) }

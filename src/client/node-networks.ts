@@ -1,6 +1,7 @@
 /** Which addresses may be connected to. A name is checked by what it resolves to, at the moment of the connection. */
 import { lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { bareHost } from './loopback.ts'
 
 /** @param networks addresses and networks (CIDR), such as `10.0.0.0/8` */
 export function networksOf(networks: readonly string[]): BlockList {
@@ -39,7 +40,7 @@ export function lookupAllowed(isAllowed: (address: string) => boolean, refused: 
 
 /** The address in the host of a URL; null for a name. */
 export function addressIn({ hostname }: URL): string | null {
-  const host = hostname.replace(/^\[|\]$/g, '')
+  const host = bareHost(hostname)
   return isIP(host) === 0 ? null : host
 }
 

@@ -7,7 +7,7 @@
  */
 import { BlockList, isIP } from 'node:net'
 import { optionsInvalid } from '../protocol/index.ts'
-import { isLoopback } from './loopback.ts'
+import { bareHost, isLoopback } from './loopback.ts'
 
 /** Variables of the environment: `process.env`, or those of them that count. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -84,7 +84,7 @@ function parseProxy({ variable, value }: { readonly variable: string; readonly v
   return {
     origin: url.origin,
     isSecure,
-    host: hostname.replace(/^\[|\]$/g, ''),
+    host: bareHost(hostname),
     port: Number(port || (isSecure ? SECURE_PORT : PLAIN_PORT)),
     authorization: username === '' && password === '' ? null : `Basic ${credentials}`,
     variable,
@@ -117,7 +117,7 @@ class Exempt {
   }
 
   has(url: URL): boolean {
-    const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+    const host = bareHost(url.hostname).replace(/\.$/, '')
     const port = url.port || String(url.protocol === 'https:' ? SECURE_PORT : PLAIN_PORT)
     const family = isIP(host)
     if (family !== 0 && this.#addresses.check(host, family === 6 ? 'ipv6' : 'ipv4')) return true
@@ -144,6 +144,6 @@ class Exempt {
   /** Adds `example.com`, `.example.com` or `*.example.com`, which mean the same, with a port or without. */
   #addName(entry: string): void {
     const [, name = '', port = null] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? []
-    this.#names.push({ name: name.replace(/^\*?\./, '').replace(/^\[|\]$/g, ''), port })
+    this.#names.push({ name: bareHost(name.replace(/^\*?\./, '')), port })
   }
 }

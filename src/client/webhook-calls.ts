@@ -7,8 +7,7 @@ import {
   WebhookMessage,
   type WebhookTest,
 } from '../protocol/index.ts'
-import type { CallOptions } from './calls.ts'
-import type { AskJson } from './guest-calls.ts'
+import type { AskJson, CallOptions } from './calls.ts'
 import { query } from './paths.ts'
 
 export class WebhookCalls {

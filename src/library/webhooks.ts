@@ -1,5 +1,6 @@
 /** Webhooks of an account: the portal posts notifications to an address, signed by the scheme of Standard Webhooks. */
 import { never, sleep } from '../async/index.ts'
+import { RemoteProblem } from '../client/index.ts'
 import { type Connection, shortRetryPolicy } from '../profile/index.ts'
 import {
   checkOptions,
@@ -96,7 +97,8 @@ export class Webhooks {
         return this.#connection.client.webhooks.remove(webhookId, { signal })
       }).catch((error: unknown) => {
         // The answer to an earlier try was lost.
-        if (known !== undefined && tries > 1 && isNotFound(error)) return known
+        if (known !== undefined && tries > 1 && error instanceof RemoteProblem && error.code === 'not-found')
+          return known
         throw error
       })
     })
@@ -166,8 +168,4 @@ export class Webhooks {
 
 function requireWebhookId(text: string): void {
   if (!isTransferId(text)) throw optionsInvalid(`'${text}' is not the id of a webhook`)
-}
-
-function isNotFound(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'not-found'
 }

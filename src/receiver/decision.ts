@@ -2,8 +2,7 @@
 import { Problem } from '../protocol/index.ts'
 import type { RequestOfFile, ShownTraits } from './traits.ts'
 
-/** The longest reason that a person may give to the sender. */
-export const declineReasonCharactersMax = 500
+const REASON_CHARACTERS_MAX = 500
 
 /** An offer that a person decides about. The sender has been checked, and sealed metadata has been opened. */
 export interface OpenOffer extends ShownTraits {
@@ -19,7 +18,7 @@ export interface OpenOffer extends ShownTraits {
   readonly request?: RequestOfFile
 }
 
-/** The reason goes to the sender, cut at {@link declineReasonCharactersMax}; it may be empty. */
+/** The reason goes to the sender: see {@link reasonForSender}. It may be empty. */
 export type Decision = 'accept' | { readonly refuse: string }
 
 /**
@@ -31,6 +30,11 @@ export type Decide = (offer: OpenOffer, signal: AbortSignal) => Promise<Decision
 
 /** The problem of a refusal. It reaches the sender unchanged. */
 export function declined(reason: string): Problem {
-  const detail = [...reason.trim()].slice(0, declineReasonCharactersMax).join('')
+  const detail = reasonForSender(reason)
   return new Problem('declined', detail === '' ? {} : { detail })
+}
+
+/** A reason as the sender gets it: 500 characters at most. */
+export function reasonForSender(reason: string): string {
+  return [...reason.trim()].slice(0, REASON_CHARACTERS_MAX).join('')
 }

@@ -1,6 +1,7 @@
 /** Calls what a program does with received files (`handling.ts`), one call at a time. */
 import { Semaphore, sleep } from '../async/index.ts'
 import { Problem } from '../protocol/index.ts'
+import { reasonForSender } from './decision.ts'
 import {
   type FileHandling,
   FileRefusedError,
@@ -15,8 +16,6 @@ import { writeProblem } from './node-write-problem.ts'
 
 /** A folder that is away is looked for this often. */
 const LOOK_EVERY_MS = 2_000
-/** The longest text of a failure that the sender gets, in characters. */
-const REASON_CHARACTERS_MAX = 500
 
 interface Waiting {
   readonly transferId: string
@@ -172,9 +171,5 @@ export class FolderHandling implements FileHandling {
 function refusalOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   const reason = error instanceof Error ? error.message : String(error)
-  return new Problem(
-    'exec-failed',
-    { detail: [...reason.trim()].slice(0, REASON_CHARACTERS_MAX).join('') },
-    { cause: error },
-  )
+  return new Problem('exec-failed', { detail: reasonForSender(reason) }, { cause: error })
 }

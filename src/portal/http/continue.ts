@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../protocol/index.ts'
 import type { App } from './app.ts'
+import { poolBody } from './pooled-reads.ts'
 
 /** Requests whose clients wait for `100`. */
 const waiting = new WeakSet<IncomingMessage>()
@@ -25,4 +26,10 @@ export function holdContinue(app: App): void {
 /** Answers `100` to a client that waits for it. */
 export function askForBody({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (waiting.delete(raw)) reply.raw.writeContinue()
+}
+
+/** Asks for a body that is content, and reads it into reused memory. */
+export function askForContent(request: FastifyRequest, reply: FastifyReply): void {
+  askForBody(request, reply)
+  poolBody(request.raw)
 }

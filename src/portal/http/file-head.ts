@@ -86,6 +86,11 @@ export function mediaTypeOf(contentType: string | undefined): string | null {
   return mediaType
 }
 
+/** Whether the content of a request is of a media type, whatever its parameters. */
+export function hasMediaType({ 'content-type': contentType }: IncomingHttpHeaders, mediaType: string): boolean {
+  return contentType?.split(';', 1)[0]?.trim().toLowerCase() === mediaType
+}
+
 /** Type and subtype in lower case, without parameters; null for another form. */
 export function bareMediaTypeOf(text: string | undefined): string | null {
   return MEDIA_TYPE.exec(text ?? '')?.[0].toLowerCase() ?? null

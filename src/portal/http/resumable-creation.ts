@@ -6,7 +6,7 @@ import type { Transfer } from '../ledger/contract.ts'
 import { BodyDigests } from '../uploads/body-digests.ts'
 import { isStored } from '../uploads/same-request.ts'
 import { accountOf, audit, goneSignal, type Services } from './app.ts'
-import { askForBody } from './continue.ts'
+import { askForContent } from './continue.ts'
 import {
   addressOf,
   contentBytesOf,
@@ -17,7 +17,6 @@ import {
   textOf,
 } from './file-head.ts'
 import { sendResumption } from './interim.ts'
-import { poolBody } from './pooled-reads.ts'
 import { toProblem } from './problems.ts'
 import { describeLimit, describeRefusal, interimVersionOf, tellOffset, uploadLocation } from './resumable-answers.ts'
 import { stateFields, uploadFieldsOf, uploadLimit } from './upload-fields.ts'
@@ -104,10 +103,7 @@ export async function createUpload(
       contentDigests,
       source: raw,
       signal: goneSignal(reply, stop),
-      onAdmitted: () => {
-        askForBody(request, reply)
-        poolBody(raw)
-      },
+      onAdmitted: () => askForContent(request, reply),
       onEnd: () => requireNoLateDigest(raw.trailers),
       onDurable: tellOffset(reply, interimVersion),
     })

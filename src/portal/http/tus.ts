@@ -4,7 +4,7 @@
 import { createHash, type Hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener } from 'node:http'
 import { Problem } from '../../protocol/index.ts'
-import { bareMediaTypeOf, textOf } from './file-head.ts'
+import { bareMediaTypeOf, hasMediaType, textOf } from './file-head.ts'
 
 /** Where tus uploads are created. The resource of each is below it. */
 export const tusPath = '/v1/tus'
@@ -96,8 +96,8 @@ export function tusOffsetOf(headers: IncomingHttpHeaders): number {
 }
 
 /** Whether the body of a request is content of an upload, by its media type. */
-export function isTusContent({ 'content-type': contentType }: IncomingHttpHeaders): boolean {
-  return contentType?.split(';', 1)[0]?.trim().toLowerCase() === tusMediaType
+export function isTusContent(headers: IncomingHttpHeaders): boolean {
+  return hasMediaType(headers, tusMediaType)
 }
 
 /** "otherwise the server SHOULD return a 415 Unsupported Media Type status". @throws Problem `media-type-unsupported` */

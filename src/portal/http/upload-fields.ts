@@ -5,6 +5,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { UploadState } from '../uploads/resumable/index.ts'
+import { hasMediaType } from './file-head.ts'
 
 /** RFC 9651 section 3.1.2: parameters of an item, which no field of the draft uses. */
 const BARE_ITEM = String.raw`-?\d{1,15}(?:\.\d{1,3})?|"(?:[ !#-\[\]-~]|\\["\\])*"|[A-Za-z*][\w!#$%&'*+\-.^|~:/\x60]*|:[A-Za-z0-9+/=]*:|\?[01]|@-?\d{1,15}`
@@ -45,8 +46,7 @@ export function uploadFieldsOf(headers: IncomingHttpHeaders): UploadFields {
 
 /** Whether the content of an append is one of the media type that the draft requires. */
 export function isPartialUpload(headers: IncomingHttpHeaders, { interopVersion }: UploadFields): boolean {
-  const mediaType = headers['content-type']?.split(';')[0]?.trim().toLowerCase()
-  return mediaType === partialUploadMediaType || interopVersion === INTEROP_WITHOUT_MEDIA_TYPE
+  return hasMediaType(headers, partialUploadMediaType) || interopVersion === INTEROP_WITHOUT_MEDIA_TYPE
 }
 
 export function formatBoolean(value: boolean): string {

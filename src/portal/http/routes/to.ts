@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import { BodyDigests } from '../../uploads/body-digests.ts'
 import { type OneRequestFile, receiveFile } from '../../uploads/one-request.ts'
 import { type App, accountOf, goneSignal, type Services } from '../app.ts'
-import { askForBody } from '../continue.ts'
+import { askForContent } from '../continue.ts'
 import {
   addressOf,
   contentBytesOf,
@@ -27,7 +27,6 @@ import {
   uploadLength,
   uploadVersion,
 } from '../openapi/headers.ts'
-import { poolBody } from '../pooled-reads.ts'
 import { createUpload, creationOf } from '../resumable-creation.ts'
 import { formatBoolean } from '../upload-fields.ts'
 import { announcementProblems } from './transfers.ts'
@@ -113,9 +112,6 @@ function fileOf(request: FastifyRequest, reply: FastifyReply, stop: AbortSignal)
     },
     source: raw,
     signal: goneSignal(reply, stop),
-    onAdmitted: () => {
-      askForBody(request, reply)
-      poolBody(raw)
-    },
+    onAdmitted: () => askForContent(request, reply),
   }
 }

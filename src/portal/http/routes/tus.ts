@@ -8,10 +8,9 @@ import { type Static, Type } from 'typebox'
 import { Problem } from '../../../protocol/index.ts'
 import type { Append, UploadSession, UploadState } from '../../uploads/resumable/index.ts'
 import { type App, accountOf, audit, goneSignal, type Services } from '../app.ts'
-import { askForBody } from '../continue.ts'
+import { askForContent } from '../continue.ts'
 import { addressOf, contentBytesOf } from '../file-head.ts'
 import * as fields from '../openapi/headers.ts'
-import { poolBody } from '../pooled-reads.ts'
 import { dropRest, toProblem } from '../problems.ts'
 import {
   isTusContent,
@@ -322,10 +321,7 @@ function contentOf(request: FastifyRequest, reply: FastifyReply, { stop }: Servi
     contentDigests: TusChecksum.of(headers),
     source: raw as Readable,
     signal: goneSignal(reply, stop),
-    onAdmitted: () => {
-      askForBody(request, reply)
-      poolBody(raw)
-    },
+    onAdmitted: () => askForContent(request, reply),
     onEnd: () => requireNoLateChecksum(raw),
   } as const satisfies Partial<Append>
 }

@@ -8,7 +8,7 @@ import type { Transfer } from '../../ledger/contract.ts'
 import { BodyDigests } from '../../uploads/body-digests.ts'
 import type { UploadSession } from '../../uploads/resumable/index.ts'
 import { type App, accountOf, audit, goneSignal, type Services } from '../app.ts'
-import { askForBody } from '../continue.ts'
+import { askForContent } from '../continue.ts'
 import { contentBytesOf, FileParams, requireNoLateDigest, textOf } from '../file-head.ts'
 import { answerWithNotifications, notificationLines } from '../notification-lines.ts'
 import {
@@ -24,7 +24,6 @@ import {
   uploadOffset,
   uploadVersion,
 } from '../openapi/headers.ts'
-import { poolBody } from '../pooled-reads.ts'
 import { describeRefusal, interimVersionOf, tellOffset, uploadsPath } from '../resumable-answers.ts'
 import {
   formatBoolean,
@@ -167,10 +166,7 @@ export function uploadRoutes(app: App, services: Services): void {
         contentDigests: BodyDigests.of([textOf(headers['content-digest'])]),
         source: raw,
         signal: goneSignal(reply, stop),
-        onAdmitted: () => {
-          askForBody(request, reply)
-          poolBody(raw)
-        },
+        onAdmitted: () => askForContent(request, reply),
         onEnd: () => requireNoLateDigest(raw.trailers),
         onDurable: tellOffset(reply, interimVersionOf(request, fields)),
       }

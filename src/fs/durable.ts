@@ -1,6 +1,7 @@
 /** Durable writes: files and names that survive the loss of power. */
 import { randomBytes } from 'node:crypto'
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fsync,
@@ -298,6 +299,15 @@ export async function writeAll(
 /** Whether a file or folder of that name exists. Where it mostly does not, this is cheaper than catching an error. */
 export function isThere(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+/** What the system says of a file, a folder or a symbolic link itself; null where there is none. */
+export function lstatOrNull(path: string): BigIntStats | null {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+}
+
+export function isSameFile(one: BigIntStats | null, other: BigIntStats | null): boolean {
+  return one !== null && other !== null && one.ino === other.ino && one.dev === other.dev
 }
 
 /** Removes a file, if there is one. */

@@ -5,10 +5,10 @@
  * earlier, they may lie in the drop folder again, and are new. From then on each is in exactly one transfer, because the folder and the name
  * in it are the key of that transfer in the sender's journal.
  */
-import { lstatSync, readdirSync, renameSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { mkdir, readdir, rmdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { hasCode, isThere, removeFile, syncFolder } from '../fs/index.ts'
+import { basename, join } from 'node:path'
+import { hasCode, isThere, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
 import { isTransferId, newTransferId } from '../protocol/index.ts'
 import { type BatchHeader, BatchRecord, type KnownBatch, type RecordedEnd } from './batch-record.ts'
 import type { OutboxFolder } from './outbox-folder.ts'
@@ -152,8 +152,8 @@ function codeOf(error: unknown): string {
 }
 
 function stateAt(path: string): string | null {
-  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-  return stats === undefined ? null : stateOf(stats)
+  const stats = lstatOrNull(path)
+  return stats === null ? null : stateOf(stats)
 }
 
 /** Takes a file over once more, as a new one: it has changed since it was sent. */
@@ -185,7 +185,7 @@ export async function recoverBatches(
   const drops: Drop[] = []
   const strange: StuckFile[] = []
   const names = await readdir(outbox.sending)
-  const batchIds = new Set(names.map((name) => name.replace(/\.jsonl$/, '')).filter(isTransferId))
+  const batchIds = new Set(names.map((name) => basename(name, RECORD_END)).filter(isTransferId))
   for (const batchId of [...batchIds].sort()) {
     const found = await BatchRecord.read(recordPath(outbox, batchId))
     const inFolder = namesIn(join(outbox.sending, batchId))

@@ -169,11 +169,10 @@ export class DropSender {
     return entry !== null
   }
 
-  #keyOf({ batch, name, isFolder, ...drop }: Drop): JournalKey {
-    const { portalUrl, account } = this.#options.identity
-    const { to, isSealed } = batch.header.how
-    const place = placeOf({ batch, name, isFolder, ...drop })
-    return { portalUrl, account, place, name: isFolder ? name + treeNameEnd : name, to: [...to].sort(), isSealed }
+  #keyOf(drop: Drop): JournalKey {
+    const { to, isSealed } = drop.batch.header.how
+    const name = drop.isFolder ? drop.name + treeNameEnd : drop.name
+    return { ...this.#options.identity, place: placeOf(drop), name, to: [...to].sort(), isSealed }
   }
 
   async #contextOf(how: HowToSend): Promise<SendContext> {

@@ -1,7 +1,7 @@
 /** All steps with one file, from the time that it was taken over to its place in `sent` or `failed`. Each can be repeated after a crash. */
-import { lstatSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { sleep } from '../async/index.ts'
+import { lstatOrNull } from '../fs/index.ts'
 import { Problem, type ProblemJson } from '../protocol/index.ts'
 import type { JournalEntry, KeptReceipt, SendOutcome } from '../sender/index.ts'
 import { isSameSource } from '../sender/source.ts'
@@ -138,7 +138,7 @@ export class DropSteps {
     this.#options.onEvent({ type: 'ended', ...file })
   }
 
-  /** What the caller does fails for its own reasons, which are none of the file's. */
+  /** An error of the caller is not about the file: it ends the watch. */
   async #tell(file: WatchedFile | StoredFile): Promise<void> {
     try {
       await this.#options.onOutcome(file)
@@ -214,13 +214,13 @@ export class DropSteps {
 
   async #stateOf(drop: Drop): Promise<string | null> {
     const path = locationOf(drop)
-    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-    if (stats === undefined) return null
+    const stats = lstatOrNull(path)
+    if (stats === null) return null
     if (!stats.isDirectory()) return stateOf(stats)
     return (await treeStateOf(path, drop.name, drop.batch.header.how.exclude)).digest
   }
 }
 
 function isGone(drop: Drop): boolean {
-  return lstatSync(locationOf(drop), { throwIfNoEntry: false }) === undefined
+  return lstatOrNull(locationOf(drop)) === null
 }

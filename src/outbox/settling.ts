@@ -1,18 +1,18 @@
 /**
  * Finds out which files of a drop folder are complete.
  *
- * A file is complete when its size and its time of modification have stayed the same for the settling time, by a clock that
- * nobody sets. So a wall clock that jumps changes nothing. Of a folder the same holds for all that is in it.
+ * A file is complete when its size and its time of modification have stayed the same for the settling time, by the monotonic clock: one that
+ * is set changes nothing. Of a folder the same holds for all that is in it.
  *
  * A file that was renamed into place is complete at once: the file system has noted a change of its name or its attributes (ctime) that came
  * later than the last write (mtime), by the settling time at least. Both times come from the same clock, and each write sets both.
  */
-import { accessSync, type BigIntStats, constants, lstatSync } from 'node:fs'
+import { accessSync, type BigIntStats, constants } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { digestDriver } from '../digests/index.ts'
-import { hasCode } from '../fs/index.ts'
+import { hasCode, lstatOrNull } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { walkTree } from '../sender/node-tree-walk.ts'
 import { isOwnName, isUnfinishedName, unfitReason } from './left-alone.ts'
@@ -41,7 +41,6 @@ export interface Look {
 }
 
 interface Followed {
-  readonly mtimeNs: bigint
   readonly state: string
   readonly sinceMs: number
   /** The state of all that is in a folder. */
@@ -107,7 +106,7 @@ export class Settling {
       if (++count % FILES_PER_TURN === 0) await setImmediate()
       if (isOwnName(name) || isUnfinishedName(name)) continue
       gone.delete(name)
-      const stats = lookAt(join(folder, name))
+      const stats = lstatOrNull(join(folder, name))
       if (stats === null) {
         if (name.includes(REPLACEMENT)) this.leaveAlone(name, 'its name is not UTF-8. Give it another one')
         continue
@@ -137,14 +136,14 @@ export class Settling {
       if (known?.state === state) return known
       const isMovedHere = stats.ctimeNs - stats.mtimeNs >= BigInt(Math.ceil(settleMs)) * NS_PER_MS
       const sinceMs = isMovedHere ? Number.NEGATIVE_INFINITY : nowMs
-      return { mtimeNs: stats.mtimeNs, state, sinceMs, content: null }
+      return { state, sinceMs, content: null }
     }
     // A folder is gone through only when it may be complete.
     if (known?.state === state && nowMs < known.sinceMs + settleMs) return known
     const content = await this.#contentOf(name)
     if (content === null) return null
     if (known?.state === state && known.content === content) return known
-    return { mtimeNs: stats.mtimeNs, state, sinceMs: performance.now(), content }
+    return { state, sinceMs: performance.now(), content }
   }
 
   /** The state of all that is in a folder; null where there is no file in it, or while it cannot be gone through. */
@@ -186,14 +185,9 @@ export async function treeStateOf(
   return { digest: hasher.digest(), fileCount }
 }
 
-/** What stays the same as long as nobody writes to a file. Some file systems show another inode at each look. */
+/** What stays the same as long as no program writes to a file. Some file systems show another inode at each look. */
 export function stateOf({ size, mtimeNs }: BigIntStats): string {
   return `${size} ${mtimeNs}`
-}
-
-/** @returns null where nothing is there any more */
-function lookAt(path: string): BigIntStats | null {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
 }
 
 function oldest(found: { name: string; stats: BigIntStats }[]): { name: string; stats: BigIntStats }[] {

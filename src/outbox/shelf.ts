@@ -6,11 +6,11 @@
  * other transfer has. Then the file gets its name by a link, which never replaces a file, and loses its old name. Where there are no hard
  * links, an empty placeholder takes the name, and the file is renamed over it. A folder is renamed.
  */
-import { type BigIntStats, linkSync, lstatSync, readFileSync } from 'node:fs'
+import { type BigIntStats, linkSync, readFileSync } from 'node:fs'
 import { rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KeyedMutex } from '../async/index.ts'
-import { createFile, hasCode, removeFile, syncFolder } from '../fs/index.ts'
+import { createFile, hasCode, isSameFile, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
 import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
 
 /** A small file that lies beside another one. */
@@ -132,8 +132,7 @@ async function moveTo(
       if (hasCode(error, ...OTHER_LINK_CODES)) throw error
       return moveOver(from, to, { mayBePlaceholder })
     }
-    const there = lstatOrNull(to)
-    if (there === null || !isSame(there, file)) return moveOver(from, to, { mayBePlaceholder })
+    if (!isSameFile(lstatOrNull(to), file)) return moveOver(from, to, { mayBePlaceholder })
     await unlink(from)
     return true
   }
@@ -176,15 +175,7 @@ async function moveOver(
 
 function isTaken(to: string, file: BigIntStats): boolean {
   const there = lstatOrNull(to)
-  return there !== null && !isSame(there, file)
-}
-
-function isSame(one: BigIntStats, other: BigIntStats): boolean {
-  return one.ino === other.ino && one.dev === other.dev
-}
-
-function lstatOrNull(path: string): BigIntStats | null {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+  return there !== null && !isSameFile(there, file)
 }
 
 /** The name of a file beside another one. A long name is cut. */

@@ -6,10 +6,9 @@
  * and inode of both names are right, hard links save one step. Elsewhere publishing does not use them.
  */
 import { randomBytes } from 'node:crypto'
-import { lstatSync } from 'node:fs'
 import { link, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createFile, hasCode, isNoRoom, removeFile } from '../fs/index.ts'
+import { createFile, hasCode, isNoRoom, lstatOrNull, removeFile } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { inboxFolderName } from './names.ts'
 
@@ -84,7 +83,7 @@ async function tryLinks(unfinished: string, name: string): Promise<boolean> {
     await removeFile(unfinished)
     return false
   }
-  const [one, other] = [statOrNull(unfinished), statOrNull(name)]
+  const [one, other] = [lstatOrNull(unfinished), lstatOrNull(name)]
   const isOneFile = one !== null && other !== null && one.ino === other.ino && one.dev === other.dev
   const isCounted = one?.nlink === 2n && other?.nlink === 2n
   const isExclusive = await link(unfinished, name).then(
@@ -92,7 +91,7 @@ async function tryLinks(unfinished: string, name: string): Promise<boolean> {
     (error: unknown) => hasCode(error, 'EEXIST'),
   )
   await removeFile(unfinished)
-  const isCountedDown = statOrNull(name)?.nlink === 1n
+  const isCountedDown = lstatOrNull(name)?.nlink === 1n
   await removeFile(name)
   return isOneFile && isCounted && isExclusive && isCountedDown
 }
@@ -122,12 +121,8 @@ function create(path: string, text: string): Promise<void> {
   return createFile(path, [Buffer.from(text)], PROBE_MODE)
 }
 
-function statOrNull(path: string) {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
-}
-
 function isSeen(path: string): boolean {
-  return statOrNull(path) !== null
+  return lstatOrNull(path) !== null
 }
 
 function refuse(what: string): never {

@@ -8,12 +8,11 @@
  * A file whose record is undecided has not been answered, because the record changes durably before the answer. Only such a file may be
  * taken out of the folder again.
  */
-import { lstatSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Static } from 'typebox'
 import * as Type from 'typebox'
-import { hasCode, makeOwnFolder, placeFile, readTextOrNull, removeFile, syncFolder } from '../fs/index.ts'
+import { hasCode, lstatOrNull, makeOwnFolder, placeFile, readTextOrNull, removeFile, syncFolder } from '../fs/index.ts'
 import { conforms, isTransferId, Problem } from '../protocol/index.ts'
 import type { HandledAbout } from './handling.ts'
 
@@ -160,8 +159,8 @@ export class HandlingRecords {
 
 /** @returns null where nothing of that name is there */
 export function contentIdentity(path: string): ContentIdentity | null {
-  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-  if (stats === undefined) return null
+  const stats = lstatOrNull(path)
+  if (stats === null) return null
   const { ino, birthtimeNs, mtimeNs, size } = stats
   const bornNs = birthtimeNs > 0n ? String(birthtimeNs) : null
   return { inode: String(ino), bornNs, mtimeNs: String(mtimeNs), sizeBytes: String(size) }

@@ -3,7 +3,7 @@ import { lstatSync } from 'node:fs'
 import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { FolderAwayError, FreeSpace, hasCode, isThere, removeFile, syncFolder } from '../fs/index.ts'
+import { FolderAwayError, FreeSpace, hasCode, isThere, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
 import { Problem, transferIdsFrom, transferTimeMs } from '../protocol/index.ts'
 import type { HandledAbout } from './handling.ts'
 import { type Inbox, type Obstacle, type Published, publishedBy } from './inbox.ts'
@@ -365,10 +365,6 @@ function stemOf(name: string): string {
 
 /** Whether a file has not been written since `thenMs`. */
 async function isOlder(path: string, thenMs: number): Promise<boolean> {
-  const stat = await statOrNull(path)
+  const stat = lstatOrNull(path)
   return stat !== null && Number(stat.mtimeMs) < thenMs
-}
-
-async function statOrNull(path: string) {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
 }

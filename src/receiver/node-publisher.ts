@@ -23,10 +23,10 @@
  *
  * Within one run no two transfers have records with the same name, so a placeholder belongs to the record that has its name.
  */
-import { type BigIntStats, linkSync, lstatSync } from 'node:fs'
+import { linkSync } from 'node:fs'
 import { link, mkdir, open, readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, isThere, removeFile, replaceFile, syncFolder } from '../fs/index.ts'
+import { hasCode, isSameFile, isThere, lstatOrNull, removeFile, replaceFile, syncFolder } from '../fs/index.ts'
 import { numberedName, Problem, sameNamesMax } from '../protocol/index.ts'
 import { type CommitRecord, PublishIncompleteError } from './inbox.ts'
 import { inboxFolderName, nameVariants } from './names.ts'
@@ -207,7 +207,7 @@ export class Publisher {
       return true
     } catch (error) {
       // On a network file system only the answer of the first try may have been lost. The second try then fails with EEXIST.
-      if (isSameFile(statOrNull(partial), statOrNull(join(this.#folder, finalName)))) return true
+      if (isSameFile(lstatOrNull(partial), lstatOrNull(join(this.#folder, finalName)))) return true
       // A placeholder of an earlier run can be replaced only by renaming.
       if (hasCode(error, 'EEXIST')) return (await this.#isPlaceholder(finalName, transferId)) ? null : false
       if (isWithoutLinks(error)) return null
@@ -286,13 +286,13 @@ export class Publisher {
   }
 
   async #linkedName(partial: string, finalName: string): Promise<string | null> {
-    const old = statOrNull(partial)
+    const old = lstatOrNull(partial)
     if (old === null) return finalName
     if (old.nlink === 1n) return null
     // A link count alone proves nothing, because backups make links, too. So the content is looked for in the folder. The user may
     // have renamed it since.
     for (const name of [finalName, ...(await readdir(this.#folder))]) {
-      if (isSameFile(statOrNull(join(this.#folder, name)), old)) return name
+      if (isSameFile(lstatOrNull(join(this.#folder, name)), old)) return name
     }
     return null
   }
@@ -306,7 +306,7 @@ export class Publisher {
   }
 
   async #isTaken(name: string, transferId: string): Promise<boolean> {
-    const stat = await this.#naming(async () => statOrNull(join(this.#folder, name)))
+    const stat = await this.#naming(async () => lstatOrNull(join(this.#folder, name)))
     return stat !== null && !(await this.#isPlaceholder(name, transferId))
   }
 
@@ -317,7 +317,7 @@ export class Publisher {
   /** @returns null when the file cannot be a placeholder */
   async #placeholderText(name: string, transferId: string): Promise<string | null> {
     const path = join(this.#folder, name)
-    const stat = statOrNull(path)
+    const stat = lstatOrNull(path)
     if (stat === null || !stat.isFile() || stat.size > BigInt(placeholderOf(transferId).length)) return null
     return readFile(path, 'utf8')
   }
@@ -376,14 +376,6 @@ async function isGone(path: string): Promise<boolean> {
     if (hasCode(error, 'ENOENT')) return true
     throw error
   }
-}
-
-function statOrNull(path: string): BigIntStats | null {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
-}
-
-function isSameFile(one: BigIntStats | null, other: BigIntStats | null): boolean {
-  return one !== null && other !== null && one.ino === other.ino && one.dev === other.dev
 }
 
 /** Ignores an unreadable record here. The next offer of its transfer reports the error. */

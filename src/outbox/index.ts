@@ -3,5 +3,4 @@
  * sender, and adds that no file is lost or sent twice, whenever the program is killed.
  */
 export type * from './events.ts'
-export { unfinishedNames } from './left-alone.ts'
-export { type WatchFolderOptions, watchFolder } from './watcher.ts'
+export { watchFolder } from './watcher.ts'

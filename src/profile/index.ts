@@ -1,5 +1,5 @@
 /** What a person keeps on this machine: profiles, contacts and receipts. */
-export { changeAddress, type NewAddressOptions } from './address.ts'
+export { changeAddress } from './address.ts'
 export { type Connection, connect, type KnownSelf, knownSelf, parseKeys, shortRetryPolicy } from './connect.ts'
 export { FileContacts, StoredContact } from './contacts.ts'
 export { joinPortal } from './join.ts'

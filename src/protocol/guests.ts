@@ -87,7 +87,7 @@ export const NewFileRequest = Type.Object(
 )
 export type NewFileRequest = Type.Static<typeof NewFileRequest>
 
-export const fileRequestStates = ['open', 'closed', 'expired'] as const
+const fileRequestStates = ['open', 'closed', 'expired'] as const
 
 /** A request for files, as its owner sees it. */
 export const FileRequest = Type.Object({

@@ -212,7 +212,7 @@ const registeredTypes: ReadonlySet<string> = new Set([
 ])
 
 /** The `type` URI of a code. */
-export function problemType(code: string): string {
+function problemType(code: string): string {
   return registeredTypes.has(code)
     ? `https://iana.org/assignments/http-problem-types#${code}`
     : `urn:golooader:problem:${code}`

@@ -17,7 +17,7 @@ export const transferMoves = {
   expired: [],
 } as const
 
-export const deliveryMoves = {
+const deliveryMoves = {
   waiting: ['offered', 'failed'],
   offered: ['waiting', 'offered', 'delivered', 'failed'],
   delivered: [],

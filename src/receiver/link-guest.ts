@@ -46,7 +46,7 @@ const preference: readonly (DeliveryState | null)[] = ['waiting', 'offered', nul
  * @throws Problem `link-invalid` when it knows none (unknown, expired, revoked, or the passphrase is wrong), `keys-changed` (the portal
  *   names other keys for the owner than the link); RemoteProblem, NoResponseError
  */
-export async function* linkGuests(options: LinkGuestOptions): AsyncGenerator<LinkGuest, void, undefined> {
+async function* linkGuests(options: LinkGuestOptions): AsyncGenerator<LinkGuest, void, undefined> {
   const { link, passphraseKey, clientOf, retry, index: only = null } = options
   let about: Pick<LinkGuest, 'owner' | 'contacts' | 'expiresAt'> | null = null
   for (let index = only ?? 1; index <= (only ?? guestsPerRequestMax); index++) {

@@ -3,7 +3,7 @@
  * imported by its own name; `part-seal.ts` does the same in browsers.
  */
 export * from './content-digest.ts'
-export { ContentKey, type WrapContext } from './content-key.ts'
+export { ContentKey } from './content-key.ts'
 export { cryptoDriver } from './crypto.ts'
 export * from './delivery-proof.ts'
 export * from './guest.ts'
@@ -14,7 +14,6 @@ export {
   fingerprintOf,
   type HeldKeys,
   type PortableKeys,
-  type SubtleKey,
   signingKeyBytes,
 } from './keys.ts'
 export { type ManifestClaims, sealedDigestOf, signManifest, verifyManifest } from './manifest.ts'

@@ -141,7 +141,7 @@ function newestMs(content: FolderContent): number | null {
 }
 
 /** Compares texts in the order of their UTF-8, which is that of their code points. */
-export function inOrderOfUtf8(one: string, other: string): number {
+function inOrderOfUtf8(one: string, other: string): number {
   const length = Math.min(one.length, other.length)
   for (let at = 0; at < length; at++) {
     const difference = rank(one.charCodeAt(at)) - rank(other.charCodeAt(at))

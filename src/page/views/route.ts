@@ -7,7 +7,7 @@ export type Route =
 
 const VIEWS = ['send', 'receive', 'history', 'portal', 'you'] as const
 
-export function parseRoute(hash: string): Route {
+function parseRoute(hash: string): Route {
   const [view, which, transferId] = hash.replace(/^#/, '').split('/')
   if (view === 'history' && transferId !== undefined) return { view: 'detail', transferId, isOwn: which === 'sent' }
   const known = VIEWS.find((one) => one === view)

@@ -18,7 +18,7 @@ const MovedMark = Type.Object({
 })
 export type MovedMark = Type.Static<typeof MovedMark>
 
-export function movedMarkPath(dataFolder: string): string {
+function movedMarkPath(dataFolder: string): string {
   return join(dataFolder, 'moved.json')
 }
 

@@ -1,6 +1,6 @@
 /** The command line: every command, and how it ends. */
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help, type Option } from 'commander'
 import { output, print, sayError } from './output.ts'
 import { bugText } from './stacks.ts'
 import { widthOf } from './terminal.ts'
@@ -48,6 +48,7 @@ export async function commandLine(names: readonly string[] = Object.keys(command
     .description('File delivery with receipts: send a file; hear when the portal has it, and when its receiver has it.')
     .version(version())
     .addHelpText('after', help)
+    .configureHelp({ optionDescription })
     .configureOutput({
       writeOut: print,
       writeErr: (text) => sayError(text.replace(/\n$/, '')),
@@ -60,6 +61,13 @@ export async function commandLine(names: readonly string[] = Object.keys(command
   pointToOwnHelp(program, [])
   nameMistyped(program)
   return program
+}
+
+/** The text of an option in the help. Commander itself leaves out a default that is words and no value. */
+function optionDescription(option: Option): string {
+  const { defaultValue, defaultValueDescription, mandatory } = option
+  const shown = { defaultValue: defaultValue ?? (mandatory ? undefined : defaultValueDescription) }
+  return new Help().optionDescription(Object.assign(Object.create(option), shown))
 }
 
 /** Makes the message after a mistake point to the command's own help. */

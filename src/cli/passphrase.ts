@@ -47,12 +47,16 @@ export async function passphraseOf(
   return given === '' ? askPassphrase(asked) : required(given)
 }
 
-/** Asks for a passphrase on the terminal. @throws like `passphraseOf` */
-export async function askPassphrase({ isNew, of = 'the link' }: Asked): Promise<string> {
+/** The same where one is needed: without an option it is asked for. @throws like `passphraseOf` */
+export async function requirePassphrase(flags: PassphraseFlags, asked: Asked): Promise<string> {
+  return (await passphraseOf(flags, asked)) ?? askPassphrase(asked)
+}
+
+async function askPassphrase({ isNew, of = 'the link' }: Asked): Promise<string> {
   using terminal = openTerminal()
   const asked = required(await terminal.ask(`passphrase of ${of}: `))
   if (isNew && (await terminal.ask('the same again: ')) !== asked) {
-    throw new UsageError(`the two passphrases differ: nothing was ${of === 'the link' ? 'sent' : 'done'}`)
+    throw new UsageError('the two passphrases differ. Run the command again')
   }
   return asked
 }

@@ -2,6 +2,7 @@
 import { accessSync, constants } from 'node:fs'
 import type { Command } from 'commander'
 import type { ImportedProfile, ProfileExport } from '../library/profiles/index.ts'
+import { withoutUndefined } from '../protocol/index.ts'
 import { interruptSignal, UsageError } from './exit.ts'
 import {
   type ConnectionFlags,
@@ -15,13 +16,7 @@ import {
   webAddress,
 } from './options.ts'
 import { print } from './output.ts'
-import {
-  askPassphrase,
-  type PassphraseFlags,
-  passphraseFileOption,
-  passphraseOf,
-  passphraseOption,
-} from './passphrase.ts'
+import { type PassphraseFlags, passphraseFileOption, passphraseOption, requirePassphrase } from './passphrase.ts'
 import { fileReason } from './system-errors.ts'
 import { counted, printable } from './text.ts'
 
@@ -139,7 +134,7 @@ function exportCommand(profile: Command): void {
       const { out = `${name}.glp`, withTransfers: transfers = false, json = false } = flags
       const { exportProfile, showProfile } = await loadProfiles()
       await showProfile(name)
-      const passphrase = await requirePassphrase(flags, true)
+      const passphrase = await requirePassphrase(flags, { isNew: true, of: PASSPHRASE_OF })
       const written = await exportProfile(name, { passphrase, file: out, transfers })
       print(json ? `${JSON.stringify({ file: out, ...written })}\n` : exportText(out, written))
     })
@@ -183,10 +178,9 @@ function importCommand(profile: Command): void {
     .addOption(jsonOption())
     .action(async (file: string, flags: ImportFlags) => {
       requireReadable(file)
-      const passphrase = await requirePassphrase(flags, false)
+      const passphrase = await requirePassphrase(flags, { isNew: false, of: PASSPHRASE_OF })
       const { importProfile } = await loadProfiles()
-      const name = flags.as === undefined ? {} : { name: flags.as }
-      const imported = await importProfile(file, { passphrase, ...name })
+      const imported = await importProfile(file, withoutUndefined({ passphrase, name: flags.as }))
       print(flags.json === true ? `${JSON.stringify(imported)}\n` : importText(imported))
     })
 }
@@ -201,18 +195,13 @@ function importText({ profile, account, portalUrl, otherKeys, receipts, transfer
   )
 }
 
-/** Nobody is asked for the passphrase of a file that is not there. @throws UsageError */
+/** Checked before the passphrase is asked for. @throws UsageError */
 function requireReadable(file: string): void {
   try {
     accessSync(file, constants.R_OK)
   } catch (cause) {
     throw new UsageError(`the exported profile cannot be read: ${fileReason(file, cause)}`, { cause })
   }
-}
-
-async function requirePassphrase(flags: PassphraseFlags, isNew: boolean): Promise<string> {
-  const of = PASSPHRASE_OF
-  return (await passphraseOf(flags, { isNew, of })) ?? askPassphrase({ isNew, of })
 }
 
 function addressCommand(profile: Command): void {

@@ -7,7 +7,7 @@ import { receiveHandlers } from './exec.ts'
 import { exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import { connectionOf } from './options.ts'
 import { contentOutput, print, traceRequests } from './output.ts'
-import { askPassphrase, passphraseOf } from './passphrase.ts'
+import { requirePassphrase } from './passphrase.ts'
 import { commandsOf, intoStdout, noFileToRunFor, type ReceiveFlags, shower } from './receive.ts'
 import { printable } from './text.ts'
 
@@ -59,5 +59,5 @@ export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<
 async function passphraseFor(link: string, flags: ReceiveFlags): Promise<string | null> {
   const parsed = parseLink(link)
   if (parsed?.kind !== 'send' || !parsed.hasPassphrase) return null
-  return (await passphraseOf(flags, { isNew: false })) ?? askPassphrase({ isNew: false })
+  return requirePassphrase(flags, { isNew: false })
 }

@@ -116,7 +116,8 @@ the file and DIR/.golooader stays on this machine. In a shell the link needs quo
 
 Exit codes: 0 stopped, or one file received with --once · 2 wrong usage · 3 --once, and the file was refused ·
 4 the portal refused this account, its certificate is not trusted, or another process receives as the same instance
-(of a copied folder, for one) · 8 --once, and the command of --exec failed for a received file · 7 standard output could not be written · 130 interrupted before the one file of --once came`,
+(of a copied folder, for one) · 7 standard output could not be written · 8 --once, and the command of --exec failed
+for a received file · 130 interrupted before the one file of --once came`,
     )
     .action(async (link: string | undefined, flags: ReceiveFlags) => {
       requireExec(flags)

@@ -1,13 +1,11 @@
 /** `send --dry-run`: lists what would be sent. */
 import type { NodeSource } from '../sender/node-content.ts'
+import type { UploadFlags } from './options.ts'
 import { print } from './output.ts'
 import { bytesText, printable, treeText } from './text.ts'
 
-interface DryRunFlags {
+interface DryRunFlags extends UploadFlags {
   readonly as?: string
-  readonly exclude?: readonly string[]
-  readonly strict?: boolean
-  readonly times?: boolean
   readonly json?: boolean
 }
 

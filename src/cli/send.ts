@@ -1,8 +1,17 @@
 import type { Command } from 'commander'
 import { never } from '../async/index.ts'
 import type { SendInput, SendOptions } from '../library/sending.ts'
+import { withoutUndefined } from '../protocol/index.ts'
 import type { SendOutcome } from '../sender/events.ts'
-import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, sendHandlers } from './exec.ts'
+import {
+  Commands,
+  type ExecFlags,
+  execOfSender,
+  execOption,
+  execTimeoutOption,
+  requireExec,
+  sendHandlers,
+} from './exec.ts'
 import { exitCodeFor, exitCodeOfAll, exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import {
   durationMs,
@@ -12,14 +21,18 @@ import {
   jsonOption,
   limitRateOption,
   listOption,
+  noTimesOption,
   openedProfile,
   option,
   type ProfileFlags,
   partSizeOption,
   partsInFlightOption,
+  plainOption,
   profileOption,
   receivers,
   systemCaOption,
+  type UploadFlags,
+  uploadOptionsOf,
   verboseOption,
   wholeNumber,
 } from './options.ts'
@@ -28,29 +41,21 @@ import { type PassphraseFlags, passphraseFileOption, passphraseOf, passphraseOpt
 import { listSources } from './send-dry-run.ts'
 import { chooseView, type SendView } from './send-view.ts'
 
-export interface SendFlags extends ProfileFlags, PassphraseFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
+export interface SendFlags extends ProfileFlags, UploadFlags, PassphraseFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
   readonly to?: readonly string[]
   readonly link?: boolean
   readonly takes?: number
   readonly expiry?: number
   readonly name?: string
   readonly json?: boolean
-  readonly answerTimeout: number
+  readonly answerTimeout?: number
   /** `--wait 10m`; false for `--no-wait`; true or undefined to wait without a limit. */
   readonly wait?: number | boolean
-  readonly plain?: boolean
-  /** False for `--no-times`. */
-  readonly times?: boolean
-  readonly partSize?: number
-  readonly partsInFlight?: number
-  readonly exclude?: readonly string[]
   readonly as?: string
-  readonly strict?: boolean
   readonly dryRun?: boolean
   readonly verbose?: boolean
 }
 
-const ANSWER_TIMEOUT_MS_DEFAULT = 60_000
 const ONLY_STANDARD_INPUT =
   'standard input (-) is sent by itself: leave the other files out. A file that is called - is ./-'
 const NAME_NEEDED = 'standard input has no name: give the one for the receiver, like --name dump.sql'
@@ -87,7 +92,7 @@ export function sendCommand(program: Command): void {
     .addOption(
       option('--answer-timeout <duration>', 'time without a response before send gives up with exit code 5')
         .argParser(durationMs)
-        .default(ANSWER_TIMEOUT_MS_DEFAULT, '60s'),
+        .default(undefined, '60s'),
     )
     .addOption(
       option(
@@ -96,10 +101,8 @@ export function sendCommand(program: Command): void {
       ).argParser(durationMs),
     )
     .addOption(flag('--no-wait', 'return after the first notification (stored)'))
-    .addOption(
-      flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
-    )
-    .addOption(flag('--no-times', 'do not tell the receivers when the files were modified last'))
+    .addOption(plainOption())
+    .addOption(noTimesOption())
     .addOption(
       option(
         '--as <name>',
@@ -108,9 +111,7 @@ export function sendCommand(program: Command): void {
     )
     .addOption(excludeOption('leave out of folders what matches, as in .gitignore; may be repeated'))
     .addOption(flag('--strict', 'refuse a folder with something that cannot be sent, instead of leaving that out'))
-    .addOption(
-      execOption('command for /bin/sh, run when a file is stored, and when it is delivered, failed or refused'),
-    )
+    .addOption(execOption(execOfSender))
     .addOption(execTimeoutOption())
     .addOption(flag('--dry-run', 'list what would be sent, and send nothing'))
     .addOption(limitRateOption())
@@ -171,11 +172,7 @@ async function linkOf(flags: SendFlags): Promise<SendOptions['link']> {
     return undefined
   }
   const passphrase = await passphraseOf(flags, { isNew: true })
-  return {
-    ...(takes === undefined ? {} : { takes }),
-    ...(expiry === undefined ? {} : { expiryMs: expiry }),
-    ...(passphrase === null ? {} : { passphrase }),
-  }
+  return withoutUndefined({ takes, expiryMs: expiry, passphrase: passphrase ?? undefined })
 }
 
 const sendHelp = `
@@ -228,21 +225,16 @@ Exit codes:
 
 /** The options of a send, as the library takes them. */
 export function sendOptions(flags: SendFlags): SendOptions {
-  const { to, name, wait, plain, times, as, exclude, strict, partSize, partsInFlight } = flags
-  return {
-    ...(to === undefined ? {} : { to }),
-    ...(name === undefined ? {} : { name }),
-    until: wait === false ? 'stored' : 'delivered',
-    ...(typeof wait === 'number' ? { deliveryTimeoutMs: wait } : {}),
-    responseTimeoutMs: flags.answerTimeout,
-    plain: plain === true,
-    times: times !== false,
-    ...(as === undefined ? {} : { as }),
-    ...(exclude === undefined ? {} : { exclude }),
-    strict: strict === true,
-    ...(partSize === undefined ? {} : { partSizeBytes: partSize }),
-    ...(partsInFlight === undefined ? {} : { partsInFlight }),
-  }
+  const { to, name, wait, as, answerTimeout } = flags
+  return withoutUndefined({
+    ...uploadOptionsOf(flags),
+    to,
+    name,
+    as,
+    until: wait === false ? ('stored' as const) : ('delivered' as const),
+    deliveryTimeoutMs: typeof wait === 'number' ? wait : undefined,
+    responseTimeoutMs: answerTimeout,
+  })
 }
 
 /** Sends files and shows the progress. @returns the exit code */

@@ -2,7 +2,17 @@ import { basename, relative } from 'node:path'
 import type { Command } from 'commander'
 import type { WatchOptions } from '../library/watching.ts'
 import type { WatchEvent, WatchedFile } from '../outbox/events.ts'
-import { Commands, type ExecFlags, execOption, execTimeoutOption, requireExec, watchHandlers } from './exec.ts'
+import { unfinishedNames } from '../outbox/left-alone.ts'
+import { withoutUndefined } from '../protocol/index.ts'
+import {
+  Commands,
+  type ExecFlags,
+  execOfSender,
+  execOption,
+  execTimeoutOption,
+  requireExec,
+  watchHandlers,
+} from './exec.ts'
 import { printCommands } from './exec-text.ts'
 import { exitCodeOfAll, exitCodes, interruptSignal, UsageError } from './exit.ts'
 import {
@@ -14,13 +24,17 @@ import {
   jsonOption,
   limitRateOption,
   listOption,
+  noTimesOption,
   openedProfile,
   option,
   type ProfileFlags,
   partSizeOption,
   partsInFlightOption,
+  plainOption,
   profileOption,
   systemCaOption,
+  type UploadFlags,
+  uploadOptionsOf,
   verboseOption,
 } from './options.ts'
 import { print, traceRequests, warnOfTemporaryState } from './output.ts'
@@ -29,28 +43,18 @@ import { supervisor } from './service/supervisor.ts'
 import { watchReports } from './service/watch-reports.ts'
 import { printable, receiversText } from './text.ts'
 
-export interface WatchFlags extends ProfileFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
+export interface WatchFlags extends ProfileFlags, UploadFlags, Omit<ExecFlags, 'execBeforeAnswer'> {
   readonly to: readonly string[]
-  readonly settle: number
-  readonly poll: number
+  readonly settle?: number
+  readonly poll?: number
   readonly create?: boolean
   readonly delete?: boolean
   readonly once?: boolean
   readonly wait?: number
   readonly answerTimeout?: number
-  readonly plain?: boolean
-  /** False for `--no-times`. */
-  readonly times?: boolean
-  readonly exclude?: readonly string[]
-  readonly strict?: boolean
-  readonly partSize?: number
-  readonly partsInFlight?: number
   readonly json?: boolean
   readonly verbose?: boolean
 }
-
-const SETTLE_MS_DEFAULT = 2_000
-const POLL_MS_DEFAULT = 10_000
 
 export function watchCommand(program: Command): void {
   program
@@ -66,12 +70,12 @@ export function watchCommand(program: Command): void {
     .addOption(
       option('--settle <duration>', 'how long a file has to stay as it is, unless it was renamed into place')
         .argParser(durationMs)
-        .default(SETTLE_MS_DEFAULT, '2s'),
+        .default(undefined, '2s'),
     )
     .addOption(
       option('--poll <duration>', 'time between looks where the system reports no changes, as on network disks')
         .argParser(durationMs)
-        .default(POLL_MS_DEFAULT, '10s'),
+        .default(undefined, '10s'),
     )
     .addOption(flag('--create', 'make the folder if it is missing'))
     .addOption(flag('--delete', "delete what was delivered, instead of moving it to 'sent'"))
@@ -88,17 +92,13 @@ export function watchCommand(program: Command): void {
         'with --once: time without a response before it gives up with exit code 5; 60s if not given',
       ).argParser(durationMs),
     )
-    .addOption(
-      flag('--plain', 'do not seal (encrypt end to end): the portal, and an intruder there, can read the files'),
-    )
-    .addOption(flag('--no-times', 'do not tell the receivers when the files were modified last'))
+    .addOption(plainOption())
+    .addOption(noTimesOption())
     .addOption(excludeOption('leave out what matches, in the folder and in folders in it, as in .gitignore'))
     .addOption(
       flag('--strict', "move a folder with something that cannot be sent to 'failed', instead of leaving that out"),
     )
-    .addOption(
-      execOption('command for /bin/sh, run when a file is stored, and when it is delivered, failed or refused'),
-    )
+    .addOption(execOption(execOfSender))
     .addOption(execTimeoutOption())
     .addOption(profileOption())
     .addOption(limitRateOption())
@@ -148,7 +148,7 @@ Examples:
 
 A file is sent once nothing has changed it for the time of --settle, or at once when it was renamed into the folder. The
 safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
-begin with a dot, and *.part, *.partial, *.filepart, *.tmp, *.temp, *.crdownload, *.download, *.swp, *~ and ~$*.
+begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')} and ${unfinishedNames.at(-1)}.
 
 While a file is sent it lies in FOLDER/.sending. A file in FOLDER/failed is sent again when you move it back. No file is
 deleted that was not delivered. A file that is written to after it was sent is sent again.
@@ -167,23 +167,18 @@ folder · 5 --once, and the portal did not answer · 6 --once, and --wait ran ou
 130 --once was interrupted. Of several files, the first of 5, 4, 3, 6 that happened to any of them.`
 
 function watchOptions(flags: WatchFlags): Omit<WatchOptions, 'signal' | 'onEvent'> {
-  const { to, settle, poll, wait, answerTimeout, exclude, partSize, partsInFlight } = flags
-  return {
+  const { to, settle, poll, create, delete: isDeleting, once, wait, answerTimeout } = flags
+  return withoutUndefined({
+    ...uploadOptionsOf(flags),
     to,
     settleMs: settle,
     pollMs: poll,
-    create: flags.create === true,
-    delete: flags.delete === true,
-    once: flags.once === true,
-    plain: flags.plain === true,
-    times: flags.times !== false,
-    strict: flags.strict === true,
-    ...(wait === undefined ? {} : { deliveryTimeoutMs: wait }),
-    ...(answerTimeout === undefined ? {} : { responseTimeoutMs: answerTimeout }),
-    ...(exclude === undefined ? {} : { exclude }),
-    ...(partSize === undefined ? {} : { partSizeBytes: partSize }),
-    ...(partsInFlight === undefined ? {} : { partsInFlight }),
-  }
+    create,
+    delete: isDeleting,
+    once,
+    deliveryTimeoutMs: wait,
+    responseTimeoutMs: answerTimeout,
+  })
 }
 
 /** Prints each step as an object. Progress within a file is left out. */

@@ -132,7 +132,7 @@ export function receiveLinkInto(
 /** The options of a call in two: those that open the link, and those of receiving. */
 function apart<Options extends LinkAccess>(options: Options) {
   const { passphrase, insecure, proxies, systemCa, limitBytesPerSecond, ...others } = options
-  const access = withoutUndefined({ passphrase, insecure, proxies, systemCa, limitBytesPerSecond }) as LinkAccess
+  const access: LinkAccess = withoutUndefined({ passphrase, insecure, proxies, systemCa, limitBytesPerSecond })
   return { access, others }
 }
 

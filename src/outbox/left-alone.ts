@@ -10,8 +10,6 @@ export const failedFolderName = 'failed'
 /** Names that programs give to files which are not complete yet, and to their notes beside a file. */
 export const unfinishedNames: readonly string[] = [
   '.*',
-  '*~',
-  '~$*',
   '*.part',
   '*.partial',
   '*.filepart',
@@ -20,6 +18,8 @@ export const unfinishedNames: readonly string[] = [
   '*.crdownload',
   '*.download',
   '*.swp',
+  '*~',
+  '~$*',
 ]
 
 const unfinished = new RegExp(`^(?:${unfinishedNames.map(patternOf).join('|')})$`, 'is')

@@ -62,9 +62,15 @@ export function listOf(texts: string | readonly string[] | undefined): readonly 
   return typeof texts === 'string' ? [texts] : (texts ?? [])
 }
 
+type UndefinedIn<Options> = keyof { [Name in keyof Options as undefined extends Options[Name] ? Name : never]: unknown }
+/** Members that may be `undefined` may be left out instead. */
+type Defined<Options> = Omit<Options, UndefinedIn<Options>> & {
+  [Name in keyof Options & UndefinedIn<Options>]?: Exclude<Options[Name], undefined>
+}
+
 /** The options without those that are `undefined`, so that the default is used as for those that are left out. */
-export function withoutUndefined<Options extends object>(options: Options): Options {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+export function withoutUndefined<Options extends object>(options: Options): Defined<Options> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<Options>
 }
 
 /** @throws Problem `options-invalid` for a text that cannot be the name of an account */

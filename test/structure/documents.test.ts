@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { generatedPage, generatedPages } from '../../scripts/docs.ts'
 import { commandLine } from '../../src/cli/main.ts'
+import { unfinishedNames } from '../../src/outbox/left-alone.ts'
 import { anchorsOf, blocksOf, linksOf, type Page, proseOf, readPages, targetOf } from './pages.ts'
 import { forbiddenPhrases } from './phrases.ts'
 import { root } from './sources.ts'
@@ -132,6 +133,12 @@ test('ARCHITECTURE.md names every folder of src', () => {
     ...foldersIn('src/portal').map((name) => `${name}/`),
   ]
   expect(rooms.filter((room) => !text.includes(`\`${room}\``))).toEqual([])
+})
+
+test('docs/drop-folders.md has the names that a drop folder leaves alone', () => {
+  const text = pages.find(({ path }) => path === 'docs/drop-folders.md')?.text ?? ''
+  const listed = /^Left alone are names that begin with a dot, and (.*?);$/m.exec(text)?.[1] ?? ''
+  expect(listed.match(/(?<=`)[^`, ]+(?=`)/g)).toEqual(unfinishedNames.slice(1))
 })
 
 test('every package has its reason in docs/design.md', () => {

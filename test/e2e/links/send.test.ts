@@ -157,7 +157,7 @@ test('a passphrase is asked for on the terminal, twice, and is not shown', async
   const received = await scene.receive(link, 'guest', [], { GOLOOADER_PASSPHRASE: 'correct horse' }).ended
   expect(received.code, received.stderr).toBe(0)
   const differing = await type('one\r', 'other\r')
-  expect(differing.shown).toContain('the two passphrases differ: nothing was sent')
+  expect(differing.shown).toContain('the two passphrases differ')
   expect(differing.code).toBe(2)
   expect((await type('one\x03')).code).toBe(130)
 })

@@ -63,10 +63,10 @@ async function requireSamePortal(
     if (!timingSafeEqual(expected, Buffer.from(proof, 'base64url'))) throw different('it does not know the account')
     if (portalUrl !== url && !isOtherName) throw otherName(portalUrl)
     const told = await retryPolicy.retry((bounds) => new PortalClient(transport, token).account({ ...bounds, signal }))
-    if (told.account !== account) throw different(`the account is called ${told.account} there`)
+    if (told.account !== account) throw differentAccount(`the account is called ${told.account} there`)
     const own = keys === undefined ? null : (await AccountKeys.parse(keys)).publicKeys
     if (own !== null && told.keys !== null && own.signing !== told.keys.signing) {
-      throw different('the account has other keys there')
+      throw differentAccount('the account has other keys there')
     }
   } finally {
     await client.close()
@@ -92,6 +92,11 @@ function refusedProof(error: unknown): unknown {
 function different(what: string, cause?: Error): Problem {
   const detail = `${what}. The token was not sent, and the profile is unchanged`
   return new Problem('portal-different', { detail }, cause === undefined ? {} : { cause })
+}
+
+/** The portal has proven that it is the same before it got the token, and knows the account otherwise. */
+function differentAccount(what: string): Problem {
+  return new Problem('portal-different', { detail: `${what}. The profile is unchanged` })
 }
 
 function otherName(portalUrl: string): Problem {

@@ -58,14 +58,29 @@ export class Commands {
   readonly #command: string
   readonly #timeoutMs: number
   readonly #onEnded: OnCommand
+  readonly #onFailed: () => void
   readonly #turn = new Semaphore(1)
   /** Whether one has failed, where that changes nothing else. */
   hasFailed = false
 
-  constructor(command: string, { execTimeout = TIMEOUT_MS_DEFAULT }: ExecFlags, onEnded: OnCommand) {
+  /** @param onFailed called whenever one has failed, where that changes nothing else */
+  constructor(
+    command: string,
+    { execTimeout = TIMEOUT_MS_DEFAULT }: ExecFlags,
+    onEnded: OnCommand,
+    onFailed: () => void = () => {},
+  ) {
     this.#command = command
     this.#timeoutMs = execTimeout
     this.#onEnded = onEnded
+    this.#onFailed = onFailed
+  }
+
+  /** Notes how one has ended, where that changes nothing else. */
+  note({ exitCode }: CommandEnd): void {
+    if (exitCode === 0) return
+    this.hasFailed = true
+    this.#onFailed()
   }
 
   /**
@@ -115,8 +130,7 @@ export function receiveHandlers(
   if (!execBeforeAnswer) {
     return {
       handle: async (file, signal) => {
-        const { exitCode } = await run(file, signal)
-        commands.hasFailed ||= exitCode !== 0
+        commands.note(await run(file, signal))
       },
     }
   }
@@ -167,8 +181,7 @@ async function runForSent(
   const reasons = problem === undefined ? [] : [problemSentence(problem)]
   for (const { receiver, problem: reason } of failures) reasons.push(`${receiver}: ${problemSentence(reason)}`)
   const variables = { PATH: path ?? '', TO: to.join(','), PROBLEM: reasons.join('; ') }
-  const { exitCode } = await commands.run(event, `${printable(event.name)}, ${event.event}`, variables, context)
-  commands.hasFailed ||= exitCode !== 0
+  commands.note(await commands.run(event, `${printable(event.name)}, ${event.event}`, variables, context))
 }
 
 /** What is sent, as the command line says it. */

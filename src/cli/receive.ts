@@ -29,7 +29,7 @@ import { type PassphraseFlags, passphraseFileOption, passphraseOption } from './
 import { problemText } from './send-lines.ts'
 import { receiverReports } from './service/receiver-reports.ts'
 import { supervisor } from './service/supervisor.ts'
-import { bytesText, printable, senderText } from './text.ts'
+import { bytesText, printable, senderText, treeText } from './text.ts'
 
 export interface ReceiveFlags extends ProfileFlags, PassphraseFlags, ExecFlags {
   readonly into?: string
@@ -133,8 +133,8 @@ for a received file · 130 interrupted before the one file of --once came`,
       if (me.isStateTemporary) warnOfTemporaryState()
       if (target === null) return await receiveToStdout(me, flags, signal)
       const show = shower(print, target, flags)
-      const report = receiverReports(await supervisor(), new URL(me.portalUrl).host)
-      const commands = commandsOf(flags)
+      const reports = receiverReports(await supervisor(), new URL(me.portalUrl).host)
+      const commands = commandsOf(flags, reports.onCommandFailed)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {
         create: flags.create === true,
@@ -147,7 +147,7 @@ for a received file · 130 interrupted before the one file of --once came`,
         onEvent: (event) => {
           if (event.type === 'refused') refused++
           show(event)
-          report(event)
+          reports.onEvent(event)
         },
       })
       for await (const _file of files) received++
@@ -160,8 +160,8 @@ for a received file · 130 interrupted before the one file of --once came`,
 }
 
 /** @returns null without `--exec` */
-export function commandsOf(flags: ReceiveFlags): Commands | null {
-  return flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json))
+export function commandsOf(flags: ReceiveFlags, onFailed?: () => void): Commands | null {
+  return flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json), onFailed)
 }
 
 /** Where a file is. */
@@ -301,7 +301,7 @@ function sizeText({
   isSizeKnown,
 }: Pick<ReceiveEvent & { type: 'offered' }, 'tree' | 'sizeBytes' | 'isSizeKnown'>): string {
   if (isSizeKnown === false) return 'size not known yet'
-  return tree === null ? bytesText(sizeBytes) : `${tree.fileCount} files, ${bytesText(tree.contentBytes)}`
+  return tree === null ? bytesText(sizeBytes) : treeText(tree)
 }
 
 function progressText({

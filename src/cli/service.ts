@@ -14,7 +14,7 @@ import { type ReceiveFlags, receiveCommand } from './receive.ts'
 import { keptEnvironment, type ServiceDefinition, serviceName, shellWords } from './service/definition.ts'
 import { type InstalledService, type ServiceManager, type ServiceStatus, serviceManager } from './service/manager.ts'
 import { localTime, printable } from './text.ts'
-import { type WatchFlags, watchCommand } from './watch.ts'
+import { requireSensible, type WatchFlags, watchCommand } from './watch.ts'
 
 /** How long `install`, `start` and `restart` wait for a service that is not ready yet. It continues without them. */
 const READY_WITHIN_MS = 10_000
@@ -192,6 +192,7 @@ async function makeInbox(folder: string): Promise<void> {
 
 async function checkWatch([folder = '']: readonly string[], flags: WatchFlags): Promise<void> {
   if (flags.once === true) throw new UsageError('a service runs until it is stopped: leave out --once')
+  requireSensible(flags)
   await using _me = await openedProfile(flags)
   await OutboxFolder.open(resolve(folder), { mayCreate: flags.create === true }).then(
     (outbox) => outbox[Symbol.asyncDispose](),

@@ -110,24 +110,23 @@ export function watchCommand(program: Command): void {
     .addOption(partsInFlightOption())
     .addHelpText('after', watchHelp)
     .action(async (folder: string, flags: WatchFlags) => {
-      requireExec(flags)
-      if (flags.once !== true && (flags.wait !== undefined || flags.answerTimeout !== undefined)) {
-        throw new UsageError('without --once it waits as long as it takes: leave --wait and --answer-timeout out')
-      }
+      requireSensible(flags)
       const signal = interruptSignal()
       await using me = await openedProfile(flags)
       if (me.isStateTemporary) warnOfTemporaryState()
       if (flags.verbose === true) await traceRequests(me.portalUrl)
       const show = flags.json === true ? showJson : textShower(flags)
       const counted = new Set<WatchedFile['outcome'] | 'no-answer' | 'undelivered'>()
-      const report = watchReports(await supervisor(), new URL(me.portalUrl).host)
+      const reports = watchReports(await supervisor(), new URL(me.portalUrl).host)
       const onEvent = (event: WatchEvent): void => {
         if (event.type === 'ended' || event.type === 'unfinished') counted.add(event.outcome)
         show(event)
-        report(event)
+        reports.onEvent(event)
       }
       const commands =
-        flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json))
+        flags.exec === undefined
+          ? null
+          : new Commands(flags.exec, flags, printCommands(print, flags.json), reports.onCommandFailed)
       const handlers = commands === null ? {} : watchHandlers(commands, folder, flags, signal)
       for await (const _file of me.watch(folder, { ...watchOptions(flags), ...handlers, signal, onEvent })) {
         // `onEvent` has shown it.
@@ -136,6 +135,14 @@ export function watchCommand(program: Command): void {
       const code = signal.aborted ? exitCodes.interrupted : exitCodeOfAll(counted)
       process.exitCode = code === exitCodes.ok && commands?.hasFailed === true ? exitCodes.commandFailed : code
     })
+}
+
+/** @throws UsageError for options that need others */
+export function requireSensible(flags: WatchFlags): void {
+  requireExec(flags)
+  if (flags.once !== true && (flags.wait !== undefined || flags.answerTimeout !== undefined)) {
+    throw new UsageError('without --once it waits as long as it takes: leave --wait and --answer-timeout out')
+  }
 }
 
 const watchHelp = `

@@ -1,19 +1,20 @@
 /** The status line of a drop folder that is watched by a service. */
 import type { WatchEvent } from '../../outbox/events.ts'
+import { commandsFailedText, type ServiceReports } from './reports.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** Counts and no names, as for a receiver. It is ready once the folder belongs to it: files are taken while the portal is away, too. */
-export function watchReports(supervisor: Supervisor, portal: string): (event: WatchEvent) => void {
-  let [delivered, failed] = [0, 0]
+export function watchReports(supervisor: Supervisor, portal: string): ServiceReports<WatchEvent> {
+  let [delivered, failed, commandsFailed] = [0, 0, 0]
   const underWay = new Set<string>()
   let obstacle: string | null = `waits for the first answer of ${portal}`
   const tell = (): void => {
-    const more = failed === 0 ? '' : `, ${failed} in failed`
+    const more = failed === 0 ? '' : `, ${failed} failed`
     supervisor.status(
-      `${obstacle ?? `connected to ${portal}`}: ${delivered} delivered, ${underWay.size} on the way${more}`,
+      `${obstacle ?? `connected to ${portal}`}: ${delivered} delivered, ${underWay.size} on the way${more}${commandsFailedText(commandsFailed)}`,
     )
   }
-  return (event) => {
+  const onEvent = (event: WatchEvent): void => {
     switch (event.type) {
       case 'watching':
         supervisor.ready()
@@ -42,4 +43,9 @@ export function watchReports(supervisor: Supervisor, portal: string): (event: Wa
     }
     tell()
   }
+  const onCommandFailed = (): void => {
+    commandsFailed++
+    tell()
+  }
+  return { onEvent, onCommandFailed }
 }

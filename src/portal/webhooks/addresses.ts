@@ -62,7 +62,7 @@ export class RefusedAddressError extends Error {
   override readonly name = 'RefusedAddressError'
 }
 
-const REFUSED = 'its address is in a network to which this portal sends no webhooks'
+const REFUSED = 'its network is not allowed. The operator allows networks with: golooader portal --webhook-networks'
 
 export class WebhookAddresses {
   readonly #allowed: BlockList

@@ -111,7 +111,7 @@ function reasonOf(error: unknown): string {
   const certificate = certificateFaultIn(error)
   if (certificate !== null) return `its certificate cannot be accepted: ${certificate}`
   const code = systemCodeIn(error)
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `its name is not found (${code})`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `its host name is not found (${code})`
   return code === null ? 'the connection failed' : `the connection failed (${code})`
 }
 

@@ -88,6 +88,22 @@ test('a drop folder is watched by a service, which says how many are delivered a
   await says(': 2 delivered, 0 on the way')
 })
 
+test('the status of a service says how many commands of --exec failed', async () => {
+  const world = await World.create()
+  const machine = await Machine.start(world, world.path('bob'))
+  await world.portal()
+  await machine.join('bob')
+  const install = (...args: string[]) => machine.run(0, 'service', 'install', ...args, '--create', '--exec', 'exit 3')
+  await install('receive', '--into', 'in')
+  await install('watch', 'out', '--to', 'bob', '--settle', '100ms')
+  const says = async (name: string, text: string): Promise<void> =>
+    until(async () => String((await machine.status(name)).says).endsWith(text), text)
+  writeFileSync(machine.path('out/a.txt'), 'a')
+  await says('receive', ', 1 command failed')
+  // Of a file that is sent it runs twice: for `stored`, and for `delivered`.
+  await says('watch', ': 1 delivered, 0 on the way, 2 commands failed')
+})
+
 test('a service whose process hangs is killed and started again', async () => {
   const machine = await Machine.start(await World.create())
   await machine.run(0, 'service', 'install', 'portal', '--listen', '127.0.0.1:0')
@@ -158,6 +174,8 @@ test('mistakes in the command line of a service are found before anything is ins
     ['leave out --once', 'receive', '--into', 'in', '--create', '--once'],
     ['--exec-before-answer needs a command', 'receive', '--into', 'in', '--create', '--exec-before-answer'],
     ['a link is received once', 'receive', 'https://portal.example/g#glg_x', '--into', 'in'],
+    ['leave --wait and --answer-timeout out', 'watch', 'out', '--to', 'bob', '--create', '--wait', '10m'],
+    ['--exec-timeout needs a command', 'watch', 'out', '--to', 'bob', '--create', '--exec-timeout', '10m'],
     ['no profile', 'receive', '--into', 'in', '--create', '--profile', 'carol'],
     ['--tls-cert and --tls-key belong together', 'portal', '--tls-cert', 'a.pem'],
     ['Give HOST:PORT', 'portal', '--listen', '7878'],

@@ -63,7 +63,7 @@ describe('golooader webhook', () => {
     const add = (...args: string[]) => world.run('webhook', 'add', ...args, ...alice)
     for (const [args, said] of [
       [['http://127.0.0.1/'], 'it has to begin with https://'],
-      [['https://10.0.0.1/'], 'to which this portal sends no webhooks'],
+      [['https://10.0.0.1/'], 'its network is not allowed. The operator allows networks with'],
       [['https://hooks.example/', '--on', 'lost'], "'lost' is no notification"],
       [['https://hooks.example/', '--whole-portal'], 'Only an operator may have a webhook for the whole portal'],
     ] as const) {

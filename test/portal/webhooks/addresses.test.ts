@@ -26,7 +26,7 @@ function post(url: string, networks: readonly string[] = []) {
   return requests.post(url, {}, '{}', never)
 }
 
-const refused = 'its address is in a network to which this portal sends no webhooks'
+const refused = 'its network is not allowed. The operator allows networks with: golooader portal --webhook-networks'
 
 describe('addresses', () => {
   const addresses = new WebhookAddresses([])
@@ -149,7 +149,7 @@ describe('a request', () => {
   })
 
   test('to a name that there is not, and to a closed port, says so', async () => {
-    expect((await post('https://no-such-host.invalid/'))?.reason).toMatch(/^its name is not found \(E/)
+    expect((await post('https://no-such-host.invalid/'))?.reason).toMatch(/^its host name is not found \(E/)
     expect((await post('http://127.0.0.1:1/', ['127.0.0.1']))?.reason).toBe('the connection failed (ECONNREFUSED)')
   })
 })

@@ -195,8 +195,11 @@ test('an import that is killed at any moment is completed by the same command, a
     const timer = setTimeout(() => exporting.signal('SIGKILL'), delayMs)
     const { code } = await exporting.ended
     clearTimeout(timer)
-    console.log(`export killed after ${delayMs} ms: ${code}`)
-    if (code !== 0) continue
+    const isHere = (await filesOf(world.path('state', 'golooader', 'journal'))).some((name) => name.endsWith('.json'))
+    console.log(`export killed after ${delayMs} ms: ${code}, the transfer is ${isHere ? 'here' : 'in the file'}`)
+    // A kill may come between the removal here and the end of the process.
+    if (isHere) expect(code).not.toBe(0)
+    if (isHere) continue
     await done(on(world, `back-${at}`, 'profile', 'import', world.path(`${at}.glp`)))
     await rm(world.path('config', 'golooader', 'profiles', 'alice.json'))
     await done(

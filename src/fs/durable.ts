@@ -209,9 +209,22 @@ export function unfinishedPath(folder: string): string {
   return join(folder, `.${randomBytes(6).toString('hex')}.partial`)
 }
 
-/** Removes what replacements of files have left that were cut by a crash. The caller has the folder for itself. */
-export async function removeUnfinished(folder: string): Promise<void> {
-  for (const name of readdirSync(folder)) if (UNFINISHED.test(name)) await removeFile(join(folder, name))
+/**
+ * Removes what replacements of files have left that were cut by a crash.
+ *
+ * @param ageMs only what nobody has written to for this time; 0 where the caller has the folder for itself
+ */
+export async function removeUnfinished(folder: string, ageMs = 0): Promise<void> {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (UNFINISHED.test(name) && (ageMs === 0 || isOlder(path, ageMs))) await removeFile(path)
+  }
+}
+
+/** Whether a file is there that nobody has written to for this time, by the wall clock. */
+export function isOlder(path: string, ageMs: number): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  return stats !== undefined && Date.now() - stats.mtimeMs >= ageMs
 }
 
 /** Replaces a small file as a whole. The change is durable only once its folder has been synced. */

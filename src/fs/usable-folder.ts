@@ -6,7 +6,7 @@ import { type FileHandle, mkdtemp, open, readdir, rename, rm, stat, writeFile } 
 import { join } from 'node:path'
 import { Problem } from '../protocol/index.ts'
 import { whenDescriptorsAllow } from './descriptors.ts'
-import { isNoRoom, makeFolder, syncFolder } from './durable.ts'
+import { isNoRoom, isOlder, makeFolder, syncFolder } from './durable.ts'
 import { hasCode } from './error-code.ts'
 import { fileErrorText } from './file-error.ts'
 import { lockFolder } from './folder-lock.ts'
@@ -110,8 +110,7 @@ async function removeLeftovers(folder: string): Promise<void> {
   for (const name of names) {
     if (!name.startsWith(probePrefix)) continue
     const path = join(folder, name)
-    const found = await stat(path).catch(() => null)
-    if (found === null || Date.now() - found.mtimeMs < PROBE_MS_MAX) continue
+    if (!isOlder(path, PROBE_MS_MAX)) continue
     await rm(path, { recursive: true, force: true }).catch(() => {})
   }
 }

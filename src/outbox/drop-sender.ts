@@ -101,10 +101,11 @@ export class DropSender {
     })
   }
 
-  /** Tries the folder for the state of transfers. @throws Problem `folder-unavailable` */
+  /** Tries the folder for the state of transfers, and removes what killed runs have left there. @throws Problem `folder-unavailable` */
   async prepare(): Promise<void> {
     const advice = 'The state of transfers needs a folder on a disk of this machine: set XDG_STATE_HOME to one'
     await makeTriedFolder(this.#options.stateFolder, { advice })
+    await this.#journal.tidy()
   }
 
   /**

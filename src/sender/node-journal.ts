@@ -14,6 +14,7 @@ import {
   placeFile,
   readTextOrNull,
   removeFile,
+  removeUnfinished,
   syncFolder,
   withFolderLock,
 } from '../fs/index.ts'
@@ -24,6 +25,8 @@ import { FileSealRecords } from './node-seal-record.ts'
 const JOURNAL_VERSION = 2
 /** The file of one entry. */
 const ALONE = /^[0-9a-f]{64}\.json$/
+/** Other processes may be about to use what is younger. */
+const LEFTOVER_MS_MIN = 3_600_000
 
 /** The combined result of the changes that are made together. */
 interface Group {
@@ -61,14 +64,31 @@ export class FileJournal implements Journal {
   async entriesOf({ portalUrl, account }: Pick<JournalKey, 'portalUrl' | 'account'>): Promise<JournalEntry[]> {
     if (!isThere(this.#folder)) return []
     const found = new Map<string, JournalEntry>()
-    const keys = (await readdir(this.#folder)).filter((name) => ALONE.test(name))
-    const alone = await Promise.all(keys.map((name) => readTextOrNull(join(this.#folder, name))))
-    for (const entry of [...alone.map((text) => parseEntry(text ?? '')), ...this.#batches.all()]) {
-      if (entry === null || entry.portalUrl !== portalUrl || entry.account !== account) continue
+    for (const entry of await this.#all()) {
+      if (entry.portalUrl !== portalUrl || entry.account !== account) continue
       const newest = await this.read(entry)
       if (newest !== null) found.set(newest.transferId, newest)
     }
     return [...found.values()]
+  }
+
+  /** All entries, outdated ones included. */
+  async #all(): Promise<JournalEntry[]> {
+    const keys = (await readdir(this.#folder)).filter((name) => ALONE.test(name))
+    const alone = await Promise.all(keys.map((name) => readTextOrNull(join(this.#folder, name))))
+    return [...alone.flatMap((text) => parseEntry(text ?? '') ?? []), ...this.#batches.all()]
+  }
+
+  /** Removes what killed processes have left: files that never got their name, and seal records of transfers without an entry. */
+  async tidy(): Promise<void> {
+    if (!isThere(this.#folder)) return
+    await removeUnfinished(this.#folder, LEFTOVER_MS_MIN)
+    const idle = this.#sealRecords.idle(LEFTOVER_MS_MIN)
+    if (idle.length === 0) return
+    await this.#alone(async () => {
+      const known = new Set((await this.#all()).map(({ transferId }) => transferId))
+      for (const transferId of idle) if (!known.has(transferId)) await this.#sealRecords.remove(transferId)
+    })
   }
 
   async #readAlone(key: JournalKey): Promise<JournalEntry | null> {

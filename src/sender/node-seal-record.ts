@@ -3,11 +3,12 @@
  * syncing an entry changes no metadata of the file system. A slot is filled under a lock, and only while it is empty on disk.
  */
 import { Buffer } from 'node:buffer'
-import { constants } from 'node:fs'
+import { constants, readdirSync } from 'node:fs'
 import { type FileHandle, open, readFile, truncate } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   hasCode,
+  isOlder,
   isThere,
   makeOwnFolder,
   readTextOrNull,
@@ -28,6 +29,8 @@ import {
 
 /** Not zero: data that a file system lost reads as zeros, and must not look like a part that was never sealed. */
 const EMPTY_BYTE = 0xff
+/** A record, its lock, or a record that was taken out. */
+const RECORD_NAME = /^([0-9a-f-]{36})\.sealed(?:\.lock|\.taken)?$/
 
 export class FileSealRecords implements SealRecords {
   readonly #folder: string
@@ -71,6 +74,15 @@ export class FileSealRecords implements SealRecords {
     }
     await handle.close()
     return null
+  }
+
+  /** The transfers with a record, or what is left of one, that nobody has written to for this time. */
+  idle(ageMs: number): string[] {
+    const idOf = (name: string): string[] => {
+      const [, transferId] = RECORD_NAME.exec(name) ?? []
+      return transferId !== undefined && isOlder(join(this.#folder, name), ageMs) ? [transferId] : []
+    }
+    return [...new Set(readdirSync(this.#folder).flatMap(idOf))]
   }
 
   async remove(transferId: string): Promise<void> {

@@ -1,5 +1,5 @@
 /** Journal and seal records in a folder, under the suites of their contracts, and tests of the files themselves. */
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { newTransferId } from '../../src/protocol/index.ts'
 import { FileJournal } from '../../src/sender/node-journal.ts'
@@ -65,4 +65,31 @@ test.each([
   expect(await journal.read(entry)).toEqual(entry)
   expect((await readdir(folder.join('journal'))).sort()).toEqual([name, `${name}.damaged`])
   expect(await readFile(`${path}.damaged`, 'utf8')).toBe(damaged)
+})
+
+test('what killed runs have left goes after an hour: unfinished files, and seal records of transfers without an entry', async () => {
+  await using folder = await TestFolder.make()
+  const journal = new FileJournal(folder.path)
+  await mkdir(folder.join('journal'))
+  await journal.tidy()
+  const [own, batched] = [entryFor('/a/report.pdf'), entryFor('/b/report.pdf')]
+  await journal.replace(null, own)
+  await Promise.all([batched, entryFor('/c/report.pdf')].map((entry) => journal.replace(null, entry)))
+  const [lost, young] = [newTransferId(), newTransferId()]
+  const twoHoursAgo = new Date(Date.now() - 7_200_000)
+  const files = [
+    ...[`${own.transferId}.sealed`, `${batched.transferId}.sealed.taken`, `${young}.sealed`, '.0123456789ab.partial'],
+    ...[`${lost}.sealed`, `${lost}.sealed.lock`, `${newTransferId()}.sealed.lock`, '.ba9876543210.partial'],
+  ]
+  const kept = files.slice(0, 4)
+  for (const name of files) {
+    const path = folder.join('journal', name)
+    await writeFile(path, '')
+    if (name !== `${young}.sealed` && name !== '.0123456789ab.partial') await utimes(path, twoHoursAgo, twoHoursAgo)
+  }
+  await journal.tidy()
+  const left = await readdir(folder.join('journal'))
+  expect(left.filter((name) => /\.sealed|\.partial/.test(name)).sort()).toEqual([...kept].sort())
+  expect(await journal.read(own)).toEqual(own)
+  expect(await journal.read(batched)).toEqual(batched)
 })

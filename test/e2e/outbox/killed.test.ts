@@ -4,8 +4,10 @@
  *
  * A killed process leaves what it wrote. What a loss of power leaves is tested in durable.test.ts.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { newTransferId } from '../../../src/protocol/index.ts'
 import { World } from '../harness/world.ts'
 import { journalOf, Outbox, receivedBy, transfersOf } from './scene.ts'
 
@@ -90,4 +92,19 @@ test.each(WAYS)('$what', async ({ what, args }) => {
     expect(journalOf(world), shown).toEqual([])
   }
   expect(runs).toBeGreaterThan(steps / 2 / STRIDE)
+})
+
+test('a seal record that a killed run has not got to record a transfer for is removed by a run an hour later', async () => {
+  const { outbox } = filled()
+  const journal = world.path('state', 'golooader', 'journal')
+  mkdirSync(journal, { recursive: true })
+  const [, young] = [1, 0].map((hours) => {
+    const path = join(journal, `${newTransferId()}.sealed`)
+    writeFileSync(path, '')
+    utimesSync(path, Date.now() / 1000, Date.now() / 1000 - hours * 3_600)
+    return path
+  })
+  expect(await outbox.once()).toMatchObject({ code: 0 })
+  expect(journalOf(world)).toEqual([young])
+  rmSync(String(young))
 })

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { RetryPolicy } from '../client/index.ts'
 import { type Connection, FileReceipts, type KnownSelf, stateFolder } from '../profile/index.ts'
 import {
@@ -100,6 +101,10 @@ function isFolderName(name: string): boolean {
 function inputsOf(input: SendInput, name: string | undefined): CheckedSend['paths'] {
   if (typeof input === 'object' && input !== null && Symbol.asyncIterator in input) {
     if (name === undefined) throw optionsInvalid("send() needs 'name' for a stream: the name for the receiver")
+    // It would arrive as an empty file.
+    if (input instanceof Readable && input.readableEnded) {
+      throw optionsInvalid('the stream has ended before send(): give it to send() before anything else reads it')
+    }
     return [programStream(input, name)]
   }
   const paths = typeof input === 'string' ? [input] : input

@@ -25,8 +25,12 @@ export interface StreamInput {
   open(signal: AbortSignal): Promise<StreamContent>
 }
 
-/** The stream of a program: it is read as soon as it is sent. */
+/**
+ * The stream of a program. Call it as soon as there is the stream: when a child process ends, Node discards what its output still holds,
+ * also if the output is paused, unless a listener for 'readable' waits.
+ */
 export function programStream(content: StreamContent, name: string, path = name): StreamInput {
+  if (content instanceof Readable) content.on('readable', () => {})
   return { path, name, open: async () => content }
 }
 

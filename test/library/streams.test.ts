@@ -70,6 +70,18 @@ test('send(process.stdin) and receiveInto(a stream): delivered while it is writt
   expect(await world.run('verify', 'out', '--receipt', 'a.receipt')).toMatchObject({ code: 0 })
 })
 
+test('send(a stream that has been read to its end) is refused: it would arrive empty', async () => {
+  await using world = await worldOf()
+  const child = `import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+const child = spawn('seq', ['4000'])
+await once(child, 'close')
+await ended(me.send(child.stdout, ${sendOptions()}))`
+  const sending = await program(world, 'alice', child)
+  const error = await sending.object((one) => one.type === 'error')
+  expect(error).toMatchObject({ code: 'options-invalid', message: expect.stringContaining('has ended before send()') })
+})
+
 test('send(a generator of text) sends its UTF-8 bytes', async () => {
   await using world = await worldOf()
   await world.receiver('bob')
@@ -77,6 +89,22 @@ test('send(a generator of text) sends its UTF-8 bytes', async () => {
   const sending = await program(world, 'alice', `${rows}\nawait ended(me.send(rows(), ${sendOptions()}))`)
   await sending.object((one) => one.type === 'value')
   const expected = Array.from({ length: 20_000 }, (_, row) => `${row} äöü\n`).join('')
+  expect(await readFile(world.path('inbox', 'bob', 'dump.sql'), 'utf8')).toBe(expected)
+})
+
+test('send(the output of a child process) sends all of it, also if the child ends before the portal answers', async () => {
+  await using world = await worldOf()
+  await world.receiver('bob')
+  const child = `import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+const child = spawn('seq', ['4000'])
+const sent = me.send(child.stdout, ${sendOptions()})
+await once(child, 'exit')
+await ended(sent)`
+  const sending = await program(world, 'alice', child)
+  const { value } = await sending.object((one) => one.type === 'value')
+  expect(value).toMatchObject([{ outcome: 'delivered' }])
+  const expected = Array.from({ length: 4000 }, (_, row) => `${row + 1}\n`).join('')
   expect(await readFile(world.path('inbox', 'bob', 'dump.sql'), 'utf8')).toBe(expected)
 })
 

@@ -1,6 +1,6 @@
 /** A file of a drop folder is written to, taken away or replaced while it is sent. Nothing of it is lost, and no wrong content counts as delivered. */
 import { randomBytes } from 'node:crypto'
-import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Running, until, World } from '../harness/world.ts'
@@ -20,9 +20,16 @@ async function scene() {
 const isPart = ({ method, path }: { method: string; path: string }): boolean =>
   method === 'PUT' && path.includes('/parts/')
 
-/** Opens a file for appending, like a program that still writes to it. */
-function writer(outbox: Outbox, name: string): { append(text: string): void } & Disposable {
-  const descriptor = openSync(outbox.path(name), 'a')
+/**
+ * Renames a file into the drop folder, or the folder that it is in, which the caller keeps open for appending, like a program that still
+ * writes to it. However slow the machine is, nothing is taken over before it is open.
+ */
+function writer(outbox: Outbox, name: string, text: string): { append(text: string): void } & Disposable {
+  const [top = ''] = name.split('/')
+  const elsewhere = new Outbox(outbox.world, 'elsewhere')
+  elsewhere.write(name, text)
+  const descriptor = openSync(elsewhere.path(name), 'a')
+  renameSync(elsewhere.path(top), outbox.path(top))
   return {
     append: (text) => void writeSync(descriptor, text),
     [Symbol.dispose]: () => closeSync(descriptor),
@@ -51,8 +58,7 @@ test('a file that is written to while it is sent is sent when nothing writes any
   }
   const watch = await outbox.watch(['--part-size', '64KiB'])
   const text = randomBytes(PART_BYTES).toString('hex')
-  outbox.write('log.txt', text)
-  using log = writer(outbox, 'log.txt')
+  using log = writer(outbox, 'log.txt', text)
   await isBegun.promise
   log.append('more')
   held.resolve()
@@ -71,8 +77,7 @@ test.each([
   await using _network = network
   await using _world = world
   const watch = await outbox.watch(args)
-  outbox.write('log.txt', 'first ')
-  using log = writer(outbox, 'log.txt')
+  using log = writer(outbox, 'log.txt', 'first ')
   await watch.notification('stored')
   log.append('second')
   await world.receiver('bob')
@@ -89,8 +94,7 @@ test('a folder in which a file changes after it was stored is sent again as a wh
   await using _network = network
   await using _world = world
   const watch = await outbox.watch()
-  outbox.write('photos/1.txt', 'one')
-  using log = writer(outbox, 'photos/1.txt')
+  using log = writer(outbox, 'photos/1.txt', 'one')
   await watch.notification('stored')
   log.append(' and more')
   await world.receiver('bob')

@@ -1,9 +1,13 @@
 /** Drop folders of alice, from which bob and others receive. */
 import { mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { hasCode } from '../../../src/fs/index.ts'
 import { type Ended, type Running, until, World } from '../harness/world.ts'
+
+/** Of the settling time. */
+const PAUSE_SHARE = 0.3
 
 /** What is in a drop folder, by path: the text of files. Files beside others, and the lock, are left out. */
 export type Tree = Readonly<Record<string, string>>
@@ -23,10 +27,12 @@ export class Outbox {
     return join(this.folder, ...names)
   }
 
-  /** Writes a file where it is found. */
+  /** Writes a file where it is found, whole: a slow machine could make an empty one for the settling time. */
   write(name: string, text: string): void {
+    const unfinished = this.path('.unfinished')
+    writeFileSync(unfinished, text)
     mkdirSync(dirname(this.path(name)), { recursive: true })
-    writeFileSync(this.path(name), text)
+    renameSync(unfinished, this.path(name))
   }
 
   /** Renames a file into the folder, which was written long ago. */
@@ -112,6 +118,31 @@ function textOf(path: string): string | null {
 
 function sameTree(one: Tree, other: Tree): boolean {
   return JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort())
+}
+
+/**
+ * Takes steps with pauses that are shorter than the settling time. A machine that stands still makes a pause longer: then what is there
+ * counts as complete, as it should, and other files are tried.
+ *
+ * @param step one of the steps, with the number of the try
+ * @returns the number of the try whose pauses were short enough
+ */
+export async function stepsWithin(
+  settleMs: number,
+  stepCount: number,
+  step: (at: number, tries: number) => void,
+): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    let longestMs = 0
+    let beganMs = performance.now()
+    for (let at = 1; at <= stepCount; at++) {
+      step(at, tries)
+      longestMs = Math.max(longestMs, performance.now() - beganMs)
+      beganMs = performance.now()
+      if (at < stepCount) await setTimeout(settleMs * PAUSE_SHARE)
+    }
+    if (longestMs < settleMs) return tries
+  }
 }
 
 /** A world with a portal, in which everybody has joined. */

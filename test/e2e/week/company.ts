@@ -4,16 +4,19 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import {
-  appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -23,6 +26,7 @@ import { until, type World } from '../harness/world.ts'
 /** Of a file that does not change. Writers pause for less. */
 const SETTLE_MS = 600
 const WRITER_PAUSE_MS = 100
+const SLOW_PARTS = 5
 /** A service that was killed starts again at once. */
 const RESTART = 'RestartSec=100ms'
 
@@ -104,15 +108,29 @@ export class Company {
     await this.#place(name, digestOfTree(folder))
   }
 
-  /** Writes a file in the drop folder itself, slowly. */
+  /**
+   * Writes a file in the drop folder itself, slowly. If this machine stands still for the settling time, what is there by then is taken over,
+   * and the rest becomes another file of that name.
+   */
   async dropSlowly(name: string): Promise<void> {
-    const path = this.machine.path('out', name)
-    const parts = Array.from({ length: 5 }, () => randomBytes(20_000))
-    for (const part of parts) {
-      appendFileSync(path, part)
+    let written: Buffer[] = []
+    let inode: bigint | null = null
+    const drop = (): void => {
+      if (written.length > 0) this.dropped.push({ name, digest: digestOf(Buffer.concat(written)) })
+      written = []
+    }
+    for (let count = 0; count < SLOW_PARTS; count++) {
+      const part = randomBytes(20_000)
+      const descriptor = openSync(this.machine.path('out', name), 'a')
+      const { ino } = fstatSync(descriptor, { bigint: true })
+      if (ino !== inode) drop()
+      inode = ino
+      writeSync(descriptor, part)
+      closeSync(descriptor)
+      written.push(part)
       await sleep(WRITER_PAUSE_MS)
     }
-    this.dropped.push({ name, digest: digestOf(Buffer.concat(parts)) })
+    drop()
   }
 
   async #place(name: string, digest: string): Promise<void> {

@@ -14,6 +14,7 @@ import { work } from '../suites/ledger-work.ts'
 const withoutWatch = [
   'drop table webhook_messages',
   'drop table webhooks',
+  'alter table transfers drop column tail_bytes',
   'drop table upload_parts',
   'drop table uploads',
   'drop index transfers_resumable',

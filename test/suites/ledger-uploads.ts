@@ -19,6 +19,8 @@ export function anUpload(transferId: string, account: Account): NewUploadResourc
   }
 }
 
+const nothingUploaded: Uploaded = { fromBytes: 0, offsetBytes: 0, parts: [], tail: [] }
+
 export function testUploads(beginWithLedger: () => Promise<LedgerTest>): void {
   const begin = async () => {
     const ledgerTest = await beginWithLedger()
@@ -28,7 +30,7 @@ export function testUploads(beginWithLedger: () => Promise<LedgerTest>): void {
     const { transferId } = await announce()
     await ledger.createUploadResource(anUpload(transferId, ada), 'one')
     const record = (writerId: string, uploaded: Partial<Uploaded>) =>
-      ledger.recordUploaded(transferId, writerId, { fromBytes: 0, offsetBytes: 0, parts: [], tail: [], ...uploaded })
+      ledger.recordUploaded(transferId, writerId, { ...nothingUploaded, ...uploaded }, null)
     return { ...ledgerTest, announce, transferId, record }
   }
 
@@ -89,6 +91,46 @@ export function testUploads(beginWithLedger: () => Promise<LedgerTest>): void {
         false,
       )
       expect(await ledger.uploadResource({ transferId })).toMatchObject({ offsetBytes: 0 })
+    })
+
+    test('the tail of a stream counts until its part does, or the upload is over', async () => {
+      const { ledger, ada, bob } = await begin()
+      const before = (await ledger.totals()).openBytes
+      const openBytes = async () => (await ledger.totals()).openBytes - before
+      const stream = { ...aTransfer(ada, [bob]), sizeBytes: null, isOneRequest: true, isResumable: true } as const
+      const { transferId } = (await ledger.announce(stream, roomy)).transfer
+      await ledger.createUploadResource(anUpload(transferId, ada), 'one')
+      const partBytes = stream.partSizeBytes
+      const narrow = { ...roomy, accountBytesMax: before + 2 * partBytes }
+      const record = (fromBytes: number, offsetBytes: number, parts: Uploaded['parts'] = []) =>
+        ledger.recordUploaded(transferId, 'one', { ...nothingUploaded, fromBytes, offsetBytes, parts }, narrow)
+      const tail = partBytes - 1
+      expect(await record(0, tail)).toBe(true)
+      expect(await openBytes()).toBe(tail)
+      // The part takes only the room that its tail has not taken.
+      const one = { attempt: 1, partNumber: 1, lengthBytes: partBytes }
+      expect(
+        await ledger.growStream(transferId, one, { ...narrow, accountBytesMax: before + partBytes }),
+      ).not.toBeNull()
+      expect(await openBytes()).toBe(partBytes)
+      expect(await record(tail, partBytes + 5, [{ partNumber: 1, digest: 'a' }])).toBe(true)
+      expect(await openBytes()).toBe(partBytes + 5)
+      await expect(record(partBytes + 5, 2 * partBytes + 1)).rejects.toMatchObject({
+        code: 'storage-full',
+        details: { neededBytes: partBytes - 4, freeBytes: partBytes - 5 },
+      })
+      expect(await ledger.uploadResource({ transferId })).toMatchObject({ offsetBytes: partBytes + 5 })
+      expect(await openBytes()).toBe(partBytes + 5)
+      // A new resource of the transfer has no tail.
+      await ledger.createUploadResource({ ...anUpload(transferId, ada), secretHash: 'second' }, 'one')
+      expect(await openBytes()).toBe(partBytes)
+      await record(0, partBytes + 7)
+      expect(await openBytes()).toBe(partBytes + 7)
+      const change = { state: 'refused', problem: problem('cancelled') } as const
+      await ledger.moveTransfer(transferId, { state: 'receiving', attempt: 1 }, change)
+      expect(await openBytes()).toBe(0)
+      expect(await record(partBytes + 7, partBytes + 9)).toBe(true)
+      expect(await openBytes()).toBe(0)
     })
 
     test('of two claims at the same time one succeeds', async () => {

@@ -82,6 +82,20 @@ export function memoryStore({ capacityBytes = Number.POSITIVE_INFINITY } = {}): 
         stream: Readable.from(bytes.length === 0 ? [] : [bytes]),
       }
     },
+    async movePart({ digest, ...place }, generation) {
+      const { transferId, partNumber } = place
+      const part = partsOf(place)?.get(partNumber)
+      const final = { transferId, generation, partNumber }
+      const held = digestOf(final)
+      if (held === digest) return
+      if (held !== null) throw new Problem('part-conflict', { partNumber })
+      if (part?.digest !== digest) throw new Problem('part-incomplete', { partNumber })
+      const generations = transfers.get(transferId) ?? new Map<string, Map<number, MemoryPart>>()
+      const parts = generations.get(generation) ?? new Map<number, MemoryPart>()
+      transfers.set(transferId, generations.set(generation, parts.set(partNumber, part)))
+      usedBytes += part.bytes.length
+      forget(place)
+    },
     linkTo: null,
     async removePart(key) {
       if (partsOf(key)?.get(key.partNumber)?.digest === key.digest) forget(key)

@@ -166,6 +166,29 @@ export function testStore(name: string, make: () => Promise<StoreUnderTest>): vo
       expect(await store.find({ ...first(transferId), partNumber: 3 })).toBe(part.key.digest)
     })
 
+    test('a part moves to another generation of its transfer, once, and replaces nothing there', async () => {
+      const [part, other] = [somePart(transferId, 3), somePart(transferId, 3)]
+      const generation = 'waiting1'
+      const waiting = { ...part.key, generation }
+      await put(store, { ...part, key: waiting })
+      await store.movePart(waiting, '')
+      await store.seal(first(transferId))
+      await store.movePart(waiting, '')
+      await store.removeParts(waiting)
+      expect([...(await store.list(waiting))]).toEqual([])
+      expect([...(await store.list(first(transferId)))]).toEqual([[3, part.key.digest]])
+      expect(await store.find(part.key)).toBe(part.key.digest)
+      expect(part.bytes.equals((await contentOf(store, part.key)) ?? Buffer.alloc(0))).toBe(true)
+
+      const late = { ...other.key, generation }
+      await put(store, { ...other, key: late })
+      await expect(store.movePart(late, '')).rejects.toMatchObject({ code: 'part-conflict' })
+      expect(await store.find(part.key)).toBe(part.key.digest)
+      const missing = { ...late, partNumber: 4 }
+      await expect(store.movePart(missing, '')).rejects.toMatchObject({ code: 'part-incomplete' })
+      expect(await store.find({ ...first(transferId), partNumber: 4 })).toBeNull()
+    })
+
     test('a held part is never replaced by other content', async () => {
       const [held, late] = [somePart(transferId, 1), somePart(transferId, 1)]
       await put(store, held)

@@ -14,12 +14,12 @@
 import type { Announcement, Notification, PartRange, ProblemJson } from '../../protocol/index.ts'
 import type { Account, AccountLedger } from './accounts-contract.ts'
 import type { GuestLedger } from './guests-contract.ts'
-import type { Delivery, Lease, Transfer } from './records-contract.ts'
+import type { Admission, Delivery, Lease, RoomBounds, Transfer } from './records-contract.ts'
 import type { UploadLedger } from './uploads-contract.ts'
 import type { WatchLedger } from './watch-contract.ts'
 import type { WebhookLedger } from './webhooks-contract.ts'
 
-export type { Account, Delivery, Lease, Transfer }
+export type { Account, Admission, Delivery, Lease, RoomBounds, Transfer }
 
 /** The new state of a transfer. The move also logs the first notification. */
 export type TransferChange =
@@ -72,30 +72,6 @@ export type InlineContent = {
       readonly begunAtMs: number
     }
 )
-
-/** The bounds for an announcement, checked in the transaction that admits it. */
-export interface Admission {
-  readonly expiryMs: number
-  readonly uploadTimeoutMs: number
-  readonly accountBytesMax: number
-  readonly accountTransfersMax: number
-  /** Uploads of an account that later requests may continue. */
-  readonly accountUploadsMax: number
-  /** Guests and requests of one owner that may be open, for a transfer that opens a guest again. */
-  readonly accountGuestsMax: number
-  /** For the open transfers from and to guests of one owner. */
-  readonly accountGuestBytesMax: number
-  /** Several portals that share a ledger may exceed it by transfers that they admit at the same moment. */
-  readonly storageBytesMax: number
-  /** The free space of the store; null when unknown. */
-  readonly freeBytes: number | null
-}
-
-/** The bounds of an admission that are about bytes. */
-export type RoomBounds = Omit<
-  Admission,
-  'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax' | 'accountUploadsMax' | 'accountGuestsMax'
->
 
 /** A part of a stream that begins to arrive. */
 export interface StreamPart {

@@ -16,6 +16,7 @@ import * as streams from './migrations/0011-streams.ts'
 import * as guests from './migrations/0012-guests.ts'
 import * as webhooks from './migrations/0013-webhooks.ts'
 import * as uploads from './migrations/0014-uploads.ts'
+import * as tails from './migrations/0015-tails.ts'
 
 const migrations = {
   '0001-first': first,
@@ -31,6 +32,7 @@ const migrations = {
   '0012-guests': guests,
   '0013-webhooks': webhooks,
   '0014-uploads': uploads,
+  '0015-tails': tails,
 }
 
 /** @throws Problem `ledger-unusable` when a migration fails, or when the database was made by a newer version */

@@ -76,3 +76,27 @@ export type Transfer = TransferBase &
       }
     | { readonly state: 'refused' | 'cancelled' | 'expired'; readonly problem: ProblemJson }
   )
+
+/** The bounds for an announcement, checked in the transaction that admits it. */
+export interface Admission {
+  readonly expiryMs: number
+  readonly uploadTimeoutMs: number
+  readonly accountBytesMax: number
+  readonly accountTransfersMax: number
+  /** Uploads of an account that later requests may continue. */
+  readonly accountUploadsMax: number
+  /** Guests and requests of one owner that may be open, for a transfer that opens a guest again. */
+  readonly accountGuestsMax: number
+  /** For the open transfers from and to guests of one owner. */
+  readonly accountGuestBytesMax: number
+  /** Several portals that share a ledger may exceed it by transfers that they admit at the same moment. */
+  readonly storageBytesMax: number
+  /** The free space of the store; null when unknown. */
+  readonly freeBytes: number | null
+}
+
+/** The bounds of an admission that are about bytes. */
+export type RoomBounds = Omit<
+  Admission,
+  'expiryMs' | 'uploadTimeoutMs' | 'accountTransfersMax' | 'accountUploadsMax' | 'accountGuestsMax'
+>

@@ -231,6 +231,7 @@ create table transfers (
   stored_at_ms bigint,
   size_known integer not null default 1,
   guest_owner_id integer,
+  tail_bytes bigint not null default 0,
   constraint transfers_pkey PRIMARY KEY (transfer_id),
   constraint transfers_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES accounts(account_id)
 );

@@ -228,7 +228,8 @@ CREATE TABLE transfers (
   generation text default '' not null,
   stored_at_ms bigint,
   size_known integer default 1 not null,
-  guest_owner_id integer
+  guest_owner_id integer,
+  tail_bytes integer default 0 not null
 );
 
 CREATE INDEX transfers_by_end on transfers (ended_at_ms) where parts_held = 0 and ended_at_ms is not null;

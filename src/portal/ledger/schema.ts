@@ -160,6 +160,8 @@ export interface LedgerTables {
     size_bytes: number
     /** 0 for a stream that is not stored. */
     size_known: ColumnType<number, number | undefined, number>
+    /** Of an upload of unknown length, what it has of the next part. It counts in the open bytes, too. */
+    tail_bytes: ColumnType<number, number | undefined, number>
     part_size_bytes: number
     digest_algorithm: string
     manifest_digest: string | null

@@ -6,6 +6,8 @@
  * changes nothing any more, even if it was paused meanwhile and does not know it.
  */
 
+import type { RoomBounds } from './records-contract.ts'
+
 /** The protocol by which a client continues an upload. */
 export type UploadProtocol = 'ietf' | 'tus'
 
@@ -75,8 +77,14 @@ export interface UploadLedger {
   /** Records the length, once it is known. @returns false when that was not the writer */
   recordUploadLength(transferId: string, writerId: string, lengthBytes: number): Promise<boolean>
 
-  /** Records what a writer has made durable. @returns false when that was not the writer: nothing of it counts */
-  recordUploaded(transferId: string, writerId: string, uploaded: Uploaded): Promise<boolean>
+  /**
+   * Records what a writer has made durable. Of a stream, the tail counts in the bytes of its account and of the storage from then on.
+   *
+   * @param bounds null for a transfer whose size is known: its announcement made the room
+   * @returns false when that was not the writer: nothing of it counts
+   * @throws Problem `storage-full` when there is no room for the tail; then nothing is recorded
+   */
+  recordUploaded(transferId: string, writerId: string, uploaded: Uploaded, bounds: RoomBounds | null): Promise<boolean>
 
   /** The digests of the recorded parts, in order, in hex. */
   uploadedDigests(transferId: string): Promise<string[]>

@@ -91,6 +91,15 @@ export interface Store {
   findBeforePut(place: PartPlace): Promise<string | null>
 
   /**
+   * Puts a held part into another generation of its transfer, as atomically and as durably as the `commit` of a new sink. Succeeds when
+   * it is held there already. What it leaves in the old generation is removed with that.
+   *
+   * @throws Problem `part-conflict` when the number is held there with another digest; `part-incomplete` when the part is not held;
+   *   like `commit` otherwise
+   */
+  movePart(key: PartKey, generation: string): Promise<void>
+
+  /**
    * All held parts of one generation, read from the storage and not from a cache: part number -> digest. Empty for an unknown
    * generation.
    */

@@ -90,8 +90,7 @@ class FsStore implements Store {
           await handle.datasync()
           await handle.close()
           if (this.#folderOf(final) !== folder) await this.#makeFolders(final)
-          const name = `${this.#folderOf(final)}/${final.partNumber}`
-          await this.#placings.run(name, () => this.#place({ ...final, digest }, partial))
+          await this.#place({ ...final, digest }, partial)
         } catch (cause) {
           throw await this.#problemOf(cause)
         }
@@ -122,6 +121,19 @@ class FsStore implements Store {
 
   async find(place: PartPlace): Promise<string | null> {
     return (await this.#listing(this.#folderOf(place))).get(place.partNumber) ?? null
+  }
+
+  async movePart(key: PartKey, generation: string): Promise<void> {
+    const final = { ...key, generation }
+    try {
+      await this.#root.assertThere()
+      if ((await this.find(final)) === key.digest) return
+      await this.#makeFolders(final)
+      await this.#place(final, this.#pathOf(key))
+      this.#listings.delete(this.#folderOf(key))
+    } catch (cause) {
+      throw await this.#problemOf(cause)
+    }
   }
 
   async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
@@ -290,14 +302,17 @@ class FsStore implements Store {
     return stat(folder).then(({ mtimeMs }) => mtimeMs, nullIfNoFolder)
   }
 
-  async #place(key: PartKey, partial: string): Promise<void> {
+  /** Gives a file with the content of a part the name of that part. */
+  #place(key: PartKey, path: string): Promise<void> {
     const { partNumber, digest } = key
     const folder = this.#folderOf(key)
-    const held = (await this.#listing(folder)).get(partNumber) ?? digest
-    if (held !== digest) throw new Problem('part-conflict', { partNumber })
-    await rename(partial, this.#pathOf(key))
-    const listing = await this.#listing(folder)
-    listing.set(partNumber, digest)
+    return this.#placings.run(`${folder}/${partNumber}`, async () => {
+      const held = (await this.#listing(folder)).get(partNumber) ?? digest
+      if (held !== digest) throw new Problem('part-conflict', { partNumber })
+      await rename(path, this.#pathOf(key))
+      const listing = await this.#listing(folder)
+      listing.set(partNumber, digest)
+    })
   }
 
   /** The listing of a folder of parts. A folder that is missing because the whole store was moved away does not count as empty. */

@@ -53,7 +53,18 @@ function forwarded(
   store: Store,
 ): Pick<
   Store,
-  'traits' | 'owner' | 'claim' | 'find' | 'findBeforePut' | 'list' | 'linkTo' | 'seal' | 'held' | 'freeBytes' | 'close'
+  | 'traits'
+  | 'owner'
+  | 'claim'
+  | 'find'
+  | 'findBeforePut'
+  | 'movePart'
+  | 'list'
+  | 'linkTo'
+  | 'seal'
+  | 'held'
+  | 'freeBytes'
+  | 'close'
 > {
   return {
     traits: store.traits,
@@ -61,6 +72,7 @@ function forwarded(
     claim: (owner, first) => store.claim(owner, first),
     find: (place) => store.find(place),
     findBeforePut: (place) => store.findBeforePut(place),
+    movePart: (key, generation) => store.movePart(key, generation),
     list: (parts) => store.list(parts),
     linkTo: store.linkTo,
     seal: (parts) => store.seal(parts),

@@ -129,6 +129,19 @@ class S3Store implements Store {
     return isUncertain ? this.find(place) : null
   }
 
+  /** S3 copies the object by itself. The old one stays until its generation is removed. */
+  movePart(key: PartKey, generation: string): Promise<void> {
+    const final = { ...key, generation }
+    return this.#placings.run(placePrefix(final), async () => {
+      const held = await this.#lookUp(final)
+      if (held === key.digest) return
+      const { partNumber } = key
+      if (held !== null) throw new Problem('part-conflict', { partNumber })
+      if (!(await this.#requests.copy(keyOf(key), keyOf(final)))) throw new Problem('part-incomplete', { partNumber })
+      this.#listings.add(final)
+    })
+  }
+
   async list(parts: PartsKey): Promise<ReadonlyMap<number, string>> {
     const startedAtMs = performance.now()
     const listed: ListedObject[] = []

@@ -29,6 +29,8 @@ export function mayBeSame(one: Description, other: Description): boolean {
 
 export class ActiveUploads {
   readonly #underWay = new Map<string, ActiveUpload>()
+  /** By account; null for all of them. */
+  readonly #unannouncedBytes = new Map<number | null, number>()
 
   /**
    * Begins an upload. A running upload of the same transfer is cut off, and has ended when this resolves.
@@ -43,7 +45,13 @@ export class ActiveUploads {
       older.cut()
       await older.ended
     }
-    const upload = new ActiveUpload(accountId, file, () => this.#underWay.delete(transferId))
+    const upload = new ActiveUpload(accountId, file, {
+      onUnannounced: (moreBytes) => {
+        for (const key of [accountId, null]) this.#unannouncedBytes.set(key, this.unannouncedBytes(key) + moreBytes)
+        if (this.unannouncedBytes(accountId) === 0) this.#unannouncedBytes.delete(accountId)
+      },
+      onEnd: () => this.#underWay.delete(transferId),
+    })
     this.#underWay.set(transferId, upload)
     return upload
   }
@@ -52,13 +60,9 @@ export class ActiveUploads {
     return this.#underWay.has(transferId)
   }
 
-  /** The bytes that have arrived of transfers that are not in the ledger yet: of one account, or of all. */
+  /** The bytes that have arrived and are not counted in the ledger yet: of one account, or of all. */
   unannouncedBytes(accountId: number | null): number {
-    let bytes = 0
-    for (const upload of this.#underWay.values()) {
-      if (accountId === null || upload.accountId === accountId) bytes += upload.unannouncedBytes
-    }
-    return bytes
+    return this.#unannouncedBytes.get(accountId) ?? 0
   }
 
   /** Resolves when no upload is running. */
@@ -72,19 +76,35 @@ export class ActiveUpload implements Disposable {
   readonly accountId: number
   readonly file: Description
   readonly ended: Promise<void>
-  unannouncedBytes = 0
   readonly #cut = new AbortController()
+  readonly #onUnannounced: (moreBytes: number) => void
   readonly #end: () => void
+  #unannouncedBytes = 0
 
-  constructor(accountId: number, file: Description, onEnd: () => void) {
+  constructor(
+    accountId: number,
+    file: Description,
+    { onUnannounced, onEnd }: { readonly onUnannounced: (moreBytes: number) => void; readonly onEnd: () => void },
+  ) {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.accountId = accountId
     this.file = file
     this.ended = promise
+    this.#onUnannounced = onUnannounced
     this.#end = () => {
       onEnd()
       resolve()
     }
+  }
+
+  /** The bytes that have arrived and are not counted in the ledger yet. */
+  get unannouncedBytes(): number {
+    return this.#unannouncedBytes
+  }
+
+  set unannouncedBytes(bytes: number) {
+    this.#onUnannounced(bytes - this.#unannouncedBytes)
+    this.#unannouncedBytes = bytes
   }
 
   /** Aborts when a newer request replaces this one. */
@@ -97,6 +117,7 @@ export class ActiveUpload implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.unannouncedBytes = 0
     this.#end()
   }
 }

@@ -40,3 +40,10 @@ export function algorithmOf({ digestAlgorithm }: Transfer): DigestAlgorithm {
 export function isStorageProblem(error: unknown): error is Problem {
   return error instanceof Problem && (error.code === 'storage-full' || error.code === 'store-failed')
 }
+
+const TOO_LARGE: ReadonlySet<string> = new Set(['transfer-too-large', 'request-full', 'request-closed'])
+
+/** Whether a stream may not grow. */
+export function isWithoutRoom(error: unknown): error is Problem {
+  return isStorageProblem(error) || (error instanceof Problem && TOO_LARGE.has(error.code))
+}

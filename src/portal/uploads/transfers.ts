@@ -32,6 +32,7 @@ import { readingOf, sealIfWhole } from './body-splitter.ts'
 import {
   algorithmOf,
   isStorageProblem,
+  isWithoutRoom,
   lengthOf,
   type PartUpload,
   type Receiving,
@@ -42,9 +43,6 @@ import { attemptsUsed, replacedProblem } from './same-request.ts'
 import { completedBytes, grown } from './streams.ts'
 
 type PartsAgain = Pick<ManifestCheck & { disposition: 'resend' }, 'problem' | 'wanted'> & { discardsParts: boolean }
-
-/** Why a stream may not grow. */
-const TOO_LARGE: ReadonlySet<string> = new Set(['transfer-too-large', 'request-full', 'request-closed'])
 
 export class Transfers {
   readonly #context: PortalContext
@@ -128,13 +126,17 @@ export class Transfers {
     await this.partReceived(place, lengthBytes)
   }
 
-  /** Makes room for a part of a stream. Where there is none, the stream is refused: its sender can neither shorten it nor wait. */
-  async grow(stream: Receiving, partNumber: number, lengthBytes: number): Promise<Receiving> {
+  /** Makes room for a part of a stream. */
+  grow(stream: Receiving, partNumber: number, lengthBytes: number): Promise<Receiving> {
+    return this.refusedWithoutRoom(stream, () => grown(this.#context, stream, partNumber, lengthBytes))
+  }
+
+  /** Does what takes room for a stream. Where there is none, the stream is refused: its sender can neither shorten it nor wait. */
+  async refusedWithoutRoom<Result>(stream: Receiving, act: () => Promise<Result>): Promise<Result> {
     try {
-      return await grown(this.#context, stream, partNumber, lengthBytes)
+      return await act()
     } catch (error) {
-      const isTooLarge = error instanceof Problem && TOO_LARGE.has(error.code)
-      throw isTooLarge || isStorageProblem(error) ? await this.#cannotStore(stream, error) : error
+      throw isWithoutRoom(error) ? await this.#cannotStore(stream, error) : error
     }
   }
 
@@ -388,8 +390,7 @@ export class Transfers {
   }
 
   async #recorded(transfer: Transfer, { attempt, manifestDigest }: Completion): Promise<Notification> {
-    const isStored = transfer.state === 'stored' || transfer.state === 'ended'
-    if (isStored && attempt === transfer.attempt && transfer.manifestDigest !== manifestDigest) {
+    if ('manifestDigest' in transfer && attempt === transfer.attempt && transfer.manifestDigest !== manifestDigest) {
       throw new Problem('transfer-conflict', { detail: 'the transfer is stored with another manifestDigest' })
     }
     const notification = await this.#firstNotification(transfer, attempt)

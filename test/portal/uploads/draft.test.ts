@@ -1,5 +1,7 @@
 /** The IETF's resumable uploads over HTTP: draft-ietf-httpbis-resumable-upload, as PROTOCOL.md says which of it. */
 import { createHash } from 'node:crypto'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { PortalOptions } from '../../../src/portal/index.ts'
 import { newTransferId } from '../../../src/protocol/index.ts'
@@ -12,6 +14,14 @@ import { film, MIB } from './resumable.ts'
 const version = { 'upload-draft-interop-version': '9' }
 const partial = { 'content-type': 'application/partial-upload', prefer: 'wait=0' }
 const small = Buffer.from('a file of a few bytes')
+
+/** The length of all files in the store. */
+async function bytesIn({ dataFolder }: TestPortal): Promise<number> {
+  const entries = await readdir(join(dataFolder, 'store'), { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile() && entry.name !== 'owner')
+  const sizes = await Promise.all(files.map(({ parentPath, name }) => stat(join(parentPath, name)).catch(() => null)))
+  return sizes.reduce((sum, found) => sum + (found?.size ?? 0), 0)
+}
 
 async function begin(options: Partial<PortalOptions> = {}) {
   const portal = await TestPortal.start(options)
@@ -407,6 +417,71 @@ test('the quota of an account counts what its uploads announce, and what comes w
   const beyond = await patch(location, film.length, false, film)
   expect(beyond).toMatchObject({ status: 507, headers: { 'upload-complete': '?1' } })
   expect((await exchange('HEAD', location, ask())).status).toBe(410)
+})
+
+test('what uploads of unknown length have of their next part counts in the quota', async () => {
+  const { portal, ask, create, patch } = await begin({ accountBytesMax: 20 * MIB, transferSizeBytesMax: 1024 * MIB })
+  const tail = film.subarray(0, 7 * MIB)
+  const locations: string[] = []
+  for (const status of [204, 204, 507, 507]) {
+    const location = await create()
+    locations.push(location)
+    expect((await patch(location, 0, false, tail)).status).toBe(status)
+  }
+  expect(await bytesIn(portal)).toBe(2 * tail.length)
+  // Parts and whole files find as little room.
+  const whole = { 'upload-complete': '?0', 'upload-length': `${tail.length}` }
+  expect((await exchange('POST', '/v1/to/bob/film', ask(whole))).status).toBe(507)
+  const [first = '', second = ''] = locations
+  expect((await exchange('DELETE', first, ask())).status).toBe(204)
+  // The rest of the part takes only the room that its tail has not taken: 20 MiB in all.
+  const rest = film.subarray(tail.length, 17 * MIB)
+  expect((await patch(second, tail.length, false, rest)).status).toBe(204)
+  expect((await patch(second, 17 * MIB, true, film.subarray(0, 3 * MIB))).status).toBe(200)
+  expect((await patch(await create(), 0, false, small)).status).toBe(507)
+})
+
+test('what is on its way in several requests of unknown length counts in the quota, too', async () => {
+  const { portal, create, ask } = await begin({ accountBytesMax: 20 * MIB, transferSizeBytesMax: 1024 * MIB })
+  const fields = { ...partial, 'upload-offset': '0', 'upload-complete': '?0', 'transfer-encoding': 'chunked' }
+  const locations = await Promise.all(Array.from({ length: 5 }, () => create()))
+  const running = locations.map((location) => new Exchange('PATCH', location, ask(fields)))
+  const refused: number[] = []
+  for (const { answer } of running) answer.then(({ status }) => refused.push(status)).catch(() => {})
+  // None of them ends.
+  for (const one of running) one.write(film.subarray(0, 7 * MIB))
+  await until(() => refused.length >= 3, 'there is room for two of them at most')
+  expect(refused.every((status) => status === 507)).toBe(true)
+  await until(async () => (await bytesIn(portal)) <= 20 * MIB, 'what was refused is removed')
+})
+
+test('content whose digest is still to be verified is neither told nor offered, and is both once it is verified', async () => {
+  const { portal, create, ask } = await begin()
+  const location = await create({ 'upload-length': `${film.length}` })
+  const { transfers } = await portal.client('alice').transfers({ limit: 1 })
+  const transferId = transfers[0]?.transferId ?? ''
+  const { leaseId } = await portal.offerOf(transferId)
+  const path = `/v1/inbox/${transferId}/parts/1?lease=${leaseId}`
+  const fetchPart = () => portal.ask('GET', path, { token: portal.token('bob') })
+  const toldBytes = async () => (await portal.client('alice').transfer(transferId)).upload?.offsetBytes
+  const cut = film.subarray(0, 10 * MIB)
+  const fields = { ...partial, ...version, 'upload-offset': '0', 'upload-complete': '?0' }
+  const length = { 'content-length': `${cut.length}`, 'content-digest': digestOfBytes(cut) }
+  const sending = new Exchange('PATCH', location, ask({ ...fields, ...length }))
+  await sending.write(cut.subarray(0, 9 * MIB))
+  await until(
+    async () => (await storedFiles(portal)).some((name) => /^1\.[0-9a-f]{64}$/.test(name)),
+    'a part is stored',
+  )
+  expect((await fetchPart()).status).toBe(404)
+  expect(await toldBytes()).toBe(0)
+  expect(sending.interim).toEqual([])
+  expect(await sending.end(cut.subarray(9 * MIB))).toMatchObject({
+    status: 204,
+    headers: { 'upload-offset': `${cut.length}` },
+  })
+  expect(await toldBytes()).toBe(cut.length)
+  expect((await fetchPart()).body.equals(film.subarray(0, 8 * MIB))).toBe(true)
 })
 
 test.each([

@@ -38,7 +38,7 @@ test.each([
   expect(again).toMatchObject({ offsetBytes: film.length, stored: { transferId: stored.transferId } })
 })
 
-test('a part that a replaced writer stores late, with other content, is not taken for one of the upload', async () => {
+test('a part that a replaced writer stores late, with other content, is not taken for one of the upload, which ends', async () => {
   const { store, ledger, ada, portal } = await begin(options)
   const late = Promise.withResolvers<void>()
   const isStoring = Promise.withResolvers<void>()
@@ -69,10 +69,71 @@ test('a part that a replaced writer stores late, with other content, is not take
   late.resolve()
   await expect(replaced).rejects.toMatchObject({ code: 'unavailable' })
   await session[Symbol.asyncDispose]()
-  const { stored } = await one.append(other, first.length, film.subarray(first.length), { completes: true })
+  const rest = one.append(other, first.length, film.subarray(first.length), { completes: true })
+  await expect(rest).rejects.toMatchObject({ code: 'part-conflict' })
+  const { transferId } = one
+  expect(await transferOf(ledger, transferId)).toMatchObject({ state: 'refused', problem: { code: 'part-conflict' } })
+  expect(await ledger.uploadResource({ transferId })).toMatchObject({ writerId: null })
+}, 20_000)
+
+test.each([
+  ['is verified by its digest', { contentDigests: { update: () => {}, verify: () => {} } }],
+  ['is not', {}],
+])(
+  'a writer that is paused before it removes anything, whose content %s, removes nothing that counts',
+  async (_, given) => {
+    const { store, ada, portal } = await begin(options)
+    const awake = Promise.withResolvers<void>()
+    const isRemoving = Promise.withResolvers<void>()
+    const afterPause = async (remove: () => Promise<void>): Promise<void> => {
+      isRemoving.resolve()
+      await awake.promise
+      await remove()
+    }
+    const slow: Store = {
+      ...store,
+      removePart: (key) => afterPause(() => store.removePart(key)),
+      removeParts: (parts) => afterPause(() => store.removeParts(parts)),
+    }
+    const [paused, other] = [portal('one', { store: slow }), portal('two')]
+    const one = await Uploader.create(paused, ada)
+    const two = film.subarray(0, 2 * PART_BYTES)
+    // A tail, which the next request gives up.
+    await one.append(paused, 0, two.subarray(0, 100))
+    const rest = two.subarray(100)
+    const broken = one.append(paused, 100, rest, { ...given, source: content(rest, { breaks: true }) })
+    await isRemoving.promise
+    const offset = await one.offset(other)
+    expect(await one.append(other, offset, two.subarray(offset))).toEqual({ offsetBytes: two.length, stored: null })
+    awake.resolve()
+    await expect(broken).rejects.toThrow()
+    const { stored } = await one.append(other, two.length, film.subarray(two.length), { completes: true })
+    if (stored === null) throw new Error('it is not stored')
+    expect((await storedContent(store, stored)).equals(film)).toBe(true)
+  },
+  20_000,
+)
+
+test('a portal that was killed leaves the next one parts that it had not recorded, and they are stored once', async () => {
+  const { store, ledger, ada, portal } = await begin(options)
+  const isRecording = Promise.withResolvers<void>()
+  const killed = portal('one', {
+    ledger: {
+      ...ledger,
+      recordUploaded: () => {
+        isRecording.resolve()
+        return new Promise(() => {})
+      },
+    },
+  })
+  const one = await Uploader.create(killed, ada)
+  one.append(killed, 0, film).catch(() => {})
+  await isRecording.promise
+  const next = portal('two')
+  expect(await one.offset(next)).toBe(0)
+  const { stored } = await one.append(next, 0, film, { completes: true })
   if (stored === null) throw new Error('it is not stored')
   expect((await storedContent(store, stored)).equals(film)).toBe(true)
-  expect(await ledger.uploadResource({ transferId: stored.transferId })).toMatchObject({ writerId: null })
 }, 20_000)
 
 test('a writer that was replaced removes no part that the newer one has recorded', async () => {

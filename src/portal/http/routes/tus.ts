@@ -46,6 +46,7 @@ const contentProblems = [
   'body-too-large',
   'checksum-mismatching',
   'part-incomplete',
+  'part-conflict',
   'transfer-too-large',
   'transfer-closed',
   'storage-full',

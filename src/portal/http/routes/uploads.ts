@@ -44,6 +44,7 @@ const refusalContent = { 'text/plain': Type.String() }
 /** Problems of the completion of an upload. */
 export const completionProblems = [
   'part-incomplete',
+  'part-conflict',
   'digest-invalid-value',
   'digest-unsupported-algorithm',
   'digest-mismatching-value',

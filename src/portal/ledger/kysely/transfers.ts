@@ -44,8 +44,10 @@ export function transfers({
         if (row.state !== 'receiving' || row.attempt !== attempt || row.size_known === 1) return null
         const before = { sizeBytes: row.size_bytes, partSizeBytes: row.part_size_bytes }
         const sizeBytes = streamBytesWith(before, partNumber, lengthBytes)
-        const moreBytes = sizeBytes - before.sizeBytes
-        if (moreBytes === 0) return toTransfer(row, deliveries)
+        if (sizeBytes === before.sizeBytes) return toTransfer(row, deliveries)
+        // What an upload has of the part counts already.
+        const tailBytes = Math.max(0, countedBytes(row) - sizeBytes)
+        const moreBytes = sizeBytes + tailBytes - countedBytes(row)
         const { freeBytes, side } = await streamRoom(tx, row, bounds, now())
         requireRequestRoom(side, 0, moreBytes)
         if (moreBytes > freeBytes) {
@@ -53,7 +55,7 @@ export function transfers({
         }
         const [[grown]] = await together(
           tx,
-          setStreamSize.with(tx, sizeBytes, transferId),
+          setStreamSize.with(tx, sizeBytes, tailBytes, transferId),
           ...countOpen(tx, row, { open_transfers: 0, open_bytes: moreBytes }),
           ...(side?.request == null ? [] : [countInRequest(tx, row.sender_id, 0, moreBytes)]),
         )
@@ -131,7 +133,7 @@ export function transfers({
           ...uncounted,
           ...countOpen(tx, row, {
             open_transfers: -1,
-            open_bytes: -row.size_bytes,
+            open_bytes: -countedBytes(row),
             [change.state]: 1,
             open_deliveries: -dropped,
             failed: dropped,
@@ -234,12 +236,17 @@ export function endOf(
   also: TotalsChange = {},
 ): readonly [CompiledQuery<TransferRow>, ...CompiledQuery[]] {
   assertTransferMove('stored', 'ended')
-  const { transfer_id, size_bytes, held_in_ledger } = row
+  const { transfer_id, held_in_ledger } = row
   return [
     markEnded.with(tx, atMs, transfer_id),
     ...(held_in_ledger === 1 ? [deleteContent.with(tx, transfer_id)] : []),
-    ...countOpen(tx, row, { ...also, open_transfers: -1, open_bytes: -size_bytes, ended: 1 }),
+    ...countOpen(tx, row, { ...also, open_transfers: -1, open_bytes: -countedBytes(row), ended: 1 }),
   ]
+}
+
+/** The bytes of a transfer in the open bytes of its account, of the owner of its guests, and of the portal. */
+function countedBytes({ size_bytes, tail_bytes }: Pick<TransferRow, 'size_bytes' | 'tail_bytes'>): number {
+  return size_bytes + tail_bytes
 }
 
 /** A row that was changed under its lock. */
@@ -257,8 +264,12 @@ const markEnded = prepared((db, atMs: number, transferId: string) =>
     .returningAll(),
 )
 
-const setStreamSize = prepared((db, sizeBytes: number, transferId: string) =>
-  db.updateTable('transfers').set({ size_bytes: sizeBytes }).where('transfer_id', '=', transferId).returningAll(),
+const setStreamSize = prepared((db, sizeBytes: number, tailBytes: number, transferId: string) =>
+  db
+    .updateTable('transfers')
+    .set({ size_bytes: sizeBytes, tail_bytes: tailBytes })
+    .where('transfer_id', '=', transferId)
+    .returningAll(),
 )
 
 /** From now on any receiver may be offered the stream. */

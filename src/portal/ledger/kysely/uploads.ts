@@ -1,14 +1,22 @@
 import type { Selectable } from 'kysely'
+import { Problem } from '../../../protocol/index.ts'
+import type { RoomBounds } from '../contract.ts'
+import { limitOf } from '../room.ts'
 import type { LedgerTables } from '../schema.ts'
 import type { UploadLedger, UploadProtocol, UploadResource } from '../uploads-contract.ts'
-import type { LedgerContext } from './context.ts'
-import { prepared } from './prepared.ts'
+import { streamRoom } from './admission.ts'
+import type { LedgerContext, TransferRow, Tx } from './context.ts'
+import { locking } from './locks.ts'
+import { prepared, together } from './prepared.ts'
+import { countOpen } from './totals.ts'
 
 /** Upload resources. Every change by a request compares the writer. */
-export function uploads({ db, transact }: LedgerContext): UploadLedger {
+export function uploads({ db, now, transact }: LedgerContext): UploadLedger {
   return {
     async createUploadResource(upload, writerId) {
       await transact(async (tx) => {
+        const [stream] = await lockStream(tx, upload.transferId)
+        if (stream !== undefined) await countTail(tx, stream, 0)
         await tx.deleteFrom('uploads').where('transfer_id', '=', upload.transferId).execute()
         await tx
           .insertInto('uploads')
@@ -57,8 +65,9 @@ export function uploads({ db, transact }: LedgerContext): UploadLedger {
       return recorded.numUpdatedRows > 0n
     },
 
-    async recordUploaded(transferId, writerId, { fromBytes, offsetBytes, parts, tail }) {
+    async recordUploaded(transferId, writerId, { fromBytes, offsetBytes, parts, tail }, bounds) {
       return transact(async (tx) => {
+        const [stream] = bounds === null ? [] : await lockStream(tx, transferId)
         const { numUpdatedRows } = await tx
           .updateTable('uploads')
           .set({ offset_bytes: offsetBytes, tail: JSON.stringify(tail) })
@@ -67,6 +76,9 @@ export function uploads({ db, transact }: LedgerContext): UploadLedger {
           .where('offset_bytes', '=', fromBytes)
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
+        if (stream !== undefined && bounds !== null) {
+          await countTail(tx, stream, Math.max(0, offsetBytes - stream.size_bytes), { bounds, atMs: now() })
+        }
         for (const { partNumber, digest } of parts) {
           await tx
             .insertInto('upload_parts')
@@ -92,6 +104,43 @@ export function uploads({ db, transact }: LedgerContext): UploadLedger {
     },
   }
 }
+
+/** The row of a stream that is being received. Transfers are locked before accounts. */
+const lockStream = prepared((db, transferId: string) =>
+  db
+    .selectFrom('transfers')
+    .selectAll()
+    .where('transfer_id', '=', transferId)
+    .where('size_known', '=', 0)
+    .where('state', '=', 'receiving')
+    .$call(locking(db, 'change')),
+)
+
+/** Counts what an upload has of the next part of a stream. @throws Problem `storage-full` when it is more than there is room for */
+async function countTail(
+  tx: Tx,
+  stream: TransferRow,
+  tailBytes: number,
+  within: { readonly bounds: RoomBounds; readonly atMs: number } | null = null,
+): Promise<void> {
+  const moreBytes = tailBytes - stream.tail_bytes
+  if (moreBytes === 0) return
+  if (moreBytes > 0 && within !== null) {
+    const { bounds, atMs } = within
+    const { freeBytes } = await streamRoom(tx, stream, bounds, atMs)
+    const limit = limitOf(stream.size_bytes + tailBytes, bounds)
+    if (moreBytes > freeBytes) throw new Problem('storage-full', { neededBytes: moreBytes, freeBytes, ...limit })
+  }
+  await together(
+    tx,
+    setTail.with(tx, tailBytes, stream.transfer_id),
+    ...countOpen(tx, stream, { open_transfers: 0, open_bytes: moreBytes }),
+  )
+}
+
+const setTail = prepared((db, tailBytes: number, transferId: string) =>
+  db.updateTable('transfers').set({ tail_bytes: tailBytes }).where('transfer_id', '=', transferId),
+)
 
 const byTransfer = prepared((db, transferId: string) =>
   db.selectFrom('uploads').selectAll().where('transfer_id', '=', transferId),

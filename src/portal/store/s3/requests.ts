@@ -12,6 +12,7 @@ import { homedir } from 'node:os'
 import { Readable } from 'node:stream'
 import {
   type _Error,
+  CopyObjectCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -143,6 +144,21 @@ export class S3Requests {
         throw error
       } finally {
         body.destroy()
+      }
+    })
+  }
+
+  /** Copies an object within the bucket. @returns false when there is no such object */
+  async copy(from: string, to: string): Promise<boolean> {
+    const { Bucket, Key } = this.#object(from)
+    const source = [Bucket, ...Key.split('/')].map(encodeURIComponent).join('/')
+    return this.#send('put', undefined, async () => {
+      try {
+        await this.#client.send(new CopyObjectCommand({ ...this.#object(to), CopySource: source }))
+        return true
+      } catch (error) {
+        if (nameOf(error) === 'NoSuchKey') return false
+        throw error
       }
     })
   }

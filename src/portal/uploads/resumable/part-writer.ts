@@ -1,6 +1,13 @@
 /**
  * Writes the content of one request behind what an upload resource has. Full parts go where the parts of every transfer are; what comes
  * of the last one becomes the tail. Each part is durable in the store first, then recorded in the ledger, and only then told.
+ *
+ * Content whose digest is still to be verified waits in a generation of its own, where no receiver looks. So it can be removed without a
+ * look at anything else, and a killed portal leaves nothing there that counts.
+ *
+ * Nothing is ever removed from where the parts of the transfer are. A portal may be paused between any check and a removal, and another
+ * one may have recorded the same part when it wakes up. A part that was stored and never recorded is the one that the next request
+ * brings, because the file is the same. Where it is not, the upload ends.
  */
 import type { PartSink } from '../../../parts/index.ts'
 import { type DigestAlgorithm, Problem, partSpan } from '../../../protocol/index.ts'
@@ -8,14 +15,14 @@ import type { PortalContext } from '../../context.ts'
 import type { Account } from '../../ledger/contract.ts'
 import { storageFull } from '../../ledger/room.ts'
 import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.ts'
-import type { PartKey, PartPlace, StoreSink } from '../../store/contract.ts'
+import type { PartPlace, StoreSink } from '../../store/contract.ts'
 import type { ActiveUpload } from '../active-uploads.ts'
-import { requireDiskRoom } from '../admission.ts'
+import { admissionOf, requireDiskRoom } from '../admission.ts'
 import type { Splitting } from '../body-splitter.ts'
 import { besideOthers } from '../one-request.ts'
 import type { Receiving } from '../part-upload.ts'
 import type { Transfers } from '../transfers.ts'
-import { headOf, newTailPlace, removeSegments, TAIL_SEGMENTS_MAX, tailBytes } from './tail.ts'
+import { headOf, newGeneration, newTailPlace, removeSegments, TAIL_SEGMENTS_MAX, tailBytes } from './tail.ts'
 
 /** The content that a request is about to bring. */
 export interface IncomingContent {
@@ -34,6 +41,11 @@ interface Stored extends Omit<TailSegment, 'generation'> {
   readonly segment: null | { readonly generation: string; readonly isInstead: boolean }
 }
 
+/** How often a request of unknown length looks for the room that it still has. */
+const ROOM_LOOK_MS = 1000
+/** How many parts are moved at a time. */
+const MOVES_AT_A_TIME = 16
+
 export class PartWriter {
   readonly #context: PortalContext
   readonly #transfers: Transfers
@@ -47,8 +59,14 @@ export class PartWriter {
   #upload: UploadResource
   /** Content that is stored, and does not count yet. */
   #pending: Stored[] = []
-  /** How much may arrive that no quota counts yet. */
+  /** Where parts wait whose content is not verified yet; null where nothing waits. */
+  readonly #waitingIn: string | null
+  #hasWaited = false
+  /** How much content of this account may be here that the ledger does not count yet. */
   #roomBytes = Number.POSITIVE_INFINITY
+  #roomLookAtMs = 0
+  /** What changes, or reads, how much of this upload the ledger counts runs one after another. */
+  #counting: Promise<unknown> = Promise.resolve()
 
   constructor(
     context: PortalContext,
@@ -67,6 +85,7 @@ export class PartWriter {
     this.#context = context
     this.#transfers = transfers
     this.#incoming = incoming
+    this.#waitingIn = incoming.isHeldBack ? newGeneration() : null
     this.#transfer = open.transfer
     this.#upload = open.upload
     this.#writerId = open.writerId
@@ -94,22 +113,34 @@ export class PartWriter {
       openSink: (number) => (isSegmentOnly ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
       beforePart: async () => {
         await requireDiskRoom(this.#context, partSizeBytes)
-        if (this.#isUncounted) this.#roomBytes = await this.#roomBeside()
+        if (this.#isUncounted) await this.#lookForRoom()
       },
       onBytes: this.#onBytes(),
       afterPart: () => (this.#incoming.isHeldBack ? Promise.resolve() : this.settle()),
     }
   }
 
-  /** Records what is stored. From then on it counts. @throws Problem `unavailable` when a newer request has taken the upload over */
-  async settle(): Promise<void> {
+  /**
+   * Records what is stored. From then on it counts.
+   *
+   * @throws Problem `unavailable` when a newer request has taken the upload over; `storage-full` when there is no room for a stream: then
+   *   the upload is over
+   */
+  settle(): Promise<void> {
+    return this.#oneByOne(() => this.#settle())
+  }
+
+  async #settle(): Promise<void> {
     const stored = this.#takeContiguous()
     if (stored.length === 0) return
     const { store, ledger } = this.#context
-    const { transferId, generation } = this.#transfer
+    const { transferId, generation, isSizeKnown } = this.#transfer
     const before = this.#upload
     const parts = stored.filter(({ segment }) => segment === null)
-    if (parts.length > 0) await store.seal({ transferId, generation })
+    if (parts.length > 0) {
+      await this.#moveVerified(parts)
+      await store.seal({ transferId, generation })
+    }
     let { offsetBytes, tail } = before
     for (const { segment, ...one } of stored) {
       if (segment !== null) await store.seal({ transferId, generation: segment.generation })
@@ -121,48 +152,49 @@ export class PartWriter {
       offsetBytes += one.lengthBytes
     }
     for (const { partNumber, lengthBytes } of parts) {
-      if (!this.#transfer.isSizeKnown) {
-        this.#transfer = await this.#transfers.grow(this.#transfer, partNumber, lengthBytes)
-      }
+      if (!isSizeKnown) this.#transfer = await this.#transfers.grow(this.#transfer, partNumber, lengthBytes)
     }
     const uploaded = { fromBytes: before.offsetBytes, offsetBytes, parts, tail }
-    if (!(await ledger.recordUploaded(transferId, this.#writerId, uploaded))) throw replaced()
+    // The content is on the disk already, and needs no further room there.
+    const bounds = isSizeKnown ? null : { ...(await admissionOf(this.#context)), freeBytes: null }
+    const record = () => ledger.recordUploaded(transferId, this.#writerId, uploaded, bounds)
+    if (!(await this.#transfers.refusedWithoutRoom(this.#transfer, record))) throw replaced()
     this.#upload = { ...before, offsetBytes, tail }
+    if (this.#isUncounted) this.#active.unannouncedBytes -= offsetBytes - before.offsetBytes
     for (const { partNumber, lengthBytes } of parts) {
       await this.#transfers.partReceived({ transferId, generation, partNumber }, lengthBytes)
     }
     await this.#removeGivenUp(before.tail.filter((segment) => !tail.includes(segment)))
-    if (this.#isUncounted) this.#active.unannouncedBytes = 0
     this.#incoming.onDurable(offsetBytes)
   }
 
-  /** Removes what is stored and was never recorded. What a replaced writer has stored as parts stays until the upload is complete. */
+  /** Removes what was not recorded, but for parts that lie where those of the transfer are. */
   async drop(): Promise<void> {
     const stored = this.#pending
     this.#pending = []
-    const { transferId, generation } = this.#transfer
+    const { store } = this.#context
+    const { transferId } = this.#transfer
     await removeSegments(
-      this.#context.store,
+      store,
       transferId,
       stored.flatMap(({ segment, ...one }) => (segment === null ? [] : [{ ...one, generation: segment.generation }])),
     )
-    for (const { segment, partNumber, digest } of stored) {
-      if (segment === null) await this.#removeUnrecorded({ transferId, generation, partNumber, digest })
-    }
+    if (this.#waitingIn !== null && this.#hasWaited)
+      await store.removeParts({ transferId, generation: this.#waitingIn })
   }
 
-  /**
-   * Removes a part that this writer has not recorded. The same file gives the same part, so a newer writer may have stored and recorded
-   * just this one.
-   *
-   * @throws Problem `unavailable` when there is a newer writer: then nothing is removed
-   */
-  async #removeUnrecorded(part: PartKey): Promise<void> {
-    const { store, ledger } = this.#context
-    const { transferId } = part
-    const now = await ledger.uploadResource({ transferId })
-    if (now?.writerId !== this.#writerId) throw replaced()
-    await store.removePart(part)
+  /** Puts parts that have waited to be verified where the parts of the transfer are. */
+  async #moveVerified(parts: readonly Stored[]): Promise<void> {
+    const generation = this.#waitingIn
+    if (generation === null) return
+    const { store } = this.#context
+    const { transferId, generation: final } = this.#transfer
+    for (let from = 0; from < parts.length; from += MOVES_AT_A_TIME) {
+      const some = parts.slice(from, from + MOVES_AT_A_TIME)
+      await Promise.all(
+        some.map(({ partNumber, digest }) => store.movePart({ transferId, generation, partNumber, digest }, final)),
+      )
+    }
   }
 
   /** The pending content that follows what is recorded. The part before a segment may have failed: then the segment stays pending. */
@@ -179,37 +211,51 @@ export class PartWriter {
     return Math.ceil((offsetBytes - tailBytes(tail)) / this.#transfer.partSizeBytes) + 1
   }
 
-  /** Whether content arrives that the size of the transfer does not have: a stream grows when a part counts, and none does before the end. */
+  /** Whether content arrives that the ledger does not count yet: that of a stream counts once it is recorded. */
   get #isUncounted(): boolean {
-    return this.#incoming.isHeldBack && !this.#transfer.isSizeKnown
+    return !this.#transfer.isSizeKnown
   }
 
-  /** The room that the sender has for content that does not count yet, beside its other requests with such content. */
-  async #roomBeside(): Promise<number> {
-    const [context, account] = [this.#context, this.#account]
-    // The transfer is announced already: neither its receivers nor the number of transfers matter any more.
-    const parties = { senderId: account.accountId, to: [account.name] }
-    const admission = { ...(await besideOthers({ context, account })), accountTransfersMax: Number.POSITIVE_INFINITY }
-    return this.#active.unannouncedBytes + (await context.ledger.roomBytes(parties, admission))
+  /** Looks how much room the sender has, beside what its requests have brought that does not count yet. */
+  #lookForRoom(): Promise<void> {
+    return this.#oneByOne(async () => {
+      const [context, account] = [this.#context, this.#account]
+      // The transfer is announced already: neither its receivers nor the number of transfers matter any more.
+      const parties = { senderId: account.accountId, to: [account.name] }
+      const admission = { ...(await besideOthers({ context, account })), accountTransfersMax: Number.POSITIVE_INFINITY }
+      const uncountedBytes = context.activeUploads.unannouncedBytes(account.accountId)
+      this.#roomLookAtMs = performance.now()
+      this.#roomBytes = uncountedBytes + (await context.ledger.roomBytes(parties, admission))
+    })
   }
 
   /** @throws Problem `transfer-too-large` or `storage-full`, as soon as the content of a request is */
   #onBytes(): (byteCount: number) => void {
-    const { transferSizeBytesMax: sizeBytesMax } = this.#context.options
-    const extendDeadline = this.#transfers.extendDeadlineOnBytes(this.#transfer.transferId)
+    const { options, activeUploads, log } = this.#context
+    const { transferId } = this.#transfer
+    const { transferSizeBytesMax: sizeBytesMax } = options
+    const extendDeadline = this.#transfers.extendDeadlineOnBytes(transferId)
     let reachedBytes = this.#upload.offsetBytes
     return (byteCount) => {
       reachedBytes += byteCount
       if (reachedBytes > sizeBytesMax) throw new Problem('transfer-too-large', { sizeBytesMax })
       if (this.#isUncounted) {
         this.#active.unannouncedBytes += byteCount
-        const { unannouncedBytes } = this.#active
-        if (unannouncedBytes > this.#roomBytes) {
-          throw storageFull(unannouncedBytes, this.#roomBytes, this.#context.options)
+        const uncountedBytes = activeUploads.unannouncedBytes(this.#account.accountId)
+        if (uncountedBytes > this.#roomBytes) throw storageFull(uncountedBytes, this.#roomBytes, options)
+        if (performance.now() - this.#roomLookAtMs > ROOM_LOOK_MS) {
+          this.#roomLookAtMs = performance.now()
+          this.#lookForRoom().catch((error: unknown) => log.warn({ err: error, transferId }, 'the room is not known'))
         }
       }
       extendDeadline()
     }
+  }
+
+  #oneByOne<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = this.#counting.then(act, act)
+    this.#counting = result.catch(() => {})
+    return result
   }
 
   /** Whether all of the request belongs to the part that has a tail already. Then it is a segment of the tail, and nothing is read again. */
@@ -236,17 +282,14 @@ export class PartWriter {
   }
 
   async #openPart(partNumber: number, isFirst: boolean): Promise<PartSink> {
-    const { store } = this.#context
     const { transferId, generation } = this.#transfer
-    const place = { transferId, generation, partNumber }
-    // A part that was stored and never recorded: by a portal that was killed, or by a request that was replaced.
-    const unrecorded = await store.findBeforePut(place)
-    if (unrecorded !== null) await this.#removeUnrecorded({ ...place, digest: unrecorded })
-    const sink = await store.openPart(place, this.#digestAlgorithm)
+    const place = { transferId, generation: this.#waitingIn ?? generation, partNumber }
+    const sink = await this.#context.store.openPart(place, this.#digestAlgorithm)
     const headBytes = isFirst ? tailBytes(this.#upload.tail) : 0
     return this.#counted(sink, async (digest, lengthBytes, isBroken) => {
       const isLast = this.#lengthBytes === null && this.#incoming.completes && !isBroken
       if (isLast || lengthBytes === this.#partBytes(partNumber)) {
+        this.#hasWaited = true
         await sink.commit(digest)
         this.#pending.push({ segment: null, partNumber, digest, lengthBytes })
       } else if (lengthBytes > headBytes) {

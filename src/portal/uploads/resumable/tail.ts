@@ -16,7 +16,12 @@ const GENERATION_BYTES = 12
 
 /** The place of a new segment. */
 export function newTailPlace(transferId: string, partNumber: number): PartPlace {
-  return { transferId, generation: `t${randomBytes(GENERATION_BYTES).toString('hex')}`, partNumber }
+  return { transferId, generation: newGeneration(), partNumber }
+}
+
+/** A generation that no transfer has. What lies in it is no part of the transfer. */
+export function newGeneration(): string {
+  return `t${randomBytes(GENERATION_BYTES).toString('hex')}`
 }
 
 export function tailBytes(tail: readonly TailSegment[]): number {

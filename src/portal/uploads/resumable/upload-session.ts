@@ -144,7 +144,9 @@ export class UploadSession implements AsyncDisposable {
       if (whole !== null) await this.#verifyWhole(whole, offsetBytes === 0)
       return { offsetBytes: reached, stored: await this.#complete() }
     } catch (error) {
-      throw error instanceof Problem && error.next === 'refused' ? await this.#fail(error) : error
+      // With `part-conflict`, an earlier request has brought other content for the same part. The portal cannot know which is right.
+      const isOver = error instanceof Problem && (error.next === 'refused' || error.code === 'part-conflict')
+      throw isOver ? await this.#fail(error) : error
     }
   }
 

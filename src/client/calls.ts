@@ -53,7 +53,10 @@ export interface InboxQuestion {
   /** Identifies this process; omitted where an inbox can have only one. */
   readonly processId?: string
   readonly window: number
+  /** Whether the content of small files comes with their offers. */
   readonly isInline?: boolean
+  /** How many bytes of content open offers bring at most. Default: as many as the portal likes. */
+  readonly contentBytesMax?: number
   /** Whether streams are offered before their size is known. Only of portals that say that they take streams. */
   readonly areStreamsWanted?: boolean
 }

@@ -31,6 +31,8 @@ export interface PartQuestion {
   readonly heldBytes: number
   readonly waitSeconds: number
   readonly digestAlgorithm: DigestAlgorithm
+  /** How long the part is at most. */
+  readonly partBytesMax?: number
   /** Whether the part is long. */
   readonly isBulk?: boolean
 }

@@ -2,41 +2,42 @@
  * Fetches parts in ranges (RFC 9110 section 14) where the rate is limited. The system takes megabytes from the line for a connection whose
  * reader is slow, so that a limit of the reading alone would be exceeded again and again. It cannot take more than was asked for.
  *
- * The next range is asked for while one is read, so that a long round trip costs nothing.
+ * Each range is paid for before it is asked for, so that all parts together ask no faster than the limit. The next range is asked for while
+ * one is read, so that a long round trip costs nothing.
  */
 import { Readable } from 'node:stream'
-import type { RateLimits } from './node-rate-limit.ts'
+import type { RateLimit, RateLimits } from './node-rate-limit.ts'
 import { type HttpResponse, NoResponseError, type Transport } from './transport.ts'
 
 type Response = HttpResponse<Readable>
 type LinkTransport = Required<Pick<Transport<Readable>, 'request' | 'follow' | 'close'>>
-/** Makes a request. @param range the field `Range`; null to ask for everything */
-type Ask = (range: string | null) => Promise<Response>
+/** Makes a request. @param range the field `Range` */
+type Ask = (range: string) => Promise<Response>
 
 /** Asks for a link to a part (PROTOCOL.md). */
 const LINK_PREFERENCE = /, redirect$/
 const WHOLE_STATUS = 200
 const PARTIAL_STATUS = 206
-/** For this time after a portal has answered with content, it is not asked for links. */
-const NO_LINKS_MS = 10 * 60_000
 
 /** A transport that fetches parts in ranges, from the portal and from its storage. */
 export function withRanges(transport: LinkTransport, limits: RateLimits): Transport<Readable> {
-  const { connectionsMax, offersMax } = limits
   const parts = new RangedParts(limits)
   return {
-    connectionsMax,
-    offersMax,
+    rateBounds: limits,
     request: (request) => {
-      if (request.isPart !== true) return transport.request(request)
-      const { prefer = '', ...headers } = request.headers
-      const alone = prefer.replace(LINK_PREFERENCE, '')
-      const ask: Ask = (range) =>
-        transport.request(range === null ? request : { ...request, headers: { ...headers, prefer: alone, range } })
-      return parts.fetch(ask, alone !== prefer)
+      const { headers, partBytesMax } = request
+      if (partBytesMax === undefined) return transport.request(request)
+      const prefer = headers.prefer?.replace(LINK_PREFERENCE, '') ?? ''
+      return parts.fetch(
+        // A portal may answer with a link.
+        (range) => transport.request({ ...request, headers: { ...headers, range } }),
+        (range) => transport.request({ ...request, headers: { ...headers, prefer, range } }),
+        partBytesMax,
+      )
     },
     follow: (link, bounds) => {
-      return parts.fetch((range) => transport.follow(link, range === null ? bounds : { ...bounds, range }))
+      const ask: Ask = (range) => transport.follow(link, { ...bounds, range })
+      return parts.fetch(ask, ask)
     },
     close: () => transport.close(),
   }
@@ -44,41 +45,50 @@ export function withRanges(transport: LinkTransport, limits: RateLimits): Transp
 
 /** How one client fetches parts. */
 class RangedParts {
+  readonly #received: RateLimit
   readonly #rangeBytes: number
-  #linklessAtMs = Number.NEGATIVE_INFINITY
 
-  constructor({ rangeBytes }: RateLimits) {
+  constructor({ received, rangeBytes }: RateLimits) {
+    this.#received = received
     this.#rangeBytes = rangeBytes
   }
 
   /**
    * An answer with the whole content, which is fetched in ranges while it is read. Any other answer comes as it is.
    *
-   * @param wantsLink asks for a link, which a portal gives only for requests without a range
+   * @param askFirst asks for the first range
+   * @param askNext asks for each further one
    */
-  async fetch(ask: Ask, wantsLink = false): Promise<Response> {
-    if (wantsLink && performance.now() - this.#linklessAtMs > NO_LINKS_MS) {
-      const answer = await ask(null)
-      if (answer.status !== WHOLE_STATUS) return answer
-      answer.discard()
-      this.#linklessAtMs = performance.now()
-    }
-    const first = await ask(this.#rangeAt(0))
+  async fetch(askFirst: Ask, askNext: Ask, partBytesMax = Number.POSITIVE_INFINITY): Promise<Response> {
+    const askedBytes = Math.min(this.#rangeBytes, partBytesMax)
+    const first = await this.#ask(askFirst, 0, askedBytes)
     const lengthBytes = first.status === PARTIAL_STATUS ? lengthOf(first, 0) : null
-    return lengthBytes === null ? first : this.#whole(first, lengthBytes, ask)
+    this.#received.release(askedBytes - Math.min(askedBytes, lengthBytes ?? 0))
+    return lengthBytes === null ? first : this.#whole(first, Math.min(askedBytes, lengthBytes), lengthBytes, askNext)
   }
 
-  #rangeAt(startByte: number): string {
-    return `bytes=${startByte}-${startByte + this.#rangeBytes - 1}`
+  async #ask(ask: Ask, startByte: number, byteCount: number): Promise<Response> {
+    await this.#received.reserve(byteCount)
+    try {
+      return await ask(`bytes=${startByte}-${startByte + byteCount - 1}`)
+    } catch (error) {
+      this.#received.release(byteCount)
+      throw error
+    }
   }
 
-  #whole(first: Response, lengthBytes: number, ask: Ask): Response {
+  #whole(first: Response, firstBytes: number, lengthBytes: number, ask: Ask): Response {
     // RFC 9530: the answer with a range has the digest of the whole in another field.
     const fields: Readonly<Record<string, string | null>> = {
       'content-length': String(lengthBytes),
       'content-digest': first.header('repr-digest'),
     }
-    const body = Readable.from(this.#ranges(first, lengthBytes, ask))
+    const reading: Reading = { current: first, leftBytes: firstBytes }
+    const body = Readable.from(this.#ranges(reading, lengthBytes, ask))
+    body.once('close', () => {
+      reading.current.discard()
+      this.#received.release(reading.leftBytes)
+    })
     return {
       status: WHOLE_STATUS,
       header: (name) => (Object.hasOwn(fields, name) ? (fields[name] ?? null) : first.header(name)),
@@ -91,41 +101,55 @@ class RangedParts {
   }
 
   /** @throws NoResponseError when a range does not come, or belongs to other content */
-  async *#ranges(first: Response, lengthBytes: number, ask: Ask): AsyncGenerator<Uint8Array> {
-    let current = first
+  async *#ranges(reading: Reading, lengthBytes: number, ask: Ask): AsyncGenerator<Uint8Array> {
+    const first = reading.current
     let next: Promise<Response> | null = null
     try {
-      for (let doneBytes = 0; ; current = await next) {
-        const endByte = Math.min(doneBytes + this.#rangeBytes, lengthBytes)
-        next = endByte < lengthBytes ? this.#next(first, endByte, lengthBytes, ask) : null
-        for await (const bytes of current.body as AsyncIterable<Uint8Array>) {
-          doneBytes += bytes.length
+      for (let endByte = reading.leftBytes; ; ) {
+        const nextBytes = Math.min(this.#rangeBytes, lengthBytes - endByte)
+        next = nextBytes > 0 ? this.#next(first, endByte, nextBytes, lengthBytes, ask) : null
+        for await (const bytes of reading.current.body as AsyncIterable<Uint8Array>) {
+          reading.leftBytes -= bytes.length
           yield bytes
         }
-        if (doneBytes !== endByte) throw new NoResponseError('a range of the part has the wrong length')
+        if (reading.leftBytes !== 0) throw new NoResponseError('a range of the part has the wrong length')
         if (next === null) return
+        reading.current = await next
+        reading.leftBytes = nextBytes
+        endByte += nextBytes
+        next = null
       }
     } finally {
-      current.discard()
       next?.then(
-        (response) => response.discard(),
+        (response) => {
+          response.discard()
+          this.#received.release(this.#rangeBytes)
+        },
         // The reader has given up already.
         () => {},
       )
     }
   }
 
-  #next(first: Response, startByte: number, lengthBytes: number, ask: Ask): Promise<Response> {
-    const asked = ask(this.#rangeAt(startByte)).then((response) => {
+  #next(first: Response, startByte: number, byteCount: number, lengthBytes: number, ask: Ask): Promise<Response> {
+    const asked = this.#ask(ask, startByte, byteCount).then((response) => {
       const isSame = lengthOf(response, startByte) === lengthBytes && response.header('etag') === first.header('etag')
       if (response.status === PARTIAL_STATUS && isSame) return response
       response.discard()
+      this.#received.release(byteCount)
       throw new NoResponseError(`HTTP status ${response.status} for the next range of the part`)
     })
     // It may fail before the reader waits for it.
     asked.catch(() => {})
     return asked
   }
+}
+
+/** A part that is being read. */
+interface Reading {
+  /** The answer with the range that is read, and how much of it is still to come. */
+  current: Response
+  leftBytes: number
 }
 
 /** The length of the content of which an answer has a range. @returns null when the range does not begin at this byte */

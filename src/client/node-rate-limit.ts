@@ -7,33 +7,39 @@
  */
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import { inlineSizeBytesMax, optionsInvalid, timerMs } from '../protocol/index.ts'
+import { optionsInvalid, timerMs } from '../protocol/index.ts'
 import { concurrencyDefaults } from './adaptive-concurrency.ts'
+import type { RateBounds } from './transport.ts'
 
 const KIB = 1024
-/** With less, the protocol itself would have no room: heads of messages, heartbeats, questions. */
+/** With less, the protocol itself would have no room: heads of messages, heartbeats, questions, TLS. */
 export const limitBytesPerSecondMin = 8 * KIB
 /** There is one connection for content for each such rate: more of them would not be faster. */
 const CONNECTION_BYTES_PER_SECOND = 1024 * KIB
 /**
- * What the system may take from the line before this process has read it, over all connections: this share of a second. That is two per
- * cent of ten seconds.
+ * What the system takes from the line has passed it, whether this process reads it or not. What may come at once is measured in the time
+ * that it takes at the limit, and these times together are less than five per cent of ten seconds.
  */
-const AHEAD_SECONDS = 0.2
-/** Each connection has a range that is read, and one that is asked for. */
-const RANGES_PER_CONNECTION = 2
-/** An offer that carries the content of a small file, in base64, with its other fields. */
-const FULL_OFFER_BYTES = Math.ceil((inlineSizeBytesMax * 4) / 3) + KIB
+const RANGE_SECONDS = 0.1
+const OFFERS_SECONDS = 0.1
+const OFFERED_CONTENT_SECONDS = 0.1
+/** A shorter range would be mostly heads of messages. */
+const RANGE_BYTES_MIN = 2 * KIB
+/** An offer without content, of a file with a name of usual length. */
+const OFFER_BYTES = KIB
 /** Some deliveries wait for a person, or for the rest of a stream. Others must get past them. */
 const OFFERS_MIN = 4
-/** A shorter range would be mostly heads of messages. */
-const RANGE_BYTES_MIN = 16 * KIB
+/** The content in an offer is base64. */
+const CONTENT_SHARE = 3 / 4
+/** Portals cut off what is slower than 1 KiB a second. */
+const UPLOAD_BYTES_PER_SECOND = 4 * KIB
+const UPLOADS_MIN = 2
 
 const SLICES_PER_SECOND = 50
 const SLICE_BYTES_MIN = 256
 const SLICE_BYTES_MAX = 64 * KIB
 /** A timer that fires late, as on a busy machine, makes up for this time. */
-const CATCH_UP_MS = 200
+const CATCH_UP_MS = 100
 /** A part of a body whose departure is reported. It takes a quarter of a second where one connection sends alone. */
 const REPORTS_PER_SECOND = 4
 
@@ -48,6 +54,9 @@ export class RateLimit {
   /** When the bytes that have passed are paid for. */
   #paidAtMs = 0
   #isRunning = false
+  #timer: NodeJS.Timeout | null = null
+  /** Bytes that have been paid for and have not come. */
+  #reservedBytes = 0
 
   constructor(bytesPerSecond: number) {
     this.#bytesPerMs = bytesPerSecond / 1000
@@ -62,8 +71,37 @@ export class RateLimit {
     if (!this.#isRunning) this.#run()
   }
 
+  /**
+   * Pays for bytes before the other side is asked for them, since they may come all at once. Resolves when it is the caller's turn to ask.
+   */
+  reserve(byteCount: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.wait(() => {
+        this.#reservedBytes += byteCount
+        resolve()
+        return byteCount
+      })
+    })
+  }
+
+  /** How many of the bytes that have come, up to this number, are paid for. They count as come. */
+  claim(byteCountMax: number): number {
+    const byteCount = Math.min(byteCountMax, this.#reservedBytes)
+    this.#reservedBytes -= byteCount
+    return byteCount
+  }
+
+  /** Takes back the reservation, and the payment, of bytes that will not come. */
+  release(byteCount: number): void {
+    this.#paidAtMs -= this.claim(Math.max(0, byteCount)) / this.#bytesPerMs
+    if (this.#timer === null) return
+    clearTimeout(this.#timer)
+    this.#run()
+  }
+
   #run(): void {
     this.#isRunning = true
+    this.#timer = null
     const nowMs = performance.now()
     this.#paidAtMs = Math.max(this.#paidAtMs, nowMs - CATCH_UP_MS)
     while (this.#paidAtMs <= nowMs) {
@@ -72,22 +110,23 @@ export class RateLimit {
         this.#isRunning = false
         return
       }
-      this.#paidAtMs += pass(this.#sliceBytes) / this.#bytesPerMs
+      const byteCount = pass(this.#sliceBytes)
+      this.#paidAtMs += byteCount / this.#bytesPerMs
     }
-    setTimeout(() => this.#run(), timerMs(Math.ceil(this.#paidAtMs - nowMs)))
+    this.#timer = setTimeout(() => this.#run(), timerMs(Math.ceil(this.#paidAtMs - nowMs)))
   }
 }
 
 /** The limits of both directions. */
-export class RateLimits {
+export class RateLimits implements RateBounds {
   readonly sent: RateLimit
   readonly received: RateLimit
   /** How many bytes of a body are given to a connection at a time, so that their departure is a sign of life. */
   readonly reportBytes: number
-  /** How many connections may carry content at once. */
   readonly connectionsMax: number
-  /** How many offers may be open at once: each may bring a small file, which the system takes from the line when it comes. */
   readonly offersMax: number
+  readonly contentBytesMax: number
+  readonly uploadsMax: number
   /** How much of a part is asked for at a time. */
   readonly rangeBytes: number
 
@@ -98,9 +137,10 @@ export class RateLimits {
     }
     const connections = Math.max(1, Math.floor(bytesPerSecond / CONNECTION_BYTES_PER_SECOND))
     this.connectionsMax = Math.min(connections, concurrencyDefaults.max)
-    const aheadBytes = (bytesPerSecond * AHEAD_SECONDS) / (this.connectionsMax * RANGES_PER_CONNECTION)
-    this.rangeBytes = Math.max(RANGE_BYTES_MIN, Math.round(aheadBytes))
-    this.offersMax = Math.max(OFFERS_MIN, Math.floor((bytesPerSecond * AHEAD_SECONDS) / FULL_OFFER_BYTES))
+    this.rangeBytes = Math.max(RANGE_BYTES_MIN, Math.round((bytesPerSecond * RANGE_SECONDS) / this.connectionsMax))
+    this.offersMax = Math.max(OFFERS_MIN, Math.floor((bytesPerSecond * OFFERS_SECONDS) / OFFER_BYTES))
+    this.contentBytesMax = Math.floor(bytesPerSecond * OFFERED_CONTENT_SECONDS * CONTENT_SHARE)
+    this.uploadsMax = Math.max(UPLOADS_MIN, Math.floor(bytesPerSecond / UPLOAD_BYTES_PER_SECOND))
     this.sent = new RateLimit(bytesPerSecond)
     this.received = new RateLimit(bytesPerSecond)
     this.reportBytes = Math.max(SLICE_BYTES_MIN, Math.round(bytesPerSecond / REPORTS_PER_SECOND))
@@ -183,16 +223,30 @@ export class LimitedSocket extends Duplex {
   }
 
   #receive(): void {
-    if (!this.#isWanted || this.#isWaiting || this.#socket.readableLength === 0) return
-    this.#isWaiting = true
-    this.#limits.received.wait((bytesMax) => {
-      this.#isWaiting = false
-      const bytes: Buffer | null = this.#socket.read(Math.min(bytesMax, this.#socket.readableLength))
-      if (this.destroyed || bytes === null) return 0
-      this.#isWanted = this.push(bytes)
-      this.#receive()
-      return bytes.length
-    })
+    const { received } = this.#limits
+    while (this.#isWanted && !this.#isWaiting && this.#socket.readableLength > 0) {
+      const paidBytes = received.claim(this.#socket.readableLength)
+      if (paidBytes > 0) {
+        this.#pass(paidBytes)
+        continue
+      }
+      this.#isWaiting = true
+      received.wait((bytesMax) => {
+        this.#isWaiting = false
+        if (this.destroyed) return 0
+        const byteCount = Math.min(bytesMax, this.#socket.readableLength)
+        const owedBytes = byteCount - received.claim(byteCount)
+        this.#pass(byteCount)
+        this.#receive()
+        return owedBytes
+      })
+    }
+  }
+
+  /** @param byteCount at most as many as the socket holds */
+  #pass(byteCount: number): void {
+    const bytes: Buffer | null = this.#socket.read(byteCount)
+    if (bytes !== null) this.#isWanted = this.push(bytes)
   }
 
   #send(bytes: Buffer, done: (error?: Error | null) => void): void {

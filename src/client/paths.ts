@@ -7,8 +7,8 @@ export function eventsPath(transferId: string | undefined): string {
 
 /** @param open for a held answer: the transfers whose offers are being worked on */
 export function inboxPath(question: InboxQuestion, open?: readonly string[]): string {
-  const { instanceId, processId, window, isInline = true, areStreamsWanted = false } = question
-  const content = isInline ? { content: 'inline' } : {}
+  const { instanceId, processId, window, isInline = true, contentBytesMax, areStreamsWanted = false } = question
+  const content = isInline ? { content: 'inline', contentBytes: contentBytesMax } : {}
   const streams = areStreamsWanted ? { streams: 'early' } : {}
   const asked = { instance: instanceId, process: processId, window, ...content, ...streams }
   return `/v1/inbox${query({ ...asked, open: open?.join(',') })}`

@@ -25,8 +25,8 @@ import {
   Notification,
   Offer,
   Operations,
-  offersOpenMax,
   type PublicKeys,
+  partSizeBytesMax,
   TransferPage,
   TransferStatus,
   type WholeTransfer,
@@ -55,7 +55,7 @@ import {
 import { eventsPath, inboxPath, query } from './paths.ts'
 import { RoundTrips } from './round-trips.ts'
 import { inboxEvent, senderEvent } from './told.ts'
-import { type HttpRequest, type HttpResponse, NoResponseError, type Transport } from './transport.ts'
+import { type HttpRequest, type HttpResponse, NoResponseError, type RateBounds, type Transport } from './transport.ts'
 import { WebhookCalls } from './webhook-calls.ts'
 
 /** After this many missed heartbeats in a row the client ends a stream. */
@@ -65,9 +65,10 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   readonly #transport: Transport<Body>
   readonly #token: string | null
   readonly roundTrips = new RoundTrips()
-  /** How many parts of a file may be in flight at once, and how many offers a receiver may have open. */
+  /** How many parts of a file may be in flight at once. */
   readonly partsInFlight: ConcurrencyBounds
-  readonly offersMax: number
+  /** Null where the rate is not limited. */
+  readonly rateBounds: RateBounds | null
   /** Guests, and requests for files from people without an account. */
   readonly guests = new GuestCalls((...question) => this.#json(...question))
   readonly webhooks = new WebhookCalls((...question) => this.#json(...question))
@@ -76,8 +77,8 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
   constructor(transport: Transport<Body>, token: string | null) {
     this.#transport = transport
     this.#token = token
-    this.partsInFlight = concurrencyUpTo(transport.connectionsMax)
-    this.offersMax = transport.offersMax ?? offersOpenMax
+    this.rateBounds = transport.rateBounds ?? null
+    this.partsInFlight = concurrencyUpTo(this.rateBounds?.connectionsMax)
   }
 
   /** The portal's limits, kept within those of the protocol. */
@@ -338,14 +339,16 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
 
   async #askPart(
     preference: '' | ', redirect',
-    ...[transferId, partNumber, { leaseId, heldBytes, waitSeconds, isBulk }, options = {}]: PartArguments
+    ...[transferId, partNumber, question, options = {}]: PartArguments
   ): Promise<{ response: HttpResponse<Body>; stallTimeoutMs: number }> {
+    const { leaseId, heldBytes, waitSeconds, isBulk, partBytesMax = partSizeBytesMax } = question
     const stallTimeoutMs = stallTimeoutMsOf(options)
     const response = await this.#send({
       method: 'GET',
       path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
       headers: { prefer: `wait=${waitSeconds}${preference}` },
-      ...(isBulk === undefined ? { isPart: true } : { isPart: true, isBulk }),
+      partBytesMax,
+      ...(isBulk === undefined ? {} : { isBulk }),
       ...options,
       stallTimeoutMs: stallTimeoutMs + waitSeconds * 1000,
     })

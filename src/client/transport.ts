@@ -12,8 +12,8 @@ export interface HttpRequest {
   readonly body?: Uint8Array
   /** Whether the answer is large. If it then comes in reused memory, its reader releases the buffers that it has read (`src/buffers/`). */
   readonly isBulk?: boolean
-  /** Whether it asks for a part, which may be fetched in ranges. */
-  readonly isPart?: boolean
+  /** How long the part is at most that it asks for. A part may be fetched in ranges. */
+  readonly partBytesMax?: number
   /** Called as bytes of the body leave this process. */
   readonly onSent?: (byteCount: number) => void
   /** Called when the portal gives a sign of life before its answer, and when the request begins after a wait in the queue. */
@@ -43,11 +43,21 @@ export interface LinkLimits extends Pick<HttpRequest, 'stallTimeoutMs' | 'signal
   readonly range?: string
 }
 
+/** What may be under way at once where the rate is limited. */
+export interface RateBounds {
+  /** How many connections may carry parts of a file. */
+  readonly connectionsMax: number
+  /** How many offers may be open. The system takes each from the line when it comes. */
+  readonly offersMax: number
+  /** How many bytes of content open offers may bring. The receiver asks for the content of the others. */
+  readonly contentBytesMax: number
+  /** How many files may be uploaded in parts: each needs a speed that portals accept. */
+  readonly uploadsMax: number
+}
+
 export interface Transport<Body extends AsyncIterable<Uint8Array>> {
-  /** How many connections may carry content at once, where the rate is limited. */
-  readonly connectionsMax?: number
-  /** How many offers a receiver may have open at once, where the rate is limited. */
-  readonly offersMax?: number
+  /** Absent where the rate is not limited. */
+  readonly rateBounds?: RateBounds
   /**
    * @throws NoResponseError when no head of an answer arrives; UnusableConnectionError when the peer cannot be trusted to
    *   be the portal; the reason of `signal` when that aborts

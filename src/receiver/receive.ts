@@ -94,7 +94,7 @@ export async function receiveInto<Body extends PartBody>(
   const process = options.processId === undefined ? {} : { processId: options.processId }
   const transfersAtOnce = options.isOnce
     ? 1
-    : Math.min(options.transfersAtOnce ?? transfersAtOnceDefault, client.offersMax)
+    : Math.min(options.transfersAtOnce ?? transfersAtOnceDefault, client.rateBounds?.offersMax ?? offersOpenMax)
   const standstill = new Standstill(inbox, onEvent, transfersAtOnce)
   const clocks = new ReceiverClocks(client, (problem, isWaiting) =>
     onEvent({ type: 'clock-off', problem: problem.toJSON(), isWaiting }),
@@ -120,7 +120,9 @@ export async function receiveInto<Body extends PartBody>(
     while (!signal.aborted) {
       const session = standstill.newSession(signal)
       const isInline = decide === null && options.isInline !== false
-      const receiver = { instanceId: inbox.instanceId, window: session.window, isInline, ...process }
+      const { contentBytesMax } = client.rateBounds ?? {}
+      const content = contentBytesMax === undefined ? { isInline } : { isInline, contentBytesMax }
+      const receiver = { instanceId: inbox.instanceId, window: session.window, ...content, ...process }
       const areStreamsWanted = () => inbox.takesStreams === true && clocks.limits?.streams === true
       tasks.beginSession(session.window, session.signal)
       await watch(options, () => ({ ...receiver, areStreamsWanted: areStreamsWanted() }), clocks, tasks, session.signal)

@@ -181,7 +181,8 @@ async function sendAll(
   stop: AbortController,
 ): Promise<SendOutcome[]> {
   const slotFor = sendSlots({
-    ...{ transfersAtOnce, inPartsAtOnce: IN_PARTS_AT_ONCE_MAX },
+    transfersAtOnce,
+    inPartsAtOnce: Math.min(IN_PARTS_AT_ONCE_MAX, context.client.rateBounds?.uploadsMax ?? IN_PARTS_AT_ONCE_MAX),
     largeAtOnce: LARGE_AT_ONCE_MAX,
   })
   let silence: string | null = null

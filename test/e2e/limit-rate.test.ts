@@ -110,7 +110,7 @@ test('parts from a storage count with everything else, and each direction by its
       method: 'GET',
       path: '/part',
       headers: { prefer: 'wait=0, redirect' },
-      isPart: true,
+      partBytesMax: content.length,
       ...bounds,
     } as const
     const response = await transport.request(ask)
@@ -140,15 +140,39 @@ function sendRange(request: IncomingMessage, response: ServerResponse, content: 
   response.writeHead(206, { 'content-range': range, 'content-length': bytes.length }).end(bytes)
 }
 
-test('a slow limit is not taken for silence, by a sender or by a receiver without patience', async () => {
+test('with a low limit small files keep it, too, whether they would come with their offers or not', async () => {
+  const { world, alice, bob } = await aScene()
+  const paths: string[] = []
+  for (const [sizeKib, count] of [
+    [3, 30],
+    [32, 12],
+    [60, 6],
+  ] as const) {
+    for (let number = 0; number < count; number++) {
+      paths.push(await world.file(`small-${sizeKib}-${number}.bin`, sizeKib * KIB))
+    }
+  }
+  const ended = await world.send(paths, 'bob', '--limit-rate', '32KiB', '--no-wait').ended
+  expect(ended, ended.stderr).toMatchObject({ code: 0 })
+  expectRate(alice, 'up', 32 * KIB, SMALL_DEVIATION_MAX)
+  const receiving = await world.receiver('bob', ['--limit-rate', '32KiB'])
+  await until(() => receiving.json.filter(({ type }) => type === 'received').length === paths.length, 'all are there')
+  await receiving.stop()
+  expectRate(bob, 'down', 32 * KIB, SMALL_DEVIATION_MAX)
+})
+
+test.each([
+  ['32KiB', 300],
+  ['8KiB', 60],
+])('a limit of %s is not taken for silence, by a sender or by a receiver without patience', async (limit, sizeKib) => {
   const { world } = await aScene()
-  const path = await world.file('slow.bin', 300 * KIB)
-  const bob = await world.receiver('bob', ['--limit-rate', '32KiB'])
-  const sending = world.send(path, 'bob', '--limit-rate', '32KiB', '--answer-timeout', '3s')
+  const paths = await Promise.all(['a', 'b', 'c'].map((name) => world.file(`slow-${name}.bin`, sizeKib * KIB)))
+  const bob = await world.receiver('bob', ['--limit-rate', limit])
+  const sending = world.send(paths, 'bob', '--limit-rate', limit, '--answer-timeout', '3s')
   const ended = await sending.ended
   expect(ended, ended.stderr).toMatchObject({ code: 0 })
-  expect(sending.json.filter(({ phase }) => phase === 'silence')).toEqual([])
-  expect(bob.json.filter(({ type }) => type === 'disconnected' || type === 'link-failed')).toEqual([])
+  expect(sending.json.filter(({ phase }) => phase === 'silence' || phase === 'repeating')).toEqual([])
+  expect(bob.json.filter(({ type }) => /^(disconnected|link-failed|repeating)$/.test(type))).toEqual([])
 })
 
 test('a limit below what the protocol itself needs is refused', async () => {

@@ -41,6 +41,8 @@ export interface InboxRequest {
   readonly window: number
   /** Whether the content of small files comes with their offers. */
   readonly isInline: boolean
+  /** How many bytes of content open offers may have brought at most, for a receiver with a slow line or a limit. */
+  readonly contentBytesMax?: number
   /** Whether streams are offered before their size is known. */
   readonly areStreamsWanted?: boolean
   /** For a receiver that polls with held answers; null for an event stream. */
@@ -50,7 +52,16 @@ export interface InboxRequest {
 /** The messages for one connection, until `signal` aborts or the same receiving process connects again. */
 export async function* inboxMessages(
   context: PortalContext,
-  { account, instanceId, processId, window, isInline, areStreamsWanted = false, held = null }: InboxRequest,
+  {
+    account,
+    instanceId,
+    processId,
+    window,
+    isInline,
+    contentBytesMax,
+    areStreamsWanted = false,
+    held = null,
+  }: InboxRequest,
   signal: AbortSignal,
 ): AsyncGenerator<InboxMessage> {
   const { ledger, signals, options } = context
@@ -63,6 +74,8 @@ export async function* inboxMessages(
   )
   /** Offers of this connection without an answer: transferId -> leaseId. */
   const open = new Map<string, string>()
+  /** Bytes of content that came with open offers. */
+  const brought = new Map<string, number>()
   let isConnected = held !== null && held.open !== null
   let isCurrent = isConnected
   let hasSent = false
@@ -90,6 +103,7 @@ export async function* inboxMessages(
       const problem = await endOf(context, account, transferId, leaseId)
       if (problem === null) continue
       open.delete(transferId)
+      brought.delete(transferId)
       if (problem === undefined) continue
       hasSent = true
       yield { type: 'withdrawn', withdrawal: { transferId, problem } }
@@ -104,7 +118,7 @@ export async function* inboxMessages(
       ? await ledger.offerNext(account.accountId, instanceId, { ...options, limit, areStreamsWanted })
       : []
     const requests = await requestsOf(context, transfers)
-    let inlineBytesLeft = isInline ? inlineBytesAtOnceMax : 0
+    let inlineBytesLeft = isInline ? Math.min(inlineBytesAtOnceMax, roomIn(contentBytesMax, brought)) : 0
     for (const transfer of transfers) {
       const delivery = transfer.deliveries.find((one) => one.receiverId === account.accountId)
       const offer = delivery === undefined ? null : offerOf(transfer, delivery, { leaseMs: options.leaseMs, requests })
@@ -113,7 +127,10 @@ export async function* inboxMessages(
       // If the content does not come along, the receiver fetches it like any part.
       const content =
         transfer.isSizeKnown && transfer.sizeBytes <= inlineBytesLeft ? await inlineContent(context, transfer) : {}
-      if ('content' in content) inlineBytesLeft -= transfer.sizeBytes
+      if ('content' in content) {
+        inlineBytesLeft -= transfer.sizeBytes
+        brought.set(offer.transferId, transfer.sizeBytes)
+      }
       hasSent = true
       yield { type: 'offer', offer: { ...offer, streamMs, ...content } }
     }
@@ -129,6 +146,11 @@ export async function* inboxMessages(
     wokenBy = await waiter.wait(Math.min(nextMs ?? Number.POSITIVE_INFINITY, leftMs), signal)
   }
   if (takeover.notice !== null) yield takeover.notice
+}
+
+/** How many bytes of content further offers may bring. */
+function roomIn(contentBytesMax = Number.POSITIVE_INFINITY, brought: ReadonlyMap<string, number>): number {
+  return contentBytesMax - [...brought.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
 /** The content of a small file that goes along with its offer. */

@@ -93,6 +93,7 @@ export function inboxRoutes(app: App, services: Services): void {
             process: Type.Optional(InstanceId),
             window: Type.Optional(countText(offersOpenMax, WINDOW_DEFAULT)),
             content: Type.Optional(Type.Literal('inline')),
+            contentBytes: Type.Optional(byteCountText('How many bytes of content come with open offers at most')),
             streams: Type.Optional(Type.Literal('early')),
             open: Type.Optional(OpenOffers),
           },
@@ -121,9 +122,10 @@ export function inboxRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const window = countOf(request.query.window, offersOpenMax, WINDOW_DEFAULT)
-      const { instance: instanceId, process: processId = null, content, streams, open } = request.query
+      const { instance: instanceId, process: processId = null, content, contentBytes, streams, open } = request.query
       const held = wantsHeldAnswer(request) ? { open: openIn(open), waitMs: waitMsOf(request) } : null
-      const wanted = { isInline: content === 'inline', areStreamsWanted: streams === 'early' }
+      const contentBytesMax = contentBytes === undefined ? {} : { contentBytesMax: Number(contentBytes) }
+      const wanted = { isInline: content === 'inline', ...contentBytesMax, areStreamsWanted: streams === 'early' }
       const inbox = { account: accountOf(request), instanceId, processId, window, ...wanted, held }
       using _ = context.heartbeat.connected(inbox.account.name)
       if (held === null) {
@@ -194,8 +196,8 @@ export function inboxRoutes(app: App, services: Services): void {
       const part = await deliveries.part(claim, Number(request.params.partNumber), {
         waitMs: waitMsOf(request),
         signal: goneSignal(reply, stop),
-        // For a range the portal answers itself, because the store does not know the entity tag in `If-Range`.
-        wantsLink: prefersRedirect(request) && headers.range === undefined,
+        // The store does not know the entity tag in `If-Range`, so the portal answers that itself.
+        wantsLink: prefersRedirect(request) && headers['if-range'] === undefined,
         rangeOf: (digest, partBytes) => {
           range = byteRange(headers.range, headers['if-range'], `"${digest}"`, partBytes)
           return range

@@ -39,7 +39,9 @@ const SLICES_PER_SECOND = 50
 const SLICE_BYTES_MIN = 256
 const SLICE_BYTES_MAX = 64 * KIB
 /** A timer that fires late, as on a busy machine, makes up for this time. */
-const CATCH_UP_MS = 100
+const CATCH_UP_MS = 200
+/** When nothing was to be passed for longer, there is nothing to make up for. */
+const REST_MS = 50
 /** A part of a body whose departure is reported. It takes a quarter of a second where one connection sends alone. */
 const REPORTS_PER_SECOND = 4
 
@@ -54,6 +56,8 @@ export class RateLimit {
   /** When the bytes that have passed are paid for. */
   #paidAtMs = 0
   #isRunning = false
+  /** When the last one that waited had passed; Infinity while one waits. */
+  #restsSinceMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | null = null
   /** Bytes that have been paid for and have not come. */
   #reservedBytes = 0
@@ -103,11 +107,14 @@ export class RateLimit {
     this.#isRunning = true
     this.#timer = null
     const nowMs = performance.now()
-    this.#paidAtMs = Math.max(this.#paidAtMs, nowMs - CATCH_UP_MS)
+    const isLate = nowMs - this.#restsSinceMs < REST_MS
+    this.#paidAtMs = Math.max(this.#paidAtMs, isLate ? nowMs - CATCH_UP_MS : nowMs)
+    this.#restsSinceMs = Number.POSITIVE_INFINITY
     while (this.#paidAtMs <= nowMs) {
       const pass = this.#waiting.shift()
       if (pass === undefined) {
         this.#isRunning = false
+        this.#restsSinceMs = nowMs
         return
       }
       const byteCount = pass(this.#sliceBytes)

@@ -4,27 +4,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { nodeTransport } from '../../src/client/node-transport.ts'
-import { type Direction, Relay } from '../servers/relay.ts'
+import { Relay } from '../servers/relay.ts'
 import { httpServer } from '../suites/http-server.ts'
 import { randomBytes } from '../suites/random.ts'
+import { expectRate } from '../suites/rates.ts'
 import { until, World } from './harness/world.ts'
 import { reachBy } from './load-balancer/scene.ts'
 import { Authority } from './tls/authority.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
-const PERIOD_MS = 10_000
-const DEVIATION_MAX = 0.05
 const SMALL_DEVIATION_MAX = 0.5
-
-/** @param deviationMax how far below the limit it may be: small files keep a processor busy, which the limit does not know of */
-function expectRate(relay: Relay, direction: Direction, bytesPerSecond: number, deviationMax = DEVIATION_MAX): void {
-  const rates = relay.rates(direction, PERIOD_MS)
-  expect(rates.length, 'too short to tell').toBeGreaterThan(10)
-  const [slowest, fastest] = [Math.min(...rates), Math.max(...rates)].map((rate) => rate / bytesPerSecond)
-  expect(fastest, `${slowest} to ${fastest}`).toBeLessThan(1 + DEVIATION_MAX)
-  expect(slowest, `${slowest} to ${fastest}`).toBeGreaterThan(1 - deviationMax)
-}
 
 /** Alice and Bob, each behind a relay of their own. */
 async function aScene({ isTls = false } = {}): Promise<{ world: World; alice: Relay; bob: Relay }> {

@@ -10,6 +10,7 @@ import { ProxyError, proxyRefusal } from './proxy-error.ts'
 
 /** The longest head with which a proxy may answer. */
 const HEAD_BYTES_MAX = 16 * 1024
+const HTTPS_PORT = 443
 const HEAD_END = '\r\n\r\n'
 
 export interface OpeningOptions {
@@ -46,7 +47,8 @@ export async function openConnection(target: ClientRequestArgs, options: Opening
   try {
     const socket = await openFirst(target, options, watched)
     if (startTls === null) return socket
-    if (proxy !== null) await openTunnel(socket, proxy, `${bracketed(String(target.host))}:${target.port}`)
+    if (proxy !== null)
+      await openTunnel(socket, proxy, new URL(`https://${bracketed(String(target.host))}:${target.port}`))
     const secure = watched(startTls(socket))
     await arrives(secure, 'secureConnect')
     return secure
@@ -85,7 +87,9 @@ async function openFirst(
 }
 
 /** Asks a proxy for a tunnel (RFC 9110 section 9.3.6). @throws ProxyError */
-async function openTunnel(socket: Duplex, proxy: HttpProxy, authority: string): Promise<void> {
+async function openTunnel(socket: Duplex, proxy: HttpProxy, url: URL): Promise<void> {
+  // The port is always named (RFC 9110 section 9.3.6).
+  const authority = `${url.hostname}:${url.port || HTTPS_PORT}`
   const credentials = proxy.authorization === null ? '' : `Proxy-Authorization: ${proxy.authorization}\r\n`
   socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`, 'latin1')
   let head = ''
@@ -102,7 +106,7 @@ async function openTunnel(socket: Duplex, proxy: HttpProxy, authority: string): 
   }
   const [, status, text = ''] = /^HTTP\/1\.[01] (\d{3}) ?([^\r\n]*)/.exec(head) ?? []
   if (status === undefined) throw new ProxyError(proxy, 'does not answer as a proxy does')
-  if (!status.startsWith('2')) throw proxyRefusal(proxy, Number(status), text)
+  if (!status.startsWith('2')) throw proxyRefusal(proxy, Number(status), text, { url, isForwarded: false })
   // TLS begins with the client, so nothing may come before that.
   if (!head.endsWith(HEAD_END)) throw new ProxyError(proxy, 'says more than a proxy does')
 }

@@ -17,6 +17,10 @@ const FAST_SLICE_MS = 50
 /** For this time after an answer in an unusual form, Node's client makes all requests. A proxy gives most of its answers in one form. */
 const UNUSUAL_MS = 60_000
 
+/** What a proxy says when it may not, or cannot, forward a request. */
+const PROXY_STATUS: ReadonlySet<number> = new Set([403, 502, 503, 504])
+const PROBLEM_TYPE = 'application/problem+json'
+
 /** Node's codes for a connection that the peer ended. */
 const CUT_CODES: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET'])
 
@@ -32,6 +36,8 @@ export interface NodeRequest {
   readonly body?: Uint8Array
   /** Whether the answer is large. It then comes in reused memory, and its reader releases the buffers that it has read (`src/buffers/`). */
   readonly isBulk?: boolean
+  /** Whether the other side is a portal, whose refusals are problems (RFC 9457). Any other refusal of a forwarded request is the proxy's. */
+  readonly isOfPortal?: boolean
   /** Called when a slice of the body has left this process. */
   readonly onSent?: (byteCount: number) => void
   /** Called for each interim answer (RFC 9110 section 15.2). */
@@ -74,6 +80,7 @@ export class NodeHttp {
     const { authorities } = this.#options
     const onSent = onceEach(request.onSent)
     for (;;) {
+      const tried = authorities.context
       const route = this.#routes.for(url)
       try {
         const isBulk = request.isBulk === true && route.isDirect
@@ -84,7 +91,7 @@ export class NodeHttp {
         return responseOf(await this.#request(url, { ...request, onSent: onSent() }, route))
       } catch (error) {
         if (error instanceof StaleConnectionError) continue
-        if (!authorities.loadFor(error, route.options.secureContext)) throw error
+        if (!authorities.loadFor(error, tried)) throw error
       }
     }
   }
@@ -150,9 +157,10 @@ export class NodeHttp {
           if (!outgoing.writableFinished) outgoing.destroy()
         })
         const { proxy } = route
-        if (proxy === null || response.statusCode !== passwordWantedStatus) return resolve(response)
+        if (proxy === null || !isOfProxy(response, request)) return resolve(response)
         response.resume()
-        reject(proxyRefusal(proxy, passwordWantedStatus, response.statusMessage ?? ''))
+        const { statusCode = 0, statusMessage = '' } = response
+        reject(proxyRefusal(proxy, statusCode, statusMessage, { url, isForwarded: true }))
       })
       outgoing.once('socket', (socket) => {
         if (socket.connecting) limitConnecting(socket, url.protocol, this.#options.connectMs)
@@ -167,6 +175,12 @@ export class NodeHttp {
     this.#routes.close()
     this.#bulk?.close()
   }
+}
+
+/** Whether the proxy answered instead of the one that was asked. */
+function isOfProxy({ statusCode = 0, headers }: IncomingMessage, { isOfPortal = false }: NodeRequest): boolean {
+  if (statusCode === passwordWantedStatus) return true
+  return isOfPortal && PROXY_STATUS.has(statusCode) && headers['content-type']?.startsWith(PROBLEM_TYPE) !== true
 }
 
 /** Converts an answer to the one of the transport contract. */

@@ -73,6 +73,7 @@ export function nodeTransport(portalUrl: string, options: ConnectionOptions = {}
           headers: headersOf(headers, body, onAlive !== undefined),
           ...(body === undefined ? {} : { body, onSent: sent }),
           ...(isBulk === undefined ? {} : { isBulk }),
+          isOfPortal: true,
           signal: controller.signal,
           // An interim answer says that the portal is working on the request.
           onInterim: () => {
@@ -97,7 +98,10 @@ export function nodeTransport(portalUrl: string, options: ConnectionOptions = {}
         if (cause instanceof ProxyError && cause.isRefusal && !hasAnswered) {
           throw new UnusableConnectionError(new Problem('proxy-refused', { detail: cause.message }, { cause }))
         }
-        throw new NoResponseError(`no answer: ${describe(cause)}`, { cause, isCut: isCut(cause) })
+        throw new NoResponseError(`no answer: ${describe(cause)}`, {
+          cause,
+          isCut: isCut(cause) || (cause instanceof ProxyError && cause.isAnswer),
+        })
       } finally {
         unheard?.()
       }

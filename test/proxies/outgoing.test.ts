@@ -153,7 +153,10 @@ test('a proxy that refuses the portal is named, with its status', async () => {
   onTestFinished(() => void refusing.close())
   const env = { HTTPS_PROXY: `http://127.0.0.1:${(refusing.address() as AddressInfo).port}` }
   const ended = await world.start(['status', '--profile', 'alice'], { env }).ended
-  expect(ended).toMatchObject({ code: 4, stderr: expect.stringMatching(/refuses: 403 Forbidden by policy/) })
+  expect(ended).toMatchObject({
+    code: 4,
+    stderr: expect.stringMatching(/does not let requests to portal\.example:\d+ pass \(403 Forbidden by policy\)/),
+  })
 })
 
 test('a proxy that is down is named, and a send continues once it is back', async () => {

@@ -2,6 +2,7 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { CertificateFiles } from '../e2e/tls/authority.ts'
 import { programPath, requireServer } from './install.ts'
 import { isListening, onFreePort, runToEnd, ServerProcess } from './server-process.ts'
 
@@ -10,6 +11,10 @@ export interface ForwardProxyOptions {
   readonly names: readonly string[]
   /** Null for a proxy that asks for no password. */
   readonly user: { readonly name: string; readonly password: string } | null
+  /** For a proxy that is reached over TLS. */
+  readonly certificate?: CertificateFiles
+  /** Hosts that it lets nobody reach. */
+  readonly forbidden?: readonly string[]
 }
 
 export interface ForwardProxy extends AsyncDisposable {
@@ -21,7 +26,12 @@ export interface ForwardProxy extends AsyncDisposable {
 }
 
 /** Starts one. When this resolves, it listens. */
-export async function startForwardProxy({ names, user }: ForwardProxyOptions): Promise<ForwardProxy> {
+export async function startForwardProxy({
+  names,
+  user,
+  certificate,
+  forbidden = [],
+}: ForwardProxyOptions): Promise<ForwardProxy> {
   await requireServer('squid')
   // As root it changes to the user "proxy", who has to read these files.
   const folder = await mkdtemp(join(tmpdir(), 'golooader-squid-'))
@@ -33,7 +43,7 @@ export async function startForwardProxy({ names, user }: ForwardProxyOptions): P
   }
   return onFreePort(async (port) => {
     const path = join(folder, 'squid.conf')
-    await writeFile(path, configuration({ port, folder, hasUser: user !== null }))
+    await writeFile(path, configuration({ port, folder, hasUser: user !== null, certificate, forbidden }))
     const process = await ServerProcess.start(
       {
         command: programPath('squid'),
@@ -46,7 +56,7 @@ export async function startForwardProxy({ names, user }: ForwardProxyOptions): P
     const credentials = user === null ? '' : `${user.name}:${encodeURIComponent(user.password)}@`
     return {
       port,
-      url: `http://${credentials}127.0.0.1:${port}`,
+      url: `${certificate === undefined ? 'http' : 'https'}://${credentials}127.0.0.1:${port}`,
       stop: () => process.end(),
       async [Symbol.asyncDispose]() {
         await process.end()
@@ -56,7 +66,15 @@ export async function startForwardProxy({ names, user }: ForwardProxyOptions): P
   })
 }
 
-function configuration({ port, folder, hasUser }: { port: number; folder: string; hasUser: boolean }): string {
+interface Configuration {
+  readonly certificate: CertificateFiles | undefined
+  readonly port: number
+  readonly folder: string
+  readonly hasUser: boolean
+  readonly forbidden: readonly string[]
+}
+
+function configuration({ port, folder, hasUser, certificate, forbidden }: Configuration): string {
   const authentication = [
     `auth_param basic program ${programPath('/usr/lib/squid/basic_ncsa_auth')} ${join(folder, 'passwords')}`,
     'auth_param basic children 1 startup=1',
@@ -64,8 +82,11 @@ function configuration({ port, folder, hasUser }: { port: number; folder: string
     'http_access allow known',
   ]
   return [
-    `http_port 127.0.0.1:${port}`,
+    certificate === undefined
+      ? `http_port 127.0.0.1:${port}`
+      : `https_port 127.0.0.1:${port} tls-cert=${certificate.certPath} tls-key=${certificate.keyPath}`,
     `hosts_file ${join(folder, 'hosts')}`,
+    ...forbidden.flatMap((host) => [`acl forbidden dstdomain ${host}`, 'http_access deny forbidden']),
     ...(hasUser ? authentication : ['http_access allow all']),
     'http_access deny all',
     'cache deny all',

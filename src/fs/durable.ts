@@ -241,7 +241,7 @@ export async function placeFile(path: string, text: string, options: ReplaceOpti
 }
 
 /**
- * Creates a small file with all of its content, durably; the caller syncs the folder. Only the sync runs in another thread: for
+ * Creates a small file with all of its content, durably, or none; the caller syncs the folder. Only the sync runs in another thread: for
  * small writes the switch would cost more than the write.
  *
  * @throws errors of the file system; EEXIST when the file exists
@@ -270,6 +270,10 @@ export async function writeNewFile(
     while (rest.length > 0) rest = restOf(rest, writevSync(descriptor, rest))
     if (mtimeNs !== null) setModified(descriptor, mtimeNs)
     if (isSynced) await syncDescriptor(descriptor)
+  } catch (error) {
+    // On a full disk it would be in the way, and hold the place of what is tried next.
+    await removeFile(path)
+    throw error
   } finally {
     closeSync(descriptor)
   }

@@ -10,6 +10,7 @@ export * from './fixed-path.ts'
 export { FolderTakenError, lockFolder, withFolderLock } from './folder-lock.ts'
 
 export { FreeSpace } from './free-space.ts'
+export { isWithoutLinks } from './hard-links.ts'
 export { OnceATurn } from './once-a-turn.ts'
 export { FolderAwayError, OwnedFolder } from './owned-folder.ts'
 export * from './process-identity.ts'

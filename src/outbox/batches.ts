@@ -8,9 +8,10 @@
 import { readdirSync, renameSync } from 'node:fs'
 import { mkdir, readdir, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { hasCode, isThere, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
+import { hasCode, isNoRoom, isThere, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
 import { isTransferId, newTransferId } from '../protocol/index.ts'
 import { type BatchHeader, BatchRecord, type KnownBatch, type RecordedEnd } from './batch-record.ts'
+import type { WatchedFile } from './events.ts'
 import type { OutboxFolder } from './outbox-folder.ts'
 import { type SettledFile, stateOf } from './settling.ts'
 
@@ -62,7 +63,7 @@ export class Batch {
 
   /** Nothing is left to do for a file. With the last one, the batch ends. */
   async done(name: string): Promise<void> {
-    if (this.pending.size > 1) await this.record.noteDone(name)
+    if (this.pending.size > 1) await this.record.noteDone(name).catch(ignoreNoRoom)
     this.pending.delete(name)
     if (this.pending.size > 0) return
     try {
@@ -73,6 +74,11 @@ export class Batch {
     }
     await removeFile(recordPath(this.#outbox, this.batchId))
   }
+}
+
+/** The note only spares the next run some work. It waits for room no more than for the disk: the next files may have to end first. */
+function ignoreNoRoom(error: unknown): void {
+  if (!isNoRoom(error)) throw error
 }
 
 /** A file or folder that was taken over. */
@@ -88,6 +94,12 @@ export interface Drop {
   isSettled: boolean
   /** Whether an earlier run took it over. */
   readonly isRecovered: boolean
+  /** Whether a step has failed in this run. It may have left the transfer in the journal. */
+  isRetried: boolean
+  /** Whether the caller knows, in this run, that the portal has it. */
+  isStoredTold: boolean
+  /** What the caller knows, in this run, of its place. */
+  told: WatchedFile | null
 }
 
 /** Where a file lies. */
@@ -121,6 +133,18 @@ export async function takeOver(
 ): Promise<{ drops: Drop[]; stuck: StuckFile[] }> {
   const taken = files.map(({ name, isFolder }) => ({ name, isFolder }))
   const batch = await newBatch(outbox, { ...about, files: taken })
+  const { drops, stuck, error } = moveInto(batch, outbox, files)
+  if (drops.length === 0) await removeEmpty(outbox, batch.batchId)
+  if (drops.length === 0 && error !== null) throw error
+  return { drops, stuck }
+}
+
+/** Renames files into the folder of their batch, up to the first `error`. */
+function moveInto(
+  batch: Batch,
+  outbox: OutboxFolder,
+  files: readonly SettledFile[],
+): { drops: Drop[]; stuck: StuckFile[]; error: unknown } {
   const drops: Drop[] = []
   const stuck: StuckFile[] = []
   for (const { name, state, isFolder } of files) {
@@ -130,10 +154,7 @@ export async function takeOver(
       renameSync(path, join(batch.folder, name))
     } catch (error) {
       if (hasCode(error, 'ENOENT')) continue
-      if (!hasCode(error, ...STUCK_CODES)) {
-        if (drops.length === 0) throw error
-        break
-      }
+      if (!hasCode(error, ...STUCK_CODES)) return { drops, stuck, error }
       stuck.push({
         name,
         reason: `it cannot be moved (${codeOf(error)}): it is a mount point, lies on another disk, or belongs to another user`,
@@ -143,8 +164,7 @@ export async function takeOver(
     const isSettled = isFolder || stateAt(join(batch.folder, name)) === state
     drops.push(dropIn(batch, name, isFolder, isSettled))
   }
-  if (drops.length === 0) await removeEmpty(outbox, batch.batchId)
-  return { drops, stuck }
+  return { drops, stuck, error: null }
 }
 
 function codeOf(error: unknown): string {
@@ -160,7 +180,12 @@ function stateAt(path: string): string | null {
 export async function takeOverAgain(outbox: OutboxFolder, drop: Drop): Promise<Drop> {
   const { name, isFolder, batch: before } = drop
   const batch = await newBatch(outbox, { ...before.header, files: [{ name, isFolder }] })
-  renameSync(locationOf(drop), join(batch.folder, name))
+  try {
+    renameSync(locationOf(drop), join(batch.folder, name))
+  } catch (error) {
+    await removeEmpty(outbox, batch.batchId)
+    throw error
+  }
   await syncFolder(batch.folder)
   await syncFolder(before.folder)
   return dropIn(batch, name, isFolder, false)
@@ -228,14 +253,21 @@ async function newBatch(outbox: OutboxFolder, header: Omit<BatchHeader, 'version
   outbox.assertIsThere()
   const batchId = newTransferId()
   await mkdir(join(outbox.sending, batchId), { mode: FOLDER_MODE })
-  const record = await BatchRecord.create(recordPath(outbox, batchId), header)
-  await syncFolder(outbox.sending)
-  return new Batch(outbox, batchId, record, header)
+  try {
+    const record = await BatchRecord.create(recordPath(outbox, batchId), header)
+    await syncFolder(outbox.sending)
+    return new Batch(outbox, batchId, record, header)
+  } catch (error) {
+    // Each try on a full disk would leave another folder.
+    await removeEmpty(outbox, batchId)
+    throw error
+  }
 }
 
 function dropIn(batch: Batch, name: string, isFolder: boolean, isSettled: boolean): Drop {
   batch.pending.add(name)
-  return { batch, name, isFolder, end: null, isDeleting: false, isSettled, isRecovered: false }
+  const known = { end: null, isDeleting: false, isRetried: false, isStoredTold: false, told: null }
+  return { batch, name, isFolder, isSettled, isRecovered: false, ...known }
 }
 
 async function removeEmpty(outbox: OutboxFolder, batchId: string): Promise<void> {

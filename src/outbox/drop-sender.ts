@@ -145,11 +145,15 @@ export class DropSender {
    *
    * @param isRecovered whether an earlier run may have got some: a kill right after a receipt was kept leaves it on the disk alone
    */
-  async takeReceipts(transferId: string, isRecovered: boolean): Promise<KeptReceipt[]> {
+  async receiptsOf(transferId: string, isRecovered: boolean): Promise<KeptReceipt[]> {
     const receipts = this.#receipts.get(transferId) ?? []
-    this.#receipts.delete(transferId)
     const kept = isRecovered ? ((await this.#options.trust?.receipts.of(transferId)) ?? []) : []
     return [...receipts, ...kept.filter((one) => receipts.every(({ receiver }) => receiver !== one.receiver))]
+  }
+
+  /** The end of a transfer is recorded, with its receipts. */
+  forgetReceipts(transferId: string): void {
+    this.#receipts.delete(transferId)
   }
 
   /** The transfer of a file in the journal; null when it has none. */
@@ -166,7 +170,10 @@ export class DropSender {
   /** Gives up the transfer of a file that was taken away, unless the portal has stored it. @returns false where there was none */
   async giveUp(drop: Drop): Promise<boolean> {
     const entry = await this.entryOf(drop)
-    if (entry !== null) await forget({ ...this.#options, journal: this.#journal }, entry)
+    if (entry !== null) {
+      await forget({ ...this.#options, journal: this.#journal }, entry)
+      this.forgetReceipts(entry.transferId)
+    }
     return entry !== null
   }
 

@@ -113,17 +113,21 @@ export class DropSteps {
     if (outcome.outcome === 'stored') {
       this.#scene.onStored(drop)
       const { transferId } = outcome
-      await this.#tell({ name: drop.name, path: locationOf(drop), outcome: 'stored', transferId })
+      // After an error of the disk the transfer is continued, and is stored once more.
+      if (!drop.isStoredTold)
+        await this.#tell({ name: drop.name, path: locationOf(drop), outcome: 'stored', transferId })
+      drop.isStoredTold = true
       return
     }
     const end = recordedEndOf(drop, outcome, entry)
     if (end === null || (outcome.outcome === 'refused' && (outcome.problem.code === 'source-changed' || isGone(drop))))
       return
     const { transferId } = end
-    const receipts = transferId === null ? [] : await this.#scene.sender.takeReceipts(transferId, drop.isRecovered)
+    const receipts = transferId === null ? [] : await this.#scene.sender.receiptsOf(transferId, drop.isRecovered)
     const recorded = { ...end, receipts }
     await drop.batch.record.noteEnd(drop.name, recorded)
     drop.end = recorded
+    if (transferId !== null) this.#scene.sender.forgetReceipts(transferId)
   }
 
   /** Moves a file to its place, and forgets it. */
@@ -131,11 +135,15 @@ export class DropSteps {
     const { end, batch, name } = drop
     if (end === null) throw new Error('the file has no end yet')
     this.#scene.outbox.assertIsThere()
-    if (drop.isRecovered && end.key !== null) await this.#scene.sender.forgetEnded(end.key, end.transferId)
-    const file = watchedFile(drop, end, await this.#place(drop, end))
-    await this.#tell(file)
+    const mayBeInJournal = drop.isRecovered || drop.isRetried
+    if (mayBeInJournal && end.key !== null) await this.#scene.sender.forgetEnded(end.key, end.transferId)
+    if (drop.told === null) {
+      const file = watchedFile(drop, end, await this.#place(drop, end))
+      await this.#tell(file)
+      drop.told = file
+    }
     await batch.done(name)
-    this.#options.onEvent({ type: 'ended', ...file })
+    this.#options.onEvent({ type: 'ended', ...drop.told })
   }
 
   /** An error of the caller is not about the file: it ends the watch. */

@@ -2,7 +2,7 @@
 import { lstatSync, statSync } from 'node:fs'
 import { mkdir, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { FolderTakenError, hasCode, makeFolder, OwnedFolder, syncFolder } from '../fs/index.ts'
+import { FolderTakenError, hasCode, makeFolder, OwnedFolder, removeUnfinished, syncFolder } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { failedFolderName, sendingFolderName, sentFolderName, usedAs } from './left-alone.ts'
 
@@ -71,6 +71,11 @@ export class OutboxFolder implements AsyncDisposable {
   async assertUsable(): Promise<void> {
     await this.#own.assertUsable()
     await this.#makeShelves()
+  }
+
+  /** Removes what an earlier run has left in `sent` and `failed` that was killed while it wrote beside a file. */
+  async removeUnfinished(): Promise<void> {
+    for (const folder of [this.sent, this.failed]) await removeUnfinished(folder)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

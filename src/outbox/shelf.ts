@@ -3,14 +3,16 @@
  * number.
  *
  * Each step can be repeated after a crash, and leads to the same place. The first small file reserves the number: it has a content that no
- * other transfer has. Then the file gets its name by a link, which never replaces a file, and loses its old name. Where there are no hard
- * links, an empty placeholder takes the name, and the file is renamed over it. A folder is renamed.
+ * other transfer has. It is written under another name and gets its own by a link, so that a file of that name is either whole and ours, or another
+ * one, which stays. Then the file gets its name by a link, which never replaces a file, and loses its old name. Where there are no hard
+ * links, the small file is written in its place, and what a crash leaves of it counts as another file; an empty placeholder takes the name of
+ * the file, which is renamed over it. A folder is renamed.
  */
 import { type BigIntStats, linkSync, readFileSync } from 'node:fs'
 import { rename, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { KeyedMutex } from '../async/index.ts'
-import { createFile, hasCode, isSameFile, lstatOrNull, removeFile, syncFolder } from '../fs/index.ts'
+import { createFile, hasCode, isSameFile, isWithoutLinks, lstatOrNull, removeFile, syncFolder, unfinishedPath } from '../fs/index.ts'
 import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
 
 /** A small file that lies beside another one. */
@@ -29,11 +31,9 @@ export interface Shelved {
 }
 
 const BESIDE_MODE = 0o666
-/** Errors of `link` that are about this file or disk, and not about links. */
-const OTHER_LINK_CODES = ['EEXIST', 'ENOENT', 'ENOTDIR', 'ENOSPC', 'EDQUOT', 'EROFS', 'ENOMEM']
 
 /**
- * @param folder on the same file system
+ * @param folder on the same file system. A killed call may leave a file of `unfinishedPath` in it
  * @returns where the file is now; null when an earlier call has moved it, and someone has taken it away since
  * @throws errors of the file system
  */
@@ -56,7 +56,7 @@ export async function shelve(
   throw new Problem('write-failed', { detail: `there are ${sameNamesMax} files of that name in ${folder}` })
 }
 
-/** Several files of one name may come at once. To another one, a small file that is being written looks as if a crash had cut it off. */
+/** Several files of one name may come at once. Each takes its number before the next one looks. */
 const turns = new KeyedMutex()
 
 /** Where an earlier call has put a file. Only the content of the files beside tells whether this is its number. */
@@ -80,37 +80,44 @@ interface Note {
 
 /** @returns false when another file has one of the names */
 async function writeAllBeside(notes: readonly Note[]): Promise<boolean> {
-  for (const note of notes) {
-    if (isWritten(note)) continue
-    // A crash has cut it off.
-    if (isBegun(note)) await removeFile(note.path)
-    try {
-      await createFile(note.path, [Buffer.from(note.text)], BESIDE_MODE)
-    } catch (error) {
-      if (hasCode(error, 'EEXIST')) return false
-      throw error
-    }
-  }
+  for (const note of notes) if (!isWritten(note) && !(await writeBeside(note))) return false
   return true
 }
 
+/** @returns false when another file has the name */
+async function writeBeside(note: Note): Promise<boolean> {
+  const unfinished = unfinishedPath(dirname(note.path))
+  await createFile(unfinished, [Buffer.from(note.text)], BESIDE_MODE)
+  try {
+    linkSync(unfinished, note.path)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    if (!isWithoutLinks(error)) throw error
+    return writeInPlace(note)
+  } finally {
+    await removeFile(unfinished)
+  }
+}
+
+/** Where there are no hard links. @returns false when another file has the name */
+async function writeInPlace({ path, text }: Note): Promise<boolean> {
+  try {
+    await createFile(path, [Buffer.from(text)], BESIDE_MODE)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
 function isWritten({ path, text }: Note): boolean {
-  return textIn(path, text) === text
-}
-
-function isBegun({ path, text }: Note): boolean {
-  const found = textIn(path, text)
-  return found !== null && found !== text && text.startsWith(found)
-}
-
-/** What is in a file, if that may be the text or its beginning. */
-function textIn(path: string, text: string): string | null {
   try {
     const stats = lstatOrNull(path)
-    const isOfSize = stats !== null && stats.size <= utf8Length(text)
-    return isOfSize && stats.isFile() ? readFileSync(path, 'utf8') : null
+    const isOfSize = stats?.isFile() === true && stats.size === BigInt(utf8Length(text))
+    return isOfSize && readFileSync(path, 'utf8') === text
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'EACCES', 'EPERM')) return null
+    if (hasCode(error, 'ENOENT', 'EACCES', 'EPERM')) return false
     throw error
   }
 }
@@ -129,7 +136,7 @@ async function moveTo(
     return true
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) {
-      if (hasCode(error, ...OTHER_LINK_CODES)) throw error
+      if (!isWithoutLinks(error)) throw error
       return moveOver(from, to, { mayBePlaceholder })
     }
     if (!isSameFile(lstatOrNull(to), file)) return moveOver(from, to, { mayBePlaceholder })

@@ -13,9 +13,10 @@
  * After a crash, the files in `.sending` are continued from the step that is known. A file without a recorded end is sent, which
  * continues its transfer; one with a recorded end is moved.
  */
+import { statfsSync } from 'node:fs'
 import { backoffMs, sleep } from '../async/index.ts'
 import { stopYoungGenerationGrowth } from '../buffers/index.ts'
-import { FolderAwayError, FolderTakenError } from '../fs/index.ts'
+import { FolderAwayError, FolderTakenError, isNoRoom } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { IgnoreRules } from '../sender/ignore.ts'
 import type { BatchHeader, HowToSend } from './batch-record.ts'
@@ -38,6 +39,8 @@ const MANY_FILES = 500
 const ONCE_SETTLES_MAX = 3
 /** The same reason for a wait is told again after this time. */
 const TOLD_AGAIN_MS = 600_000
+/** What a disk has left that is called full. */
+const SMALL_BYTES = 64 * 1024
 const BACKOFF = { minMs: 1_000, maxMs: 60_000 }
 
 export interface WatchFolderOptions extends Omit<DropSenderOptions, 'onEvent' | 'onConnected'>, DropStepsOptions {
@@ -140,6 +143,7 @@ class Watcher {
     const { drops, strange } = await recoverBatches(this.#outbox, (drop, header) => this.#isOwn(drop, header))
     onEvent({ type: 'watching', folder: this.#outbox.shown, unfinished: drops.length })
     for (const { name, reason } of strange) onEvent({ type: 'left-alone', name, reason })
+    if (drops.some(({ end }) => end !== null)) await this.#outbox.removeUnfinished()
     // Those with an end need no portal.
     for (const drop of drops) if (drop.end !== null) this.#start(drop)
     this.#queue = drops.filter(({ end }) => end === null)
@@ -242,6 +246,7 @@ class Watcher {
         if (await this.#steps.advance(drop)) return
         await sleep(backoffMs(tries, BACKOFF), this.#signal)
       } catch (error) {
+        drop.isRetried = true
         await this.#recover(error, tries)
       }
     }
@@ -261,11 +266,22 @@ class Watcher {
     if (error instanceof FolderTakenError)
       throw new Problem('outbox-busy', { detail: this.#outbox.shown }, { cause: error })
     if (!isOfFileSystem(error)) throw error
-    this.#tellWaiting(error.message)
+    this.#tellWaiting(isNoRoom(error) ? this.#noRoomText() : error.message)
     await sleep(backoffMs(tries, BACKOFF), this.#signal)
     await this.#assertUsable().catch((again: unknown) => {
       if (again instanceof FolderTakenError || !isOfFileSystem(again)) throw again
     })
+  }
+
+  #noRoomText(): string {
+    const { shown, path } = this.#outbox
+    const { stateFolder } = this.#options
+    const full = [
+      { shown, path },
+      { shown: stateFolder, path: stateFolder },
+    ].filter((one) => isFull(one.path))
+    const where = full.length === 0 ? `${shown} or ${stateFolder}` : full.map((one) => one.shown).join(' and ')
+    return `there is no room left for ${where}. Make room: what waits continues by itself, and nothing is lost`
   }
 
   /** Many files may wait for the same. */
@@ -292,6 +308,12 @@ class Watcher {
     this.#isConnected = true
     this.#options.onEvent({ type: 'connected' })
   }
+}
+
+/** Whether a disk has no more room for a small file. A quota may also be used up, which this does not show. */
+function isFull(path: string): boolean {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize < SMALL_BYTES
 }
 
 /** Whether an error comes from the disk or the folder, which a person may put right meanwhile. */

@@ -8,26 +8,10 @@
 import { randomBytes } from 'node:crypto'
 import { link, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createFile, hasCode, isNoRoom, lstatOrNull, removeFile } from '../fs/index.ts'
+import { createFile, hasCode, isNoRoom, isWithoutLinks, lstatOrNull, removeFile } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { inboxFolderName } from './names.ts'
 
-/**
- * Errors of `link` with another meaning than "no hard links". For that, file systems answer EPERM, ENOTSUP, ENOSYS, EXDEV, EIO or
- * EMLINK, and CryFS answers ERANGE.
- */
-const OTHER_LINK_CODES = [
-  'EEXIST',
-  'ENOENT',
-  'ENOTDIR',
-  'ENAMETOOLONG',
-  'ENOSPC',
-  'EDQUOT',
-  'EROFS',
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-]
 const PROBE_PREFIX = `${inboxFolderName}-probe-`
 const PROBE_NAME = /^\.golooader-probe-[0-9a-f]{12}$/
 const PROBE_MODE = 0o600
@@ -37,11 +21,6 @@ const SECOND_TEXT = 'golooader: the second one\n'
 export interface FolderAbilities {
   /** Whether hard links can be made, and their link count and inode are right. */
   readonly hasHonestLinks: boolean
-}
-
-/** Whether an error of `link` means that the file system has no hard links. */
-export function isWithoutLinks(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && !hasCode(error, ...OTHER_LINK_CODES)
 }
 
 /**

@@ -25,3 +25,22 @@ test('files of one name that come at the same time each have their own small fil
   }
   expect(readdirSync(sent)).toHaveLength(2 * FILES)
 })
+
+test.each([
+  ['an empty file', ''],
+  ['the beginning of a receipt', 'receipt'],
+])("%s of the user's own that has the name of a receipt stays, and the file gets a number", async (_what, own) => {
+  const folder = await testFolder()
+  const sent = join(folder, 'sent')
+  mkdirSync(sent)
+  writeFileSync(join(sent, 'report.csv.receipt.json'), own)
+  writeFileSync(join(folder, 'report.csv'), 'content')
+  const beside = [{ suffix: '.receipt.json', text: 'receipt of content' }]
+  const shelved = { from: join(folder, 'report.csv'), name: 'report.csv', isFolder: false }
+  expect(await shelve(shelved, sent, beside)).toBe(join(sent, 'report (1).csv'))
+  // Killed after the move: the same place again.
+  expect(await shelve(shelved, sent, beside)).toBe(join(sent, 'report (1).csv'))
+  expect(readFileSync(join(sent, 'report.csv.receipt.json'), 'utf8')).toBe(own)
+  expect(readFileSync(join(sent, 'report (1).csv.receipt.json'), 'utf8')).toBe('receipt of content')
+  expect(readdirSync(sent).sort()).toEqual(['report (1).csv', 'report (1).csv.receipt.json', 'report.csv.receipt.json'])
+})

@@ -1,6 +1,6 @@
 /** Which errors of `link` mean that a file system has no hard links. Mounts in test/mounts give some of them. */
 import { expect, test } from 'vitest'
-import { isWithoutLinks } from '../../src/receiver/node-folder-probe.ts'
+import { isWithoutLinks } from '../../src/fs/index.ts'
 
 function failed(code: string): Error {
   return Object.assign(new Error(code), { code })

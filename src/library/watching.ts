@@ -96,9 +96,11 @@ export function filesFrom(
     const { watchFolder } = await import('../outbox/index.ts')
     const { account, keys } = await selfOf(signal, new RetryPolicy({ answerTimeoutMs, signal }))
     if (keys === null && !plain) throw new Problem('profile-unusable', { detail: NO_KEYS })
+    const { adoptedJournals } = await import('./profiles/import-records.ts')
     await watchFolder({
       ...{ client, folder, answerTimeoutMs, signal, stateFolder: stateFolder() },
       identity: { portalUrl: stateUrl, account },
+      adoptedJournals: await adoptedJournals(stateUrl, account),
       trust: keys === null ? null : { keys, contacts, isSealing: !plain, receipts: new FileReceipts(stateFolder()) },
       how: {
         to: [...new Set(listOf(options.to))].sort(),

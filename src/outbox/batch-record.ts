@@ -31,6 +31,8 @@ const Header = Type.Object({
   version: Type.Literal(RECORD_VERSION),
   account: Type.String(),
   portalUrl: Type.String(),
+  /** The journal that has the transfers which were begun. */
+  journalId: Type.String(),
   how: HowToSend,
 })
 export type BatchHeader = Readonly<Type.Static<typeof Header>>

@@ -176,10 +176,10 @@ function stateAt(path: string): string | null {
   return stats === null ? null : stateOf(stats)
 }
 
-/** Takes a file over once more, as a new one: it has changed since it was sent. */
-export async function takeOverAgain(outbox: OutboxFolder, drop: Drop): Promise<Drop> {
+/** Takes a file over once more, as a new one: it has changed since it was sent. @param journalId of this run */
+export async function takeOverAgain(outbox: OutboxFolder, drop: Drop, journalId: string): Promise<Drop> {
   const { name, isFolder, batch: before } = drop
-  const batch = await newBatch(outbox, { ...before.header, files: [{ name, isFolder }] })
+  const batch = await newBatch(outbox, { ...before.header, journalId, files: [{ name, isFolder }] })
   try {
     renameSync(locationOf(drop), join(batch.folder, name))
   } catch (error) {
@@ -201,11 +201,11 @@ export interface Recovered {
 /**
  * Finds the files that an earlier run has taken over.
  *
- * @param isOwn whether this run may send a file: whether it is of the same account, or its transfer is known here
+ * @param notOwn why this run may not send a file; null when it may
  */
 export async function recoverBatches(
   outbox: OutboxFolder,
-  isOwn: (drop: Drop, header: BatchHeader) => Promise<boolean>,
+  notOwn: (drop: Drop, header: BatchHeader) => Promise<string | null>,
 ): Promise<Recovered> {
   const drops: Drop[] = []
   const strange: StuckFile[] = []
@@ -223,17 +223,13 @@ export async function recoverBatches(
     const batch = new Batch(outbox, batchId, found.record, found.known.header)
     const own = dropsOf(batch, found.known, inFolder)
     for (const drop of own) {
-      if (await isOwn(drop, found.known.header)) drops.push(drop)
-      else if (isThere(locationOf(drop)))
-        strange.push({ name: `${batchId}/${drop.name}`, reason: strangeText(found.known.header) })
+      const reason = await notOwn(drop, found.known.header)
+      if (reason === null) drops.push(drop)
+      else if (isThere(locationOf(drop))) strange.push({ name: `${batchId}/${drop.name}`, reason })
     }
     if (own.length === 0) await removeEmpty(outbox, batchId)
   }
   return { drops, strange }
-}
-
-function strangeText({ account, portalUrl }: BatchHeader): string {
-  return `it was taken over to be sent by ${account} at ${portalUrl}. Run golooader watch with that profile, or move the file`
 }
 
 function dropsOf(

@@ -24,6 +24,7 @@ import {
 } from '../sender/index.ts'
 import type { NodeSource } from '../sender/node-content.ts'
 import { FileJournal } from '../sender/node-journal.ts'
+import { journalId } from '../sender/node-journal-id.ts'
 import { FileSealRecords } from '../sender/node-seal-record.ts'
 import { sourceTakenOver } from '../sender/node-source.ts'
 import type { HowToSend } from './batch-record.ts'
@@ -101,11 +102,17 @@ export class DropSender {
     })
   }
 
-  /** Tries the folder for the state of transfers, and removes what killed runs have left there. @throws Problem `folder-unavailable` */
-  async prepare(): Promise<void> {
+  /**
+   * Tries the folder for the state of transfers, and removes what killed runs have left there.
+   *
+   * @returns the name of its journal
+   * @throws Problem `folder-unavailable`
+   */
+  async prepare(): Promise<string> {
     const advice = 'The state of transfers needs a folder on a disk of this machine: set XDG_STATE_HOME to one'
     await makeTriedFolder(this.#options.stateFolder, { advice })
     await this.#journal.tidy()
+    return journalId(this.#options.stateFolder)
   }
 
   /**

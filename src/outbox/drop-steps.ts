@@ -37,6 +37,8 @@ export interface DropStepsScene {
   readonly outbox: OutboxFolder
   readonly sender: DropSender
   readonly signal: AbortSignal
+  /** The name of the journal of this run. */
+  readonly journalId: () => string
   /** Called when the portal has a file. */
   readonly onStored: (drop: Drop) => void
   /** Sends a file that has changed since it was sent. */
@@ -181,7 +183,7 @@ export class DropSteps {
   }
 
   async #sendAgain(drop: Drop): Promise<null> {
-    const again = await takeOverAgain(this.#scene.outbox, drop)
+    const again = await takeOverAgain(this.#scene.outbox, drop, this.#scene.journalId())
     const reason = 'it was written to after it had been sent'
     this.#options.onEvent({ type: 'changed', name: drop.name, reason })
     this.#scene.start(again)

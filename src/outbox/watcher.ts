@@ -48,6 +48,8 @@ export interface WatchFolderOptions extends Omit<DropSenderOptions, 'onEvent' | 
   /** Whether to make a missing folder. */
   readonly mayCreate: boolean
   readonly how: HowToSend
+  /** Journals of other machines whose transfers of this account are in the journal of this one. */
+  readonly adoptedJournals: readonly { readonly id: string; readonly portalUrl: string }[]
   /** How often the folder is looked at without a report of the system. */
   readonly pollMs: number
 }
@@ -85,6 +87,7 @@ class Watcher {
   #hasMore = false
   readonly #steps: DropSteps
   #isConnected = false
+  #journalId = ''
   #told: { readonly reason: string; readonly atMs: number } | null = null
   #usable: Promise<void> | null = null
 
@@ -104,6 +107,7 @@ class Watcher {
     })
     this.#steps = new DropSteps(options, {
       ...{ outbox, sender: this.#sender, signal: this.#signal },
+      journalId: () => this.#journalId,
       onStored: (drop) => this.#stored(drop),
       start: (drop) => this.#start(drop),
       fail: (error) => this.#stop.abort(error),
@@ -120,7 +124,7 @@ class Watcher {
   }
 
   async run(): Promise<void> {
-    await this.#sender.prepare()
+    this.#journalId = await this.#sender.prepare()
     const following = this.#sender.follow().catch((error) => this.#stop.abort(error))
     try {
       await this.#begin()
@@ -140,7 +144,7 @@ class Watcher {
   /** Finds what an earlier run has left, and waits until files can be sent. */
   async #begin(): Promise<void> {
     const { onEvent, how } = this.#options
-    const { drops, strange } = await recoverBatches(this.#outbox, (drop, header) => this.#isOwn(drop, header))
+    const { drops, strange } = await recoverBatches(this.#outbox, (drop, header) => this.#notOwn(drop, header))
     onEvent({ type: 'watching', folder: this.#outbox.shown, unfinished: drops.length })
     for (const { name, reason } of strange) onEvent({ type: 'left-alone', name, reason })
     if (drops.some(({ end }) => end !== null)) await this.#outbox.removeUnfinished()
@@ -203,7 +207,7 @@ class Watcher {
   /** @returns how many were taken over */
   async #takeOver(files: readonly SettledFile[]): Promise<number> {
     const { identity, how } = this.#options
-    const { drops, stuck } = await takeOver(this.#outbox, files, { ...identity, how })
+    const { drops, stuck } = await takeOver(this.#outbox, files, { ...identity, how, journalId: this.#journalId })
     for (const { name, reason } of stuck) {
       this.#settling.leaveAlone(name, reason)
       this.#stuck.set(name, files.find((file) => file.name === name)?.state ?? '')
@@ -252,12 +256,18 @@ class Watcher {
     }
   }
 
-  /** Whether this run may send a file that an earlier one has taken over: another account's transfer would be another one. */
-  async #isOwn(drop: Drop, { account, portalUrl }: BatchHeader): Promise<boolean> {
-    const { identity } = this.#options
-    if (drop.end !== null) return true
-    if (account !== identity.account) return false
-    return portalUrl === identity.portalUrl || (await this.#sender.entryOf(drop)) !== null
+  /**
+   * Why this run may not send a file that an earlier one has taken over; null when it may: it is of this account, and this machine knows its
+   * transfer, or knows that it has none.
+   */
+  async #notOwn(drop: Drop, { account, portalUrl, journalId }: BatchHeader): Promise<string | null> {
+    const { identity, adoptedJournals } = this.#options
+    if (drop.end !== null) return null
+    const own = [{ id: this.#journalId, portalUrl: identity.portalUrl }, ...adoptedJournals]
+    const isOwn = account === identity.account
+    if (isOwn && own.some((one) => one.id === journalId && one.portalUrl === portalUrl)) return null
+    if (isOwn && (await this.#sender.entryOf(drop)) !== null) return null
+    return isOwn && portalUrl === identity.portalUrl ? ofOtherJournal : ofOtherAccount(account, portalUrl)
   }
 
   /** Waits after an error of the file system, and tells it once. @throws the error itself when it is no such error */
@@ -309,6 +319,15 @@ class Watcher {
     this.#options.onEvent({ type: 'connected' })
   }
 }
+
+function ofOtherAccount(account: string, portalUrl: string): string {
+  return `it was taken over to be sent by ${account} at ${portalUrl}. Run golooader watch with that profile, or move it into the drop folder to send it as a new transfer`
+}
+
+const ofOtherJournal =
+  'another machine has taken it over, or an earlier state folder, and may have sent it: its transfer is not known here. ' +
+  'golooader profile export --with-transfers takes transfers along; golooader status shows what the portal has. ' +
+  'To send it as a new transfer, move it into the drop folder'
 
 /** Whether a disk has no more room for a small file. A quota may also be used up, which this does not show. */
 function isFull(path: string): boolean {

@@ -22,6 +22,8 @@ const ExportedProfile = Type.Object({
   requests: Type.Array(RequestRecord),
   /** Transfers that continue on the other machine: their journal entries, and what was sealed for them, base64. */
   transfers: Type.Array(Type.Object({ entry: Type.Unknown(), record: Type.Union([Type.String(), Type.Null()]) })),
+  /** The journal that they are from. Missing where they stay. */
+  journalId: Type.Optional(TransferId),
 })
 
 export interface MovedTransfer {

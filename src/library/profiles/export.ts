@@ -11,11 +11,13 @@ import {
 } from '../../profile/index.ts'
 import { newTransferId, optionsInvalid } from '../../protocol/index.ts'
 import { FileJournal } from '../../sender/node-journal.ts'
+import { journalId, renewJournalId } from '../../sender/node-journal-id.ts'
 import { FileSealRecords } from '../../sender/node-seal-record.ts'
 import { type ReceiptFile, readReceipt, sealProfileExport } from '../../trust/index.ts'
 import { requestRecords } from '../file-requests.ts'
 import { linkRecords } from '../send-link.ts'
 import { exportText, type MovedTransfer } from './content.ts'
+import { disownJournals } from './import-records.ts'
 
 const PASSPHRASE_LENGTH_MIN = 8
 /** The largest export. It is in memory as a whole. */
@@ -70,6 +72,7 @@ export async function writeProfileExport(
     receipts: await receiptsOf(profile),
     links: await ownRecords(linkRecords(), stateUrl, account),
     requests: await ownRecords(requestRecords(), stateUrl, account),
+    ...(takesTransfers ? { journalId: await journalId(stateFolder()) } : {}),
   }
   const text = exportText(content)
   if (text.length > EXPORT_BYTES_MAX) {
@@ -80,6 +83,7 @@ export async function writeProfileExport(
   await writeExport(file, await sealProfileExport(text, passphrase))
   // Only now: what is removed here is in the file, also after the loss of power.
   for (const { entry } of transfers) await journal.remove(entry)
+  if (takesTransfers) await disown(stateUrl, account)
   return {
     contacts: content.contacts.length,
     receipts: content.receipts.length,
@@ -88,6 +92,12 @@ export async function writeProfileExport(
     transfers: transfers.length,
     transfersLeft: open.length - transfers.length,
   }
+}
+
+/** What was taken over from drop folders and has no transfer here may have one on the other machine from now on. */
+async function disown(stateUrl: string, account: string): Promise<void> {
+  await renewJournalId(stateFolder())
+  await disownJournals(stateUrl, account)
 }
 
 /** Receipts do not name the portal: of two accounts of one name, either export has those of both. */

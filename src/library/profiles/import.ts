@@ -3,8 +3,6 @@
  * call after a kill at any moment completes it.
  */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import * as Type from 'typebox'
 import { fileErrorText } from '../../fs/index.ts'
 import {
   changingProfiles,
@@ -14,7 +12,6 @@ import {
   parseKeys,
   profileNames,
   profileProblem,
-  Records,
   readProfile,
   type StoredProfile,
   stateFolder,
@@ -29,9 +26,7 @@ import { openProfileExport } from '../../trust/index.ts'
 import { requestRecords } from '../file-requests.ts'
 import { linkRecordName, linkRecords } from '../send-link.ts'
 import { type ExportedProfile, type MovedTransfer, parseExport } from './content.ts'
-
-/** Transfers of these exports are here, or have ended here. */
-const importRecords = () => new Records(join(stateFolder(), 'imports'), Type.Object({ account: Type.String() }))
+import { importRecords } from './import-records.ts'
 
 export interface ImportProfileOptions {
   readonly passphrase: string
@@ -79,10 +74,15 @@ export async function readProfileExport(
     const isRepeated = (await importRecords().read(exportId)) !== null
     // A transfer that has ended here must not come back with an older record of what was sealed for it.
     const transfers = isRepeated ? 0 : await adoptTransfers(content.transfers, stateUrl)
-    await importRecords().write(exportId, { account })
+    if (!isRepeated) await importRecords().write(exportId, { account, ...journalOf(content, stateUrl) })
     const path = await writeProfile(name, { ...profile, ...stateMember(portalUrl, stateUrl) })
     return { profile: name, path, account, portalUrl, otherKeys, receipts, transfers }
   })
+}
+
+function journalOf({ journalId, profile }: ExportedProfile, stateUrl: string) {
+  const { portalUrl, stateUrl: theirs = portalUrl } = profile
+  return journalId === undefined ? {} : { journal: { id: journalId, portalUrl: theirs, stateUrl } }
 }
 
 /** @throws Problem `profile-unusable` */

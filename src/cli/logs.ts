@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Command } from 'commander'
+import { hasCode } from '../fs/error-code.ts'
 import { exitCodes, interruptSignal, UsageError } from './exit.ts'
 import { flag, option, wholeNumber } from './options.ts'
 import { print, sayError } from './output.ts'
@@ -50,10 +51,15 @@ async function showLog([program = '', ...args]: readonly string[]): Promise<numb
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   // Ctrl-C reaches the child, too; SIGTERM does not.
   signal.addEventListener('abort', () => child.kill())
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', (error) => reject(new UsageError(`${program}: ${error.message}`, { cause: error })))
-    child.once('close', resolve)
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+    child.once('error', (cause) => {
+      const reason = hasCode(cause, 'ENOENT') ? `${program} is missing` : `${program}: ${cause.message}`
+      reject(new UsageError(`${reason}, so that the log cannot be read`, { cause }))
+    })
+    child.once('close', (code, by) => resolve(code ?? by))
   })
+  // It is awaited once all lines are printed.
+  ended.catch(() => {})
   let complaint = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint += text
@@ -63,6 +69,7 @@ async function showLog([program = '', ...args]: readonly string[]): Promise<numb
   const code = await ended
   if (signal.aborted || code === 0) return exitCodes.ok
   const hint = /insufficient permissions/.test(complaint) ? VOLATILE : ''
-  sayError(`golooader: ${program}: ${printable(complaint.trim())}${hint}`)
+  const reason = complaint.trim() === '' ? `it has ended (${code})` : printable(complaint.trim())
+  sayError(`golooader: ${program}: ${reason}${hint}`)
   return exitCodes.failed
 }

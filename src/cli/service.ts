@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
@@ -11,7 +11,13 @@ import { flag, jsonOption, openedProfile, option } from './options.ts'
 import { print, sayError } from './output.ts'
 import { portalCommand, tlsFilesOf } from './portal.ts'
 import { type ReceiveFlags, receiveCommand } from './receive.ts'
-import { keptEnvironment, type ServiceDefinition, serviceName, shellWords } from './service/definition.ts'
+import {
+  keptEnvironment,
+  type ServedCommand,
+  type ServiceDefinition,
+  serviceName,
+  shellWords,
+} from './service/definition.ts'
 import { type InstalledService, type ServiceManager, type ServiceStatus, serviceManager } from './service/manager.ts'
 import { localTime, printable } from './text.ts'
 import { requireSensible, type WatchFlags, watchCommand } from './watch.ts'
@@ -124,10 +130,10 @@ For a portal of a machine, which is better run by a user of its own: deploy/READ
       .argument('<name>', 'the service', serviceName)
       .action(async (name: string) => {
         const manager = await serviceManager()
-        await installed(manager, name)
+        const service = await installed(manager, name)
         await manager[verb](name)
         if (verb === 'stop') print(`✔ ${name}: stopped, until the next login or: golooader service start ${name}\n`)
-        else process.exitCode = await reportStart(manager, name)
+        else process.exitCode = await reportStart(manager, service)
       })
   }
 
@@ -205,7 +211,9 @@ async function checkWatch([folder = '']: readonly string[], flags: WatchFlags): 
 
 /** @returns the exit code */
 async function installService(manager: ServiceManager, definition: ServiceDefinition): Promise<number> {
-  const { name, args } = definition
+  const { name, args, folder } = definition
+  if (/\p{Cc}/u.test(folder))
+    throw new UsageError('the name of this folder has a line break: a service cannot run in it')
   const existing = (await manager.list()).find((one) => one.name === name)
   if (existing !== undefined && shellWords(existing.args) !== shellWords(args)) {
     throw new UsageError(
@@ -213,16 +221,23 @@ async function installService(manager: ServiceManager, definition: ServiceDefini
         `Give this one a --name, or remove that one first: golooader service remove ${name}`,
     )
   }
+  if (existing !== undefined && existing.folder !== folder) {
+    throw new UsageError(
+      `the service ${name} runs this command in another folder: ${existing.folder}\n` +
+        `Give this one a --name, or remove that one first: golooader service remove ${name}`,
+    )
+  }
   await manager.install(definition)
   print(`✔ ${name}: installed, runs: golooader ${printable(shellWords(args))}\n`)
-  const code = await reportStart(manager, name)
+  const code = await reportStart(manager, definition)
   const advice = await manager.advice()
   if (advice !== null) sayError(`golooader: ${name}: ${advice}`)
   return code
 }
 
 /** Waits until a service is ready, fails, or says for what it waits. @returns the exit code */
-async function reportStart(manager: ServiceManager, name: string): Promise<number> {
+async function reportStart(manager: ServiceManager, service: ServedCommand & { name: string }): Promise<number> {
+  const { name } = service
   const deadlineMs = performance.now() + READY_WITHIN_MS
   let status = await manager.status(name)
   // The manager may not have begun with it yet.
@@ -233,7 +248,18 @@ async function reportStart(manager: ServiceManager, name: string): Promise<numbe
   print(`${statusLine(name, status)}\n`)
   if (status.state === 'running' || status.state === 'starting') return exitCodes.ok
   await showLastLines(manager, name)
+  warnOfMissing(service)
   return exitCodes.failed
+}
+
+/** An update of Node or of this program may have moved either. */
+function warnOfMissing({ name, program, args, folder }: ServedCommand & { readonly name: string }): void {
+  const missing = program.find((path) => !existsSync(path))
+  if (missing === undefined) return
+  const named = name === args[0] ? [] : ['--name', name]
+  const again = shellWords(['golooader', 'service', 'install', ...named, ...args])
+  print(`  ${printable(missing)} is not there any more: an update has moved it. Install the service again:\n`)
+  print(`  cd ${printable(shellWords([folder]))} && ${printable(again)}\n`)
 }
 
 const MARKS = { running: '✔', starting: '…', stopped: '-', failing: '✘', unknown: '?' } as const
@@ -258,7 +284,10 @@ async function list(manager: ServiceManager, isJson: boolean): Promise<void> {
   for (const service of services) {
     const status = await manager.status(service.name)
     if (isJson) print(`${JSON.stringify({ ...service, ...status })}\n`)
-    else print(`${statusLine(service.name, status)}\n  golooader ${printable(shellWords(service.args))}\n`)
+    else {
+      print(`${statusLine(service.name, status)}\n  golooader ${printable(shellWords(service.args))}\n`)
+      warnOfMissing(service)
+    }
   }
 }
 
@@ -270,6 +299,7 @@ async function showStatus(manager: ServiceManager, service: InstalledService, is
   else {
     print(`${statusLine(name, status)}\n  golooader ${printable(shellWords(args))}\n  ${printable(path)}\n`)
     if (status.state === 'failing') await showLastLines(manager, name)
+    warnOfMissing(service)
   }
   return status.state === 'running' ? exitCodes.ok : exitCodes.failed
 }

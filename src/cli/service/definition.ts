@@ -1,14 +1,18 @@
 /** What a service of `golooader service` is, on any system. Drivers turn it into a systemd unit or a launchd plist. */
 import { InvalidArgumentError } from 'commander'
 
-export interface ServiceDefinition {
-  readonly name: string
+/** What a service runs. */
+export interface ServedCommand {
   /** Node and the program, as absolute paths. */
   readonly program: readonly string[]
   /** The command and its arguments, as the person typed them. */
   readonly args: readonly string[]
   /** The folder in which it was installed: relative paths in `args` stay what they were. */
   readonly folder: string
+}
+
+export interface ServiceDefinition extends ServedCommand {
+  readonly name: string
   /** Settings and addresses of the shell that installed it. They may be secrets. */
   readonly env: Readonly<Record<string, string>>
   /** It starts commands of the person, which need what that person may do, so it is not confined. */

@@ -1,9 +1,11 @@
 /** The text of a launchd agent. launchd.plist(5) */
-import type { ServiceDefinition } from './definition.ts'
+import type { ServedCommand, ServiceDefinition } from './definition.ts'
 
 const PREFIX = 'dev.golooader.'
 /** Pause before the next start. */
 const THROTTLE_SEC = 10
+/** Node and the program. */
+const PROGRAM_WORDS = 2
 
 /** The agent's label; its file has the same name. */
 export const labelOf = (name: string): string => `${PREFIX}${name}`
@@ -57,11 +59,13 @@ ${variables.join('\n')}
 `
 }
 
-/** The command line that an agent runs: what follows Node and the program. */
-export function argsOfPlist(text: string): string[] | null {
+/** What an agent runs. */
+export function commandOfPlist(text: string): ServedCommand | null {
   const [, list] = /<key>ProgramArguments<\/key>\s*<array>([\s\S]*?)<\/array>/.exec(text) ?? []
-  if (list === undefined) return null
-  return [...list.matchAll(/<string>([\s\S]*?)<\/string>/g)].slice(2).map(([, word = '']) => unescaped(word))
+  const [, folder] = /<key>WorkingDirectory<\/key>\s*<string>([\s\S]*?)<\/string>/.exec(text) ?? []
+  if (list === undefined || folder === undefined) return null
+  const words = [...list.matchAll(/<string>([\s\S]*?)<\/string>/g)].map(([, word = '']) => unescaped(word))
+  return { program: words.slice(0, PROGRAM_WORDS), args: words.slice(PROGRAM_WORDS), folder: unescaped(folder) }
 }
 
 const ENTITIES: readonly (readonly [character: string, entity: string])[] = [

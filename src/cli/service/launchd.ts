@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { replaceFile } from '../../fs/index.ts'
 import type { ServiceDefinition } from './definition.ts'
 import { servicesIn } from './installed.ts'
-import { argsOfPlist, labelOf, plistOf, plistText, serviceOfPlist } from './launchd-plist.ts'
+import { commandOfPlist, labelOf, plistOf, plistText, serviceOfPlist } from './launchd-plist.ts'
 import type { ServiceManager, ServiceStatus } from './manager.ts'
 import { run, runWell } from './run.ts'
 
@@ -44,7 +44,7 @@ export function launchd(home: string = homedir()): ServiceManager {
       await replaceFile(pathOf(service.name), textOf(service), { mode: OWNER_ONLY.file })
       await start(service.name)
     },
-    list: () => servicesIn(agents, serviceOfPlist, argsOfPlist),
+    list: () => servicesIn(agents, serviceOfPlist, commandOfPlist),
     status: async (name) => statusIn(await run('launchctl', ['print', target(name)])),
     restart: async (name) => {
       if (await isLoaded(name)) await runWell('launchctl', ['kickstart', '-k', target(name)])

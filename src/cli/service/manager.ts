@@ -1,13 +1,11 @@
 /** The service manager of this system. */
-import type { ServiceDefinition } from './definition.ts'
+import type { ServedCommand, ServiceDefinition } from './definition.ts'
 
 export type ServiceState = 'running' | 'starting' | 'stopped' | 'failing' | 'unknown'
 
 /** A service that is installed. */
-export interface InstalledService {
+export interface InstalledService extends ServedCommand {
   readonly name: string
-  /** The command and its arguments. */
-  readonly args: readonly string[]
   /** Its file for the service manager. */
   readonly path: string
 }

@@ -1,5 +1,5 @@
 /** The text of a systemd user unit. systemd.service(5), systemd.exec(5), systemd.syntax(7) */
-import { type ServiceDefinition, shellWords } from './definition.ts'
+import { type ServedCommand, type ServiceDefinition, shellWords } from './definition.ts'
 
 const PREFIX = 'golooader-'
 /** Longer than any pause of a healthy process: a disk that stalls does not stop the event loop. */
@@ -37,11 +37,12 @@ const UNCONFINED = `
 # It runs commands of yours, which may need what you may do (sudo, mail, containers). So nothing is taken from it.
 `
 
+/** The slash at the end of the folder keeps a blank or a backslash before it, which systemd would take off, or take for a line that continues. */
 export function unitText(service: ServiceDefinition): string {
   const { name, program, args, folder, env, runsCommands } = service
   const settings = Object.entries(env).map(([variable, value]) => `Environment=${quoted(`${variable}=${value}`)}`)
   return `# Made by: golooader service install. It is replaced by the next one of that name.
-${ARGS_LINE}${JSON.stringify(args)}
+${COMMAND_LINE}${JSON.stringify({ args, folder, program })}
 
 [Unit]
 Description=GoLooader ${name}: ${specifiers(oneLine(shellWords(args)))}
@@ -57,7 +58,7 @@ TimeoutStartSec=infinity
 WatchdogSec=${WATCHDOG_SEC}s
 # It may end at any moment, so a hang needs no time to clean up, and no core with keys in it.
 WatchdogSignal=SIGKILL
-WorkingDirectory=${specifiers(folder)}
+WorkingDirectory=${specifiers(folder)}/
 ${settings.join('\n')}
 ExecStart=:${[...program, ...args].map(quoted).join(' ')}
 ExecReload=/bin/kill -HUP $MAINPID
@@ -77,12 +78,12 @@ WantedBy=default.target
 `
 }
 
-const ARGS_LINE = '# golooader '
+const COMMAND_LINE = '# golooader '
 
-/** The command line that a unit runs; null when the unit is not one of {@link unitText}. */
-export function argsOfUnit(text: string): string[] | null {
-  const line = text.split('\n').find((one) => one.startsWith(`${ARGS_LINE}[`))
-  return line === undefined ? null : JSON.parse(line.slice(ARGS_LINE.length))
+/** What a unit runs; null when the unit is not one of {@link unitText}. */
+export function commandOfUnit(text: string): ServedCommand | null {
+  const line = text.split('\n').find((one) => one.startsWith(`${COMMAND_LINE}{`))
+  return line === undefined ? null : JSON.parse(line.slice(COMMAND_LINE.length))
 }
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ')

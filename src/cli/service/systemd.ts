@@ -9,7 +9,7 @@ import type { ServiceDefinition } from './definition.ts'
 import { servicesIn } from './installed.ts'
 import type { ServiceManager, ServiceState, ServiceStatus } from './manager.ts'
 import { run, runWell } from './run.ts'
-import { argsOfUnit, serviceOf, unitOf, unitText } from './systemd-unit.ts'
+import { commandOfUnit, serviceOf, unitOf, unitText } from './systemd-unit.ts'
 
 /** Who may read the unit: its settings may be secrets. */
 const OWNER_ONLY = 0o600
@@ -19,7 +19,7 @@ export function systemd(): ServiceManager {
   return {
     textOf: unitText,
     install,
-    list: async () => servicesIn(await unitFolder(), serviceOf, argsOfUnit),
+    list: async () => servicesIn(await unitFolder(), serviceOf, commandOfUnit),
     status,
     start: (name) => control('start', name),
     stop: (name) => control('stop', name),

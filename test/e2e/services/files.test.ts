@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ServiceDefinition } from '../../../src/cli/service/definition.ts'
-import { argsOfPlist, plistText } from '../../../src/cli/service/launchd-plist.ts'
-import { argsOfUnit, unitText } from '../../../src/cli/service/systemd-unit.ts'
+import { commandOfPlist, plistText } from '../../../src/cli/service/launchd-plist.ts'
+import { commandOfUnit, unitText } from '../../../src/cli/service/systemd-unit.ts'
 import { programPath, requireServer } from '../../servers/install.ts'
 
 const args = ['receive', '--into', '/srv/in %n <&> "two" it\'s $HOME \\n', '--from', 'alice']
@@ -77,8 +77,9 @@ test('a launchd agent is a property list that says the same', async () => {
 })
 
 test('the command line of a service is read back from its file; files of other programs are none', () => {
-  expect(argsOfUnit(unitText(service))).toEqual(args)
-  expect(argsOfPlist(plistText(service, '/log'))).toEqual(args)
-  expect(argsOfUnit('[Service]\nExecStart=/bin/true\n')).toBeNull()
-  expect(argsOfPlist('<plist version="1.0"><dict/></plist>')).toBeNull()
+  const { program, folder } = service
+  expect(commandOfUnit(unitText(service))).toEqual({ args, program, folder })
+  expect(commandOfPlist(plistText(service, '/log'))).toEqual({ args, program, folder })
+  expect(commandOfUnit('[Service]\nExecStart=/bin/true\n')).toBeNull()
+  expect(commandOfPlist('<plist version="1.0"><dict/></plist>')).toBeNull()
 })

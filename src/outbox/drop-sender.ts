@@ -174,14 +174,14 @@ export class DropSender {
     if (entry !== null && entry.transferId === transferId) await this.#journal.remove(entry)
   }
 
-  /** Gives up the transfer of a file that was taken away, unless the portal has stored it. @returns false where there was none */
-  async giveUp(drop: Drop): Promise<boolean> {
+  /** Gives up the transfer of a file that was taken away, unless the portal has stored it. @returns its id; null where there was none */
+  async giveUp(drop: Drop): Promise<string | null> {
     const entry = await this.entryOf(drop)
     if (entry !== null) {
       await forget({ ...this.#options, journal: this.#journal }, entry)
       this.forgetReceipts(entry.transferId)
     }
-    return entry !== null
+    return entry?.transferId ?? null
   }
 
   #keyOf(drop: Drop): JournalKey {

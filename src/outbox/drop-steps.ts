@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { sleep } from '../async/index.ts'
 import { lstatOrNull } from '../fs/index.ts'
-import { Problem, type ProblemJson } from '../protocol/index.ts'
+import { Problem } from '../protocol/index.ts'
 import type { JournalEntry, KeptReceipt, SendOutcome } from '../sender/index.ts'
 import { isSameSource } from '../sender/source.ts'
 import type { RecordedEnd } from './batch-record.ts'
@@ -85,7 +85,7 @@ export class DropSteps {
         return 'unfinished'
       }
       if (outcome.outcome !== 'refused') throw new Error(`the end of the transfer is not recorded: ${outcome.outcome}`)
-      return isGone(drop) ? await this.#vanished(drop) : this.#changed(drop, outcome.problem)
+      return isGone(drop) ? await this.#vanished(drop) : this.#changed(drop, outcome)
     } catch (error) {
       this.#scene.signal.throwIfAborted()
       if (isGone(drop)) return this.#vanished(drop)
@@ -98,14 +98,15 @@ export class DropSteps {
 
   /** A file that the earlier run has not got to take over still lies in the drop folder, and has no transfer. */
   async #vanished(drop: Drop): Promise<'vanished'> {
-    const hadTransfer = await this.#scene.sender.giveUp(drop)
-    if (hadTransfer || !drop.isRecovered) this.#options.onEvent({ type: 'vanished', name: drop.name })
+    const transferId = await this.#scene.sender.giveUp(drop)
+    if (transferId !== null || !drop.isRecovered)
+      this.#options.onEvent({ type: 'vanished', name: drop.name, transferId })
     return 'vanished'
   }
 
-  #changed(drop: Drop, { detail, title }: ProblemJson): 'changed' {
+  #changed(drop: Drop, { problem, transferId }: SendOutcome & { readonly outcome: 'refused' }): 'changed' {
     drop.isSettled = false
-    this.#options.onEvent({ type: 'changed', name: drop.name, reason: detail ?? title })
+    this.#options.onEvent({ type: 'changed', name: drop.name, reason: problem.detail ?? problem.title, transferId })
     return 'changed'
   }
 
@@ -163,11 +164,11 @@ export class DropSteps {
     const from = locationOf(drop)
     const { name, isFolder, batch } = drop
     if (end.outcome !== 'delivered') return this.#shelve(drop, end, this.#scene.outbox.failed)
-    if (!isGone(drop) && !drop.isDeleting && !(await this.#isUnchanged(drop, end))) return this.#sendAgain(drop)
+    if (!isGone(drop) && !drop.isDeleting && !(await this.#isUnchanged(drop, end))) return this.#sendAgain(drop, end)
     if (!this.#options.isDeleting && !drop.isDeleting) return this.#shelve(drop, end, this.#scene.outbox.sent)
     if (!drop.isDeleting) {
       await batch.record.noteDeleting(name)
-      if (!(await this.#isUnchanged(drop, end))) return this.#sendAgain(drop)
+      if (!(await this.#isUnchanged(drop, end))) return this.#sendAgain(drop, end)
       drop.isDeleting = true
     }
     await rm(from, { recursive: isFolder, force: true })
@@ -182,10 +183,10 @@ export class DropSteps {
     return path
   }
 
-  async #sendAgain(drop: Drop): Promise<null> {
+  async #sendAgain(drop: Drop, end: RecordedEnd): Promise<null> {
     const again = await takeOverAgain(this.#scene.outbox, drop, this.#scene.journalId())
     const reason = 'it was written to after it had been sent'
-    this.#options.onEvent({ type: 'changed', name: drop.name, reason })
+    this.#options.onEvent({ type: 'changed', name: drop.name, reason, transferId: end.transferId })
     this.#scene.start(again)
     return null
   }

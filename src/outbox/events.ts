@@ -41,9 +41,15 @@ export type WatchEvent =
   /** Something stays in the drop folder, and why. Said once. */
   | { readonly type: 'left-alone'; readonly name: string; readonly reason: string }
   /** A file was written to while it was sent, or later. It is sent again, once nothing writes to it. */
-  | { readonly type: 'changed'; readonly name: string; readonly reason: string }
+  | {
+      readonly type: 'changed'
+      readonly name: string
+      readonly reason: string
+      /** The transfer that has ended with it; null without one. */
+      readonly transferId: string | null
+    }
   /** Someone has taken a file away while it was sent. What the portal does not have yet is cancelled. */
-  | { readonly type: 'vanished'; readonly name: string }
+  | { readonly type: 'vanished'; readonly name: string; readonly transferId: string | null }
   /** A file stays under way when the watch ends, and the next one continues it: no answer of the portal, or none of the receivers. */
   | { readonly type: 'unfinished'; readonly name: string; readonly outcome: 'no-answer' | 'undelivered' }
   /** The folder cannot be used at the moment, for instance because its disk is full. Everything waits, and is tried again. */

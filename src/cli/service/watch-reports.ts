@@ -8,10 +8,12 @@ export function watchReports(supervisor: Supervisor, portal: string): ServiceRep
   let [delivered, failed, commandsFailed] = [0, 0, 0]
   const underWay = new Set<string>()
   let obstacle: string | null = `waits for the first answer of ${portal}`
+  /** What the folder or a disk lacks. The next file that gets to its place shows that it is there again. */
+  let lack: string | null = null
   const tell = (): void => {
     const more = failed === 0 ? '' : `, ${failed} failed`
     supervisor.status(
-      `${obstacle ?? `connected to ${portal}`}: ${delivered} delivered, ${underWay.size} on the way${more}${commandsFailedText(commandsFailed)}`,
+      `${lack ?? obstacle ?? `connected to ${portal}`}: ${delivered} delivered, ${underWay.size} on the way${more}${commandsFailedText(commandsFailed)}`,
     )
   }
   const onEvent = (event: WatchEvent): void => {
@@ -26,14 +28,19 @@ export function watchReports(supervisor: Supervisor, portal: string): ServiceRep
         obstacle = `${portal} does not answer (${event.reason}), trying again`
         break
       case 'waiting':
-        obstacle = `waits: ${event.reason}`
+        lack = `waits: ${event.reason}`
         break
       case 'started':
         obstacle = null
         underWay.add(event.transferId)
         break
+      case 'vanished':
+      case 'changed':
+        if (event.transferId !== null) underWay.delete(event.transferId)
+        break
       case 'ended':
         obstacle = null
+        lack = null
         if (event.transferId !== null) underWay.delete(event.transferId)
         if (event.outcome === 'delivered') delivered++
         else failed++

@@ -155,7 +155,8 @@ Examples:
 
 A file is sent once nothing has changed it for the time of --settle, or at once when it was renamed into the folder. The
 safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
-begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')} and ${unfinishedNames.at(-1)}.
+begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')}
+and ${unfinishedNames.at(-1)}.
 
 While a file is sent it lies in FOLDER/.sending. A file in FOLDER/failed is sent again when you move it back. No file is
 deleted that was not delivered. A file that is written to after it was sent is sent again.
@@ -227,8 +228,10 @@ function textShower({ to, plain }: Pick<WatchFlags, 'to' | 'plain'>): (event: Wa
       case 'left-alone':
         return say(`! ${printable(event.name)} is left where it is: ${printable(event.reason)}`)
       case 'changed':
+        if (event.transferId !== null) names.delete(event.transferId)
         return say(`↻ ${printable(event.name)}: ${printable(event.reason)}. It is sent again`)
       case 'vanished':
+        if (event.transferId !== null) names.delete(event.transferId)
         return say(`! ${printable(event.name)} was taken away while it was sent`)
       case 'waiting':
         return say(`… waiting: ${printable(event.reason)}`)

@@ -7,26 +7,64 @@ export const sendingFolderName = '.sending'
 export const sentFolderName = 'sent'
 export const failedFolderName = 'failed'
 
-/** Names that programs give to files which are not complete yet, and to their notes beside a file. */
+/** What browsers, downloaders and copiers add to the name of a file that is not complete yet. */
+const partialEnds: readonly string[] = [
+  '.part',
+  '.partial',
+  '.filepart',
+  '.crdownload',
+  '.opdownload',
+  '.download',
+  '.aria2',
+  '.!qB',
+  '.!ut',
+]
+
+/** Names that programs give to files which are not complete yet, and to their notes beside a file; and the notes of file managers. */
 export const unfinishedNames: readonly string[] = [
   '.*',
-  '*.part',
-  '*.partial',
-  '*.filepart',
+  ...partialEnds.map((end) => `*${end}`),
   '*.tmp',
   '*.temp',
-  '*.crdownload',
-  '*.download',
   '*.swp',
   '*~',
   '~$*',
+  '#*#',
+  'Thumbs.db',
+  'desktop.ini',
+  '$RECYCLE.BIN',
+  'System Volume Information',
 ]
 
 const unfinished = new RegExp(`^(?:${unfinishedNames.map(patternOf).join('|')})$`, 'is')
+const partial = new RegExp(`^(.+)(?:${partialEnds.map(patternOf).join('|')})$`, 'is')
+/** Firefox puts eight characters before the last ending: `disk.Xk3d9aQ1.iso.part`. */
+const FIREFOX = /^(.+)\.[\w-]{8}(\.[^.]+)?$/
 
 /** Whether a file of this name is left alone without a word. */
 export function isUnfinishedName(name: string): boolean {
   return unfinished.test(name)
+}
+
+/** Whether a program will rename a file of this name once it is complete, or notes what is missing of another one in it. */
+export function isPartialName(name: string): boolean {
+  return partial.test(name)
+}
+
+/**
+ * The names of the files that a file of this name will become, or is a note about. Some programs make the other file first, empty or at its
+ * full size.
+ */
+export function wholeNamesOf(name: string): string[] {
+  const [, whole] = partial.exec(name) ?? []
+  if (whole === undefined) return []
+  const [, start, end = ''] = FIREFOX.exec(whole) ?? []
+  return start === undefined ? [whole] : [whole, start + end]
+}
+
+/** Whether a file is not complete, by the name of the one beside it: an empty one waits for any, and aria2 allocates all of it before. */
+export function isIncompleteBeside(partialName: string, sizeBytes: bigint): boolean {
+  return sizeBytes === 0n || /\.aria2$/i.test(partialName)
 }
 
 export function isOwnName(name: string): boolean {

@@ -15,7 +15,14 @@ import { digestDriver } from '../digests/index.ts'
 import { hasCode, lstatOrNull } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { walkTree } from '../sender/node-tree-walk.ts'
-import { isOwnName, isUnfinishedName, unfitReason } from './left-alone.ts'
+import {
+  isIncompleteBeside,
+  isOwnName,
+  isPartialName,
+  isUnfinishedName,
+  unfitReason,
+  wholeNamesOf,
+} from './left-alone.ts'
 
 /** Files that are followed at a time. Of more, the oldest are; the others are found once these are gone. */
 const FOLLOWED_MAX = 20_000
@@ -101,9 +108,11 @@ export class Settling {
     let found: { name: string; stats: BigIntStats }[] = []
     const said = this.#leftAlone
     const gone = new Set(said.keys())
+    const partials = new Map<string, string>()
     let count = 0
     for await (const { name } of await opendir(folder, { bufferSize: FILES_PER_TURN })) {
       if (++count % FILES_PER_TURN === 0) await setImmediate()
+      for (const whole of wholeNamesOf(name)) partials.set(whole, name)
       if (isOwnName(name) || isUnfinishedName(name)) continue
       gone.delete(name)
       const stats = lstatOrNull(join(folder, name))
@@ -118,7 +127,18 @@ export class Settling {
       if (found.length === 2 * FOLLOWED_MAX) found = oldest(found)
     }
     for (const name of gone) said.delete(name)
-    return oldest(found)
+    return oldest(partials.size === 0 ? found : found.filter((one) => this.#isWhole(one, partials)))
+  }
+
+  /** @param partials by the name of a file: what lies beside it, and may be what is missing of it */
+  #isWhole(
+    { name, stats }: { readonly name: string; readonly stats: BigIntStats },
+    partials: ReadonlyMap<string, string>,
+  ): boolean {
+    const beside = partials.get(name)
+    if (beside === undefined || !stats.isFile() || !isIncompleteBeside(beside, stats.size)) return true
+    this.leaveAlone(name, `${beside} beside it says that it is not complete yet`)
+    return false
   }
 
   /** @returns null for what is left alone for now */
@@ -150,8 +170,13 @@ export class Settling {
   async #contentOf(name: string): Promise<string | null> {
     const { folder, exclude } = this.#options
     try {
-      const { digest, fileCount } = await treeStateOf(join(folder, name), name, exclude)
-      return fileCount === 0 ? null : digest
+      const { digest, fileCount, partialName } = await treeStateOf(join(folder, name), name, exclude)
+      if (partialName === null) return fileCount === 0 ? null : digest
+      this.leaveAlone(
+        name,
+        `${partialName} in it is not complete yet. If it is, rename it, or leave it out by --exclude`,
+      )
+      return null
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       if (!hasCode(error.cause, 'ENOENT', 'ENOTDIR')) this.leaveAlone(name, error.message)
@@ -160,21 +185,26 @@ export class Settling {
   }
 }
 
+interface TreeState {
+  readonly digest: string
+  readonly fileCount: number
+  /** The name of a file in it that a browser or a copier has not completed; null without one. */
+  readonly partialName: string | null
+}
+
 /** The state of all that is in a folder. @throws Problem `source-unreadable` */
-export async function treeStateOf(
-  path: string,
-  name: string,
-  exclude: readonly string[],
-): Promise<{ digest: string; fileCount: number }> {
+export async function treeStateOf(path: string, name: string, exclude: readonly string[]): Promise<TreeState> {
   const hasher = digestDriver('sha-256').create()
   const encoder = new TextEncoder()
   let entryCount = 0
   let fileCount = 0
+  let partialName: string | null = null
   await walkTree(
     { root: name, from: path, withTimes: true, exclude },
     {
       found: ({ parent, name: entryName, kind, sizeBytes, mtimeNs, target }) => {
         if (kind !== 'folder') fileCount++
+        if (isPartialName(entryName)) partialName = entryName
         const line = [parent, entryName, kind, sizeBytes, `${mtimeNs}`, target]
         hasher.update(encoder.encode(`${JSON.stringify(line)}\n`))
         return entryCount++
@@ -182,7 +212,7 @@ export async function treeStateOf(
       leftOut: () => {},
     },
   )
-  return { digest: hasher.digest(), fileCount }
+  return { digest: hasher.digest(), fileCount, partialName }
 }
 
 /** What stays the same as long as no program writes to a file. Some file systems show another inode at each look. */

@@ -40,6 +40,7 @@ const servers = {
   'ca-certificates': { packages: ['ca-certificates'], programs: ['update-ca-certificates'] },
   nghttpx: { packages: ['nghttp2-proxy'], programs: ['nghttpx'] },
   tinyproxy: { packages: ['tinyproxy-bin'], programs: ['tinyproxy'] },
+  rsync: { packages: ['rsync'], programs: ['rsync'] },
   socat: { packages: ['socat'], programs: ['socat'] },
   stunnel: { packages: ['stunnel4'], programs: ['stunnel4'] },
   hitch: { packages: ['hitch'], programs: ['hitch'] },

@@ -12,7 +12,16 @@ import { type BigIntStats, linkSync, readFileSync } from 'node:fs'
 import { rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KeyedMutex } from '../async/index.ts'
-import { createFile, hasCode, isSameFile, isWithoutLinks, lstatOrNull, removeFile, syncFolder, unfinishedPath } from '../fs/index.ts'
+import {
+  createFile,
+  hasCode,
+  isSameFile,
+  isWithoutLinks,
+  lstatOrNull,
+  removeFile,
+  syncFolder,
+  unfinishedPath,
+} from '../fs/index.ts'
 import { fileNameBytesMax, numberedName, Problem, sameNamesMax, shortenedText, utf8Length } from '../protocol/index.ts'
 
 /** A small file that lies beside another one. */

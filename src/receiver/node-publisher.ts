@@ -26,7 +26,16 @@
 import { linkSync } from 'node:fs'
 import { link, mkdir, open, readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode, isSameFile, isThere, isWithoutLinks, lstatOrNull, removeFile, replaceFile, syncFolder } from '../fs/index.ts'
+import {
+  hasCode,
+  isSameFile,
+  isThere,
+  isWithoutLinks,
+  lstatOrNull,
+  removeFile,
+  replaceFile,
+  syncFolder,
+} from '../fs/index.ts'
 import { numberedName, Problem, sameNamesMax } from '../protocol/index.ts'
 import { type CommitRecord, PublishIncompleteError } from './inbox.ts'
 import { inboxFolderName, nameVariants } from './names.ts'

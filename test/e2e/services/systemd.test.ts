@@ -1,5 +1,5 @@
 /** `golooader service` and `golooader logs` under a real systemd, as its user sees them. */
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Machine } from '../../servers/machine.ts'
 import { until, World } from '../harness/world.ts'
@@ -235,30 +235,6 @@ test('the same command in another folder is another service, and a program that 
   expect((await machine.run(3, 'service', 'status', 'portal')).stdout).toContain('Install the service again')
   await machine.run(0, ...String(again?.[2]).split(' '))
   expect(await machine.status('portal')).toMatchObject({ state: 'running' })
-})
-
-test('the log is followed until Ctrl-C or the end of its reader, and a journal that cannot be read is named', async () => {
-  const machine = await Machine.start(await World.create())
-  await machine.run(0, 'service', 'install', 'portal', '--listen', '127.0.0.1:0')
-  const following = machine.start(['logs', 'portal', '--follow'])
-  await following.line((line) => line.includes('portal listening on'))
-  const processes = await machine.shell('ps -eo pid,args')
-  await machine.shell(`kill -INT ${/^ *(\d+) \S*node.* logs portal --follow$/m.exec(processes)?.[1]}`)
-  expect((await following.ended).code).toBe(0)
-  // `head` ends after one line, which the next line of the log shows: nothing is left that follows.
-  const headed = machine.start(['logs', 'portal', '-f'], ['sh', '-c', '"$0" "$@" | head -n 1'])
-  await headed.line(() => true)
-  await machine.run(0, 'service', 'restart', 'portal')
-  await headed.ended
-  await until(async () => !/journalctl|logs portal/.test(await machine.shell('ps -eo args')), 'nothing follows')
-  const without = machine.path('bin')
-  mkdirSync(without)
-  symlinkSync((await machine.shell('command -v systemctl')).trim(), `${without}/systemctl`)
-  const missing = await machine.start(['logs', 'portal'], ['env', `PATH=${without}`]).ended
-  expect(missing).toMatchObject({
-    code: 2,
-    stderr: 'golooader: journalctl is missing, so that the log cannot be read\n',
-  })
 })
 
 test('the commands of services report lost output', async () => {

@@ -325,6 +325,14 @@ test('another portal, and a third party that passes requests on, get no token', 
   expect(await readFile(world.path('config', 'golooader', 'profiles', 'alice.json'), 'utf8')).toBe(before)
   // A person who knows that the portal has two names says so.
   expect((await world.run('profile', 'address', 'alice', relay.url, '--other-name')).code).toBe(0)
+  // The portal that has proven itself gets the token, and may still know the account by another name.
+  const path = world.path('config', 'golooader', 'profiles', 'alice.json')
+  const renamed = (await readFile(path, 'utf8')).replace('"alice"', '"alicia"')
+  await writeFile(path, renamed)
+  const otherwise = await world.run('profile', 'address', 'alice', world.portalUrl)
+  expect(otherwise).toMatchObject({ code: 4, stderr: expect.stringContaining('the account is called alice there.') })
+  expect(otherwise.stderr).not.toContain('not sent')
+  expect(await readFile(path, 'utf8')).toBe(renamed)
   const plain = await world.run('profile', 'address', 'alice', 'http://192.0.2.1')
   expect(plain).toMatchObject({ code: 2, stderr: expect.stringContaining('insecure-transport') })
 })

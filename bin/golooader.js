@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts the command line, which is one bundle, under a Node that can run it. A checkout brings its own Node as a dev dependency,
-// and builds the bundle anew when a source has changed; a published package has it built.
+// and builds the bundle again when a source has changed; a published package has it built.
 import module from 'node:module'
 import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import { forbiddenPhrases } from './phrases.ts'
 import { root } from './sources.ts'
 
-const PLACES = ['src', 'test', 'bench', 'docs', 'deploy', 'examples', '.github']
+const PLACES = ['src', 'test', 'bench', 'docs', 'deploy', 'examples', 'bin', 'scripts', 'findings', '.github']
 const TEXT_FILE = /\.(?:ts|tsx|js|md|yaml|yml)$/
 
 /** Files that contain the phrases as search terms. */

@@ -2,13 +2,17 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { randomInt } from '../../suites/random.ts'
+import { countingSteps } from '../harness/kill-at-step.ts'
 import { FaultyNetwork } from '../harness/proxy.ts'
 import { type Ended, type Running, sha256Of, until, World } from '../harness/world.ts'
 import { EvilPortal } from '../trust/evil-portal.ts'
 
 const MIB = 1024 * 1024
 const PASSPHRASE = 'correct horse battery'
-const KILLS = 8
+/** With 1, a command is killed before each of its steps. */
+const STRIDE = Number(process.env.TEST_STRIDE ?? 3)
+/** Neither command has fewer steps. */
+const STEPS_MIN = 8
 
 /** The environment of another machine with the same files. */
 function machine(world: World, name: string): { readonly env: Record<string, string> } {
@@ -171,11 +175,27 @@ test('an export is refused with a wrong passphrase, when it is damaged, and wher
   ).toContain('8 characters at least')
 })
 
-test('an import that is killed at any moment is completed by the same command, and not repeated after that', async () => {
-  await using world = await World.create()
-  await world.portal()
-  await using network = await FaultyNetwork.open(() => world.portalUrl)
-  await world.join(['alice', 'bob'], { alice: network })
+/**
+ * Runs a command again and again, killed before one of its steps that change the file system, until it ends by itself. Then the command has
+ * no further step.
+ *
+ * @param ended what to do after each run, whose exit code is 137 if it was killed
+ */
+async function killedAtSteps(
+  start: (env: Record<string, string>, step: number) => Running,
+  world: World,
+  ended: (result: Ended, step: number) => Promise<void>,
+): Promise<void> {
+  for (let step = 1 + randomInt(STRIDE); ; step += STRIDE) {
+    const result = await start(countingSteps(world, { killAt: step }), step).ended
+    await ended(result, step)
+    if (result.code === 137) continue
+    expect(step).toBeGreaterThan(STEPS_MIN)
+    return
+  }
+}
+
+async function halfSentAndReceipts(world: World, network: FaultyNetwork): Promise<string> {
   const bob = await world.receiver('bob')
   const many = await Promise.all(Array.from({ length: 30 }, (_, at) => world.file(`${at}.bin`, 100)))
   await done(world.send(many, 'bob'))
@@ -183,49 +203,69 @@ test('an import that is killed at any moment is completed by the same command, a
   const { path, sending } = await halfSent(world, network)
   await sending.stop('SIGKILL')
   network.rule = () => null
-  // Killed exports lose nothing either.
-  for (let at = 0; at < KILLS; at++) {
-    const exporting = world.start(
-      ['profile', 'export', 'alice', '--out', world.path(`${at}.glp`), '--with-transfers'],
-      {
-        env: { GOLOOADER_PASSPHRASE: PASSPHRASE },
-      },
-    )
-    const delayMs = 100 + randomInt(1100)
-    const timer = setTimeout(() => exporting.signal('SIGKILL'), delayMs)
-    const { code } = await exporting.ended
-    clearTimeout(timer)
-    const isHere = (await filesOf(world.path('state', 'golooader', 'journal'))).some((name) => name.endsWith('.json'))
-    console.log(`export killed after ${delayMs} ms: ${code}, the transfer is ${isHere ? 'here' : 'in the file'}`)
-    // A kill may come between the removal here and the end of the process.
-    if (isHere) expect(code).not.toBe(0)
-    if (isHere) continue
-    await done(on(world, `back-${at}`, 'profile', 'import', world.path(`${at}.glp`)))
-    await rm(world.path('config', 'golooader', 'profiles', 'alice.json'))
-    await done(
-      world.start(['profile', 'import', world.path(`${at}.glp`)], { env: { GOLOOADER_PASSPHRASE: PASSPHRASE } }),
-    )
-  }
+  return path
+}
+
+test('an export that is killed before any of its steps has the transfer in its file, or has left it here', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { alice: network })
+  await halfSentAndReceipts(world, network)
+  const journal = world.path('state', 'golooader', 'journal')
+  const fileOf = (step: number): string => world.path(`${step}.glp`)
+  const passphrase = { GOLOOADER_PASSPHRASE: PASSPHRASE }
+  await killedAtSteps(
+    (env, step) => {
+      const args = ['profile', 'export', 'alice', '--out', fileOf(step), '--with-transfers']
+      return world.start(args, { env: { ...env, ...passphrase } })
+    },
+    world,
+    async ({ code }, step) => {
+      const isHere = (await filesOf(journal)).some((name) => name.endsWith('.json'))
+      expect([step, isHere && code === 0]).toEqual([step, false])
+      if (isHere) return
+      const back = await done(on(world, `back-${step}`, 'profile', 'import', fileOf(step), '--json'))
+      expect([step, JSON.parse(back.stdout)]).toMatchObject([step, { transfers: 1 }])
+      await rm(world.path('config', 'golooader', 'profiles', 'alice.json'))
+      await done(world.start(['profile', 'import', fileOf(step)], { env: passphrase }))
+    },
+  )
+})
+
+test('an import that is killed before any of its steps is completed by the same command, and not repeated after that', async () => {
+  await using world = await World.create()
+  await world.portal()
+  await using network = await FaultyNetwork.open(() => world.portalUrl)
+  await world.join(['alice', 'bob'], { alice: network })
+  const path = await halfSentAndReceipts(world, network)
   const file = await exported(world, '--with-transfers')
-  for (let at = 0; at < KILLS; at++) {
-    const importing = on(world, 'new', 'profile', 'import', file)
-    const delayMs = 100 + randomInt(1400)
-    console.log(`import killed after ${delayMs} ms`)
-    const timer = setTimeout(() => importing.signal('SIGKILL'), delayMs)
-    const { code, stderr } = await importing.ended
-    clearTimeout(timer)
-    if (code === 2) expect(stderr).toContain("already: profile 'alice'")
-  }
-  await on(world, 'new', 'profile', 'import', file).ended
-  const shown = JSON.parse((await done(on(world, 'new', 'profile', 'show', 'alice', '--json'))).stdout)
-  expect(shown).toMatchObject({ account: 'alice', contacts: 1, unfinishedTransfers: 1 })
-  const receipts = await filesOf(world.path('new', 'state', 'golooader', 'receipts'))
-  expect(receipts).toHaveLength(1)
+  let last = ''
+  await killedAtSteps(
+    (env, step) => {
+      last = `new-${step}`
+      return world.start(['profile', 'import', file], {
+        env: { ...machine(world, last).env, ...env, GOLOOADER_PASSPHRASE: PASSPHRASE },
+      })
+    },
+    world,
+    async (killed, step) => {
+      const again = await on(world, last, 'profile', 'import', file).ended
+      // The profile is written last, so a run that has got to that is complete.
+      const isComplete = again.code === 2 && again.stderr.includes("already: profile 'alice'")
+      expect([step, again.code === 0 || isComplete, again.stderr]).toMatchObject([step, true, expect.anything()])
+      if (killed.code !== 137) expect(isComplete).toBe(true)
+      const shown = JSON.parse((await done(on(world, last, 'profile', 'show', 'alice', '--json'))).stdout)
+      expect([step, shown]).toMatchObject([step, { account: 'alice', contacts: 1, unfinishedTransfers: 1 }])
+      const receipts = await filesOf(world.path(last, 'state', 'golooader', 'receipts'))
+      expect(receipts.filter((name) => !name.endsWith('.partial'))).toHaveLength(1)
+    },
+  )
   await world.receiver('bob')
-  await done(on(world, 'new', 'send', path, '--to', 'bob', '--json'))
+  await done(on(world, last, 'send', path, '--to', 'bob', '--json'))
   // The transfer has ended here. The same file again must not bring it back.
-  await done(on(world, 'new', 'profile', 'remove', 'alice', '--yes'))
-  const repeated = await done(on(world, 'new', 'profile', 'import', file, '--json'))
+  await done(on(world, last, 'profile', 'remove', 'alice', '--yes'))
+  const repeated = await done(on(world, last, 'profile', 'import', file, '--json'))
   expect(JSON.parse(repeated.stdout)).toMatchObject({ transfers: 0, receipts: 0 })
 })
 

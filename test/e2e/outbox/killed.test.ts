@@ -8,10 +8,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newTransferId } from '../../../src/protocol/index.ts'
+import { countingSteps } from '../harness/kill-at-step.ts'
 import { World } from '../harness/world.ts'
 import { journalOf, Outbox, receivedBy, transfersOf } from './scene.ts'
 
-const preload = new URL('./kill-at-step.js', import.meta.url).href
 const WAYS: readonly { readonly what: string; readonly args: readonly string[] }[] = [
   { what: 'files and a folder', args: [] },
   { what: 'files and a folder that are deleted afterwards', args: ['--delete'] },
@@ -47,12 +47,13 @@ function left(outbox: Outbox): string[] {
   return readdirSync(outbox.path('.sending')).filter((name) => !/^\.probe-|\.partial$/.test(name))
 }
 
-const env = (more: Readonly<Record<string, string>>) => ({ NODE_OPTIONS: `--import=${preload}`, ...more })
+/** Before that the folder is tried and locked. */
+const after = '/sent'
 
 async function stepsOf(args: readonly string[]): Promise<number> {
   const { outbox } = filled()
   const path = world.path(`steps-${outboxes}`)
-  await outbox.start(['--once', ...args], env({ TEST_STEPS: path })).ended
+  await outbox.start(['--once', ...args], countingSteps(world, { after, countIn: path })).ended
   return Number(readFileSync(path, 'utf8'))
 }
 
@@ -64,7 +65,7 @@ test.each(WAYS)('$what', async ({ what, args }) => {
     const before = new Set(await transfersOf(world))
     const { outbox, texts } = filled()
     const number = outboxes
-    const killed = await outbox.start(['--once', ...args], env({ TEST_KILL_AT_STEP: String(step) })).ended
+    const killed = await outbox.start(['--once', ...args], countingSteps(world, { after, killAt: step })).ended
     runs += killed.code === 137 ? 1 : 0
     const shown = `${what}, killed before step ${step} of ${steps}`
     const again = await outbox.once(...args)

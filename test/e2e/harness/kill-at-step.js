@@ -1,32 +1,34 @@
 /**
  * Loaded into a process before anything else (`--import`): kills it right before the step that `TEST_KILL_AT_STEP` numbers, of those that change
- * the file system, from the time on that the folder is tried and locked. Without that variable, it writes the number of steps to the file that `TEST_STEPS` names when the process ends.
+ * the file system below the folder `TEST_STEPS_IN`. With `TEST_STEPS_AFTER`, steps count once a folder is made whose path ends so. Without a
+ * number, it writes the number of steps to the file that `TEST_STEPS` names when the process ends. See `kill-at-step.ts`.
  */
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 
 const killAt = Number(process.env.TEST_KILL_AT_STEP)
 let steps = 0
-let isBegun = false
+const { TEST_STEPS_IN: folder = '', TEST_STEPS_AFTER: first = '' } = process.env
+let isBegun = first === ''
 
 function count(owner, name, isStep = () => true) {
   const call = owner[name]
   owner[name] = function counted(...args) {
-    isBegun ||= name === 'mkdir' && /\/sent$/.test(args[0])
+    isBegun ||= name === 'mkdir' && String(args[0]).endsWith(first)
     if (isBegun && isStep(args) && ++steps === killAt) process.kill(process.pid, 'SIGKILL')
     return Reflect.apply(call, this, args)
   }
 }
 
-const isOfWatch = (path) => typeof path !== 'string' || /outbox-|state/.test(path)
-const isWriting = ([path, flag = 'r']) => flag !== 'r' && isOfWatch(path)
+const isInFolder = (path) => typeof path !== 'string' || path.startsWith(folder)
+const isWriting = ([path, flag = 'r']) => flag !== 'r' && isInFolder(path)
 const anyFile = await fs.promises.open('/dev/null')
 const handle = Object.getPrototypeOf(anyFile)
 await anyFile.close()
 for (const name of ['rename', 'unlink', 'mkdir', 'rmdir', 'rm', 'link']) {
-  count(fs.promises, name, ([path]) => isOfWatch(path))
+  count(fs.promises, name, ([path]) => isInFolder(path))
 }
-for (const name of ['renameSync', 'linkSync', 'unlinkSync', 'mkdirSync']) count(fs, name, ([path]) => isOfWatch(path))
+for (const name of ['renameSync', 'linkSync', 'unlinkSync', 'mkdirSync']) count(fs, name, ([path]) => isInFolder(path))
 for (const name of ['sync', 'datasync', 'writev']) count(handle, name)
 for (const name of ['writevSync', 'fsync', 'fdatasync']) count(fs, name)
 count(fs, 'openSync', isWriting)

@@ -43,7 +43,8 @@ export async function fetchOnlyPart(
   { transferId, leaseId }: Pick<Offer, 'transferId' | 'leaseId'>,
   sent: Uint8Array,
 ): Promise<void> {
-  const claim = { leaseId, heldBytes: 0, waitSeconds: 0, digestAlgorithm: defaultDigestAlgorithm }
+  const partBytesMax = sent.length
+  const claim = { leaseId, heldBytes: 0, waitSeconds: 0, digestAlgorithm: defaultDigestAlgorithm, partBytesMax }
   const part = await client.incomingPart(transferId, 1, claim)
   const received: Uint8Array[] = []
   for await (const bytes of part.body) received.push(bytes)

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command, Option } from 'commander'
-import { commandLine } from '../src/cli/main.ts'
+import { commandLine, filledText } from '../src/cli/main.ts'
 
 const root = join(import.meta.dirname, '..')
 export const generatedPages = ['docs/commands.md', 'docs/configuration.md'] as const
@@ -49,7 +49,7 @@ function helpOf(command: Command): string {
   let text = ''
   command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => HELP_COLUMNS })
   command.outputHelp()
-  return text.trim()
+  return filledText(text.trim(), HELP_COLUMNS)
 }
 
 interface Setting {

@@ -40,6 +40,7 @@ The first five minutes, on one machine:
   golooader send report.pdf --link --profile alice        a link, for people without an account
 
 Every option is also an environment variable: --answer-timeout is GOLOOADER_ANSWER_TIMEOUT. Flags win.
+
 Or see it all at work: golooader demo`
 
 /** The command line with all commands, or only with the named ones. */
@@ -50,8 +51,9 @@ export async function commandLine(names: readonly string[] = Object.keys(command
     .addHelpText('after', help)
     .configureHelp({ optionDescription })
     .configureOutput({
-      writeOut: print,
-      writeErr: (text) => sayError(text.replace(/\n$/, '')),
+      writeOut: (text) => print(filledText(text, widthOf(process.stdout))),
+      writeErr: (text) => sayError(filledText(text, widthOf(process.stderr)).replace(/\n$/, '')),
+      outputError: (text) => sayError(text.replace(/\n$/, '')),
       getOutHelpWidth: () => widthOf(process.stdout),
       getErrHelpWidth: () => widthOf(process.stderr),
     })
@@ -68,6 +70,16 @@ function optionDescription(option: Option): string {
   const { defaultValue, defaultValueDescription, mandatory } = option
   const shown = { defaultValue: defaultValue ?? (mandatory ? undefined : defaultValueDescription) }
   return new Help().optionDescription(Object.assign(Object.create(option), shown))
+}
+
+/** Lines of prose that are longer are hard to read. */
+const PROSE_COLUMNS_MAX = 120
+
+/** Breaks the lines of paragraphs for a width. Lines that begin with a space are examples or tables, and stay as they are. */
+export function filledText(text: string, columns: number): string {
+  return text.replace(/^\S.*(?:\n\S.*)*/gm, (paragraph) =>
+    new Help().boxWrap(paragraph.replaceAll('\n', ' '), Math.min(columns, PROSE_COLUMNS_MAX)),
+  )
 }
 
 /** Makes the message after a mistake point to the command's own help. */

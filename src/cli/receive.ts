@@ -91,7 +91,7 @@ Examples:
   golooader receive --into in --once          wait for one file
   golooader receive --into in --profile bob   as bob, where several accounts have joined
   golooader receive --into in --exec './import.sh "$GOLOOADER_EXEC_PATH"'   import each file
-  golooader receive --once --to-stdout | psql the content of one file, into a program
+  golooader receive --once --to-stdout | psql      the content of one file, into a program
   golooader receive 'https://…/g#glg_…' --into in     one file by a link; no account is needed
 
 Without --create a folder that is missing, or that no receiver has used before, is refused: its disk may not be

@@ -68,7 +68,7 @@ export function watchCommand(program: Command): void {
     .argument('<folder>', 'the drop folder')
     .addOption(listOption('--to <names>', 'receivers, separated by commas', accountNames).makeOptionMandatory())
     .addOption(
-      option('--settle <duration>', 'how long a file has to stay as it is, unless it was renamed into place')
+      option('--settle <duration>', 'how long a file has to stay as it is before it is sent')
         .argParser(durationMs)
         .default(undefined, '2s'),
     )
@@ -153,10 +153,9 @@ Examples:
   golooader watch outbox --to bob --delete       keep nothing of what was delivered
   golooader watch /mnt/nas/outbox --to bob --settle 1m     a network disk, on which other machines write slowly
 
-A file is sent once nothing has changed it for the time of --settle, or at once when it was renamed into the folder. The
-safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
-begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')}
-and ${unfinishedNames.at(-1)}.
+A file is sent once nothing has changed it for the time of --settle; one that is renamed into the folder later than that
+after its last change is sent at once. The safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
+begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')} and ${unfinishedNames.at(-1)}.
 
 While a file is sent it lies in FOLDER/.sending. A file in FOLDER/failed is sent again when you move it back. No file is
 deleted that was not delivered. A file that is written to after it was sent is sent again.

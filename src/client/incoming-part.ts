@@ -32,7 +32,7 @@ export interface PartQuestion {
   readonly waitSeconds: number
   readonly digestAlgorithm: DigestAlgorithm
   /** How long the part is at most. */
-  readonly partBytesMax?: number
+  readonly partBytesMax: number
   /** Whether the part is long. */
   readonly isBulk?: boolean
 }

@@ -140,7 +140,7 @@ export class RateLimits implements RateBounds {
   /** @throws Problem `options-invalid` for a limit that is too low */
   constructor(bytesPerSecond: number) {
     if (!(bytesPerSecond >= limitBytesPerSecondMin)) {
-      throw optionsInvalid(`the rate can be limited to ${limitBytesPerSecondMin} bytes a second at least`)
+      throw optionsInvalid(`the limit of the rate has to be ${limitBytesPerSecondMin} bytes a second or more`)
     }
     const connections = Math.max(1, Math.floor(bytesPerSecond / CONNECTION_BYTES_PER_SECOND))
     this.connectionsMax = Math.min(connections, concurrencyDefaults.max)

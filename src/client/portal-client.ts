@@ -26,7 +26,6 @@ import {
   Offer,
   Operations,
   type PublicKeys,
-  partSizeBytesMax,
   TransferPage,
   TransferStatus,
   type WholeTransfer,
@@ -341,14 +340,13 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
     preference: '' | ', redirect',
     ...[transferId, partNumber, question, options = {}]: PartArguments
   ): Promise<{ response: HttpResponse<Body>; stallTimeoutMs: number }> {
-    const { leaseId, heldBytes, waitSeconds, isBulk, partBytesMax = partSizeBytesMax } = question
+    const { leaseId, heldBytes, waitSeconds, digestAlgorithm: _, ...length } = question
     const stallTimeoutMs = stallTimeoutMsOf(options)
     const response = await this.#send({
       method: 'GET',
       path: `/v1/inbox/${transferId}/parts/${partNumber}${query({ lease: leaseId, held: heldBytes })}`,
       headers: { prefer: `wait=${waitSeconds}${preference}` },
-      partBytesMax,
-      ...(isBulk === undefined ? {} : { isBulk }),
+      ...length,
       ...options,
       stallTimeoutMs: stallTimeoutMs + waitSeconds * 1000,
     })
@@ -395,9 +393,8 @@ export class PortalClient<Body extends AsyncIterable<Uint8Array> = AsyncIterable
       ...options,
     })
     await throwIfProblem(response, stallTimeoutMsOf(options))
-    if (!response.header('content-type')?.startsWith('text/event-stream')) {
-      throw new NoResponseError('the answer is not an event stream')
-    }
+    const type = response.header('content-type') ?? ''
+    if (!type.startsWith('text/event-stream')) throw new NoResponseError('the answer is not an event stream')
     yield* eventStream(response, heartbeatMs * HEARTBEATS_MISSED_MAX)
   }
 }

@@ -23,6 +23,8 @@ export const Limits = Type.Object({
   wholeSizeBytesMax: Type.Integer(),
   /** Whether a transfer may be announced without its size. A portal without streams says nothing. */
   streams: Type.Optional(Type.Boolean()),
+  /** Whether a receiver may limit the content that comes with offers (`contentBytes`). A portal without that says nothing. */
+  offerContentBytes: Type.Optional(Type.Boolean()),
   /** Small files in one batch, and bytes of its body. A portal without batches says nothing, or 0. */
   batchItemsMax: Type.Optional(Type.Integer()),
   batchBytesMax: Type.Optional(Type.Integer()),

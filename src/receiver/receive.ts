@@ -12,8 +12,9 @@ import {
   largeBytesMin,
   type PortalClient,
   pauseAfter,
+  type RateBounds,
 } from '../client/index.ts'
-import { inlineSizeBytesMax, type Offer, offersOpenMax } from '../protocol/index.ts'
+import { inlineSizeBytesMax, type Limits, type Offer, offersOpenMax } from '../protocol/index.ts'
 import { dispositionBatcher } from './answers.ts'
 import { ReceiverClocks } from './clocks.ts'
 import type { Decide } from './decision.ts'
@@ -120,12 +121,14 @@ export async function receiveInto<Body extends PartBody>(
     while (!signal.aborted) {
       const session = standstill.newSession(signal)
       const isInline = decide === null && options.isInline !== false
-      const { contentBytesMax } = client.rateBounds ?? {}
-      const content = contentBytesMax === undefined ? { isInline } : { isInline, contentBytesMax }
-      const receiver = { instanceId: inbox.instanceId, window: session.window, ...content, ...process }
-      const areStreamsWanted = () => inbox.takesStreams === true && clocks.limits?.streams === true
+      const receiver = { instanceId: inbox.instanceId, window: session.window, ...process }
+      const question = (): InboxQuestion => ({
+        ...receiver,
+        ...offeredContent(isInline, client.rateBounds, clocks.limits),
+        areStreamsWanted: inbox.takesStreams === true && clocks.limits?.streams === true,
+      })
       tasks.beginSession(session.window, session.signal)
-      await watch(options, () => ({ ...receiver, areStreamsWanted: areStreamsWanted() }), clocks, tasks, session.signal)
+      await watch(options, question, clocks, tasks, session.signal)
       await tasks.settled()
       await standstill.untilOver(signal)
     }
@@ -135,6 +138,17 @@ export async function receiveInto<Body extends PartBody>(
   }
   if (tasks.failure !== null) throw tasks.failure.error
   return tasks.counts
+}
+
+/** Which content may come with offers. Without a way to bound it, none comes where the rate is limited. */
+function offeredContent(
+  isInline: boolean,
+  rateBounds: RateBounds | null,
+  limits: Limits | null,
+): Pick<InboxQuestion, 'isInline' | 'contentBytesMax'> {
+  if (!isInline || rateBounds === null) return { isInline }
+  const { contentBytesMax } = rateBounds
+  return limits?.offerContentBytes === true ? { isInline, contentBytesMax } : { isInline: false }
 }
 
 /**

@@ -127,7 +127,13 @@ describe('a refusal of the portal', () => {
     const no = { code: 'digest-mismatching-value', next: 'resend' }
     await expect(client.putPart(newTransferId(), 1, part)).rejects.toMatchObject(no)
     await expect(client.watchEvents().next()).rejects.toMatchObject(no)
-    const held = { leaseId: 'lease', heldBytes: 0, waitSeconds: 0, digestAlgorithm: 'sha-256' } as const
+    const held = {
+      leaseId: 'lease',
+      heldBytes: 0,
+      waitSeconds: 0,
+      digestAlgorithm: 'sha-256',
+      partBytesMax: 10,
+    } as const
     await expect(client.incomingPart(newTransferId(), 1, held)).rejects.toMatchObject(no)
   })
 })

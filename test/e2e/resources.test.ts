@@ -61,7 +61,13 @@ async function upload(alice: PortalClient): Promise<void> {
 
 async function download(bob: PortalClient, { transferId, leaseId }: Offer): Promise<void> {
   for (let partNumber = 1; partNumber <= PARTS; partNumber++) {
-    const claim = { leaseId, heldBytes: 0, waitSeconds: 0, digestAlgorithm: 'sha-256' as const }
+    const claim = {
+      leaseId,
+      heldBytes: 0,
+      waitSeconds: 0,
+      digestAlgorithm: 'sha-256' as const,
+      partBytesMax: PART_BYTES,
+    }
     const { body } = await bob.incomingPart(transferId, partNumber, claim)
     let received = 0
     for await (const some of body) received += some.length

@@ -50,3 +50,12 @@ test('a capable terminal gets a live view, and others get plain lines, ASCII or 
   for (const line of figures) expect(line.length).toBeLessThanOrEqual(20)
   expect(narrow, 'a bar would only wrap').not.toContain('█')
 })
+
+test('prose of the help fits the terminal, and is filled', async () => {
+  await using world = await World.create()
+  const wrapper = inTerminal(60)
+  const { stdout } = await world.start(['watch', '--help'], { wrapper, env: { TERM: 'xterm', LANG: 'C.UTF-8' } }).ended
+  const prose = stdout.split(/\r?\n/).filter((line) => /^[^\s]/.test(line))
+  expect(prose).toContain('Sends whatever is put into a folder: each file, and each')
+  for (const line of prose) expect(line.length, line).toBeLessThanOrEqual(60)
+})

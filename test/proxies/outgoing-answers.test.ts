@@ -93,7 +93,7 @@ test.each([
   [502, 'Bad Gateway'],
   [504, 'Gateway Timeout'],
 ])('a page of HTML with %s is told as what it is, whichever way', async (status, text) => {
-  const page = '<html><body>' + 'The service is down. '.repeat(500)
+  const page = `<html><body>${'The service is down. '.repeat(500)}`
   const sick = createServer((_, response) => void response.writeHead(status, { 'content-type': 'text/html' }).end(page))
   sick.on('connect', (_, socket) => {
     socket.end(`HTTP/1.1 ${status} ${text}\r\nContent-Type: text/html\r\nContent-Length: ${page.length}\r\n\r\n${page}`)

@@ -199,7 +199,13 @@ test('an unexpected redirect is not followed', async () => {
   await new Promise((resolve) => server.once('listening', resolve))
   const client = new PortalClient(nodeTransport(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), 'token')
   onTestFinished(() => client.close())
-  const question = { leaseId: 'lease', heldBytes: 0, waitSeconds: 0, digestAlgorithm: 'sha-256' } as const
+  const question = {
+    leaseId: 'lease',
+    heldBytes: 0,
+    waitSeconds: 0,
+    digestAlgorithm: 'sha-256',
+    partBytesMax: 1,
+  } as const
   await expect(client.incomingPart('id', 1, question)).rejects.toThrow('HTTP status 307')
   expect(requests).toBe(1)
 })

@@ -32,6 +32,7 @@ export function limitsRoute(app: App, { context: { options, ledger } }: Services
       transferSizeBytesMax: options.transferSizeBytesMax,
       wholeSizeBytesMax: options.wholeSizeBytesMax,
       streams: true,
+      offerContentBytes: true,
       batchItemsMax,
       batchBytesMax,
       receiversPerTransferMax,

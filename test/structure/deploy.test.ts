@@ -16,7 +16,7 @@ const foreign: Readonly<Record<string, readonly string[]>> = {
   systemctl: ['--now'],
   Garage: ['--default-bucket', '--single-node'],
   // `--http1.1`
-  curl: ['--http1', '--data-binary', '--fail-with-body'],
+  curl: ['--http1', '--data-binary', '--fail-with-body', '--max-time', '--retry'],
   vitest: ['--project'],
   node: ['--use-env-proxy'],
   apt: ['--no-install-recommends'],

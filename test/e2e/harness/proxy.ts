@@ -50,6 +50,8 @@ export interface Fault {
 export interface Seen {
   readonly method: string
   readonly path: string
+  /** Without its question mark; empty without a query. */
+  readonly query: string
   readonly count: number
 }
 
@@ -95,11 +97,11 @@ export class FaultyNetwork implements AsyncDisposable {
 
   #pass(incoming: IncomingMessage, answer: ServerResponse, portalUrl: string): void {
     const { method = 'GET' } = incoming
-    const path = targetOf(incoming).replace(/\?.*/, '')
+    const [path = '', query = ''] = targetOf(incoming).split('?')
     const key = `${method} ${path}`
     const count = (this.#counts.get(key) ?? 0) + 1
     this.#counts.set(key, count)
-    const seen = { method, path, count }
+    const seen = { method, path, query, count }
     this.seen.push(seen)
     const fault = this.rule(seen) ?? {}
     if (fault.refuse === true) {

@@ -21,6 +21,13 @@ export function isSystemStoreLoaded(): boolean {
   return systemContext !== null
 }
 
+/** Verifies with the authorities of Node, of NODE_EXTRA_CA_CERTS and of the system's store. The first call of a process reads the store. */
+export function systemStore(): SecureContext {
+  const { createSecureContext } = process.getBuiltinModule('node:tls')
+  systemContext ??= createSecureContext({ ca: allAuthorities() })
+  return systemContext
+}
+
 /** The authorities that one client trusts. */
 export class Authorities {
   readonly #usesSystem: boolean
@@ -43,8 +50,7 @@ export class Authorities {
    */
   loadFor(error: unknown, tried: SecureContext | undefined): boolean {
     if (!this.#usesSystem || tried !== undefined || !isAboutAuthority(error)) return false
-    const { createSecureContext } = process.getBuiltinModule('node:tls')
-    systemContext ??= createSecureContext({ ca: allAuthorities() })
+    systemStore()
     return true
   }
 }
@@ -55,7 +61,7 @@ function isAboutAuthority(error: unknown): boolean {
 }
 
 /** The certificates of Node, of NODE_EXTRA_CA_CERTS and of the system, each once, in PEM. */
-function allAuthorities(): string[] {
+export function allAuthorities(): string[] {
   const { getCACertificates } = process.getBuiltinModule('node:tls')
   return [...new Set([...getCACertificates('default'), ...getCACertificates('system')])]
 }

@@ -14,6 +14,7 @@ import type { Db, LedgerClock } from './kysely/context.ts'
 import { kyselyLedger } from './kysely/index.ts'
 import { UNWATCHED_MS_MAX } from './kysely/time.ts'
 import { migrate } from './migrate.ts'
+import { loadClient } from './postgres/client.ts'
 import { startFault } from './postgres/faults.ts'
 import { poolDialect } from './postgres/pool-driver.ts'
 import { probeCommit, probeSessions, type SessionTraits } from './postgres/session-probe.ts'
@@ -153,10 +154,11 @@ async function openPool(
   { url }: PostgresLedgerOptions,
   config: PoolConfig,
 ): Promise<{ pool: Pool; close: () => Promise<void> }> {
-  const { default: pg } = await import('pg')
+  const { Pool, types, Client } = await loadClient()
   /** Open sockets. A client without a password leaves its connection open, and the server would wait for it for a minute. */
   const sockets = new Set<Socket>()
-  const pool = new pg.Pool({
+  const pool = new Pool({
+    Client,
     application_name: 'golooader',
     connectionString: url,
     connectionTimeoutMillis: CONNECT_MS_MAX,
@@ -171,7 +173,7 @@ async function openPool(
     },
     types: {
       getTypeParser: (type: number, format?: 'text' | 'binary') =>
-        type === INT8 ? toNumber : pg.types.getTypeParser(type, format),
+        type === INT8 ? toNumber : types.getTypeParser(type, format),
     },
     ...config,
   } as PoolConfig)

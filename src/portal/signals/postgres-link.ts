@@ -9,6 +9,7 @@ import type { Client, Notification } from 'pg'
 import type { Logger } from 'pino'
 import { backoffMs, sleep, withDeadline } from '../../async/index.ts'
 import { randomText } from '../../protocol/index.ts'
+import { loadClient } from '../ledger/postgres/client.ts'
 import { plainReason } from '../monitoring/log.ts'
 
 const CHANNEL = 'golooader_signals'
@@ -63,11 +64,11 @@ export class PostgresLink {
 
   /** Starts connecting without waiting for it, because a missing database must not keep the portal from starting. */
   static async open(options: LinkOptions): Promise<PostgresLink> {
-    const { default: pg } = await import('pg')
+    const { Client } = await loadClient()
     return new PostgresLink(
       options,
       (socket) =>
-        new pg.Client({
+        new Client({
           connectionString: options.url,
           application_name: 'golooader signals',
           connectionTimeoutMillis: CONNECT_MS_MAX,

@@ -4,13 +4,13 @@ import { type AddressInfo, connect } from 'node:net'
 import { dirname } from 'node:path'
 import { createServer, type Server } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
-import { idsOf, ownPostgres, psql } from '../../servers/postgres.ts'
+import { idsOf, ownPostgres, type PostgresSettings, psql } from '../../servers/postgres.ts'
 import { testBucket } from '../../servers/radosgw.ts'
 import { World } from '../harness/world.ts'
 import { Authority, type CertificateFiles } from './authority.ts'
 
 /** A PostgreSQL with TLS, which reads its files as its own user. */
-async function securePostgres(world: World, files: CertificateFiles) {
+async function securePostgres(world: World, files: CertificateFiles, settings: PostgresSettings = {}) {
   const place = { certPath: world.path('database.pem'), keyPath: world.path('database.key') }
   await copyFile(files.certPath, place.certPath)
   await copyFile(files.keyPath, place.keyPath)
@@ -20,7 +20,8 @@ async function securePostgres(world: World, files: CertificateFiles) {
     const { uid, gid } = await idsOf('postgres')
     for (const path of [place.certPath, place.keyPath]) await chown(path, uid, gid)
   }
-  const server = await ownPostgres({ ssl: 'on', ssl_cert_file: place.certPath, ssl_key_file: place.keyPath })
+  const secure = { ssl: 'on', ssl_cert_file: place.certPath, ssl_key_file: place.keyPath }
+  const server = await ownPostgres({ ...secure, ...settings })
   onTestFinished(() => server[Symbol.asyncDispose]())
   const url = (await server.database()).url
   return { url, secureUrl: `${url}?sslmode=verify-full` }
@@ -59,18 +60,21 @@ async function certificates(world: World) {
     await authority.certify('expired', 3, { days: -1 }),
     await authority.selfSigned('own'),
   ]
-  return { caPath: authority.caPath, good, other, expired, own }
+  return { authority, caPath: authority.caPath, good, other, expired, own }
 }
 
-test('a file is delivered by a portal that uses PostgreSQL and S3 over TLS and checks their certificates', async () => {
+test.each([
+  ['that is named', async ({ caPath }: Authority) => ({ NODE_EXTRA_CA_CERTS: caPath })],
+  ["in the system's store", async (authority: Authority, world: World) => authority.install(world.path('system'))],
+])('a file is delivered by a portal with PostgreSQL and S3 over TLS, by an authority %s', async (_, trust) => {
   await using world = await World.create()
-  const { caPath, good } = await certificates(world)
+  const { authority, good } = await certificates(world)
   const postgres = await securePostgres(world, good)
   const { endpoint, bucket, region, env } = await testBucket()
   const s3 = await secureWay(Number(new URL(endpoint).port), good)
   const store = `s3://${bucket}?endpoint=${s3.url}&region=${region}`
   world.databaseUrl = postgres.url
-  const secrets = { ...env, NODE_EXTRA_CA_CERTS: caPath }
+  const secrets = { ...env, ...(await trust(authority, world)) }
   await world.portal(['--database', postgres.secureUrl, '--store', store], { env: secrets })
   await world.join(['alice', 'bob'])
   const unencrypted = await psql(
@@ -82,6 +86,30 @@ test('a file is delivered by a portal that uses PostgreSQL and S3 over TLS and c
   const sent = await world.send(await world.file('plan.bin', 3_000_000), 'bob').ended
   expect(sent, sent.stderr).toMatchObject({ code: 0 })
   expect(await world.received('bob')).toEqual(['plan.bin'])
+})
+
+test("a database that wants a certificate of the portal gets it, and is verified by an authority in the system's store", async () => {
+  await using world = await World.create()
+  const { authority, caPath, good } = await certificates(world)
+  await chmod(dirname(dirname(caPath)), 0o711)
+  const { url } = await securePostgres(world, good, { ssl_ca_file: caPath })
+  const own = await authority.certify('owner', 4)
+  const rules = [
+    'hostssl all owner 127.0.0.1/32 trust clientcert=verify-ca',
+    'hostnossl all postgres 127.0.0.1/32 trust',
+  ]
+  await psql(url, 'create role owner superuser login')
+  const path = await psql(url, 'show hba_file')
+  await psql(url, `copy (values ${rules.map((rule) => `('${rule}')`).join(', ')}) to '${path}'`)
+  await psql(url, 'select pg_reload_conf()')
+  const secureUrl = `${url.replace('postgres@', 'owner@')}?sslmode=verify-full`
+  const withOwn = `${secureUrl}&sslcert=${own.certPath}&sslkey=${own.keyPath}`
+  const env = await authority.install(world.path('system'))
+  const invite = ['invite', 'alice', '--database']
+  await world.portal(['--database', withOwn], { env })
+  expect(await world.start([...invite, withOwn], { env }).ended).toMatchObject({ code: 0 })
+  const without = await world.start([...invite, secureUrl], { env }).ended
+  expect(without).toMatchObject({ code: 2, stderr: expect.stringContaining('requires a valid client certificate') })
 })
 
 test.each(wrong)('PostgreSQL with a certificate %s ends the start, and the message says so', async (...given) => {

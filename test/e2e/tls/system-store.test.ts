@@ -1,28 +1,8 @@
 /** The system's certificate store: an organisation installs its own authority there, and clients trust it without further settings. */
-import { execFile } from 'node:child_process'
-import { copyFile, mkdir, writeFile } from 'node:fs/promises'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { programPath, requireServer } from '../../servers/install.ts'
 import { World } from '../harness/world.ts'
 import { Authority } from './authority.ts'
 import { joinByLink } from './joining.ts'
-
-/** Installs an authority in a store of its own, by Debian's tool. @returns the variables by which OpenSSL finds the store */
-async function installed(world: World, authority: Authority): Promise<Record<string, string>> {
-  await requireServer('ca-certificates')
-  const [local, store, hooks] = ['local', 'store', 'hooks'].map((name) => world.path(name))
-  for (const folder of [local, store, hooks]) await mkdir(folder ?? '')
-  await copyFile(authority.caPath, `${local}/own.crt`)
-  await writeFile(world.path('ca-certificates.conf'), '')
-  const folders = ['--localcertsdir', local, '--etccertsdir', store, '--hooksdir', hooks] as string[]
-  await promisify(execFile)(programPath('update-ca-certificates'), [
-    '--certsconf',
-    world.path('ca-certificates.conf'),
-    ...folders,
-  ])
-  return { SSL_CERT_FILE: `${store}/ca-certificates.crt`, SSL_CERT_DIR: String(store) }
-}
 
 async function aWorld(): Promise<{ world: World; authority: Authority }> {
   const world = await World.create()
@@ -34,7 +14,7 @@ async function aWorld(): Promise<{ world: World; authority: Authority }> {
 
 test('an authority in the store is trusted: files are delivered, and doctor says where the trust comes from', async () => {
   const { world, authority } = await aWorld()
-  Object.assign(world.env, await installed(world, authority))
+  Object.assign(world.env, await authority.install(world.path('system')))
   await joinByLink(world, 'alice', 'bob')
   const bob = await world.receiver('bob')
   const ended = await world.send(await world.file('a.bin', 20 * 1024 * 1024), 'bob').ended
@@ -46,7 +26,7 @@ test('an authority in the store is trusted: files are delivered, and doctor says
 
 test('with --no-system-ca, and without the authority in the store, the certificate is refused', async () => {
   const { world, authority } = await aWorld()
-  const env = await installed(world, authority)
+  const env = await authority.install(world.path('system'))
   Object.assign(world.env, env)
   await joinByLink(world, 'alice')
   const refused = {

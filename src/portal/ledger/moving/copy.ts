@@ -6,6 +6,7 @@ import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import type { Client } from 'pg'
 import { Problem } from '../../../protocol/index.ts'
 import { PORTAL_SILENT_MS } from '../../monitoring/heartbeat.ts'
+import { loadClient } from '../postgres/client.ts'
 import { startFault } from '../postgres/faults.ts'
 import type { LedgerSource } from './source.ts'
 import { type LedgerTable, tablesOf, tablesOfRunningPortals } from './tables.ts'
@@ -66,8 +67,8 @@ function movedOf(tables: readonly LedgerTable[]): readonly LedgerTable[] {
 }
 
 async function inTransaction<Result>(url: string, act: (client: Client) => Promise<Result>): Promise<Result> {
-  const { default: pg } = await import('pg')
-  const client = new pg.Client({
+  const { Client } = await loadClient()
+  const client = new Client({
     application_name: 'golooader',
     connectionString: url,
     connectionTimeoutMillis: CONNECT_MS_MAX,

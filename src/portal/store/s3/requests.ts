@@ -24,6 +24,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { Semaphore } from '../../../async/index.ts'
+import { systemStore } from '../../../client/node-authorities.ts'
 import { Problem, timerMs } from '../../../protocol/index.ts'
 import type { S3Address } from './address.ts'
 import { nameOf, retryPassing, statusOf } from './failures.ts'
@@ -316,7 +317,7 @@ function clientOf(address: S3Address, { connectMs, idleMs }: RequestOptions): S3
     expectContinueHeader: false,
     requestHandler: {
       httpAgent: new HttpAgent(agentOptions),
-      httpsAgent: new HttpsAgent(agentOptions),
+      httpsAgent: new HttpsAgent(isSecure(address) ? { ...agentOptions, secureContext: systemStore() } : agentOptions),
       connectionTimeout: connectMs,
       socketTimeout: idleMs,
     },
@@ -329,6 +330,11 @@ function clientOf(address: S3Address, { connectMs, idleMs }: RequestOptions): S3
   const off = { name: 'retryMiddleware', step: 'finalizeRequest', priority: 'high', override: true } as const
   client.middlewareStack.add((next) => next, off)
   return client
+}
+
+/** Whether the server has to show a certificate. An organisation's own authority is in the system's store. */
+function isSecure({ endpoint }: S3Address): boolean {
+  return endpoint === null || new URL(endpoint).protocol === 'https:'
 }
 
 /** The conventional home of users without one. */

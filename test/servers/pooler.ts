@@ -10,7 +10,7 @@ export type PoolerSetting =
   | { readonly kind: 'pgbouncer'; readonly mode: 'session' | 'transaction' | 'statement' }
   | {
       readonly kind: 'pgpool'
-      readonly mode: 'streaming_replication' | 'raw'
+      readonly mode: 'streaming_replication' | 'raw' | 'slony'
       /** Whether the pooler may send reads to any server. */
       readonly isSpreadingReads?: boolean
     }

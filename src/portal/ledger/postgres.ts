@@ -17,7 +17,7 @@ import { migrate } from './migrate.ts'
 import { loadClient } from './postgres/client.ts'
 import { startFault } from './postgres/faults.ts'
 import { poolDialect } from './postgres/pool-driver.ts'
-import { probeCommit, probeSessions, type SessionTraits } from './postgres/session-probe.ts'
+import { probeSessions, type SessionTraits } from './postgres/session-probe.ts'
 import { retrying } from './postgres/transact.ts'
 import { ProcessClock } from './process-clock.ts'
 import type { LedgerTables } from './schema.ts'
@@ -68,9 +68,8 @@ const INT8 = 20
  */
 export async function postgresLedger(options: PostgresLedgerOptions): Promise<Ledger> {
   const { connectionsMax = CONNECTIONS_MAX, onRetry, onWarning = () => {} } = options
-  const traits = await probed(options, (pool) => probeSessions(pool, sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX)))
+  const traits = await probed(options)
   await migrateOnce(options)
-  await probed(options, (pool) => probeCommit(pool, sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX)))
   await using opening = new AsyncDisposableStack()
   const lookingMax = Math.max(1, Math.floor(connectionsMax * LOOKING_SHARE))
   const db = await openDatabase(options, traits, lookingMax)
@@ -113,11 +112,12 @@ async function openDatabase(options: PostgresLedgerOptions, traits: SessionTrait
   })
 }
 
-async function probed<Result>(options: PostgresLedgerOptions, probe: (pool: Pool) => Promise<Result>): Promise<Result> {
+/** What the way to the database is able to do. */
+async function probed(options: PostgresLedgerOptions): Promise<SessionTraits> {
   const { pool, close } = await openPool(options, { max: 2, query_timeout: PROBE_ANSWER_MS_MAX })
   pool.on('error', () => {})
   try {
-    return await probe(pool)
+    return await probeSessions(pool, sessionSql(STATEMENT_MS_MAX, LOCK_MS_MAX))
   } catch (error) {
     throw startFault(error)
   } finally {

@@ -25,6 +25,9 @@ const NOTIFICATION_MS_MAX = 5_000
 const LOCK_CLASS = 1_735_357_807
 const LOCK_ID_MAX = 2 ** 31
 
+/** In these modes of pgpool-II a single write may be answered and never committed. */
+const UNCOMMITTING_MODES: ReadonlySet<string> = new Set(['raw', 'slony'])
+
 const WITHOUT_POOLER = 'or give --database the address of PostgreSQL itself'
 
 /** The abilities that can be missing, and the setting of a pooler that provides each. */
@@ -60,29 +63,8 @@ export function probeSessions(pool: Pool, sessionSql: string): Promise<SessionTr
     await requireOwnSessions(one, other)
     await requirePipelining(one)
     await requireNotifications(one, other)
-    await requireOwnReads(one)
+    await requireSafePgpool(one)
     return { namedStatements: await hasNamedStatements(one, other) }
-  })
-}
-
-/**
- * Makes sure that a write outside of a transaction is committed when it is answered. pgpool-II in its mode `raw` begins a transaction
- * of its own before such a write, and never commits it.
- *
- * @param pool gives two connections at a time; the tables of the ledger exist
- * @throws Problem `ledger-unusable` with `missing`; `unavailable`
- */
-export function probeCommit(pool: Pool, sessionSql: string): Promise<void> {
-  return withTwo(pool, sessionSql, async (one, other) => {
-    const written = await one.query<{ id: string }>({
-      text: 'update pairing set store_id = store_id where true or $1 = 0 returning txid_current()::text as id',
-      values: [1],
-    })
-    const { rows } = await other.query<{ status: string }>({
-      text: 'select txid_status($1::bigint) as status',
-      values: [written.rows[0]?.id],
-    })
-    if (rows[0]?.status !== 'committed') throw missing('commits')
   })
 }
 
@@ -176,17 +158,27 @@ async function requireNotifications(listener: PoolClient, other: PoolClient): Pr
   if ((await withDeadline(heard, NOTIFICATION_MS_MAX, () => null)) === null) throw missing('notifications')
 }
 
-/** Asks pgpool-II whether it spreads reads over replicas. With a single server behind it, no trial would show that. */
-async function requireOwnReads(client: PoolClient): Promise<void> {
+/**
+ * Asks pgpool-II for settings that no trial shows reliably: whether it spreads reads over replicas, where only one server is behind it, and
+ * whether it commits single writes, which depends on what its process remembers of the table.
+ */
+async function requireSafePgpool(client: PoolClient): Promise<void> {
+  // Only pgpool-II answers this. PostgreSQL does not know the parameter.
+  if ((await settingOf(client, 'show pool_version')) === null) return
+  const mode = await settingOf(client, 'pgpool show backend_clustering_mode')
+  if (mode !== null && UNCOMMITTING_MODES.has(mode)) throw missing('commits')
+  if ((await settingOf(client, 'pgpool show load_balance_mode')) === 'on') throw missing('reads')
+}
+
+/** @returns null where there is no such setting */
+async function settingOf(client: PoolClient, question: string): Promise<string | null> {
   try {
-    // Only pgpool-II answers this. PostgreSQL does not know the parameter.
-    await client.query('show pool_version')
+    const { rows } = await client.query<Record<string, unknown>>(question)
+    return String(Object.values(rows[0] ?? {})[0] ?? '')
   } catch (error) {
-    if (isServerError(error) && error.severity === 'ERROR') return
+    if (isServerError(error) && error.severity === 'ERROR') return null
     throw error
   }
-  const { rows } = await client.query<Record<string, unknown>>('pgpool show load_balance_mode')
-  if (rows.some((row) => Object.values(row).includes('on'))) throw missing('reads')
 }
 
 /** Two clients use one name for different statements, as several portals do, and each must get its own statement. */

@@ -177,7 +177,8 @@ export class DropSteps {
   }
 
   async #shelve(drop: Drop, end: RecordedEnd, folder: string): Promise<string | null> {
-    const shelved = { from: locationOf(drop), name: drop.name, isFolder: end.isFolder }
+    const id = end.transferId ?? drop.batch.batchId
+    const shelved = { from: locationOf(drop), name: drop.name, isFolder: end.isFolder, id }
     const path = await shelve(shelved, folder, notesOf(drop, end))
     await drop.batch.sync()
     return path

@@ -1,6 +1,6 @@
 /**
  * Gives a file or folder its place in `sent/` or `failed/`, with small files beside it. Nothing is ever replaced: a name that is taken gets a
- * number.
+ * number, and where all numbers are taken, an id that no other file has.
  *
  * Each step can be repeated after a crash, and leads to the same place. The first small file reserves the number: it has a content that no
  * other transfer has. It is written under another name and gets its own by a link, so that a file of that name is either whole and ours, or another
@@ -37,6 +37,8 @@ export interface Shelved {
   readonly from: string
   readonly name: string
   readonly isFolder: boolean
+  /** Distinguishes it from all other files of its name. The same after a crash. */
+  readonly id: string
 }
 
 const BESIDE_MODE = 0o666
@@ -44,25 +46,31 @@ const BESIDE_MODE = 0o666
 /**
  * @param folder on the same file system. A killed call may leave a file of `unfinishedPath` in it
  * @returns where the file is now; null when an earlier call has moved it, and someone has taken it away since
- * @throws errors of the file system
+ * @throws errors of the file system; Problem `folder-unavailable` where someone has given another file the name with the id, too
  */
 export async function shelve(
-  { from, name, isFolder }: Shelved,
+  { from, name, isFolder, id }: Shelved,
   folder: string,
   beside: readonly Beside[],
 ): Promise<string | null> {
   const file = lstatOrNull(from)
-  for (let number = 0; number <= sameNamesMax; number++) {
-    const finalName = number === 0 ? name : numberedName(name, number, { isFolder })
-    const to = join(folder, finalName)
-    const notes = beside.map(({ suffix, text }) => ({ path: join(folder, besideName(finalName, suffix)), text }))
+  for (let number = 0; number <= sameNamesMax + 1; number++) {
+    const distinction = number <= sameNamesMax ? number : id
+    const named = (bytesMax: number): string =>
+      number === 0 ? shortenedText(name, bytesMax) : numberedName(name, distinction, { isFolder, bytesMax })
+    const to = join(folder, named(fileNameBytesMax))
+    const notes = beside.map(({ suffix, text }) => ({
+      // A long name is cut before its number: otherwise all numbers would have the same small file.
+      path: join(folder, named(fileNameBytesMax - utf8Length(suffix)) + suffix),
+      text,
+    }))
     const place = await turns.run(to, () => (file === null ? placeOf(to, notes) : placeAt(from, file, to, notes)))
     if (place === 'taken') continue
     if (place !== null && file !== null) await syncFolder(folder)
     return place
   }
   if (file === null) return null
-  throw new Problem('write-failed', { detail: `there are ${sameNamesMax} files of that name in ${folder}` })
+  throw new Problem('folder-unavailable', { detail: `there are ${sameNamesMax} files named ${name} in ${folder}` })
 }
 
 /** Several files of one name may come at once. Each takes its number before the next one looks. */
@@ -192,9 +200,4 @@ async function moveOver(
 function isTaken(to: string, file: BigIntStats): boolean {
   const there = lstatOrNull(to)
   return there !== null && !isSameFile(there, file)
-}
-
-/** The name of a file beside another one. A long name is cut. */
-function besideName(name: string, suffix: string): string {
-  return shortenedText(name, fileNameBytesMax - utf8Length(suffix)) + suffix
 }

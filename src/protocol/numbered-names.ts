@@ -13,12 +13,13 @@ const encoder = new TextEncoder()
  * The name for the `number`th file of the same name: `report.pdf`, `report (1).pdf`, `report (2).pdf`… The stem is
  * shortened where the whole would be too long.
  *
+ * @param number or another text that distinguishes it
  * @param isFolder the number of a folder stands at the end of its name: `photos (1)`
  * @param bytesMax room for the whole, in bytes of UTF-8
  */
 export function numberedName(
   name: string,
-  number: number,
+  number: number | string,
   { isFolder = false, bytesMax = fileNameBytesMax } = {},
 ): string {
   const [stem, extension] = isFolder ? [name, ''] : stemAndExtension(name)

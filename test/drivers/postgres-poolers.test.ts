@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import pino from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { startPortal } from '../../src/portal/index.ts'
@@ -141,6 +142,41 @@ test('where pipelined statements are lost no portal starts', async () => {
   const { url } = await gated(losingEarlyStatements())
   expect((await refusalAt(url)).toJSON()).toMatchObject({ code: 'ledger-unusable', missing: 'pipelining' })
 })
+
+/** Longer than a trial waits for what may be lost. */
+const STILL_MS = 6_000
+
+test('a database that stands still while pipelined statements are tried refuses no portal', async () => {
+  let still: Promise<unknown> | null = null
+  const database = await gated({
+    fromClient: () => (message) => {
+      if (message.body.includes('select $1::int as answer')) still ??= setTimeout(STILL_MS)
+      return still === null ? message : still.then(() => message)
+    },
+  })
+  await expectStart(database)
+  expect(still).not.toBeNull()
+})
+
+test('a database that stands still before it notifies refuses no portal', async () => {
+  let stoodStill = 0
+  const database = await gated({
+    fromServer: () => (message) => {
+      if (message.type !== 'A' || stoodStill > 0) return message
+      stoodStill++
+      return setTimeout(STILL_MS, message)
+    },
+  })
+  await expectStart(database)
+  expect(stoodStill).toBe(1)
+})
+
+async function expectStart({ url }: { url: string }): Promise<void> {
+  const dataFolder = await mkdtemp(join(tmpdir(), 'golooader-pooler-'))
+  onTestFinished(() => rm(dataFolder, { recursive: true }))
+  const portal = await startPortal({ listenPort: 0, dataFolder, databaseUrl: url })
+  await portal.close()
+}
 
 function losingEarlyStatements(): ProtocolGateOptions {
   let isBusy = false

@@ -10,8 +10,8 @@ export interface Message {
   readonly body: Buffer
 }
 
-/** Returns the message to forward in place of the given one, or null to drop it. */
-export type Pass = (message: Message) => Message | null
+/** Returns the message to forward in place of the given one, or null to drop it. A promise delays it, and all that comes after it. */
+export type Pass = (message: Message) => Message | null | Promise<Message>
 
 export interface ProtocolGateOptions {
   readonly fromClient?: () => Pass
@@ -57,6 +57,7 @@ export async function protocolGate(databaseUrl: string, options: ProtocolGateOpt
 function forward(from: Socket, to: Socket, pass: Pass, isFirstBare: boolean): void {
   let held = Buffer.alloc(0)
   let typeBytes = isFirstBare ? 0 : 1
+  let delayed: Promise<void> | null = null
   from.on('data', (chunk) => {
     held = Buffer.concat([held, chunk])
     while (held.length >= typeBytes + 4) {
@@ -65,7 +66,9 @@ function forward(from: Socket, to: Socket, pass: Pass, isFirstBare: boolean): vo
       const message = pass({ type: held.toString('latin1', 0, typeBytes), body: held.subarray(typeBytes + 4, end) })
       held = held.subarray(end)
       typeBytes = 1
-      if (message !== null) to.write(encode(message))
+      if (message === null) continue
+      if (delayed === null && !(message instanceof Promise)) to.write(encode(message))
+      else delayed = Promise.all([message, delayed]).then(([one]) => void to.write(encode(one)))
     }
   })
 }

@@ -111,6 +111,19 @@ describe('fs store', () => {
     expect(await filesIn(folder)).toEqual([])
   })
 
+  test('what is committed for a transfer that was removed meanwhile leaves neither a file nor a folder', async () => {
+    const folder = await testFolder()
+    const store = await fsStore(folder)
+    const part = somePart(newTransferId(), 1)
+    const sink = await store.openPart(part.key)
+    await sink.write([part.bytes])
+    await store.remove(part.key.transferId)
+    const tail = { ...part.key, generation: 'tail1' }
+    await expect(sink.commitAs(tail, part.key.digest)).rejects.toMatchObject({ code: 'part-incomplete' })
+    await expect(store.movePart(part.key, 'tail1')).rejects.toMatchObject({ code: 'part-incomplete' })
+    expect(await readdir(join(folder, part.key.transferId.slice(-2)))).toEqual([])
+  })
+
   test('after a restart, a held part is still not replaced', async () => {
     const folder = await testFolder()
     const transferId = newTransferId()

@@ -129,7 +129,7 @@ export function testUploads(beginWithLedger: () => Promise<LedgerTest>): void {
       const change = { state: 'refused', problem: problem('cancelled') } as const
       await ledger.moveTransfer(transferId, { state: 'receiving', attempt: 1 }, change)
       expect(await openBytes()).toBe(0)
-      expect(await record(partBytes + 7, partBytes + 9)).toBe(true)
+      expect(await record(partBytes + 7, partBytes + 9), 'the transfer is over').toBe(false)
       expect(await openBytes()).toBe(0)
     })
 

@@ -81,7 +81,7 @@ export interface UploadLedger {
    * Records what a writer has made durable. Of a stream, the tail counts in the bytes of its account and of the storage from then on.
    *
    * @param bounds null for a transfer whose size is known: its announcement made the room
-   * @returns false when that was not the writer: nothing of it counts
+   * @returns false when that was not the writer, or the attempt is over: nothing of it counts
    * @throws Problem `storage-full` when there is no room for the tail; then nothing is recorded
    */
   recordUploaded(transferId: string, writerId: string, uploaded: Uploaded, bounds: RoomBounds | null): Promise<boolean>

@@ -89,7 +89,8 @@ class FsStore implements Store {
         try {
           await handle.datasync()
           await handle.close()
-          if (this.#folderOf(final) !== folder) await this.#makeFolders(final)
+          // Not more than that: where the transfer was removed meanwhile, it stays removed.
+          if (this.#folderOf(final) !== folder) await makeFolder(this.#folderOf(final))
           await this.#place({ ...final, digest }, partial)
         } catch (cause) {
           throw await this.#problemOf(cause)
@@ -128,7 +129,7 @@ class FsStore implements Store {
     try {
       await this.#root.assertThere()
       if ((await this.find(final)) === key.digest) return
-      await this.#makeFolders(final)
+      await makeFolder(this.#folderOf(final))
       await this.#place(final, this.#pathOf(key))
       this.#listings.delete(this.#folderOf(key))
     } catch (cause) {
@@ -252,15 +253,8 @@ class FsStore implements Store {
   /** Makes the folders of a part, but never the store's own folder, which may only have been moved away. */
   async #makeFolders(place: PartPlace): Promise<void> {
     const { transferId } = place
-    for (const folder of new Set([
-      this.#shardOf(transferId),
-      this.#transferFolderOf(transferId),
-      this.#folderOf(place),
-    ])) {
-      await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
-        if (!hasCode(error, 'EEXIST')) throw error
-      })
-    }
+    const folders = [this.#shardOf(transferId), this.#transferFolderOf(transferId), this.#folderOf(place)]
+    for (const folder of new Set(folders)) await makeFolder(folder)
   }
 
   /** The problem for an error of the file system, after checking that the store is in its place. */
@@ -347,6 +341,12 @@ class FsStore implements Store {
     this.#listings.set(folder, listing)
     return listing
   }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+    if (!hasCode(error, 'EEXIST')) throw error
+  })
 }
 
 /** The entries of a folder; none when it does not exist. */

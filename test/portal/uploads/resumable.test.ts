@@ -1,7 +1,10 @@
 /** Uploads that later requests continue, at one portal and at several that share a ledger and a store. */
+import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Ledger } from '../../../src/portal/ledger/contract.ts'
 import type { Store } from '../../../src/portal/store/contract.ts'
+import { until } from '../../e2e/harness/world.ts'
 import { begin, type Portal } from '../several.ts'
 import { anAppend, content, film, MIB, PART_BYTES, storedContent, transferOf, Uploader } from './resumable.ts'
 
@@ -271,4 +274,102 @@ test('small requests add segments to the tail, which are joined when they are ma
   const { stored } = await one.append(here, 600, film.subarray(600), { completes: true })
   if (stored === null) throw new Error('it is not stored')
   expect((await storedContent(store, stored)).equals(film)).toBe(true)
+})
+
+test.each([
+  ['of known length, in the middle of a part', film.length, 100],
+  ['of known length, behind a part', film.length, PART_BYTES + 100],
+  ['of unknown length, in the middle of a part', null, 100],
+  ['of unknown length, behind a part', null, PART_BYTES + 100],
+])(
+  'what arrives for an upload %s that has ended meanwhile is neither told nor kept',
+  async (_, lengthBytes, arriving) => {
+    const { store, ledger, ada, portal } = await begin(options)
+    for (const breaks of [false, true]) {
+      const isStoring = Promise.withResolvers<void>()
+      const late = Promise.withResolvers<void>()
+      const afterEnd = async (commit: () => Promise<void>): Promise<void> => {
+        isStoring.resolve()
+        await late.promise
+        await commit()
+      }
+      const slow: Store = {
+        ...store,
+        openPart: async (...place) => {
+          const sink = await store.openPart(...place)
+          return {
+            ...sink,
+            commit: (digest) => afterEnd(() => sink.commit(digest)),
+            commitAs: (final, digest) => afterEnd(() => sink.commitAs(final, digest)),
+          }
+        },
+      }
+      const [here, other] = [portal('one', { store: slow }), portal('two')]
+      const one = await Uploader.create(here, ada, { lengthBytes })
+      const bytes = film.subarray(0, arriving)
+      const appended = one.append(here, 0, bytes, { source: content(bytes, { breaks }) })
+      await isStoring.promise
+      await other.transfers.cancel(ada, one.transferId, false)
+      await until(async () => (await transferOf(ledger, one.transferId)).state === 'cancelled', 'it is over')
+      await store.remove(one.transferId)
+      late.resolve()
+      await expect(appended).rejects.toMatchObject({
+        code: expect.stringMatching(breaks ? /transfer-closed|part-incomplete/ : /transfer-closed/),
+      })
+      expect(await ledger.uploadResource(one)).toMatchObject({ offsetBytes: 0, writerId: null })
+      const held: string[] = []
+      for await (const { generation } of store.held()) held.push(generation)
+      expect(held).toEqual([])
+    }
+  },
+)
+
+test('a request that breaks before its first byte leaves nothing', async () => {
+  const { ledger, ada, portal } = await begin(options)
+  const here = portal('one')
+  const one = await Uploader.create(here, ada)
+  await one.append(here, 0, film.subarray(0, 100))
+  const before = await ledger.uploadResource(one)
+  const source = content(Buffer.alloc(0), { breaks: true })
+  const broken = one.append(here, 100, film.subarray(100, 200), { source })
+  await expect(broken).rejects.toMatchObject({ code: 'part-incomplete' })
+  expect(await ledger.uploadResource(one)).toEqual(before)
+})
+
+test('a file that takes longer to verify than the upload timeout does not time out meanwhile', async () => {
+  const { store, ledger, ada, portal } = await begin({ ...options, uploadTimeoutMs: 1 })
+  let extended = 0
+  let isVerifying = false
+  const here = portal('one', {
+    store: {
+      ...store,
+      read: (...key) => {
+        isVerifying = true
+        return store.read(...key)
+      },
+      movePart: async (...move) => {
+        isVerifying = true
+        await setTimeout(1)
+        await store.movePart(...move)
+      },
+    },
+    ledger: {
+      ...ledger,
+      extendUploadDeadline: (...deadline) => {
+        if (isVerifying) extended++
+        return ledger.extendUploadDeadline(...deadline)
+      },
+    },
+  })
+  const reprDigest = `sha-256=:${createHash('sha256').update(film).digest('base64')}:`
+  const one = await Uploader.create(here, ada, { reprDigest })
+  const two = 2 * PART_BYTES
+  const contentDigests = { update: () => {}, verify: () => {} }
+  await one.append(here, 0, film.subarray(0, two), { contentDigests })
+  expect(extended, 'while parts that were verified are moved').toBeGreaterThan(0)
+  isVerifying = false
+  extended = 0
+  const { stored } = await one.append(here, two, film.subarray(two), { completes: true })
+  expect(stored).toMatchObject({ state: 'stored' })
+  expect(extended, 'while the file is read again').toBeGreaterThanOrEqual(3)
 })

@@ -74,6 +74,15 @@ export function uploads({ db, now, transact }: LedgerContext): UploadLedger {
           .where('transfer_id', '=', transferId)
           .where('writer_id', '=', writerId)
           .where('offset_bytes', '=', fromBytes)
+          .where(({ exists, selectFrom }) =>
+            exists(
+              selectFrom('transfers')
+                .select('transfers.transfer_id')
+                .whereRef('transfers.transfer_id', '=', 'uploads.transfer_id')
+                .whereRef('transfers.attempt', '=', 'uploads.attempt')
+                .where('transfers.state', '=', 'receiving'),
+            ),
+          )
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
         if (stream !== undefined && bounds !== null) {

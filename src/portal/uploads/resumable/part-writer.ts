@@ -5,13 +5,13 @@
  * Content whose digest is still to be verified waits in a generation of its own, where no receiver looks. So it can be removed without a
  * look at anything else, and a killed portal leaves nothing there that counts.
  *
- * Nothing is ever removed from where the parts of the transfer are. A portal may be paused between any check and a removal, and another
+ * While the transfer can be continued, nothing is removed from where its parts are. A portal may be paused between any check and a removal, and another
  * one may have recorded the same part when it wakes up. A part that was stored and never recorded is the one that the next request
  * brings, because the file is the same. Where it is not, the upload ends.
  */
 import type { PartSink } from '../../../parts/index.ts'
 import { type DigestAlgorithm, Problem, partSpan } from '../../../protocol/index.ts'
-import type { PortalContext } from '../../context.ts'
+import { areAlive, type PortalContext } from '../../context.ts'
 import type { Account } from '../../ledger/contract.ts'
 import { storageFull } from '../../ledger/room.ts'
 import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.ts'
@@ -59,6 +59,8 @@ export class PartWriter {
   #upload: UploadResource
   /** Content that is stored, and does not count yet. */
   #pending: Stored[] = []
+  /** Content that is stored, and of which it is certain that it will not count. */
+  #uncounted: Stored[] = []
   /** Where parts wait whose content is not verified yet; null where nothing waits. */
   readonly #waitingIn: string | null
   #hasWaited = false
@@ -123,8 +125,8 @@ export class PartWriter {
   /**
    * Records what is stored. From then on it counts.
    *
-   * @throws Problem `unavailable` when a newer request has taken the upload over; `storage-full` when there is no room for a stream: then
-   *   the upload is over
+   * @throws Problem `unavailable` when a newer request has taken the upload over; `transfer-closed` when its transfer is over;
+   *   `storage-full` when there is no room for a stream: then the upload is over
    */
   settle(): Promise<void> {
     return this.#oneByOne(() => this.#settle())
@@ -133,6 +135,7 @@ export class PartWriter {
   async #settle(): Promise<void> {
     const stored = this.#takeContiguous()
     if (stored.length === 0) return
+    this.#uncounted = stored
     const { store, ledger } = this.#context
     const { transferId, generation, isSizeKnown } = this.#transfer
     const before = this.#upload
@@ -158,7 +161,13 @@ export class PartWriter {
     // The content is on the disk already, and needs no further room there.
     const bounds = isSizeKnown ? null : { ...(await admissionOf(this.#context)), freeBytes: null }
     const record = () => ledger.recordUploaded(transferId, this.#writerId, uploaded, bounds)
-    if (!(await this.#transfers.refusedWithoutRoom(this.#transfer, record))) throw replaced()
+    // If the ledger does not answer, it may have recorded it.
+    this.#uncounted = []
+    if (!(await this.#transfers.refusedWithoutRoom(this.#transfer, record))) {
+      this.#uncounted = stored
+      const now = await ledger.transfer(transferId)
+      throw now?.state === 'receiving' ? replaced() : new Problem('transfer-closed', { state: now?.state })
+    }
     this.#upload = { ...before, offsetBytes, tail }
     if (this.#isUncounted) this.#active.unannouncedBytes -= offsetBytes - before.offsetBytes
     for (const { partNumber, lengthBytes } of parts) {
@@ -168,12 +177,13 @@ export class PartWriter {
     this.#incoming.onDurable(offsetBytes)
   }
 
-  /** Removes what was not recorded, but for parts that lie where those of the transfer are. */
+  /** Removes what was not recorded. Where the parts of the transfer are, it removes them only once none of them can count any more. */
   async drop(): Promise<void> {
-    const stored = this.#pending
+    const stored = [...this.#pending, ...this.#uncounted]
     this.#pending = []
-    const { store } = this.#context
-    const { transferId } = this.#transfer
+    this.#uncounted = []
+    const { store, ledger } = this.#context
+    const { transferId, generation } = this.#transfer
     await removeSegments(
       store,
       transferId,
@@ -181,6 +191,10 @@ export class PartWriter {
     )
     if (this.#waitingIn !== null && this.#hasWaited)
       await store.removeParts({ transferId, generation: this.#waitingIn })
+    // The transfer may have ended, and its parts may have been removed, before these were stored.
+    const hasParts = stored.some(({ segment }) => segment === null)
+    if (hasParts && !areAlive(await ledger.transfer(transferId), { transferId, generation }))
+      await store.removeParts({ transferId, generation })
   }
 
   /** Puts parts that have waited to be verified where the parts of the transfer are. */
@@ -189,11 +203,13 @@ export class PartWriter {
     if (generation === null) return
     const { store } = this.#context
     const { transferId, generation: final } = this.#transfer
+    const extendDeadline = this.#transfers.extendDeadlineOnBytes(transferId)
     for (let from = 0; from < parts.length; from += MOVES_AT_A_TIME) {
       const some = parts.slice(from, from + MOVES_AT_A_TIME)
       await Promise.all(
         some.map(({ partNumber, digest }) => store.movePart({ transferId, generation, partNumber, digest }, final)),
       )
+      extendDeadline()
     }
   }
 
@@ -276,9 +292,10 @@ export class PartWriter {
   async #openSegment(partNumber: number): Promise<PartSink> {
     const place = newTailPlace(this.#transfer.transferId, partNumber)
     const sink = await this.#context.store.openPart(place, this.#digestAlgorithm)
-    return this.#counted(sink, (digest, lengthBytes) =>
-      this.#commitSegment(sink, place, { digest, lengthBytes, isInstead: false }),
-    )
+    return this.#counted(sink, async (digest, lengthBytes) => {
+      if (lengthBytes > 0) await this.#commitSegment(sink, place, { digest, lengthBytes, isInstead: false })
+      else await sink.discard()
+    })
   }
 
   async #openPart(partNumber: number, isFirst: boolean): Promise<PartSink> {

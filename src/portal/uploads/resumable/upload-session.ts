@@ -309,9 +309,12 @@ export class UploadSession implements AsyncDisposable {
    */
   async #verifyWhole(whole: BodyDigests, isHashed: boolean): Promise<void> {
     if (!isHashed) {
+      // A large file takes longer than the upload timeout.
+      const extendDeadline = this.#transfers.extendDeadlineOnBytes(this.#upload.transferId)
       for await (const bytes of this.#stored()) {
         if (this.#active.signal.aborted) throw replaced()
         whole.update(bytes)
+        extendDeadline()
       }
     }
     try {

@@ -5,6 +5,9 @@ import { durationText } from '../protocol/index.ts'
 /** EX_TEMPFAIL of sysexits.h: not now. */
 export const TEMPFAIL = 75
 
+const STILL_RUNNING =
+  'a part of it still runs, and cannot be ended: it belongs to another user (sudo), or waits for a disk'
+
 /** How a command ended for one event: a line of `--json`. */
 export interface CommandReport extends CommandEnd {
   readonly type: 'command'
@@ -18,7 +21,8 @@ export interface CommandReport extends CommandEnd {
 export function commandText(report: CommandReport, what: string): string {
   const sign = report.exitCode === 0 ? '✔' : report.exitCode === TEMPFAIL ? '…' : '!'
   const first = `${sign} ${what}: command: ${endText(report)}, after ${durationText(report.durationMs)}`
-  return [first, ...report.lastLines.map((line) => `    ${line}`)].join('\n')
+  const lines = [...report.lastLines, ...(report.isStillRunning ? [STILL_RUNNING] : [])]
+  return [first, ...lines.map((line) => `    ${line}`)].join('\n')
 }
 
 /** Takes what a command was run for, by the name of its file for people. */

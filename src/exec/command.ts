@@ -10,7 +10,7 @@ import { once } from 'node:events'
 import { Writable } from 'node:stream'
 import { backoffMs, onAbort, sleep } from '../async/index.ts'
 import { hasCode } from '../fs/index.ts'
-import { timerMs } from '../protocol/index.ts'
+import { shortenedText, timerMs } from '../protocol/index.ts'
 import { OutputTail } from './output-tail.ts'
 import { endGroup, endLeftRunning, killGroup, noteEnded, noteRunning } from './process-group.ts'
 
@@ -19,8 +19,12 @@ const SHELL = '/bin/sh'
 const STARTER = `IFS= read -r begin <&3 || exit; exec 3<&-; exec ${SHELL} -c "$1"`
 /** Something in the background may hold the output open. It is not waited for longer than this. */
 const OUTPUT_MS_MAX = 500
+/** A process that was killed ends within this time, unless a disk or another user holds it. */
+const EXIT_MS_MAX = 5_000
 const SHORTAGES = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']
 const startBackoff = { minMs: 200, maxMs: 30_000 }
+/** Linux starts no program with a variable of 128 KiB. Many receivers may give long reasons; standard input has all of them. */
+const VARIABLE_BYTES_MAX = 64 * 1024
 const VARIABLE_START = 'GOLOOADER_'
 /** The variables of this program that a command gets: with them it can use the same account. All others are options of this program. */
 const VARIABLES_PASSED = ['PORTAL', 'TOKEN', 'KEYS', 'PROFILE', 'INSECURE']
@@ -45,6 +49,8 @@ export interface CommandEnd {
   readonly exitCode: number | null
   readonly signal: NodeJS.Signals | null
   readonly isTimedOut: boolean
+  /** Whether it had to be ended, and a part of it could not be: it belongs to another user, or hangs in the system. */
+  readonly isStillRunning: boolean
   /** The last lines of its standard output and standard error: 20 at most, and 4 KiB. */
   readonly lastLines: readonly string[]
   readonly durationMs: number
@@ -66,10 +72,20 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
   begin(child)
   const tail = new OutputTail()
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => tail.add(bytes))
-  let ending: Promise<void> | null = null
+  let ending: Promise<boolean> | null = null
   let isTimedOut = false
+  const over = new AbortController()
+  const givenUp = Promise.withResolvers<null>()
   const end = (): void => {
-    ending ??= endGroup(pid)
+    if (ending !== null) return
+    ending = endGroup(pid)
+    // Its failure shows below. The command may have ended before.
+    ending
+      .then(() => sleep(EXIT_MS_MAX, over.signal))
+      .then(
+        () => givenUp.resolve(null),
+        () => {},
+      )
   }
   const timer = setTimeout(() => {
     isTimedOut = true
@@ -79,14 +95,22 @@ export async function runCommand(options: CommandOptions): Promise<CommandEnd> {
   const kill = (): void => killGroup(pid)
   process.once('exit', kill)
   try {
-    const ended = await exitOf(child)
+    const exit = await Promise.race([exitOf(child), givenUp.promise])
     clearTimeout(timer)
-    await ending
+    const areAllEnded = (await ending) !== false
     await outputEnd(child)
-    if (signal.aborted && ended.exitCode !== 0) throw signal.reason
-    return { ...ended, isTimedOut, lastLines: tail.lines, durationMs: Math.round(performance.now() - startedAtMs) }
+    // Otherwise this process would not end before it.
+    if (exit === null) child.unref()
+    const { exitCode, signal: endedBy } = exit ?? { exitCode: null, signal: null }
+    if (signal.aborted && exitCode !== 0) throw signal.reason
+    return {
+      ...{ exitCode, signal: endedBy, isTimedOut, isStillRunning: exit === null || !areAllEnded },
+      lastLines: tail.lines,
+      durationMs: Math.round(performance.now() - startedAtMs),
+    }
   } finally {
     clearTimeout(timer)
+    over.abort()
     unsubscribe?.()
     process.removeListener('exit', kill)
     if (notePath !== null) noteEnded(notePath)
@@ -148,7 +172,7 @@ function environment(variables: Readonly<Record<string, string>>): NodeJS.Proces
   // A variable cannot have a NUL.
   const own = Object.entries(variables).map(([name, value]) => [
     `${VARIABLE_START}EXEC_${name}`,
-    value.replaceAll('\0', '\ufffd'),
+    shortenedText(value.replaceAll('\0', '\ufffd'), VARIABLE_BYTES_MAX),
   ])
   return Object.fromEntries([...inherited, ...own])
 }

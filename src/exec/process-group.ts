@@ -7,15 +7,21 @@ import { hasCode, isRunningHere, type ProcessIdentity, processIdentity } from '.
 const TERMINATION_MS_MAX = 5_000
 const LOOK_EVERY_MS = 50
 
-/** Ends all processes of a group: by SIGTERM, and what is left then by SIGKILL. @param pid of its first process */
-export async function endGroup(pid: number): Promise<void> {
-  if (!signalGroup(pid, 'SIGTERM')) return
+/**
+ * Ends all processes of a group: by SIGTERM, and what is left then by SIGKILL.
+ *
+ * @param pid of its first process
+ * @returns false when processes are left which this user may not end: what sudo runs, for one
+ */
+export async function endGroup(pid: number): Promise<boolean> {
+  let found = signalGroup(pid, 'SIGTERM')
   const endMs = performance.now() + TERMINATION_MS_MAX
-  while (performance.now() < endMs) {
+  while (found !== 'gone' && performance.now() < endMs) {
     await sleep(LOOK_EVERY_MS)
-    if (!signalGroup(pid, 0)) return
+    found = signalGroup(pid, 0)
   }
-  signalGroup(pid, 'SIGKILL')
+  if (found === 'own') found = signalGroup(pid, 'SIGKILL')
+  return found !== 'foreign'
 }
 
 /** Ends all processes of a group at once. */
@@ -23,14 +29,15 @@ export function killGroup(pid: number): void {
   signalGroup(pid, 'SIGKILL')
 }
 
-/** @returns false when the group has no process any more */
-function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
+/** @returns what the group has: processes of this user, only those of another one, or none any more */
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): 'own' | 'foreign' | 'gone' {
   try {
     process.kill(-pid, signal)
-    return true
+    return 'own'
   } catch (error) {
-    // EPERM: only processes of another user are left, or, on macOS, only such as have ended already.
-    if (hasCode(error, 'ESRCH', 'EPERM')) return false
+    if (hasCode(error, 'ESRCH')) return 'gone'
+    // macOS says the same of processes that have ended already.
+    if (hasCode(error, 'EPERM')) return process.platform === 'darwin' ? 'gone' : 'foreign'
     throw error
   }
 }

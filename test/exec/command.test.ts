@@ -36,6 +36,13 @@ test('a command gets its event on standard input, its variables, and no option o
   }
 })
 
+test('a value that is too long for a variable is cut, and whole on standard input', async () => {
+  const reasons = 'x'.repeat(300_000)
+  const command = 'printf %s "$GOLOOADER_EXEC_PROBLEM" | wc -c; wc -c'
+  const { lastLines } = await run(command, { event: { reasons }, variables: { PROBLEM: reasons } })
+  expect(lastLines.map(Number)).toEqual([65_536, JSON.stringify({ reasons }).length + 1])
+})
+
 test('exit codes, signals and commands that are not there are told apart', async () => {
   expect(await run('exit 3')).toMatchObject({ exitCode: 3, signal: null, isTimedOut: false })
   expect(await run('kill -9 $$')).toMatchObject({ exitCode: null, signal: 'SIGKILL', isTimedOut: false })

@@ -117,6 +117,30 @@ test('a command that takes longer than its time limit is ended with all that it 
   await until(() => found.every((pid) => !isAlive(pid)), 'all have ended')
 })
 
+test('a command of another user, as under sudo, is not waited for after its time limit, nor when the receiver stops', async () => {
+  if (process.getuid?.() !== 0) return console.log('not tested: only root may become another user')
+  const { world } = await joined()
+  const pids = world.path('pids')
+  // The receiver may not signal the processes of others, like a receiver that is not root.
+  const wrapper = ['setpriv', '--bounding-set=-kill', '--inh-caps=-kill']
+  const command = `echo $$ >> '${pids}'; exec setpriv --reuid 65534 --clear-groups sleep 1000`
+  const flags = ['receive', '--into', world.inbox('bob'), '--create', '--json', '--profile', 'bob', '--exec', command]
+  const pidsOf = () => (existsSync(pids) ? readFileSync(pids, 'utf8').trim().split('\n').map(Number) : [])
+  try {
+    const bob = world.start([...flags, '--exec-timeout', '500ms'], { wrapper })
+    await store(world, 'a.bin', 1)
+    expect(await commandEnded(bob)).toMatchObject({ isTimedOut: true, isStillRunning: true, exitCode: null })
+    await bob.stop()
+    const again = world.start(flags, { wrapper })
+    await store(world, 'b.bin', 1)
+    await until(() => pidsOf().length === 2, 'the second command runs')
+    expect(await again.stop()).toMatchObject({ code: 0, stderr: '' })
+    expect(pidsOf().every(isAlive)).toBe(true)
+  } finally {
+    for (const pid of pidsOf()) process.kill(pid, 'SIGKILL')
+  }
+})
+
 test('what a command leaves in the background holds nothing up', async () => {
   const { world } = await joined()
   const bob = await world.receiver('bob', ['--exec', 'sleep 1000 & echo $!'])

@@ -19,7 +19,7 @@ export function anUpload(transferId: string, account: Account): NewUploadResourc
   }
 }
 
-const nothingUploaded: Uploaded = { fromBytes: 0, offsetBytes: 0, parts: [], tail: [] }
+const nothingUploaded: Uploaded = { fromBytes: 0, offsetBytes: 0, parts: [], tail: [], lengthBytes: null }
 
 export function testUploads(beginWithLedger: () => Promise<LedgerTest>): void {
   const begin = async () => {

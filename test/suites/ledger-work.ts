@@ -171,7 +171,12 @@ async function uploads(ledger: Ledger, ada: Account): Promise<void> {
   await ledger.uploadResource({ secretHash: `secret of ${transferId}` })
   await ledger.recordUploadLength(transferId, 'one', 200)
   const parts = [{ partNumber: 1, digest: 'digest' }]
-  await ledger.recordUploaded(transferId, 'one', { fromBytes: 0, offsetBytes: 100, parts, tail: [] }, null)
+  await ledger.recordUploaded(
+    transferId,
+    'one',
+    { fromBytes: 0, offsetBytes: 100, parts, tail: [], lengthBytes: 200 },
+    null,
+  )
   await ledger.uploadedDigests(transferId)
   await ledger.claimUploadResource(transferId, 'one', null)
   await ledger.claimUploadResource(transferId, null, 'two')

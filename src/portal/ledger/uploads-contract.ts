@@ -58,6 +58,8 @@ export interface Uploaded {
   readonly parts: readonly { readonly partNumber: number; readonly digest: string }[]
   /** The whole tail from now on. */
   readonly tail: readonly TailSegment[]
+  /** The length of the file; null while it is not known. */
+  readonly lengthBytes: number | null
 }
 
 export interface UploadLedger {

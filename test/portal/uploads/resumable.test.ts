@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Ledger } from '../../../src/portal/ledger/contract.ts'
 import type { Store } from '../../../src/portal/store/contract.ts'
+import { Problem } from '../../../src/protocol/index.ts'
 import { until } from '../../e2e/harness/world.ts'
 import { begin, type Portal } from '../several.ts'
 import { anAppend, content, film, MIB, PART_BYTES, storedContent, transferOf, Uploader } from './resumable.ts'
@@ -373,3 +374,30 @@ test('a file that takes longer to verify than the upload timeout does not time o
   expect(stored).toMatchObject({ state: 'stored' })
   expect(extended, 'while the file is read again').toBeGreaterThanOrEqual(3)
 })
+
+test.each([100, PART_BYTES + 100])(
+  'nothing follows the last of %i bytes of unknown length, whose request ends before the upload is complete',
+  async (length) => {
+    const { store, ada, portal } = await begin(options)
+    const here = portal('one')
+    const whole = film.subarray(0, length)
+    const onEnd = (): never => {
+      throw new Problem('request-invalid')
+    }
+    const broken = async (): Promise<Uploader> => {
+      const one = await Uploader.create(here, ada, { lengthBytes: null })
+      const ending = one.append(here, 0, whole, { completes: true, contentBytes: null, onEnd })
+      await expect(ending).rejects.toMatchObject({ code: 'request-invalid' })
+      await using session = await one.open(here, false)
+      expect(session.state).toMatchObject({ offsetBytes: length, lengthBytes: length, isComplete: false })
+      return one
+    }
+    const nothing = Buffer.alloc(0)
+    const completed = await (await broken()).append(here, length, nothing, { completes: true, contentBytes: null })
+    if (completed.stored === null) throw new Error('it is not stored')
+    expect((await storedContent(store, completed.stored)).equals(whole)).toBe(true)
+    const longer = await broken()
+    const more = longer.append(here, length, film.subarray(length, length + 100))
+    await expect(more).rejects.toMatchObject({ code: 'inconsistent-upload-length' })
+  },
+)

@@ -65,12 +65,12 @@ export function uploads({ db, now, transact }: LedgerContext): UploadLedger {
       return recorded.numUpdatedRows > 0n
     },
 
-    async recordUploaded(transferId, writerId, { fromBytes, offsetBytes, parts, tail }, bounds) {
+    async recordUploaded(transferId, writerId, { fromBytes, offsetBytes, parts, tail, lengthBytes }, bounds) {
       return transact(async (tx) => {
         const [stream] = bounds === null ? [] : await lockStream(tx, transferId)
         const { numUpdatedRows } = await tx
           .updateTable('uploads')
-          .set({ offset_bytes: offsetBytes, tail: JSON.stringify(tail) })
+          .set({ offset_bytes: offsetBytes, tail: JSON.stringify(tail), length_bytes: lengthBytes })
           .where('transfer_id', '=', transferId)
           .where('writer_id', '=', writerId)
           .where('offset_bytes', '=', fromBytes)

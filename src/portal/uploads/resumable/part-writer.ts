@@ -157,7 +157,10 @@ export class PartWriter {
     for (const { partNumber, lengthBytes } of parts) {
       if (!isSizeKnown) this.#transfer = await this.#transfers.grow(this.#transfer, partNumber, lengthBytes)
     }
-    const uploaded = { fromBytes: before.offsetBytes, offsetBytes, parts, tail }
+    // Nothing can follow a part that is shorter than the others, also if this request ends before it has completed the upload.
+    const isShort = parts.some(({ lengthBytes }) => lengthBytes < this.#transfer.partSizeBytes)
+    const lengthBytes = before.lengthBytes ?? (isShort ? offsetBytes : null)
+    const uploaded = { fromBytes: before.offsetBytes, offsetBytes, parts, tail, lengthBytes }
     // The content is on the disk already, and needs no further room there.
     const bounds = isSizeKnown ? null : { ...(await admissionOf(this.#context)), freeBytes: null }
     const record = () => ledger.recordUploaded(transferId, this.#writerId, uploaded, bounds)
@@ -168,7 +171,7 @@ export class PartWriter {
       const now = await ledger.transfer(transferId)
       throw now?.state === 'receiving' ? replaced() : new Problem('transfer-closed', { state: now?.state })
     }
-    this.#upload = { ...before, offsetBytes, tail }
+    this.#upload = { ...before, offsetBytes, tail, lengthBytes }
     if (this.#isUncounted) this.#active.unannouncedBytes -= offsetBytes - before.offsetBytes
     for (const { partNumber, lengthBytes } of parts) {
       await this.#transfers.partReceived({ transferId, generation, partNumber }, lengthBytes)

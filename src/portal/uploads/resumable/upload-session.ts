@@ -139,8 +139,7 @@ export class UploadSession implements AsyncDisposable {
         return { offsetBytes: reached, stored: null }
       }
       if (lengthBytes !== null && reached < lengthBytes) throw inconsistent(lengthBytes, reached)
-      // The last part may be shorter than the others, so nothing can follow it any more.
-      if (lengthBytes === null) await this.#recordLength(reached)
+      if (this.#upload.lengthBytes === null) await this.#recordLength(reached)
       if (whole !== null) await this.#verifyWhole(whole, offsetBytes === 0)
       return { offsetBytes: reached, stored: await this.#complete() }
     } catch (error) {

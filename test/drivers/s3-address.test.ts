@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { parseS3Address } from '../../src/portal/store/s3/address.ts'
 import { s3Store } from '../../src/portal/store/s3.ts'
 import { newTransferId } from '../../src/protocol/index.ts'
-import { FaultyNetwork, type Seen } from '../e2e/harness/proxy.ts'
+import { type Fault, FaultyNetwork, type Seen } from '../e2e/harness/proxy.ts'
 import { testBucket } from '../servers/radosgw.ts'
 import { openS3Store, testS3Store } from '../suites/s3.ts'
 import { first, put, somePart } from '../suites/store.ts'
@@ -72,6 +72,7 @@ describe('an address', () => {
 
 describe('a bucket that cannot be used is reported before the portal serves', () => {
   const quick = { probeRetryMs: 300, connectMs: 300, idleMs: 1_000 }
+  const patient = { probeRetryMs: 60_000 }
 
   async function told(opening: Promise<unknown>): Promise<string> {
     const problem = await opening.then(
@@ -151,6 +152,29 @@ describe('a bucket that cannot be used is reported before the portal serves', ()
     )
     expect(await told(openS3Store(bucket, { ...quick, endpoint: network.url }))).toMatch(/x-amz-content-sha256/)
   })
+
+  const passing: readonly Fault[] = [
+    { answer: { status: 429, body: '' } },
+    { answer: { status: 400, body: '<Error><Code>RequestTimeout</Code></Error>' } },
+    { answer: { status: 503, body: '<Error><Code>SlowDown</Code></Error>' } },
+    { refuse: true },
+  ]
+
+  test.each(passing)('when the server does not detect damaged content, and has no time at first: %o', async (fault) => {
+    const { bucket, network } = await withRule(({ method, path, count }) => {
+      if (method !== 'PUT' || !path.endsWith('/damaged')) return null
+      return count === 1 ? fault : { answer: { status: 200, body: '' } }
+    })
+    expect(await told(openS3Store(bucket, { ...patient, endpoint: network.url }))).toMatch(/x-amz-content-sha256/)
+  })
+
+  test.each([...passing, { cutAnswerAfterBytes: 1 }])(
+    'but not one whose server has no time at first: %o',
+    async (fault) => {
+      const { bucket, network } = await withRule(({ count }) => (count === 1 ? fault : null))
+      await testS3Store(bucket, { ...patient, endpoint: network.url })
+    },
+  )
 
   test('when the server returns other content', async () => {
     const { bucket, network } = await withRule(({ method, path }) =>

@@ -40,6 +40,8 @@ const PASSING: ReadonlySet<string> = new Set([
   'SignatureDoesNotMatch',
 ])
 const PASSING_STATUS: ReadonlySet<number> = new Set([408, 429])
+/** What arrived was not what was sent, or was signed for other content. */
+const DAMAGED: ReadonlySet<string> = new Set(['XAmzContentSHA256Mismatch', 'BadDigest', 'SignatureDoesNotMatch'])
 const NO_ROOM: ReadonlySet<string> = new Set(['QuotaExceeded', 'XMinioStorageFull', 'InsufficientStorage'])
 
 export interface Failure {
@@ -62,6 +64,13 @@ export function failureOf(error: unknown): Failure {
   const isBroken = !isPassing || name === 'SignatureDoesNotMatch'
   const said = status === null ? name : `${status} ${name}`
   return { isPassing, code: isBroken ? 'store-failed' : 'unavailable', detail: `the S3 storage answered ${said}` }
+}
+
+/** Whether S3 has refused content for good, or because of damage. An answer that may pass says nothing about the content. */
+export function isContentRefused(error: unknown): boolean {
+  const status = statusOf(error)
+  if (status === null || status < 400 || status >= 500) return false
+  return DAMAGED.has(nameOf(error)) || !failureOf(error).isPassing
 }
 
 /** The name of an error, from S3 or the system. */

@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers'
 import { certificateFaultIn } from '../../../client/certificates.ts'
 import { Problem } from '../../../protocol/index.ts'
 import type { S3Address } from './address.ts'
-import { failureOf, nameOf, statusOf } from './failures.ts'
+import { failureOf, isContentRefused, nameOf, retryPassing, statusOf } from './failures.ts'
 import type { NewObject, S3Requests } from './requests.ts'
 
 const PROBE_BYTES = 64
@@ -28,7 +28,7 @@ export async function probe(requests: S3Requests, address: S3Address, retryMs: n
     await requests.requireCredentials()
     const canPutConditionally = await putTwice(requests, sound, retryMs)
     await requireSame(requests, sound, retryMs)
-    await requireRefusal(requests, damaged)
+    await requireRefusal(requests, damaged, retryMs)
     await requireListed(requests, folder, [sound.key], retryMs)
     await requests.delete([sound.key, damaged.key], retryMs)
     await requireListed(requests, folder, [], retryMs)
@@ -59,22 +59,30 @@ async function putTwice(requests: S3Requests, object: NewObject, retryMs: number
 }
 
 async function requireSame(requests: S3Requests, { key, content }: NewObject, retryMs: number): Promise<void> {
-  const read = await requests.get(key, null, retryMs)
-  const bytes = read === null ? null : await buffer(read.body)
+  const bytes = await retried(retryMs, async () => {
+    const read = await requests.get(key, null, 0)
+    return read === null ? null : buffer(read.body)
+  })
   if (bytes?.equals(await buffer(content())) !== true)
     throw unusable('it does not give back what was stored a moment ago')
 }
 
-/** The server has to refuse damaged content. Otherwise a damaged part could be acknowledged as stored. */
-async function requireRefusal(requests: S3Requests, object: NewObject): Promise<void> {
-  try {
-    await requests.put({ ...object, isConditional: false }, 0)
-  } catch (error) {
-    const status = statusOf(causeOf(error))
-    if (status !== null && status >= 400 && status < 500) return
-    throw error
-  }
-  await requests.delete([object.key], 0)
+/**
+ * The server has to refuse damaged content. Otherwise a damaged part could be acknowledged as stored. A server that has no time just now, or
+ * whose answer is lost, is asked again, because that tells nothing.
+ */
+async function requireRefusal(requests: S3Requests, object: NewObject, retryMs: number): Promise<void> {
+  const isRefused = await retried(retryMs, async () => {
+    try {
+      await requests.put({ ...object, isConditional: false }, 0)
+      return false
+    } catch (error) {
+      if (isContentRefused(causeOf(error))) return true
+      throw error
+    }
+  })
+  if (isRefused) return
+  await requests.delete([object.key], retryMs)
   throw unusable(
     'it does not verify the SHA-256 of what it is sent (x-amz-content-sha256), so damage would go unnoticed',
   )
@@ -84,6 +92,15 @@ async function requireListed(requests: S3Requests, folder: string, keys: readonl
   const { objects } = await requests.list({ prefix: `${folder}/`, retryMs })
   const listed = objects.map(({ key }) => key)
   if (listed.join() !== keys.join()) throw unusable('its listings do not show at once what was stored and removed')
+}
+
+/** Retries errors that may pass, of the whole of `act`: of several requests, and of answers that break off. */
+function retried<Result>(retryMs: number, act: () => Promise<Result>): Promise<Result> {
+  return retryPassing(retryMs, () =>
+    act().catch((error: unknown) => {
+      throw causeOf(error)
+    }),
+  )
 }
 
 function causeOf(error: unknown): unknown {

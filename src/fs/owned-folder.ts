@@ -2,8 +2,8 @@
  * A folder of this program's own inside a folder of its user, held by one process at a time, also where several machines share the disk.
  * While it is held, its owner notices when the user's folder is moved away, replaced, or unmounted.
  */
-import { accessSync, constants, type Stats } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { accessSync, constants, existsSync, type Stats } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import {
   createFile,
   makeOwnFolder,
@@ -97,9 +97,16 @@ export class OwnedFolder implements AsyncDisposable {
       const { dev, ino } = requireOwnFolder(this.path)
       if (dev === this.#seen.dev && ino === this.#seen.ino) return
     } catch (cause) {
-      throw new FolderAwayError('the folder is not there', { cause })
+      throw new FolderAwayError(this.#awayText(), { cause })
     }
     throw new FolderAwayError('another folder has taken the place of the folder')
+  }
+
+  /** An empty folder may be where a disk is mounted that is away: what is known of the files on that disk has to wait for it. */
+  #awayText(): string {
+    return existsSync(dirname(this.path))
+      ? `${this.path} is not there. If the disk of that folder is away, mount it. If ${basename(this.path)} was deleted, or this is a new disk, start the program again`
+      : 'the folder is not there'
   }
 
   /** Takes a new lock: a folder that was away may have come back on another device, which the old lock does not cover. */

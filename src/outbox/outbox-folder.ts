@@ -93,6 +93,8 @@ export class OutboxFolder implements AsyncDisposable {
         if (!hasCode(error, 'EEXIST')) throw error
       }
       const stats = lstatSync(folder)
+      if (stats.isSymbolicLink())
+        throw unavailable(`${folder} is a symbolic link. It has to be a folder on the disk of ${this.path}`)
       if (!stats.isDirectory()) throw unavailable(`${folder} has to be a folder`)
       if (stats.dev !== lstatSync(this.sending).dev) {
         throw unavailable(

@@ -102,6 +102,14 @@ export class Settling {
     this.#options.onLeftAlone(name, reason)
   }
 
+  /** Says of what is not complete at the end that it stays for the next run. */
+  leaveUnsettled(): void {
+    const { settleMs } = this.#options
+    for (const [name, { sinceMs }] of this.#followed) {
+      if (performance.now() < sinceMs + settleMs) this.leaveAlone(name, 'it is still written to. The next run sends it')
+    }
+  }
+
   /** The oldest files and folders. */
   async #list(): Promise<{ name: string; stats: BigIntStats }[]> {
     const { folder, isExcluded } = this.#options

@@ -171,7 +171,10 @@ class Watcher {
         continue
       }
       const isLate = dueMs !== null && performance.now() > onceUntilMs
-      if (isOnce && this.#runs.size === 0 && (isEmpty || isLate)) return
+      if (isOnce && this.#runs.size === 0 && (isEmpty || isLate)) {
+        this.#settling.leaveUnsettled()
+        return
+      }
       const waited = new AbortController()
       const timer = sleep(Math.min(dueMs ?? pollMs, pollMs), AbortSignal.any([this.#signal, waited.signal]))
       await Promise.race([next, timer.catch(() => {})])

@@ -1,6 +1,15 @@
 // @tier fast
 /** Whatever is put into a drop folder is sent once it is complete, and then lies where people find it. */
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Outbox, outboxWorld, receivedBy, stepsWithin, transfersOf } from './scene.ts'
@@ -188,6 +197,47 @@ test('a file that the portal refuses lies in failed/; a receiver that nobody kno
   expect(unknown.code).toBe(4)
   expect(unknown.stderr).toContain('No account of that name can receive: nobody (receiver-unknown)')
   expect(outbox.files).toHaveProperty('a.txt')
+})
+
+test('--once names a file that is still written to, and leaves it for the next run', async () => {
+  await using world = await outboxWorld()
+  await world.receiver('bob')
+  const outbox = new Outbox(world)
+  for (let longestMs = Number.POSITIVE_INFINITY, tries = 1; longestMs >= 1_000; tries++) {
+    const name = `app-${tries}.log`
+    let lastMs = performance.now()
+    longestMs = 0
+    const write = () => {
+      longestMs = Math.max(longestMs, performance.now() - lastMs)
+      lastMs = performance.now()
+      appendFileSync(outbox.path(name), 'line\n')
+    }
+    write()
+    const writing = setInterval(write, 10)
+    const { code, stdout } = await outbox.once('--settle', '1s')
+    clearInterval(writing)
+    write()
+    // On a machine that stood still the file was complete meanwhile, as it should be.
+    if (longestMs >= 1_000) continue
+    expect(code).toBe(0)
+    expect(stdout).toContain(`"name":"${name}","reason":"it is still written to. The next run sends it"`)
+    expect(readdirSync(outbox.path('sent'))).not.toContain(name)
+  }
+})
+
+test('"sent" that is a symbolic link is named, and so is a .sending that was deleted', async () => {
+  await using world = await outboxWorld()
+  const outbox = new Outbox(world)
+  mkdirSync(world.path('archive'))
+  symlinkSync(world.path('archive'), outbox.path('sent'))
+  const { code, stderr } = await outbox.once()
+  expect(code).toBe(2)
+  expect(stderr).toContain('sent is a symbolic link')
+  rmSync(outbox.path('sent'))
+  const watch = await outbox.watch(['--poll', '200ms'])
+  rmSync(outbox.path('.sending'), { recursive: true })
+  const { reason } = await watch.object(({ type }) => type === 'waiting')
+  expect(reason).toContain('If .sending was deleted')
 })
 
 test('a second watcher of the folder, and one inside or around it, are refused', async () => {

@@ -15,7 +15,7 @@ import {
   type RateBounds,
 } from '../client/index.ts'
 import { inlineSizeBytesMax, type Limits, type Offer, offersOpenMax } from '../protocol/index.ts'
-import { dispositionBatcher } from './answers.ts'
+import { dispositionBatcher, QuietWhileAnswering } from './answers.ts'
 import { ReceiverClocks } from './clocks.ts'
 import type { Decide } from './decision.ts'
 import type { DeliveryOutcome } from './delivery-end.ts'
@@ -106,7 +106,8 @@ export async function receiveInto<Body extends PartBody>(
   const placesFor = contentPlaces(options.contentsAtOnce)
   const links = new Links(client.canFollowLinks)
   const onObstacle = (obstacle: Obstacle) => standstill.begin(obstacle)
-  const answers = dispositionBatcher(client, clocks.limits)
+  const quiet = options.isOnce ? new QuietWhileAnswering() : null
+  const answers = dispositionBatcher(client, clocks.limits, quiet)
   const shared = {
     ...{ client, answers, inbox, acceptPolicy, decide, placesFor, partsInFlight, idleMs, links },
     ...{ onEvent, onObstacle, keepsTimes: options.keepsTimes ?? true, handling: options.handling ?? null },
@@ -114,6 +115,7 @@ export async function receiveInto<Body extends PartBody>(
   const tasks = new Tasks(shared, signal, {
     ended: (outcome) => {
       if (options.isOnce && (outcome === 'received' || outcome === 'refused')) ending.abort()
+      quiet?.end()
     },
     failed: (error) => ending.abort(error),
   })
@@ -128,7 +130,7 @@ export async function receiveInto<Body extends PartBody>(
         areStreamsWanted: inbox.takesStreams === true && clocks.limits?.streams === true,
       })
       tasks.beginSession(session.window, session.signal)
-      await watch(options, question, clocks, tasks, session.signal)
+      await watch(options, question, clocks, { tasks, quiet }, session.signal)
       await tasks.settled()
       await standstill.untilOver(signal)
     }
@@ -197,13 +199,13 @@ async function watch<Body extends PartBody>(
   { client, onEvent }: ReceiveBasics<Body>,
   receiver: () => InboxQuestion,
   clocks: ReceiverClocks,
-  { open, take }: Pick<Tasks<Body>, 'open' | 'take'>,
-  signal: AbortSignal,
+  { tasks: { open, take }, quiet }: { tasks: Pick<Tasks<Body>, 'open' | 'take'>; quiet: QuietWhileAnswering | null },
+  sessionSignal: AbortSignal,
 ): Promise<void> {
   const onHeldBack = (): void => onEvent({ type: 'held-back', reason: heldBackText })
   /** The number of tries since the last sign of life of the portal. */
   let tries = 0
-  const follow = async (): Promise<void> => {
+  const follow = async (signal: AbortSignal): Promise<void> => {
     await clocks.agree(signal)
     let isConnected = false
     for await (const event of hearInbox(client, receiver(), { open, onHeldBack }, { signal })) {
@@ -219,8 +221,10 @@ async function watch<Body extends PartBody>(
     }
   }
   const delayMs = (error: unknown): number => disconnectedMs(error, ++tries, onEvent)
-  while (!signal.aborted) {
-    await retry(follow, { delayMs, signal }).catch((error: unknown) => {
+  while (!sessionSignal.aborted) {
+    await quiet?.untilOver(sessionSignal)
+    const signal = quiet === null ? sessionSignal : AbortSignal.any([sessionSignal, quiet.signal])
+    await retry(() => follow(signal), { delayMs, signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
   }

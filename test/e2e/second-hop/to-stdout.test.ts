@@ -69,6 +69,26 @@ test('a stream goes from one program into another while it is written', async ()
   expect(await sending.ended).toMatchObject({ code: 0 })
 })
 
+test.each([
+  ['standard output', ['--to-stdout']],
+  ['a folder', ['--into', 'in', '--create']],
+])('files that wait come one by one, each to a receiver of its own into %s', async (_what, into) => {
+  await using world = await World.create()
+  // A file that was offered to a receiver which has ended would wait for the end of its lease.
+  await world.portal(['--lease', '1h'])
+  await world.join(['alice', 'bob'])
+  const names = ['1.txt', '2.txt', '3.txt']
+  for (const name of names) await world.send(await world.file(name, 10), 'bob', '--no-wait').ended
+  const received: unknown[] = []
+  for (const _ of names) {
+    const receiving = world.start(['receive', '--once', ...into, '--profile', 'bob', '--json'])
+    const { code, stdout, stderr } = await receiving.ended
+    expect(code, stderr).toBe(0)
+    received.push(/"name":"(\d\.txt)"/.exec(stdout + stderr)?.[1])
+  }
+  expect(received).toEqual(names)
+})
+
 test('when the reader ends early, the exit code says so, and the next receiver gets the file at once', async () => {
   await using world = await World.create()
   // Were the lease not given back, the next receiver would wait for its end.

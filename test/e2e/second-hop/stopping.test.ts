@@ -68,8 +68,12 @@ test.each([...SIGNALS, 'SIGKILL'] as const)(
     await using network = await FaultyNetwork.open(() => world.portalUrl)
     await world.join(['alice', 'bob'], { bob: network })
     const partCount = 10
-    // The network is slow, so that a part is in flight when the portal ends.
-    network.rule = (seen) => (fetchedPart(seen) === null ? null : { bytesPerSecond: 2 * MIB })
+    // The network is slow, so that a part is in flight when the portal ends, which it does before the last one is fetched.
+    network.rule = (seen) => {
+      const partNumber = fetchedPart(seen)
+      if (partNumber === null) return null
+      return partNumber === partCount ? { hang: true } : { bytesPerSecond: 2 * MIB }
+    }
     const bob = await world.receiver('bob')
     const { path, transferId, sending } = await startSending(world, 'interrupted.bin', partCount)
     await sending.notification('stored')
@@ -80,6 +84,7 @@ test.each([...SIGNALS, 'SIGKILL'] as const)(
     expect(await world.received('bob')).toEqual([])
 
     network.rule = () => null
+    network.cutHanging()
     await world.portal()
     await bob.object((value) => value.type === 'received')
     expect((await sending.ended).code).toBe(0)

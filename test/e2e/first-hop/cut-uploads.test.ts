@@ -23,8 +23,9 @@ function isPart(seen: Seen): boolean {
 test('where each upload is cut after some seconds, the file is sent in smaller parts', async () => {
   const { world, network } = await scene()
   await using _ = network
-  // One MiB takes 2.6 seconds at this pace, a quarter of it 0.7.
-  network.rule = (seen) => (isPart(seen) ? { bytesPerSecond: 400 * KIB, cutRequestAfterMs: 1_700 } : null)
+  // What passes within 1.7 seconds at this pace: a busy machine does not cut smaller parts.
+  const pace = { bytesPerSecond: 400 * KIB, cutRequestAfterBytes: 680 * KIB }
+  network.rule = (seen) => (isPart(seen) ? pace : null)
   const path = await world.file('report.bin', 3 * MIB)
   await world.receiver('bob')
   const sending = world.send(path, 'bob', '--part-size', '1MiB')

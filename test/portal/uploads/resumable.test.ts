@@ -401,3 +401,51 @@ test.each([100, PART_BYTES + 100])(
     await expect(more).rejects.toMatchObject({ code: 'inconsistent-upload-length' })
   },
 )
+
+test.each([
+  ['known', 2 * PART_BYTES],
+  ['unknown', null],
+])(
+  'small requests without a length, of a file of %s length, are read again only once their part is full',
+  async (_, lengthBytes) => {
+    // There is no room for a byte more.
+    const { store, ledger, ada, portal } = await begin({ ...options, accountBytesMax: 2 * PART_BYTES })
+    let reads = 0
+    let isAway = false
+    const here = portal('one', {
+      store: {
+        ...store,
+        read: (...key) => {
+          reads++
+          return store.read(...key)
+        },
+        openPart: (place, algorithm) => {
+          if (isAway && place.generation === '') throw new Problem('unavailable')
+          return store.openPart(place, algorithm)
+        },
+      },
+    })
+    const one = await Uploader.create(here, ada, { lengthBytes })
+    const whole = film.subarray(0, 2 * PART_BYTES)
+    const steps = 16
+    const step = whole.length / steps
+    for (let offset = 0; offset < whole.length - step; offset += step) {
+      const given = { contentBytes: null, completes: 'at-length' } as const
+      const appended = await one.append(here, offset, whole.subarray(offset, offset + step), given)
+      expect(appended).toEqual({ offsetBytes: offset + step, stored: null })
+      expect(reads).toBe(offset + step < PART_BYTES ? 0 : steps / 2)
+    }
+    // The store fails once the part is full. What was told counts, and the next request completes it.
+    isAway = true
+    const given = { contentBytes: null, completes: 'at-length' } as const
+    const last = one.append(here, whole.length - step, whole.subarray(whole.length - step), given)
+    await expect(last).rejects.toMatchObject({ code: 'unavailable' })
+    expect(await one.offset(here)).toBe(whole.length)
+    expect((await ledger.uploadResource(one))?.tail).toHaveLength(steps / 2)
+    isAway = false
+    const { stored } = await one.append(here, whole.length, Buffer.alloc(0), { completes: true, contentBytes: null })
+    if (stored === null) throw new Error('it is not stored')
+    expect((await storedContent(store, stored)).equals(whole)).toBe(true)
+    expect(reads).toBe(steps)
+  },
+)

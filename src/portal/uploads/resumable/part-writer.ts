@@ -18,7 +18,7 @@ import type { TailSegment, UploadResource } from '../../ledger/uploads-contract.
 import type { PartPlace, StoreSink } from '../../store/contract.ts'
 import type { ActiveUpload } from '../active-uploads.ts'
 import { admissionOf, requireDiskRoom } from '../admission.ts'
-import type { Splitting } from '../body-splitter.ts'
+import { type Body, type Splitting, splitBody } from '../body-splitter.ts'
 import { besideOthers } from '../one-request.ts'
 import type { Receiving } from '../part-upload.ts'
 import type { Transfers } from '../transfers.ts'
@@ -102,17 +102,31 @@ export class PartWriter {
     return this.#upload
   }
 
-  /** How the body is cut into parts. */
-  splitting(): Splitting {
+  /** Reads the content and stores it. Its end is not looked for where the length of the file is known. */
+  async read(body: Body): Promise<void> {
+    const { options } = this.#context
+    if (this.#mayAddSegment) {
+      const partNumber = this.#nextPart()
+      const startBytes = (partNumber - 1) * this.#transfer.partSizeBytes
+      const endBytes = startBytes + this.#partBytes(partNumber) - tailBytes(this.#upload.tail)
+      const { contentBytes } = this.#incoming
+      if (startBytes + (contentBytes ?? 0) < endBytes) {
+        const { sizeBytes } = await splitBody(options, body, this.#splitting({ isSegment: true }), endBytes)
+        if (sizeBytes < endBytes) return
+      }
+    }
+    await splitBody(options, body, this.#splitting({ isSegment: false }), this.#lengthBytes ?? undefined)
+  }
+
+  /** How the body is cut into parts, of which the first one begins with the tail, or how it becomes a segment of the tail. */
+  #splitting({ isSegment }: { readonly isSegment: boolean }): Splitting {
     const { partSizeBytes } = this.#transfer
     const partNumber = this.#nextPart()
-    const isSegmentOnly = this.#fitsIntoTail(partNumber)
-    const head = isSegmentOnly ? null : headOf(this.#context.store, this.#upload, this.#digestAlgorithm)
     return {
       digestAlgorithm: this.#digestAlgorithm,
       partSizeBytes,
-      start: { partNumber, head },
-      openSink: (number) => (isSegmentOnly ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
+      start: { partNumber, head: isSegment ? null : headOf(this.#context.store, this.#upload, this.#digestAlgorithm) },
+      openSink: (number) => (isSegment ? this.#openSegment(number) : this.#openPart(number, number === partNumber)),
       beforePart: async () => {
         await requireDiskRoom(this.#context, partSizeBytes)
         if (this.#isUncounted) await this.#lookForRoom()
@@ -277,12 +291,14 @@ export class PartWriter {
     return result
   }
 
-  /** Whether all of the request belongs to the part that has a tail already. Then it is a segment of the tail, and nothing is read again. */
-  #fitsIntoTail(partNumber: number): boolean {
-    const { contentBytes, completes } = this.#incoming
-    const { tail } = this.#upload
-    if (contentBytes === null || completes || tail.length === 0 || tail.length >= TAIL_SEGMENTS_MAX) return false
-    return tailBytes(tail) + contentBytes < this.#partBytes(partNumber)
+  /**
+   * Whether content becomes a segment of the tail, as far as its part reaches, so that nothing is read again for it. Where its length is
+   * not known, it may fill the part: then it is read again once. Not where that would be before its digest is verified.
+   */
+  get #mayAddSegment(): boolean {
+    const { contentBytes, completes, isHeldBack } = this.#incoming
+    const { length } = this.#upload.tail
+    return !completes && !(isHeldBack && contentBytes === null) && length > 0 && length < TAIL_SEGMENTS_MAX
   }
 
   /** The length that a part must have to be whole. */

@@ -10,7 +10,7 @@ import type { PartKey } from '../../store/contract.ts'
 import type { ActiveUpload } from '../active-uploads.ts'
 import { recordedProblem } from '../admission.ts'
 import { BodyDigests } from '../body-digests.ts'
-import { isAtEnd, splitBody } from '../body-splitter.ts'
+import { isAtEnd } from '../body-splitter.ts'
 import { algorithmOf, requireReceiving } from '../part-upload.ts'
 import { isStored } from '../same-request.ts'
 import type { Transfers } from '../transfers.ts'
@@ -282,7 +282,7 @@ export class UploadSession implements AsyncDisposable {
     const body = { source, signal, extraHasher: hashers.length === 0 ? null : extraHasher }
     append.onAdmitted()
     try {
-      await splitBody(options, body, writer.splitting(), lengthBytes ?? undefined)
+      await writer.read(body)
       if (lengthBytes !== null && !(await isAtEnd(options, body, this.#digestAlgorithm))) {
         throw await this.#fail(inconsistent(lengthBytes))
       }

@@ -33,11 +33,11 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
 const help = `
 The first five minutes, on one machine:
   golooader portal                           run the portal (leave it running)
-  golooader invite alice                     prints a link; then: golooader join LINK
-  golooader invite bob                       prints a link; then: golooader join LINK
+  golooader invite alice                     a link; then: golooader join LINK
+  golooader invite bob                       a link; then: golooader join LINK
   golooader receive --into in --create --profile bob      bob waits for files
   golooader send report.pdf --to bob --profile alice
-  golooader send report.pdf --link --profile alice        a link, for people without an account
+  golooader send report.pdf --link --profile alice        a link for anybody
 
 Every option is also an environment variable: --answer-timeout is GOLOOADER_ANSWER_TIMEOUT. Flags win.
 

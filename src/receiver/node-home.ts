@@ -2,6 +2,7 @@
  * The folder that files are delivered to. The receiver recognises it by its own folder in it and by the instance id written there. So
  * it does not mistake an empty mount point, or another disk in its place, for the folder.
  */
+import { statSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -128,6 +129,7 @@ function refuseDropFolder(folder: string): void {
 
 function requireUsed(folder: string): void {
   if (isUsed(folder)) return
+  if (!statSync(folder).isDirectory()) throw new Problem('folder-unavailable', { detail: 'it is not a folder' })
   const detail = 'no receiver has used it before. Is its disk mounted? If it is the right folder: --create'
   throw new Problem('folder-unavailable', { detail })
 }

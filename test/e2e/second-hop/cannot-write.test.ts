@@ -65,6 +65,8 @@ test('a missing folder, or one that no receiver has used, is refused without --c
   expect(strange.code).toBe(2)
   expect(strange.stderr).toMatch(/no receiver has used it before\. Is its disk mounted\?.*--create/)
   expect(await readdir(world.inbox('bob'))).toEqual([])
+  const file = await world.run('receive', '--into', await world.file('report.pdf', 1), '--profile', 'bob')
+  expect(file.stderr).toContain('it is not a folder')
   await (await world.receiver('bob')).stop()
   const again = world.start(into)
   await again.object((value) => value.type === 'connected')

@@ -75,7 +75,7 @@ export class Transfers {
       for (const { receiverId } of transfer.deliveries) signals.publish(topics.inbox(receiverId), transferId)
     }
     const status = await this.#status(transfer)
-    const refusal = status.notifications.at(-1)
+    const refusal = transfer.state === 'refused' ? status.notifications.at(-1) : null
     if (isNew && refusal?.notification === 'refused') throw refused(this.#context, transfer, refusal)
     return { status, isNew }
   }

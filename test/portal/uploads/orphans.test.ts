@@ -139,3 +139,24 @@ test('a part that becomes durable after the one before it failed is removed with
   await committed.promise
   expect(await idsOf(store)).toEqual([])
 })
+
+test('a transfer that is cancelled right after it was admitted is no refusal of its announcement', async () => {
+  const { context, ledger, store, ada, transfers } = await begin()
+  const key = newTransferId()
+  const counted = async () => {
+    const { values } = await context.metrics.notifications.get()
+    return values.find(({ labels }) => labels.notification === 'refused')?.value ?? 0
+  }
+  const countedBefore = await counted()
+  const { events } = ledger
+  ledger.events = async (...query) => {
+    ledger.events = events
+    await transfers.cancel(ada, key, false)
+    return events(...query)
+  }
+  const source = Readable.from([Buffer.alloc(2 * PART_BYTES)])
+  const taking = receiveFile(context, transfers, ada, incoming(source, { key, sizeBytes: 2 * PART_BYTES }))
+  await expect(taking).rejects.toMatchObject({ code: 'transfer-closed', details: { state: 'cancelled' } })
+  expect(await idsOf(store)).toEqual([])
+  expect((await counted()) - countedBefore, 'the cancellation is counted once').toBe(1)
+})

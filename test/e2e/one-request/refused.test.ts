@@ -7,6 +7,9 @@ import { curl, handWorld, MIB, outcome, relayTo } from './curl.ts'
 
 const HEAD_BYTES_MAX = 2048
 
+/** By itself, curl sends the body when no answer has come within a second, which a busy machine may need. */
+const PATIENTLY = ['--expect100-timeout', '600'] as const
+
 test('a refusal costs no upload: curl sends no byte of the file', async () => {
   const { world, authorization } = await handWorld(['--max-transfer', '30MiB', '--quota', '25MiB'])
   const relay = await relayTo(world.portalUrl)
@@ -20,14 +23,23 @@ test('a refusal costs no upload: curl sends no byte of the file', async () => {
   ]
   for (const [file, to, header, expected, line] of refusals) {
     const before = relay.bytes()
-    const { status, lines } = await outcome(curl('-T', file, '-H', header, `${relay.url}/v1/to/${to}`))
+    const { status, lines } = await outcome(curl(...PATIENTLY, '-T', file, '-H', header, `${relay.url}/v1/to/${to}`))
     expect(status).toBe(expected)
     expect(lines).toEqual([expect.stringMatching(line)])
     expect(relay.bytes() - before).toBeLessThan(HEAD_BYTES_MAX)
   }
   const small = await world.file('small.bin', 100_000)
   const before = relay.bytes()
-  const asking = curl('-T', small, '-H', authorization, '-H', 'Expect: 100-continue', `${relay.url}/v1/to/nobody/x`)
+  const asking = curl(
+    ...PATIENTLY,
+    '-T',
+    small,
+    '-H',
+    authorization,
+    '-H',
+    'Expect: 100-continue',
+    `${relay.url}/v1/to/nobody/x`,
+  )
   expect((await outcome(asking)).status).toBe(404)
   expect(relay.bytes() - before).toBeLessThan(HEAD_BYTES_MAX)
 })
@@ -37,7 +49,7 @@ test('for other requests, too, the portal asks for the body only once it knows t
   const relay = await relayTo(world.portalUrl)
   const path = await world.file('part.bin', 4 * MIB)
   const url = `${relay.url}/v1/transfers/${newTransferId()}/parts/1`
-  const { status } = await outcome(curl('-T', path, '-H', 'Authorization: Bearer none', url))
+  const { status } = await outcome(curl(...PATIENTLY, '-T', path, '-H', 'Authorization: Bearer none', url))
   expect(status).toBe(401)
   expect(relay.bytes()).toBeLessThan(HEAD_BYTES_MAX)
   expect((await outcome(curl('-T', path, '-H', authorization, url))).status).toBe(404)

@@ -20,7 +20,9 @@ export interface CommandReport extends CommandEnd {
 /** The same for people. @param what names the file */
 export function commandText(report: CommandReport, what: string): string {
   const sign = report.exitCode === 0 ? '✔' : report.exitCode === TEMPFAIL ? '…' : '!'
-  const first = `${sign} ${what}: command: ${endText(report)}, after ${durationText(report.durationMs)}`
+  // The text of a time limit has the time already.
+  const after = report.isTimedOut ? '' : `, after ${durationText(report.durationMs)}`
+  const first = `${sign} ${what}: command: ${endText(report)}${after}`
   const lines = [...report.lastLines, ...(report.isStillRunning ? [STILL_RUNNING] : [])]
   return [first, ...lines.map((line) => `    ${line}`)].join('\n')
 }

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { never } from '../../src/async/index.ts'
+import { commandText } from '../../src/cli/exec-text.ts'
 import { type CommandOptions, runCommand } from '../../src/exec/index.ts'
 import { OutputTail } from '../../src/exec/output-tail.ts'
 import { processIdentity } from '../../src/fs/index.ts'
@@ -131,4 +132,10 @@ test('of the output the last lines are kept, whole characters, and safe for a te
   const odd = new OutputTail()
   for (const byte of Buffer.from('a\r\nb\tc\u001b[2J\n\n')) odd.add(Buffer.from([byte]))
   expect(odd.lines).toEqual(['a', 'b c\\u001b[2J'])
+})
+
+test('a person reads once how long a command ran that its time limit has ended', async () => {
+  const end = await run('exec sleep 1000', { timeoutMs: 100 })
+  const text = commandText({ ...end, type: 'command', event: 'received', transferId: null, name: 'a' }, 'a')
+  expect(text).toMatch(/^! a: command: ended after [\d.]+ s, by its time limit$/)
 })

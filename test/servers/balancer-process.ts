@@ -102,6 +102,7 @@ class Process implements LoadBalancer {
   async reload(backends: readonly Backend[], instead = this.#options.instead): Promise<void> {
     const options = { ...this.#options, backends, ...(instead === undefined ? {} : { instead }) }
     await writeFile(this.#path, await configOf(options, this.#port))
+    await this.until(() => this.#workers > 0, 'it has started')
     const before = this.#workers
     this.#child.kill(this.#options.kind === 'haproxy' ? 'SIGUSR2' : 'SIGHUP')
     await this.until(() => this.#workers > before, 'it has read its configuration again')
@@ -134,9 +135,9 @@ class Process implements LoadBalancer {
     return this.#log.split('gracefully shutting down').length - 1
   }
 
-  /** How many worker processes it has started, by its own output. */
+  /** How many worker processes it has started, by its own output. Before it says so, haproxy loses a signal to reload. */
   get #workers(): number {
-    return this.#log.match(/New worker .*forked|start worker process \d/g)?.length ?? 0
+    return this.#log.match(/Loading success|start worker process \d/g)?.length ?? 0
   }
 }
 

@@ -183,9 +183,9 @@ function writeLink(output: ViewOutput, link: string): void {
 }
 
 function writeOutcomes(output: ViewOutput, progress: SendProgress, outcomes: readonly SendOutcome[]): void {
+  const labels = new Map([...progress.files.values()].map(({ path, label }) => [path, label]))
   for (const outcome of outcomes) {
-    const file = [...progress.files.values()].find(({ path }) => path === outcome.path)
-    const label = file?.label ?? printable(outcome.path)
+    const label = labels.get(outcome.path) ?? printable(outcome.path)
     writeLine(output, outcomeLine(outcome, label, output.hasAccount !== false))
   }
 }

@@ -104,9 +104,10 @@ class RangedParts {
   async *#ranges(reading: Reading, lengthBytes: number, ask: Ask): AsyncGenerator<Uint8Array> {
     const first = reading.current
     let next: Promise<Response> | null = null
+    let nextBytes = 0
     try {
-      for (let endByte = reading.leftBytes; ; ) {
-        const nextBytes = Math.min(this.#rangeBytes, lengthBytes - endByte)
+      for (let endByte = reading.leftBytes; ; endByte += nextBytes) {
+        nextBytes = Math.min(this.#rangeBytes, lengthBytes - endByte)
         next = nextBytes > 0 ? this.#next(first, endByte, nextBytes, lengthBytes, ask) : null
         for await (const bytes of reading.current.body as AsyncIterable<Uint8Array>) {
           reading.leftBytes -= bytes.length
@@ -116,14 +117,13 @@ class RangedParts {
         if (next === null) return
         reading.current = await next
         reading.leftBytes = nextBytes
-        endByte += nextBytes
         next = null
       }
     } finally {
       next?.then(
         (response) => {
           response.discard()
-          this.#received.release(this.#rangeBytes)
+          this.#received.release(nextBytes)
         },
         // The reader has given up already.
         () => {},

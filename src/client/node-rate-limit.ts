@@ -117,6 +117,7 @@ export class RateLimit {
         this.#restsSinceMs = nowMs
         return
       }
+      // It may take payments back.
       const byteCount = pass(this.#sliceBytes)
       this.#paidAtMs += byteCount / this.#bytesPerMs
     }

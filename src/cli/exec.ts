@@ -63,17 +63,25 @@ export class Commands {
   /** Whether one has failed, where that changes nothing else. */
   hasFailed = false
 
-  /** @param onFailed called whenever one has failed, where that changes nothing else */
-  constructor(
+  private constructor(
     command: string,
     { execTimeout = TIMEOUT_MS_DEFAULT }: ExecFlags,
     onEnded: OnCommand,
-    onFailed: () => void = () => {},
+    onFailed: () => void,
   ) {
     this.#command = command
     this.#timeoutMs = execTimeout
     this.#onEnded = onEnded
     this.#onFailed = onFailed
+  }
+
+  /**
+   * The commands of `--exec`; null without it.
+   *
+   * @param onFailed called whenever one has failed, where that changes nothing else
+   */
+  static of(flags: ExecFlags, onEnded: OnCommand, onFailed: () => void = () => {}): Commands | null {
+    return flags.exec === undefined ? null : new Commands(flags.exec, flags, onEnded, onFailed)
   }
 
   /** Notes how one has ended, where that changes nothing else. */

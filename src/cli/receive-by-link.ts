@@ -3,12 +3,13 @@ import { relative } from 'node:path'
 import { GoLooaderError } from '../library/error.ts'
 import { receiveLink, receiveLinkInto } from '../library/receive-link.ts'
 import { parseLink } from '../protocol/index.ts'
-import { receiveHandlers } from './exec.ts'
+import { Commands, receiveHandlers } from './exec.ts'
+import { printCommands } from './exec-text.ts'
 import { exitCodes, InterruptedError, interruptSignal, UsageError } from './exit.ts'
 import { connectionOf } from './options.ts'
 import { contentOutput, print, traceRequests } from './output.ts'
 import { requirePassphrase } from './passphrase.ts'
-import { commandsOf, intoStdout, noFileToRunFor, type ReceiveFlags, shower } from './receive.ts'
+import { intoStdout, noFileToRunFor, type ReceiveFlags, shower } from './receive.ts'
 import { printable } from './text.ts'
 
 const HERE = '.'
@@ -30,7 +31,7 @@ export async function receiveByLink(link: string, flags: ReceiveFlags): Promise<
     return Number(process.exitCode ?? exitCodes.ok)
   }
   const show = shower(print, into, flags)
-  const commands = commandsOf(flags)
+  const commands = Commands.of(flags, printCommands(print, flags.json))
   const codeOf = () => (commands?.hasFailed === true ? exitCodes.commandFailed : exitCodes.ok)
   let hasEnded = false
   try {

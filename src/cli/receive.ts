@@ -134,7 +134,7 @@ for a received file · 130 interrupted before the one file of --once came`,
       if (target === null) return await receiveToStdout(me, flags, signal)
       const show = shower(print, target, flags)
       const reports = receiverReports(await supervisor(), new URL(me.portalUrl).host)
-      const commands = commandsOf(flags, reports.onCommandFailed)
+      const commands = Commands.of(flags, printCommands(print, flags.json), reports.onCommandFailed)
       let [received, refused] = [0, 0]
       const files = me.receive(target, {
         create: flags.create === true,
@@ -157,11 +157,6 @@ for a received file · 130 interrupted before the one file of --once came`,
         process.exitCode = exitCodes.commandFailed
       }
     })
-}
-
-/** @returns null without `--exec` */
-export function commandsOf(flags: ReceiveFlags, onFailed?: () => void): Commands | null {
-  return flags.exec === undefined ? null : new Commands(flags.exec, flags, printCommands(print, flags.json), onFailed)
 }
 
 /** Where a file is. */

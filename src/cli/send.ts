@@ -247,7 +247,7 @@ export async function runSend<Options extends Pick<SendOptions, 'signal' | 'onEv
 ): Promise<number> {
   let outcomes: SendOutcome[] = []
   let linked: string | null = null
-  const commands = flags.exec === undefined ? null : new Commands(flags.exec, flags, view.onCommand)
+  const commands = Commands.of(flags, view.onCommand)
   const handlers = commands === null ? null : sendHandlers(commands, flags, options.signal ?? never)
   const onEvent: SendOptions['onEvent'] = (event) => {
     if (event.type === 'link') linked = event.transferId

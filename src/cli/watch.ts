@@ -123,10 +123,7 @@ export function watchCommand(program: Command): void {
         show(event)
         reports.onEvent(event)
       }
-      const commands =
-        flags.exec === undefined
-          ? null
-          : new Commands(flags.exec, flags, printCommands(print, flags.json), reports.onCommandFailed)
+      const commands = Commands.of(flags, printCommands(print, flags.json), reports.onCommandFailed)
       const handlers = commands === null ? {} : watchHandlers(commands, folder, flags, signal)
       for await (const _file of me.watch(folder, { ...watchOptions(flags), ...handlers, signal, onEvent })) {
         // `onEvent` has shown it.
@@ -154,8 +151,8 @@ Examples:
   golooader watch /mnt/nas/outbox --to bob --settle 1m     a network disk, on which other machines write slowly
 
 A file is sent once nothing has changed it for the time of --settle; one that is renamed into the folder later than that
-after its last change is sent at once. The safest way to put a file there: write it under a name that is left alone, then rename it. Left alone are names that
-begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')} and ${unfinishedNames.at(-1)}.
+after its last change is sent at once. The safest way to put a file there: write it under a name that is left alone,
+then rename it. Left alone are names that begin with a dot, and ${unfinishedNames.slice(1, -1).join(', ')} and ${unfinishedNames.at(-1)}.
 
 While a file is sent it lies in FOLDER/.sending. A file in FOLDER/failed is sent again when you move it back. No file is
 deleted that was not delivered. A file that is written to after it was sent is sent again.

@@ -8,6 +8,7 @@ import {
   nextStepOf,
   ProblemBody,
   type ProblemJson,
+  problemMediaType,
   retryAfterMsMax,
   retryAfterMsMin,
   within,
@@ -80,7 +81,7 @@ export async function readAnswer<Schema extends TSchema>(
 export async function throwIfProblem(response: AnyResponse, stallTimeoutMs: number): Promise<void> {
   if (response.status >= 200 && response.status < 300) return
   const text = await readText(response, stallTimeoutMs)
-  if (!response.header('content-type')?.startsWith('application/problem+json')) {
+  if (!response.header('content-type')?.startsWith(problemMediaType)) {
     throw notFromPortal(response.status)
   }
   throw new RemoteProblem(checked(ProblemBody, parsed(text)), retryAfterMsOf(response))

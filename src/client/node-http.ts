@@ -4,6 +4,7 @@
  */
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
+import { problemMediaType } from '../protocol/index.ts'
 import type { BulkAnswer, BulkHttp } from './node-bulk.ts'
 import { limitConnecting } from './node-connect-limit.ts'
 import { builtIn, NodeRoutes, type RequestRoute, type RouteOptions } from './node-routes.ts'
@@ -19,7 +20,6 @@ const UNUSUAL_MS = 60_000
 
 /** What a proxy says when it may not, or cannot, forward a request. */
 const PROXY_STATUS: ReadonlySet<number> = new Set([403, 502, 503, 504])
-const PROBLEM_TYPE = 'application/problem+json'
 
 /** Node's codes for a connection that the peer ended. */
 const CUT_CODES: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET'])
@@ -180,7 +180,7 @@ export class NodeHttp {
 /** Whether the proxy answered instead of the one that was asked. */
 function isOfProxy({ statusCode = 0, headers }: IncomingMessage, { isOfPortal = false }: NodeRequest): boolean {
   if (statusCode === passwordWantedStatus) return true
-  return isOfPortal && PROXY_STATUS.has(statusCode) && headers['content-type']?.startsWith(PROBLEM_TYPE) !== true
+  return isOfPortal && PROXY_STATUS.has(statusCode) && headers['content-type']?.startsWith(problemMediaType) !== true
 }
 
 /** Converts an answer to the one of the transport contract. */

@@ -6,6 +6,9 @@
  * PROTOCOL.md shows the same table; a test keeps the two equal.
  */
 
+/** The media type of a problem. */
+export const problemMediaType = 'application/problem+json'
+
 /**
  * What the side that gets a problem does next.
  * - `fix`: the request was wrong; the same request will be wrong again.

@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createFile, hasCode, isNoRoom, isWithoutLinks, lstatOrNull, removeFile } from '../fs/index.ts'
+import { createFile, hasCode, isNoRoom, isSameFile, isWithoutLinks, lstatOrNull, removeFile } from '../fs/index.ts'
 import { Problem } from '../protocol/index.ts'
 import { inboxFolderName } from './names.ts'
 
@@ -63,7 +63,6 @@ async function tryLinks(unfinished: string, name: string): Promise<boolean> {
     return false
   }
   const [one, other] = [lstatOrNull(unfinished), lstatOrNull(name)]
-  const isOneFile = one !== null && other !== null && one.ino === other.ino && one.dev === other.dev
   const isCounted = one?.nlink === 2n && other?.nlink === 2n
   const isExclusive = await link(unfinished, name).then(
     () => false,
@@ -72,7 +71,7 @@ async function tryLinks(unfinished: string, name: string): Promise<boolean> {
   await removeFile(unfinished)
   const isCountedDown = lstatOrNull(name)?.nlink === 1n
   await removeFile(name)
-  return isOneFile && isCounted && isExclusive && isCountedDown
+  return isSameFile(one, other) && isCounted && isExclusive && isCountedDown
 }
 
 /** Leaves only `name`. */

@@ -350,7 +350,7 @@ async function removeLeftovers(own: string, agreedMs: number, sinceMs: number): 
   // A finished file may have an old time of its own, and the list of its parts is as old as its last part.
   const recent = new Set<string>()
   for (const name of names.filter((one) => !one.endsWith('.commit'))) {
-    if (!(await isOlder(join(own, name), agreedMs - LEFTOVER_MS_MAX))) recent.add(stemOf(name))
+    if (!isOlder(join(own, name), agreedMs - LEFTOVER_MS_MAX)) recent.add(stemOf(name))
   }
   for (const name of names) {
     if (recorded.has(stemOf(name)) || recent.has(stemOf(name))) continue
@@ -364,7 +364,7 @@ function stemOf(name: string): string {
 }
 
 /** Whether a file has not been written since `thenMs`. */
-async function isOlder(path: string, thenMs: number): Promise<boolean> {
+function isOlder(path: string, thenMs: number): boolean {
   const stat = lstatOrNull(path)
   return stat !== null && Number(stat.mtimeMs) < thenMs
 }

@@ -3,7 +3,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { NoResponseError } from '../../client/index.ts'
 import { builtIn, type NodeRoutes } from '../../client/node-routes.ts'
-import { timerMs } from '../../protocol/index.ts'
+import { problemMediaType, timerMs } from '../../protocol/index.ts'
 
 /** How much of an answer is read to find its problem. */
 const TEXT_LENGTH_MAX = 64 * 1024
@@ -78,7 +78,7 @@ async function codeOf(response: IncomingMessage): Promise<string | null> {
     text += String(bytes)
     if (text.length > TEXT_LENGTH_MAX) break
   }
-  if (!String(response.headers['content-type']).startsWith('application/problem+json')) return null
+  if (!String(response.headers['content-type']).startsWith(problemMediaType)) return null
   try {
     return String(JSON.parse(text).code)
   } catch {

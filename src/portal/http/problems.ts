@@ -1,10 +1,9 @@
 /** Every error of the HTTP layer as `application/problem+json` (RFC 9457) with a code of the table. */
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { Problem } from '../../protocol/index.ts'
+import { Problem, problemMediaType } from '../../protocol/index.ts'
 import { refusalLine, textMediaType, wantsText } from './lines.ts'
 
-export const problemMediaType = 'application/problem+json'
 /** The `Retry-After` of refusals that may pass. */
 const RETRY_AFTER_SECONDS = 1
 /** The `Retry-After` of a full storage: deliveries make room. The refused transfer has ended, but a new one may fit by then. */

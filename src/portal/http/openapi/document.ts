@@ -2,8 +2,7 @@
  * `/openapi.json`: the portal's interface as OpenAPI 3.1, made from its routes. It is made at the first request and kept as bytes.
  */
 import type { RouteOptions } from 'fastify'
-import { ProblemBody, type ProblemCode, problemKinds } from '../../../protocol/index.ts'
-import { problemMediaType } from '../problems.ts'
+import { ProblemBody, type ProblemCode, problemKinds, problemMediaType } from '../../../protocol/index.ts'
 import { problemsOf } from './common-problems.ts'
 import { lengthOfPart, retryAfter, wwwAuthenticate } from './headers.ts'
 import { SchemaWriter } from './named-schemas.ts'

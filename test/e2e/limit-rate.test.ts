@@ -60,17 +60,27 @@ test.each([
 })
 
 test('many small files, which travel in batches, keep the limit with all that goes with them', async () => {
-  const { world, alice, bob } = await aScene()
+  const scene = await aScene()
   const paths: string[] = []
-  for (let number = 0; number < 1800; number++) paths.push(await world.file(`small-${number}.bin`, 3 * KIB))
-  const ended = await world.send(paths, 'bob', '--limit-rate', '384KiB', '--no-wait').ended
+  for (let number = 0; number < 1800; number++) paths.push(await scene.world.file(`small-${number}.bin`, 3 * KIB))
+  await expectRateOfSmall(scene, paths, 384)
+})
+
+/** Sends small files, and receives them afterwards. */
+async function expectRateOfSmall(
+  { world, alice, bob }: Awaited<ReturnType<typeof aScene>>,
+  paths: string[],
+  limitKib: number,
+): Promise<void> {
+  const limit = ['--limit-rate', `${limitKib}KiB`]
+  const ended = await world.send(paths, 'bob', ...limit, '--no-wait').ended
   expect(ended, ended.stderr).toMatchObject({ code: 0 })
-  expectRate(alice, 'up', 384 * KIB, SMALL_DEVIATION_MAX)
-  const receiving = await world.receiver('bob', ['--limit-rate', '384KiB'])
+  expectRate(alice, 'up', limitKib * KIB, SMALL_DEVIATION_MAX)
+  const receiving = await world.receiver('bob', limit)
   await until(() => receiving.json.filter(({ type }) => type === 'received').length === paths.length, 'all are there')
   await receiving.stop()
-  expectRate(bob, 'down', 384 * KIB, SMALL_DEVIATION_MAX)
-})
+  expectRate(bob, 'down', limitKib * KIB, SMALL_DEVIATION_MAX)
+}
 
 test('parts from a storage count with everything else, and each direction by itself', async () => {
   const content = randomBytes(24 * MIB)
@@ -131,7 +141,7 @@ function sendRange(request: IncomingMessage, response: ServerResponse, content: 
 }
 
 test('with a low limit small files keep it, too, whether they would come with their offers or not', async () => {
-  const { world, alice, bob } = await aScene()
+  const scene = await aScene()
   const paths: string[] = []
   for (const [sizeKib, count] of [
     [3, 30],
@@ -139,16 +149,10 @@ test('with a low limit small files keep it, too, whether they would come with th
     [60, 6],
   ] as const) {
     for (let number = 0; number < count; number++) {
-      paths.push(await world.file(`small-${sizeKib}-${number}.bin`, sizeKib * KIB))
+      paths.push(await scene.world.file(`small-${sizeKib}-${number}.bin`, sizeKib * KIB))
     }
   }
-  const ended = await world.send(paths, 'bob', '--limit-rate', '32KiB', '--no-wait').ended
-  expect(ended, ended.stderr).toMatchObject({ code: 0 })
-  expectRate(alice, 'up', 32 * KIB, SMALL_DEVIATION_MAX)
-  const receiving = await world.receiver('bob', ['--limit-rate', '32KiB'])
-  await until(() => receiving.json.filter(({ type }) => type === 'received').length === paths.length, 'all are there')
-  await receiving.stop()
-  expectRate(bob, 'down', 32 * KIB, SMALL_DEVIATION_MAX)
+  await expectRateOfSmall(scene, paths, 32)
 })
 
 test.each([

@@ -80,6 +80,18 @@ test('a part that a replaced writer stores late, with other content, is not take
   expect(await ledger.uploadResource({ transferId })).toMatchObject({ writerId: null })
 }, 20_000)
 
+/** A place at which a portal stands still. */
+function aPause() {
+  const reached = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<void>()
+  const before = async (act: () => Promise<void>): Promise<void> => {
+    reached.resolve()
+    await ended.promise
+    await act()
+  }
+  return { reached: reached.promise, before, end: () => ended.resolve() }
+}
+
 test.each([
   ['is verified by its digest', { contentDigests: { update: () => {}, verify: () => {} } }],
   ['is not', {}],
@@ -87,17 +99,11 @@ test.each([
   'a writer that is paused before it removes anything, whose content %s, removes nothing that counts',
   async (_, given) => {
     const { store, ada, portal } = await begin(options)
-    const awake = Promise.withResolvers<void>()
-    const isRemoving = Promise.withResolvers<void>()
-    const afterPause = async (remove: () => Promise<void>): Promise<void> => {
-      isRemoving.resolve()
-      await awake.promise
-      await remove()
-    }
+    const pause = aPause()
     const slow: Store = {
       ...store,
-      removePart: (key) => afterPause(() => store.removePart(key)),
-      removeParts: (parts) => afterPause(() => store.removeParts(parts)),
+      removePart: (key) => pause.before(() => store.removePart(key)),
+      removeParts: (parts) => pause.before(() => store.removeParts(parts)),
     }
     const [paused, other] = [portal('one', { store: slow }), portal('two')]
     const one = await Uploader.create(paused, ada)
@@ -106,10 +112,10 @@ test.each([
     await one.append(paused, 0, two.subarray(0, 100))
     const rest = two.subarray(100)
     const broken = one.append(paused, 100, rest, { ...given, source: content(rest, { breaks: true }) })
-    await isRemoving.promise
+    await pause.reached
     const offset = await one.offset(other)
     expect(await one.append(other, offset, two.subarray(offset))).toEqual({ offsetBytes: two.length, stored: null })
-    awake.resolve()
+    pause.end()
     await expect(broken).rejects.toThrow()
     const { stored } = await one.append(other, two.length, film.subarray(two.length), { completes: true })
     if (stored === null) throw new Error('it is not stored')
@@ -287,21 +293,15 @@ test.each([
   async (_, lengthBytes, arriving) => {
     const { store, ledger, ada, portal } = await begin(options)
     for (const breaks of [false, true]) {
-      const isStoring = Promise.withResolvers<void>()
-      const late = Promise.withResolvers<void>()
-      const afterEnd = async (commit: () => Promise<void>): Promise<void> => {
-        isStoring.resolve()
-        await late.promise
-        await commit()
-      }
+      const pause = aPause()
       const slow: Store = {
         ...store,
         openPart: async (...place) => {
           const sink = await store.openPart(...place)
           return {
             ...sink,
-            commit: (digest) => afterEnd(() => sink.commit(digest)),
-            commitAs: (final, digest) => afterEnd(() => sink.commitAs(final, digest)),
+            commit: (digest) => pause.before(() => sink.commit(digest)),
+            commitAs: (final, digest) => pause.before(() => sink.commitAs(final, digest)),
           }
         },
       }
@@ -309,11 +309,11 @@ test.each([
       const one = await Uploader.create(here, ada, { lengthBytes })
       const bytes = film.subarray(0, arriving)
       const appended = one.append(here, 0, bytes, { source: content(bytes, { breaks }) })
-      await isStoring.promise
+      await pause.reached
       await other.transfers.cancel(ada, one.transferId, false)
       await until(async () => (await transferOf(ledger, one.transferId)).state === 'cancelled', 'it is over')
       await store.remove(one.transferId)
-      late.resolve()
+      pause.end()
       await expect(appended).rejects.toMatchObject({
         code: expect.stringMatching(breaks ? /transfer-closed|part-incomplete/ : /transfer-closed/),
       })

@@ -1,10 +1,9 @@
 /** A certificate authority for tests, made with the `openssl` command, and queries for a server's certificate. */
 import { execFile } from 'node:child_process'
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
-import { programPath, requireServer } from '../../servers/install.ts'
 
 const run = promisify(execFile)
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
@@ -47,25 +46,6 @@ export class Authority {
     const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1']
     await this.#openssl('req', '-x509', ...KEY, '-keyout', `${name}.key`, '-out', `${name}.pem`, ...subject)
     return this.#files(name)
-  }
-
-  /**
-   * Installs it in a certificate store of its own, by Debian's tool.
-   *
-   * @param folder made for it
-   * @returns the variables by which OpenSSL finds the store
-   */
-  async install(folder: string): Promise<Record<string, string>> {
-    await requireServer('ca-certificates')
-    const [local, store, hooks, list] = ['local', 'store', 'hooks', 'ca-certificates.conf'].map((name) =>
-      join(folder, name),
-    ) as [string, string, string, string]
-    for (const one of [folder, local, store, hooks]) await mkdir(one)
-    await copyFile(this.caPath, join(local, 'own.crt'))
-    await writeFile(list, '')
-    const folders = ['--localcertsdir', local, '--etccertsdir', store, '--hooksdir', hooks]
-    await run(programPath('update-ca-certificates'), ['--certsconf', list, ...folders])
-    return { SSL_CERT_FILE: join(store, 'ca-certificates.crt'), SSL_CERT_DIR: store }
   }
 
   #files(name: string): CertificateFiles {

@@ -8,6 +8,7 @@ import { idsOf, ownPostgres, type PostgresSettings, psql } from '../../servers/p
 import { testBucket } from '../../servers/radosgw.ts'
 import { World } from '../harness/world.ts'
 import { Authority, type CertificateFiles } from './authority.ts'
+import { installedStore } from './installed-store.ts'
 
 /** A PostgreSQL with TLS, which reads its files as its own user. */
 async function securePostgres(world: World, files: CertificateFiles, settings: PostgresSettings = {}) {
@@ -65,7 +66,10 @@ async function certificates(world: World) {
 
 test.each([
   ['that is named', async ({ caPath }: Authority) => ({ NODE_EXTRA_CA_CERTS: caPath })],
-  ["in the system's store", async (authority: Authority, world: World) => authority.install(world.path('system'))],
+  [
+    "in the system's store",
+    async (authority: Authority, world: World) => installedStore(authority, world.path('system')),
+  ],
 ])('a file is delivered by a portal with PostgreSQL and S3 over TLS, by an authority %s', async (_, trust) => {
   await using world = await World.create()
   const { authority, good } = await certificates(world)
@@ -104,7 +108,7 @@ test("a database that wants a certificate of the portal gets it, and is verified
   await psql(url, 'select pg_reload_conf()')
   const secureUrl = `${url.replace('postgres@', 'owner@')}?sslmode=verify-full`
   const withOwn = `${secureUrl}&sslcert=${own.certPath}&sslkey=${own.keyPath}`
-  const env = await authority.install(world.path('system'))
+  const env = await installedStore(authority, world.path('system'))
   const invite = ['invite', 'alice', '--database']
   await world.portal(['--database', withOwn], { env })
   expect(await world.start([...invite, withOwn], { env }).ended).toMatchObject({ code: 0 })

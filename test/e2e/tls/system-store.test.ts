@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { World } from '../harness/world.ts'
 import { Authority } from './authority.ts'
+import { installedStore } from './installed-store.ts'
 import { joinByLink } from './joining.ts'
 
 async function aWorld(): Promise<{ world: World; authority: Authority }> {
@@ -14,7 +15,7 @@ async function aWorld(): Promise<{ world: World; authority: Authority }> {
 
 test('an authority in the store is trusted: files are delivered, and doctor says where the trust comes from', async () => {
   const { world, authority } = await aWorld()
-  Object.assign(world.env, await authority.install(world.path('system')))
+  Object.assign(world.env, await installedStore(authority, world.path('system')))
   await joinByLink(world, 'alice', 'bob')
   const bob = await world.receiver('bob')
   const ended = await world.send(await world.file('a.bin', 20 * 1024 * 1024), 'bob').ended
@@ -26,7 +27,7 @@ test('an authority in the store is trusted: files are delivered, and doctor says
 
 test('with --no-system-ca, and without the authority in the store, the certificate is refused', async () => {
   const { world, authority } = await aWorld()
-  const env = await authority.install(world.path('system'))
+  const env = await installedStore(authority, world.path('system'))
   Object.assign(world.env, env)
   await joinByLink(world, 'alice')
   const refused = {
